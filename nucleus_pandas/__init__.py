@@ -1,0 +1,1 @@
+"""Nucleus, pandas-first."""

@@ -1,0 +1,179 @@
+"""Every exception that this package raises on purpose.
+
+::
+
+    NucleusError
+    ├── ConfigurationError      (ValueError)       no key, two keys, an endpoint that is none
+    ├── MissingExtraError       (ImportError)      an optional dependency is not installed
+    ├── InvalidInputError       (ValueError)       refused before anything was sent
+    ├── NetworkError            (ConnectionError)  no answer: refused, cut off, timed out
+    ├── UploadError                                some rows were refused; `.result` tells which
+    ├── JobError                                   a job on the server ended with errors
+    ├── StoreError              (OSError)          a folder that is no embedded Nucleus, or a newer one
+    └── APIError                                   the server answered with a refusal
+        ├── BadRequestError     (ValueError)       400, 422
+        ├── AuthenticationError (PermissionError)  401, 403
+        ├── NotFoundError       (KeyError)         404
+        │   └── PositionError   (IndexError)       404 for a position outside the data set
+        ├── ConflictError                          409
+        │   └── FrozenRunError                     409: the run is committed
+        ├── TooLargeError       (ValueError)       413
+        ├── UnsupportedError                       501
+        └── ServerError                            500 and above, after all retries
+
+The embedded Nucleus raises the `APIError` leaves, its answers carry their status and text, and the client
+raises the same leaf again: in process and over a socket a mistake looks the same.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from nucleus_pandas.uploads import UploadResult
+
+
+class NucleusError(Exception):
+    """Root of all errors of this package."""
+
+    def __str__(self) -> str:
+        # KeyError would show the repr of its argument; a sentence is shown as it is.
+        return str(self.args[0]) if self.args else ""
+
+
+class ConfigurationError(NucleusError, ValueError):
+    """The client was not given what it needs, or was given two things that exclude each other."""
+
+
+class MissingExtraError(NucleusError, ImportError):
+    """An optional dependency is not installed; the text holds the line to type."""
+
+
+class InvalidInputError(NucleusError, ValueError):
+    """Input was refused before anything was sent."""
+
+
+class NetworkError(NucleusError, ConnectionError):
+    """The server gave no whole answer, after all retries."""
+
+
+class StoreError(NucleusError, OSError):
+    """A folder cannot be opened as the store of an embedded Nucleus."""
+
+
+class UploadError(NucleusError):
+    """Some rows were refused, while the others were stored.
+
+    Attributes
+    ----------
+    result : UploadResult
+        What became of every row.
+    """
+
+    def __init__(self, message: str, result: UploadResult) -> None:
+        super().__init__(message)
+        self.result = result
+
+
+class JobError(NucleusError):
+    """A job on the server ended with errors, or was cancelled."""
+
+
+class APIError(NucleusError):
+    """The server refused a request.
+
+    Attributes
+    ----------
+    status_code : int
+        The HTTP status.
+    """
+
+    default_status: ClassVar[int] = 500
+
+    def __init__(self, message: str, status_code: int | None = None) -> None:
+        super().__init__(message)
+        self.status_code = self.default_status if status_code is None else status_code
+
+
+class BadRequestError(APIError, ValueError):
+    """The request itself is wrong; the text names the place in it."""
+
+    default_status = 400
+
+
+class AuthenticationError(APIError, PermissionError):
+    """The key is absent, wrong, or not allowed to do this."""
+
+    default_status = 401
+
+
+class NotFoundError(APIError, KeyError):
+    """There is no such dataset, item, annotation, model, run, job or route."""
+
+    default_status = 404
+
+
+class PositionError(NotFoundError, IndexError):
+    """A position lies outside the dataset."""
+
+
+class ConflictError(APIError):
+    """What is there already forbids the request."""
+
+    default_status = 409
+
+
+class FrozenRunError(ConflictError):
+    """A committed run is immutable."""
+
+
+class TooLargeError(APIError, ValueError):
+    """A body is larger than its route takes."""
+
+    default_status = 413
+
+
+class UnsupportedError(APIError):
+    """Only Scale's own service can do this, or this version cannot do it yet."""
+
+    default_status = 501
+
+
+class ServerError(APIError):
+    """The server failed."""
+
+
+_BY_STATUS: dict[int, type[APIError]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    403: AuthenticationError,
+    404: NotFoundError,
+    409: ConflictError,
+    413: TooLargeError,
+    422: BadRequestError,
+    501: UnsupportedError,
+}
+_BY_NAME: dict[str, type[APIError]] = {leaf.__name__: leaf for leaf in (PositionError, FrozenRunError)}
+
+
+def from_status(status_code: int, message: str, name: str | None = None) -> APIError:
+    """Give the error that stands for an HTTP status.
+
+    Parameters
+    ----------
+    status_code : int
+        The HTTP status, 400 or above.
+    message : str
+        The server's sentence.
+    name : str, optional
+        The leaf that the embedded Nucleus named, where one status stands for two errors.
+
+    Examples
+    --------
+    >>> from_status(404, "There is no dataset 'ds_1'.")
+    NotFoundError("There is no dataset 'ds_1'.")
+    """
+    leaf = _BY_NAME.get(name or "")
+    if leaf is None or leaf.default_status != status_code:
+        leaf = _BY_STATUS.get(status_code, ServerError if status_code >= 500 else APIError)
+    return leaf(message, status_code)

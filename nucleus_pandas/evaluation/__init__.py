@@ -1,0 +1,1 @@
+"""Evaluation on arrays and frames; knows neither client nor server."""

@@ -1,0 +1,182 @@
+"""What a dataset holds, on the wire: items, and annotations as one union tagged by ``type``.
+
+A prediction is an annotation with a confidence. Coordinates are pixels from the top-left corner.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeAlias
+
+from msgspec import Meta, Struct
+
+Metadata: TypeAlias = dict[str, Any]
+Name: TypeAlias = Annotated[str, Meta(min_length=1)]
+Size: TypeAlias = Annotated[float, Meta(ge=0)]
+Fraction: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
+Pixels: TypeAlias = Annotated[int, Meta(gt=0, lt=2**31)]
+
+
+class Item(Struct, kw_only=True, omit_defaults=True):
+    """A picture (or a point cloud) on its way to a dataset."""
+
+    reference_id: Name
+    image_url: Name | None = None
+    pointcloud_url: Name | None = None
+    width: Pixels | None = None
+    height: Pixels | None = None
+    metadata: Metadata | None = None
+    embedding_info: Metadata | None = None
+    update: bool | None = None
+
+
+class BoxGeometry(Struct, gc=False):
+    """A box by its top-left corner and its size."""
+
+    x: float
+    y: float
+    width: Size
+    height: Size
+
+
+class Point(Struct, gc=False):
+    """A point of a line or a polygon."""
+
+    x: float
+    y: float
+
+
+class Vertices(Struct):
+    """The geometry of a line or a polygon."""
+
+    vertices: list[Point]
+
+
+class Keypoint(Struct, omit_defaults=True, gc=False):
+    """A keypoint; one that is not visible may lack its place."""
+
+    x: float | None = None
+    y: float | None = None
+    visible: bool = True
+
+
+class KeypointsGeometry(Struct):
+    """Named keypoints and the pairs of them that the skeleton joins."""
+
+    keypoints: list[Keypoint]
+    names: list[str]
+    skeleton: list[tuple[int, int]] | None = None
+
+
+class Point3D(Struct, gc=False):
+    """A point in the scene's frame, in metres."""
+
+    x: float
+    y: float
+    z: float
+
+
+class CuboidGeometry(Struct):
+    """A cuboid by its centre, its size and its heading in radians."""
+
+    position: Point3D
+    dimensions: Point3D
+    yaw: float
+
+
+class Segment(Struct, omit_defaults=True):
+    """What one value of a mask's pixels means."""
+
+    label: str
+    index: int
+    metadata: Metadata | None = None
+
+
+class Annotation(Struct, kw_only=True, omit_defaults=True, tag_field="type"):
+    """What every annotation and prediction may hold."""
+
+    reference_id: Name | None = None
+    item_id: Name | None = None
+    dataset_id: Name | None = None
+    annotation_id: Name | None = None
+    metadata: Metadata | None = None
+    confidence: Fraction | None = None
+    class_pdf: dict[str, float] | None = None
+    track_reference_id: str | None = None
+    task_id: str | None = None
+    embedding_vector: list[float] | None = None
+
+
+class Box(Annotation, kw_only=True, tag="box"):
+    """A box."""
+
+    label: Name
+    geometry: BoxGeometry
+
+
+class Line(Annotation, kw_only=True, tag="line"):
+    """An open line."""
+
+    label: Name
+    geometry: Vertices
+
+
+class Polygon(Annotation, kw_only=True, tag="polygon"):
+    """A closed line."""
+
+    label: Name
+    geometry: Vertices
+
+
+class Keypoints(Annotation, kw_only=True, tag="keypoints"):
+    """Keypoints of one object."""
+
+    label: Name
+    geometry: KeypointsGeometry
+
+
+class Cuboid(Annotation, kw_only=True, tag="cuboid"):
+    """A cuboid in a point cloud."""
+
+    label: Name
+    geometry: CuboidGeometry
+
+
+class Category(Annotation, kw_only=True, tag="category"):
+    """A label of a whole picture or scene."""
+
+    label: Name
+    geometry: Metadata | None = None
+    taxonomy_name: str | None = None
+
+
+class MultiCategory(Annotation, kw_only=True, tag="multicategory"):
+    """Several labels of a whole picture."""
+
+    labels: list[str]
+    geometry: Metadata | None = None
+    taxonomy_name: str | None = None
+
+
+class Mask(Annotation, kw_only=True, tag="mask"):
+    """A segmentation: a PNG whose pixel values `annotations` explains."""
+
+    mask_url: Name
+    annotations: list[Segment]
+
+
+AnyAnnotation: TypeAlias = Box | Line | Polygon | Keypoints | Cuboid | Category | MultiCategory | Mask
+
+GROUND_TRUTH_KEYS: tuple[str, ...] = (
+    "box",
+    "line",
+    "polygon",
+    "keypoints",
+    "segmentation",
+    "cuboid",
+    "category",
+    "multicategory",
+)
+"""The keys under which annotations are read back; masks stand under ``segmentation``."""
+
+PREDICTION_KEYS: tuple[str, ...] = tuple(key for key in GROUND_TRUTH_KEYS if key != "multicategory")
+"""The keys under which predictions are read back; the official client takes no other."""

@@ -1,0 +1,101 @@
+"""JSON bytes and plain objects into Structs, with errors that name the path."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from nucleus_pandas.errors import BadRequestError
+from nucleus_pandas.wire.content import Annotation
+
+T = TypeVar("T")
+
+
+def decode(body: bytes | memoryview, shape: type[T], place: str = "The request's body") -> T:
+    """Read JSON as one of the Structs.
+
+    Parameters
+    ----------
+    body : bytes
+        UTF-8 encoded JSON.
+    shape : type
+        What it has to be.
+    place : str
+        What to call the body in an error.
+
+    Raises
+    ------
+    BadRequestError
+        The body is not JSON, or not of that shape; the text ends with the path of the offending value.
+
+    Examples
+    --------
+    >>> from nucleus_pandas.wire import CreateDataset
+    >>> decode(b'{"name": 7}', CreateDataset)
+    Traceback (most recent call last):
+        ...
+    nucleus_pandas.errors.BadRequestError: The request's body is refused: expected `str`, got `int` - at `$.name`.
+    """
+    if not len(body):
+        raise BadRequestError(f"{place} is empty; it must be JSON.")
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except msgspec.ValidationError as error:
+        raise BadRequestError(f"{place} is refused: {_sentence(error)}") from None
+    except msgspec.DecodeError as error:
+        raise BadRequestError(f"{place} is not valid JSON: {_sentence(error)}") from None
+    except UnicodeDecodeError:
+        raise BadRequestError(f"{place} is not UTF-8 text.") from None
+    except RecursionError:
+        raise BadRequestError(f"{place} is nested too deeply.") from None
+
+
+def convert(value: object, shape: type[T], place: str = "The payload") -> T:
+    """Check plain Python objects against one of the Structs, as `decode` does for bytes.
+
+    Raises
+    ------
+    BadRequestError
+        The value is not of that shape; the text ends with the path of the offending value.
+    """
+    try:
+        return msgspec.convert(value, type=shape)
+    except msgspec.ValidationError as error:
+        raise BadRequestError(f"{place} is refused: {_sentence(error)}") from None
+    except RecursionError:
+        raise BadRequestError(f"{place} is nested too deeply.") from None
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    return text[:1].lower() + text[1:] + "."
+
+
+def item_key(annotation: Annotation, place: str) -> tuple[bool, str]:
+    """Tell by which key an annotation names its item.
+
+    Returns
+    -------
+    (bool, str)
+        Whether it is a reference id (else an item id), and the key.
+
+    Raises
+    ------
+    BadRequestError
+        The annotation holds both keys, or neither.
+
+    Examples
+    --------
+    >>> from nucleus_pandas.wire import Category
+    >>> item_key(Category(label="rain", reference_id="a.jpg"), "$.annotations[0]")
+    (True, 'a.jpg')
+    """
+    if annotation.reference_id is not None and annotation.item_id is None:
+        return True, annotation.reference_id
+    if annotation.item_id is not None and annotation.reference_id is None:
+        return False, annotation.item_id
+    found = "neither is" if annotation.item_id is None else "both are"
+    raise BadRequestError(
+        f"An annotation names its item by exactly one of `reference_id` and `item_id`; {found} given - at `{place}`."
+    )

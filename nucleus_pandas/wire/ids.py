@@ -1,0 +1,184 @@
+"""Annotation ids computed from content, for client and embedded Nucleus alike.
+
+An id depends on item key, type, label and geometry, for predictions also on the confidence, and on nothing else:
+sending the same annotation twice changes nothing, correcting its metadata updates it. Numbers count as float64, so
+1 and 1.0 agree, and -0.0 is 0.0.
+
+Two 64-bit lanes absorb one word after the other, each followed by a bijective mix in the manner of MurmurHash3's
+finalizer (https://github.com/aappleby/smhasher); strings enter by their BLAKE2b digest. That can be computed for
+whole columns at once; it is no protection against someone who wants a collision.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from typing import TypeAlias
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from nucleus_pandas.wire.content import AnyAnnotation, Box, Category, Mask, MultiCategory
+
+_Words: TypeAlias = npt.NDArray[np.uint64]
+_FIRST = (np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53), np.uint64(0x9E3779B97F4A7C15))
+_SECOND = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB), np.uint64(0xD6E8FEB86659FD93))
+_SHIFT = np.uint64(32)
+_NO_CONFIDENCE = np.uint64(0x7FF8000000000001)  # a NaN: no confidence in [0, 1] has these bits
+
+
+def box_ids(
+    item_keys: Sequence[str],
+    labels: Sequence[str],
+    boxes: npt.ArrayLike,
+    confidences: npt.ArrayLike | None = None,
+) -> list[str]:
+    """Compute the annotation ids of boxes.
+
+    Parameters
+    ----------
+    item_keys, labels : sequence of str, length n
+        The reference id (or item id) and the label of each box.
+    boxes : array_like of float, shape (n, 4)
+        x, y, width, height in pixels.
+    confidences : array_like of float, shape (n,), optional
+        NaN where a prediction has none. None for ground truth.
+
+    Returns
+    -------
+    list of str
+        32 hexadecimal digits each.
+
+    Examples
+    --------
+    >>> box_ids(["a.jpg"], ["car"], [[1, 2, 3, 4]]) == box_ids(["a.jpg"], ["car"], [[1.0, 2.0, 3.0, 4.0]])
+    True
+    """
+    columns = np.ascontiguousarray(np.asarray(boxes, dtype=np.float64).reshape(-1, 4).T) + 0.0
+    geometry = [(bits, bits) for bits in columns.view(np.uint64)]
+    return _ids([_lanes(item_keys), _lanes(["box"] * len(item_keys)), _lanes(labels), *geometry], confidences)
+
+
+def fill_annotation_ids(annotations: Sequence[AnyAnnotation], *, predictions: bool) -> None:
+    """Give every annotation that has none its id, in place.
+
+    Exact repeats within the sequence get an occurrence number, so that none is lost.
+
+    Parameters
+    ----------
+    annotations : sequence of annotation
+        Each must name its item.
+    predictions : bool
+        Whether the confidence belongs to the identity.
+
+    Examples
+    --------
+    >>> twice = [Category(label="rain", reference_id="a.jpg") for _ in range(2)]
+    >>> fill_annotation_ids(twice, predictions=False)
+    >>> twice[1].annotation_id == twice[0].annotation_id + "-1"
+    True
+    """
+    ids: dict[int, str] = {}
+    boxes = [a for a in annotations if a.annotation_id is None and isinstance(a, Box)]
+    if boxes:
+        geometry = [(b.geometry.x, b.geometry.y, b.geometry.width, b.geometry.height) for b in boxes]
+        confidences = _confidences(boxes) if predictions else None
+        computed = box_ids([_key(b) for b in boxes], [b.label for b in boxes], geometry, confidences)
+        ids.update(zip(map(id, boxes), computed, strict=True))
+    others = [a for a in annotations if a.annotation_id is None and not isinstance(a, Box)]
+    if others:
+        words = [
+            _lanes([_key(a) for a in others]),
+            _lanes([str(a.__struct_config__.tag) for a in others]),
+            _lanes([_label(a) for a in others]),
+            _digests([_canonical(a) for a in others]),
+        ]
+        computed = _ids(words, _confidences(others) if predictions else None)
+        ids.update(zip(map(id, others), computed, strict=True))
+    seen: dict[tuple[str, str], int] = {}
+    for annotation in annotations:
+        if annotation.annotation_id is None:
+            key = (_key(annotation), ids[id(annotation)])
+            count = seen.get(key, 0)
+            seen[key] = count + 1
+            annotation.annotation_id = f"{key[1]}-{count}" if count else key[1]
+
+
+def _key(annotation: AnyAnnotation) -> str:
+    return annotation.reference_id or annotation.item_id or ""
+
+
+def _label(annotation: AnyAnnotation) -> str:
+    return "" if isinstance(annotation, (MultiCategory, Mask)) else annotation.label
+
+
+def _confidences(annotations: Iterable[AnyAnnotation]) -> list[float]:
+    return [np.nan if a.confidence is None else a.confidence for a in annotations]
+
+
+def _canonical(annotation: AnyAnnotation) -> bytes:
+    if isinstance(annotation, Category):
+        return _spell(annotation.taxonomy_name)
+    if isinstance(annotation, MultiCategory):
+        return _spell([annotation.taxonomy_name, annotation.labels])
+    if isinstance(annotation, Mask):
+        return _spell([annotation.mask_url, msgspec.to_builtins(annotation.annotations)])
+    return _spell(msgspec.to_builtins(annotation.geometry))
+
+
+def _spell(value: object) -> bytes:
+    """Write plain values as bytes in one way only: numbers as float64, keys sorted, every length stated."""
+    if value is None:
+        return b"n"
+    if isinstance(value, bool):
+        return b"t" if value else b"f"
+    if isinstance(value, (int, float)):
+        return b"d" + struct.pack("<d", value + 0.0)
+    if isinstance(value, str):
+        text = value.encode("utf-8", "surrogatepass")
+        return b"s" + len(text).to_bytes(8, "little") + text
+    if isinstance(value, dict):
+        parts = [_spell(str(key)) + _spell(value[key]) for key in sorted(value)]
+        return b"{" + len(parts).to_bytes(8, "little") + b"".join(parts)
+    if isinstance(value, (list, tuple)):
+        return b"[" + len(value).to_bytes(8, "little") + b"".join(map(_spell, value))
+    raise TypeError(f"{type(value).__name__} is no JSON value.")
+
+
+def _digests(texts: Iterable[bytes]) -> tuple[_Words, _Words]:
+    return _split(b"".join(blake2b(text, digest_size=16).digest() for text in texts))
+
+
+def _lanes(texts: Sequence[str]) -> tuple[_Words, _Words]:
+    digest = {text: blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() for text in set(texts)}
+    return _split(b"".join(map(digest.__getitem__, texts)))
+
+
+def _split(digests: bytes) -> tuple[_Words, _Words]:
+    words = np.frombuffer(digests, dtype="<u8").astype(np.uint64).reshape(-1, 2)
+    return words[:, 0], words[:, 1]
+
+
+def _mix(lane: _Words, word: _Words, constants: tuple[np.uint64, np.uint64, np.uint64]) -> _Words:
+    first, second, step = constants
+    lane = (lane + step) ^ word
+    lane ^= lane >> _SHIFT
+    lane *= first
+    lane ^= lane >> _SHIFT
+    lane *= second
+    lane ^= lane >> _SHIFT
+    return lane
+
+
+def _ids(words: list[tuple[_Words, _Words]], confidences: npt.ArrayLike | None) -> list[str]:
+    if confidences is not None:
+        confidence = np.asarray(confidences, dtype=np.float64) + 0.0
+        bits = np.where(np.isnan(confidence), _NO_CONFIDENCE, confidence.view(np.uint64))
+        words = [*words, (bits, bits)]
+    first = second = np.zeros(len(words[0][0]), dtype=np.uint64)
+    for one, two in words:
+        first, second = _mix(first, one, _FIRST), _mix(second, two, _SECOND)
+    digits = np.stack([first, second], axis=1).astype("<u8").tobytes().hex()
+    return [digits[start : start + 32] for start in range(0, len(digits), 32)]

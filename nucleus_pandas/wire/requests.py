@@ -1,0 +1,110 @@
+"""The bodies of the requests that the contract knows."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from nucleus_pandas.wire.content import AnyAnnotation, Item, Mask, Metadata, Name
+
+
+class CreateDataset(Struct, kw_only=True, omit_defaults=True):
+    """``POST dataset/create``."""
+
+    name: Name
+    is_scene: bool | None = None
+    use_privacy_mode: bool | None = None
+    annotation_metadata_schema: Metadata | None = None
+    item_metadata_schema: Metadata | None = None
+
+
+class Append(Struct, kw_only=True, omit_defaults=True):
+    """``POST dataset/{id}/append`` with the items in the body; ``force`` is the older name of ``update``."""
+
+    items: list[Item]
+    update: bool = False
+    force: bool = False
+
+
+class FromUpload(Struct, kw_only=True, omit_defaults=True, rename={"request_id": "requestId"}):
+    """Any ``POST …?async=1`` that consumes a signed upload."""
+
+    request_id: Name
+    update: bool = False
+    trained_slice_id: str | None = None
+
+
+class Annotate(Struct, kw_only=True, omit_defaults=True):
+    """``POST dataset/{id}/annotate`` and all routes that take predictions."""
+
+    annotations: list[AnyAnnotation] = []
+    segmentations: list[Mask] = []
+    update: bool = False
+    trained_slice_id: str | None = None
+
+
+class AddModel(Struct, kw_only=True, omit_defaults=True):
+    """``POST models/add``."""
+
+    name: Name
+    reference_id: Name
+    metadata: Metadata | None = None
+    bundle_name: str | None = None
+    tags: list[str] | None = None
+    trained_slice_ids: list[str] | None = None
+
+
+class CreateModelRun(Struct, kw_only=True, omit_defaults=True):
+    """``POST dataset/{id}/modelRun/create`` and ``POST model/{id}/modelRun/create``."""
+
+    name: str | None = None
+    reference_id: Name | None = None
+    model_id: Name | None = None
+    metadata: Metadata | None = None
+    annotation_metadata_schema: Metadata | None = None
+
+
+class LabelPair(Struct, kw_only=True):
+    """A ground-truth label and the predicted label that may match it."""
+
+    ground_truth_label: str
+    model_prediction_label: str
+
+
+class Commit(Struct, kw_only=True, omit_defaults=True):
+    """``POST modelRun/{id}/commit``."""
+
+    class_agnostic: bool | None = None
+    allowed_label_matches: list[LabelPair] | None = None
+
+
+class MergeRuns(Struct, kw_only=True, omit_defaults=True):
+    """``POST modelRun/merge``."""
+
+    model_run_ids: list[str]
+    name: str | None = None
+    metadata: Metadata | None = None
+
+
+class Tags(Struct, kw_only=True):
+    """``POST`` and ``DELETE`` of ``model/{id}/tag``."""
+
+    tags: list[Name]
+
+
+class TrainedSlices(Struct, kw_only=True):
+    """``POST`` and ``DELETE`` of ``model/{id}/trainedSliceId``."""
+
+    trained_slice_ids: list[Name]
+
+
+class ListJobs(Struct, kw_only=True, omit_defaults=True):
+    """``POST jobs/``."""
+
+    dataset_id: str | None = None
+    job_types: list[str] | None = None
+    from_date: str | None = None
+    to_date: str | None = None
+    limit: Annotated[int, Meta(ge=0)] | None = None
+    show_completed: bool | None = None
