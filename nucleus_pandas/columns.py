@@ -1,0 +1,105 @@
+"""Plain values and columns: what may go into JSON, and the dtypes of every frame that is handed out."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import math
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nucleus_pandas._compat import TEXT
+from nucleus_pandas.errors import BadRequestError
+
+MATCHES: dict[str, str] = {
+    "dataset_item_id": TEXT,
+    "reference_id": TEXT,
+    "annotation_id": TEXT,
+    "prediction_id": TEXT,
+    "label": TEXT,
+    "predicted_label": TEXT,
+    "confidence": "float64",
+    "iou": "float64",
+    "match_type": TEXT,
+}
+"""Columns and dtypes of the frames that `ModelRun.matches` gives."""
+
+
+def frame(columns: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]], dtypes: Mapping[str, str]) -> pd.DataFrame:
+    """Build a frame whose dtypes do not depend on its values.
+
+    Examples
+    --------
+    >>> frame({"iou": [None, 0.5]}, {"iou": "float64"})["iou"].tolist()
+    [nan, 0.5]
+    """
+    return pd.DataFrame({name: pd.Series(columns[name], dtype=dtype) for name, dtype in dtypes.items()})
+
+
+def plain(value: object, place: str) -> Any:
+    """Turn a value into what JSON can hold.
+
+    NumPy scalars and arrays, timestamps (ISO 8601), Decimal and UUID are converted; mappings must have text keys.
+
+    Parameters
+    ----------
+    value : object
+        Anything.
+    place : str
+        Its path, for the error.
+
+    Raises
+    ------
+    BadRequestError
+        A value that JSON cannot hold (NaN, an infinity, bytes, a set, a function, …); the text names its path.
+
+    Examples
+    --------
+    >>> plain({"at": pd.Timestamp("2024-01-01"), "n": np.int64(3)}, "$")
+    {'at': '2024-01-01T00:00:00', 'n': 3}
+    >>> plain({"score": float("nan")}, "$.metadata")
+    Traceback (most recent call last):
+        ...
+    nucleus_pandas.errors.BadRequestError: JSON has no nan - at `$.metadata.score`. Leave the key out, or send null.
+    """
+    if value is None or isinstance(value, (str, bool, int)):
+        return _text(value, place) if isinstance(value, str) else value
+    if isinstance(value, np.generic):
+        return plain(value.item(), place)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise BadRequestError(f"JSON has no {value} - at `{place}`. Leave the key out, or send null.")
+        return float(value)
+    if isinstance(value, Mapping):
+        return {_key(key, place): plain(part, f"{place}.{key}") for key, part in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [plain(part, f"{place}[{number}]") for number, part in enumerate(value)]
+    if value is pd.NA or value is pd.NaT:
+        raise BadRequestError(f"JSON has no {value!r} - at `{place}`. Leave the key out, or send null.")
+    if isinstance(value, (dt.datetime, dt.date, dt.time)):
+        return value.isoformat()
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    if isinstance(value, decimal.Decimal):
+        return plain(float(value), place)
+    raise BadRequestError(
+        f"JSON has no {type(value).__name__} - at `{place}`. There are text, numbers, booleans, null, lists and dicts."
+    )
+
+
+def _key(key: object, place: str) -> str:
+    if not isinstance(key, str):
+        raise BadRequestError(f"JSON keys are text, not {type(key).__name__} {key!r} - at `{place}`.")
+    return _text(key, place)
+
+
+def _text(text: str, place: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadRequestError(f"The text holds half a surrogate pair, which is no Unicode - at `{place}`.") from None
+    return str(text)

@@ -1,0 +1,444 @@
+"""Matching of predictions with ground truth by IoU, and what the matches mean at an IoU threshold.
+
+Within each item, all pairs that overlap and that the label rule lets pair are taken greedily, highest IoU
+first, and each box is used at most once. Ties go to the higher confidence, then to the smaller prediction id,
+then to the smaller ground-truth id, so that the order of the input never matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nucleus_pandas.boxes import edge_iou, edges
+
+__all__ = ["Boxes", "LabelRule", "Matches", "Outcomes", "match", "outcomes"]
+
+Bools: TypeAlias = NDArray[np.bool_]
+Floats: TypeAlias = NDArray[np.float64]
+Indices: TypeAlias = NDArray[np.intp]
+Strings: TypeAlias = NDArray[Any]  # of dtype object or str
+
+PAIR_BUDGET = 1 << 21  # overlapping pairs held at a time: some 150 MB at the peak
+_BLOCK = 1 << 17  # candidate pairs compared at a time: few enough to stay in the processor's cache
+_SLICE = 1 << 10  # sorted pairs between two looks at which boxes are still free
+
+
+@dataclass(frozen=True, eq=False)
+class Boxes:
+    """The boxes of one side, ground truth or predictions, one row per box.
+
+    Attributes
+    ----------
+    item : numpy.ndarray of shape (n,), int64
+        The item (picture) of each box; only boxes of the same item match.
+    label : numpy.ndarray of shape (n,), object or str
+        Label of each box.
+    box : numpy.ndarray of shape (n, 4), float64
+        ``(x, y, width, height)`` in pixels, finite.
+    annotation_id : numpy.ndarray of shape (n,), object or str
+        Unique within an item; compared as strings, by code point.
+    confidence : numpy.ndarray of shape (n,), float64, optional
+        Confidence of each prediction, NaN where unknown; None for ground truth.
+    """
+
+    item: NDArray[np.int64]
+    label: Strings
+    box: Floats
+    annotation_id: Strings
+    confidence: Floats | None = None
+
+
+@dataclass(frozen=True)
+class LabelRule:
+    """Which labels may pair, and which of those pairs are right.
+
+    Attributes
+    ----------
+    class_agnostic : bool
+        Whether any two labels may pair. If not, equal labels may, or the allowed ones.
+    allowed : frozenset of (str, str), optional
+        The only pairs of a ground-truth label and a prediction label that may match.
+
+    Examples
+    --------
+    >>> LabelRule.of(allowed_label_matches=[("car", "vehicle")])
+    LabelRule(class_agnostic=False, allowed=frozenset({('car', 'vehicle')}))
+    """
+
+    class_agnostic: bool = True
+    allowed: frozenset[tuple[str, str]] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        class_agnostic: bool | None = None,
+        allowed_label_matches: Iterable[tuple[str, str]] | None = None,
+    ) -> LabelRule:
+        """Make a rule of the two arguments of an evaluation.
+
+        Parameters
+        ----------
+        class_agnostic : bool, optional
+            Whether any two labels may pair; by default they may, unless `allowed_label_matches` is given.
+        allowed_label_matches : iterable of (str, str), optional
+            Pairs of a ground-truth label and a prediction label. They alone may match, and are right; an
+            empty iterable lets nothing match.
+
+        Returns
+        -------
+        LabelRule
+            The rule.
+
+        Raises
+        ------
+        ValueError
+            If `class_agnostic` is true and `allowed_label_matches` is given.
+        """
+        if allowed_label_matches is None:
+            return cls(class_agnostic is not False)
+        if class_agnostic:
+            raise ValueError(
+                "class_agnostic=True lets any labels match, and allowed_label_matches only the given pairs; "
+                "leave one of them out."
+            )
+        return cls(False, frozenset((truth, predicted) for truth, predicted in allowed_label_matches))
+
+    def agrees(self, ground_truth: Strings, prediction: Strings) -> Bools:
+        """Tell which pairs of labels are right, so that a match of them is a true positive.
+
+        Parameters
+        ----------
+        ground_truth, prediction : numpy.ndarray of shape (n,), object or str
+            The labels of each pair.
+
+        Returns
+        -------
+        numpy.ndarray of shape (n,), bool
+            Whether the labels are equal or, if the rule names the allowed pairs, whether they are allowed.
+
+        Examples
+        --------
+        >>> rule = LabelRule.of(allowed_label_matches=[("car", "vehicle")])
+        >>> rule.agrees(np.array(["car", "car"]), np.array(["vehicle", "car"])).tolist()
+        [True, False]
+        """
+        if self.allowed is None:
+            return np.asarray(ground_truth == prediction, dtype=np.bool_)
+        pairs = zip(ground_truth.tolist(), prediction.tolist(), strict=True)
+        return np.fromiter((pair in self.allowed for pair in pairs), np.bool_, len(ground_truth))
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """Matched pairs, one row per pair, sorted by prediction.
+
+    Attributes
+    ----------
+    ground_truth, prediction : numpy.ndarray of shape (m,), intp
+        Rows of the matched boxes in the input.
+    iou : numpy.ndarray of shape (m,), float64
+        Their IoU, above 0.
+    """
+
+    ground_truth: Indices
+    prediction: Indices
+    iou: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """True positives, false positives and false negatives at one threshold, one row per outcome.
+
+    Attributes
+    ----------
+    row : numpy.ndarray of shape (k,), intp
+        The stored row that the outcome comes from, ascending; FP comes before FN of the same row.
+    match_type : numpy.ndarray of shape (k,), str
+        "TP", "FP" or "FN".
+    ground_truth, prediction : numpy.ndarray of shape (k,), bool
+        Which sides of the stored row the outcome shows. An FP with both sides is a confusion of labels.
+    """
+
+    row: Indices
+    match_type: NDArray[np.str_]
+    ground_truth: Bools
+    prediction: Bools
+
+
+def match(ground_truth: Boxes, predictions: Boxes, rule: LabelRule, *, pair_budget: int = PAIR_BUDGET) -> Matches:
+    """Match predictions with ground truth, item by item.
+
+    Parameters
+    ----------
+    ground_truth, predictions : Boxes
+        The two sides, in any order.
+    rule : LabelRule
+        Which labels may pair.
+    pair_budget : int, optional
+        How many overlapping pairs to hold at a time, about. Bounds the memory, never changes the result.
+
+    Returns
+    -------
+    Matches
+        Indices into the two sides. No box occurs twice, and boxes without area never occur.
+
+    Raises
+    ------
+    ValueError
+        If `pair_budget` is below 1.
+
+    Notes
+    -----
+    An item with more overlapping pairs than the budget is matched in passes. Each pass finds the best pairs,
+    as many as the budget allows, and matches them; as these come first in the greedy order, the pairs of the
+    boxes left over can wait for the next pass.
+
+    Examples
+    --------
+    >>> def boxes(*xs, confidence=None):
+    ...     n = len(xs)
+    ...     box = np.array([[x, 0, 10, 10] for x in xs], dtype=float)
+    ...     return Boxes(np.zeros(n, int), np.full(n, "car"), box, np.arange(n).astype(str), confidence)
+    >>> found = match(boxes(0, 4), boxes(2, 4, 90, confidence=np.array([0.9, 0.8, 0.7])), LabelRule())
+    >>> found.prediction.tolist(), found.ground_truth.tolist(), found.iou.round(3).tolist()
+    ([0, 1], [0, 1], [0.667, 1.0])
+    """
+    if pair_budget < 1:
+        raise ValueError(f"pair_budget must be at least 1, got {pair_budget}.")
+    sides, allowed = _sorted_sides(ground_truth, predictions, rule)
+    found: list[tuple[Indices, Indices, Floats]] = [(sides[0].row[:0], sides[1].row[:0], np.empty(0))]
+    for truths, predicted in _parts(*sides, pair_budget):
+        complete = False
+        while not complete:
+            g, p, iou, complete = _best_pairs(truths, predicted, allowed, pair_budget)
+            chosen = _greedy(g, p, iou, len(truths.row), len(predicted.row))
+            g, p = g[chosen], p[chosen]
+            found.append((truths.row[g], predicted.row[p], iou[chosen]))
+            if not complete:
+                truths, predicted = truths.without(g), predicted.without(p)
+    g, p, iou = (np.concatenate(column) for column in zip(*found, strict=True))
+    order = np.argsort(p)
+    return Matches(g[order], p[order], iou[order])
+
+
+def outcomes(
+    iou: Floats,
+    has_ground_truth: Bools,
+    has_prediction: Bools,
+    agrees: Bools,
+    iou_threshold: float | None = None,
+) -> Outcomes:
+    """Report stored matches at an IoU threshold.
+
+    There is one stored row per matched pair, per prediction without a match and per ground truth without one.
+    A pair at or above the threshold is a TP if its labels agree, otherwise an FP with both sides (a confusion)
+    and an FN. A pair below the threshold, like two boxes without a match, is an FP and an FN. Thus TP and FN
+    together are as many as the ground truths, TP and FP as many as the predictions, at every threshold.
+
+    Parameters
+    ----------
+    iou : numpy.ndarray of shape (n,), float64
+        IoU of each pair, NaN where a side is missing.
+    has_ground_truth, has_prediction : numpy.ndarray of shape (n,), bool
+        Which sides a stored row has.
+    agrees : numpy.ndarray of shape (n,), bool
+        Whether the labels of a pair are right, see :meth:`LabelRule.agrees`; ignored where a side is missing.
+    iou_threshold : float, optional
+        From 0 to 1. By default every stored pair counts, as at 0.
+
+    Returns
+    -------
+    Outcomes
+        One row per outcome, in the order of the stored rows, FP before FN.
+
+    Raises
+    ------
+    ValueError
+        If the threshold is not a number from 0 to 1.
+
+    Examples
+    --------
+    >>> yes = np.ones(2, bool)
+    >>> found = outcomes(np.array([0.9, 0.4]), yes, yes, yes, iou_threshold=0.5)
+    >>> list(zip(found.row.tolist(), found.match_type.tolist()))
+    [(0, 'TP'), (1, 'FP'), (1, 'FN')]
+    """
+    threshold = 0.0 if iou_threshold is None else iou_threshold
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"iou_threshold must be from 0 to 1, got {iou_threshold}.")
+    close = has_ground_truth & has_prediction & (iou >= threshold)
+    right = close & agrees
+    false_positive, false_negative = has_prediction & ~right, has_ground_truth & ~right
+    row = np.repeat(np.arange(len(iou)), (right + 0) + false_positive + false_negative)
+    second = np.zeros(len(row), dtype=np.bool_)
+    second[1:] = row[1:] == row[:-1]
+    is_negative = second | ~has_prediction[row]
+    match_type = np.where(right[row], "TP", np.where(is_negative, "FN", "FP"))
+    return Outcomes(row, match_type, is_negative | close[row], ~is_negative)
+
+
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """One side, sorted by group, then by confidence and id: positions are ranks within the group."""
+
+    row: Indices  # in the input
+    group: NDArray[np.int64]  # only boxes of the same group may pair
+    edges: Floats  # (4, n)
+    code: NDArray[np.int64]  # of the label, if only certain labels may pair
+
+    def take(self, which: slice | Bools) -> _Side:
+        return _Side(self.row[which], self.group[which], self.edges[:, which], self.code[which])
+
+    def without(self, used: Indices) -> _Side:
+        free = np.ones(len(self.row), dtype=np.bool_)
+        free[used] = False
+        return self.take(free)
+
+
+def _sorted_sides(
+    ground_truth: Boxes, predictions: Boxes, rule: LabelRule
+) -> tuple[tuple[_Side, _Side], NDArray[np.int64] | None]:
+    """Sort both sides; with them come the allowed ``truth code * 2**32 + prediction code``, if limited."""
+    boxes, split = (ground_truth, predictions), [len(ground_truth.item)]
+    group = np.concatenate([side.item for side in boxes])
+    code, allowed = np.zeros_like(group), None
+    if not rule.class_agnostic:
+        labels = [label for side in boxes for label in side.label.tolist()]
+        codes = {label: number for number, label in enumerate(set(labels))}
+        code = np.fromiter(map(codes.__getitem__, labels), np.int64, len(labels))
+        if rule.allowed is None:
+            group = np.unique(group, return_inverse=True)[1] * len(codes) + code
+        else:
+            known = [(codes[a], codes[b]) for a, b in rule.allowed if a in codes and b in codes]
+            allowed = np.array([(a << 32) + b for a, b in known], dtype=np.int64)
+    sides = []
+    for side, groups, label_codes in zip(boxes, np.split(group, split), np.split(code, split), strict=True):
+        row = _by_rank(groups, side.confidence, side.annotation_id)
+        sides.append(_Side(row, groups[row], edges(side.box)[:, row], label_codes[row]))
+    return (sides[0], sides[1]), allowed
+
+
+def _by_rank(group: NDArray[np.int64], confidence: Floats | None, annotation_id: Strings) -> Indices:
+    """Order by group, then highest confidence (NaN last), then smallest id."""
+    lowest_first = np.zeros(len(group)) if confidence is None else -confidence
+    order = np.argsort(lowest_first)
+    order = order[np.argsort(group[order], kind="stable")]
+    confidences, groups = lowest_first[order], group[order]
+    same = (confidences[1:] == confidences[:-1]) | np.isnan(confidences[:-1])
+
+    def rank(rows: Indices) -> Indices:
+        names = annotation_id[rows].tolist()
+        ranks = np.empty(len(rows), dtype=np.intp)
+        ranks[sorted(range(len(rows)), key=names.__getitem__)] = np.arange(len(rows))
+        return ranks
+
+    return _break_ties(order, same & (groups[1:] == groups[:-1]), rank)
+
+
+def _break_ties(order: Indices, tied: Bools, rank: Callable[[Indices], Indices]) -> Indices:
+    """Reorder each run of ties by `rank`, which is asked for the tied entries only.
+
+    Strings are slow to sort, and so are floats when the sort has to be stable; ties are few.
+    """
+    starts = np.concatenate(([True], ~tied))[: len(order)]
+    member = ~starts
+    member[:-1] |= tied
+    slots = np.flatnonzero(member)
+    entries = order[slots]
+    ranks = rank(entries)
+    run = np.cumsum(starts)[slots]
+    order[slots] = entries[np.argsort(run * (ranks.max(initial=0) + 1) + ranks)]
+    return order
+
+
+def _ranges(truths: _Side, predicted: _Side) -> tuple[Indices, Indices]:
+    """First and last + 1 ground truth of the group of each prediction."""
+    start = np.searchsorted(truths.group, predicted.group, side="left")
+    return start, np.searchsorted(truths.group, predicted.group, side="right")
+
+
+def _parts(truths: _Side, predicted: _Side, budget: int) -> Iterator[tuple[_Side, _Side]]:
+    """Split between groups, so that a part has few enough pairs or a single group."""
+    group = predicted.group
+    start, stop = _ranges(truths, predicted)
+    pairs = np.concatenate(([0], np.cumsum(stop - start)))
+    low = 0
+    while low < len(group):
+        high = int(np.searchsorted(pairs, pairs[low] + budget, side="right")) - 1
+        if high < len(group):
+            high = int(np.searchsorted(group, group[high], side="left"))
+            high = high if high > low else int(np.searchsorted(group, group[low], side="right"))
+        yield truths.take(slice(start[low], stop[high - 1])), predicted.take(slice(low, high))
+        low = high
+
+
+def _blocks(truths: _Side, predicted: _Side, size: int) -> Iterator[tuple[Indices, Indices]]:
+    """All pairs of the same group, by rank of the prediction, then of the ground truth; some at a time."""
+    start, stop = _ranges(truths, predicted)
+    count = stop - start
+    pairs = np.concatenate(([0], np.cumsum(count)))
+    low = 0
+    while low < len(count):
+        high = max(int(np.searchsorted(pairs, pairs[low] + size, side="right")) - 1, low + 1)
+        some = slice(low, high)
+        p = np.repeat(np.arange(low, high), count[some])
+        yield np.arange(len(p)) + np.repeat(start[some] - (pairs[some] - pairs[low]), count[some]), p
+        low = high
+
+
+def _best_pairs(
+    truths: _Side, predicted: _Side, allowed: NDArray[np.int64] | None, budget: int
+) -> tuple[Indices, Indices, Floats, bool]:
+    """Find the best pairs that may match, and whether they are all of them."""
+    none = truths.row[:0]
+    held: list[tuple[Indices, Indices, Floats]] = [(none, none, np.empty(0))]
+    total, floor, complete = 0, 0.0, True
+    (left, top, right, bottom), (p_left, p_top, p_right, p_bottom) = truths.edges, predicted.edges
+    for g, p in _blocks(truths, predicted, min(budget, _BLOCK)):
+        meet = (left[g] < p_right[p]) & (p_left[p] < right[g])
+        g, p = g[meet], p[meet]
+        meet = (top[g] < p_bottom[p]) & (p_top[p] < bottom[g])
+        if allowed is not None:
+            meet &= np.isin((truths.code[g] << 32) + predicted.code[p], allowed)
+        g, p = g[meet], p[meet]
+        iou = edge_iou([edge[g] for edge in truths.edges], [edge[p] for edge in predicted.edges])
+        above = iou > floor
+        held.append((g[above], p[above], iou[above]))
+        total += len(held[-1][2])
+        if total > 2 * budget:
+            g, p, iou = (np.concatenate(column) for column in zip(*held, strict=True))
+            floor = float(np.partition(iou, total - budget)[total - budget])
+            # pairs come by rank: of those at the floor the first are the best, and no later one beats them
+            keep = iou > floor
+            keep[np.flatnonzero(iou == floor)[: budget - np.count_nonzero(keep)]] = True
+            held, total, complete = [(g[keep], p[keep], iou[keep])], budget, False
+            if floor >= 1.0:
+                break
+    if not held:
+        ...
+    g, p, iou = (np.concatenate(column) for column in zip(*held, strict=True))
+    return g, p, iou, complete
+
+
+def _greedy(g: Indices, p: Indices, iou: Floats, truths: int, predicted: int) -> Indices:
+    """Choose pairs by IoU, in their given order where equal, so that no box is in two."""
+    order = np.argsort(-iou)
+    best = iou[order]
+    order = _break_ties(order, best[1:] == best[:-1], lambda pairs: pairs)
+    free_g, free_p = bytearray(b"\1") * truths, bytearray(b"\1") * predicted
+    is_free_g, is_free_p = np.frombuffer(free_g, dtype=np.bool_), np.frombuffer(free_p, dtype=np.bool_)
+    chosen: list[int] = []
+    for low in range(0, len(order), _SLICE):
+        pairs = order[low : low + _SLICE]
+        # nearly all pairs end here: the loop below sees some two per match
+        pairs = pairs[is_free_g[g[pairs]] & is_free_p[p[pairs]]]
+        for pair, truth, prediction in zip(pairs.tolist(), g[pairs].tolist(), p[pairs].tolist(), strict=True):
+            if free_g[truth] and free_p[prediction]:
+                free_g[truth] = free_p[prediction] = 0
+                chosen.append(pair)
+    return np.array(chosen, dtype=np.intp)

@@ -1,0 +1,123 @@
+"""The REST API of an embedded Nucleus as a WSGI application."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import re
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, SecurityError
+
+from nucleus_pandas.errors import APIError, AuthenticationError, ServerError, TooLargeError
+from nucleus_pandas.local.embedded import EmbeddedNucleus
+from nucleus_pandas.local.routes import datasets, extensions, items, jobs, models, runs, uploads
+from nucleus_pandas.local.routes.common import PREFIX, RawId, RestOfPath, reply
+
+log = logging.getLogger("nucleus_pandas.local")
+
+MAX_JSON = 64 << 20  # bytes
+MAX_UPLOAD = 512 << 20  # bytes, of a signed upload or of pictures in one request
+IN_PROCESS_HOST = "nucleus.local"
+_LOOPBACK = ["127.0.0.1", "localhost", "[::1]", IN_PROCESS_HOST]
+
+
+def create_app(nucleus: EmbeddedNucleus, *, api_keys: Sequence[str] = ()) -> Flask:
+    """Make the application that answers for a store.
+
+    Parameters
+    ----------
+    nucleus : EmbeddedNucleus
+        The open store.
+    api_keys : sequence of str
+        The keys that are let in; with none, any key and none are.
+    """
+    app = Flask("nucleus_pandas.local", static_folder=None)
+    app.config.update(TRUSTED_HOSTS=_LOOPBACK, MAX_FORM_MEMORY_SIZE=MAX_JSON, MAX_FORM_PARTS=1000)
+    app.extensions["nucleus"] = nucleus
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    app.url_map.redirect_defaults = False
+    app.url_map.converters.update(id=RawId, rest=RestOfPath)
+    app.before_request(_guard(tuple(key.encode() for key in api_keys)))
+    for routes in (datasets, items, models, runs, jobs, uploads, extensions):
+        app.register_blueprint(routes.blueprint, url_prefix=PREFIX)
+    app.register_error_handler(APIError, _refusal)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _failure)
+    app.wsgi_app = _RawPath(app.wsgi_app)  # type: ignore[method-assign]
+    return app
+
+
+class _RawPath:
+    """Hands the application the path as it was sent: ids may hold slashes, which only the quoted path tells apart."""
+
+    def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
+        self.application = application
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        uri = environ.get("REQUEST_URI")
+        if uri is None:
+            uri = quote(environ.get("PATH_INFO", "").encode("latin-1"))
+        elif not uri.startswith("/"):
+            uri = urlsplit(uri)._replace(scheme="", netloc="").geturl()
+        path = uri.split("?", 1)[0].split("#", 1)[0]
+        environ["PATH_INFO"] = re.sub(rf"^{PREFIX}/{{2,}}", f"{PREFIX}/", path)
+        environ["SCRIPT_NAME"] = ""
+        return self.application(environ, start_response)
+
+
+def _guard(keys: tuple[bytes, ...]) -> Callable[[], None]:
+    def guard() -> None:
+        origin = request.headers.get("Origin")
+        if origin is not None and urlsplit(origin).netloc != request.host:
+            raise AuthenticationError("Requests from pages of other sites are refused.", 403)
+        is_upload = request.blueprint == "uploads" or request.mimetype == "multipart/form-data"
+        request.max_content_length = MAX_UPLOAD if is_upload else MAX_JSON
+        if not keys or request.endpoint == "uploads.receive":  # a signed address carries its own secret
+            return
+        given = request.authorization.username if request.authorization is not None else None
+        given = given or request.headers.get("x-limited-access-key") or ""
+        # every key is compared, so that the time tells nothing about which one came close
+        if not sum(hmac.compare_digest(given.encode("utf-8", "replace"), key) for key in keys):
+            found = "a wrong API key" if given else "no API key"
+            raise AuthenticationError(f"This server needs an API key; the request holds {found}.")
+
+    return guard
+
+
+def _refusal(error: APIError) -> Response:
+    body = {"status_code": error.status_code, "error": str(error), "error_type": type(error).__name__}
+    response = reply(body, error.status_code)
+    if error.status_code == 401:
+        response.headers["WWW-Authenticate"] = "Basic"
+    return response
+
+
+def _http_error(error: HTTPException) -> Response:
+    code = error.code or 500
+    text = error.description or error.name
+    if isinstance(error, RequestEntityTooLarge):
+        limit = (request.max_content_length or 0) >> 20
+        return _refusal(TooLargeError(f"The request's body is larger than the {limit} MiB that this route takes."))
+    if isinstance(error, SecurityError):
+        text = "The request's Host header names no address of this server."
+    elif code == 404:
+        text = f"There is no route {request.method} {request.path}."
+    elif code == 405:
+        text = f"The route {request.path} does not take {request.method}."
+    response = reply({"status_code": code, "error": text, "error_type": "APIError"}, code)
+    if code == 405 and error.response is None:
+        response.headers["Allow"] = ", ".join(getattr(error, "valid_methods", None) or ())
+    return response
+
+
+def _failure(error: Exception) -> Response:
+    log.error("%s %s failed.", request.method, request.path, exc_info=error)
+    if isinstance(error, sqlite3.OperationalError):
+        return _refusal(ServerError(f"The store could not do this: {error}."))
+    return _refusal(ServerError("The server failed; its log says why."))

@@ -1,0 +1,179 @@
+"""Commits: what a run matched in the ground truth, computed and kept."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from nucleus_pandas.evaluation.matching import Boxes, LabelRule, match
+from nucleus_pandas.local.store.ids import ITEM_BITS, now
+from nucleus_pandas.local.store.models import Run
+
+_PORTION = 100_000  # boxes of one side held at once, unless one item has more
+_BOX = "item, key, label, x, y, width, height"
+
+
+def commit(db: sqlite3.Connection, run: Run, rule: LabelRule) -> None:
+    """Match a run's boxes with the ground truth, keep the matches, and freeze the run.
+
+    A second commit matches again, with other parameters perhaps. Annotations that say ``iscrowd`` in their metadata
+    are left out, as are shapes that are no boxes.
+    """
+    db.execute("DELETE FROM match WHERE run = ?", (run.id,))
+    digest = blake2b(digest_size=16)
+    for first, last in _portions(db, run):
+        rows = _match_portion(db, run, rule, first, last)
+        db.executemany(
+            "INSERT INTO match (run, item, number, annotation_id, prediction_id, label, predicted_label, confidence,"
+            " iou, agrees) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            rows,
+        )
+        _digest_portion(db, run, first, last, digest)
+    parameters = {
+        "matcher": "nucleus",
+        "class_agnostic": rule.class_agnostic,
+        "allowed_label_matches": None if rule.allowed is None else sorted(rule.allowed),
+    }
+    db.execute(
+        "UPDATE run SET committed_at = ?, parameters = ?, content = ? WHERE id = ?",
+        (now(), msgspec.json.encode(parameters).decode(), digest.hexdigest(), run.id),
+    )
+
+
+def _portions(db: sqlite3.Connection, run: Run) -> Iterator[tuple[int, int]]:
+    """Cut the items that matter into ranges (first and last number) that hold a bounded number of boxes."""
+    for dataset in _datasets(db, run):
+        first, end = dataset << ITEM_BITS, (dataset + 1) << ITEM_BITS
+        while first < end:
+            ends = [end]
+            for table, where, owner in (("annotation", "", ()), ("prediction", "run = ? AND ", (run.id,))):
+                row = db.execute(
+                    f"SELECT item FROM {table} WHERE {where}item >= ? AND item < ? ORDER BY item LIMIT 1 OFFSET ?",
+                    (*owner, first, end, _PORTION),
+                ).fetchone()
+                if row is not None:
+                    ends.append(row[0])
+            last = max(min(ends) - 1, first)
+            yield first, last
+            first = last + 1
+
+
+def _datasets(db: sqlite3.Connection, run: Run) -> list[int]:
+    if run.dataset is not None:
+        return [run.dataset]
+    found: list[int] = []
+    after = 0
+    while row := db.execute(
+        "SELECT item FROM prediction WHERE run = ? AND item >= ? ORDER BY item LIMIT 1", (run.id, after)
+    ).fetchone():
+        found.append(row[0] >> ITEM_BITS)
+        after = (found[-1] + 1) << ITEM_BITS
+    return found
+
+
+def _match_portion(
+    db: sqlite3.Connection, run: Run, rule: LabelRule, first: int, last: int
+) -> Iterator[tuple[object, ...]]:
+    truth = db.execute(
+        f"SELECT {_BOX} FROM annotation WHERE item BETWEEN ? AND ? AND type = 'box' AND"
+        " (metadata IS NULL OR coalesce(json_extract(metadata, '$.iscrowd'), 0) IN (0, '', '0'))"
+        " ORDER BY item, arrival",
+        (first, last),
+    ).fetchall()
+    predicted = db.execute(
+        f"SELECT {_BOX}, confidence FROM prediction WHERE run = ? AND item BETWEEN ? AND ? AND type = 'box'"
+        " ORDER BY item, arrival",
+        (run.id, first, last),
+    ).fetchall()
+    if not truth and not predicted:
+        return iter(())
+    truths, predictions = _boxes(truth, with_confidence=False), _boxes(predicted, with_confidence=True)
+    found = match(truths, predictions, rule)
+    return _rows(run, truths, predictions, found.ground_truth, found.prediction, found.iou, rule)
+
+
+def _boxes(rows: list[tuple[Any, ...]], *, with_confidence: bool) -> Boxes:
+    columns = list(zip(*rows, strict=True)) or [()] * (8 if with_confidence else 7)
+    sides = np.array(columns[3:7], dtype=np.float64).reshape(4, -1).T
+    return Boxes(
+        item=np.array(columns[0], dtype=np.int64),
+        label=np.array(columns[2], dtype=object),
+        box=np.ascontiguousarray(sides),
+        annotation_id=np.array(columns[1], dtype=object),
+        confidence=np.array(columns[7], dtype=np.float64) if with_confidence else None,
+    )
+
+
+def _rows(
+    run: Run,
+    truths: Boxes,
+    predictions: Boxes,
+    matched_truth: np.ndarray[Any, Any],
+    matched_prediction: np.ndarray[Any, Any],
+    iou: np.ndarray[Any, Any],
+    rule: LabelRule,
+) -> Iterator[tuple[object, ...]]:
+    """Lay pairs, single predictions and single truths out: by item, in it predictions by arrival, then truths."""
+    partner = np.full(len(predictions.item), -1)
+    partner[matched_prediction] = matched_truth
+    overlap = np.full(len(predictions.item), np.nan)
+    overlap[matched_prediction] = iou
+    agrees = np.zeros(len(predictions.item), dtype=bool)
+    agrees[matched_prediction] = rule.agrees(truths.label[matched_truth], predictions.label[matched_prediction])
+    alone = np.setdiff1d(np.arange(len(truths.item)), matched_truth)
+
+    item = np.concatenate([predictions.item, truths.item[alone]])
+    order = np.argsort(item, kind="stable")
+    truth = np.concatenate([partner, alone])[order].tolist()
+    predicted = np.concatenate([np.arange(len(partner)), np.full(len(alone), -1)])[order].tolist()
+    confidence = [] if predictions.confidence is None else predictions.confidence.tolist()
+    overlaps, agreements = overlap.tolist(), agrees.tolist()
+    for number, (at, t, p) in enumerate(zip(item[order].tolist(), truth, predicted, strict=True)):
+        yield (
+            run.id,
+            at,
+            number,
+            None if t < 0 else truths.annotation_id[t],
+            None if p < 0 else predictions.annotation_id[p],
+            None if t < 0 else truths.label[t],
+            None if p < 0 else predictions.label[p],
+            None if p < 0 or confidence[p] != confidence[p] else confidence[p],
+            None if t < 0 or p < 0 else overlaps[p],
+            p >= 0 and agreements[p],
+        )
+
+
+def _digest_portion(db: sqlite3.Connection, run: Run, first: int, last: int, digest: blake2b) -> None:
+    """Add what could change the matches, in an order that does not depend on the order of arrival."""
+    for table, where, owner in (("annotation", "", ()), ("prediction", "run = ? AND ", (run.id,))):
+        rows = db.execute(
+            f"SELECT {_BOX}, type, geometry, confidence, metadata FROM {table} WHERE {where}item BETWEEN ? AND ?"
+            " ORDER BY item, key",
+            (*owner, first, last),
+        )
+        while some := rows.fetchmany(10_000):
+            digest.update(msgspec.json.encode(some))
+
+
+class MatchPage(NamedTuple):
+    """Rows of matches, and where the next page begins."""
+
+    rows: list[tuple[Any, ...]]
+    after: tuple[int, int] | None
+
+
+def page(db: sqlite3.Connection, run: Run, after: tuple[int, int], limit: int) -> MatchPage:
+    """Read the matches of a committed run in their order, from behind `after` (item number, number)."""
+    rows = db.execute(
+        "SELECT match.item, match.number, dataset.tag, item.reference_id, annotation_id, prediction_id, label,"
+        " predicted_label, confidence, iou, agrees FROM match LEFT JOIN item ON item.id = match.item"
+        f" LEFT JOIN dataset ON dataset.id = match.item >> {ITEM_BITS}"
+        " WHERE run = ? AND (match.item, match.number) > (?, ?) ORDER BY match.item, match.number LIMIT ?",
+        (run.id, *after, limit),
+    ).fetchall()
+    return MatchPage(rows, (rows[-1][0], rows[-1][1]) if len(rows) == limit else None)

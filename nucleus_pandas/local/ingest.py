@@ -1,0 +1,266 @@
+"""Checked requests into the store: items, annotations, predictions, by body, by file or by signed upload."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from nucleus_pandas.errors import APIError, BadRequestError
+from nucleus_pandas.local.embedded import EmbeddedNucleus
+from nucleus_pandas.local.images import Staged
+from nucleus_pandas.local.store import datasets, items, jobs, layers, models
+from nucleus_pandas.local.store.datasets import Dataset
+from nucleus_pandas.local.store.ids import ITEM_BITS
+from nucleus_pandas.local.store.items import NewItem
+from nucleus_pandas.local.store.layers import Layer
+from nucleus_pandas.wire import AnyAnnotation, Item, MultiCategory, decode, fill_annotation_ids, item_key
+
+SMALL_UPLOAD = 4 << 20  # bytes; such a job ends before it is answered
+_ONE_URL = "An item has exactly one of `image_url` and `pointcloud_url`"
+_ROWS = 5_000  # a transaction
+_BYTES = 8 << 20  # a transaction
+
+
+@dataclass(slots=True)
+class Stored:
+    """What became of rows: `outcomes` row by row, `errors` the reasons of those that were refused."""
+
+    outcomes: list[Literal["new", "updated", "ignored", "error"]] = field(default_factory=list)
+    errors: dict[int, str] = field(default_factory=dict)
+
+    def count(self, *outcomes: str) -> int:
+        """Count rows by their outcome."""
+        return sum(outcome in outcomes for outcome in self.outcomes)
+
+
+def store_items(
+    db: sqlite3.Connection,
+    dataset: Dataset,
+    wanted: Sequence[Item],
+    *,
+    update: bool,
+    files: Sequence[Staged | BadRequestError] | None = None,
+) -> Stored:
+    """Store items; those with an uploaded file by that, the others by their URL.
+
+    Raises
+    ------
+    BadRequestError
+        The dataset holds scenes, or an item names no picture.
+    """
+    if dataset.is_scene:
+        raise BadRequestError(f"The dataset '{dataset.public_id}' holds scenes; plain items go into another dataset.")
+    stored = Stored()
+    rows: list[NewItem] = []
+    for number, item in enumerate(wanted):
+        file = None if files is None else files[number]
+        if isinstance(file, BadRequestError):
+            stored.errors[number] = f"'{item.reference_id}': {file}"
+            continue
+        if file is None and (item.image_url is None) == (item.pointcloud_url is None):
+            raise BadRequestError(f"{_ONE_URL} - at `$.items[{number}]`.")
+        rows.append(_new_item(item, file, update=update))
+    done = iter(items.append(db, dataset, rows))
+    stored.outcomes = ["error" if number in stored.errors else next(done) for number in range(len(wanted))]
+    return stored
+
+
+def _new_item(item: Item, file: Staged | None, *, update: bool) -> NewItem:
+    extra = {name: value for name in ("pointcloud_url", "embedding_info") if (value := getattr(item, name)) is not None}
+    return NewItem(
+        reference_id=item.reference_id,
+        url=item.image_url if file is None else None,
+        file=None if file is None else file.name,
+        width=item.width if item.width or file is None else file.width,
+        height=item.height if item.height or file is None else file.height,
+        metadata=datasets.json_or_none(item.metadata),
+        extra=datasets.json_or_none(extra or None),
+        update=update if item.update is None else item.update,
+    )
+
+
+def store_annotations(
+    db: sqlite3.Connection,
+    layer: Layer,
+    dataset: Dataset | None,
+    wanted: Sequence[AnyAnnotation],
+    *,
+    update: bool,
+    mask_files: Sequence[str] | None = None,
+) -> Stored:
+    """Store annotations or predictions; one whose item does not exist is refused, the others are stored.
+
+    Parameters
+    ----------
+    dataset : Dataset, optional
+        Where reference ids are looked up. None for a run that spans datasets: there each prediction names its own.
+    mask_files : sequence of str, optional
+        The uploaded file of each, where all are masks.
+
+    Raises
+    ------
+    BadRequestError
+        One names its item twice or not at all, or is of a type that no prediction has.
+    FrozenRunError
+        The run is committed, and this would change it.
+    """
+    if layer.owner is not None:
+        for number, annotation in enumerate(wanted):
+            if isinstance(annotation, MultiCategory):
+                raise BadRequestError(f"Predictions of type multicategory do not exist - at `$.annotations[{number}]`.")
+    numbers = _find_items(db, dataset, wanted)
+    fill_annotation_ids(wanted, predictions=layer.owner is not None)
+    files: Sequence[str | None] = mask_files or [None] * len(wanted)
+    good = [(a, n, file) for a, n, file in zip(wanted, numbers, files, strict=True) if isinstance(n, int)]
+    done = iter(layers.upsert(db, layer, good, update=update))
+    stored = Stored()
+    for row, found in enumerate(numbers):
+        if isinstance(found, int):
+            stored.outcomes.append(next(done))
+        else:
+            stored.outcomes.append("error")
+            stored.errors[row] = found
+    return stored
+
+
+def _find_items(db: sqlite3.Connection, dataset: Dataset | None, wanted: Sequence[AnyAnnotation]) -> list[int | str]:
+    """Give each annotation's item number, or the reason why there is none."""
+    keys = [item_key(a, f"$.annotations[{n}]") for n, a in enumerate(wanted)]
+    by_item_id = items.existing(db, (key for by_reference, key in keys if not by_reference))
+    elsewhere = {a.dataset_id for a in wanted if a.dataset_id is not None} if dataset is None else set()
+    scopes = {name: datasets.find(db, name) for name in sorted(elsewhere)}
+    by_reference_id = {
+        name: items.ids_of(
+            db, scope, (a.reference_id for a in wanted if a.dataset_id == name and a.reference_id is not None)
+        )
+        for name, scope in scopes.items()
+    }
+    if dataset is not None:
+        by_reference_id[""] = items.ids_of(db, dataset, (key for by_reference, key in keys if by_reference))
+    found: list[int | str] = []
+    for annotation, (by_reference, key) in zip(wanted, keys, strict=True):
+        if not by_reference:
+            number = by_item_id.get(key)
+            foreign = dataset is not None and number is not None and number >> ITEM_BITS != dataset.id
+            found.append(f"Item with id {key} doesn't exist." if number is None or foreign else number)
+            continue
+        scope = "" if dataset is not None else annotation.dataset_id or ""
+        if scope not in by_reference_id:
+            found.append(f"Item with id {key} can't be found: the run spans datasets, so `dataset_id` is needed too.")
+        else:
+            found.append(by_reference_id[scope].get(key, f"Item with id {key} doesn't exist."))
+    return found
+
+
+def layer_of(db: sqlite3.Connection, run: models.Run) -> tuple[Layer, Dataset | None]:
+    """Give the layer of a run's predictions, and the dataset that it is bound to."""
+    if run.dataset is None:
+        return run.layer, None
+    (tag,) = db.execute("SELECT tag FROM dataset WHERE id = ?", (run.dataset,)).fetchone()
+    return run.layer, datasets.find(db, f"ds_{tag}")
+
+
+Target = Callable[[sqlite3.Connection], tuple[Layer | None, Dataset | None]]
+
+
+def run_upload(nucleus: EmbeddedNucleus, job: jobs.JobRow, file: str, target: Target, *, update: bool) -> None:
+    """Work through a signed upload: at once when it is small, else in the worker thread."""
+    path = nucleus.uploads / file
+
+    def work() -> None:
+        try:
+            _work(nucleus, job, path, target, update=update)
+        finally:
+            path.unlink(missing_ok=True)
+
+    if path.stat().st_size <= SMALL_UPLOAD:
+        work()
+    else:
+        nucleus.submit(work)
+
+
+def _work(nucleus: EmbeddedNucleus, job: jobs.JobRow, path: Path, target: Target, *, update: bool) -> None:
+    counts: Counter[str] = Counter()
+    size, done, first = path.stat().st_size, 0, 1
+    malformed = False
+    try:
+        for lines in _chunks(path):
+            done += sum(map(len, lines))
+            with nucleus.database.write() as db:
+                layer, dataset = target(db)
+                rows, errors = _parse(lines, first, Item if layer is None else AnyAnnotation)
+                malformed = malformed or bool(errors)
+                if layer is None:
+                    assert dataset is not None
+                    stored = store_items(db, dataset, rows, update=update)
+                else:
+                    stored = store_annotations(db, layer, dataset, rows, update=update)
+                counts.update(stored.outcomes)
+                counts["error"] += len(errors)
+                if not jobs.progress(db, job.id, min(done, size - 1), size, [*errors, *stored.errors.values()]):
+                    return
+            first += len(lines)
+        status = "Completed" if not malformed else "Errored_Partial" if counts.total() > counts["error"] else "Errored"
+        message = _message(job.type, counts)
+    except APIError as error:
+        status, message = "Errored", {"final_error": str(error)}
+    except Exception:
+        with nucleus.database.write() as db:
+            jobs.finish(db, job.id, "Errored_Server", {"final_error": "The server failed; its log says why."})
+        raise
+    with nucleus.database.write() as db:
+        jobs.finish(db, job.id, status, message)
+
+
+def _message(job_type: str, counts: Counter[str]) -> dict[str, object]:
+    if job_type == "uploadDatasetItems":
+        return {
+            "new_items": counts["new"],
+            "updated_items": counts["updated"],
+            "ignored_items": counts["ignored"],
+            "upload_errors": counts["error"],
+        }
+    totals = {
+        "total": counts.total(),
+        "processed": counts["new"] + counts["updated"],
+        "ignored": counts["ignored"],
+        "errored": counts["error"],
+    }
+    return {"annotation_upload" if job_type == "uploadAnnotations" else "prediction_upload": totals}
+
+
+def _chunks(path: Path) -> Iterator[list[bytes]]:
+    with path.open("rb") as file:
+        lines: list[bytes] = []
+        size = 0
+        for line in file:
+            lines.append(line)
+            size += len(line)
+            if len(lines) >= _ROWS or size >= _BYTES:
+                yield lines
+                lines, size = [], 0
+        if lines:
+            yield lines
+
+
+def _parse(lines: list[bytes], first: int, shape: Any) -> tuple[list[Any], list[str]]:
+    rows: list[Any] = []
+    errors: list[str] = []
+    for number, line in enumerate(lines, first):
+        if not line.strip():
+            continue
+        try:
+            row = decode(line, shape, f"Line {number}")
+            if isinstance(row, Item):
+                if (row.image_url is None) == (row.pointcloud_url is None):
+                    raise BadRequestError(f"Line {number}: {_ONE_URL}.")
+            else:
+                item_key(row, f"line {number}")
+            rows.append(row)
+        except BadRequestError as error:
+            errors.append(str(error))
+    return rows, errors

@@ -1,0 +1,1 @@
+"""The routes of the contract, a module for each group of them."""

@@ -1,0 +1,111 @@
+"""What all routes share: ids in paths, bodies, answers."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Any, TypeVar, cast
+from urllib.parse import unquote
+
+import msgspec
+from flask import Response, current_app, request
+from werkzeug.routing import BaseConverter
+
+from nucleus_pandas.errors import BadRequestError
+from nucleus_pandas.local.embedded import EmbeddedNucleus
+from nucleus_pandas.local.images import Images
+from nucleus_pandas.local.store import idempotency
+from nucleus_pandas.wire import decode
+
+T = TypeVar("T")
+
+PREFIX = "/v1/nucleus"
+IN_PROCESS = "nucleus_pandas.in_process"  # set in the WSGI environment by the in-process adapter
+
+
+class RawId(BaseConverter):
+    """One segment of the path as it was sent, unquoted."""
+
+    regex = "[^/]+"
+
+    def to_python(self, value: str) -> str:
+        """Unquote the segment."""
+        try:
+            return unquote(value, errors="strict")
+        except UnicodeDecodeError:
+            raise BadRequestError("An id in the path is not UTF-8 text.") from None
+
+
+class RestOfPath(RawId):
+    """The rest of the path: some clients send ids unquoted, slashes and all."""
+
+    regex = ".+"
+    part_isolating = False
+
+
+def nucleus() -> EmbeddedNucleus:
+    """Give the store that this application answers for."""
+    return cast(EmbeddedNucleus, current_app.extensions["nucleus"])
+
+
+def reply(body: object, status: int = 200) -> Response:
+    """Answer with JSON."""
+    return Response(msgspec.json.encode(body), status, content_type="application/json")
+
+
+def body(shape: type[T]) -> T:
+    """Read the request's body as one of the wire's Structs; an absent body counts as an empty object."""
+    return decode(request.get_data(cache=True) or b"{}", shape)
+
+
+def creation(create: Callable[[sqlite3.Connection], object]) -> Response:
+    """Answer a request that makes something: the same Idempotency-Key again gets the same answer, and makes nothing."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        with nucleus().database.write() as db:
+            return reply(create(db))
+    seal = blake2b(f"{request.method} {request.path}\n".encode(), digest_size=16)
+    seal.update(request.get_data(cache=True))
+    with nucleus().database.write() as db:
+        answer = idempotency.recall(db, key, seal.hexdigest())
+        if answer is None:
+            answer = msgspec.json.encode(create(db))
+            idempotency.remember(db, key, seal.hexdigest(), answer)
+    return Response(answer, content_type="application/json")
+
+
+def is_async() -> bool:
+    """Whether the caller wants a job."""
+    return request.args.get("async") in ("1", "true", "True")
+
+
+def is_multipart() -> bool:
+    """Whether the body holds files."""
+    return request.mimetype == "multipart/form-data"
+
+
+def form_field(name: str) -> bytes | None:
+    """Give a part of a multipart body that is no file, however the client labelled it."""
+    if name in request.form:
+        return request.form[name].encode()
+    return request.files[name].stream.read() if name in request.files else None
+
+
+def file_url(kind: str, name: str) -> str:
+    """Give the address of an uploaded file: on this host, or in process its path."""
+    files: Images = nucleus().images if kind == "images" else nucleus().masks
+    if request.environ.get(IN_PROCESS):
+        return str(files.folder / name)
+    return f"{request.host_url}{PREFIX[1:]}/_nucleus_pandas/{kind}/{name}"
+
+
+def summary(stored: Any) -> dict[str, object]:
+    """Tell the outcome of every row: run-length pairs, and the reasons of those that were refused."""
+    runs: list[list[Any]] = []
+    for outcome in stored.outcomes:
+        if runs and runs[-1][0] == outcome:
+            runs[-1][1] += 1
+        else:
+            runs.append([outcome, 1])
+    return {"outcomes": runs, "row_errors": [[row, text] for row, text in sorted(stored.errors.items())]}

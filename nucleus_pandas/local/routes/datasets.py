@@ -1,0 +1,89 @@
+"""Routes of datasets."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from flask import Blueprint, Response
+
+from nucleus_pandas.errors import UnsupportedError
+from nucleus_pandas.local import render
+from nucleus_pandas.local.routes.common import body, creation, file_url, nucleus, reply
+from nucleus_pandas.local.store import datasets, items
+from nucleus_pandas.wire import CreateDataset, DatasetEntry
+
+blueprint = Blueprint("datasets", __name__)
+
+
+@blueprint.post("/dataset/create")
+def create() -> Response:
+    """Make a dataset."""
+    wanted = body(CreateDataset)
+
+    def make(db: sqlite3.Connection) -> object:
+        dataset = datasets.create(db, wanted)
+        return {"dataset_id": dataset.public_id, "name": dataset.name}
+
+    return creation(make)
+
+
+@blueprint.get("/dataset/")
+def listing() -> Response:
+    """List the ids of all datasets."""
+    with nucleus().database.read() as db:
+        return reply([public_id for public_id, _ in datasets.listing(db)])
+
+
+@blueprint.get("/dataset/details")
+def details() -> Response:
+    """List id and name of all datasets."""
+    with nucleus().database.read() as db:
+        return reply([DatasetEntry(id=public_id, name=name) for public_id, name in datasets.listing(db)])
+
+
+@blueprint.get("/dataset/<id:dataset_id>/info")
+def info(dataset_id: str) -> Response:
+    """Describe a dataset."""
+    with nucleus().database.read() as db:
+        return reply(datasets.info(db, datasets.find(db, dataset_id)))
+
+
+@blueprint.get("/dataset/<id:dataset_id>/<any(name, is_scene, use_privacy_mode, size):what>")
+def one_property(dataset_id: str, what: str) -> Response:
+    """Tell one property of a dataset."""
+    with nucleus().database.read() as db:
+        dataset = datasets.find(db, dataset_id)
+    if what == "size":
+        return reply({"count": dataset.length})
+    return reply({what: getattr(dataset, what)})
+
+
+@blueprint.get("/dataset/<id:dataset_id>/model_runs")
+def model_runs(dataset_id: str) -> Response:
+    """List the ids of the runs on a dataset."""
+    with nucleus().database.read() as db:
+        return reply(datasets.run_ids(db, datasets.find(db, dataset_id)))
+
+
+@blueprint.get("/dataset/<id:dataset_id>/datasetItems")
+def dataset_items(dataset_id: str) -> Response:
+    """List all items of a dataset."""
+    with nucleus().database.read() as db:
+        dataset = datasets.find(db, dataset_id)
+        return reply({"dataset_items": [render.item(row, dataset.tag, file_url) for row in items.page(db, dataset)]})
+
+
+@blueprint.delete("/dataset/<id:dataset_id>")
+def delete(dataset_id: str) -> Response:
+    """Delete a dataset with its items, annotations and runs."""
+    with nucleus().database.write() as db:
+        datasets.mark_deleted(db, datasets.find(db, dataset_id))
+    nucleus().purge()
+    return reply({"message": "Beginning dataset deletion..."})
+
+
+@blueprint.post("/dataset/create_from_project")
+@blueprint.post("/dataset/<id:dataset_id>/ingest_tasks")
+def from_tasks(dataset_id: str = "") -> Response:
+    """Refuse what needs Scale's labeling projects."""
+    raise UnsupportedError("Labeling projects and tasks exist in Scale's own service only; append items instead.")

@@ -1,0 +1,259 @@
+"""Routes of items and of ground truth."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+from flask import Blueprint, Response, request
+
+from nucleus_pandas.errors import BadRequestError, NotFoundError
+from nucleus_pandas.local import render
+from nucleus_pandas.local.images import Images, Staged
+from nucleus_pandas.local.ingest import Stored, run_upload, store_annotations, store_items
+from nucleus_pandas.local.routes.common import (
+    body,
+    file_url,
+    form_field,
+    is_async,
+    is_multipart,
+    nucleus,
+    reply,
+    summary,
+)
+from nucleus_pandas.local.store import datasets, items, jobs, layers
+from nucleus_pandas.local.store.datasets import Dataset
+from nucleus_pandas.local.store.items import ItemRow
+from nucleus_pandas.local.store.layers import Layer
+from nucleus_pandas.wire import Annotate, Append, Counters, FromUpload, Item, Mask, decode
+
+blueprint = Blueprint("items", __name__)
+
+
+@blueprint.post("/dataset/<id:dataset_id>/append")
+@blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/append", endpoint="append_with_outcomes")
+def append(dataset_id: str) -> Response:
+    """Store items: from the body, from files, or from a signed upload."""
+    if is_multipart():
+        stored, job = _append_files(dataset_id)
+        return reply(job.entry()) if job else _counters(dataset_id, stored)
+    if "requestId" in body(dict):
+        wanted = body(FromUpload)
+        return consume(dataset_id, wanted, "uploadDatasetItems", lambda db: (None, datasets.find(db, dataset_id)))
+    request_body = body(Append)
+    with nucleus().database.write() as db:
+        dataset = datasets.find(db, dataset_id)
+        stored = store_items(db, dataset, request_body.items, update=request_body.update or request_body.force)
+        job = _finished_job(db, dataset, stored) if is_async() else None
+    return reply(job.entry()) if job else _counters(dataset_id, stored)
+
+
+def _counters(dataset_id: str, stored: Stored) -> Response:
+    counters = Counters(
+        dataset_id=dataset_id,
+        new_items=stored.count("new"),
+        updated_items=stored.count("updated"),
+        ignored_items=stored.count("ignored"),
+        upload_errors=stored.count("error"),
+    )
+    described = msgspec.to_builtins(counters)
+    for name in ("new_items", "updated_items", "ignored_items", "upload_errors"):
+        described.setdefault(name, 0)
+    if request.endpoint == "items.append_with_outcomes":
+        described |= summary(stored)
+    return reply(described)
+
+
+def _append_files(dataset_id: str) -> tuple[Stored, jobs.JobRow | None]:
+    """Read a multipart body of any client generation: files `image`, and `items` (many) or `item` (one)."""
+    many, one = form_field("items"), form_field("item")
+    if many is not None:
+        wanted = decode(many, list[Item], "The part `items`")
+    elif one is not None:
+        wanted = [decode(one, Item, "The part `item`")]
+    else:
+        raise BadRequestError("A multipart append has a part `items` (a JSON array) or `item` (one object).")
+    uploaded = request.files.getlist("image")
+    if len(uploaded) != len(wanted):
+        raise BadRequestError(f"There are {len(wanted)} items and {len(uploaded)} files in parts named `image`.")
+    with nucleus().database.read() as db:
+        datasets.find(db, dataset_id)  # before the disk is written
+    with staged_files(nucleus().images, uploaded) as files, nucleus().database.write() as db:
+        dataset = datasets.find(db, dataset_id)
+        stored = store_items(db, dataset, wanted, update=False, files=files)
+        for file, outcome in zip(files, stored.outcomes, strict=True):
+            if isinstance(file, Staged) and outcome != "ignored":
+                nucleus().images.publish(file)
+        job = _finished_job(db, dataset, stored) if is_async() else None
+    return stored, job
+
+
+@contextmanager
+def staged_files(folder: Images, uploaded: Sequence[Any]) -> Iterator[list[Staged | BadRequestError]]:
+    """Write files to the disk, and remove in the end those that were not published."""
+    files: list[Staged | BadRequestError] = []
+    try:
+        for file in uploaded:
+            try:
+                files.append(folder.stage(file.stream, file.filename))
+            except BadRequestError as error:
+                files.append(error)
+        yield files
+    finally:
+        for staged in files:
+            if isinstance(staged, Staged):
+                folder.discard(staged)
+
+
+def _finished_job(db: sqlite3.Connection, dataset: Dataset, stored: Stored) -> jobs.JobRow:
+    """Note an append that was asked for as a job and is done already."""
+    job = jobs.create(db, "uploadDatasetItems", dataset.id, nucleus().owner)
+    jobs.add_errors(db, job.id, stored.errors.values())
+    message = {
+        "new_items": stored.count("new"),
+        "updated_items": stored.count("updated"),
+        "ignored_items": stored.count("ignored"),
+        "upload_errors": stored.count("error"),
+    }
+    jobs.finish(db, job.id, "Completed", message)
+    return jobs.find(db, job.public_id)
+
+
+def consume(dataset_id: str, wanted: FromUpload, job_type: str, target: Any) -> Response:
+    """Turn a signed upload into a job; the same request again gets the same job."""
+    with nucleus().database.write() as db:
+        target(db)
+        dataset = datasets.find(db, dataset_id)
+        job, file = jobs.consume_upload(db, dataset.id, wanted.request_id, job_type, nucleus().owner)
+    if file is not None:
+        run_upload(nucleus(), job, file, target, update=wanted.update)
+        with nucleus().database.read() as db:
+            job = jobs.find(db, job.public_id)
+    return reply(job.entry())
+
+
+@blueprint.post("/dataset/<id:dataset_id>/annotate")
+@blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/annotate", endpoint="annotate_with_outcomes")
+def annotate(dataset_id: str) -> Response:
+    """Store ground truth: from the body, with mask files, or from a signed upload."""
+
+    def target(db: sqlite3.Connection) -> tuple[Layer, Dataset]:
+        dataset = datasets.find(db, dataset_id)
+        return Layer(None, ("dataset", dataset.id)), dataset
+
+    if not is_multipart() and "requestId" in body(dict):
+        return consume(dataset_id, body(FromUpload), "uploadAnnotations", target)
+    stored = receive_annotations(target)
+    described: dict[str, object] = {
+        "dataset_id": dataset_id,
+        "annotations_processed": stored.count("new", "updated"),
+        "annotations_ignored": stored.count("ignored"),
+    }
+    if stored.errors:
+        described["errors"] = [stored.errors[row] for row in sorted(stored.errors)]
+    if request.endpoint == "items.annotate_with_outcomes":
+        described |= summary(stored)
+    return reply(described)
+
+
+def receive_annotations(target: Any) -> Stored:
+    """Store the annotations or predictions of a request, whose body is JSON or multipart with mask files."""
+    if not is_multipart():
+        wanted = body(Annotate)
+        rows = [*wanted.annotations, *wanted.segmentations]
+        with nucleus().database.write() as db:
+            layer, dataset = target(db)
+            return store_annotations(db, layer, dataset, rows, update=wanted.update)
+    text = form_field("serialized_request")
+    if text is None:
+        raise BadRequestError("A multipart request with masks has a part `serialized_request`.")
+    wanted = decode(text, Annotate, "The part `serialized_request`")
+    uploaded = request.files.getlist("mask")
+    if wanted.annotations or len(uploaded) != len(wanted.segmentations):
+        raise BadRequestError(
+            f"A multipart request holds segmentations only, with one file in a part `mask` for each; there are "
+            f"{len(wanted.segmentations)} segmentations and {len(uploaded)} files."
+        )
+    with nucleus().database.read() as db:
+        target(db)
+    with staged_files(nucleus().masks, uploaded) as files, nucleus().database.write() as db:
+        layer, dataset = target(db)
+        good = [file for file in files if isinstance(file, Staged)]
+        if len(good) < len(files):
+            raise BadRequestError("A mask is an empty file; nothing was stored.")
+        masks: list[Mask] = wanted.segmentations
+        stored = store_annotations(
+            db, layer, dataset, masks, update=wanted.update, mask_files=[file.name for file in good]
+        )
+        for file, outcome in zip(good, stored.outcomes, strict=True):
+            if outcome in ("new", "updated"):
+                nucleus().masks.publish(file)
+        return stored
+
+
+def _view(db: sqlite3.Connection, dataset: Dataset, row: ItemRow) -> Response:
+    layer = Layer(None, ("dataset", dataset.id))
+    found = [render.annotation(a, dataset.tag, row.reference_id, file_url) for a in layers.of_item(db, layer, row.id)]
+    return reply(
+        {"item": render.item(row, dataset.tag, file_url), "annotations": render.grouped(found, predictions=False)}
+    )
+
+
+def locate(db: sqlite3.Connection, dataset: Dataset, by: str, key: str) -> ItemRow:
+    """Find an item by ``refloc``, ``iloc`` or ``loc``."""
+    if by == "refloc":
+        return items.by_reference_id(db, dataset, key)
+    if by == "loc":
+        return items.by_item_id(db, dataset, key)
+    try:
+        position = int(key)
+    except ValueError:
+        raise BadRequestError(f"A position is a whole number, not '{key[:50]}'.") from None
+    return items.at_position(db, dataset, position)
+
+
+@blueprint.get("/dataset/<id:dataset_id>/<any(refloc, iloc, loc):by>/<rest:key>")
+def view(dataset_id: str, by: str, key: str) -> Response:
+    """Give an item with its annotations."""
+    with nucleus().database.read() as db:
+        dataset = datasets.find(db, dataset_id)
+        return _view(db, dataset, locate(db, dataset, by, key))
+
+
+@blueprint.get("/dataset/<id:dataset_id>/groundTruth/loc/<rest:path>")
+def ground_truth_loc(dataset_id: str, path: str) -> Response:
+    """Give one annotation."""
+    with nucleus().database.read() as db:
+        dataset = datasets.find(db, dataset_id)
+        layer = Layer(None, ("dataset", dataset.id))
+        item, row = find_annotation(db, dataset, layer)
+        return reply(render.annotation(row, dataset.tag, item.reference_id, file_url))
+
+
+def find_annotation(db: sqlite3.Connection, dataset: Dataset, layer: Layer) -> tuple[ItemRow, layers.AnnotationRow]:
+    """Find what a path ``…/loc/{reference id}/{annotation id}`` names, though either may hold unquoted slashes."""
+    raw = request.path.split("/loc/", 1)[1].split("/")
+    unquoted = [unquote(part) for part in raw]
+    for cut in range(1, len(unquoted)):
+        item = items.ids_of(db, dataset, ["/".join(unquoted[:cut])])
+        for number in item.values():
+            row = layers.find(db, layer, number, "/".join(unquoted[cut:]))
+            if row is not None:
+                return items.by_reference_id(db, dataset, "/".join(unquoted[:cut])), row
+    raise NotFoundError(f"There is no annotation '{'/'.join(unquoted)}' (reference id / annotation id).")
+
+
+@blueprint.delete("/dataset/<id:dataset_id>/refloc/<rest:key>")
+@blueprint.delete("/dataset/<id:dataset_id>/<id:key>")
+def delete_item(dataset_id: str, key: str) -> Response:
+    """Delete an item, by its reference id or, in an older form, by its item id."""
+    with nucleus().database.write() as db:
+        dataset = datasets.find(db, dataset_id)
+        by_reference = f"/{dataset_id}/refloc/" in request.path
+        row = locate(db, dataset, "refloc" if by_reference else "loc", key)
+        items.delete(db, dataset, row)
+    return reply({"message": "Item deleted.", "dataset_id": dataset_id, "reference_id": row.reference_id})

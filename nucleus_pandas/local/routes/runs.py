@@ -1,0 +1,160 @@
+"""Routes of model runs and their predictions."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from flask import Blueprint, Response, request
+
+from nucleus_pandas.errors import BadRequestError
+from nucleus_pandas.evaluation.matching import LabelRule
+from nucleus_pandas.local import evaluations, render
+from nucleus_pandas.local.ingest import layer_of
+from nucleus_pandas.local.routes.common import body, creation, file_url, is_multipart, nucleus, reply, summary
+from nucleus_pandas.local.routes.items import consume, find_annotation, locate, receive_annotations
+from nucleus_pandas.local.store import items, jobs, models
+from nucleus_pandas.local.store.datasets import Dataset
+from nucleus_pandas.local.store.ids import ITEM_BITS
+from nucleus_pandas.local.store.layers import Layer
+from nucleus_pandas.wire import Commit, CreateModelRun, FromUpload, MergeRuns
+
+blueprint = Blueprint("runs", __name__)
+
+
+@blueprint.post("/modelRun/<id:run_id>/predict")
+@blueprint.post("/modelRun/<id:run_id>/uploadPredictions")
+@blueprint.post("/_nucleus_pandas/modelRun/<id:run_id>/predict", endpoint="predict_with_outcomes")
+def predict(run_id: str) -> Response:
+    """Store predictions: from the body, with mask files, or from a signed upload."""
+
+    def target(db: sqlite3.Connection) -> tuple[Layer, Dataset | None]:
+        return layer_of(db, models.find_run(db, run_id))
+
+    if not is_multipart() and "requestId" in body(dict):
+        with nucleus().database.read() as db:
+            _, dataset = target(db)
+        if dataset is None:
+            raise BadRequestError("Signed uploads belong to a dataset, and this run spans datasets.")
+        return consume(dataset.public_id, body(FromUpload), "uploadPredictions", target)
+    stored = receive_annotations(target)
+    with nucleus().database.read() as db:
+        _, dataset = target(db)
+    described: dict[str, object] = {
+        "model_run_id": run_id,
+        "predictions_processed": stored.count("new", "updated"),
+        "predictions_ignored": stored.count("ignored"),
+    }
+    if dataset is not None:
+        described["dataset_id"] = dataset.public_id
+    if stored.errors:
+        described["errors"] = [stored.errors[row] for row in sorted(stored.errors)]
+    if request.endpoint == "runs.predict_with_outcomes":
+        described |= summary(stored)
+    return reply(described)
+
+
+@blueprint.post("/modelRun/<id:run_id>/commit")
+def commit(run_id: str) -> Response:
+    """Match the predictions with the ground truth, and freeze the run."""
+    wanted = body(Commit)
+    pairs = wanted.allowed_label_matches
+    try:
+        rule = LabelRule.of(
+            wanted.class_agnostic,
+            None if pairs is None else [(p.ground_truth_label, p.model_prediction_label) for p in pairs],
+        )
+    except ValueError as error:
+        raise BadRequestError(str(error)) from None
+    with nucleus().database.write() as db:
+        run = models.find_run(db, run_id)
+        evaluations.commit(db, run, rule)
+    return reply({"model_run_id": run_id})
+
+
+@blueprint.get("/modelRun/<id:run_id>/info")
+def info(run_id: str) -> Response:
+    """Describe a run."""
+    with nucleus().database.read() as db:
+        run = models.find_run(db, run_id)
+    return reply(
+        {"model_id": f"prj_{run.model_tag}", "name": run.name, "status": run.status, "metadata": run.metadata or {}}
+    )
+
+
+def _bound(dataset: Dataset | None) -> Dataset:
+    if dataset is None:
+        raise BadRequestError("This run spans datasets; its predictions have no position and no single reference id.")
+    return dataset
+
+
+@blueprint.get("/modelRun/<id:run_id>/<any(refloc, iloc, loc):by>/<rest:key>")
+def view(run_id: str, by: str, key: str) -> Response:
+    """Give the predictions of an item."""
+    with nucleus().database.read() as db:
+        run = models.find_run(db, run_id)
+        layer, dataset = layer_of(db, run)
+        row = locate(db, _bound(dataset), by, key)
+        found = [
+            render.annotation(p, _bound(dataset).tag, row.reference_id, file_url, run)
+            for p in layers.of_item(db, layer, row.id)
+        ]
+        return reply({"annotations": render.grouped(found, predictions=True)})
+
+
+@blueprint.get("/modelRun/<id:run_id>/prediction/loc/<rest:path>")
+def prediction_loc(run_id: str, path: str) -> Response:
+    """Give one prediction."""
+    with nucleus().database.read() as db:
+        run = models.find_run(db, run_id)
+        layer, dataset = layer_of(db, run)
+        item, row = find_annotation(db, _bound(dataset), layer)
+        return reply(render.annotation(row, _bound(dataset).tag, item.reference_id, file_url, run))
+
+
+@blueprint.get("/modelRun/<id:run_id>/ungrouped")
+def ungrouped(run_id: str) -> Response:
+    """Give all predictions of a run."""
+    with nucleus().database.read() as db:
+        run = models.find_run(db, run_id)
+        tags: dict[int, str] = dict(db.execute("SELECT id, tag FROM dataset").fetchall())
+        names: dict[int, str] = {}
+        found = []
+        for row in layers.of_items(db, run.layer, 0, 1 << 62):
+            if row.item not in names:
+                names = {row.item: items.reference_id_of(db, row.item)}
+            found.append(render.annotation(row, tags[row.item >> ITEM_BITS], names[row.item], file_url, run))
+        return reply(render.grouped(found, predictions=True))
+
+
+@blueprint.delete("/modelRun/<id:run_id>")
+def delete(run_id: str) -> Response:
+    """Delete a run with its predictions and matches."""
+    with nucleus().database.write() as db:
+        models.delete_run(db, models.find_run(db, run_id))
+    nucleus().purge()
+    return reply({"message": "Model run deleted.", "model_run_id": run_id})
+
+
+@blueprint.post("/modelRun/merge")
+def merge() -> Response:
+    """Make a run that holds the predictions of several runs of one model."""
+    wanted = body(MergeRuns)
+    if len(set(wanted.model_run_ids)) < 2 or len(set(wanted.model_run_ids)) < len(wanted.model_run_ids):
+        raise BadRequestError("Merging takes at least two run ids, each named once - at `$.model_run_ids`.")
+
+    def make(db: sqlite3.Connection) -> object:
+        runs = [models.find_run(db, run_id) for run_id in wanted.model_run_ids]
+        if len({run.model for run in runs}) > 1:
+            raise BadRequestError("Only runs of one model can be merged.")
+        numbers = {run.dataset for run in runs}
+        dataset = layer_of(db, runs[0])[1] if len(numbers) == 1 else None
+        model = models.find(db, f"prj_{runs[0].model_tag}")
+        into = models.create_run(db, model, dataset, CreateModelRun(name=wanted.name, metadata=wanted.metadata))
+        count = models.merge(db, runs, into)
+        job = jobs.create(db, "uploadPredictions", into.dataset, nucleus().owner)
+        jobs.finish(db, job.id, "Completed", {"predictions_merged": count})
+        scopes = [layer_of(db, run)[1] for run in runs]
+        names = dict.fromkeys(scope.public_id for scope in scopes if scope is not None)
+        return {"model_run_id": into.public_id, "dataset_ids": list(names), "job_id": job.public_id}
+
+    return creation(make)

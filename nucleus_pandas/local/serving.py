@@ -1,0 +1,98 @@
+"""An embedded Nucleus as a server."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from collections.abc import Callable
+from contextlib import closing
+
+from flask import Flask
+from waitress.server import create_server
+
+from nucleus_pandas.errors import ConfigurationError
+from nucleus_pandas.local import app
+from nucleus_pandas.local.embedded import EmbeddedNucleus
+from nucleus_pandas.local.routes.common import PREFIX
+
+_THREADS = 8
+
+
+def create_app(path: str | os.PathLike[str]) -> Flask:
+    """Make the WSGI application of a store, for a server of your own.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The folder of the store; made when absent.
+
+    Returns
+    -------
+    flask.Flask
+        It answers requests to loopback hosts only. ``application.extensions["nucleus"].close()`` closes the store.
+
+    Examples
+    --------
+    >>> application = create_app(getfixture("tmp_path"))
+    >>> application.test_client().get("/v1/nucleus/dataset/", base_url="http://127.0.0.1").json
+    []
+    >>> application.extensions["nucleus"].close()
+    """
+    return app.create_app(EmbeddedNucleus(path))
+
+
+def serve(
+    path: str | os.PathLike[str],
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    *,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve a store over HTTP until interrupted.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The folder of the store; made when absent.
+    host : str
+        An address of this machine; only loopback addresses are taken.
+    port : int
+        0 takes a free port.
+    ready : callable, optional
+        Called with the endpoint as soon as the server listens.
+
+    Raises
+    ------
+    ConfigurationError
+        `host` is no loopback address, or the port is taken.
+    """
+    if not _is_loopback(host):
+        raise ConfigurationError(f"'{host}' is no loopback address. The server takes requests of this machine only.")
+    try:
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        reason = f"Cannot listen on {host}:{port}: {error.strerror}. Port 0 takes a free one."
+        raise ConfigurationError(reason) from error
+    with listener, closing(EmbeddedNucleus(path)) as nucleus:
+        server = create_server(
+            app.create_app(nucleus),
+            sockets=[listener],
+            threads=_THREADS,
+            max_request_body_size=app.MAX_UPLOAD,
+            ident="nucleus_pandas",
+        )
+        with closing(server):
+            if ready is not None:
+                shown = f"[{host}]" if ":" in host else host
+                ready(f"http://{shown}:{listener.getsockname()[1]}{PREFIX}")
+            server.run()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or all(
+            ipaddress.ip_address(str(info[4][0])).is_loopback for info in socket.getaddrinfo(host, None)
+        )

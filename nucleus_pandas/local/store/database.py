@@ -1,0 +1,138 @@
+"""One SQLite file in a folder: connections, transactions, schema version."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.resources import files
+from pathlib import Path
+
+from nucleus_pandas.errors import StoreError
+
+APPLICATION_ID = 0x4E55434C  # "NUCL", in the file's header
+VERSION = 1
+BUSY_SECONDS = 60
+FILE_NAME = "nucleus.sqlite"
+
+
+class Database:
+    """The database of one store.
+
+    Any number of threads and processes may use it at once, on a local disk. Readers see one moment and never wait;
+    writers take turns. A write that returned survives ``kill -9`` and power loss.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where the database lies; made when absent.
+
+    Raises
+    ------
+    StoreError
+        The folder cannot be made or opened, or was written by a newer version.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._writer = threading.Lock()
+        self._idle: list[sqlite3.Connection] = []
+        self._idle_lock = threading.Lock()
+        self._closed = False
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._put_back(self._connect())
+            self._migrate()
+        except (OSError, sqlite3.Error) as error:
+            self.close()
+            if isinstance(error, StoreError):
+                raise
+            raise StoreError(f"'{folder}' cannot be opened as a store: {error}.") from error
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(
+            self.folder / FILE_NAME,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+        )
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            db.execute("PRAGMA foreign_keys = ON")
+            db.execute("PRAGMA temp_store = MEMORY")
+            db.execute("PRAGMA cache_size = -32000")
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _migrate(self) -> None:
+        with self.write() as db:
+            version: int = db.execute("PRAGMA user_version").fetchone()[0]
+            application: int = db.execute("PRAGMA application_id").fetchone()[0]
+            if version == 0 and db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0:
+                for statement in files("nucleus_pandas.local").joinpath("schema.sql").read_text("utf-8").split(";\n"):
+                    db.execute(statement)
+                db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                db.execute(f"PRAGMA user_version = {VERSION}")
+            elif application != APPLICATION_ID:
+                raise StoreError(f"'{self.folder / FILE_NAME}' is a database of something else; choose another folder.")
+            elif version > VERSION:
+                raise StoreError(
+                    f"'{self.folder}' was written by a newer nucleus_pandas (store version {version}, this one knows "
+                    f"{VERSION}); upgrade nucleus_pandas."
+                )
+
+    def _take(self) -> sqlite3.Connection:
+        with self._idle_lock:
+            if self._closed:
+                raise StoreError(f"The store '{self.folder}' is closed.")
+            if self._idle:
+                return self._idle.pop()
+        return self._connect()
+
+    def _put_back(self, db: sqlite3.Connection) -> None:
+        with self._idle_lock:
+            if not self._closed:
+                self._idle.append(db)
+                return
+        db.close()
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """Read one consistent moment of the store."""
+        db = self._take()
+        try:
+            db.execute("BEGIN")
+            yield db
+        finally:
+            with suppress(sqlite3.Error):
+                db.execute("ROLLBACK")
+            self._put_back(db)
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """Change the store: all of the block's changes, or none when it raises."""
+        with self._writer:
+            db = self._take()
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
+                raise
+            finally:
+                self._put_back(db)
+
+    def close(self) -> None:
+        """Close every connection that is not in use; those in use are closed when they come back."""
+        with self._idle_lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for db in idle:
+            db.close()

@@ -1,0 +1,101 @@
+"""Rows of datasets."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+import msgspec
+
+from nucleus_pandas.errors import NotFoundError
+from nucleus_pandas.local.store.ids import new_tag, now, tag_of
+from nucleus_pandas.wire import CreateDataset, DatasetInfo
+
+_COLUMNS = "id, tag, name, is_scene, use_privacy_mode, length"
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """What most requests need to know of a dataset."""
+
+    id: int
+    tag: str
+    name: str
+    is_scene: bool
+    use_privacy_mode: bool
+    length: int
+
+    @property
+    def public_id(self) -> str:
+        """The id that users see."""
+        return f"ds_{self.tag}"
+
+
+def json_or_none(value: object) -> str | None:
+    """Write a value as JSON text, None as NULL."""
+    return None if value is None else msgspec.json.encode(value).decode()
+
+
+def create(db: sqlite3.Connection, request: CreateDataset) -> Dataset:
+    """Make a dataset."""
+    tag = new_tag()
+    db.execute(
+        "INSERT INTO dataset (tag, name, is_scene, use_privacy_mode, annotation_metadata_schema, item_metadata_schema,"
+        " created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            tag,
+            request.name,
+            bool(request.is_scene),
+            bool(request.use_privacy_mode),
+            json_or_none(request.annotation_metadata_schema),
+            json_or_none(request.item_metadata_schema),
+            now(),
+        ),
+    )
+    return find(db, f"ds_{tag}")
+
+
+def find(db: sqlite3.Connection, public_id: str) -> Dataset:
+    """Find a dataset, or raise NotFoundError."""
+    row = db.execute(
+        f"SELECT {_COLUMNS} FROM dataset WHERE tag = ? AND NOT deleted", (tag_of(public_id, "ds_"),)
+    ).fetchone()
+    if row is None:
+        raise NotFoundError(f"There is no dataset '{public_id}'.")
+    return Dataset(row[0], row[1], row[2], bool(row[3]), bool(row[4]), row[5])
+
+
+def listing(db: sqlite3.Connection) -> list[tuple[str, str]]:
+    """List id and name of every dataset, oldest first."""
+    return [
+        (f"ds_{tag}", name) for tag, name in db.execute("SELECT tag, name FROM dataset WHERE NOT deleted ORDER BY id")
+    ]
+
+
+def info(db: sqlite3.Connection, dataset: Dataset) -> DatasetInfo:
+    """Describe a dataset."""
+    annotation_schema, item_schema = db.execute(
+        "SELECT annotation_metadata_schema, item_metadata_schema FROM dataset WHERE id = ?", (dataset.id,)
+    ).fetchone()
+    return DatasetInfo(
+        dataset_id=dataset.public_id,
+        name=dataset.name,
+        length=dataset.length,
+        model_run_ids=run_ids(db, dataset),
+        slice_ids=[],
+        annotation_metadata_schema=annotation_schema and msgspec.json.decode(annotation_schema),
+        item_metadata_schema=item_schema and msgspec.json.decode(item_schema),
+        tags=[],
+    )
+
+
+def run_ids(db: sqlite3.Connection, dataset: Dataset) -> list[str]:
+    """List the runs on a dataset, oldest first."""
+    rows = db.execute("SELECT tag FROM run WHERE dataset = ? AND NOT deleted ORDER BY id", (dataset.id,))
+    return [f"run_{tag}" for (tag,) in rows]
+
+
+def mark_deleted(db: sqlite3.Connection, dataset: Dataset) -> None:
+    """Hide a dataset and its runs from everybody; `purge` removes the rows."""
+    db.execute("UPDATE dataset SET deleted = 1 WHERE id = ?", (dataset.id,))
+    db.execute("UPDATE run SET deleted = 1 WHERE dataset = ?", (dataset.id,))

@@ -1,0 +1,223 @@
+"""Rows of items, and their positions."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
+
+from nucleus_pandas.errors import NotFoundError, PositionError
+from nucleus_pandas.local.store.datasets import Dataset
+from nucleus_pandas.local.store.ids import ITEM_BITS, POSITION, split_item_id
+
+Outcome: TypeAlias = Literal["new", "updated", "ignored"]
+
+FAN_OUT_BITS = 6  # 64 positions a block, 64 blocks a block of the next level
+TOP_LEVEL = 4  # 64^4: sixteen million positions
+_IN = 10_000  # variables in one statement; SQLite takes 32,766
+_COLUMNS = "id, reference_id, url, file, width, height, metadata, extra"
+
+
+class ItemRow(NamedTuple):
+    """An item as stored."""
+
+    id: int
+    reference_id: str
+    url: str | None
+    file: str | None
+    width: int | None
+    height: int | None
+    metadata: str | None
+    extra: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewItem:
+    """An item on its way into the store."""
+
+    reference_id: str
+    url: str | None
+    file: str | None
+    width: int | None
+    height: int | None
+    metadata: str | None
+    extra: str | None
+    update: bool
+
+
+def append(db: sqlite3.Connection, dataset: Dataset, items: Sequence[NewItem]) -> list[Outcome]:
+    """Store items in their order.
+
+    An item whose reference id is there already is ignored, or replaced if it says `update`; so is the second of two
+    in one call.
+    """
+    known = ids_of(db, dataset, (item.reference_id for item in items))
+    (position,) = db.execute("SELECT positions FROM dataset WHERE id = ?", (dataset.id,)).fetchone()
+    first = next_item = dataset.id << ITEM_BITS | position
+    outcomes: list[Outcome] = []
+    rows: dict[int, tuple[object, ...]] = {}
+    updates: dict[int, tuple[object, ...]] = {}
+    for item in items:
+        values = (item.url, item.file, item.width, item.height, item.metadata, item.extra)
+        number = known.get(item.reference_id)
+        if number is None:
+            known[item.reference_id] = next_item
+            rows[next_item] = (next_item, dataset.id, item.reference_id, *values)
+            next_item += 1
+            outcomes.append("new")
+        elif item.update:
+            if number in rows:
+                rows[number] = (number, dataset.id, item.reference_id, *values)
+            else:
+                updates[number] = (*values, number)
+            outcomes.append("updated")
+        else:
+            outcomes.append("ignored")
+    db.executemany(
+        "INSERT INTO item (id, dataset, reference_id, url, file, width, height, metadata, extra)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        rows.values(),
+    )
+    db.executemany(
+        "UPDATE item SET url = ?, file = ?, width = ?, height = ?, metadata = ?, extra = ? WHERE id = ?",
+        updates.values(),
+    )
+    count = next_item - first
+    if rows or updates:
+        db.execute(
+            "UPDATE dataset SET length = length + ?, positions = positions + ?, revision = revision + 1 WHERE id = ?",
+            (count, count, dataset.id),
+        )
+    return outcomes
+
+
+def ids_of(db: sqlite3.Connection, dataset: Dataset, reference_ids: Iterable[str]) -> dict[str, int]:
+    """Look reference ids up; those that are not there are left out."""
+    wanted = list(dict.fromkeys(reference_ids))
+    found: dict[str, int] = {}
+    for start in range(0, len(wanted), _IN):
+        part = wanted[start : start + _IN]
+        marks = ",".join("?" * len(part))
+        found.update(
+            db.execute(
+                f"SELECT reference_id, id FROM item WHERE dataset = ? AND reference_id IN ({marks})",
+                (dataset.id, *part),
+            )
+        )
+    return found
+
+
+def existing(db: sqlite3.Connection, public_ids: Iterable[str]) -> dict[str, int]:
+    """Look public item ids of any dataset up; those that are not there are left out."""
+    numbers: dict[str, int] = {}
+    tags: dict[str, int | None] = {}
+    for public_id in dict.fromkeys(public_ids):
+        parts = split_item_id(public_id)
+        if parts is None:
+            continue
+        tag, position = parts
+        if tag not in tags:
+            row = db.execute("SELECT id FROM dataset WHERE tag = ? AND NOT deleted", (tag,)).fetchone()
+            tags[tag] = row and row[0]
+        dataset = tags[tag]
+        if dataset is not None:
+            numbers[public_id] = dataset << ITEM_BITS | position
+    there: set[int] = set()
+    wanted = list(numbers.values())
+    for start in range(0, len(wanted), _IN):
+        part = wanted[start : start + _IN]
+        there.update(n for (n,) in db.execute(f"SELECT id FROM item WHERE id IN ({','.join('?' * len(part))})", part))
+    return {public_id: number for public_id, number in numbers.items() if number in there}
+
+
+def by_reference_id(db: sqlite3.Connection, dataset: Dataset, reference_id: str) -> ItemRow:
+    """Find an item by its reference id, or raise NotFoundError."""
+    row = db.execute(
+        f"SELECT {_COLUMNS} FROM item WHERE dataset = ? AND reference_id = ?", (dataset.id, reference_id)
+    ).fetchone()
+    if row is None:
+        raise NotFoundError(
+            f"There is no item with reference_id '{reference_id}' in the dataset '{dataset.public_id}'."
+        )
+    return ItemRow(*row)
+
+
+def by_item_id(db: sqlite3.Connection, dataset: Dataset, public_id: str) -> ItemRow:
+    """Find an item by its public id, or raise NotFoundError."""
+    parts = split_item_id(public_id)
+    row = None
+    if parts is not None and parts[0] == dataset.tag:
+        number = dataset.id << ITEM_BITS | parts[1]
+        row = db.execute(f"SELECT {_COLUMNS} FROM item WHERE id = ?", (number,)).fetchone()
+    if row is None:
+        hint = "" if public_id.startswith("di_") else " Item ids start with 'di_'; refloc looks reference ids up."
+        raise NotFoundError(f"There is no item '{public_id}' in the dataset '{dataset.public_id}'.{hint}")
+    return ItemRow(*row)
+
+
+def at_position(db: sqlite3.Connection, dataset: Dataset, position: int) -> ItemRow:
+    """Find an item by its place among the items that are there, counted from 0, or raise PositionError."""
+    if not 0 <= position < dataset.length:
+        raise PositionError(
+            f"Position {position} is outside the dataset '{dataset.public_id}', which holds {dataset.length} items."
+        )
+    number = dataset.id << ITEM_BITS | _skip_holes(db, dataset.id, position)
+    return ItemRow(*db.execute(f"SELECT {_COLUMNS} FROM item WHERE id = ?", (number,)).fetchone())
+
+
+def _skip_holes(db: sqlite3.Connection, dataset: int, live: int) -> int:
+    """Turn a place among the items that are there into a position, from the largest blocks down to the smallest."""
+    first, last = 0, 1 << ITEM_BITS
+    for level in range(TOP_LEVEL, 0, -1):
+        size = 1 << FAN_OUT_BITS * level
+        rows = db.execute(
+            "SELECT block, count FROM hole WHERE dataset = ? AND level = ? AND block >= ? AND block < ? ORDER BY block",
+            (dataset, level, first, last),
+        )
+        for block, count in rows:
+            before = (block - first) * size
+            if live < before:
+                return first * size + live
+            live -= before
+            if live < size - count:
+                first, last = block << FAN_OUT_BITS, (block + 1) << FAN_OUT_BITS
+                break
+            live -= size - count
+            first = block + 1
+        else:
+            return first * size + live
+    start = dataset << ITEM_BITS | first
+    row = db.execute("SELECT id FROM item WHERE id >= ? ORDER BY id LIMIT 1 OFFSET ?", (start, live)).fetchone()
+    return int(row[0]) & POSITION
+
+
+def page(db: sqlite3.Connection, dataset: Dataset, after: int | None = None, limit: int = -1) -> Iterator[ItemRow]:
+    """Walk the items in order, from behind the item number `after`."""
+    start = (dataset.id << ITEM_BITS) - 1 if after is None else after
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM item WHERE id > ? AND id < ? ORDER BY id LIMIT ?",
+        (start, (dataset.id + 1) << ITEM_BITS, limit),
+    )
+    return map(ItemRow._make, rows)
+
+
+def delete(db: sqlite3.Connection, dataset: Dataset, item: ItemRow) -> None:
+    """Remove an item with its annotations, predictions and matches; the other items keep their order."""
+    db.execute("DELETE FROM annotation WHERE item = ?", (item.id,))
+    for (run,) in db.execute("SELECT id FROM run WHERE dataset = ? OR dataset IS NULL", (dataset.id,)).fetchall():
+        db.execute("DELETE FROM prediction WHERE run = ? AND item = ?", (run, item.id))
+        db.execute("DELETE FROM match WHERE run = ? AND item = ?", (run, item.id))
+    db.execute("DELETE FROM item WHERE id = ?", (item.id,))
+    position = item.id & POSITION
+    db.executemany(
+        "INSERT INTO hole (dataset, level, block, count) VALUES (?, ?, ?, 1)"
+        " ON CONFLICT (dataset, level, block) DO UPDATE SET count = count + 1",
+        [(dataset.id, level, position >> FAN_OUT_BITS * level) for level in range(1, TOP_LEVEL + 1)],
+    )
+    db.execute("UPDATE dataset SET length = length - 1, revision = revision + 1 WHERE id = ?", (dataset.id,))
+
+
+def reference_id_of(db: sqlite3.Connection, number: int) -> str:
+    """Give the reference id of an item that is there."""
+    return str(db.execute("SELECT reference_id FROM item WHERE id = ?", (number,)).fetchone()[0])

@@ -1,0 +1,244 @@
+"""Rows of annotations and of predictions, which are stored alike."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import msgspec
+
+from nucleus_pandas.errors import FrozenRunError
+from nucleus_pandas.wire import AnyAnnotation, Box, Category, Mask, MultiCategory
+
+Outcome: TypeAlias = Literal["new", "updated", "ignored"]
+
+_VALUES = "type, label, x, y, width, height, geometry, confidence, metadata, extra"
+_UNIT = "\x1f"  # keys that are no annotation id begin with it
+
+
+class AnnotationRow(NamedTuple):
+    """An annotation or a prediction as stored."""
+
+    item: int
+    arrival: int
+    key: str
+    type: str
+    label: str | None
+    x: float | None
+    y: float | None
+    width: float | None
+    height: float | None
+    geometry: str | None
+    confidence: float | None
+    metadata: str | None
+    extra: str | None
+
+    @property
+    def values(self) -> tuple[object, ...]:
+        """What an update replaces."""
+        return self[3:]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Where annotations lie: the ground truth of a dataset, or the predictions of a run.
+
+    `owner` is the run's number, None for the ground truth; `counter` the table and the row that count arrivals.
+    """
+
+    owner: int | None
+    counter: tuple[Literal["dataset", "run"], int]
+    frozen: str | None = None  # the id of a committed run
+
+    @property
+    def table(self) -> str:
+        """The name of the table."""
+        return "annotation" if self.owner is None else "prediction"
+
+    @property
+    def where(self) -> str:
+        """The condition that every statement begins with."""
+        return "" if self.owner is None else "run = ? AND "
+
+    @property
+    def owners(self) -> tuple[int, ...]:
+        """The parameters of that condition."""
+        return () if self.owner is None else (self.owner,)
+
+
+def key_of(annotation: AnyAnnotation) -> str:
+    """Tell what makes an annotation unique among those of its item and layer.
+
+    That is the annotation id; but Nucleus keeps one mask an item, and one category an item and taxonomy.
+    """
+    if isinstance(annotation, Mask):
+        return f"{_UNIT}mask"
+    if isinstance(annotation, (Category, MultiCategory)) and annotation.taxonomy_name is not None:
+        return f"{_UNIT}category{_UNIT}{annotation.taxonomy_name}"
+    return str(annotation.annotation_id)
+
+
+def to_row(annotation: AnyAnnotation, item: int, arrival: int, file: str | None = None) -> AnnotationRow:
+    """Lay an annotation out as a row; `file` is that of an uploaded mask."""
+    key = key_of(annotation)
+    x = y = width = height = None
+    geometry: str | None = None
+    if isinstance(annotation, Box):
+        g = annotation.geometry
+        x, y, width, height = g.x, g.y, g.width, g.height
+    elif not isinstance(annotation, (Mask, Category, MultiCategory)):
+        geometry = _json(annotation.geometry)
+    extra = {
+        name: value
+        for name in ("class_pdf", "track_reference_id", "task_id", "embedding_vector")
+        if (value := getattr(annotation, name)) is not None
+    }
+    if key != annotation.annotation_id:
+        extra["annotation_id"] = annotation.annotation_id
+    if isinstance(annotation, (Category, MultiCategory)):
+        if annotation.taxonomy_name is not None:
+            extra["taxonomy_name"] = annotation.taxonomy_name
+        if annotation.geometry is not None:
+            extra["geometry"] = annotation.geometry
+    label: str | None = None
+    if isinstance(annotation, MultiCategory):
+        extra["labels"] = annotation.labels
+    elif isinstance(annotation, Mask):
+        extra.update({"mask_url": annotation.mask_url} if file is None else {"mask_file": file})
+        extra["annotations"] = annotation.annotations
+    else:
+        label = annotation.label
+    return AnnotationRow(
+        item,
+        arrival,
+        key,
+        str(annotation.__struct_config__.tag),
+        label,
+        x,
+        y,
+        width,
+        height,
+        geometry,
+        annotation.confidence,
+        None if annotation.metadata is None else _json(annotation.metadata),
+        _json(extra) if extra else None,
+    )
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def upsert(
+    db: sqlite3.Connection,
+    layer: Layer,
+    annotations: Sequence[tuple[AnyAnnotation, int, str | None]],
+    *,
+    update: bool,
+) -> list[Outcome]:
+    """Store annotations in their order.
+
+    Parameters
+    ----------
+    annotations : sequence of (annotation, int, str or None)
+        Each with its annotation id, the number of its item, and the file of an uploaded mask.
+    update : bool
+        Whether one that is there already is replaced (in its place), or ignored.
+
+    Raises
+    ------
+    FrozenRunError
+        The run is committed, and this would change it.
+    """
+    counter, row_id = layer.counter
+    (first,) = db.execute(f"SELECT arrivals FROM {counter} WHERE id = ?", (row_id,)).fetchone()
+    rows = [to_row(a, item, first + n, file) for n, (a, item, file) in enumerate(annotations)]
+    if layer.frozen is not None:
+        _check_unchanged(db, layer, rows, update=update)
+        return ["ignored"] * len(rows)
+    if not rows:
+        return []
+    before = db.total_changes
+    owner = "" if layer.owner is None else "run, "
+    marks = ", ".join("?" * (len(AnnotationRow._fields) + len(layer.owners)))
+    conflict = "run, item, key" if layer.owners else "item, key"
+    db.executemany(
+        f"INSERT INTO {layer.table} ({owner}item, arrival, key, {_VALUES}) VALUES ({marks})"
+        f" ON CONFLICT ({conflict}) DO NOTHING",
+        [layer.owners + row for row in rows] if layer.owners else rows,
+    )
+    outcomes: list[Outcome] = ["new"] * len(rows)
+    if db.total_changes - before < len(rows):
+        outcomes = [_settle(db, layer, row, update=update) for row in rows]
+    if "new" in outcomes or "updated" in outcomes:
+        revision = ", revision = revision + 1" if counter == "dataset" else ""
+        db.execute(f"UPDATE {counter} SET arrivals = arrivals + ?{revision} WHERE id = ?", (len(rows), row_id))
+    return outcomes
+
+
+def _settle(db: sqlite3.Connection, layer: Layer, row: AnnotationRow, *, update: bool) -> Outcome:
+    """Tell whether the row was inserted, and replace the older one if asked to."""
+    where = f"{layer.where}item = ? AND key = ?"
+    found = db.execute(
+        f"SELECT arrival FROM {layer.table} WHERE {where}", (*layer.owners, row.item, row.key)
+    ).fetchone()
+    if found[0] == row.arrival:
+        return "new"
+    if not update:
+        return "ignored"
+    assignments = ", ".join(f"{name} = ?" for name in _VALUES.split(", "))
+    db.execute(f"UPDATE {layer.table} SET {assignments} WHERE {where}", (*row.values, *layer.owners, row.item, row.key))
+    return "updated"
+
+
+def _check_unchanged(db: sqlite3.Connection, layer: Layer, rows: Iterable[AnnotationRow], *, update: bool) -> None:
+    for row in rows:
+        found = db.execute(
+            f"SELECT {_VALUES} FROM {layer.table} WHERE {layer.where}item = ? AND key = ?",
+            (*layer.owners, row.item, row.key),
+        ).fetchone()
+        if found is None or (update and not _same(found, row.values)):
+            raise FrozenRunError(
+                f"The run '{layer.frozen}' is committed and cannot change; nothing was stored. Create a new run for "
+                "other predictions, or delete this one with client.delete_model_run()."
+            )
+
+
+def _same(stored: tuple[Any, ...], sent: tuple[object, ...]) -> bool:
+    """Compare two rows' values; the JSON texts among them by their meaning."""
+    numbers = len(_VALUES.split(", ")) - 2
+    return stored[:numbers] == sent[:numbers] and all(
+        (None if a is None else msgspec.json.decode(a)) == (None if b is None else msgspec.json.decode(str(b)))
+        for a, b in zip(stored[numbers:], sent[numbers:], strict=True)
+    )
+
+
+def of_item(db: sqlite3.Connection, layer: Layer, item: int) -> Iterator[AnnotationRow]:
+    """Walk the annotations of an item in the order of their arrival."""
+    return of_items(db, layer, item, item)
+
+
+def of_items(db: sqlite3.Connection, layer: Layer, first: int, last: int) -> Iterator[AnnotationRow]:
+    """Walk the annotations of a range of items, by item and then by arrival."""
+    rows = db.execute(
+        f"SELECT item, arrival, key, {_VALUES} FROM {layer.table} WHERE {layer.where}item BETWEEN ? AND ?"
+        " ORDER BY item, arrival",
+        (*layer.owners, first, last),
+    )
+    return map(AnnotationRow._make, rows)
+
+
+def find(db: sqlite3.Connection, layer: Layer, item: int, annotation_id: str) -> AnnotationRow | None:
+    """Find an annotation of an item by its annotation id."""
+    row = db.execute(
+        f"SELECT item, arrival, key, {_VALUES} FROM {layer.table} WHERE {layer.where}item = ? AND key = ?",
+        (*layer.owners, item, annotation_id),
+    ).fetchone()
+    if row is not None:
+        return AnnotationRow._make(row)
+    for other in of_item(db, layer, item):
+        if other.extra and msgspec.json.decode(other.extra).get("annotation_id") == annotation_id:
+            return other
+    return None

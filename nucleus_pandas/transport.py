@@ -1,0 +1,343 @@
+"""The only module that talks HTTP: session, keys, retries, errors."""
+
+from __future__ import annotations
+
+import email.utils
+import logging
+import random
+import re
+import time
+import uuid
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
+
+import msgspec
+import requests
+from requests.adapters import BaseAdapter, HTTPAdapter
+from requests.auth import AuthBase
+from urllib3.exceptions import NewConnectionError
+
+from nucleus_pandas.errors import APIError, ConfigurationError, NetworkError, ServerError, from_status
+
+T = TypeVar("T")
+
+log = logging.getLogger("nucleus_pandas")
+
+RETRIED = frozenset({429, 500, 502, 503, 504, 520, 524})
+_LONGEST_WAIT = 60.0  # seconds, whatever Retry-After says
+_READ = 1 << 20
+
+
+class Key(AuthBase):
+    """An API key, which shows itself to the server only.
+
+    Parameters
+    ----------
+    api_key, limited_access_key : str, optional
+        At most one of them. Without either nothing is sent, not even what a .netrc file says.
+    """
+
+    def __init__(self, api_key: str | None = None, limited_access_key: str | None = None) -> None:
+        self._api_key = api_key
+        self._limited_access_key = limited_access_key
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Put the key into a request's headers."""
+        if self._api_key is not None:
+            request.headers["Authorization"] = f"Basic {b64encode(f'{self._api_key}:'.encode()).decode()}"
+        if self._limited_access_key is not None:
+            request.headers["x-limited-access-key"] = self._limited_access_key
+        return request
+
+    def __repr__(self) -> str:
+        return "Key(…)"
+
+
+def quoted(segment: str) -> str:
+    """Quote an id as one segment of a path.
+
+    Examples
+    --------
+    >>> quoted("a/b c"), quoted("..")
+    ('a%2Fb%20c', '%2E%2E')
+    """
+    # Clients and proxies drop the segments "." and ".." wherever they stand.
+    return segment.replace(".", "%2E") if segment in (".", "..") else quote(segment, safe="")
+
+
+class Multipart:
+    """A multipart body that reads its files while it is sent: its memory does not grow with their size.
+
+    Parameters
+    ----------
+    name, text : str, bytes
+        The first part, JSON.
+    files : sequence of (str, pathlib.Path, str)
+        Name of the part, file, and file name to send.
+    """
+
+    def __init__(self, name: str, text: bytes, files: Sequence[tuple[str, Path, str]]) -> None:
+        boundary = uuid.uuid4().hex
+        self.content_type = f"multipart/form-data; boundary={boundary}"
+        head = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\nContent-Type: application/json\r\n\r\n'
+        )
+        self._parts: list[bytes | Path] = [head.encode() + text + b"\r\n"]
+        self._length = len(self._parts[0])  # type: ignore[arg-type]
+        for part, path, filename in files:
+            kind = re.sub(r"[^a-z0-9]", "", path.suffix.lower()) or "octet-stream"
+            disposition = f'form-data; name="{part}"; filename="{quote(filename)}"'
+            head = f"--{boundary}\r\nContent-Disposition: {disposition}\r\nContent-Type: image/{kind}\r\n\r\n"
+            self._parts += [head.encode(), path, b"\r\n"]
+            self._length += len(head.encode()) + path.stat().st_size + 2
+        tail = f"--{boundary}--\r\n".encode()
+        self._parts.append(tail)
+        self._length += len(tail)
+        self._chunks: Iterator[bytes] | None = None
+        self._rest = b""
+
+    def __len__(self) -> int:
+        return self._length
+
+    def _read(self) -> Iterator[bytes]:
+        for part in self._parts:
+            if isinstance(part, bytes):
+                yield part
+            else:
+                with part.open("rb") as file:
+                    while chunk := file.read(_READ):
+                        yield chunk
+
+    def read(self, size: int = -1) -> bytes:
+        """Read on, as a file."""
+        if self._chunks is None:
+            self._chunks = self._read()
+        while size < 0 or len(self._rest) < size:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                break
+            self._rest += chunk
+        end = len(self._rest) if size < 0 else size
+        given, self._rest = self._rest[:end], self._rest[end:]
+        return given
+
+    def rewind(self) -> None:
+        """Begin again, for a retry."""
+        self._chunks, self._rest = None, b""
+
+
+class Transport:
+    """Sends requests to one endpoint.
+
+    Parameters
+    ----------
+    endpoint : str
+        Where the API stands, such as ``https://api.scale.com/v1/nucleus``.
+    key : Key
+        What to identify with.
+    max_retries : int
+        How often a request is sent again after a passing failure.
+    timeout : float
+        Seconds to wait for a connection, and between two bytes of an answer.
+    max_concurrency : int
+        Connections at once.
+    adapter : requests.adapters.BaseAdapter, optional
+        What carries the requests instead of sockets.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        key: Key,
+        *,
+        max_retries: int,
+        timeout: float,
+        max_concurrency: int,
+        adapter: BaseAdapter | None = None,
+    ) -> None:
+        parts = urlsplit(endpoint)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigurationError(
+                "An endpoint is an http or https address, such as 'http://127.0.0.1:8765/v1/nucleus'."
+            )
+        if parts.username is not None or parts.password is not None:
+            raise ConfigurationError("An endpoint holds no key; give it as api_key= or in NUCLEUS_API_KEY.")
+        self.endpoint = endpoint.rstrip("/")
+        self.max_retries = max_retries
+        self.timeout = timeout
+        self.max_concurrency = max_concurrency
+        self._session = requests.Session()
+        self._session.auth = key
+        self._session.mount(
+            f"{parts.scheme}://", adapter or HTTPAdapter(pool_connections=1, pool_maxsize=max_concurrency)
+        )
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._session.close()
+
+    @cached_property
+    def extensions(self) -> frozenset[str]:
+        """What the server can do beyond the contract; nothing for the hosted service. Asked once."""
+        try:
+            answer = self.request("GET", "_nucleus_pandas")
+        except NetworkError:
+            raise
+        except APIError:
+            return frozenset()
+        found = answer.get("extensions") if isinstance(answer, dict) else None
+        return frozenset(found) if isinstance(found, list) else frozenset()
+
+    def get(self, *segments: str, **params: object) -> Any:
+        """Read something."""
+        return self.request("GET", *segments, params=params)
+
+    def create(self, *segments: str, body: object) -> Any:
+        """Make something that a second request would make twice.
+
+        It is sent again freely to a server that knows idempotency keys; to others only when the first request did
+        not reach them.
+        """
+        known = "idempotency" in self.extensions
+        return self.request(
+            "POST", *segments, body=body, idempotency_key=uuid.uuid4().hex if known else None, once=not known
+        )
+
+    def request(
+        self,
+        method: str,
+        *segments: str,
+        params: dict[str, object] | None = None,
+        body: object = None,
+        multipart: Multipart | None = None,
+        idempotency_key: str | None = None,
+        once: bool = False,
+    ) -> Any:
+        """Send a request, again if need be, and give the JSON that came back.
+
+        Parameters
+        ----------
+        method : str
+            The HTTP method.
+        *segments : str
+            The path below the endpoint; ids are quoted here. An empty last one ends the path with a slash.
+        params : dict, optional
+            The query.
+        body : object, optional
+            To send as JSON; bytes are JSON already.
+        multipart : Multipart, optional
+            To send instead of `body`.
+        idempotency_key : str, optional
+            Makes the server answer a repeated creation as the first one.
+        once : bool
+            Whether it may be sent again only when the server cannot have acted.
+
+        Raises
+        ------
+        NetworkError
+            No whole answer came.
+        APIError
+            The server refused.
+        """
+        url = "/".join((self.endpoint, *map(quoted, segments))) + (f"?{urlencode(params)}" if params else "")
+        headers = {"Accept": "application/json"}
+        data: Any = None
+        if multipart is not None:
+            data, headers["Content-Type"] = multipart, multipart.content_type
+            headers["Content-Length"] = str(len(multipart))
+        elif body is not None:
+            data = body if isinstance(body, bytes) else msgspec.json.encode(body)
+            headers["Content-Type"] = "application/json"
+        if idempotency_key is not None:
+            headers["Idempotency-Key"] = idempotency_key
+        what = f"{method} {urlsplit(url).path}"
+        for attempt in range(self.max_retries + 1):
+            last = attempt == self.max_retries
+            if multipart is not None:
+                multipart.rewind()
+            began = time.perf_counter()
+            try:
+                response = self._send(method, url, headers, data)
+            except requests.RequestException as error:
+                unreached = _unreached(error)
+                log.debug("%s: %s", what, type(error).__name__)
+                if last or (once and not unreached):
+                    raise NetworkError(_no_answer(what, self.endpoint, error, once and not unreached)) from None
+                self._wait(attempt, None)
+                continue
+            log.debug("%s: %d in %.3f s", what, response.status_code, time.perf_counter() - began)
+            if response.status_code in RETRIED and not last and not (once and response.status_code != 429):
+                self._wait(attempt, response.headers.get("Retry-After"))
+                continue
+            return _answer(what, response, once)
+        raise AssertionError("unreachable")
+
+    def _send(self, method: str, url: str, headers: dict[str, str], data: Any) -> requests.Response:
+        prepared = self._session.prepare_request(requests.Request(method, self.endpoint, headers=headers))
+        prepared.url = url  # as it is: requests would take the quotes off, and drop dots
+        if data is not None:
+            prepared.body = data
+            prepared.headers["Content-Length"] = str(len(data))
+        settings = self._session.merge_environment_settings(self.endpoint, {}, False, None, None)
+        return self._session.send(prepared, timeout=self.timeout, allow_redirects=False, **settings)
+
+    def _wait(self, attempt: int, retry_after: str | None) -> None:
+        pause = _seconds(retry_after)
+        if pause is None:
+            pause = min(0.5 * 2**attempt, 16.0) * random.uniform(0.5, 1.0)
+        time.sleep(min(pause, _LONGEST_WAIT))
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    if retry_after is None:
+        return None
+    if retry_after.strip().isdigit():
+        return float(retry_after)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _unreached(error: requests.RequestException) -> bool:
+    """Whether the server cannot have seen the request."""
+    if isinstance(error, requests.ConnectTimeout):
+        return True
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    return isinstance(reason, NewConnectionError)
+
+
+def _no_answer(what: str, endpoint: str, error: requests.RequestException, may_exist: bool) -> str:
+    if isinstance(error, requests.Timeout):
+        reason = "the time was up"
+    elif _unreached(error):
+        reason = "nothing listens there, or the network is down"
+    else:
+        reason = "the connection broke"
+    text = f"{what} got no answer from {endpoint}: {reason}."
+    return f"{text} What it makes may exist nevertheless: look before you make it again." if may_exist else text
+
+
+def _answer(what: str, response: requests.Response, once: bool) -> Any:
+    try:
+        answer = msgspec.json.decode(response.content)
+    except (msgspec.DecodeError, RecursionError):
+        answer = None
+        if response.ok:
+            kind = response.headers.get("Content-Type", "nothing known")
+            raise ServerError(f"{what} was answered with {kind} instead of JSON.", response.status_code) from None
+    if 200 <= response.status_code < 300:
+        return answer
+    name = None
+    if isinstance(answer, dict) and isinstance(answer.get("error"), str):
+        message, name = answer["error"], answer.get("error_type")
+    else:
+        text = re.sub(r"<[^>]*>|\s+", " ", response.text).strip()
+        message = f"{what} was answered with {response.status_code} {response.reason or ''}: {text[:300] or 'no text'}"
+    if once and response.status_code in RETRIED - {429}:
+        message += " What was to be made may exist nevertheless: look before you make it again."
+    raise from_status(response.status_code, message, name)
