@@ -50,7 +50,17 @@ class MissingExtraError(NucleusError, ImportError):
 
 
 class InvalidInputError(NucleusError, ValueError):
-    """Input was refused before anything was sent."""
+    """Input was refused before anything was sent.
+
+    Attributes
+    ----------
+    result : UploadResult or None
+        Where rows were refused: the reason of each.
+    """
+
+    def __init__(self, message: str, result: UploadResult | None = None) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 class NetworkError(NucleusError, ConnectionError):

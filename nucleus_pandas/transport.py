@@ -21,7 +21,7 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.auth import AuthBase
 from urllib3.exceptions import NewConnectionError
 
-from nucleus_pandas.errors import APIError, ConfigurationError, NetworkError, ServerError, from_status
+from nucleus_pandas.errors import APIError, ConfigurationError, NetworkError, NucleusError, ServerError, from_status
 
 T = TypeVar("T")
 
@@ -55,6 +55,9 @@ class Key(AuthBase):
 
     def __repr__(self) -> str:
         return "Key(…)"
+
+    def __reduce__(self) -> str:
+        raise NucleusError("Keys and connections are not pickled; make a client where it is needed.")
 
 
 def quoted(segment: str) -> str:

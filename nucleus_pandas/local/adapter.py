@@ -101,7 +101,7 @@ def _environ(request: requests.PreparedRequest) -> dict[str, Any]:
         IN_PROCESS: True,
     }
     for name, value in request.headers.items():
-        text = value.decode("latin-1") if isinstance(value, bytes) else str(value)  # type: ignore[redundant-expr]
+        text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
         key = name.upper().replace("-", "_")
         environ[key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"] = text
     return environ

@@ -12,7 +12,7 @@ from nucleus_pandas.local import evaluations, render
 from nucleus_pandas.local.ingest import layer_of
 from nucleus_pandas.local.routes.common import body, creation, file_url, is_multipart, nucleus, reply, summary
 from nucleus_pandas.local.routes.items import consume, find_annotation, locate, receive_annotations
-from nucleus_pandas.local.store import items, jobs, models
+from nucleus_pandas.local.store import items, jobs, layers, models
 from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.ids import ITEM_BITS
 from nucleus_pandas.local.store.layers import Layer

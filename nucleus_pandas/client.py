@@ -1,0 +1,288 @@
+"""The client: where everything begins."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from requests.adapters import BaseAdapter
+
+from nucleus_pandas.columns import plain
+from nucleus_pandas.datasets import Dataset
+from nucleus_pandas.errors import ConfigurationError, InvalidInputError, MissingExtraError
+from nucleus_pandas.models import Model, ModelRun, model_of
+from nucleus_pandas.transport import Key, Transport
+
+HOSTED = "https://api.scale.com/v1/nucleus"
+
+
+class NucleusClient:
+    """A connection to Nucleus: to Scale's hosted service, to another server, or to an embedded one.
+
+    Parameters
+    ----------
+    api_key : str, optional
+        The key; by default what ``NUCLEUS_API_KEY`` holds.
+    endpoint : str, optional
+        Where the API stands; by default what ``NUCLEUS_ENDPOINT`` holds, else Scale's hosted service.
+    limited_access_key : str, optional
+        A key of the limited kind, instead of `api_key`.
+    max_retries : int
+        How often a request is sent again after a passing failure.
+    timeout : float
+        Seconds to wait for a connection, and between two bytes of an answer.
+    max_concurrency : int
+        Connections at once.
+
+    Raises
+    ------
+    ConfigurationError
+        There is neither a key nor an endpoint, or something that is none.
+
+    Examples
+    --------
+    >>> with NucleusClient.local() as client:
+    ...     dataset = client.create_dataset("Street scenes")
+    ...     client.list_datasets() == [dataset.id]
+    True
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        endpoint: str | None = None,
+        *,
+        limited_access_key: str | None = None,
+        max_retries: int = 4,
+        timeout: float = 120.0,
+        max_concurrency: int = 8,
+    ) -> None:
+        if api_key is not None and limited_access_key is not None:
+            raise ConfigurationError("Give api_key or limited_access_key, not both.")
+        if api_key is None and limited_access_key is None:
+            api_key = os.environ.get("NUCLEUS_API_KEY") or None
+        endpoint = endpoint or os.environ.get("NUCLEUS_ENDPOINT") or None
+        for key in (api_key, limited_access_key):
+            if key is not None and (not isinstance(key, str) or not key or not key.isascii() or not key.isprintable()):
+                raise ConfigurationError(
+                    "A key is a text of printable ASCII characters; this one is empty or holds others."
+                )
+        if endpoint is None and api_key is None and limited_access_key is None:
+            raise ConfigurationError(
+                "There is no API key. Give one as NucleusClient(api_key) or in NUCLEUS_API_KEY; "
+                "or work without an account: NucleusClient.local('my_store')."
+            )
+        _check_number("max_retries", max_retries, least=0)
+        _check_number("max_concurrency", max_concurrency, least=1)
+        if not timeout > 0:
+            raise ConfigurationError(f"timeout is a number of seconds above 0, not {timeout!r}.")
+        self._open(
+            endpoint or HOSTED,
+            Key(api_key, limited_access_key),
+            max_retries=max_retries,
+            timeout=timeout,
+            max_concurrency=max_concurrency,
+        )
+
+    def _open(
+        self,
+        endpoint: str,
+        key: Key,
+        *,
+        max_retries: int,
+        timeout: float,
+        max_concurrency: int,
+        adapter: BaseAdapter | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        self._folder = folder
+        self._transport = Transport(
+            endpoint,
+            key,
+            max_retries=max_retries,
+            timeout=timeout,
+            max_concurrency=max_concurrency,
+            adapter=adapter,
+        )
+
+    @classmethod
+    def local(cls, path: str | os.PathLike[str] | None = None) -> NucleusClient:
+        """Open an embedded Nucleus, in process: no account, no key, no port.
+
+        Parameters
+        ----------
+        path : str or path-like, optional
+            The folder of its store, made when absent. None makes a temporary one, which goes with the client.
+
+        Raises
+        ------
+        MissingExtraError
+            The extra ``local`` is not installed.
+        StoreError
+            The folder cannot be opened as a store.
+        """
+        try:
+            from nucleus_pandas.local.adapter import ENDPOINT, InProcessAdapter
+            from nucleus_pandas.local.embedded import EmbeddedNucleus
+        except ImportError as error:
+            if (error.name or "").startswith("nucleus_pandas"):
+                raise
+            raise MissingExtraError(
+                f"The embedded Nucleus needs {error.name}: pip install 'nucleus_pandas[local]'"
+            ) from error
+        nucleus = EmbeddedNucleus(path)
+        client = cls.__new__(cls)
+        adapter = InProcessAdapter(nucleus)
+        # Nothing passes that a second try would mend: there is no network in between.
+        client._open(
+            ENDPOINT, Key(), max_retries=0, timeout=120.0, max_concurrency=1, adapter=adapter, folder=nucleus.folder
+        )
+        return client
+
+    def close(self) -> None:
+        """Close all connections; an embedded Nucleus in process finishes its jobs and is closed too."""
+        self._transport.close()
+
+    def __enter__(self) -> NucleusClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def create_dataset(self, name: str | Mapping[str, Any], exist_ok: bool = False) -> Dataset:
+        """Make a dataset.
+
+        Parameters
+        ----------
+        name : str or dict
+            The name, which need not be unique; or the fields, ``{"name": …}``, perhaps with ``is_scene``,
+            ``use_privacy_mode``, ``annotation_metadata_schema`` and ``item_metadata_schema``.
+        exist_ok : bool
+            Whether to give the oldest dataset of that name where there is one, so that a notebook can run twice.
+
+        Returns
+        -------
+        Dataset
+            It also answers ``["dataset_id"]``.
+        """
+        fields = {"name": name} if isinstance(name, str) else name
+        if not isinstance(fields, Mapping) or not isinstance(fields.get("name"), str) or not fields["name"]:
+            raise InvalidInputError("A dataset needs a name: create_dataset('My Dataset').")
+        known = {"name", "is_scene", "use_privacy_mode", "annotation_metadata_schema", "item_metadata_schema"}
+        if unknown := set(fields) - known:
+            raise InvalidInputError(f"A dataset has no {', '.join(sorted(map(repr, unknown)))}.")
+        if exist_ok:
+            for entry in self._transport.get("dataset", "details"):
+                if entry["name"] == fields["name"]:
+                    return Dataset(self._transport, entry["id"], entry["name"])
+        answer = self._transport.create("dataset", "create", body=plain(fields, "$"))
+        return Dataset(self._transport, answer["dataset_id"], fields["name"])
+
+    def get_dataset(self, dataset_id: str) -> Dataset:
+        """Find a dataset by its id, or raise NotFoundError."""
+        _check_id("dataset", dataset_id)
+        name = self._transport.get("dataset", dataset_id, "name")["name"]
+        return Dataset(self._transport, dataset_id, str(name))
+
+    def list_datasets(self) -> list[str]:
+        """List the ids of all datasets, oldest first."""
+        return list(self._transport.get("dataset", ""))
+
+    def delete_dataset(self, dataset_id: str | Dataset) -> dict[str, Any]:
+        """Delete a dataset with its items, annotations and runs; give the server's answer."""
+        return self._delete("dataset", dataset_id)
+
+    def add_model(
+        self,
+        name: str | Mapping[str, Any],
+        reference_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        **fields: Any,
+    ) -> Model:
+        """Make a model.
+
+        Parameters
+        ----------
+        name : str or dict
+            The name; or all fields, ``{"name": …, "reference_id": …, "metadata": …}``.
+        reference_id : str
+            An id of your choice. With a known one and equal fields the model that is there is given.
+        metadata : dict, optional
+            Anything worth noting.
+        **fields
+            ``tags``, ``bundle_name``, ``trained_slice_ids``.
+
+        Returns
+        -------
+        Model
+            It also answers ``["model_id"]``.
+
+        Raises
+        ------
+        ConflictError
+            Another model has that reference id.
+        """
+        given = dict(name) if isinstance(name, Mapping) else {"name": name}
+        if reference_id is not None:
+            given["reference_id"] = reference_id
+        if metadata is not None:
+            given["metadata"] = metadata
+        given |= fields
+        if unknown := set(given) - {"name", "reference_id", "metadata", "tags", "bundle_name", "trained_slice_ids"}:
+            raise InvalidInputError(f"A model has no {', '.join(sorted(map(repr, unknown)))}.")
+        for key in ("name", "reference_id"):
+            if not isinstance(given.get(key), str) or not given[key]:
+                raise InvalidInputError(f"A model needs a {key}: add_model('My Model', reference_id='model-0.5').")
+        return model_of(self._transport, given)
+
+    create_model = add_model
+
+    def get_model(self, model_id: str) -> Model:
+        """Find a model by its id or by the id of one of its runs, or raise NotFoundError."""
+        _check_id("model", model_id)
+        return Model(self._transport, self._transport.get("model", model_id)["id"])
+
+    def delete_model(self, model_id: str | Model) -> dict[str, Any]:
+        """Delete a model with its runs; give the server's answer."""
+        return self._delete("model", model_id)
+
+    def get_model_run(self, model_run_id: str, dataset_id: str | None = None) -> ModelRun:
+        """Find a model run by its id, or raise NotFoundError.
+
+        Parameters
+        ----------
+        dataset_id : str, optional
+            Its dataset; needed for negative positions only.
+        """
+        _check_id("model run", model_run_id)
+        self._transport.get("modelRun", model_run_id, "info")
+        return ModelRun(self._transport, model_run_id, dataset_id)
+
+    def delete_model_run(self, model_run_id: str | ModelRun) -> dict[str, Any]:
+        """Delete a model run with its predictions and matches; give the server's answer."""
+        return self._delete("modelRun", model_run_id)
+
+    def _delete(self, kind: str, thing: str | Dataset | Model | ModelRun) -> dict[str, Any]:
+        public_id = thing if isinstance(thing, str) else thing.id
+        _check_id(kind, public_id)
+        answer: dict[str, Any] = self._transport.request("DELETE", kind, public_id, body={})
+        return answer
+
+    def __repr__(self) -> str:
+        where = f"local '{self._folder}'" if self._folder is not None else self._transport.endpoint
+        return f"<NucleusClient {where}>"
+
+
+def _check_id(kind: str, public_id: object) -> None:
+    if not isinstance(public_id, str) or not public_id:
+        raise InvalidInputError(f"The id of a {kind} is a text, not {public_id!r}.")
+
+
+def _check_number(name: str, value: object, *, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigurationError(f"{name} is a whole number, at least {least}, not {value!r}.")

@@ -1,0 +1,33 @@
+"""What datasets, models and runs have in common."""
+
+from __future__ import annotations
+
+from nucleus_pandas.transport import Transport
+
+
+class Resource:
+    """Something on a server, known by its id.
+
+    Attributes
+    ----------
+    id : str
+        What the server calls it.
+    """
+
+    def __init__(self, transport: Transport, public_id: str) -> None:
+        self._transport = transport
+        self.id = public_id
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Resource)
+            and type(self) is type(other)
+            and (self.id, self._transport.endpoint) == (other.id, other._transport.endpoint)
+        )
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.id))
+
+    def __repr__(self) -> str:
+        name = self.__dict__.get("name")
+        return f"<{type(self).__name__} {self.id}{'' if name is None else f' {name!r}'}>"

@@ -1,0 +1,345 @@
+"""Rows on their way to the server: checked whole, sent in batches, accounted for one by one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+from urllib.parse import urlsplit
+
+import msgspec
+import pandas as pd
+
+from nucleus_pandas._compat import TEXT
+from nucleus_pandas.columns import plain
+from nucleus_pandas.errors import APIError, BadRequestError, InvalidInputError, NetworkError, NucleusError, UploadError
+from nucleus_pandas.transport import Multipart, Transport
+from nucleus_pandas.wire import AnyAnnotation, Item, convert, fill_annotation_ids, item_key
+
+IfExists: TypeAlias = Literal["skip", "update"]
+OnError: TypeAlias = Literal["raise", "collect"]
+Kind: TypeAlias = Literal["items", "annotations", "predictions"]
+Payload: TypeAlias = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+
+REMOTE = ("http", "https", "s3", "gs", "gcs")
+BATCH = 5_000
+PICTURES = 10  # a request
+_SHOWN = 5  # refused rows in an error's text
+
+_COUNTERS: dict[Kind, dict[str, tuple[str, ...]]] = {
+    "items": {
+        "new_items": ("new",),
+        "updated_items": ("updated",),
+        "ignored_items": ("ignored",),
+        "upload_errors": ("error",),
+    },
+    "annotations": {"annotations_processed": ("new", "updated", "processed"), "annotations_ignored": ("ignored",)},
+    "predictions": {"predictions_processed": ("new", "updated", "processed"), "predictions_ignored": ("ignored",)},
+}
+
+
+class UploadResult:
+    """What became of every row of an upload.
+
+    The counters are attributes and keys: ``new_items``, ``updated_items``, ``ignored_items`` and ``upload_errors`` of
+    items, ``annotations_processed`` and ``annotations_ignored`` of annotations, ``predictions_processed`` and
+    ``predictions_ignored`` of predictions.
+
+    Examples
+    --------
+    >>> with NucleusClient.local() as client:
+    ...     dataset = client.create_dataset("Doc")
+    ...     result = dataset.append([{"reference_id": "a.jpg", "image_url": "https://example.org/a.jpg"}])
+    >>> result.new_items, result["ignored_items"]
+    (1, 0)
+    >>> result.rows["status"].tolist()
+    ['new']
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        source: Sequence[Mapping[str, Any]],
+        statuses: Sequence[str],
+        errors: Mapping[int, str],
+        counts: Mapping[str, int],
+        context: Mapping[str, Any],
+    ) -> None:
+        self._kind = kind
+        self._source = source
+        self._statuses = statuses
+        self._errors = errors
+        self._counts = counts
+        self._context = context
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """Status and error of every row, on the index of what was sent.
+
+        The status is ``new``, ``updated``, ``ignored``, ``processed``, ``skipped`` (not sent), ``error``, or
+        ``accepted`` where a server only counts.
+        """
+        reasons = [self._errors.get(row) for row in range(len(self._statuses))]
+        return pd.DataFrame(
+            {"status": pd.Series(list(self._statuses), dtype=TEXT), "error": pd.Series(reasons, dtype=TEXT)}
+        )
+
+    @property
+    def failed(self) -> list[Mapping[str, Any]]:
+        """The rows that are not stored, as they were given, ready to be sent again."""
+        return [self._source[n] for n, status in enumerate(self._statuses) if status in ("error", "skipped")]
+
+    def __getitem__(self, key: str) -> Any:
+        if key in self._counts:
+            return self._counts[key]
+        if key in self._context:
+            value = self._context[key]
+            return value() if callable(value) else value
+        known = ", ".join(repr(name) for name in (*self._counts, *self._context))
+        raise KeyError(f"{key!r} is not in the result of sending {self._kind}; there are {known}.")
+
+    def __getattr__(self, name: str) -> int:
+        counts = self.__dict__.get("_counts", {})
+        if name in counts:
+            return int(counts[name])
+        raise AttributeError(f"The result of sending {self.__dict__.get('_kind', 'rows')} has no {name!r}.")
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._counts]
+
+    def __repr__(self) -> str:
+        return f"UploadResult({', '.join(f'{name}={count}' for name, count in self._counts.items())})"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where rows go: the contract's route, what the result tells besides, and how rows are keyed."""
+
+    kind: Kind
+    transport: Transport
+    route: tuple[str, ...]
+    context: Mapping[str, Any]
+
+
+class _Tally:
+    """Collects the outcome of every row while batches come back."""
+
+    def __init__(self, target: Target, source: Sequence[Mapping[str, Any]]) -> None:
+        self.target = target
+        self.source = source
+        self.statuses = ["skipped"] * len(source)
+        self.errors: dict[int, str] = {}
+        self.counts: Counter[str] = Counter()
+
+    def refuse(self, row: int, reason: str) -> None:
+        self.statuses[row] = "error"
+        self.errors[row] = reason
+
+    def answer(self, rows: Sequence[int], answer: Mapping[str, Any]) -> None:
+        """Note the answer to a batch."""
+        if "outcomes" in answer:
+            at = iter(rows)
+            for outcome, count in answer["outcomes"]:
+                for _ in range(count):
+                    self.statuses[next(at)] = outcome
+            for number, reason in answer["row_errors"]:
+                self.errors[rows[number]] = reason
+            return
+        counters = {name: answer.get(name, 0) for name in _COUNTERS[self.target.kind]}
+        positive = [name for name, count in counters.items() if count]
+        status = "accepted"
+        if len(positive) == 1 and counters[positive[0]] == len(rows):
+            status = _COUNTERS[self.target.kind][positive[0]][-1]
+        else:
+            self.counts.update(counters)  # the server only counts: no row can be told apart
+        for row in rows:
+            self.statuses[row] = status
+
+    def result(self) -> UploadResult:
+        counted = Counter(self.statuses)
+        counts = {
+            name: self.counts[name] + sum(counted[status] for status in statuses)
+            for name, statuses in _COUNTERS[self.target.kind].items()
+        }
+        return UploadResult(self.target.kind, self.source, self.statuses, self.errors, counts, self.target.context)
+
+
+def send_items(
+    target: Target, payload: Payload, *, local: bool = False, if_exists: IfExists = "skip", on_error: OnError = "raise"
+) -> UploadResult:
+    """Check items whole, then send them: remote ones in batches, pictures of this machine at most ten a request."""
+    _check_choices(if_exists, on_error)
+    source = _rows_of(payload, "items")
+    tally = _Tally(target, source)
+    items: dict[int, Item] = {}
+    files: dict[int, Path] = {}
+    seen: dict[str, int] = {}
+    for row, given in enumerate(source):
+        place = f"$.items[{row}]"
+        try:
+            item = convert(_named(given, place), Item, place)
+            if item.reference_id in seen:
+                first = seen[item.reference_id]
+                raise BadRequestError(f"Row {first} has the reference_id '{item.reference_id}' too - at `{place}`.")
+            if (item.image_url is None) == (item.pointcloud_url is None):
+                raise BadRequestError(f"An item needs `image_url` (or `pointcloud_url`) - at `{place}`.")
+            seen[item.reference_id] = row
+            if item.image_url is not None and (local or not _is_remote(item.image_url, place)):
+                files[row] = _readable(item.image_url, place)
+                item.image_url = files[row].name
+            items[row] = item
+        except BadRequestError as error:
+            tally.refuse(row, str(error))
+    _stop_on_refused(tally, on_error)
+    remote = [row for row in items if row not in files]
+    for rows in _batches(remote, BATCH):
+        body = {"items": [items[row] for row in rows], "update": if_exists == "update"}
+        _post(tally, rows, body=msgspec.json.encode(body))
+    for rows in _batches(list(files), PICTURES):
+        for row in rows:
+            items[row].update = if_exists == "update"
+        text = msgspec.json.encode([items[row] for row in rows])
+        _post(tally, rows, multipart=Multipart("items", text, [("image", files[r], files[r].name) for r in rows]))
+    return _finish(tally, on_error)
+
+
+def send_annotations(
+    target: Target, payload: Payload, *, if_exists: IfExists = "skip", on_error: OnError = "raise"
+) -> UploadResult:
+    """Check annotations or predictions whole, give ids to those that have none, then send them in batches."""
+    _check_choices(if_exists, on_error)
+    source = _rows_of(payload, "annotations", "segmentations")
+    tally = _Tally(target, source)
+    annotations: dict[int, AnyAnnotation] = {}
+    seen: dict[tuple[str, str], int] = {}
+    for row, given in enumerate(source):
+        place = f"$.annotations[{row}]"
+        try:
+            annotation: AnyAnnotation = convert(_named(given, place), AnyAnnotation, place)  # type: ignore[arg-type]
+            key = item_key(annotation, place)[1]
+            if annotation.annotation_id is not None:
+                first = seen.setdefault((key, annotation.annotation_id), row)
+                if first != row:
+                    name = annotation.annotation_id
+                    raise BadRequestError(f"Row {first} has the annotation_id '{name}' too - at `{place}`.")
+            annotations[row] = annotation
+        except BadRequestError as error:
+            tally.refuse(row, str(error))
+    _stop_on_refused(tally, on_error)
+    fill_annotation_ids(list(annotations.values()), predictions=target.kind == "predictions")
+    for rows in _batches(list(annotations), BATCH):
+        body = {"annotations": [annotations[row] for row in rows], "update": if_exists == "update"}
+        _post(tally, rows, body=msgspec.json.encode(body))
+    return _finish(tally, on_error)
+
+
+def _check_choices(if_exists: str, on_error: str) -> None:
+    if if_exists not in ("skip", "update"):
+        raise InvalidInputError(f"if_exists is 'skip' or 'update', not {if_exists!r}.")
+    if on_error not in ("raise", "collect"):
+        raise InvalidInputError(f"on_error is 'raise' or 'collect', not {on_error!r}.")
+
+
+def _rows_of(payload: Payload, *names: str) -> list[Mapping[str, Any]]:
+    """Give the rows of a payload dict, or of a list of dicts."""
+    expected = " or ".join(f'{{"{name}": [...]}}' for name in names)
+    if isinstance(payload, Mapping):
+        unknown = set(payload) - set(names)
+        if unknown or not payload:
+            found = ", ".join(repr(name) for name in payload) or "nothing"
+            raise InvalidInputError(f"A payload is {expected} or a list of dicts; this one holds {found}.")
+        parts = [payload[name] for name in names if name in payload]
+    else:
+        parts = [payload]
+    rows: list[Mapping[str, Any]] = []
+    for part in parts:
+        if isinstance(part, (str, bytes, pd.DataFrame)) or not isinstance(part, Sequence):
+            raise InvalidInputError(f"A payload is {expected} or a list of dicts, not {type(part).__name__}.")
+        rows += part
+    return rows
+
+
+def _named(given: object, place: str) -> dict[str, Any]:
+    """Make a row plain, with integer ids as text: COCO counts its pictures and categories."""
+    if not isinstance(given, Mapping):
+        raise BadRequestError(f"A row is a dict, not {type(given).__name__} - at `{place}`.")
+    row: dict[str, Any] = plain(given, place)
+    for name in ("reference_id", "label"):
+        if isinstance(row.get(name), int) and not isinstance(row[name], bool):
+            row[name] = str(row[name])
+    return row
+
+
+def _is_remote(url: str, place: str) -> bool:
+    scheme = urlsplit(url).scheme if "://" in url else ""
+    if scheme and scheme not in REMOTE:
+        taken = f"{', '.join(REMOTE)} and local paths"
+        raise BadRequestError(f"'{scheme}' addresses are not taken, only {taken} - at `{place}.image_url`.")
+    return bool(scheme)
+
+
+def _readable(name: str, place: str) -> Path:
+    """Give the path of a picture that can be read, or say why not."""
+    path = Path(name).expanduser()
+    reason = None
+    try:
+        if path.is_dir():
+            reason = "is a folder"
+        else:
+            with path.open("rb") as file:
+                reason = None if file.read(1) else "is an empty file"
+    except FileNotFoundError:
+        reason = "does not exist"
+    except (OSError, ValueError) as error:
+        reason = f"cannot be read ({getattr(error, 'strerror', None) or error})"
+    if reason is not None:
+        raise BadRequestError(f"The picture '{name}' {reason} - at `{place}.image_url`.")
+    return path
+
+
+def _batches(rows: Sequence[int], size: int) -> Iterator[list[int]]:
+    for start in range(0, len(rows), size):
+        yield list(rows[start : start + size])
+
+
+def _post(tally: _Tally, rows: list[int], *, body: bytes | None = None, multipart: Multipart | None = None) -> None:
+    """Send a batch; when it fails for good, its rows bear the reason and the other batches go on."""
+    target = tally.target
+    known = "outcomes" in target.transport.extensions
+    route = ("_nucleus_pandas", *target.route) if known else target.route
+    try:
+        answer = target.transport.request("POST", *route, body=body, multipart=multipart)
+        if not isinstance(answer, Mapping) or "job_id" in answer:
+            raise NucleusError(
+                "The server took the rows as a job, whose outcome this version of nucleus_pandas cannot follow."
+            )
+    except (APIError, NetworkError) as error:
+        if isinstance(error, APIError) and error.status_code in (401, 403, 404, 409):
+            raise  # holds for every batch alike, and this one has stored nothing
+        for row in rows:
+            tally.refuse(row, str(error))
+        return
+    tally.answer(rows, answer)
+
+
+def _stop_on_refused(tally: _Tally, on_error: str) -> None:
+    if tally.errors and on_error == "raise":
+        text = _refused_text(tally)
+        raise InvalidInputError(f"{text}\nNothing was sent. on_error='collect' sends the other rows.", tally.result())
+
+
+def _finish(tally: _Tally, on_error: str) -> UploadResult:
+    result = tally.result()
+    if on_error == "raise" and tally.errors:
+        raise UploadError(f"{_refused_text(tally)}\nThe other rows are stored; .result tells of each.", result)
+    return result
+
+
+def _refused_text(tally: _Tally) -> str:
+    lines = [f"{len(tally.errors)} of {len(tally.source)} rows are refused:"]
+    lines += [f"  row {row}: {reason}" for row, reason in sorted(tally.errors.items())[:_SHOWN]]
+    if len(tally.errors) > _SHOWN:
+        lines.append(f"  … and {len(tally.errors) - _SHOWN} more")
+    return "\n".join(lines)
