@@ -198,7 +198,8 @@ def edge_iou(a: FloatArray, b: FloatArray) -> FloatArray:
     intersection = np.maximum(width, 0.0) * np.maximum(height, 0.0)
     union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - intersection
     # a box with area in common with another has area itself: the union is positive wherever it divides
-    return np.divide(intersection, union, out=np.zeros_like(intersection), where=intersection > 0)
+    overlap: FloatArray = np.divide(intersection, union, out=np.zeros_like(intersection), where=intersection > 0)
+    return overlap
 
 
 def _as_boxes(boxes: ArrayLike) -> FloatArray:

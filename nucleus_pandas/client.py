@@ -227,7 +227,7 @@ class NucleusClient:
         ConflictError
             Another model has that reference id.
         """
-        given = dict(name) if isinstance(name, Mapping) else {"name": name}
+        given: dict[str, Any] = dict(name) if isinstance(name, Mapping) else {"name": name}
         if reference_id is not None:
             given["reference_id"] = reference_id
         if metadata is not None:

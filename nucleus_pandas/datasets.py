@@ -96,7 +96,8 @@ class Dataset(Resource):
 
         Examples
         --------
-        >>> with NucleusClient.local() as client:
+        >>> import nucleus_pandas as npd
+        >>> with npd.NucleusClient.local() as client:
         ...     dataset = client.create_dataset("Doc")
         ...     item = {"image_url": "https://example.org/a.jpg", "reference_id": "a.jpg", "metadata": {"rain": True}}
         ...     first, second = dataset.append({"items": [item]}), dataset.append({"items": [item]})

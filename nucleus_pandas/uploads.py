@@ -49,7 +49,8 @@ class UploadResult:
 
     Examples
     --------
-    >>> with NucleusClient.local() as client:
+    >>> import nucleus_pandas as npd
+    >>> with npd.NucleusClient.local() as client:
     ...     dataset = client.create_dataset("Doc")
     ...     result = dataset.append([{"reference_id": "a.jpg", "image_url": "https://example.org/a.jpg"}])
     >>> result.new_items, result["ignored_items"]

@@ -23,8 +23,8 @@ Floats: TypeAlias = NDArray[np.float64]
 Indices: TypeAlias = NDArray[np.intp]
 Strings: TypeAlias = NDArray[Any]  # of dtype object or str
 
-PAIR_BUDGET = 1 << 21  # overlapping pairs held at a time: some 150 MB at the peak
-_BLOCK = 1 << 17  # candidate pairs compared at a time: few enough to stay in the processor's cache
+PAIR_BUDGET = 1 << 20  # overlapping pairs held at a time: some 150 MB at the peak
+_BLOCK = 1 << 14  # candidate pairs compared at a time: few enough to stay in the processor's cache
 _SLICE = 1 << 10  # sorted pairs between two looks at which boxes are still free
 
 
@@ -406,7 +406,7 @@ def _best_pairs(
         if allowed is not None:
             meet &= np.isin((truths.code[g] << 32) + predicted.code[p], allowed)
         g, p = g[meet], p[meet]
-        iou = edge_iou([edge[g] for edge in truths.edges], [edge[p] for edge in predicted.edges])
+        iou = edge_iou(truths.edges[:, g], predicted.edges[:, p])
         above = iou > floor
         held.append((g[above], p[above], iou[above]))
         total += len(held[-1][2])

@@ -1,0 +1,77 @@
+"""Fixtures: nouns that clean up after themselves."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import nucleus_pandas as npd
+
+
+@pytest.fixture(autouse=True)
+def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NUCLEUS_API_KEY", "NUCLEUS_ENDPOINT", "NUCLEUS_PANDAS_STORE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """The folder of an embedded Nucleus that is not made yet."""
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def endpoint(store: Path) -> Iterator[str]:
+    """The endpoint of `nucleus-pandas serve`, a process of its own on a free loopback port."""
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "nucleus_pandas.cli", "serve", str(store), "--port", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    yield line.split()[-1]
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+
+
+@pytest.fixture(params=["in process", "socket"])
+def client(request: pytest.FixtureRequest, store: Path) -> Iterator[npd.NucleusClient]:
+    """A client of an embedded Nucleus, through the adapter and through a socket."""
+    if request.param == "in process":
+        made = npd.NucleusClient.local(store)
+    else:
+        made = npd.NucleusClient(endpoint=request.getfixturevalue("endpoint"), max_retries=0)
+    with made:
+        yield made
+
+
+@pytest.fixture
+def local(store: Path) -> Iterator[npd.NucleusClient]:
+    """A client of an embedded Nucleus in process."""
+    with npd.NucleusClient.local(store) as made:
+        yield made
+
+
+@pytest.fixture
+def dataset(client: npd.NucleusClient) -> npd.Dataset:
+    """A dataset of three remote pictures: a.jpg, b.jpg, c.jpg."""
+    made = client.create_dataset("Street scenes")
+    made.append(
+        [{"reference_id": name, "image_url": f"https://example.org/{name}"} for name in ("a.jpg", "b.jpg", "c.jpg")]
+    )
+    return made
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """A picture of this machine, 64 by 48 pixels."""
+    path = tmp_path / "my_img_001.png"
+    Image.new("RGB", (64, 48), "red").save(path)
+    return path

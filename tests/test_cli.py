@@ -1,0 +1,78 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import nucleus_pandas as npd
+from nucleus_pandas.cli import main
+
+
+def test_the_demo_reports_and_runs_again_without_harm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "demo"
+    assert main(["demo", str(folder)]) == 0
+    first = capsys.readouterr().out
+    assert "12 pictures, 166 ground-truth boxes, 287 predictions" in first
+    assert "simulated" in first
+    assert str(folder) in first
+    assert main(["demo", str(folder), "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["counts"] == {"pictures": 12, "ground-truth boxes": 166, "predictions": 287}
+    with npd.NucleusClient.local(folder) as client:
+        assert len(client.list_datasets()) == 1
+        assert len(client.get_dataset(client.list_datasets()[0]).model_runs) == 2
+
+
+def test_the_demo_counts_every_box_once(tmp_path: Path) -> None:
+    from nucleus_pandas import demo, sample
+
+    report = demo.run(tmp_path / "demo")
+    for detector, table in report.per_class.items():
+        crowds = sample.ground_truth()["metadata"].str.contains("iscrowd").sum()
+        assert table[["TP", "FN"]].sum().sum() == len(sample.ground_truth()) - crowds
+        assert table[["TP", "FP"]].sum().sum() == len(sample.detections(detector))  # type: ignore[arg-type]
+
+
+def test_serve_prints_its_endpoint_and_answers(endpoint: str) -> None:
+    assert endpoint.startswith("http://127.0.0.1:")
+    assert endpoint.endswith("/v1/nucleus")
+    with npd.NucleusClient(endpoint=endpoint) as client:
+        assert client.list_datasets() == []
+
+
+def test_a_store_outlives_its_server(store: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "nucleus_pandas.cli", "serve", str(store), "--port", "0", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    endpoint = json.loads(process.stdout.readline())["endpoint"]
+    with npd.NucleusClient(endpoint=endpoint) as client:
+        public_id = client.create_dataset("kept").id
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    with npd.NucleusClient.local(store) as client:
+        assert client.list_datasets() == [public_id]
+
+
+def test_a_taken_port_is_told_in_a_sentence(endpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    port = endpoint.split(":")[2].split("/")[0]
+    assert main(["serve", str(tmp_path / "other"), "--port", port]) == 1
+    assert f"Cannot listen on 127.0.0.1:{port}" in capsys.readouterr().err
+
+
+def test_a_file_is_no_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["demo", str(tmp_path / "file")]) == 1
+    assert "is a file" in capsys.readouterr().err
+
+
+def test_without_a_command_the_usage_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 2
+    assert "usage: nucleus-pandas" in capsys.readouterr().err

@@ -1,0 +1,16 @@
+"""The environment at the lower bounds of setup.cfg holds exactly those versions."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from lower_bounds import lower_bounds
+
+
+@pytest.mark.oldest
+@pytest.mark.parametrize(("name", "bound"), lower_bounds(Path(__file__).parents[1] / "setup.cfg").items())
+def test_the_lower_bound_is_installed(name: str, bound: str) -> None:
+    installed = version(name)
+    assert installed == bound or installed.startswith(f"{bound}.")
