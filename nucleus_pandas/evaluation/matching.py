@@ -23,7 +23,7 @@ Floats: TypeAlias = NDArray[np.float64]
 Indices: TypeAlias = NDArray[np.intp]
 Strings: TypeAlias = NDArray[Any]  # of dtype object or str
 
-PAIR_BUDGET = 1 << 20  # overlapping pairs held at a time: some 150 MB at the peak
+PAIR_BUDGET = 1 << 22  # overlapping pairs held at a time: some 150 MB at the peak
 _BLOCK = 1 << 14  # candidate pairs compared at a time: few enough to stay in the processor's cache
 _SLICE = 1 << 10  # sorted pairs between two looks at which boxes are still free
 

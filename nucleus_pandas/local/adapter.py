@@ -45,6 +45,7 @@ class InProcessAdapter(BaseAdapter):
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
         """Answer a prepared request; what concerns sockets has no meaning here."""
+        self.nucleus.check_open()
         status = 500
         headers: list[tuple[str, str]] = []
 

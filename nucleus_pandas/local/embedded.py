@@ -119,6 +119,11 @@ class EmbeddedNucleus:
         if upload.file is not None:
             (self.uploads / upload.file).unlink(missing_ok=True)
 
+    def check_open(self) -> None:
+        """Raise StoreError when this was closed."""
+        if self._closing.is_set():
+            raise StoreError(f"The store '{self.folder}' is closed; open it again.")
+
     def close(self) -> None:
         """Wait for running jobs, close the database, and remove a temporary folder."""
         self._closing.set()

@@ -1,0 +1,287 @@
+"""The client: how it is made, what it shows, how it keeps on trying."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import requests
+import responses
+from urllib3.exceptions import NewConnectionError
+
+import nucleus_pandas as npd
+from nucleus_pandas.transport import Multipart, quoted
+
+KEY = "live_0123456789abcdef"
+HOST = "https://nucleus.example.org/v1/nucleus"
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses that were asked for; none is made."""
+    made: list[float] = []
+    monkeypatch.setattr(time, "sleep", made.append)
+    return made
+
+
+@pytest.fixture
+def hosted() -> npd.NucleusClient:
+    return npd.NucleusClient(KEY, HOST, max_retries=2)
+
+
+def test_without_key_and_endpoint_the_ways_out_are_told() -> None:
+    with pytest.raises(npd.ConfigurationError, match=r"NUCLEUS_API_KEY.*NucleusClient\.local"):
+        npd.NucleusClient()
+
+
+def test_key_and_endpoint_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUCLEUS_API_KEY", KEY)
+    assert repr(npd.NucleusClient()) == "<NucleusClient https://api.scale.com/v1/nucleus>"
+    monkeypatch.setenv("NUCLEUS_ENDPOINT", HOST)
+    assert repr(npd.NucleusClient()) == f"<NucleusClient {HOST}>"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"api_key": KEY, "limited_access_key": KEY}, "not both"),
+        ({"api_key": "with\nnewline"}, "printable ASCII"),
+        ({"api_key": ""}, "printable ASCII"),
+        ({"endpoint": "ftp://example.org"}, "http or https"),
+        ({"endpoint": "nucleus"}, "http or https"),
+        ({"endpoint": f"https://{KEY}:@example.org"}, "holds no key"),
+        ({"api_key": KEY, "max_retries": -1}, "max_retries"),
+        ({"api_key": KEY, "max_concurrency": 0}, "max_concurrency"),
+        ({"api_key": KEY, "timeout": 0}, "timeout"),
+    ],
+)
+def test_wrong_arguments_are_told_without_the_key(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(npd.ConfigurationError, match=words) as caught:
+        npd.NucleusClient(**arguments)
+    assert KEY not in str(caught.value)
+
+
+def test_reprs_say_what_things_are(client: npd.NucleusClient, dataset: npd.Dataset) -> None:
+    model = client.add_model("M", reference_id="m")
+    run = dataset.create_model_run(model)
+    assert repr(client).startswith("<NucleusClient ")
+    assert repr(dataset) == f"<Dataset {dataset.id} 'Street scenes'>"
+    assert repr(model) == f"<Model {model.id}>"
+    assert repr(run) == f"<ModelRun {run.id}>"
+    assert repr(dataset.refloc) == f"<refloc of dataset/{dataset.id}>"
+
+
+@responses.activate
+def test_the_key_is_sent_and_never_shown(hosted: npd.NucleusClient, caplog: pytest.LogCaptureFixture) -> None:
+    responses.get(f"{HOST}/dataset/", status=401, json={"error": "no", "status_code": 401})
+    caplog.set_level(logging.DEBUG)
+    with pytest.raises(npd.AuthenticationError) as caught:
+        hosted.list_datasets()
+    assert responses.calls[0].request.headers["Authorization"].startswith("Basic ")
+    shown = [
+        repr(hosted),
+        str(hosted),
+        repr(vars(hosted)),
+        repr(caught.value),
+        caplog.text,
+        str(vars(hosted._transport)),
+    ]
+    assert not any(KEY in text for text in shown)
+    with pytest.raises(npd.NucleusError, match="not pickled"):
+        pickle.dumps(hosted)
+
+
+@responses.activate
+def test_a_limited_access_key_has_its_own_header() -> None:
+    responses.get(f"{HOST}/dataset/", json=[])
+    npd.NucleusClient(endpoint=HOST, limited_access_key=KEY).list_datasets()
+    headers = responses.calls[0].request.headers
+    assert headers["x-limited-access-key"] == KEY
+    assert "Authorization" not in headers
+
+
+@responses.activate
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 520, 524])
+def test_passing_failures_are_retried(hosted: npd.NucleusClient, waits: list[float], status: int) -> None:
+    responses.get(f"{HOST}/dataset/", status=status, body="<html>busy</html>")
+    responses.get(f"{HOST}/dataset/", json=["ds_1"])
+    assert hosted.list_datasets() == ["ds_1"]
+    assert len(waits) == 1
+
+
+@responses.activate
+def test_retry_after_is_honoured(hosted: npd.NucleusClient, waits: list[float]) -> None:
+    responses.get(f"{HOST}/dataset/", status=429, headers={"Retry-After": "7"})
+    responses.get(f"{HOST}/dataset/", json=[])
+    hosted.list_datasets()
+    assert waits == [7.0]
+
+
+@responses.activate
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 501])
+def test_refusals_are_not_retried(hosted: npd.NucleusClient, waits: list[float], status: int) -> None:
+    responses.get(f"{HOST}/dataset/", status=status, json={"error": "a sentence", "status_code": status})
+    with pytest.raises(npd.APIError, match="^a sentence$") as caught:
+        hosted.list_datasets()
+    assert (caught.value.status_code, len(responses.calls), waits) == (status, 1, [])
+
+
+@responses.activate
+def test_retries_end(hosted: npd.NucleusClient, waits: list[float]) -> None:
+    responses.get(f"{HOST}/dataset/", status=503, body="<h1>busy</h1>")
+    with pytest.raises(npd.ServerError, match="503.*busy"):
+        hosted.list_datasets()
+    assert len(responses.calls) == 3
+    assert len(waits) == 2
+
+
+@responses.activate
+def test_a_page_instead_of_json_is_told(hosted: npd.NucleusClient) -> None:
+    responses.get(f"{HOST}/dataset/", body="<html></html>", content_type="text/html")
+    with pytest.raises(npd.ServerError, match="answered with text/html instead of JSON"):
+        hosted.list_datasets()
+
+
+@responses.activate
+def test_a_creation_is_not_sent_twice_to_a_server_without_keys(hosted: npd.NucleusClient, waits: list[float]) -> None:
+    responses.get(f"{HOST}/_nucleus_pandas", status=404, body="not found")
+    responses.post(f"{HOST}/dataset/create", body=requests.ConnectionError("reset"))
+    with pytest.raises(npd.NetworkError, match="may exist"):
+        hosted.create_dataset("once")
+    assert [call.request.method for call in responses.calls] == ["GET", "POST"]
+
+
+@responses.activate
+def test_a_creation_that_was_never_reached_is_sent_again(hosted: npd.NucleusClient, waits: list[float]) -> None:
+    refused = requests.ConnectionError(type("Retry", (), {"reason": NewConnectionError(None, "refused")})())  # type: ignore[arg-type]
+    responses.get(f"{HOST}/_nucleus_pandas", status=404, body="not found")
+    responses.post(f"{HOST}/dataset/create", body=refused)
+    responses.post(f"{HOST}/dataset/create", json={"dataset_id": "ds_1"})
+    assert hosted.create_dataset("once").id == "ds_1"
+
+
+@responses.activate
+def test_a_creation_is_sent_again_under_its_key(hosted: npd.NucleusClient, waits: list[float]) -> None:
+    responses.get(f"{HOST}/_nucleus_pandas", json={"version": "1", "extensions": ["idempotency"]})
+    responses.post(f"{HOST}/dataset/create", status=502)
+    responses.post(f"{HOST}/dataset/create", json={"dataset_id": "ds_1"})
+    assert hosted.create_dataset("once").id == "ds_1"
+    first, second = (call.request.headers["Idempotency-Key"] for call in list(responses.calls)[1:])
+    assert first == second
+
+
+@responses.activate
+def test_a_server_that_only_counts_is_understood(hosted: npd.NucleusClient) -> None:
+    responses.get(f"{HOST}/_nucleus_pandas", status=404, body="not found")
+    responses.get(f"{HOST}/dataset/ds_1/name", json={"name": "d"})
+    counters = {"dataset_id": "ds_1", "new_items": 1, "updated_items": 0, "ignored_items": 1, "upload_errors": 0}
+    responses.post(f"{HOST}/dataset/ds_1/append", json=counters)
+    responses.post(f"{HOST}/dataset/ds_1/annotate", json={"dataset_id": "ds_1", "annotations_processed": 1})
+    dataset = hosted.get_dataset("ds_1")
+    result = dataset.append([{"reference_id": name, "image_url": "https://e.org/a"} for name in "ab"])
+    assert result.rows["status"].tolist() == ["accepted", "accepted"]
+    assert (result.new_items, result.ignored_items) == (1, 1)
+    sent = msgspec.json.decode(responses.calls[-1].request.body or b"")
+    assert sent == {"items": [{"reference_id": n, "image_url": "https://e.org/a"} for n in "ab"], "update": False}
+    geometry = {"x": 1, "y": 2, "width": 3, "height": 4}
+    annotated = dataset.annotate([{"reference_id": "a", "label": "car", "type": "box", "geometry": geometry}])
+    assert annotated.rows["status"].tolist() == ["processed"]
+    (row,) = msgspec.json.decode(responses.calls[-1].request.body or b"")["annotations"]
+    assert (row["type"], len(row["annotation_id"])) == ("box", 32)
+
+
+@responses.activate
+def test_a_job_instead_of_an_outcome_is_told(hosted: npd.NucleusClient) -> None:
+    responses.get(f"{HOST}/_nucleus_pandas", status=404, body="not found")
+    responses.get(f"{HOST}/dataset/ds_1/name", json={"name": "d"})
+    responses.post(f"{HOST}/dataset/ds_1/append", json={"job_id": "job_1"})
+    with pytest.raises(npd.NucleusError, match="as a job"):
+        hosted.get_dataset("ds_1").append([{"reference_id": "a", "image_url": "https://e.org/a"}])
+
+
+def test_nothing_listens() -> None:
+    client = npd.NucleusClient(endpoint="http://127.0.0.1:9/v1/nucleus", max_retries=0)
+    with pytest.raises(npd.NetworkError, match="nothing listens there"):
+        client.list_datasets()
+
+
+def test_a_closed_store_is_told(store: Path) -> None:
+    client = npd.NucleusClient.local(store)
+    client.close()
+    with pytest.raises(npd.StoreError, match="is closed"):
+        client.list_datasets()
+
+
+def test_a_temporary_store_goes_with_its_client() -> None:
+    with npd.NucleusClient.local() as client:
+        folder = client._folder
+        assert folder is not None
+        assert folder.is_dir()
+    assert not folder.exists()
+
+
+def test_exist_ok_gives_the_oldest_dataset_of_a_name(client: npd.NucleusClient) -> None:
+    first, second = client.create_dataset("same"), client.create_dataset("same")
+    assert first != second
+    assert client.create_dataset("same", exist_ok=True) == first
+    assert client.create_dataset({"name": "new"}, exist_ok=True).info["length"] == 0
+
+
+def test_update_replaces_items_and_annotations(client: npd.NucleusClient, dataset: npd.Dataset) -> None:
+    item = {"reference_id": "a.jpg", "image_url": "https://example.org/new.jpg", "metadata": {"k": 1}}
+    assert dataset.append([item]).ignored_items == 1
+    assert dataset.append([item], if_exists="update").updated_items == 1
+    assert dataset.iloc(0)["item"]["image_url"] == "https://example.org/new.jpg"
+    geometry = {"x": 1, "y": 2, "width": 3, "height": 4}
+    row = {"reference_id": "a.jpg", "label": "car", "type": "box", "geometry": geometry}
+    assert dataset.annotate([row, row]).rows["status"].tolist() == ["new", "new"]
+    assert dataset.annotate([row, row]).rows["status"].tolist() == ["ignored", "ignored"]
+    result = dataset.annotate([{**row, "metadata": {"k": 2}}], if_exists="update")
+    assert result.rows["status"].tolist() == ["updated"]
+    assert [a["metadata"] for a in dataset.refloc("a.jpg")["annotations"]] == [{"k": 2}, {}]
+
+
+def test_local_pictures_travel_by_tens_without_their_path(
+    client: npd.NucleusClient, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[bytes] = []
+    rewind = Multipart.rewind
+
+    def note(self: Multipart) -> None:
+        rewind(self)
+        sent.append(self.read())
+        rewind(self)
+
+    monkeypatch.setattr(Multipart, "rewind", note)
+    dataset = client.create_dataset("local")
+    result = dataset.append([{"reference_id": f"{n}", "image_url": str(picture)} for n in range(23)])
+    assert result.new_items == 23
+    assert [body.count(b"Content-Type: image/png") for body in sent] == [10, 10, 3]
+    assert not any(str(picture.parent).encode() in body for body in sent)
+    item = dataset.iloc(22)["item"]
+    assert (item["width"], item["height"]) == (64, 48)
+    stored = item["image_url"]
+    content = requests.get(stored, timeout=5).content if stored.startswith("http") else Path(stored).read_bytes()
+    assert content == picture.read_bytes()
+
+
+def test_a_multipart_body_is_read_as_it_is_long(picture: Path) -> None:
+    body = Multipart("items", b"[]", [("image", picture, "ä b.png")] * 3)
+    whole = body.read()
+    assert len(whole) == len(body)
+    body.rewind()
+    parts = []
+    while chunk := body.read(7):
+        parts.append(chunk)
+    assert b"".join(parts) == whole
+    assert max(map(len, parts)) == 7
+
+
+@pytest.mark.parametrize(("name", "segment"), [("..", "%2E%2E"), (".", "%2E"), ("a/b?", "a%2Fb%3F"), ("...", "...")])
+def test_ids_are_quoted(name: str, segment: str) -> None:
+    assert quoted(name) == segment
