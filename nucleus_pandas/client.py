@@ -14,6 +14,7 @@ from nucleus_pandas.columns import plain
 from nucleus_pandas.datasets import Dataset
 from nucleus_pandas.errors import ConfigurationError, InvalidInputError, MissingExtraError
 from nucleus_pandas.models import Model, ModelRun, model_of
+from nucleus_pandas.resource import Resource
 from nucleus_pandas.transport import Key, Transport
 
 HOSTED = "https://api.scale.com/v1/nucleus"
@@ -268,7 +269,7 @@ class NucleusClient:
         return self._delete("modelRun", model_run_id)
 
     def _delete(self, kind: str, thing: str | Dataset | Model | ModelRun) -> dict[str, Any]:
-        public_id = thing if isinstance(thing, str) else thing.id
+        public_id = thing.id if isinstance(thing, Resource) else thing
         _check_id(kind, public_id)
         answer: dict[str, Any] = self._transport.request("DELETE", kind, public_id, body={})
         return answer

@@ -18,5 +18,5 @@ def lower_bounds(setup_cfg: Path) -> dict[str, str]:
 
 if __name__ == "__main__":
     for name, bound in lower_bounds(Path(sys.argv[1])).items():
-        print(f"{name}=={bound}.*" if bound.count(".") < 2 else f"{name}=={bound}")
+        print(f"{name}=={bound}")
     print("numpy<2")  # pyarrow 16.0 was built before NumPy 2

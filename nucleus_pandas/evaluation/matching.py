@@ -23,7 +23,7 @@ Floats: TypeAlias = NDArray[np.float64]
 Indices: TypeAlias = NDArray[np.intp]
 Strings: TypeAlias = NDArray[Any]  # of dtype object or str
 
-PAIR_BUDGET = 1 << 22  # overlapping pairs held at a time: some 150 MB at the peak
+PAIR_BUDGET = 1 << 21  # overlapping pairs held at a time: some 150 MB at the peak
 _BLOCK = 1 << 14  # candidate pairs compared at a time: few enough to stay in the processor's cache
 _SLICE = 1 << 10  # sorted pairs between two looks at which boxes are still free
 
@@ -398,15 +398,13 @@ def _best_pairs(
     none = truths.row[:0]
     held: list[tuple[Indices, Indices, Floats]] = [(none, none, np.empty(0))]
     total, floor, complete = 0, 0.0, True
-    (left, top, right, bottom), (p_left, p_top, p_right, p_bottom) = truths.edges, predicted.edges
+    (left, _, right, _), (p_left, _, p_right, _) = truths.edges, predicted.edges
     for g, p in _blocks(truths, predicted, min(budget, _BLOCK)):
         meet = (left[g] < p_right[p]) & (p_left[p] < right[g])
-        g, p = g[meet], p[meet]
-        meet = (top[g] < p_bottom[p]) & (p_top[p] < bottom[g])
         if allowed is not None:
             meet &= np.isin((truths.code[g] << 32) + predicted.code[p], allowed)
         g, p = g[meet], p[meet]
-        iou = edge_iou(truths.edges[:, g], predicted.edges[:, p])
+        iou = edge_iou([edge[g] for edge in truths.edges], [edge[p] for edge in predicted.edges])
         above = iou > floor
         held.append((g[above], p[above], iou[above]))
         total += len(held[-1][2])
