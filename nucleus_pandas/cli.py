@@ -73,7 +73,8 @@ def _serve(options: argparse.Namespace) -> None:
         raise MissingExtraError(f"Serving needs {error.name}: pip install 'nucleus_pandas[local]'") from error
 
     def ready(endpoint: str) -> None:
-        _say(json.dumps({"endpoint": endpoint}) if options.json else f"Nucleus is served at {endpoint}")
+        _say(json.dumps({"endpoint": endpoint}) if options.json else endpoint)
+        sys.stderr.write(f"Serving the store '{options.path}' to this machine; Ctrl+C stops it.\n")
 
     serve(options.path, port=options.port, ready=ready)
 

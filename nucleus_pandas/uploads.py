@@ -180,7 +180,7 @@ def send_items(
     for row, given in enumerate(source):
         place = f"$.items[{row}]"
         try:
-            item = convert(_named(given, place), Item, place)
+            item = convert(_named(given, place), Item, "The item", place)
             if item.reference_id in seen:
                 first = seen[item.reference_id]
                 raise BadRequestError(f"Row {first} has the reference_id '{item.reference_id}' too - at `{place}`.")
@@ -218,7 +218,7 @@ def send_annotations(
     for row, given in enumerate(source):
         place = f"$.annotations[{row}]"
         try:
-            annotation: AnyAnnotation = convert(_named(given, place), AnyAnnotation, place)  # type: ignore[arg-type]
+            annotation = _annotation(_named(given, place), place)
             key = item_key(annotation, place)[1]
             if annotation.annotation_id is not None:
                 first = seen.setdefault((key, annotation.annotation_id), row)
@@ -271,6 +271,12 @@ def _named(given: object, place: str) -> dict[str, Any]:
         if isinstance(row.get(name), int) and not isinstance(row[name], bool):
             row[name] = str(row[name])
     return row
+
+
+def _annotation(row: dict[str, Any], place: str) -> AnyAnnotation:
+    shape: Any = AnyAnnotation  # a union is no type to a type checker
+    annotation: AnyAnnotation = convert(row, shape, "The annotation", place)
+    return annotation
 
 
 def _is_remote(url: str, place: str) -> bool:

@@ -14,11 +14,12 @@ from requests.structures import CaseInsensitiveDict
 from requests.utils import get_encoding_from_headers
 from urllib3 import HTTPHeaderDict, HTTPResponse
 
-from nucleus_pandas.local.app import IN_PROCESS_HOST, create_app
+from nucleus_pandas.local.app import create_app
 from nucleus_pandas.local.embedded import EmbeddedNucleus
 from nucleus_pandas.local.routes.common import IN_PROCESS, PREFIX
 
-ENDPOINT = f"http://{IN_PROCESS_HOST}{PREFIX}"
+HOST = "nucleus.local"
+ENDPOINT = f"http://{HOST}{PREFIX}"
 
 
 class InProcessAdapter(BaseAdapter):
@@ -33,7 +34,7 @@ class InProcessAdapter(BaseAdapter):
     def __init__(self, nucleus: EmbeddedNucleus) -> None:
         super().__init__()
         self.nucleus = nucleus
-        self._application = create_app(nucleus)
+        self._application = create_app(nucleus, hosts=[HOST])
 
     def send(
         self,

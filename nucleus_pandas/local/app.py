@@ -22,11 +22,10 @@ log = logging.getLogger("nucleus_pandas.local")
 
 MAX_JSON = 64 << 20  # bytes
 MAX_UPLOAD = 512 << 20  # bytes, of a signed upload or of pictures in one request
-IN_PROCESS_HOST = "nucleus.local"
-_LOOPBACK = ["127.0.0.1", "localhost", "[::1]", IN_PROCESS_HOST]
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
-def create_app(nucleus: EmbeddedNucleus, *, api_keys: Sequence[str] = ()) -> Flask:
+def create_app(nucleus: EmbeddedNucleus, *, api_keys: Sequence[str] = (), hosts: Sequence[str] = LOOPBACK) -> Flask:
     """Make the application that answers for a store.
 
     Parameters
@@ -35,9 +34,11 @@ def create_app(nucleus: EmbeddedNucleus, *, api_keys: Sequence[str] = ()) -> Fla
         The open store.
     api_keys : sequence of str
         The keys that are let in; with none, any key and none are.
+    hosts : sequence of str
+        The hosts that requests may be addressed to.
     """
     app = Flask("nucleus_pandas.local", static_folder=None)
-    app.config.update(TRUSTED_HOSTS=_LOOPBACK, MAX_FORM_MEMORY_SIZE=MAX_JSON, MAX_FORM_PARTS=1000)
+    app.config.update(TRUSTED_HOSTS=list(hosts), MAX_FORM_MEMORY_SIZE=MAX_JSON, MAX_FORM_PARTS=1000)
     app.extensions["nucleus"] = nucleus
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False

@@ -51,8 +51,19 @@ def decode(body: bytes | memoryview, shape: type[T], place: str = "The request's
         raise BadRequestError(f"{place} is nested too deeply.") from None
 
 
-def convert(value: object, shape: type[T], place: str = "The payload") -> T:
+def convert(value: object, shape: type[T], place: str = "The payload", path: str = "$") -> T:
     """Check plain Python objects against one of the Structs, as `decode` does for bytes.
+
+    Parameters
+    ----------
+    value : object
+        Dicts, lists, text, numbers.
+    shape : type
+        What it has to be.
+    place : str
+        What to call the value in an error.
+    path : str
+        Where it stands in something larger.
 
     Raises
     ------
@@ -62,13 +73,15 @@ def convert(value: object, shape: type[T], place: str = "The payload") -> T:
     try:
         return msgspec.convert(value, type=shape)
     except msgspec.ValidationError as error:
-        raise BadRequestError(f"{place} is refused: {_sentence(error)}") from None
+        raise BadRequestError(f"{place} is refused: {_sentence(error, path)}") from None
     except RecursionError:
-        raise BadRequestError(f"{place} is nested too deeply.") from None
+        raise BadRequestError(f"{place} is nested too deeply - at `{path}`.") from None
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: Exception, path: str = "$") -> str:
     text = str(error)
+    if path != "$":
+        text = text.replace(" - at `$", f" - at `{path}") if " - at `$" in text else f"{text} - at `{path}`"
     return text[:1].lower() + text[1:] + "."
 
 
