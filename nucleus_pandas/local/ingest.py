@@ -91,6 +91,7 @@ def store_annotations(
     *,
     update: bool,
     mask_files: Sequence[str] | None = None,
+    seen: dict[tuple[str, str], int] | None = None,
 ) -> Stored:
     """Store annotations or predictions; one whose item does not exist is refused, the others are stored.
 
@@ -100,6 +101,8 @@ def store_annotations(
         Where reference ids are looked up. None for a run that spans datasets: there each prediction names its own.
     mask_files : sequence of str, optional
         The uploaded file of each, where all are masks.
+    seen : dict, optional
+        What `fill_annotation_ids` saw before, where one upload is stored in several steps.
 
     Raises
     ------
@@ -113,7 +116,7 @@ def store_annotations(
             if isinstance(annotation, MultiCategory):
                 raise BadRequestError(f"Predictions of type multicategory do not exist - at `$.annotations[{number}]`.")
     numbers = _find_items(db, dataset, wanted)
-    fill_annotation_ids(wanted, predictions=layer.owner is not None)
+    fill_annotation_ids(wanted, predictions=layer.owner is not None, seen=seen)
     files: Sequence[str | None] = mask_files or [None] * len(wanted)
     good = [(a, n, file) for a, n, file in zip(wanted, numbers, files, strict=True) if isinstance(n, int)]
     done = iter(layers.upsert(db, layer, good, update=update))
@@ -167,13 +170,15 @@ def layer_of(db: sqlite3.Connection, run: models.Run) -> tuple[Layer, Dataset | 
 Target = Callable[[sqlite3.Connection], tuple[Layer | None, Dataset | None]]
 
 
-def run_upload(nucleus: EmbeddedNucleus, job: jobs.JobRow, file: str, target: Target, *, update: bool) -> None:
+def run_upload(
+    nucleus: EmbeddedNucleus, job: jobs.JobRow, dataset_id: str, file: str, target: Target, *, update: bool
+) -> None:
     """Work through a signed upload: at once when it is small, else in the worker thread."""
     path = nucleus.uploads / file
 
     def work() -> None:
         try:
-            _work(nucleus, job, path, target, update=update)
+            _work(nucleus, job, dataset_id, path, target, update=update)
         finally:
             path.unlink(missing_ok=True)
 
@@ -183,8 +188,11 @@ def run_upload(nucleus: EmbeddedNucleus, job: jobs.JobRow, file: str, target: Ta
         nucleus.submit(work)
 
 
-def _work(nucleus: EmbeddedNucleus, job: jobs.JobRow, path: Path, target: Target, *, update: bool) -> None:
+def _work(
+    nucleus: EmbeddedNucleus, job: jobs.JobRow, dataset_id: str, path: Path, target: Target, *, update: bool
+) -> None:
     counts: Counter[str] = Counter()
+    seen: dict[tuple[str, str], int] = {}
     size, done, first = path.stat().st_size, 0, 1
     malformed = False
     try:
@@ -198,14 +206,14 @@ def _work(nucleus: EmbeddedNucleus, job: jobs.JobRow, path: Path, target: Target
                     assert dataset is not None
                     stored = store_items(db, dataset, rows, update=update)
                 else:
-                    stored = store_annotations(db, layer, dataset, rows, update=update)
+                    stored = store_annotations(db, layer, dataset, rows, update=update, seen=seen)
                 counts.update(stored.outcomes)
                 counts["error"] += len(errors)
                 if not jobs.progress(db, job.id, min(done, size - 1), size, [*errors, *stored.errors.values()]):
                     return
             first += len(lines)
         status = "Completed" if not malformed else "Errored_Partial" if counts.total() > counts["error"] else "Errored"
-        message = _message(job.type, counts)
+        message = _message(job.type, dataset_id, counts)
     except APIError as error:
         status, message = "Errored", {"final_error": str(error)}
     except Exception:
@@ -216,7 +224,7 @@ def _work(nucleus: EmbeddedNucleus, job: jobs.JobRow, path: Path, target: Target
         jobs.finish(db, job.id, status, message)
 
 
-def _message(job_type: str, counts: Counter[str]) -> dict[str, object]:
+def _message(job_type: str, dataset_id: str, counts: Counter[str]) -> dict[str, object]:
     if job_type == "uploadDatasetItems":
         return {
             "new_items": counts["new"],
@@ -229,6 +237,7 @@ def _message(job_type: str, counts: Counter[str]) -> dict[str, object]:
         "processed": counts["new"] + counts["updated"],
         "ignored": counts["ignored"],
         "errored": counts["error"],
+        "datasetId": dataset_id,
     }
     return {"annotation_upload" if job_type == "uploadAnnotations" else "prediction_upload": totals}
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeAlias
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 Metadata: TypeAlias = dict[str, Any]
 Name: TypeAlias = Annotated[str, Meta(min_length=1)]
@@ -51,11 +51,11 @@ class Vertices(Struct):
     vertices: list[Point]
 
 
-class Keypoint(Struct, omit_defaults=True, gc=False):
+class Keypoint(Struct, gc=False):
     """A keypoint; one that is not visible may lack its place."""
 
-    x: float | None = None
-    y: float | None = None
+    x: float | UnsetType | None = UNSET
+    y: float | UnsetType | None = UNSET
     visible: bool = True
 
 

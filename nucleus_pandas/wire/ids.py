@@ -61,7 +61,9 @@ def box_ids(
     return _ids([_lanes(item_keys), _lanes(["box"] * len(item_keys)), _lanes(labels), *geometry], confidences)
 
 
-def fill_annotation_ids(annotations: Sequence[AnyAnnotation], *, predictions: bool) -> None:
+def fill_annotation_ids(
+    annotations: Sequence[AnyAnnotation], *, predictions: bool, seen: dict[tuple[str, str], int] | None = None
+) -> None:
     """Give every annotation that has none its id, in place.
 
     Exact repeats within the sequence get an occurrence number, so that none is lost.
@@ -72,6 +74,8 @@ def fill_annotation_ids(annotations: Sequence[AnyAnnotation], *, predictions: bo
         Each must name its item.
     predictions : bool
         Whether the confidence belongs to the identity.
+    seen : dict, optional
+        How often each item key and id occurred before, where one call comes in several sequences; kept up to date.
 
     Examples
     --------
@@ -97,7 +101,7 @@ def fill_annotation_ids(annotations: Sequence[AnyAnnotation], *, predictions: bo
         ]
         computed = _ids(words, _confidences(others) if predictions else None)
         ids.update(zip(map(id, others), computed, strict=True))
-    seen: dict[tuple[str, str], int] = {}
+    seen = {} if seen is None else seen
     for annotation in annotations:
         if annotation.annotation_id is None:
             key = (_key(annotation), ids[id(annotation)])

@@ -130,7 +130,7 @@ def consume(dataset_id: str, wanted: FromUpload, job_type: str, target: Any) -> 
         dataset = datasets.find(db, dataset_id)
         job, file = jobs.consume_upload(db, dataset.id, wanted.request_id, job_type, nucleus().owner)
     if file is not None:
-        run_upload(nucleus(), job, file, target, update=wanted.update)
+        run_upload(nucleus(), job, dataset_id, file, target, update=wanted.update)
         with nucleus().database.read() as db:
             job = jobs.find(db, job.public_id)
     return reply(job.entry())
