@@ -6,6 +6,7 @@ top-left corner of the picture.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -174,14 +175,13 @@ def edges(boxes: ArrayLike) -> FloatArray:
     return np.stack((x, y, x + width, y + height))
 
 
-def edge_iou(a: FloatArray, b: FloatArray) -> FloatArray:
+def edge_iou(a: FloatArray | Sequence[FloatArray], b: FloatArray | Sequence[FloatArray]) -> FloatArray:
     """IoU of boxes given by their edges; every IoU of this package comes from here.
 
     Parameters
     ----------
-    a, b : numpy.ndarray of shape (4, ...), float64
-        Left, top, right and bottom edges in pixels, as from :func:`edges`. What follows the first axis is
-        broadcast.
+    a, b : numpy.ndarray of shape (4, ...), or four numpy.ndarray, float64
+        Left, top, right and bottom edges in pixels, as from :func:`edges`; the other axes are broadcast.
 
     Returns
     -------

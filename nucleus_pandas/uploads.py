@@ -266,7 +266,10 @@ def _named(given: object, place: str) -> dict[str, Any]:
     """Make a row plain, with integer ids as text: COCO counts its pictures and categories."""
     if not isinstance(given, Mapping):
         raise BadRequestError(f"A row is a dict, not {type(given).__name__} - at `{place}`.")
-    row: dict[str, Any] = plain(given, place)
+    try:
+        row: dict[str, Any] = plain(given, place)
+    except RecursionError:
+        raise BadRequestError(f"The row is nested too deeply, or holds itself - at `{place}`.") from None
     for name in ("reference_id", "label"):
         if isinstance(row.get(name), int) and not isinstance(row[name], bool):
             row[name] = str(row[name])

@@ -272,7 +272,7 @@ def test_a_model_reference_id_names_one_model(client: npd.NucleusClient) -> None
 
 def test_commit_takes_one_label_rule(client: npd.NucleusClient, dataset: npd.Dataset) -> None:
     run = dataset.create_model_run(client.add_model("M", reference_id="m"))
-    with pytest.raises(npd.InvalidInputError, match="leave one of them out"):
+    with pytest.raises(npd.InvalidInputError, match="leave one of the two out"):
         run.commit(class_agnostic=True, allowed_label_matches=[("a", "b")])
     with pytest.raises(npd.InvalidInputError, match="holds pairs"):
         run.commit(allowed_label_matches=["ab"])

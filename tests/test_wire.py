@@ -231,6 +231,10 @@ def test_truncated_json_is_refused(length: int) -> None:
     assert "not valid JSON" in refusal(as_bytes(payload("box"))[:length])
 
 
+def test_a_refusal_of_truncated_json_is_spelled_right() -> None:
+    assert "jSON" not in refusal(b'{"annotations": [}')
+
+
 def test_two_documents_are_not_one() -> None:
     assert "not valid JSON" in refusal(b"{}{}")
 
@@ -272,7 +276,7 @@ def test_an_item_is_named_by_its_item_id() -> None:
 @pytest.mark.parametrize(
     ("keys", "found"), [({}, "neither is given"), ({"reference_id": "a", "item_id": "di_1"}, "both are given")]
 )
-def test_an_item_is_named_exactly_once(keys: dict[str, str], found: str) -> None:
+def test_an_item_is_named_exactly_once(keys: dict[str, Any], found: str) -> None:
     with pytest.raises(errors.BadRequestError, match=re.escape("`$.annotations[3]`")) as caught:
         wire.item_key(wire.Category(label="rain", **keys), "$.annotations[3]")
     assert found in str(caught.value)

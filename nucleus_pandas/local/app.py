@@ -11,18 +11,18 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, SecurityError
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from nucleus_pandas.errors import APIError, AuthenticationError, ServerError, TooLargeError
+from nucleus_pandas.errors import APIError, AuthenticationError, BadRequestError, ServerError, TooLargeError
 from nucleus_pandas.local.embedded import EmbeddedNucleus
 from nucleus_pandas.local.routes import datasets, extensions, items, jobs, models, runs, uploads
-from nucleus_pandas.local.routes.common import PREFIX, RawId, RestOfPath, reply
+from nucleus_pandas.local.routes.common import PREFIX, ItemId, RawId, RestOfPath, reply
 
 log = logging.getLogger("nucleus_pandas.local")
 
 MAX_JSON = 64 << 20  # bytes
 MAX_UPLOAD = 512 << 20  # bytes, of a signed upload or of pictures in one request
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def create_app(nucleus: EmbeddedNucleus, *, api_keys: Sequence[str] = (), hosts: Sequence[str] = LOOPBACK) -> Flask:
@@ -38,13 +38,13 @@ def create_app(nucleus: EmbeddedNucleus, *, api_keys: Sequence[str] = (), hosts:
         The hosts that requests may be addressed to.
     """
     app = Flask("nucleus_pandas.local", static_folder=None)
-    app.config.update(TRUSTED_HOSTS=list(hosts), MAX_FORM_MEMORY_SIZE=MAX_JSON, MAX_FORM_PARTS=1000)
+    app.config.update(MAX_FORM_MEMORY_SIZE=MAX_JSON, MAX_FORM_PARTS=1000)
     app.extensions["nucleus"] = nucleus
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False
-    app.url_map.converters.update(id=RawId, rest=RestOfPath)
-    app.before_request(_guard(tuple(key.encode() for key in api_keys)))
+    app.url_map.converters.update(id=RawId, item=ItemId, rest=RestOfPath)
+    app.before_request(_guard(tuple(key.encode() for key in api_keys), frozenset(hosts)))
     for routes in (datasets, items, models, runs, jobs, uploads, extensions):
         app.register_blueprint(routes.blueprint, url_prefix=PREFIX)
     app.register_error_handler(APIError, _refusal)
@@ -67,13 +67,18 @@ class _RawPath:
         elif not uri.startswith("/"):
             uri = urlsplit(uri)._replace(scheme="", netloc="").geturl()
         path = uri.split("?", 1)[0].split("#", 1)[0]
-        environ["PATH_INFO"] = re.sub(rf"^{PREFIX}/{{2,}}", f"{PREFIX}/", path)
+        path = re.sub(rf"^{PREFIX}/{{2,}}", f"{PREFIX}/", path)
+        # the contract has routes with and without a slash at their end; an id at the end may mean its slash
+        environ["PATH_INFO"] = path if re.search("/(ref)?loc/", path) else path.rstrip("/")
         environ["SCRIPT_NAME"] = ""
         return self.application(environ, start_response)
 
 
-def _guard(keys: tuple[bytes, ...]) -> Callable[[], None]:
+def _guard(keys: tuple[bytes, ...], hosts: frozenset[str]) -> Callable[[], None]:
     def guard() -> None:
+        # by hand: TRUSTED_HOSTS does not know IPv6 addresses
+        if urlsplit(f"//{request.host}").hostname not in hosts:
+            raise BadRequestError("The request's Host header names no address of this server.")
         origin = request.headers.get("Origin")
         if origin is not None and urlsplit(origin).netloc != request.host:
             raise AuthenticationError("Requests from pages of other sites are refused.", 403)
@@ -105,9 +110,7 @@ def _http_error(error: HTTPException) -> Response:
     if isinstance(error, RequestEntityTooLarge):
         limit = (request.max_content_length or 0) >> 20
         return _refusal(TooLargeError(f"The request's body is larger than the {limit} MiB that this route takes."))
-    if isinstance(error, SecurityError):
-        text = "The request's Host header names no address of this server."
-    elif code == 404:
+    if code == 404:
         text = f"There is no route {request.method} {request.path}."
     elif code == 405:
         text = f"The route {request.path} does not take {request.method}."

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from nucleus_pandas.errors import APIError, BadRequestError
 from nucleus_pandas.local.embedded import EmbeddedNucleus
@@ -20,6 +20,8 @@ from nucleus_pandas.local.store.layers import Layer
 from nucleus_pandas.wire import AnyAnnotation, Item, MultiCategory, decode, fill_annotation_ids, item_key
 
 SMALL_UPLOAD = 4 << 20  # bytes; such a job ends before it is answered
+Place: TypeAlias = Callable[[int], str]
+
 _ONE_URL = "An item has exactly one of `image_url` and `pointcloud_url`"
 _ROWS = 5_000  # a transaction
 _BYTES = 8 << 20  # a transaction
@@ -92,6 +94,7 @@ def store_annotations(
     update: bool,
     mask_files: Sequence[str] | None = None,
     seen: dict[tuple[str, str], int] | None = None,
+    place: Place = "$.annotations[{}]".format,
 ) -> Stored:
     """Store annotations or predictions; one whose item does not exist is refused, the others are stored.
 
@@ -103,6 +106,8 @@ def store_annotations(
         The uploaded file of each, where all are masks.
     seen : dict, optional
         What `fill_annotation_ids` saw before, where one upload is stored in several steps.
+    place : callable
+        Gives the path of a row in the request, for errors.
 
     Raises
     ------
@@ -114,8 +119,8 @@ def store_annotations(
     if layer.owner is not None:
         for number, annotation in enumerate(wanted):
             if isinstance(annotation, MultiCategory):
-                raise BadRequestError(f"Predictions of type multicategory do not exist - at `$.annotations[{number}]`.")
-    numbers = _find_items(db, dataset, wanted)
+                raise BadRequestError(f"Predictions of type multicategory do not exist - at `{place(number)}`.")
+    numbers = _find_items(db, dataset, wanted, place)
     fill_annotation_ids(wanted, predictions=layer.owner is not None, seen=seen)
     files: Sequence[str | None] = mask_files or [None] * len(wanted)
     good = [(a, n, file) for a, n, file in zip(wanted, numbers, files, strict=True) if isinstance(n, int)]
@@ -130,9 +135,11 @@ def store_annotations(
     return stored
 
 
-def _find_items(db: sqlite3.Connection, dataset: Dataset | None, wanted: Sequence[AnyAnnotation]) -> list[int | str]:
+def _find_items(
+    db: sqlite3.Connection, dataset: Dataset | None, wanted: Sequence[AnyAnnotation], place: Place
+) -> list[int | str]:
     """Give each annotation's item number, or the reason why there is none."""
-    keys = [item_key(a, f"$.annotations[{n}]") for n, a in enumerate(wanted)]
+    keys = [item_key(a, place(n)) for n, a in enumerate(wanted)]
     by_item_id = items.existing(db, (key for by_reference, key in keys if not by_reference))
     elsewhere = {a.dataset_id for a in wanted if a.dataset_id is not None} if dataset is None else set()
     scopes = {name: datasets.find(db, name) for name in sorted(elsewhere)}
@@ -167,7 +174,7 @@ def layer_of(db: sqlite3.Connection, run: models.Run) -> tuple[Layer, Dataset | 
     return run.layer, datasets.find(db, f"ds_{tag}")
 
 
-Target = Callable[[sqlite3.Connection], tuple[Layer | None, Dataset | None]]
+Target: TypeAlias = Callable[[sqlite3.Connection], tuple[Layer | None, Dataset | None]]
 
 
 def run_upload(

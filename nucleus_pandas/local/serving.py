@@ -7,9 +7,13 @@ import os
 import socket
 from collections.abc import Callable
 from contextlib import closing
+from typing import Any
 
+import msgspec
 from flask import Flask
+from waitress.channel import HTTPChannel
 from waitress.server import create_server
+from waitress.task import ErrorTask
 
 from nucleus_pandas.errors import ConfigurationError
 from nucleus_pandas.local import app
@@ -75,18 +79,38 @@ def serve(
         reason = f"Cannot listen on {host}:{port}: {error.strerror}. Port 0 takes a free one."
         raise ConfigurationError(reason) from error
     with listener, closing(EmbeddedNucleus(path)) as nucleus:
-        server = create_server(
+        server: Any = create_server(
             app.create_app(nucleus),
             sockets=[listener],
             threads=_THREADS,
             max_request_body_size=app.MAX_UPLOAD,
             ident="nucleus_pandas",
         )
+        server.channel_class = _Channel
         with closing(server):
             if ready is not None:
                 shown = f"[{host}]" if ":" in host else host
                 ready(f"http://{shown}:{listener.getsockname()[1]}{PREFIX}")
             server.run()
+
+
+class _JsonErrorTask(ErrorTask):
+    """Waitress' own refusals, such as that of a body announced too large, as JSON."""
+
+    def execute(self) -> None:
+        """Answer with the error."""
+        task: Any = self  # the stubs know less than the classes
+        error = task.request.error
+        body = msgspec.json.encode({"status_code": error.code, "error": f"{error.reason}: {error.body}"})
+        self.status = f"{error.code} {error.reason}"
+        task.response_headers.append(("Content-Type", "application/json"))
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        self.write(body)
+
+
+class _Channel(HTTPChannel):
+    error_task_class = _JsonErrorTask
 
 
 def _is_loopback(host: str) -> bool:

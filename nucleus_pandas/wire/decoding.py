@@ -82,7 +82,7 @@ def _sentence(error: Exception, path: str = "$") -> str:
     text = str(error)
     if path != "$":
         text = text.replace(" - at `$", f" - at `{path}") if " - at `$" in text else f"{text} - at `{path}`"
-    return text[:1].lower() + text[1:] + "."
+    return (text[0].lower() if text[1:2].islower() else text[0]) + text[1:] + "."
 
 
 def item_key(annotation: Annotation, place: str) -> tuple[bool, str]:

@@ -133,7 +133,7 @@ def _canonical(annotation: AnyAnnotation) -> bytes:
 
 
 def _spell(value: object) -> bytes:
-    """Write plain values as bytes in one way only: numbers as float64, keys sorted, every length stated."""
+    """Write plain values as bytes in one way only: numbers as float64, keys sorted, null left out, lengths stated."""
     if value is None:
         return b"n"
     if isinstance(value, bool):
@@ -144,7 +144,7 @@ def _spell(value: object) -> bytes:
         text = value.encode("utf-8", "surrogatepass")
         return b"s" + len(text).to_bytes(8, "little") + text
     if isinstance(value, dict):
-        parts = [_spell(str(key)) + _spell(value[key]) for key in sorted(value)]
+        parts = [_spell(str(key)) + _spell(value[key]) for key in sorted(value) if value[key] is not None]
         return b"{" + len(parts).to_bytes(8, "little") + b"".join(parts)
     if isinstance(value, (list, tuple)):
         return b"[" + len(value).to_bytes(8, "little") + b"".join(map(_spell, value))

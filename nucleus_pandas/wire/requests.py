@@ -106,5 +106,5 @@ class ListJobs(Struct, kw_only=True, omit_defaults=True):
     job_types: list[str] | None = None
     from_date: str | None = None
     to_date: str | None = None
-    limit: Annotated[int, Meta(ge=0)] | None = None
+    limit: Annotated[int, Meta(ge=0, lt=2**31)] | None = None
     show_completed: bool | None = None

@@ -10,9 +10,9 @@ from urllib.parse import unquote
 
 import msgspec
 from flask import Response, current_app, request
+from werkzeug.exceptions import BadRequest
 from werkzeug.routing import BaseConverter
 
-from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.local.embedded import EmbeddedNucleus
 from nucleus_pandas.local.images import Images
 from nucleus_pandas.local.store import idempotency
@@ -34,7 +34,13 @@ class RawId(BaseConverter):
         try:
             return unquote(value, errors="strict")
         except UnicodeDecodeError:
-            raise BadRequestError("An id in the path is not UTF-8 text.") from None
+            raise BadRequest("An id in the path is not UTF-8 text.") from None
+
+
+class ItemId(RawId):
+    """A segment that can be an item id."""
+
+    regex = "di_[^/]+"
 
 
 class RestOfPath(RawId):

@@ -165,9 +165,14 @@ def receive_annotations(target: Any) -> Stored:
     if not is_multipart():
         wanted = body(Annotate)
         rows = [*wanted.annotations, *wanted.segmentations]
+        count = len(wanted.annotations)
+
+        def place(row: int) -> str:
+            return f"$.annotations[{row}]" if row < count else f"$.segmentations[{row - count}]"
+
         with nucleus().database.write() as db:
             layer, dataset = target(db)
-            return store_annotations(db, layer, dataset, rows, update=wanted.update)
+            return store_annotations(db, layer, dataset, rows, update=wanted.update, place=place)
     text = form_field("serialized_request")
     if text is None:
         raise BadRequestError("A multipart request with masks has a part `serialized_request`.")
@@ -187,7 +192,13 @@ def receive_annotations(target: Any) -> Stored:
             raise BadRequestError("A mask is an empty file; nothing was stored.")
         masks: list[Mask] = wanted.segmentations
         stored = store_annotations(
-            db, layer, dataset, masks, update=wanted.update, mask_files=[file.name for file in good]
+            db,
+            layer,
+            dataset,
+            masks,
+            update=wanted.update,
+            mask_files=[file.name for file in good],
+            place="$.segmentations[{}]".format,
         )
         for file, outcome in zip(good, stored.outcomes, strict=True):
             if outcome in ("new", "updated"):
@@ -248,7 +259,7 @@ def find_annotation(db: sqlite3.Connection, dataset: Dataset, layer: Layer) -> t
 
 
 @blueprint.delete("/dataset/<id:dataset_id>/refloc/<rest:key>")
-@blueprint.delete("/dataset/<id:dataset_id>/<id:key>")
+@blueprint.delete("/dataset/<id:dataset_id>/<item:key>")
 def delete_item(dataset_id: str, key: str) -> Response:
     """Delete an item, by its reference id or, in an older form, by its item id."""
     with nucleus().database.write() as db:

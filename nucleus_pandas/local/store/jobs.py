@@ -6,6 +6,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import msgspec
@@ -128,10 +129,10 @@ def listing(db: sqlite3.Connection, request: ListJobs) -> list[JobRow]:
         values.extend(request.job_types)
     if request.from_date is not None:
         conditions.append("created_at >= ?")
-        values.append(request.from_date)
+        values.append(_moment(request.from_date, "from_date"))
     if request.to_date is not None:
         conditions.append("created_at <= ?")
-        values.append(request.to_date)
+        values.append(_moment(request.to_date, "to_date"))
     if request.show_completed is False:
         conditions.append("status = 'Running'")
     rows = db.execute(
@@ -139,6 +140,16 @@ def listing(db: sqlite3.Connection, request: ListJobs) -> list[JobRow]:
         (*values, -1 if request.limit is None else request.limit),
     )
     return [JobRow(*row) for row in rows]
+
+
+def _moment(text: str, name: str) -> str:
+    """Write a moment as stored; one without a zone is in UTC."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadRequestError(f"`{name}` is a date or a moment as in ISO 8601, not '{text[:50]}'.") from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
 class UploadRow(NamedTuple):
