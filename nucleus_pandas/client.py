@@ -78,7 +78,7 @@ class NucleusClient:
             )
         _check_number("max_retries", max_retries, least=0)
         _check_number("max_concurrency", max_concurrency, least=1)
-        if not timeout > 0:
+        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
             raise ConfigurationError(f"timeout is a number of seconds above 0, not {timeout!r}.")
         self._open(
             endpoint or HOSTED,

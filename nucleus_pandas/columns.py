@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import math
+import os
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -82,7 +83,7 @@ def plain(value: object, place: str) -> Any:
         raise BadRequestError(f"JSON has no {value!r} - at `{place}`. Leave the key out, or send null.")
     if isinstance(value, (dt.datetime, dt.date, dt.time)):
         return value.isoformat()
-    if isinstance(value, uuid.UUID):
+    if isinstance(value, (uuid.UUID, os.PathLike)):
         return str(value)
     if isinstance(value, decimal.Decimal):
         return plain(float(value), place)
@@ -102,4 +103,4 @@ def _text(text: str, place: str) -> str:
         text.encode()
     except UnicodeEncodeError:
         raise BadRequestError(f"The text holds half a surrogate pair, which is no Unicode - at `{place}`.") from None
-    return str(text)
+    return str.__str__(text)  # an enum of texts says its name otherwise

@@ -55,6 +55,8 @@ class Dataset(Resource):
     def __len__(self) -> int:
         return int(self._transport.get("dataset", self.id, "size")["count"])
 
+    __iter__ = None  # items are read by position or by id
+
     def __bool__(self) -> bool:
         return True  # an empty dataset is a dataset
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +88,7 @@ class Report:
                 "    dataset.iloc(0)                      # a picture with its boxes",
                 "    dataset.model_runs[0].matches(0.5)   # a DataFrame",
                 "or serve it over HTTP:",
-                f"    nucleus-pandas serve {self.folder}",
+                f"    nucleus-pandas serve {shlex.quote(str(self.folder))}",
             ]
         )
 
@@ -127,12 +128,11 @@ def run(folder: Path) -> Report:
 
 def _run(client: NucleusClient, dataset: Dataset, detector: sample.Detector) -> ModelRun:
     model = client.add_model(f"{detector} detector (simulated)", reference_id=f"sample-{detector}")
-    for run in dataset.model_runs:
-        if run.info["model_id"] == model.id and run.info["status"] == "committed":
-            return run
-    run = dataset.create_model_run(model)
-    run.predict(_boxes(sample.detections(detector)))
-    run.commit(class_agnostic=False)
+    runs = [run for run in dataset.model_runs if run.info["model_id"] == model.id]
+    run = runs[0] if runs else dataset.create_model_run(model)
+    if run.info["status"] != "committed":
+        run.predict(_boxes(sample.detections(detector)))
+        run.commit(class_agnostic=False)
     return run
 
 

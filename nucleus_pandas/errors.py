@@ -8,7 +8,6 @@
     ├── InvalidInputError       (ValueError)       refused before anything was sent
     ├── NetworkError            (ConnectionError)  no answer: refused, cut off, timed out
     ├── UploadError                                some rows were refused; `.result` tells which
-    ├── JobError                                   a job on the server ended with errors
     ├── StoreError              (OSError)          a folder that is no embedded Nucleus, or a newer one
     └── APIError                                   the server answered with a refusal
         ├── BadRequestError     (ValueError)       400, 422
@@ -83,10 +82,6 @@ class UploadError(NucleusError):
     def __init__(self, message: str, result: UploadResult) -> None:
         super().__init__(message)
         self.result = result
-
-
-class JobError(NucleusError):
-    """A job on the server ended with errors, or was cancelled."""
 
 
 class APIError(NucleusError):

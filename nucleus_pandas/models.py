@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import numbers
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -144,6 +145,8 @@ class ModelRun(Resource):
         """
         body: dict[str, Any] = {}
         if allowed_label_matches is not None:
+            if isinstance(allowed_label_matches, (str, bytes)) or not isinstance(allowed_label_matches, Iterable):
+                raise InvalidInputError(f"allowed_label_matches holds pairs, it is no {allowed_label_matches!r}.")
             pairs = [_pair(pair) for pair in allowed_label_matches]
             try:
                 LabelRule.of(class_agnostic, pairs)
@@ -181,6 +184,8 @@ class ModelRun(Resource):
         UnsupportedError
             The server is the hosted Nucleus, whose matches this version cannot read yet.
         """
+        if iou_threshold is not None and not isinstance(iou_threshold, numbers.Real):
+            raise InvalidInputError(f"iou_threshold is a number from 0 to 1, not {iou_threshold!r}.")
         if "matches" not in self._transport.extensions:
             raise UnsupportedError("Matches can be read from an embedded Nucleus only, so far.")
         columns: dict[str, list[Any]] = {}

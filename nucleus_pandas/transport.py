@@ -21,7 +21,15 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.auth import AuthBase
 from urllib3.exceptions import NewConnectionError
 
-from nucleus_pandas.errors import APIError, ConfigurationError, NetworkError, NucleusError, ServerError, from_status
+from nucleus_pandas.errors import (
+    APIError,
+    ConfigurationError,
+    InvalidInputError,
+    NetworkError,
+    NucleusError,
+    ServerError,
+    from_status,
+)
 
 T = TypeVar("T")
 
@@ -69,7 +77,12 @@ def quoted(segment: str) -> str:
     ('a%2Fb%20c', '%2E%2E')
     """
     # Clients and proxies drop the segments "." and ".." wherever they stand.
-    return segment.replace(".", "%2E") if segment in (".", "..") else quote(segment, safe="")
+    if segment in (".", ".."):
+        return segment.replace(".", "%2E")
+    try:
+        return quote(segment, safe="")
+    except UnicodeEncodeError:
+        raise InvalidInputError(f"The id {segment!r} holds half a surrogate pair, which is no Unicode.") from None
 
 
 class Multipart:
@@ -162,8 +175,12 @@ class Transport:
         max_concurrency: int,
         adapter: BaseAdapter | None = None,
     ) -> None:
-        parts = urlsplit(endpoint)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(endpoint)
+            port_is_right = parts.port is None or parts.port > 0
+        except ValueError:
+            parts, port_is_right = urlsplit(""), False
+        if not port_is_right or parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigurationError(
                 "An endpoint is an http or https address, such as 'http://127.0.0.1:8765/v1/nucleus'."
             )
@@ -188,8 +205,8 @@ class Transport:
         """What the server can do beyond the contract; nothing for the hosted service. Asked once."""
         try:
             answer = self.request("GET", "_nucleus_pandas")
-        except NetworkError:
-            raise
+        except ServerError:
+            raise  # it may pass; taken for an answer, it would be remembered
         except APIError:
             return frozenset()
         found = answer.get("extensions") if isinstance(answer, dict) else None

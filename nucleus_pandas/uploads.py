@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
-from urllib.parse import urlsplit
+from typing import Any, Literal, TypeAlias, get_args
 
 import msgspec
 import pandas as pd
+from msgspec import Struct
 
 from nucleus_pandas._compat import TEXT
 from nucleus_pandas.columns import plain
-from nucleus_pandas.errors import APIError, BadRequestError, InvalidInputError, NetworkError, NucleusError, UploadError
+from nucleus_pandas.errors import (
+    APIError,
+    BadRequestError,
+    InvalidInputError,
+    NetworkError,
+    UnsupportedError,
+    UploadError,
+)
 from nucleus_pandas.transport import Multipart, Transport
-from nucleus_pandas.wire import AnyAnnotation, Item, convert, fill_annotation_ids, item_key
+from nucleus_pandas.wire import (
+    AnnotationCounters,
+    AnyAnnotation,
+    Counters,
+    Item,
+    MultiCategory,
+    PredictionCounters,
+    convert,
+    fill_annotation_ids,
+    item_key,
+)
 
 IfExists: TypeAlias = Literal["skip", "update"]
 OnError: TypeAlias = Literal["raise", "collect"]
@@ -28,6 +47,12 @@ BATCH = 5_000
 PICTURES = 10  # a request
 _SHOWN = 5  # refused rows in an error's text
 
+# What may be sent, and what is added on the way back: a dict that was read may be sent again.
+_READ_BACK = frozenset({"id", "dataset_item_id", "ref_id", "original_image_url", "phash", "processed_url"})
+_ITEM_KEYS = frozenset(Item.__struct_fields__) | _READ_BACK
+_ANNOTATION_KEYS = frozenset(name for shape in get_args(AnyAnnotation) for name in shape.__struct_fields__)
+_ANNOTATION_KEYS |= _READ_BACK | {"type"}
+
 _COUNTERS: dict[Kind, dict[str, tuple[str, ...]]] = {
     "items": {
         "new_items": ("new",),
@@ -37,6 +62,13 @@ _COUNTERS: dict[Kind, dict[str, tuple[str, ...]]] = {
     },
     "annotations": {"annotations_processed": ("new", "updated", "processed"), "annotations_ignored": ("ignored",)},
     "predictions": {"predictions_processed": ("new", "updated", "processed"), "predictions_ignored": ("ignored",)},
+}
+
+
+_ANSWERS: dict[Kind, type[Struct]] = {
+    "items": Counters,
+    "annotations": AnnotationCounters,
+    "predictions": PredictionCounters,
 }
 
 
@@ -133,6 +165,8 @@ class _Tally:
         self.statuses = ["skipped"] * len(source)
         self.errors: dict[int, str] = {}
         self.counts: Counter[str] = Counter()
+        self.broken: Exception | None = None  # why nothing more is sent
+        self.notes: list[str] = []  # of refusals that no row can be blamed for
 
     def refuse(self, row: int, reason: str) -> None:
         self.statuses[row] = "error"
@@ -148,15 +182,25 @@ class _Tally:
             for number, reason in answer["row_errors"]:
                 self.errors[rows[number]] = reason
             return
-        counters = {name: answer.get(name, 0) for name in _COUNTERS[self.target.kind]}
-        positive = [name for name, count in counters.items() if count]
-        status = "accepted"
-        if len(positive) == 1 and counters[positive[0]] == len(rows):
-            status = _COUNTERS[self.target.kind][positive[0]][-1]
-        else:
-            self.counts.update(counters)  # the server only counts: no row can be told apart
+        counters = msgspec.to_builtins(convert(answer, _ANSWERS[self.target.kind], "The server's answer"))
+        counts = {name: counters.get(name, 0) for name in _COUNTERS[self.target.kind]}
+        reasons: list[str] = counters.get("errors") or []
+        lost = len(rows) - sum(counts.values()) + counts.get("upload_errors", 0)
+        statuses = [statuses[-1] for name, statuses in _COUNTERS[self.target.kind].items() if counts[name] == len(rows)]
+        if statuses and not lost:
+            for row in rows:
+                self.statuses[row] = statuses[0]
+            return
+        # The server only counts: its rows cannot be told apart, unless it took none of them.
+        self.counts.update(counts)
+        self.counts["upload_errors"] -= counts.get("upload_errors", 0) if lost == len(rows) else 0
         for row in rows:
-            self.statuses[row] = status
+            self.statuses[row] = "accepted"
+            if lost == len(rows):
+                self.refuse(row, "; ".join(reasons[:_SHOWN]) or "The server did not store it, and did not say why.")
+        if lost and lost < len(rows):
+            said = f" It says: {'; '.join(reasons[:_SHOWN])}" if reasons else ""
+            self.notes.append(f"{len(rows) - lost} of the {len(rows)} rows {rows[0]} to {rows[-1]} are stored.{said}")
 
     def result(self) -> UploadResult:
         counted = Counter(self.statuses)
@@ -180,7 +224,7 @@ def send_items(
     for row, given in enumerate(source):
         place = f"$.items[{row}]"
         try:
-            item = convert(_named(given, place), Item, "The item", place)
+            item = convert(_named(given, place, _ITEM_KEYS), Item, "The item", place)
             if item.reference_id in seen:
                 first = seen[item.reference_id]
                 raise BadRequestError(f"Row {first} has the reference_id '{item.reference_id}' too - at `{place}`.")
@@ -197,12 +241,13 @@ def send_items(
     remote = [row for row in items if row not in files]
     for rows in _batches(remote, BATCH):
         body = {"items": [items[row] for row in rows], "update": if_exists == "update"}
-        _post(tally, rows, body=msgspec.json.encode(body))
+        _post(tally, rows, partial(msgspec.json.encode, body))
     for rows in _batches(list(files), PICTURES):
         for row in rows:
             items[row].update = if_exists == "update"
         text = msgspec.json.encode([items[row] for row in rows])
-        _post(tally, rows, multipart=Multipart("items", text, [("image", files[r], files[r].name) for r in rows]))
+        parts = [("image", files[row], files[row].name) for row in rows]
+        _post(tally, rows, partial(Multipart, "items", text, parts))
     return _finish(tally, on_error)
 
 
@@ -218,7 +263,9 @@ def send_annotations(
     for row, given in enumerate(source):
         place = f"$.annotations[{row}]"
         try:
-            annotation = _annotation(_named(given, place), place)
+            annotation = _annotation(_named(given, place, _ANNOTATION_KEYS), place)
+            if isinstance(annotation, MultiCategory) and target.kind == "predictions":
+                raise BadRequestError(f"Predictions of type multicategory do not exist - at `{place}.type`.")
             key = item_key(annotation, place)[1]
             if annotation.annotation_id is not None:
                 first = seen.setdefault((key, annotation.annotation_id), row)
@@ -232,7 +279,7 @@ def send_annotations(
     fill_annotation_ids(list(annotations.values()), predictions=target.kind == "predictions")
     for rows in _batches(list(annotations), BATCH):
         body = {"annotations": [annotations[row] for row in rows], "update": if_exists == "update"}
-        _post(tally, rows, body=msgspec.json.encode(body))
+        _post(tally, rows, partial(msgspec.json.encode, body))
     return _finish(tally, on_error)
 
 
@@ -262,10 +309,14 @@ def _rows_of(payload: Payload, *names: str) -> list[Mapping[str, Any]]:
     return rows
 
 
-def _named(given: object, place: str) -> dict[str, Any]:
+def _named(given: object, place: str, known: frozenset[str]) -> dict[str, Any]:
     """Make a row plain, with integer ids as text: COCO counts its pictures and categories."""
     if not isinstance(given, Mapping):
         raise BadRequestError(f"A row is a dict, not {type(given).__name__} - at `{place}`.")
+    if unknown := [key for key in given if key not in known]:
+        near = difflib.get_close_matches(str(unknown[0]), known, 1)
+        hint = f" Is `{near[0]}` meant?" if near else " Metadata stands under `metadata`."
+        raise BadRequestError(f"There is no field {unknown[0]!r} - at `{place}`.{hint}")
     try:
         row: dict[str, Any] = plain(given, place)
     except RecursionError:
@@ -283,7 +334,8 @@ def _annotation(row: dict[str, Any], place: str) -> AnyAnnotation:
 
 
 def _is_remote(url: str, place: str) -> bool:
-    scheme = urlsplit(url).scheme if "://" in url else ""
+    scheme, parted, _ = url.partition("://")
+    scheme = scheme.lower() if parted else ""
     if scheme and scheme not in REMOTE:
         taken = f"{', '.join(REMOTE)} and local paths"
         raise BadRequestError(f"'{scheme}' addresses are not taken, only {taken} - at `{place}.image_url`.")
@@ -292,9 +344,10 @@ def _is_remote(url: str, place: str) -> bool:
 
 def _readable(name: str, place: str) -> Path:
     """Give the path of a picture that can be read, or say why not."""
-    path = Path(name).expanduser()
+    path = Path(name)
     reason = None
     try:
+        path = path.expanduser()
         if path.is_dir():
             reason = "is a folder"
         else:
@@ -302,7 +355,7 @@ def _readable(name: str, place: str) -> Path:
                 reason = None if file.read(1) else "is an empty file"
     except FileNotFoundError:
         reason = "does not exist"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         reason = f"cannot be read ({getattr(error, 'strerror', None) or error})"
     if reason is not None:
         raise BadRequestError(f"The picture '{name}' {reason} - at `{place}.image_url`.")
@@ -314,24 +367,32 @@ def _batches(rows: Sequence[int], size: int) -> Iterator[list[int]]:
         yield list(rows[start : start + size])
 
 
-def _post(tally: _Tally, rows: list[int], *, body: bytes | None = None, multipart: Multipart | None = None) -> None:
+def _post(tally: _Tally, rows: list[int], make: Callable[[], bytes | Multipart]) -> None:
     """Send a batch; when it fails for good, its rows bear the reason and the other batches go on."""
     target = tally.target
-    known = "outcomes" in target.transport.extensions
-    route = ("_nucleus_pandas", *target.route) if known else target.route
+    if tally.broken is not None:
+        for row in rows:
+            tally.refuse(row, f"Not sent, since an earlier request failed: {tally.broken}")
+        return
     try:
-        answer = target.transport.request("POST", *route, body=body, multipart=multipart)
+        known = "outcomes" in target.transport.extensions
+        route = ("_nucleus_pandas", *target.route) if known else target.route
+        body = make()
+        if isinstance(body, Multipart):
+            answer = target.transport.request("POST", *route, multipart=body)
+        else:
+            answer = target.transport.request("POST", *route, body=body)
         if not isinstance(answer, Mapping) or "job_id" in answer:
-            raise NucleusError(
-                "The server took the rows as a job, whose outcome this version of nucleus_pandas cannot follow."
+            raise UnsupportedError(
+                "The server took the rows as a job, whose outcome this version of nucleus_pandas cannot follow yet."
             )
-    except (APIError, NetworkError) as error:
-        if isinstance(error, APIError) and error.status_code in (401, 403, 404, 409):
-            raise  # holds for every batch alike, and this one has stored nothing
+        tally.answer(rows, answer)
+    except (APIError, NetworkError, OSError) as error:
         for row in rows:
             tally.refuse(row, str(error))
-        return
-    tally.answer(rows, answer)
+        lasting = isinstance(error, APIError) and error.status_code in (401, 403, 404, 409, 501)
+        if lasting or isinstance(error, NetworkError):
+            tally.broken = error  # the next batch would meet the same
 
 
 def _stop_on_refused(tally: _Tally, on_error: str) -> None:
@@ -342,13 +403,22 @@ def _stop_on_refused(tally: _Tally, on_error: str) -> None:
 
 def _finish(tally: _Tally, on_error: str) -> UploadResult:
     result = tally.result()
-    if on_error == "raise" and tally.errors:
-        raise UploadError(f"{_refused_text(tally)}\nThe other rows are stored; .result tells of each.", result)
-    return result
+    if on_error == "collect" or not (tally.errors or tally.notes):
+        return result
+    stored = len(tally.source) - len(tally.errors)
+    if isinstance(tally.broken, APIError) and not stored:
+        raise tally.broken  # every row would bear the same reason
+    if isinstance(tally.broken, NetworkError):
+        outcome = "What the request without an answer held may be stored; sending it again stores nothing twice"
+    else:
+        outcome = "The other rows are stored" if stored else "No row is stored"
+    raise UploadError(f"{_refused_text(tally)}\n{outcome}; .result tells of each.", result)
 
 
 def _refused_text(tally: _Tally) -> str:
-    lines = [f"{len(tally.errors)} of {len(tally.source)} rows are refused:"]
+    lines = list(tally.notes)
+    if tally.errors:
+        lines.append(f"{len(tally.errors)} of {len(tally.source)} rows are refused:")
     lines += [f"  row {row}: {reason}" for row, reason in sorted(tally.errors.items())[:_SHOWN]]
     if len(tally.errors) > _SHOWN:
         lines.append(f"  … and {len(tally.errors) - _SHOWN} more")

@@ -35,6 +35,10 @@ HOSTILE = [
 ]
 
 
+CIRCLE: dict[str, Any] = {}
+CIRCLE["self"] = CIRCLE
+
+
 def box(**fields: Any) -> dict[str, Any]:
     return {
         "reference_id": "a.jpg",
@@ -84,6 +88,11 @@ def test_any_text_is_a_reference_id(client: npd.NucleusClient, name: str) -> Non
         ({"metadata": {1: "a"}}, ["keys are text", "int 1"]),
         ({"metadata": [1]}, ["metadata"]),
         ({"metadata": {"a": pd.NaT}}, ["NaT", "metadata.a"]),
+        ({"metadata": CIRCLE}, ["nested too deeply, or holds itself"]),
+        ({"lable": "car"}, ["no field 'lable'", "Is `label` meant?"]),
+        ({"weather": "rain"}, ["no field 'weather'", "Metadata stands under `metadata`"]),
+        ({"geometry": {"x": 1e308, "y": 2, "width": 3, "height": 4}}, ["<= 1e+150", "geometry.x"]),
+        ({"type": "polygon", "geometry": {"vertices": []}}, ["length >= 1", "geometry.vertices"]),
         ({"metadata": {"a": "\ud800"}}, ["surrogate", "metadata.a"]),
     ],
 )
@@ -211,6 +220,19 @@ def test_numbers_and_times_of_numpy_and_pandas_are_taken(dataset: npd.Dataset) -
     assert found["geometry"] == {"x": 1.5, "y": 2, "width": 3, "height": 4}
     expected = {"at": "2024-05-06T07:08:00+00:00", "n": 3, "ok": True, "d": 1.5, "u": str(some_id), "l": [0, 1]}
     assert found["metadata"] == expected
+
+
+def test_what_was_read_may_be_sent_again(client: npd.NucleusClient, dataset: npd.Dataset, picture: Path) -> None:
+    dataset.annotate([box(metadata={"k": 1})])
+    found = dataset.refloc("a.jpg")
+    other = client.create_dataset("other")
+    other.append([found["item"], {"reference_id": "local", "image_url": picture}])
+    other.annotate(found["annotations"])
+    again = other.refloc("a.jpg")["annotations"]
+    assert [(a["annotation_id"], a["metadata"]) for a in again] == [
+        (a["annotation_id"], a["metadata"]) for a in found["annotations"]
+    ]
+    assert other.iloc(1)["item"]["width"] == 64
 
 
 def test_integer_reference_ids_become_text(client: npd.NucleusClient) -> None:

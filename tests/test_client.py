@@ -196,6 +196,46 @@ def test_a_server_that_only_counts_is_understood(hosted: npd.NucleusClient) -> N
 
 
 @responses.activate
+def test_rows_that_a_counting_server_did_not_take_are_told(hosted: npd.NucleusClient) -> None:
+    responses.get(f"{HOST}/_nucleus_pandas", status=404, body="not found")
+    responses.get(f"{HOST}/dataset/ds_1/name", json={"name": "d"})
+    dataset = hosted.get_dataset("ds_1")
+    geometry = {"x": 1, "y": 2, "width": 3, "height": 4}
+    rows = [{"reference_id": name, "label": "car", "type": "box", "geometry": geometry} for name in "ab"]
+    answer = {"dataset_id": "ds_1", "annotations_processed": 1, "annotations_ignored": 0, "errors": ["no item b"]}
+    responses.post(f"{HOST}/dataset/ds_1/annotate", json=answer)
+    with pytest.raises(npd.UploadError, match="1 of the 2 rows 0 to 1 are stored. It says: no item b") as caught:
+        dataset.annotate(rows)
+    assert caught.value.result.rows["status"].tolist() == ["accepted", "accepted"]
+    assert caught.value.result.annotations_processed == 1
+    responses.replace(responses.POST, f"{HOST}/dataset/ds_1/annotate", json={**answer, "annotations_processed": 0})
+    with pytest.raises(npd.UploadError, match="2 of 2 rows are refused.*\n.*no item b") as caught:
+        dataset.annotate(rows)
+    assert caught.value.result.failed == rows
+    counters = {"dataset_id": "ds_1", "new_items": 0, "updated_items": 0, "ignored_items": 0, "upload_errors": 1}
+    responses.post(f"{HOST}/dataset/ds_1/append", json=counters)
+    result = dataset.append([{"reference_id": "a", "image_url": "https://e.org/a"}], on_error="collect")
+    assert (result.rows["status"].tolist(), result.upload_errors) == (["error"], 1)
+
+
+@responses.activate
+def test_a_lost_connection_ends_the_upload_and_keeps_account(
+    hosted: npd.NucleusClient, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nucleus_pandas.uploads.BATCH", 1)
+    responses.get(f"{HOST}/_nucleus_pandas", status=404, body="not found")
+    responses.get(f"{HOST}/dataset/ds_1/name", json={"name": "d"})
+    responses.post(f"{HOST}/dataset/ds_1/append", json={"dataset_id": "ds_1", "new_items": 1})
+    responses.post(f"{HOST}/dataset/ds_1/append", body=requests.ConnectionError("reset"))
+    items = [{"reference_id": name, "image_url": "https://e.org/a"} for name in "abcd"]
+    with pytest.raises(npd.UploadError, match="may be stored; sending it again stores nothing twice") as caught:
+        hosted.get_dataset("ds_1").append(items)
+    assert caught.value.result.rows["status"].tolist() == ["new", "error", "error", "error"]
+    assert caught.value.result.failed == items[1:]
+    assert len(responses.calls) == 2 + 1 + 3
+
+
+@responses.activate
 def test_a_job_instead_of_an_outcome_is_told(hosted: npd.NucleusClient) -> None:
     responses.get(f"{HOST}/_nucleus_pandas", status=404, body="not found")
     responses.get(f"{HOST}/dataset/ds_1/name", json={"name": "d"})

@@ -154,18 +154,33 @@ def test_order_of_the_input_does_not_matter(two_sides, rule, random, pair_budget
     assert named(*two_sides) == named(*map(shuffled, two_sides))
 
 
-@pytest.mark.parametrize("pair_budget", [1, 10, 100, 1000, 3600, PAIR_BUDGET])
+@pytest.mark.parametrize("pair_budget", [1, 10, 100, 1000, 1800, PAIR_BUDGET])
 @pytest.mark.parametrize("same", [True, False])
 def test_crowded_item_in_passes(pair_budget, same):
     """All pairs overlap, so that a small budget needs many passes, and a large one a single pass."""
     rng = np.random.default_rng(3)
     n = 60
-    box = [[0, 0, 10, 10]] * n if same else np.hstack([rng.integers(0, 5, (n, 2)), rng.integers(5, 9, (n, 2))])
-    truth, predicted = boxes(box, rng.permutation(n).astype(str)), boxes(box, rng.permutation(n).astype(str))
+
+    def crowd():
+        box = np.hstack([rng.integers(0, 5, (n, 2)), rng.integers(5, 9, (n, 2))])
+        return boxes([[0, 0, 10, 10]] * n if same else box, rng.permutation(n).astype(str))
+
+    truth, predicted = crowd(), crowd()
     with patch.object(matching, "_best_pairs", wraps=matching._best_pairs) as passes:
         assert_is_oracle(truth, predicted, RULES[0], pair_budget=pair_budget)
     assert (passes.call_count == 1) == (pair_budget * 2 >= n * n)
     assert pair_budget > 1 or passes.call_count >= n / 2
+
+
+def test_confidence_decides_among_many_equal_boxes_of_several_items():
+    rng = np.random.default_rng(4)
+    truth = boxes([[0, 0, 9, 9]] * 20, item=np.arange(20) % 4)
+    confidence = rng.permutation(400)
+    predicted = boxes([[0, 0, 9, 9]] * 400, confidence=confidence, item=rng.permutation(400) % 4)
+    found = match(truth, predicted, RULES[0])
+    for item in range(4):
+        own = found.prediction[predicted.item[found.prediction] == item]
+        assert sorted(confidence[own]) == sorted(confidence[predicted.item == item])[-5:]
 
 
 def test_types_and_order_of_the_result():

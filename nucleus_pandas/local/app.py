@@ -6,6 +6,7 @@ import hmac
 import logging
 import re
 import sqlite3
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -16,12 +17,12 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from nucleus_pandas.errors import APIError, AuthenticationError, BadRequestError, ServerError, TooLargeError
 from nucleus_pandas.local.embedded import EmbeddedNucleus
 from nucleus_pandas.local.routes import datasets, extensions, items, jobs, models, runs, uploads
-from nucleus_pandas.local.routes.common import PREFIX, ItemId, RawId, RestOfPath, reply
+from nucleus_pandas.local.routes.common import MAX_JSON, PREFIX, ItemId, RawId, RestOfPath, reply
 
 log = logging.getLogger("nucleus_pandas.local")
 
-MAX_JSON = 64 << 20  # bytes
 MAX_UPLOAD = 512 << 20  # bytes, of a signed upload or of pictures in one request
+_BUILDING = threading.Lock()  # Python 3.11 can fail when routes are compiled in two threads at once
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -37,6 +38,11 @@ def create_app(nucleus: EmbeddedNucleus, *, api_keys: Sequence[str] = (), hosts:
     hosts : sequence of str
         The hosts that requests may be addressed to.
     """
+    with _BUILDING:
+        return _build(nucleus, tuple(key.encode() for key in api_keys), frozenset(hosts))
+
+
+def _build(nucleus: EmbeddedNucleus, keys: tuple[bytes, ...], hosts: frozenset[str]) -> Flask:
     app = Flask("nucleus_pandas.local", static_folder=None)
     app.config.update(MAX_FORM_MEMORY_SIZE=MAX_JSON, MAX_FORM_PARTS=1000)
     app.extensions["nucleus"] = nucleus
@@ -44,14 +50,22 @@ def create_app(nucleus: EmbeddedNucleus, *, api_keys: Sequence[str] = (), hosts:
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False
     app.url_map.converters.update(id=RawId, item=ItemId, rest=RestOfPath)
-    app.before_request(_guard(tuple(key.encode() for key in api_keys), frozenset(hosts)))
+    app.before_request(_guard(keys, hosts))
     for routes in (datasets, items, models, runs, jobs, uploads, extensions):
         app.register_blueprint(routes.blueprint, url_prefix=PREFIX)
     app.register_error_handler(APIError, _refusal)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _failure)
+    app.url_map.update()
     app.wsgi_app = _RawPath(app.wsgi_app)  # type: ignore[method-assign]
     return app
+
+
+def _hostname(host: str) -> str | None:
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
 
 
 class _RawPath:
@@ -64,8 +78,8 @@ class _RawPath:
         uri = environ.get("REQUEST_URI")
         if uri is None:
             uri = quote(environ.get("PATH_INFO", "").encode("latin-1"))
-        elif not uri.startswith("/"):
-            uri = urlsplit(uri)._replace(scheme="", netloc="").geturl()
+        elif not uri.startswith("/"):  # a proxy's form, with the host
+            uri = "/" + uri.partition("://")[2].partition("/")[2]
         path = uri.split("?", 1)[0].split("#", 1)[0]
         path = re.sub(rf"^{PREFIX}/{{2,}}", f"{PREFIX}/", path)
         # the contract has routes with and without a slash at their end; an id at the end may mean its slash
@@ -77,10 +91,10 @@ class _RawPath:
 def _guard(keys: tuple[bytes, ...], hosts: frozenset[str]) -> Callable[[], None]:
     def guard() -> None:
         # by hand: TRUSTED_HOSTS does not know IPv6 addresses
-        if urlsplit(f"//{request.host}").hostname not in hosts:
+        if _hostname(request.host) not in hosts:
             raise BadRequestError("The request's Host header names no address of this server.")
         origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != request.host:
+        if origin is not None and origin.partition("://")[2] != request.host:
             raise AuthenticationError("Requests from pages of other sites are refused.", 403)
         is_upload = request.blueprint == "uploads" or request.mimetype == "multipart/form-data"
         request.max_content_length = MAX_UPLOAD if is_upload else MAX_JSON

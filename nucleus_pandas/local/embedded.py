@@ -8,20 +8,22 @@ import secrets
 import shutil
 import tempfile
 import threading
+import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from nucleus_pandas.errors import StoreError
-from nucleus_pandas.local.images import Images, sync_folder
-from nucleus_pandas.local.store import jobs
+from nucleus_pandas.local.images import Images, make_folder, sync_folder
+from nucleus_pandas.local.store import jobs, purge
 from nucleus_pandas.local.store.database import Database
-from nucleus_pandas.local.store.purge import purge_some
 
 log = logging.getLogger("nucleus_pandas.local")
 
 _CHUNK = 1 << 20
+_LEFTOVER_SECONDS = 24 * 3600.0
 _PURGE_AT_ONCE = 3  # steps that a delete waits for
 
 
@@ -46,11 +48,16 @@ class EmbeddedNucleus:
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
-        self._temporary = path is None
+        self._temporary: weakref.finalize[..., Any] | None = None
         if path is None:
             path = tempfile.mkdtemp(prefix="nucleus_pandas-")
-        self.folder = Path(path).expanduser().absolute()
-        if self.folder.exists() and not self.folder.is_dir():
+            self._temporary = weakref.finalize(self, shutil.rmtree, path, ignore_errors=True)
+        try:
+            self.folder = Path(path).expanduser().absolute()
+            is_file = self.folder.exists() and not self.folder.is_dir()
+        except (OSError, ValueError, RuntimeError) as error:
+            raise StoreError(f"{str(path)[:200]!r} is no name of a folder: {error}.") from None
+        if is_file:
             raise StoreError(f"'{self.folder}' is a file; the store of an embedded Nucleus is a folder.")
         self.database = Database(self.folder)
         self.images = Images(self.folder / "images")
@@ -64,9 +71,15 @@ class EmbeddedNucleus:
 
     def _tidy(self) -> None:
         with self.database.write() as db:
-            for file in jobs.expired_uploads(db):
+            for file in jobs.forget_expired_uploads(db):
                 (self.uploads / file).unlink(missing_ok=True)
-            left = db.execute("SELECT EXISTS (SELECT 1 FROM dataset WHERE deleted)").fetchone()[0]
+            named = jobs.upload_files(db)
+            left = purge.is_left(db)
+        # what a process that was killed left behind; younger files may be somebody's work of this moment
+        for folder in (self.uploads, self.images.incoming, self.masks.incoming):
+            for path in folder.iterdir() if folder.is_dir() else ():
+                if path.name not in named and path.stat().st_mtime < time.time() - _LEFTOVER_SECONDS:
+                    path.unlink(missing_ok=True)
         if left:
             self.submit(self._purge)
 
@@ -78,7 +91,7 @@ class EmbeddedNucleus:
             self._worker.submit(_logged, work)
 
     def purge(self) -> None:
-        """Remove the rows of what was deleted: a few steps at once, the rest in the worker thread."""
+        """Remove what was deleted or replaced: a few steps at once, the rest in the worker thread."""
         for _ in range(_PURGE_AT_ONCE):
             if not self._purge_step():
                 return
@@ -89,19 +102,23 @@ class EmbeddedNucleus:
             pass
 
     def _purge_step(self) -> bool:
-        files: list[str] = []
+        with self.database.read() as db:
+            if not purge.is_left(db):
+                return False
         with self.database.write() as db:
-            more = purge_some(db, files)
-            # Inside the transaction: nobody can name one of these files again before they are gone.
-            for file in files:
-                self.images.remove(file)
-        return more
+            jobs.beat(db, self.owner)
+            purge.purge_some(db)
+            # Nobody can name one of these files again before this transaction ends; should it fail, they are
+            # found here again.
+            for kind, file in purge.released(db):
+                (self.images if kind == "images" else self.masks).remove(file)
+        return True
 
     def receive(self, stream: BinaryIO, token: str) -> None:
         """Take the body of a signed upload: to the disk first, then into the store."""
         with self.database.read() as db:
             jobs.open_upload(db, token)
-        self.uploads.mkdir(exist_ok=True)
+        make_folder(self.uploads)
         name = secrets.token_hex(16)
         path = self.uploads / name
         try:
@@ -132,8 +149,8 @@ class EmbeddedNucleus:
         if worker is not None:
             worker.shutdown(wait=True)
         self.database.close()
-        if self._temporary:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if self._temporary is not None:
+            self._temporary()
 
 
 def _logged(work: Callable[[], None]) -> None:

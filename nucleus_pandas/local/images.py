@@ -46,7 +46,7 @@ class Images:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._incoming = folder / "incoming"
+        self.incoming = folder / "incoming"
 
     def stage(self, stream: BinaryIO, filename: str | None) -> Staged:
         """Write a stream to the disk.
@@ -58,8 +58,9 @@ class Images:
         BadRequestError
             The stream is empty.
         """
-        self._incoming.mkdir(parents=True, exist_ok=True)
-        path = self._incoming / secrets.token_hex(16)
+        make_folder(self.folder)
+        make_folder(self.incoming)
+        path = self.incoming / secrets.token_hex(16)
         digest = hashlib.sha256()
         size = 0
         try:
@@ -84,10 +85,9 @@ class Images:
     def publish(self, staged: Staged) -> None:
         """Move a staged file to its place."""
         target = self.folder / staged.name
-        target.parent.mkdir(exist_ok=True)
+        make_folder(target.parent)
         os.replace(staged.path, target)
-        for folder in (target.parent, self.folder):
-            sync_folder(folder)
+        sync_folder(target.parent)
 
     def discard(self, staged: Staged) -> None:
         """Remove a staged file that was not published."""
@@ -103,6 +103,13 @@ class Images:
             return None
         path = self.folder / name
         return path if path.is_file() else None
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that survives power loss, unless it is there."""
+    if not folder.is_dir():
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -124,5 +131,5 @@ def _size(path: Path) -> tuple[int | None, int | None]:
     try:
         with Image.open(path) as image:
             return image.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+    except Exception:  # the readers of damaged and unknown formats raise all kinds
         return None, None

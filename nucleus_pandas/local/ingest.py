@@ -153,6 +153,9 @@ def _find_items(
         by_reference_id[""] = items.ids_of(db, dataset, (key for by_reference, key in keys if by_reference))
     found: list[int | str] = []
     for annotation, (by_reference, key) in zip(wanted, keys, strict=True):
+        if dataset is not None and annotation.dataset_id not in (None, dataset.public_id):
+            found.append(f"Item with id {key} is said to be in '{annotation.dataset_id}', not '{dataset.public_id}'.")
+            continue
         if not by_reference:
             number = by_item_id.get(key)
             foreign = dataset is not None and number is not None and number >> ITEM_BITS != dataset.id
@@ -188,6 +191,7 @@ def run_upload(
             _work(nucleus, job, dataset_id, path, target, update=update)
         finally:
             path.unlink(missing_ok=True)
+            nucleus.purge()
 
     if path.stat().st_size <= SMALL_UPLOAD:
         work()
@@ -206,6 +210,8 @@ def _work(
         for lines in _chunks(path):
             done += sum(map(len, lines))
             with nucleus.database.write() as db:
+                if not jobs.is_running(db, job.id):
+                    return
                 layer, dataset = target(db)
                 rows, errors = _parse(lines, first, Item if layer is None else AnyAnnotation)
                 malformed = malformed or bool(errors)
@@ -216,8 +222,8 @@ def _work(
                     stored = store_annotations(db, layer, dataset, rows, update=update, seen=seen)
                 counts.update(stored.outcomes)
                 counts["error"] += len(errors)
-                if not jobs.progress(db, job.id, min(done, size - 1), size, [*errors, *stored.errors.values()]):
-                    return
+                jobs.progress(db, job.id, min(done, size - 1), size, [*errors, *stored.errors.values()])
+                jobs.beat(db, nucleus.owner)
             first += len(lines)
         status = "Completed" if not malformed else "Errored_Partial" if counts.total() > counts["error"] else "Errored"
         message = _message(job.type, dataset_id, counts)

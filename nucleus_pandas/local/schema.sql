@@ -1,5 +1,7 @@
 -- The store of an embedded Nucleus, schema version 1.
 --
+-- Statements are parted by empty lines.
+--
 -- Rows are found by small integers; public ids (ds_…, di_…) are made from them and from a dataset's random tag.
 -- Random text as a leading index column would cut ingest to a quarter.
 
@@ -18,7 +20,10 @@ CREATE TABLE dataset (
     revision INTEGER NOT NULL DEFAULT 0,       -- changes of items or annotations
     deleted INTEGER NOT NULL DEFAULT 0         -- nobody sees it any more; its rows are being removed
 ) STRICT;
+
 CREATE INDEX dataset_name ON dataset (name);
+
+CREATE INDEX dataset_deleted ON dataset (deleted) WHERE deleted;
 
 CREATE TABLE item (
     id INTEGER PRIMARY KEY,                    -- dataset << 32 | position
@@ -32,6 +37,7 @@ CREATE TABLE item (
     extra TEXT,                                -- JSON object: pointcloud_url, embedding_info
     UNIQUE (dataset, reference_id)
 ) STRICT;
+
 CREATE INDEX item_file ON item (file) WHERE file IS NOT NULL;
 
 -- Deleted items leave their position empty. Each row counts the empty positions of one block of positions; blocks of
@@ -61,6 +67,7 @@ CREATE TABLE annotation (
     extra TEXT,                                -- JSON object of the fields that few annotations have
     PRIMARY KEY (item, arrival)
 ) STRICT, WITHOUT ROWID;
+
 CREATE UNIQUE INDEX annotation_key ON annotation (item, key);
 
 CREATE TABLE model (
@@ -90,8 +97,12 @@ CREATE TABLE run (
     content TEXT,                              -- hash of the ground truth and the predictions that were matched
     deleted INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+
 CREATE INDEX run_dataset ON run (dataset);
+
 CREATE INDEX run_model ON run (model);
+
+CREATE INDEX run_deleted ON run (deleted) WHERE deleted;
 
 -- As annotation. No foreign key to item: looking up the predictions of an item without its run would need one more
 -- index over every row; whoever deletes items deletes their predictions run by run.
@@ -112,6 +123,7 @@ CREATE TABLE prediction (
     extra TEXT,
     PRIMARY KEY (run, item, arrival)
 ) STRICT, WITHOUT ROWID;
+
 CREATE UNIQUE INDEX prediction_key ON prediction (run, item, key);
 
 -- What a commit found: a row for each pair, each prediction and each ground truth left alone. Values are copied, since
@@ -143,6 +155,7 @@ CREATE TABLE job (
     owner TEXT,                                -- process that works on it
     heartbeat REAL                             -- seconds since the epoch
 ) STRICT;
+
 CREATE TABLE job_error (
     job INTEGER NOT NULL REFERENCES job,
     number INTEGER NOT NULL,
@@ -167,3 +180,43 @@ CREATE TABLE idempotency (
     created_at REAL NOT NULL,
     PRIMARY KEY (key)
 ) STRICT, WITHOUT ROWID;
+
+-- Files that a row named until it was deleted or replaced. Whoever finds one here removes the file, unless another row
+-- names it.
+CREATE TABLE released (
+    kind TEXT NOT NULL,                        -- 'images' or 'masks'
+    file TEXT NOT NULL,
+    PRIMARY KEY (kind, file)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX annotation_mask ON annotation (json_extract(extra, '$.mask_file')) WHERE type = 'mask';
+
+CREATE INDEX prediction_mask ON prediction (json_extract(extra, '$.mask_file')) WHERE type = 'mask';
+
+CREATE TRIGGER item_deleted AFTER DELETE ON item WHEN old.file IS NOT NULL BEGIN
+    INSERT OR IGNORE INTO released VALUES ('images', old.file);
+END;
+
+CREATE TRIGGER item_replaced AFTER UPDATE OF file ON item WHEN old.file IS NOT NULL AND old.file IS NOT new.file BEGIN
+    INSERT OR IGNORE INTO released VALUES ('images', old.file);
+END;
+
+CREATE TRIGGER annotation_deleted AFTER DELETE ON annotation
+WHEN old.type = 'mask' AND json_extract(old.extra, '$.mask_file') IS NOT NULL BEGIN
+    INSERT OR IGNORE INTO released VALUES ('masks', json_extract(old.extra, '$.mask_file'));
+END;
+
+CREATE TRIGGER annotation_replaced AFTER UPDATE OF extra ON annotation
+WHEN old.type = 'mask' AND json_extract(old.extra, '$.mask_file') IS NOT NULL BEGIN
+    INSERT OR IGNORE INTO released VALUES ('masks', json_extract(old.extra, '$.mask_file'));
+END;
+
+CREATE TRIGGER prediction_deleted AFTER DELETE ON prediction
+WHEN old.type = 'mask' AND json_extract(old.extra, '$.mask_file') IS NOT NULL BEGIN
+    INSERT OR IGNORE INTO released VALUES ('masks', json_extract(old.extra, '$.mask_file'));
+END;
+
+CREATE TRIGGER prediction_replaced AFTER UPDATE OF extra ON prediction
+WHEN old.type = 'mask' AND json_extract(old.extra, '$.mask_file') IS NOT NULL BEGIN
+    INSERT OR IGNORE INTO released VALUES ('masks', json_extract(old.extra, '$.mask_file'));
+END;

@@ -73,14 +73,16 @@ def serve(
     """
     if not _is_loopback(host):
         raise ConfigurationError(f"'{host}' is no loopback address. The server takes requests of this machine only.")
+    if not 0 <= port <= 65535:
+        raise ConfigurationError(f"A port is a number from 0 to 65535, not {port}; 0 takes a free one.")
     try:
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        reason = f"Cannot listen on {host}:{port}: {error.strerror}. Port 0 takes a free one."
+        reason = f"Cannot listen on {host}:{port}: {_reason(error)}. Port 0 takes a free one."
         raise ConfigurationError(reason) from error
     with listener, closing(EmbeddedNucleus(path)) as nucleus:
         server: Any = create_server(
-            app.create_app(nucleus),
+            app.create_app(nucleus, hosts=(*app.LOOPBACK, host)),
             sockets=[listener],
             threads=_THREADS,
             max_request_body_size=app.MAX_UPLOAD,
@@ -111,6 +113,10 @@ class _JsonErrorTask(ErrorTask):
 
 class _Channel(HTTPChannel):
     error_task_class = _JsonErrorTask
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def _is_loopback(host: str) -> bool:

@@ -26,6 +26,7 @@ from nucleus_pandas.wire.content import (
     Point3D,
     Polygon,
     Segment,
+    Size3D,
     Vertices,
 )
 from nucleus_pandas.wire.decoding import (
@@ -100,6 +101,7 @@ __all__ = [
     "Polygon",
     "PredictionCounters",
     "Segment",
+    "Size3D",
     "Tags",
     "TrainedSlices",
     "Vertices",

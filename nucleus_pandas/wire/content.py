@@ -1,6 +1,7 @@
 """What a dataset holds, on the wire: items, and annotations as one union tagged by ``type``.
 
-A prediction is an annotation with a confidence. Coordinates are pixels from the top-left corner.
+A prediction is an annotation with a confidence. Coordinates are pixels from the top-left corner;
+beyond 1e150 areas would be infinite.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 Metadata: TypeAlias = dict[str, Any]
 Name: TypeAlias = Annotated[str, Meta(min_length=1)]
-Size: TypeAlias = Annotated[float, Meta(ge=0)]
+Coordinate: TypeAlias = Annotated[float, Meta(ge=-1e150, le=1e150)]
+Size: TypeAlias = Annotated[float, Meta(ge=0, le=1e150)]
 Fraction: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 Pixels: TypeAlias = Annotated[int, Meta(gt=0, lt=2**31)]
 
@@ -32,8 +34,8 @@ class Item(Struct, kw_only=True, omit_defaults=True):
 class BoxGeometry(Struct, gc=False):
     """A box by its top-left corner and its size."""
 
-    x: float
-    y: float
+    x: Coordinate
+    y: Coordinate
     width: Size
     height: Size
 
@@ -41,14 +43,14 @@ class BoxGeometry(Struct, gc=False):
 class Point(Struct, gc=False):
     """A point of a line or a polygon."""
 
-    x: float
-    y: float
+    x: Coordinate
+    y: Coordinate
 
 
 class Vertices(Struct):
     """The geometry of a line or a polygon."""
 
-    vertices: list[Point]
+    vertices: Annotated[list[Point], Meta(min_length=1)]
 
 
 class Keypoint(Struct, gc=False):
@@ -70,16 +72,24 @@ class KeypointsGeometry(Struct):
 class Point3D(Struct, gc=False):
     """A point in the scene's frame, in metres."""
 
-    x: float
-    y: float
-    z: float
+    x: Coordinate
+    y: Coordinate
+    z: Coordinate
+
+
+class Size3D(Struct, gc=False):
+    """The size of a cuboid along its three axes, in metres."""
+
+    x: Size
+    y: Size
+    z: Size
 
 
 class CuboidGeometry(Struct):
     """A cuboid by its centre, its size and its heading in radians."""
 
     position: Point3D
-    dimensions: Point3D
+    dimensions: Size3D
     yaw: float
 
 
@@ -87,7 +97,7 @@ class Segment(Struct, omit_defaults=True):
     """What one value of a mask's pixels means."""
 
     label: str
-    index: int
+    index: Annotated[int, Meta(ge=0, lt=2**31)]
     metadata: Metadata | None = None
 
 

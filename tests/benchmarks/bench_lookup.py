@@ -90,8 +90,7 @@ def open_peer(folder: Path) -> sqlite3.Connection:
     peer = sqlite3.connect(folder / "peer.sqlite", isolation_level=None)
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "temp_store = MEMORY", "cache_size = -32000"):
         peer.execute(f"PRAGMA {pragma}")
-    for statement in files("nucleus_pandas.local").joinpath("schema.sql").read_text("utf-8").split(";\n"):
-        peer.execute(statement)
+    peer.executescript(files("nucleus_pandas.local").joinpath("schema.sql").read_text("utf-8"))
     return peer
 
 

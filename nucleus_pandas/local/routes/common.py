@@ -10,9 +10,11 @@ from urllib.parse import unquote
 
 import msgspec
 from flask import Response, current_app, request
+from msgspec import UNSET, Struct
 from werkzeug.exceptions import BadRequest
 from werkzeug.routing import BaseConverter
 
+from nucleus_pandas.errors import TooLargeError
 from nucleus_pandas.local.embedded import EmbeddedNucleus
 from nucleus_pandas.local.images import Images
 from nucleus_pandas.local.store import idempotency
@@ -21,6 +23,7 @@ from nucleus_pandas.wire import decode
 T = TypeVar("T")
 
 PREFIX = "/v1/nucleus"
+MAX_JSON = 64 << 20  # bytes
 IN_PROCESS = "nucleus_pandas.in_process"  # set in the WSGI environment by the in-process adapter
 
 
@@ -86,6 +89,15 @@ def is_async() -> bool:
     return request.args.get("async") in ("1", "true", "True")
 
 
+class _MaybeUpload(Struct, rename={"request_id": "requestId"}):
+    request_id: Any = UNSET
+
+
+def names_upload() -> bool:
+    """Whether the body names a signed upload instead of holding rows."""
+    return body(_MaybeUpload).request_id is not UNSET
+
+
 def is_multipart() -> bool:
     """Whether the body holds files."""
     return request.mimetype == "multipart/form-data"
@@ -95,7 +107,12 @@ def form_field(name: str) -> bytes | None:
     """Give a part of a multipart body that is no file, however the client labelled it."""
     if name in request.form:
         return request.form[name].encode()
-    return request.files[name].stream.read() if name in request.files else None
+    if name not in request.files:
+        return None
+    text = request.files[name].stream.read(MAX_JSON + 1)
+    if len(text) > MAX_JSON:
+        raise TooLargeError(f"The part `{name}` is larger than {MAX_JSON >> 20} MiB.")
+    return text
 
 
 def file_url(kind: str, name: str) -> str:

@@ -32,8 +32,8 @@ def matches(run_id: str) -> Response:
         limit = min(int(request.args.get("limit", _PAGE)), _PAGE)
     except ValueError:
         raise BadRequestError("`after` is what the page before gave as `next`; `limit` is a whole number.") from None
-    if limit < 1:
-        raise BadRequestError("`limit` is at least 1.")
+    if limit < 1 or max(abs(item), abs(number)) >= 1 << 62:
+        raise BadRequestError("`limit` is at least 1, and `after` is what the page before gave as `next`.")
     with nucleus().database.read() as db:
         run = models.find_run(db, run_id)
         if run.committed_at is None:

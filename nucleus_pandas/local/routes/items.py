@@ -21,6 +21,7 @@ from nucleus_pandas.local.routes.common import (
     form_field,
     is_async,
     is_multipart,
+    names_upload,
     nucleus,
     reply,
     summary,
@@ -41,7 +42,7 @@ def append(dataset_id: str) -> Response:
     if is_multipart():
         stored, job = _append_files(dataset_id)
         return reply(job.entry()) if job else _counters(dataset_id, stored)
-    if "requestId" in body(dict):
+    if names_upload():
         wanted = body(FromUpload)
         return consume(dataset_id, wanted, "uploadDatasetItems", lambda db: (None, datasets.find(db, dataset_id)))
     request_body = body(Append)
@@ -53,6 +54,7 @@ def append(dataset_id: str) -> Response:
 
 
 def _counters(dataset_id: str, stored: Stored) -> Response:
+    _release(stored)
     counters = Counters(
         dataset_id=dataset_id,
         new_items=stored.count("new"),
@@ -145,7 +147,7 @@ def annotate(dataset_id: str) -> Response:
         dataset = datasets.find(db, dataset_id)
         return Layer(None, ("dataset", dataset.id)), dataset
 
-    if not is_multipart() and "requestId" in body(dict):
+    if not is_multipart() and names_upload():
         return consume(dataset_id, body(FromUpload), "uploadAnnotations", target)
     stored = receive_annotations(target)
     described: dict[str, object] = {
@@ -160,19 +162,33 @@ def annotate(dataset_id: str) -> Response:
     return reply(described)
 
 
+def _release(stored: Stored) -> None:
+    """Remove the files that were replaced."""
+    if stored.count("updated"):
+        nucleus().purge()
+
+
 def receive_annotations(target: Any) -> Stored:
     """Store the annotations or predictions of a request, whose body is JSON or multipart with mask files."""
-    if not is_multipart():
-        wanted = body(Annotate)
-        rows = [*wanted.annotations, *wanted.segmentations]
-        count = len(wanted.annotations)
+    stored = _store_masks(target) if is_multipart() else _store_json(target)
+    _release(stored)
+    return stored
 
-        def place(row: int) -> str:
-            return f"$.annotations[{row}]" if row < count else f"$.segmentations[{row - count}]"
 
-        with nucleus().database.write() as db:
-            layer, dataset = target(db)
-            return store_annotations(db, layer, dataset, rows, update=wanted.update, place=place)
+def _store_json(target: Any) -> Stored:
+    wanted = body(Annotate)
+    rows = [*wanted.annotations, *wanted.segmentations]
+    count = len(wanted.annotations)
+
+    def place(row: int) -> str:
+        return f"$.annotations[{row}]" if row < count else f"$.segmentations[{row - count}]"
+
+    with nucleus().database.write() as db:
+        layer, dataset = target(db)
+        return store_annotations(db, layer, dataset, rows, update=wanted.update, place=place)
+
+
+def _store_masks(target: Any) -> Stored:
     text = form_field("serialized_request")
     if text is None:
         raise BadRequestError("A multipart request with masks has a part `serialized_request`.")
@@ -267,4 +283,5 @@ def delete_item(dataset_id: str, key: str) -> Response:
         by_reference = f"/{dataset_id}/refloc/" in request.path
         row = locate(db, dataset, "refloc" if by_reference else "loc", key)
         items.delete(db, dataset, row)
+    nucleus().purge()
     return reply({"message": "Item deleted.", "dataset_id": dataset_id, "reference_id": row.reference_id})

@@ -10,7 +10,16 @@ from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.local import evaluations, render
 from nucleus_pandas.local.ingest import layer_of
-from nucleus_pandas.local.routes.common import body, creation, file_url, is_multipart, nucleus, reply, summary
+from nucleus_pandas.local.routes.common import (
+    body,
+    creation,
+    file_url,
+    is_multipart,
+    names_upload,
+    nucleus,
+    reply,
+    summary,
+)
 from nucleus_pandas.local.routes.items import consume, find_annotation, locate, receive_annotations
 from nucleus_pandas.local.store import items, jobs, layers, models
 from nucleus_pandas.local.store.datasets import Dataset
@@ -30,7 +39,7 @@ def predict(run_id: str) -> Response:
     def target(db: sqlite3.Connection) -> tuple[Layer, Dataset | None]:
         return layer_of(db, models.find_run(db, run_id))
 
-    if not is_multipart() and "requestId" in body(dict):
+    if not is_multipart() and names_upload():
         with nucleus().database.read() as db:
             _, dataset = target(db)
         if dataset is None:
@@ -116,10 +125,12 @@ def ungrouped(run_id: str) -> Response:
     """Give all predictions of a run."""
     with nucleus().database.read() as db:
         run = models.find_run(db, run_id)
-        tags: dict[int, str] = dict(db.execute("SELECT id, tag FROM dataset").fetchall())
+        tags: dict[int, str] = dict(db.execute("SELECT id, tag FROM dataset WHERE NOT deleted").fetchall())
         names: dict[int, str] = {}
         found = []
         for row in layers.of_items(db, run.layer, 0, 1 << 62):
+            if row.item >> ITEM_BITS not in tags:
+                continue
             if row.item not in names:
                 names = {row.item: items.reference_id_of(db, row.item)}
             found.append(render.annotation(row, tags[row.item >> ITEM_BITS], names[row.item], file_url, run))

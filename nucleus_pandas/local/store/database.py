@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.resources import files
@@ -44,7 +45,7 @@ class Database:
             folder.mkdir(parents=True, exist_ok=True)
             self._put_back(self._connect())
             self._migrate()
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, ValueError, sqlite3.Error) as error:
             self.close()
             if isinstance(error, StoreError):
                 raise
@@ -59,7 +60,10 @@ class Database:
             cached_statements=256,
         )
         try:
-            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("BEGIN")
+            self._check_ours(db)  # before anything is written
+            db.execute("ROLLBACK")
+            _switch_to_wal(db)
             db.execute("PRAGMA synchronous = FULL")
             db.execute("PRAGMA foreign_keys = ON")
             db.execute("PRAGMA temp_store = MEMORY")
@@ -69,22 +73,29 @@ class Database:
             raise
         return db
 
+    def _check_ours(self, db: sqlite3.Connection) -> bool:
+        """Refuse what was not made by this package or by a newer one; False when nothing is there yet."""
+        application: int = db.execute("PRAGMA application_id").fetchone()[0]
+        version: int = db.execute("PRAGMA user_version").fetchone()[0]
+        if application == APPLICATION_ID and version <= VERSION:
+            return True
+        if application == APPLICATION_ID:
+            raise StoreError(
+                f"'{self.folder}' was written by a newer nucleus_pandas (store version {version}, this one knows "
+                f"{VERSION}); upgrade nucleus_pandas."
+            )
+        if db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+            raise StoreError(f"'{self.folder / FILE_NAME}' is a database of something else; choose another folder.")
+        return False
+
     def _migrate(self) -> None:
         with self.write() as db:
-            version: int = db.execute("PRAGMA user_version").fetchone()[0]
-            application: int = db.execute("PRAGMA application_id").fetchone()[0]
-            if version == 0 and db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0:
-                for statement in files("nucleus_pandas.local").joinpath("schema.sql").read_text("utf-8").split(";\n"):
+            if not self._check_ours(db):
+                script = files("nucleus_pandas.local").joinpath("schema.sql").read_text("utf-8")
+                for statement in script.split(";\n\n"):
                     db.execute(statement)
                 db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 db.execute(f"PRAGMA user_version = {VERSION}")
-            elif application != APPLICATION_ID:
-                raise StoreError(f"'{self.folder / FILE_NAME}' is a database of something else; choose another folder.")
-            elif version > VERSION:
-                raise StoreError(
-                    f"'{self.folder}' was written by a newer nucleus_pandas (store version {version}, this one knows "
-                    f"{VERSION}); upgrade nucleus_pandas."
-                )
 
     def _take(self) -> sqlite3.Connection:
         with self._idle_lock:
@@ -136,3 +147,15 @@ class Database:
             idle, self._idle = self._idle, []
         for db in idle:
             db.close()
+
+
+def _switch_to_wal(db: sqlite3.Connection) -> None:
+    """Turn the write-ahead log on; SQLite does not wait there for others who do the same at that moment."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)

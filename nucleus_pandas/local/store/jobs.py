@@ -68,14 +68,20 @@ def find(db: sqlite3.Connection, public_id: str) -> JobRow:
     return JobRow(*row)
 
 
-def progress(db: sqlite3.Connection, job: int, done: int, total: int, errors: Iterable[str] = ()) -> bool:
-    """Note how far a job is; False when it was ended meanwhile and must stop."""
+def is_running(db: sqlite3.Connection, job: int) -> bool:
+    """Whether a job was not ended meanwhile."""
+    return db.execute("SELECT 1 FROM job WHERE id = ? AND status = 'Running'", (job,)).fetchone() is not None
+
+
+def progress(db: sqlite3.Connection, job: int, done: int, total: int, errors: Iterable[str] = ()) -> None:
+    """Note how far a job is."""
     add_errors(db, job, errors)
-    cursor = db.execute(
-        "UPDATE job SET done = ?, total = ?, heartbeat = ? WHERE id = ? AND status = 'Running'",
-        (done, total, time.time(), job),
-    )
-    return cursor.rowcount == 1
+    db.execute("UPDATE job SET done = ?, total = ? WHERE id = ?", (done, total, job))
+
+
+def beat(db: sqlite3.Connection, owner: str) -> None:
+    """Tell that a process is alive, for the job that it works on and for those that wait."""
+    db.execute("UPDATE job SET heartbeat = ? WHERE owner = ? AND status = 'Running'", (time.time(), owner))
 
 
 def add_errors(db: sqlite3.Connection, job: int, errors: Iterable[str]) -> None:
@@ -227,10 +233,18 @@ def consume_upload(
     return job, upload.file
 
 
-def expired_uploads(db: sqlite3.Connection) -> list[str]:
+def forget_expired_uploads(db: sqlite3.Connection) -> list[str]:
     """Forget uploads that nobody consumed in time, and list their files."""
-    rows = db.execute(
-        "SELECT file FROM upload WHERE expires_at < ? AND job IS NULL AND file IS NOT NULL", (time.time(),)
-    ).fetchall()
-    db.execute("DELETE FROM upload WHERE expires_at < ? AND job IS NULL", (time.time(),))
+    expired = "FROM upload WHERE expires_at < ? AND job IS NULL"
+    rows = db.execute(f"SELECT file {expired} AND file IS NOT NULL", (time.time(),)).fetchall()
+    db.execute(f"DELETE {expired}", (time.time(),))
     return [file for (file,) in rows]
+
+
+def upload_files(db: sqlite3.Connection) -> set[str]:
+    """List the files of uploads that may still be read: not consumed, or by a job that runs."""
+    rows = db.execute(
+        "SELECT file FROM upload LEFT JOIN job ON job.id = upload.job"
+        " WHERE file IS NOT NULL AND (upload.job IS NULL OR job.status = 'Running')"
+    )
+    return {file for (file,) in rows}

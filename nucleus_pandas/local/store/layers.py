@@ -77,7 +77,8 @@ def key_of(annotation: AnyAnnotation) -> str:
         return f"{_UNIT}mask"
     if isinstance(annotation, (Category, MultiCategory)) and annotation.taxonomy_name is not None:
         return f"{_UNIT}category{_UNIT}{annotation.taxonomy_name}"
-    return str(annotation.annotation_id)
+    name = str(annotation.annotation_id)
+    return f"{_UNIT}id{_UNIT}{name}" if name.startswith(_UNIT) else name
 
 
 def to_row(annotation: AnyAnnotation, item: int, arrival: int, file: str | None = None) -> AnnotationRow:
@@ -210,9 +211,13 @@ def _same(stored: tuple[Any, ...], sent: tuple[object, ...]) -> bool:
     """Compare two rows' values; the JSON texts among them by their meaning."""
     numbers = len(_VALUES.split(", ")) - 2
     return stored[:numbers] == sent[:numbers] and all(
-        (None if a is None else msgspec.json.decode(a)) == (None if b is None else msgspec.json.decode(str(b)))
-        for a, b in zip(stored[numbers:], sent[numbers:], strict=True)
+        _sorted_json(a) == _sorted_json(b) for a, b in zip(stored[numbers:], sent[numbers:], strict=True)
     )
+
+
+def _sorted_json(text: Any) -> bytes:
+    value = None if text is None else msgspec.json.decode(text)
+    return msgspec.json.encode(value, order="sorted")  # as values, 1 and true would be equal
 
 
 def of_item(db: sqlite3.Connection, layer: Layer, item: int) -> Iterator[AnnotationRow]:
@@ -232,12 +237,13 @@ def of_items(db: sqlite3.Connection, layer: Layer, first: int, last: int) -> Ite
 
 def find(db: sqlite3.Connection, layer: Layer, item: int, annotation_id: str) -> AnnotationRow | None:
     """Find an annotation of an item by its annotation id."""
-    row = db.execute(
-        f"SELECT item, arrival, key, {_VALUES} FROM {layer.table} WHERE {layer.where}item = ? AND key = ?",
-        (*layer.owners, item, annotation_id),
-    ).fetchone()
-    if row is not None:
-        return AnnotationRow._make(row)
+    if not annotation_id.startswith(_UNIT):
+        row = db.execute(
+            f"SELECT item, arrival, key, {_VALUES} FROM {layer.table} WHERE {layer.where}item = ? AND key = ?",
+            (*layer.owners, item, annotation_id),
+        ).fetchone()
+        if row is not None:
+            return AnnotationRow._make(row)
     for other in of_item(db, layer, item):
         if other.extra and msgspec.json.decode(other.extra).get("annotation_id") == annotation_id:
             return other

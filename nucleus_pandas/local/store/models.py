@@ -91,11 +91,13 @@ def add(db: sqlite3.Connection, request: AddModel) -> Model:
             model.name == request.name
             and (model.metadata or {}) == (request.metadata or {})
             and model.bundle_name == request.bundle_name
+            and (request.tags is None or set(request.tags) == set(model.tags))
+            and (request.trained_slice_ids is None or set(request.trained_slice_ids) == set(model.trained_slice_ids))
         )
         if not same:
             raise ConflictError(
                 f"The model '{model.public_id}' ('{model.name}') has the reference_id '{request.reference_id}', "
-                "with another name or metadata. Choose another one, or delete that model."
+                "with other fields. Choose another one, or delete that model."
             )
         return model
     db.execute(

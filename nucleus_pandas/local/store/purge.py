@@ -1,4 +1,4 @@
-"""Removes the rows of what was deleted, a little at a time, so that nobody waits long for the store."""
+"""Removes what was deleted, a little at a time, so that nobody waits long for the store."""
 
 from __future__ import annotations
 
@@ -9,65 +9,82 @@ from nucleus_pandas.local.store.ids import ITEM_BITS
 STEP = 20_000  # rows a transaction
 
 
-def purge_some(db: sqlite3.Connection, files: list[str]) -> bool:
-    """Remove up to `STEP` rows.
+def is_left(db: sqlite3.Connection) -> bool:
+    """Whether there is something to remove."""
+    (left,) = db.execute(
+        "SELECT EXISTS (SELECT 1 FROM dataset WHERE deleted) OR EXISTS (SELECT 1 FROM run WHERE deleted)"
+        " OR EXISTS (SELECT 1 FROM released)"
+    ).fetchone()
+    return bool(left)
 
-    Parameters
-    ----------
-    files : list of str
-        Takes the image files that no item names any more.
 
-    Returns
-    -------
-    bool
-        Whether there may be more to remove.
-    """
+def purge_some(db: sqlite3.Connection) -> None:
+    """Remove up to `STEP` rows of a deleted run, else of a deleted dataset."""
     run = db.execute("SELECT id FROM run WHERE deleted LIMIT 1").fetchone()
     if run is not None:
-        return _purge_run(db, run[0])
+        if _clear_run(db, run[0], 0, 1 << 62):
+            db.execute("DELETE FROM run WHERE id = ?", run)
+        return
     dataset = db.execute("SELECT id FROM dataset WHERE deleted LIMIT 1").fetchone()
     if dataset is not None:
-        return _purge_dataset(db, dataset[0], files)
-    return False
+        _purge_dataset(db, dataset[0])
 
 
-def _purge_run(db: sqlite3.Connection, run: int) -> bool:
+def _clear_run(db: sqlite3.Connection, run: int, first: int, end: int) -> bool:
+    """Remove a run's rows of a range of items; whether all are gone."""
     for table, order in (("match", "number"), ("prediction", "arrival")):
         last = db.execute(
-            f"SELECT item, {order} FROM {table} WHERE run = ? ORDER BY item, {order} LIMIT 1 OFFSET ?", (run, STEP)
+            f"SELECT item, {order} FROM {table} WHERE run = ? AND item >= ? AND item < ? ORDER BY item, {order}"
+            " LIMIT 1 OFFSET ?",
+            (run, first, end, STEP),
         ).fetchone()
         if last is not None:
-            db.execute(f"DELETE FROM {table} WHERE run = ? AND (item, {order}) < (?, ?)", (run, *last))
-            return True
-        db.execute(f"DELETE FROM {table} WHERE run = ?", (run,))
-    db.execute("DELETE FROM run WHERE id = ?", (run,))
+            db.execute(
+                f"DELETE FROM {table} WHERE run = ? AND item >= ? AND (item, {order}) < (?, ?)", (run, first, *last)
+            )
+            return False
+        db.execute(f"DELETE FROM {table} WHERE run = ? AND item >= ? AND item < ?", (run, first, end))
     return True
 
 
-def _purge_dataset(db: sqlite3.Connection, dataset: int, files: list[str]) -> bool:
+def _purge_dataset(db: sqlite3.Connection, dataset: int) -> None:
     first, end = dataset << ITEM_BITS, (dataset + 1) << ITEM_BITS
+    for (run,) in db.execute("SELECT id FROM run WHERE dataset IS NULL").fetchall():
+        if not _clear_run(db, run, first, end):
+            return
     last = db.execute(
         "SELECT item, arrival FROM annotation WHERE item >= ? AND item < ? ORDER BY item, arrival LIMIT 1 OFFSET ?",
         (first, end, STEP),
     ).fetchone()
     if last is not None:
         db.execute("DELETE FROM annotation WHERE item >= ? AND (item, arrival) < (?, ?)", (first, *last))
-        return True
+        return
     db.execute("DELETE FROM annotation WHERE item >= ? AND item < ?", (first, end))
-    item = db.execute(
+    row = db.execute(
         "SELECT id FROM item WHERE id >= ? AND id < ? ORDER BY id LIMIT 1 OFFSET ?", (first, end, STEP)
     ).fetchone()
-    limit = end if item is None else item[0]
-    named = db.execute(
-        "SELECT DISTINCT file FROM item WHERE id >= ? AND id < ? AND file IS NOT NULL", (first, limit)
-    ).fetchall()
-    db.execute("DELETE FROM item WHERE id >= ? AND id < ?", (first, limit))
-    files += [
-        file for (file,) in named if db.execute("SELECT 1 FROM item WHERE file = ? LIMIT 1", (file,)).fetchone() is None
-    ]
-    if item is not None:
-        return True
+    if row is not None:
+        db.execute("DELETE FROM item WHERE id >= ? AND id < ?", (first, row[0]))
+        return
+    db.execute("DELETE FROM item WHERE id >= ? AND id < ?", (first, end))
     db.execute("DELETE FROM hole WHERE dataset = ?", (dataset,))
     db.execute("DELETE FROM upload WHERE dataset = ?", (dataset,))
     db.execute("DELETE FROM dataset WHERE id = ?", (dataset,))
-    return True
+
+
+def released(db: sqlite3.Connection) -> list[tuple[str, str]]:
+    """List (kind, file) of some files that no row names any more, and take them off the list of the released."""
+    some = db.execute("SELECT kind, file FROM released LIMIT ?", (STEP // 20,)).fetchall()
+    db.executemany("DELETE FROM released WHERE kind = ? AND file = ?", some)
+    return [(kind, file) for kind, file in some if not _is_named(db, kind, file)]
+
+
+def _is_named(db: sqlite3.Connection, kind: str, file: str) -> bool:
+    if kind == "images":
+        return db.execute("SELECT 1 FROM item WHERE file = ? LIMIT 1", (file,)).fetchone() is not None
+    return any(
+        db.execute(
+            f"SELECT 1 FROM {table} WHERE type = 'mask' AND json_extract(extra, '$.mask_file') = ? LIMIT 1", (file,)
+        ).fetchone()
+        for table in ("annotation", "prediction")
+    )
