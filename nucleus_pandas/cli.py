@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -73,10 +74,15 @@ def _serve(options: argparse.Namespace) -> None:
         raise MissingExtraError(f"Serving needs {error.name}: pip install 'nucleus_pandas[local]'") from error
 
     def ready(endpoint: str) -> None:
+        signal.signal(signal.SIGTERM, _stop)  # jobs that wait are done first
         _say(json.dumps({"endpoint": endpoint}) if options.json else endpoint)
         sys.stderr.write(f"Serving the store '{options.path}' to this machine; Ctrl+C stops it.\n")
 
     serve(options.path, port=options.port, ready=ready)
+
+
+def _stop(number: int, frame: object) -> None:
+    raise SystemExit(0)
 
 
 def _say(text: Any) -> None:

@@ -59,6 +59,23 @@ def test_a_store_outlives_its_server(store: Path, tmp_path: Path) -> None:
         assert client.list_datasets() == [public_id]
 
 
+def test_a_server_ends_well_when_told_to(store: Path) -> None:
+    command = [sys.executable, "-m", "nucleus_pandas.cli", "serve", str(store), "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("http://127.0.0.1:")
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("port", ["70000", "-1"])
+def test_a_wrong_port_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str], port: str) -> None:
+    assert main(["serve", str(tmp_path / "store"), "--port", port]) == 1
+    assert "from 0 to 65535" in capsys.readouterr().err
+
+
 def test_a_taken_port_is_told_in_a_sentence(endpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     port = endpoint.split(":")[2].split("/")[0]
     assert main(["serve", str(tmp_path / "other"), "--port", port]) == 1

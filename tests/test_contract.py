@@ -2150,12 +2150,14 @@ def test_a_committed_run_takes_an_unknown_item_for_an_error(api: Api) -> None:
     assert (made["predictions_processed"], len(made["errors"])) == (0, 1)
 
 
-def test_a_signed_change_of_a_committed_run_ends_with_an_error(api: Api) -> None:
+def test_a_signed_change_of_a_committed_run_is_refused_and_a_repeat_is_not(api: Api) -> None:
     dataset = new_dataset(api, "a.jpg")
-    run = new_run(api, dataset)
+    run = new_run(api, dataset, box())
     api.post(f"modelRun/{run}/commit", {})
+    change = {"requestId": upload(api, dataset, box(label="other")), "update": False}
+    assert api.status("POST", f"modelRun/{run}/predict?async=1", change) == 409
     job = consume(api, f"modelRun/{run}/predict", upload(api, dataset, box()))
-    assert finished(api, job)["status"].startswith("Errored")
+    assert finished(api, job)["message"]["prediction_upload"]["ignored"] == 1
 
 
 def test_commit_again_works(anywhere: Api) -> None:

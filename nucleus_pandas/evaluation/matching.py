@@ -23,7 +23,7 @@ Floats: TypeAlias = NDArray[np.float64]
 Indices: TypeAlias = NDArray[np.intp]
 Strings: TypeAlias = NDArray[Any]  # of dtype object or str
 
-PAIR_BUDGET = 1 << 21  # overlapping pairs held at a time: some 150 MB at the peak
+PAIR_BUDGET = 1 << 21  # overlapping pairs held at a time: some 300 MB at the peak
 _BLOCK = 1 << 14  # candidate pairs compared at a time: few, to stay in the processor's cache
 _SLICE = 1 << 10  # sorted pairs between two looks at which boxes are still free
 
@@ -426,8 +426,6 @@ def _best_pairs(
             held, total, complete = [(g[keep], p[keep], iou[keep])], budget, False
             if floor >= 1.0:
                 break
-    if not held:
-        ...
     g, p, iou = (np.concatenate(column) for column in zip(*held, strict=True))
     return g, p, iou, complete
 

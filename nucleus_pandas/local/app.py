@@ -126,6 +126,8 @@ def _http_error(error: HTTPException) -> Response:
         return _refusal(TooLargeError(f"The request's body is larger than the {limit} MiB that this route takes."))
     if code == 404:
         text = f"There is no route {request.method} {request.path}."
+        if not request.path.startswith(PREFIX):
+            text += f" The API stands under {PREFIX}."
     elif code == 405:
         text = f"The route {request.path} does not take {request.method}."
     response = reply({"status_code": code, "error": text, "error_type": "APIError"}, code)

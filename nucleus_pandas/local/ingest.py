@@ -19,6 +19,7 @@ from nucleus_pandas.local.store.items import NewItem
 from nucleus_pandas.local.store.layers import Layer
 from nucleus_pandas.wire import AnyAnnotation, Item, MultiCategory, decode, fill_annotation_ids, item_key
 
+MAX_LINE = 64 << 20  # bytes of a signed upload, an object each
 SMALL_UPLOAD = 4 << 20  # bytes; such a job ends before it is answered
 Place: TypeAlias = Callable[[int], str]
 
@@ -177,6 +178,19 @@ def layer_of(db: sqlite3.Connection, run: models.Run) -> tuple[Layer, Dataset | 
     return run.layer, datasets.find(db, f"ds_{tag}")
 
 
+def check_frozen(nucleus: EmbeddedNucleus, file: str, target: Target, *, update: bool) -> None:
+    """Raise FrozenRunError when a signed upload would change a committed run."""
+    seen: dict[tuple[str, str], int] = {}
+    first = 1
+    for lines in _chunks(nucleus.uploads / file):
+        rows, _ = _parse(lines, first, AnyAnnotation)
+        first += len(lines)
+        with nucleus.database.read() as db:
+            layer, dataset = target(db)
+            assert layer is not None
+            store_annotations(db, layer, dataset, rows, update=update, seen=seen)
+
+
 Target: TypeAlias = Callable[[sqlite3.Connection], tuple[Layer | None, Dataset | None]]
 
 
@@ -237,14 +251,19 @@ def _work(
         jobs.finish(db, job.id, status, message)
 
 
+def item_counters(counts: Counter[str]) -> dict[str, object]:
+    """Name the counts of outcomes as the contract does for items."""
+    return {
+        "new_items": counts["new"],
+        "updated_items": counts["updated"],
+        "ignored_items": counts["ignored"],
+        "upload_errors": counts["error"],
+    }
+
+
 def _message(job_type: str, dataset_id: str, counts: Counter[str]) -> dict[str, object]:
     if job_type == "uploadDatasetItems":
-        return {
-            "new_items": counts["new"],
-            "updated_items": counts["updated"],
-            "ignored_items": counts["ignored"],
-            "upload_errors": counts["error"],
-        }
+        return item_counters(counts)
     totals = {
         "total": counts.total(),
         "processed": counts["new"] + counts["updated"],
@@ -259,7 +278,9 @@ def _chunks(path: Path) -> Iterator[list[bytes]]:
     with path.open("rb") as file:
         lines: list[bytes] = []
         size = 0
-        for line in file:
+        while line := file.readline(MAX_LINE + 1):
+            if len(line) > MAX_LINE:
+                raise BadRequestError(f"A line is longer than {MAX_LINE >> 20} MiB.")
             lines.append(line)
             size += len(line)
             if len(lines) >= _ROWS or size >= _BYTES:

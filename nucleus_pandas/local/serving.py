@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import socket
 from collections.abc import Callable
@@ -80,6 +81,7 @@ def serve(
     except OSError as error:
         reason = f"Cannot listen on {host}:{port}: {_reason(error)}. Port 0 takes a free one."
         raise ConfigurationError(reason) from error
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # it warns whenever all threads are busy
     with listener, closing(EmbeddedNucleus(path)) as nucleus:
         server: Any = create_server(
             app.create_app(nucleus, hosts=(*app.LOOPBACK, host)),

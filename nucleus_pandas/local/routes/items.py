@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote
 
-import msgspec
 from flask import Blueprint, Response, request
 
 from nucleus_pandas.errors import BadRequestError, NotFoundError
 from nucleus_pandas.local import render
 from nucleus_pandas.local.images import Images, Staged
-from nucleus_pandas.local.ingest import Stored, run_upload, store_annotations, store_items
+from nucleus_pandas.local.ingest import Stored, check_frozen, item_counters, run_upload, store_annotations, store_items
 from nucleus_pandas.local.routes.common import (
     body,
     file_url,
@@ -30,7 +30,7 @@ from nucleus_pandas.local.store import datasets, items, jobs, layers
 from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.items import ItemRow
 from nucleus_pandas.local.store.layers import Layer
-from nucleus_pandas.wire import Annotate, Append, Counters, FromUpload, Item, Mask, decode
+from nucleus_pandas.wire import Annotate, Append, FromUpload, Item, Mask, decode
 
 blueprint = Blueprint("items", __name__)
 
@@ -55,16 +55,7 @@ def append(dataset_id: str) -> Response:
 
 def _counters(dataset_id: str, stored: Stored) -> Response:
     _release(stored)
-    counters = Counters(
-        dataset_id=dataset_id,
-        new_items=stored.count("new"),
-        updated_items=stored.count("updated"),
-        ignored_items=stored.count("ignored"),
-        upload_errors=stored.count("error"),
-    )
-    described = msgspec.to_builtins(counters)
-    for name in ("new_items", "updated_items", "ignored_items", "upload_errors"):
-        described.setdefault(name, 0)
+    described = {"dataset_id": dataset_id, **item_counters(Counter(stored.outcomes))}
     if request.endpoint == "items.append_with_outcomes":
         described |= summary(stored)
     return reply(described)
@@ -115,18 +106,17 @@ def _finished_job(db: sqlite3.Connection, dataset: Dataset, stored: Stored) -> j
     """Note an append that was asked for as a job and is done already."""
     job = jobs.create(db, "uploadDatasetItems", dataset.id, nucleus().owner)
     jobs.add_errors(db, job.id, stored.errors.values())
-    message = {
-        "new_items": stored.count("new"),
-        "updated_items": stored.count("updated"),
-        "ignored_items": stored.count("ignored"),
-        "upload_errors": stored.count("error"),
-    }
-    jobs.finish(db, job.id, "Completed", message)
+    jobs.finish(db, job.id, "Completed", item_counters(Counter(stored.outcomes)))
     return jobs.find(db, job.public_id)
 
 
 def consume(dataset_id: str, wanted: FromUpload, job_type: str, target: Any) -> Response:
     """Turn a signed upload into a job; the same request again gets the same job."""
+    with nucleus().database.read() as db:
+        layer, _ = target(db)
+        upload = jobs.pending_upload(db, datasets.find(db, dataset_id).id, wanted.request_id)
+    if layer is not None and layer.frozen is not None and upload is not None:
+        check_frozen(nucleus(), upload, target, update=wanted.update)
     with nucleus().database.write() as db:
         target(db)
         dataset = datasets.find(db, dataset_id)

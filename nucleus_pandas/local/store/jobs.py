@@ -206,6 +206,14 @@ def set_upload_file(db: sqlite3.Connection, upload: UploadRow, file: str) -> Non
     )
 
 
+def pending_upload(db: sqlite3.Connection, dataset: int, request_id: str) -> str | None:
+    """Give the file of an upload that is not consumed, if there is one."""
+    row = db.execute(
+        "SELECT file FROM upload WHERE dataset = ? AND request_id = ? AND job IS NULL", (dataset, request_id)
+    ).fetchone()
+    return None if row is None else row[0]
+
+
 def consume_upload(
     db: sqlite3.Connection, dataset: int, request_id: str, job_type: str, owner: str
 ) -> tuple[JobRow, str | None]:
