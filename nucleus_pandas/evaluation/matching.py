@@ -25,7 +25,7 @@ Strings: TypeAlias = NDArray[Any]  # of dtype object or str
 
 PAIR_BUDGET = 1 << 21  # overlapping pairs held at a time: some 300 MB at the peak
 _BLOCK = 1 << 14  # candidate pairs compared at a time: few, to stay in the processor's cache
-_SLICE = 1 << 10  # sorted pairs between two looks at which boxes are still free
+_SLICE = 1 << 11  # sorted pairs between two looks at which boxes are still free
 
 
 @dataclass(frozen=True, eq=False)
@@ -436,14 +436,18 @@ def _greedy(g: Indices, p: Indices, iou: Floats, truths: int, predicted: int) ->
     best = iou[order]
     order = _break_ties(order, best[1:] == best[:-1], lambda pairs: pairs)
     free_g, free_p = np.ones(truths, dtype=np.bool_), np.ones(predicted, dtype=np.bool_)
-    is_free_g, is_free_p = free_g.data, free_p.data  # the same memory, faster to read one by one
-    chosen: list[int] = []
+    first_g, first_p = np.empty(truths, dtype=np.intp), np.empty(predicted, dtype=np.intp)
+    chosen = [order[:0]]
     for low in range(0, len(order), _SLICE):
         pairs = order[low : low + _SLICE]
-        # most pairs end here, so that the loop sees few that it cannot choose
         pairs = pairs[free_g[g[pairs]] & free_p[p[pairs]]]
-        for pair, truth, prediction in zip(pairs.tolist(), g[pairs].tolist(), p[pairs].tolist(), strict=True):
-            if is_free_g[truth] and is_free_p[prediction]:
-                is_free_g[truth] = is_free_p[prediction] = False
-                chosen.append(pair)
-    return np.array(chosen, dtype=np.intp)
+        while len(pairs):
+            # a pair that comes first for both of its boxes is one that the greedy order takes
+            truth, prediction, rank = g[pairs], p[pairs], np.arange(len(pairs))
+            first_g[truth[::-1]] = rank[::-1]
+            first_p[prediction[::-1]] = rank[::-1]
+            taken = (first_g[truth] == rank) & (first_p[prediction] == rank)
+            chosen.append(pairs[taken])
+            free_g[truth[taken]] = free_p[prediction[taken]] = False
+            pairs = pairs[free_g[truth] & free_p[prediction]]
+    return np.concatenate(chosen)

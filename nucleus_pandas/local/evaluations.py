@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from nucleus_pandas.evaluation.matching import Boxes, LabelRule, match
+from nucleus_pandas.evaluation.matching import Boxes, LabelRule, Matches, match
 from nucleus_pandas.local.store.ids import ITEM_BITS, now
 from nucleus_pandas.local.store.models import Run
 
@@ -93,8 +93,7 @@ def _match_portion(
     if not truth and not predicted:
         return iter(())
     truths, predictions = _boxes(truth, with_confidence=False), _boxes(predicted, with_confidence=True)
-    found = match(truths, predictions, rule)
-    return _rows(run, truths, predictions, found.ground_truth, found.prediction, found.iou, rule)
+    return _rows(run, truths, predictions, match(truths, predictions, rule), rule)
 
 
 def _boxes(rows: list[tuple[Any, ...]], *, with_confidence: bool) -> Boxes:
@@ -109,23 +108,15 @@ def _boxes(rows: list[tuple[Any, ...]], *, with_confidence: bool) -> Boxes:
     )
 
 
-def _rows(
-    run: Run,
-    truths: Boxes,
-    predictions: Boxes,
-    matched_truth: np.ndarray[Any, Any],
-    matched_prediction: np.ndarray[Any, Any],
-    iou: np.ndarray[Any, Any],
-    rule: LabelRule,
-) -> Iterator[tuple[object, ...]]:
+def _rows(run: Run, truths: Boxes, predictions: Boxes, found: Matches, rule: LabelRule) -> Iterator[tuple[object, ...]]:
     """Lay pairs, single predictions and single truths out: by item, in it predictions by arrival, then truths."""
     partner = np.full(len(predictions.item), -1)
-    partner[matched_prediction] = matched_truth
+    partner[found.prediction] = found.ground_truth
     overlap = np.full(len(predictions.item), np.nan)
-    overlap[matched_prediction] = iou
+    overlap[found.prediction] = found.iou
     agrees = np.zeros(len(predictions.item), dtype=bool)
-    agrees[matched_prediction] = rule.agrees(truths.label[matched_truth], predictions.label[matched_prediction])
-    alone = np.setdiff1d(np.arange(len(truths.item)), matched_truth)
+    agrees[found.prediction] = rule.agrees(truths.label[found.ground_truth], predictions.label[found.prediction])
+    alone = np.setdiff1d(np.arange(len(truths.item)), found.ground_truth)
 
     item = np.concatenate([predictions.item, truths.item[alone]])
     order = np.argsort(item, kind="stable")
