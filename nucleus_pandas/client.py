@@ -16,6 +16,7 @@ from nucleus_pandas.errors import ConfigurationError, InvalidInputError, Missing
 from nucleus_pandas.models import Model, ModelRun, model_of
 from nucleus_pandas.resource import Resource
 from nucleus_pandas.transport import Key, Transport
+from nucleus_pandas.wire import DatasetCreated, DatasetEntry, DatasetName, ModelEntry
 
 HOSTED = "https://api.scale.com/v1/nucleus"
 
@@ -178,21 +179,22 @@ class NucleusClient:
         if unknown := set(fields) - known:
             raise InvalidInputError(f"A dataset has no {', '.join(sorted(map(repr, unknown)))}.")
         if exist_ok:
-            for entry in self._transport.get("dataset", "details"):
-                if entry["name"] == fields["name"]:
-                    return Dataset(self._transport, entry["id"], entry["name"])
-        answer = self._transport.create("dataset", "create", body=plain(fields, "$"))
-        return Dataset(self._transport, answer["dataset_id"], fields["name"])
+            for entry in self._transport.read(list[DatasetEntry], "dataset", "details"):
+                if entry.name == fields["name"]:
+                    return Dataset(self._transport, entry.id, entry.name)
+        made = self._transport.create(DatasetCreated, "dataset", "create", body=plain(fields, "$"))
+        return Dataset(self._transport, made.dataset_id, fields["name"])
 
     def get_dataset(self, dataset_id: str) -> Dataset:
         """Find a dataset by its id, or raise NotFoundError."""
         _check_id("dataset", dataset_id)
-        name = self._transport.get("dataset", dataset_id, "name")["name"]
-        return Dataset(self._transport, dataset_id, str(name))
+        return Dataset(
+            self._transport, dataset_id, self._transport.read(DatasetName, "dataset", dataset_id, "name").name
+        )
 
     def list_datasets(self) -> list[str]:
         """List the ids of all datasets, oldest first."""
-        return list(self._transport.get("dataset", ""))
+        return self._transport.read(list[str], "dataset", "")
 
     def delete_dataset(self, dataset_id: str | Dataset) -> dict[str, Any]:
         """Delete a dataset with its items, annotations and runs; give the server's answer."""
@@ -246,7 +248,7 @@ class NucleusClient:
     def get_model(self, model_id: str) -> Model:
         """Find a model by its id or by the id of one of its runs, or raise NotFoundError."""
         _check_id("model", model_id)
-        return Model(self._transport, self._transport.get("model", model_id)["id"])
+        return Model(self._transport, self._transport.read(ModelEntry, "model", model_id).id)
 
     def delete_model(self, model_id: str | Model) -> dict[str, Any]:
         """Delete a model with its runs; give the server's answer."""

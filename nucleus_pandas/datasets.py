@@ -21,6 +21,7 @@ from nucleus_pandas.uploads import (
     send_items,
 )
 from nucleus_pandas.views import Indexer
+from nucleus_pandas.wire import DatasetName, DatasetSize, RunCreated
 
 
 class Dataset(Resource):
@@ -37,7 +38,7 @@ class Dataset(Resource):
     @cached_property
     def name(self) -> str:
         """The name."""
-        return str(self._transport.get("dataset", self.id, "name")["name"])
+        return self._transport.read(DatasetName, "dataset", self.id, "name").name
 
     @property
     def info(self) -> dict[str, Any]:
@@ -53,7 +54,7 @@ class Dataset(Resource):
         raise KeyError(f"{key!r} is not a key of a dataset; there are 'dataset_id' and 'name'.")
 
     def __len__(self) -> int:
-        return int(self._transport.get("dataset", self.id, "size")["count"])
+        return self._transport.read(DatasetSize, "dataset", self.id, "size").count
 
     __iter__ = None  # items are read by position or by id
 
@@ -165,13 +166,13 @@ class Dataset(Resource):
         unknown = set(body) - {"model_id", "reference_id", "name", "metadata", "annotation_metadata_schema"}
         if unknown:
             raise InvalidInputError(f"A run has no {', '.join(sorted(map(repr, unknown)))}.")
-        answer = self._transport.create("dataset", self.id, "modelRun", "create", body=plain(body, "$"))
-        return ModelRun(self._transport, answer["model_run_id"], self.id)
+        made = self._transport.create(RunCreated, "dataset", self.id, "modelRun", "create", body=plain(body, "$"))
+        return ModelRun(self._transport, made.model_run_id, self.id)
 
     @property
     def model_runs(self) -> list[ModelRun]:
         """The runs on this dataset, oldest first."""
-        ids = self._transport.get("dataset", self.id, "model_runs")
+        ids = self._transport.read(list[str], "dataset", self.id, "model_runs")
         return [ModelRun(self._transport, run_id, self.id) for run_id in ids]
 
     @property

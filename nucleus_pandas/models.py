@@ -17,7 +17,7 @@ from nucleus_pandas.resource import Resource
 from nucleus_pandas.transport import Transport
 from nucleus_pandas.uploads import IfExists, OnError, Payload, Target, UploadResult, send_annotations
 from nucleus_pandas.views import Indexer
-from nucleus_pandas.wire import ModelEntry, convert
+from nucleus_pandas.wire import DatasetSize, ModelAdded, ModelEntry
 
 
 class Model(Resource):
@@ -25,7 +25,7 @@ class Model(Resource):
 
     @cached_property
     def _entry(self) -> ModelEntry:
-        return convert(self._transport.get("model", self.id), ModelEntry, "The server's answer")
+        return self._transport.read(ModelEntry, "model", self.id)
 
     @property
     def name(self) -> str:
@@ -214,13 +214,12 @@ class ModelRun(Resource):
         return Indexer(self._transport, ("modelRun", self.id), "loc")
 
     def _length(self) -> int:
-        return int(self._transport.get("dataset", str(self._dataset_id), "size")["count"])
+        return self._transport.read(DatasetSize, "dataset", str(self._dataset_id), "size").count
 
 
 def model_of(transport: Transport, fields: Mapping[str, Any]) -> Model:
     """Make a model on the server."""
-    answer = transport.create("models", "add", body=plain(fields, "$"))
-    return Model(transport, answer["model_id"])
+    return Model(transport, transport.create(ModelAdded, "models", "add", body=plain(fields, "$")).model_id)
 
 
 def _pair(pair: object) -> tuple[str, str]:

@@ -216,16 +216,21 @@ class Transport:
         """Read something."""
         return self.request("GET", *segments, params=params)
 
-    def create(self, *segments: str, body: object) -> Any:
+    def read(self, shape: type[T], *segments: str) -> T:
+        """Read something of a shape that the contract knows."""
+        return _shaped(self.get(*segments), shape, "GET", segments)
+
+    def create(self, shape: type[T], *segments: str, body: object) -> T:
         """Make something that a second request would make twice.
 
         It is sent again freely to a server that knows idempotency keys; to others only when the first request did
         not reach them.
         """
         known = "idempotency" in self.extensions
-        return self.request(
+        answer = self.request(
             "POST", *segments, body=body, idempotency_key=uuid.uuid4().hex if known else None, once=not known
         )
+        return _shaped(answer, shape, "POST", segments)
 
     def request(
         self,
@@ -310,6 +315,14 @@ class Transport:
         if pause is None:
             pause = min(0.5 * 2**attempt, 16.0) * random.uniform(0.5, 1.0)
         time.sleep(min(pause, _LONGEST_WAIT))
+
+
+def _shaped(answer: object, shape: type[T], method: str, segments: tuple[str, ...]) -> T:
+    try:
+        return msgspec.convert(answer, shape)
+    except msgspec.ValidationError as error:
+        what = f"{method} {'/'.join(map(quoted, segments))}"
+        raise ServerError(f"{what} was answered in a form that is not Nucleus': {error}.") from None
 
 
 def _seconds(retry_after: str | None) -> float | None:

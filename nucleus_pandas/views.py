@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.transport import Transport
+from nucleus_pandas.wire import ItemView, PredictionsView
 
 Locator: TypeAlias = Literal["refloc", "iloc", "loc"]
 
@@ -42,10 +43,11 @@ class Indexer:
         PositionError
             The position lies outside the dataset.
         """
-        answer: dict[str, Any] = self._transport.get(*self._route, self._by, self._text(key))
-        groups = answer["annotations"]
-        answer["annotations"] = groups if isinstance(groups, list) else [a for group in groups.values() for a in group]
-        return answer
+        route = (*self._route, self._by, self._text(key))
+        if self._route[0] == "dataset":
+            view = self._transport.read(ItemView, *route)
+            return {"item": view.item, "annotations": _flat(view.annotations)}
+        return {"annotations": _flat(self._transport.read(PredictionsView, *route).annotations)}
 
     def _text(self, key: object) -> str:
         if self._by == "iloc":
@@ -64,3 +66,9 @@ class Indexer:
 
     def __repr__(self) -> str:
         return f"<{self._by} of {'/'.join(self._route)}>"
+
+
+def _flat(annotations: dict[str, list[dict[str, Any]]] | list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if isinstance(annotations, list):
+        return annotations
+    return [annotation for group in annotations.values() for annotation in group]

@@ -244,6 +244,22 @@ def test_a_job_instead_of_an_outcome_is_told(hosted: npd.NucleusClient) -> None:
         hosted.get_dataset("ds_1").append([{"reference_id": "a", "image_url": "https://e.org/a"}])
 
 
+@responses.activate
+def test_an_answer_in_another_form_is_told(hosted: npd.NucleusClient) -> None:
+    responses.get(f"{HOST}/_nucleus_pandas", status=404, body="not found")
+    responses.post(f"{HOST}/dataset/create", json={"id": "ds_1"})
+    with pytest.raises(npd.ServerError, match="POST dataset/create was answered in a form that is not .*`dataset_id`"):
+        hosted.create_dataset("d")
+
+
+@responses.activate
+@pytest.mark.parametrize("annotations", [{"box": [{"type": "box"}], "line": []}, [{"type": "box"}]])
+def test_both_forms_of_annotations_are_read(hosted: npd.NucleusClient, annotations: object) -> None:
+    responses.get(f"{HOST}/dataset/ds_1/name", json={"name": "d"})
+    responses.get(f"{HOST}/dataset/ds_1/refloc/a", json={"item": {"id": "di_1"}, "annotations": annotations})
+    assert hosted.get_dataset("ds_1").refloc("a") == {"item": {"id": "di_1"}, "annotations": [{"type": "box"}]}
+
+
 def test_nothing_listens() -> None:
     client = npd.NucleusClient(endpoint="http://127.0.0.1:9/v1/nucleus", max_retries=0)
     with pytest.raises(npd.NetworkError, match="nothing listens there"):

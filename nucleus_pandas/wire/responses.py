@@ -1,6 +1,8 @@
-"""The answers that the client reads."""
+"""The answers that the contract knows."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from msgspec import Struct
 
@@ -75,3 +77,80 @@ class JobEntry(Struct, kw_only=True):
     job_last_known_status: str
     job_type: str
     job_creation_time: str
+
+
+class DatasetCreated(Struct, kw_only=True, omit_defaults=True):
+    """The answer to ``POST dataset/create``."""
+
+    dataset_id: str
+    name: str | None = None
+
+
+class DatasetName(Struct, kw_only=True):
+    """``GET dataset/{id}/name``."""
+
+    name: str
+
+
+class DatasetSize(Struct, kw_only=True):
+    """``GET dataset/{id}/size``."""
+
+    count: int
+
+
+class ItemView(Struct, kw_only=True):
+    """``GET dataset/{id}/refloc/{reference id}`` and its kin; long ago the annotations were one list."""
+
+    item: Metadata
+    annotations: dict[str, list[Metadata]] | list[Metadata]
+
+
+class PredictionsView(Struct, kw_only=True):
+    """``GET modelRun/{id}/refloc/{reference id}`` and its kin."""
+
+    annotations: dict[str, list[Metadata]] | list[Metadata]
+
+
+class ModelAdded(Struct, kw_only=True):
+    """The answer to ``POST models/add``."""
+
+    model_id: str
+
+
+class ModelList(Struct, kw_only=True):
+    """``GET models/``."""
+
+    models: list[ModelEntry]
+
+
+class RunCreated(Struct, kw_only=True, omit_defaults=True):
+    """The answer to ``POST dataset/{id}/modelRun/create``."""
+
+    model_run_id: str
+    model_id: str | None = None
+
+
+class RunInfo(Struct, kw_only=True):
+    """``GET modelRun/{id}/info``."""
+
+    model_id: str
+    name: str | None
+    status: str
+    metadata: Metadata
+
+
+class SignedUrl(Struct, kw_only=True):
+    """``GET dataset/{id}/signedUrl/{request id}``."""
+
+    signed_url: str
+
+
+class JobStatus(Struct, kw_only=True):
+    """``GET job/{id}``; what `message` holds depends on the type of the job."""
+
+    job_id: str
+    status: str
+    message: Any
+    job_progress: str
+    completed_steps: int
+    total_steps: int

@@ -10,7 +10,7 @@ from nucleus_pandas.errors import UnsupportedError
 from nucleus_pandas.local import render
 from nucleus_pandas.local.routes.common import body, creation, file_url, nucleus, reply
 from nucleus_pandas.local.store import datasets, items
-from nucleus_pandas.wire import CreateDataset, DatasetEntry
+from nucleus_pandas.wire import CreateDataset, DatasetCreated, DatasetEntry, DatasetSize
 
 blueprint = Blueprint("datasets", __name__)
 
@@ -22,7 +22,7 @@ def create() -> Response:
 
     def make(db: sqlite3.Connection) -> object:
         dataset = datasets.create(db, wanted)
-        return {"dataset_id": dataset.public_id, "name": dataset.name}
+        return DatasetCreated(dataset_id=dataset.public_id, name=dataset.name)
 
     return creation(make)
 
@@ -54,7 +54,7 @@ def one_property(dataset_id: str, what: str) -> Response:
     with nucleus().database.read() as db:
         dataset = datasets.find(db, dataset_id)
     if what == "size":
-        return reply({"count": dataset.length})
+        return reply(DatasetSize(count=dataset.length))
     return reply({what: getattr(dataset, what)})
 
 

@@ -30,7 +30,7 @@ from nucleus_pandas.local.store import datasets, items, jobs, layers
 from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.items import ItemRow
 from nucleus_pandas.local.store.layers import Layer
-from nucleus_pandas.wire import Annotate, Append, FromUpload, Item, Mask, decode
+from nucleus_pandas.wire import Annotate, Append, FromUpload, Item, ItemView, Mask, decode
 
 blueprint = Blueprint("items", __name__)
 
@@ -215,9 +215,8 @@ def _store_masks(target: Any) -> Stored:
 def _view(db: sqlite3.Connection, dataset: Dataset, row: ItemRow) -> Response:
     layer = Layer(None, ("dataset", dataset.id))
     found = [render.annotation(a, dataset.tag, row.reference_id, file_url) for a in layers.of_item(db, layer, row.id)]
-    return reply(
-        {"item": render.item(row, dataset.tag, file_url), "annotations": render.grouped(found, predictions=False)}
-    )
+    groups = render.grouped(found, predictions=False)
+    return reply(ItemView(item=render.item(row, dataset.tag, file_url), annotations=groups))
 
 
 def locate(db: sqlite3.Connection, dataset: Dataset, by: str, key: str) -> ItemRow:

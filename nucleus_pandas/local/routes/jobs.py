@@ -7,7 +7,7 @@ from flask import Blueprint, Response
 
 from nucleus_pandas.local.routes.common import body, nucleus, reply
 from nucleus_pandas.local.store import jobs
-from nucleus_pandas.wire import ListJobs
+from nucleus_pandas.wire import JobStatus, ListJobs
 
 blueprint = Blueprint("jobs", __name__)
 
@@ -27,14 +27,14 @@ def status(job_id: str) -> Response:
     with nucleus().database.read() as db:
         job = jobs.find(db, job_id)
     return reply(
-        {
-            "job_id": job.public_id,
-            "status": job.status,
-            "message": msgspec.Raw(job.message.encode()),
-            "job_progress": f"{job.done / job.total:.2f}" if job.total else "1.00",
-            "completed_steps": job.done,
-            "total_steps": job.total,
-        }
+        JobStatus(
+            job_id=job.public_id,
+            status=job.status,
+            message=msgspec.Raw(job.message.encode()),
+            job_progress=f"{job.done / job.total:.2f}" if job.total else "1.00",
+            completed_steps=job.done,
+            total_steps=job.total,
+        )
     )
 
 

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, request
 from nucleus_pandas.errors import BadRequestError, UnsupportedError
 from nucleus_pandas.local.routes.common import body, creation, nucleus, reply
 from nucleus_pandas.local.store import datasets, models
-from nucleus_pandas.wire import AddModel, CreateModelRun, Tags, TrainedSlices
+from nucleus_pandas.wire import AddModel, CreateModelRun, ModelAdded, ModelList, RunCreated, Tags, TrainedSlices
 
 blueprint = Blueprint("models", __name__)
 
@@ -20,14 +20,14 @@ blueprint = Blueprint("models", __name__)
 def add() -> Response:
     """Make a model."""
     wanted = body(AddModel)
-    return creation(lambda db: {"model_id": models.add(db, wanted).public_id})
+    return creation(lambda db: ModelAdded(model_id=models.add(db, wanted).public_id))
 
 
 @blueprint.get("/models/")
 def listing() -> Response:
     """List all models."""
     with nucleus().database.read() as db:
-        return reply({"models": [model.entry() for model in models.listing(db)]})
+        return reply(ModelList(models=[model.entry() for model in models.listing(db)]))
 
 
 @blueprint.get("/model/<id:model_id>")
@@ -90,7 +90,7 @@ def create_run(dataset_id: str | None = None, model_id: str | None = None) -> Re
         located = wanted if model_id is None else msgspec.structs.replace(wanted, model_id=model_id, reference_id=None)
         model = models.model_of_request(db, located)
         run = models.create_run(db, model, dataset, wanted)
-        return {"model_id": model.public_id, "model_run_id": run.public_id}
+        return RunCreated(model_id=model.public_id, model_run_id=run.public_id)
 
     return creation(make)
 

@@ -25,7 +25,7 @@ from nucleus_pandas.local.store import items, jobs, layers, models
 from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.ids import ITEM_BITS
 from nucleus_pandas.local.store.layers import Layer
-from nucleus_pandas.wire import Commit, CreateModelRun, FromUpload, MergeRuns
+from nucleus_pandas.wire import Commit, CreateModelRun, FromUpload, MergeRuns, PredictionsView, RunInfo
 
 blueprint = Blueprint("runs", __name__)
 
@@ -85,9 +85,8 @@ def info(run_id: str) -> Response:
     """Describe a run."""
     with nucleus().database.read() as db:
         run = models.find_run(db, run_id)
-    return reply(
-        {"model_id": f"prj_{run.model_tag}", "name": run.name, "status": run.status, "metadata": run.metadata or {}}
-    )
+    metadata = run.metadata or {}
+    return reply(RunInfo(model_id=f"prj_{run.model_tag}", name=run.name, status=run.status, metadata=metadata))
 
 
 def _bound(dataset: Dataset | None) -> Dataset:
@@ -107,7 +106,7 @@ def view(run_id: str, by: str, key: str) -> Response:
             render.annotation(p, _bound(dataset).tag, row.reference_id, file_url, run)
             for p in layers.of_item(db, layer, row.id)
         ]
-        return reply({"annotations": render.grouped(found, predictions=True)})
+        return reply(PredictionsView(annotations=render.grouped(found, predictions=True)))
 
 
 @blueprint.get("/modelRun/<id:run_id>/prediction/loc/<rest:path>")

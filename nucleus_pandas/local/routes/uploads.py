@@ -8,6 +8,7 @@ from flask import Blueprint, Response, request
 
 from nucleus_pandas.local.routes.common import PREFIX, nucleus, reply
 from nucleus_pandas.local.store import datasets, jobs
+from nucleus_pandas.wire import SignedUrl
 
 blueprint = Blueprint("uploads", __name__)
 
@@ -17,7 +18,7 @@ def sign(dataset_id: str, request_id: str) -> Response:
     """Give an address to which the rows of one request may be PUT, without a key."""
     with nucleus().database.write() as db:
         token = jobs.sign_upload(db, datasets.find(db, dataset_id).id, request_id)
-    return reply({"signed_url": f"{request.host_url}{PREFIX[1:]}/_upload/{token}"})
+    return reply(SignedUrl(signed_url=f"{request.host_url}{PREFIX[1:]}/_upload/{token}"))
 
 
 @blueprint.put("/_upload/<id:token>")
