@@ -29,6 +29,18 @@ def test_the_demo_reports_and_runs_again_without_harm(tmp_path: Path, capsys: py
         assert len(client.get_dataset(client.list_datasets()[0]).model_runs) == 2
 
 
+def test_the_demo_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
+    from nucleus_pandas import demo
+
+    with npd.NucleusClient.local(tmp_path / "demo") as client:
+        model = client.add_model("careful detector (simulated)", reference_id="sample-careful")
+        client.create_dataset("Sample").create_model_run(model)
+    assert demo.run(tmp_path / "demo").counts["predictions"] == 287
+    with npd.NucleusClient.local(tmp_path / "demo") as client:
+        runs = client.create_dataset("Sample", exist_ok=True).model_runs
+        assert [run.info["status"] for run in runs] == ["committed", "committed"]
+
+
 def test_the_demo_counts_every_box_once(tmp_path: Path) -> None:
     from nucleus_pandas import demo, sample
 

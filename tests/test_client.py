@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import pickle
 import time
@@ -278,6 +279,16 @@ def test_a_temporary_store_goes_with_its_client() -> None:
         folder = client._folder
         assert folder is not None
         assert folder.is_dir()
+    assert not folder.exists()
+
+
+def test_a_temporary_store_goes_when_nobody_holds_its_client() -> None:
+    client = npd.NucleusClient.local()
+    folder = client._folder
+    assert folder is not None
+    assert folder.is_dir()
+    del client
+    gc.collect()
     assert not folder.exists()
 
 
