@@ -37,7 +37,7 @@ log = logging.getLogger("nucleus_pandas")
 
 RETRIED = frozenset({429, 500, 502, 503, 504, 520, 524})
 _LONGEST_WAIT = 60.0  # seconds, whatever Retry-After says
-_READ = 1 << 20
+_READ = 1 << 16
 
 
 class Key(AuthBase):

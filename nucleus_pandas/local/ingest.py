@@ -140,6 +140,11 @@ def _find_items(
     db: sqlite3.Connection, dataset: Dataset | None, wanted: Sequence[AnyAnnotation], place: Place
 ) -> list[int | str]:
     """Give each annotation's item number, or the reason why there is none."""
+    if dataset is not None:
+        names = [a.reference_id for a in wanted if a.reference_id and a.item_id is None and a.dataset_id is None]
+        if len(names) == len(wanted):  # as nearly always
+            known = items.ids_of(db, dataset, names)
+            return [known.get(name) or f"Item with id {name} doesn't exist." for name in names]
     keys = [item_key(a, place(n)) for n, a in enumerate(wanted)]
     by_item_id = items.existing(db, (key for by_reference, key in keys if not by_reference))
     elsewhere = {a.dataset_id for a in wanted if a.dataset_id is not None} if dataset is None else set()

@@ -73,50 +73,44 @@ def key_of(annotation: AnyAnnotation) -> str:
 
     That is the annotation id; but Nucleus keeps one mask an item, and one category an item and taxonomy.
     """
-    if isinstance(annotation, Mask):
-        return f"{_UNIT}mask"
-    if isinstance(annotation, (Category, MultiCategory)) and annotation.taxonomy_name is not None:
-        return f"{_UNIT}category{_UNIT}{annotation.taxonomy_name}"
+    if not isinstance(annotation, Box):
+        if isinstance(annotation, Mask):
+            return f"{_UNIT}mask"
+        if isinstance(annotation, (Category, MultiCategory)) and annotation.taxonomy_name is not None:
+            return f"{_UNIT}category{_UNIT}{annotation.taxonomy_name}"
     name = str(annotation.annotation_id)
     return f"{_UNIT}id{_UNIT}{name}" if name.startswith(_UNIT) else name
 
 
 def to_row(annotation: AnyAnnotation, item: int, arrival: int, file: str | None = None) -> AnnotationRow:
     """Lay an annotation out as a row; `file` is that of an uploaded mask."""
-    key = key_of(annotation)
     x = y = width = height = None
     geometry: str | None = None
+    extra: dict[str, object] = {}
     if isinstance(annotation, Box):
-        g = annotation.geometry
-        x, y, width, height = g.x, g.y, g.width, g.height
-    elif not isinstance(annotation, (Mask, Category, MultiCategory)):
-        geometry = _json(annotation.geometry)
-    extra = {
-        name: value
-        for name in ("class_pdf", "track_reference_id", "task_id", "embedding_vector")
-        if (value := getattr(annotation, name)) is not None
-    }
+        kind = "box"
+        box = annotation.geometry
+        x, y, width, height = box.x, box.y, box.width, box.height
+    else:
+        kind = str(annotation.__struct_config__.tag)
+        geometry, extra = _shape(annotation, file)
+    if annotation.class_pdf is not None:
+        extra["class_pdf"] = annotation.class_pdf
+    if annotation.track_reference_id is not None:
+        extra["track_reference_id"] = annotation.track_reference_id
+    if annotation.task_id is not None:
+        extra["task_id"] = annotation.task_id
+    if annotation.embedding_vector is not None:
+        extra["embedding_vector"] = annotation.embedding_vector
+    key = key_of(annotation)
     if key != annotation.annotation_id:
         extra["annotation_id"] = annotation.annotation_id
-    if isinstance(annotation, (Category, MultiCategory)):
-        if annotation.taxonomy_name is not None:
-            extra["taxonomy_name"] = annotation.taxonomy_name
-        if annotation.geometry is not None:
-            extra["geometry"] = annotation.geometry
-    label: str | None = None
-    if isinstance(annotation, MultiCategory):
-        extra["labels"] = annotation.labels
-    elif isinstance(annotation, Mask):
-        extra.update({"mask_url": annotation.mask_url} if file is None else {"mask_file": file})
-        extra["annotations"] = annotation.annotations
-    else:
-        label = annotation.label
     return AnnotationRow(
         item,
         arrival,
         key,
-        str(annotation.__struct_config__.tag),
-        label,
+        kind,
+        None if isinstance(annotation, (Mask, MultiCategory)) else annotation.label,
         x,
         y,
         width,
@@ -126,6 +120,21 @@ def to_row(annotation: AnyAnnotation, item: int, arrival: int, file: str | None 
         None if annotation.metadata is None else _json(annotation.metadata),
         _json(extra) if extra else None,
     )
+
+
+def _shape(annotation: AnyAnnotation, file: str | None) -> tuple[str | None, dict[str, object]]:
+    """Give the geometry of what is no box, and the fields that only its type has."""
+    if isinstance(annotation, Mask):
+        place = {"mask_url": annotation.mask_url} if file is None else {"mask_file": file}
+        return None, {**place, "annotations": annotation.annotations}
+    if isinstance(annotation, (Category, MultiCategory)):
+        extra: dict[str, object] = {"labels": annotation.labels} if isinstance(annotation, MultiCategory) else {}
+        if annotation.taxonomy_name is not None:
+            extra["taxonomy_name"] = annotation.taxonomy_name
+        if annotation.geometry is not None:
+            extra["geometry"] = annotation.geometry
+        return None, extra
+    return _json(annotation.geometry), {}
 
 
 def _json(value: object) -> str:
