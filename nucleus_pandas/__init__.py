@@ -33,7 +33,7 @@ from nucleus_pandas.errors import (
     UploadError,
 )
 from nucleus_pandas.models import Model, ModelRun
-from nucleus_pandas.uploads import UploadResult
+from nucleus_pandas.results import UploadResult
 
 __all__ = [
     "APIError",

@@ -10,13 +10,13 @@ from nucleus_pandas.columns import plain
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.models import Model, ModelRun
 from nucleus_pandas.resource import Resource
+from nucleus_pandas.results import UploadResult
 from nucleus_pandas.transport import Transport
 from nucleus_pandas.uploads import (
     IfExists,
     OnError,
     Payload,
     Target,
-    UploadResult,
     send_annotations,
     send_items,
 )

@@ -29,7 +29,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from nucleus_pandas.uploads import UploadResult
+    from nucleus_pandas.results import UploadResult
 
 
 class NucleusError(Exception):

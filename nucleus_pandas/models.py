@@ -12,10 +12,12 @@ import pandas as pd
 
 from nucleus_pandas.columns import MATCHES, frame, plain
 from nucleus_pandas.errors import InvalidInputError, UnsupportedError
-from nucleus_pandas.evaluation.matching import LabelRule, outcomes
+from nucleus_pandas.evaluation.matching import LabelRule
+from nucleus_pandas.evaluation.outcomes import outcomes
 from nucleus_pandas.resource import Resource
+from nucleus_pandas.results import UploadResult
 from nucleus_pandas.transport import Transport
-from nucleus_pandas.uploads import IfExists, OnError, Payload, Target, UploadResult, send_annotations
+from nucleus_pandas.uploads import IfExists, OnError, Payload, Target, send_annotations
 from nucleus_pandas.views import Indexer
 from nucleus_pandas.wire import DatasetSize, ModelAdded, ModelEntry
 

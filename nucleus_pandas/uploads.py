@@ -14,7 +14,6 @@ import msgspec
 import pandas as pd
 from msgspec import Struct
 
-from nucleus_pandas._compat import TEXT
 from nucleus_pandas.columns import plain
 from nucleus_pandas.errors import (
     APIError,
@@ -24,6 +23,7 @@ from nucleus_pandas.errors import (
     UnsupportedError,
     UploadError,
 )
+from nucleus_pandas.results import COUNTERS, Kind, UploadResult
 from nucleus_pandas.transport import Multipart, Transport
 from nucleus_pandas.wire import (
     AnnotationCounters,
@@ -39,7 +39,6 @@ from nucleus_pandas.wire import (
 
 IfExists: TypeAlias = Literal["skip", "update"]
 OnError: TypeAlias = Literal["raise", "collect"]
-Kind: TypeAlias = Literal["items", "annotations", "predictions"]
 Payload: TypeAlias = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 REMOTE = ("http", "https", "s3", "gs", "gcs")
@@ -53,97 +52,11 @@ _ITEM_KEYS = frozenset(Item.__struct_fields__) | _READ_BACK
 _ANNOTATION_KEYS = frozenset(name for shape in get_args(AnyAnnotation) for name in shape.__struct_fields__)
 _ANNOTATION_KEYS |= _READ_BACK | {"type"}
 
-_COUNTERS: dict[Kind, dict[str, tuple[str, ...]]] = {
-    "items": {
-        "new_items": ("new",),
-        "updated_items": ("updated",),
-        "ignored_items": ("ignored",),
-        "upload_errors": ("error",),
-    },
-    "annotations": {"annotations_processed": ("new", "updated", "processed"), "annotations_ignored": ("ignored",)},
-    "predictions": {"predictions_processed": ("new", "updated", "processed"), "predictions_ignored": ("ignored",)},
-}
-
-
 _ANSWERS: dict[Kind, type[Struct]] = {
     "items": Counters,
     "annotations": AnnotationCounters,
     "predictions": PredictionCounters,
 }
-
-
-class UploadResult:
-    """What became of every row of an upload.
-
-    The counters are attributes and keys: ``new_items``, ``updated_items``, ``ignored_items`` and ``upload_errors`` of
-    items, ``annotations_processed`` and ``annotations_ignored`` of annotations, ``predictions_processed`` and
-    ``predictions_ignored`` of predictions.
-
-    Examples
-    --------
-    >>> import nucleus_pandas as npd
-    >>> with npd.NucleusClient.local() as client:
-    ...     dataset = client.create_dataset("Doc")
-    ...     result = dataset.append([{"reference_id": "a.jpg", "image_url": "https://example.org/a.jpg"}])
-    >>> result.new_items, result["ignored_items"]
-    (1, 0)
-    >>> result.rows["status"].tolist()
-    ['new']
-    """
-
-    def __init__(
-        self,
-        kind: Kind,
-        source: Sequence[Mapping[str, Any]],
-        statuses: Sequence[str],
-        errors: Mapping[int, str],
-        counts: Mapping[str, int],
-        context: Mapping[str, Any],
-    ) -> None:
-        self._kind = kind
-        self._source = source
-        self._statuses = statuses
-        self._errors = errors
-        self._counts = counts
-        self._context = context
-
-    @property
-    def rows(self) -> pd.DataFrame:
-        """Status and error of every row, on the index of what was sent.
-
-        The status is ``new``, ``updated``, ``ignored``, ``processed``, ``skipped`` (not sent), ``error``, or
-        ``accepted`` where a server only counts.
-        """
-        reasons = [self._errors.get(row) for row in range(len(self._statuses))]
-        return pd.DataFrame(
-            {"status": pd.Series(list(self._statuses), dtype=TEXT), "error": pd.Series(reasons, dtype=TEXT)}
-        )
-
-    @property
-    def failed(self) -> list[Mapping[str, Any]]:
-        """The rows that are not stored, as they were given, ready to be sent again."""
-        return [self._source[n] for n, status in enumerate(self._statuses) if status in ("error", "skipped")]
-
-    def __getitem__(self, key: str) -> Any:
-        if key in self._counts:
-            return self._counts[key]
-        if key in self._context:
-            value = self._context[key]
-            return value() if callable(value) else value
-        known = ", ".join(repr(name) for name in (*self._counts, *self._context))
-        raise KeyError(f"{key!r} is not in the result of sending {self._kind}; there are {known}.")
-
-    def __getattr__(self, name: str) -> int:
-        counts = self.__dict__.get("_counts", {})
-        if name in counts:
-            return int(counts[name])
-        raise AttributeError(f"The result of sending {self.__dict__.get('_kind', 'rows')} has no {name!r}.")
-
-    def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *self._counts]
-
-    def __repr__(self) -> str:
-        return f"UploadResult({', '.join(f'{name}={count}' for name, count in self._counts.items())})"
 
 
 @dataclass(frozen=True)
@@ -183,10 +96,10 @@ class _Tally:
                 self.errors[rows[number]] = reason
             return
         counters = msgspec.to_builtins(convert(answer, _ANSWERS[self.target.kind], "The server's answer"))
-        counts = {name: counters.get(name, 0) for name in _COUNTERS[self.target.kind]}
+        counts = {name: counters.get(name, 0) for name in COUNTERS[self.target.kind]}
         reasons: list[str] = counters.get("errors") or []
         lost = len(rows) - sum(counts.values()) + counts.get("upload_errors", 0)
-        statuses = [statuses[-1] for name, statuses in _COUNTERS[self.target.kind].items() if counts[name] == len(rows)]
+        statuses = [statuses[-1] for name, statuses in COUNTERS[self.target.kind].items() if counts[name] == len(rows)]
         if statuses and not lost:
             for row in rows:
                 self.statuses[row] = statuses[0]
@@ -206,7 +119,7 @@ class _Tally:
         counted = Counter(self.statuses)
         counts = {
             name: self.counts[name] + sum(counted[status] for status in statuses)
-            for name, statuses in _COUNTERS[self.target.kind].items()
+            for name, statuses in COUNTERS[self.target.kind].items()
         }
         return UploadResult(self.target.kind, self.source, self.statuses, self.errors, counts, self.target.context)
 

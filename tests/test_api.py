@@ -16,7 +16,7 @@ PACKAGE = Path(npd.__file__).parent
 LAYERS = [
     {"_version", "_compat", "errors"},
     {"wire", "boxes"},
-    {"columns"},
+    {"columns", "results"},
     {"evaluation"},
     {"transport"},
     {"uploads"},

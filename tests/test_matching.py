@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from nucleus_pandas.boxes import iou_pairs
 from nucleus_pandas.evaluation import matching
-from nucleus_pandas.evaluation.matching import PAIR_BUDGET, Boxes, LabelRule, match, outcomes
+from nucleus_pandas.evaluation.matching import PAIR_BUDGET, Boxes, LabelRule, match
+from nucleus_pandas.evaluation.outcomes import outcomes
 
 RULES = [
     LabelRule.of(),
