@@ -8,8 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from requests.adapters import BaseAdapter
-
 from nucleus_pandas.columns import plain
 from nucleus_pandas.datasets import Dataset
 from nucleus_pandas.errors import ConfigurationError, InvalidInputError, MissingExtraError
@@ -81,33 +79,13 @@ class NucleusClient:
         _check_number("max_concurrency", max_concurrency, least=1)
         if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
             raise ConfigurationError(f"timeout is a number of seconds above 0, not {timeout!r}.")
-        self._open(
+        self._folder: Path | None = None
+        self._transport = Transport(
             endpoint or HOSTED,
             Key(api_key, limited_access_key),
             max_retries=max_retries,
             timeout=timeout,
             max_concurrency=max_concurrency,
-        )
-
-    def _open(
-        self,
-        endpoint: str,
-        key: Key,
-        *,
-        max_retries: int,
-        timeout: float,
-        max_concurrency: int,
-        adapter: BaseAdapter | None = None,
-        folder: Path | None = None,
-    ) -> None:
-        self._folder = folder
-        self._transport = Transport(
-            endpoint,
-            key,
-            max_retries=max_retries,
-            timeout=timeout,
-            max_concurrency=max_concurrency,
-            adapter=adapter,
         )
 
     @classmethod
@@ -137,10 +115,10 @@ class NucleusClient:
             ) from error
         nucleus = EmbeddedNucleus(path)
         client = cls.__new__(cls)
-        adapter = InProcessAdapter(nucleus)
+        client._folder = nucleus.folder
         # Nothing passes that a second try would mend: there is no network in between.
-        client._open(
-            ENDPOINT, Key(), max_retries=0, timeout=120.0, max_concurrency=1, adapter=adapter, folder=nucleus.folder
+        client._transport = Transport(
+            ENDPOINT, Key(), max_retries=0, timeout=120.0, max_concurrency=1, adapter=InProcessAdapter(nucleus)
         )
         return client
 

@@ -48,6 +48,7 @@ class UploadResult:
         kind: Kind,
         source: Sequence[Mapping[str, Any]],
         statuses: Sequence[str],
+        *,
         errors: Mapping[int, str],
         counts: Mapping[str, int],
         context: Mapping[str, Any],

@@ -202,11 +202,12 @@ class Transport:
 
     @cached_property
     def extensions(self) -> frozenset[str]:
-        """What the server can do beyond the contract; nothing for the hosted service. Asked once."""
+        """What the server can do beyond the contract. Asked once.
+
+        An answer that is no JSON object holding ``extensions`` comes from the hosted service, which has none.
+        """
         try:
             answer = self.request("GET", "_nucleus_pandas")
-        except ServerError:
-            raise  # it may pass; taken for an answer, it would be remembered
         except APIError:
             return frozenset()
         found = answer.get("extensions") if isinstance(answer, dict) else None

@@ -121,7 +121,10 @@ class _Tally:
             name: self.counts[name] + sum(counted[status] for status in statuses)
             for name, statuses in COUNTERS[self.target.kind].items()
         }
-        return UploadResult(self.target.kind, self.source, self.statuses, self.errors, counts, self.target.context)
+        target = self.target
+        return UploadResult(
+            target.kind, self.source, self.statuses, errors=self.errors, counts=counts, context=target.context
+        )
 
 
 def send_items(

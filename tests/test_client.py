@@ -246,6 +246,30 @@ def test_a_job_instead_of_an_outcome_is_told(hosted: npd.NucleusClient) -> None:
 
 
 @responses.activate
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": 404, "body": "not found", "content_type": "text/plain"},
+        {"status": 200, "body": "<html></html>", "content_type": "text/html"},
+        {"status": 200, "json": {"version": "1"}},
+        {"status": 200, "json": ["extensions"]},
+        {"status": 200, "json": {"extensions": "all"}},
+        {"status": 503, "body": "busy"},
+    ],
+)
+def test_a_server_that_names_no_extensions_counts_as_hosted(
+    hosted: npd.NucleusClient, waits: list[float], answer: dict[str, Any]
+) -> None:
+    responses.get(f"{HOST}/_nucleus_pandas", **answer)
+    responses.post(f"{HOST}/dataset/create", json={"dataset_id": "ds_1"})
+    assert [hosted.create_dataset("d").id for _ in range(2)] == ["ds_1", "ds_1"]
+    posts = [call.request for call in responses.calls if call.request.method == "POST"]
+    assert not any("Idempotency-Key" in post.headers for post in posts)
+    asked = [call for call in responses.calls if call.request.method == "GET"]
+    assert len(asked) == (3 if answer["status"] == 503 else 1)
+
+
+@responses.activate
 def test_an_answer_in_another_form_is_told(hosted: npd.NucleusClient) -> None:
     responses.get(f"{HOST}/_nucleus_pandas", status=404, body="not found")
     responses.post(f"{HOST}/dataset/create", json={"id": "ds_1"})

@@ -1265,7 +1265,9 @@ def test_damaged_pictures_are_stored_all_the_same(pictures: Images) -> None:
             content = bytearray(out.getvalue())
             for _ in range(draw.randrange(1, 12)):
                 content[draw.randrange(min(len(content), 200))] = draw.randrange(256)
-            pictures.discard(pictures.stage(io.BytesIO(content), "a.png"))
+            staged = pictures.stage(io.BytesIO(content), "a.png")
+            assert staged.path.read_bytes() == content
+            pictures.discard(staged)
 
 
 def test_a_picture_of_a_kind_that_pillow_cannot_read_has_no_size(pictures: Images) -> None:
