@@ -1,0 +1,143 @@
+"""What only an embedded Nucleus takes and answers, under ``_nucleus_pandas/``: columns instead of objects.
+
+``POST _nucleus_pandas/dataset/{id}/items``, ``…/dataset/{id}/annotations`` and ``…/modelRun/{id}/predictions`` read a
+`Selection`. ``…/append``, ``…/annotate`` and ``…/predict`` take what their namesakes of the contract take, besides
+`if_exists`, and boxes as `BoxColumns`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from msgspec import Meta, Struct
+
+from nucleus_pandas.wire.content import Coordinate, Fraction, Item, Metadata, Name, Size
+from nucleus_pandas.wire.requests import Annotate
+
+KEYS = 10_000
+"""Keys that one look-up takes."""
+
+ROWS = 10_000
+"""Rows that one page holds at most."""
+
+OnConflict: TypeAlias = Literal["skip", "update", "error"]
+Keys: TypeAlias = Annotated[list[str], Meta(max_length=KEYS)]
+
+
+class Selection(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Which rows to read: those of the items that one of the three lists names, or all, page by page.
+
+    Attributes
+    ----------
+    positions, reference_ids, item_ids : list, optional
+        At most one of them. Positions count from 0.
+    after : str, optional
+        What the page before gave as ``next``.
+    limit : int
+        Rows of a page.
+    columns : list of str, optional
+        The columns to answer with; all without it.
+    """
+
+    positions: Annotated[list[Annotated[int, Meta(ge=0, lt=2**31)]], Meta(max_length=KEYS)] | None = None
+    reference_ids: Keys | None = None
+    item_ids: Keys | None = None
+    after: str | None = None
+    limit: Annotated[int, Meta(ge=1, le=ROWS)] = ROWS
+    columns: list[str] | None = None
+
+
+class ItemColumns(Struct, kw_only=True, omit_defaults=True):
+    """Items, column by column; `metadata` is never null."""
+
+    dataset_item_id: list[str] = []
+    reference_id: list[str] = []
+    image_url: list[str | None] = []
+    width: list[int | None] = []
+    height: list[int | None] = []
+    metadata: list[Metadata] = []
+
+
+class AnnotationColumns(Struct, kw_only=True, omit_defaults=True):
+    """Annotations or predictions, column by column.
+
+    `x`, `y`, `width` and `height` are those of boxes, `geometry` is that of every other type: beside the geometry of
+    the contract it holds what only that type has (``taxonomy_name``, ``labels``, ``mask_url``, ``annotations``).
+    """
+
+    dataset_item_id: list[str] = []
+    reference_id: list[str] = []
+    annotation_id: list[str] = []
+    label: list[str | None] = []
+    type: list[str] = []
+    x: list[float | None] = []
+    y: list[float | None] = []
+    width: list[float | None] = []
+    height: list[float | None] = []
+    confidence: list[float | None] = []
+    geometry: list[Metadata | None] = []
+    metadata: list[Metadata] = []
+
+
+class ItemPage(Struct, kw_only=True):
+    """Items of a `Selection`; with keys those that exist, in the order of the keys, without keys in that of the dataset.
+
+    `missing` holds the places (from 0) of keys that name no item.
+    """
+
+    columns: ItemColumns
+    missing: list[int] = []
+    next: str | None = None
+
+
+class AnnotationPage(Struct, kw_only=True):
+    """Annotations of a `Selection`, item by item in the order of the keys or of the dataset, then by arrival.
+
+    `lengths` tells for each key how many rows it has; a picture may hold many, so fewer keys than were asked for may
+    have been answered: then the request is repeated with the others.
+    """
+
+    columns: AnnotationColumns
+    missing: list[int] = []
+    lengths: list[int] = []
+    next: str | None = None
+
+
+class BoxColumns(Struct, kw_only=True, omit_defaults=True):
+    """Boxes on their way to the server, column by column, all of one length.
+
+    `keys` holds reference ids, or item ids where `by` says so.
+    """
+
+    by: Literal["reference_id", "item_id"] = "reference_id"
+    keys: list[Name]
+    annotation_id: list[Name]
+    label: list[Name]
+    x: list[Coordinate]
+    y: list[Coordinate]
+    width: list[Size]
+    height: list[Size]
+    confidence: list[Fraction | None] | None = None
+    metadata: list[Metadata | None] | None = None
+
+
+class AppendRows(Struct, kw_only=True, omit_defaults=True):
+    """``POST _nucleus_pandas/dataset/{id}/append``."""
+
+    items: list[Item]
+    update: bool = False
+    if_exists: OnConflict | None = None
+
+
+class AnnotateRows(Annotate, kw_only=True, omit_defaults=True):
+    """``POST _nucleus_pandas/dataset/{id}/annotate`` and ``…/modelRun/{id}/predict``: objects, or boxes as columns."""
+
+    boxes: BoxColumns | None = None
+    if_exists: OnConflict | None = None
+
+
+class RunPlace(Struct, kw_only=True):
+    """``GET _nucleus_pandas/modelRun/{id}``: where a run belongs; it spans datasets where `dataset_id` is null."""
+
+    model_id: str
+    dataset_id: str | None
