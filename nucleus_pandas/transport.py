@@ -219,7 +219,13 @@ class Transport:
 
     def read(self, shape: type[T], *segments: str) -> T:
         """Read something of a shape that the contract knows."""
-        return _shaped(self.get(*segments), shape, "GET", segments)
+        answer: T = self.request("GET", *segments, shape=shape)
+        return answer
+
+    def look_up(self, shape: type[T], *segments: str, body: object) -> T:
+        """Read something that takes a body to ask for."""
+        answer: T = self.request("POST", *segments, body=body, shape=shape)
+        return answer
 
     def create(self, shape: type[T], *segments: str, body: object) -> T:
         """Make something that a second request would make twice.
@@ -228,10 +234,15 @@ class Transport:
         not reach them.
         """
         known = "idempotency" in self.extensions
-        answer = self.request(
-            "POST", *segments, body=body, idempotency_key=uuid.uuid4().hex if known else None, once=not known
+        answer: T = self.request(
+            "POST",
+            *segments,
+            body=body,
+            idempotency_key=uuid.uuid4().hex if known else None,
+            once=not known,
+            shape=shape,
         )
-        return _shaped(answer, shape, "POST", segments)
+        return answer
 
     def request(
         self,
@@ -242,6 +253,7 @@ class Transport:
         multipart: Multipart | None = None,
         idempotency_key: str | None = None,
         once: bool = False,
+        shape: Any = Any,
     ) -> Any:
         """Send a request, again if need be, and give the JSON that came back.
 
@@ -261,6 +273,8 @@ class Transport:
             Makes the server answer a repeated creation as the first one.
         once : bool
             Whether it may be sent again only when the server cannot have acted.
+        shape : type
+            What the answer has to be.
 
         Raises
         ------
@@ -299,7 +313,7 @@ class Transport:
             if response.status_code in RETRIED and not last and not (once and response.status_code != 429):
                 self._wait(attempt, response.headers.get("Retry-After"))
                 continue
-            return _answer(what, response, once)
+            return _answer(what, response, once, shape)
         raise AssertionError("unreachable")
 
     def _send(self, method: str, url: str, headers: dict[str, str], data: Any) -> requests.Response:
@@ -316,14 +330,6 @@ class Transport:
         if pause is None:
             pause = min(0.5 * 2**attempt, 16.0) * random.uniform(0.5, 1.0)
         time.sleep(min(pause, _LONGEST_WAIT))
-
-
-def _shaped(answer: object, shape: type[T], method: str, segments: tuple[str, ...]) -> T:
-    try:
-        return msgspec.convert(answer, shape)
-    except msgspec.ValidationError as error:
-        what = f"{method} {'/'.join(map(quoted, segments))}"
-        raise ServerError(f"{what} was answered in a form that is not Nucleus': {error}.") from None
 
 
 def _seconds(retry_after: str | None) -> float | None:
@@ -356,17 +362,20 @@ def _no_answer(what: str, endpoint: str, error: requests.RequestException, may_e
     return f"{text} What it makes may exist nevertheless: look before you make it again." if may_exist else text
 
 
-def _answer(what: str, response: requests.Response, once: bool) -> Any:
-    try:
-        answer = msgspec.json.decode(response.content)
-    except (msgspec.DecodeError, RecursionError):
-        answer = None
-        if response.ok:
+def _answer(what: str, response: requests.Response, once: bool, shape: Any) -> Any:
+    if 200 <= response.status_code < 300:
+        try:
+            return msgspec.json.decode(response.content, type=shape)
+        except msgspec.ValidationError as error:
+            raise ServerError(f"{what} was answered in a form that is not Nucleus': {error}.") from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             kind = response.headers.get("Content-Type", "nothing known")
             raise ServerError(f"{what} was answered with {kind} instead of JSON.", response.status_code) from None
-    if 200 <= response.status_code < 300:
-        return answer
     name = None
+    try:
+        answer = msgspec.json.decode(response.content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        answer = None
     if isinstance(answer, dict) and isinstance(answer.get("error"), str):
         message, name = answer["error"], answer.get("error_type")
     else:

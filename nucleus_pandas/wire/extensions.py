@@ -80,7 +80,7 @@ class AnnotationColumns(Struct, kw_only=True, omit_defaults=True):
 
 
 class ItemPage(Struct, kw_only=True):
-    """Items of a `Selection`; with keys those that exist, in the order of the keys, without keys in that of the dataset.
+    """Items of a `Selection`: those that exist in the order of the keys, or all in that of the dataset.
 
     `missing` holds the places (from 0) of keys that name no item.
     """
