@@ -1,19 +1,25 @@
 """Nucleus, pandas-first: vision datasets, annotations, predictions and their matching.
 
+>>> import pandas as pd
 >>> import nucleus_pandas as npd
->>> client = npd.NucleusClient.local()  # embedded: no account, no key, no port
->>> dataset = client.create_dataset("Street scenes")
->>> dataset.append([{"reference_id": "a.jpg", "image_url": "https://example.org/a.jpg"}])
+>>> items = pd.DataFrame({"reference_id": ["a.jpg"], "image_url": ["https://example.org/a.jpg"]})
+>>> with npd.NucleusClient.local() as client:  # embedded: no account, no key, no port
+...     dataset = client.create_dataset("Street scenes")
+...     result = items.nucleus.append(dataset)
+...     dataset.refloc["a.jpg", "image_url"]
+'https://example.org/a.jpg'
+>>> result
 UploadResult(new_items=1, updated_items=0, ignored_items=0, upload_errors=0)
->>> client.close()
 """
 
 import logging
 
 from nucleus_pandas._version import __version__
+from nucleus_pandas.accessor import NucleusAccessor as _NucleusAccessor  # noqa: F401  # registers df.nucleus
 from nucleus_pandas.client import NucleusClient
 from nucleus_pandas.datasets import Dataset
 from nucleus_pandas.errors import (
+    AlreadyExistsError,
     APIError,
     AuthenticationError,
     BadRequestError,
@@ -25,6 +31,7 @@ from nucleus_pandas.errors import (
     NetworkError,
     NotFoundError,
     NucleusError,
+    NucleusWarning,
     PositionError,
     ServerError,
     StoreError,
@@ -32,11 +39,13 @@ from nucleus_pandas.errors import (
     UnsupportedError,
     UploadError,
 )
+from nucleus_pandas.frames import annotate, append, check, predict, read_annotations, read_items, read_predictions
 from nucleus_pandas.models import Model, ModelRun
 from nucleus_pandas.results import UploadResult
 
 __all__ = [
     "APIError",
+    "AlreadyExistsError",
     "AuthenticationError",
     "BadRequestError",
     "ConfigurationError",
@@ -51,6 +60,7 @@ __all__ = [
     "NotFoundError",
     "NucleusClient",
     "NucleusError",
+    "NucleusWarning",
     "PositionError",
     "ServerError",
     "StoreError",
@@ -59,6 +69,13 @@ __all__ = [
     "UploadError",
     "UploadResult",
     "__version__",
+    "annotate",
+    "append",
+    "check",
+    "predict",
+    "read_annotations",
+    "read_items",
+    "read_predictions",
 ]
 
 logging.getLogger("nucleus_pandas").addHandler(logging.NullHandler())

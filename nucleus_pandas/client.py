@@ -8,13 +8,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from nucleus_pandas.columns import plain
+import pandas as pd
+
+from nucleus_pandas.columns import DATASETS, MODELS, frame, plain
 from nucleus_pandas.datasets import Dataset
 from nucleus_pandas.errors import ConfigurationError, InvalidInputError, MissingExtraError
 from nucleus_pandas.models import Model, ModelRun, model_of
 from nucleus_pandas.resource import Resource
 from nucleus_pandas.transport import Key, Transport
-from nucleus_pandas.wire import DatasetCreated, DatasetEntry, DatasetName, ModelEntry
+from nucleus_pandas.wire import DatasetCreated, DatasetEntry, DatasetName, ModelEntry, ModelList
 
 HOSTED = "https://api.scale.com/v1/nucleus"
 
@@ -174,6 +176,20 @@ class NucleusClient:
         """List the ids of all datasets, oldest first."""
         return self._transport.read(list[str], "dataset", "")
 
+    @property
+    def datasets(self) -> pd.DataFrame:
+        """All datasets, oldest first: ``id``, ``name`` (text) and ``is_public`` (bool).
+
+        Examples
+        --------
+        >>> with NucleusClient.local() as client:
+        ...     dataset = client.create_dataset("Street scenes")
+        ...     client.datasets["name"].tolist()
+        ['Street scenes']
+        """
+        entries = self._transport.read(list[DatasetEntry], "dataset", "details")
+        return frame({name: [getattr(entry, name) for entry in entries] for name in DATASETS}, DATASETS)
+
     def delete_dataset(self, dataset_id: str | Dataset) -> dict[str, Any]:
         """Delete a dataset with its items, annotations and runs; give the server's answer."""
         return self._delete("dataset", dataset_id)
@@ -228,6 +244,28 @@ class NucleusClient:
         _check_id("model", model_id)
         return Model(self._transport, self._transport.read(ModelEntry, "model", model_id).id)
 
+    @property
+    def models(self) -> pd.DataFrame:
+        """All models: ``id``, ``name``, ``reference_id`` (text), ``metadata`` (dicts) and ``tags`` (lists of str).
+
+        Examples
+        --------
+        >>> with NucleusClient.local() as client:
+        ...     model = client.add_model("Detector", reference_id="det-0.5", tags=["night"])
+        ...     client.models[["reference_id", "tags"]]
+          reference_id     tags
+        0      det-0.5  [night]
+        """
+        entries = self._transport.read(ModelList, "models", "").models
+        columns: dict[str, list[Any]] = {
+            "id": [entry.id for entry in entries],
+            "name": [entry.name for entry in entries],
+            "reference_id": [entry.ref_id for entry in entries],
+            "metadata": [entry.metadata or {} for entry in entries],
+            "tags": [entry.tags or [] for entry in entries],
+        }
+        return frame(columns, MODELS)
+
     def delete_model(self, model_id: str | Model) -> dict[str, Any]:
         """Delete a model with its runs; give the server's answer."""
         return self._delete("model", model_id)
@@ -238,7 +276,7 @@ class NucleusClient:
         Parameters
         ----------
         dataset_id : str, optional
-            Its dataset; needed for negative positions only.
+            Its dataset. An embedded Nucleus tells it; elsewhere frames of predictions need it.
         """
         _check_id("model run", model_run_id)
         self._transport.get("modelRun", model_run_id, "info")

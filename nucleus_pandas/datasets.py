@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from functools import cached_property
 from typing import Any
 
-from nucleus_pandas.columns import plain
+from nucleus_pandas.boxes import BoxFormat
+from nucleus_pandas.checks import Layout, Rows
+from nucleus_pandas.columns import BoxColumn, Metadata, plain
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.models import Model, ModelRun
 from nucleus_pandas.resource import Resource
 from nucleus_pandas.results import UploadResult
 from nucleus_pandas.transport import Transport
-from nucleus_pandas.uploads import (
-    IfExists,
-    OnError,
-    Payload,
-    Target,
-    send_annotations,
-    send_items,
-)
-from nucleus_pandas.views import Indexer
+from nucleus_pandas.uploads import IfExists, OnError, Options, Target, upload
+from nucleus_pandas.views import AnnotationsView, DatasetIndexer, ItemsView
 from nucleus_pandas.wire import DatasetName, DatasetSize, RunCreated
 
 
@@ -63,84 +58,147 @@ class Dataset(Resource):
 
     def append(
         self,
-        items: Payload,
+        items: Rows,
         local: bool = False,
         *,
+        columns: Mapping[str, Hashable] | None = None,
+        bbox: BoxColumn | None = None,
+        metadata: Metadata = True,
         if_exists: IfExists = "skip",
         on_error: OnError = "raise",
+        batch_size: int | None = None,
+        progress: bool | None = None,
     ) -> UploadResult:
         """Add items.
 
         Parameters
         ----------
-        items : dict or list of dict
-            ``{"items": […]}`` or the list itself. Each has ``reference_id``, ``image_url`` and perhaps ``metadata``,
-            ``width`` and ``height`` (pixels). An address (http, https, s3, gs, gcs) is sent as it is, the file of a
-            path is uploaded.
+        items : pandas.DataFrame, dict or list of dict
+            A frame with ``reference_id``, ``image_url`` and perhaps ``width`` and ``height`` (pixels) and metadata;
+            or ``{"items": […]}``, or that list. An address (http, https, s3, gs, gcs) is sent as it is, the file of a
+            path is uploaded. Rows that share a ``reference_id`` and agree are one item, so a frame with one row a box
+            can be sent as it is: beside ``x`` and ``y``, ``width`` and ``height`` are those of the boxes, and the
+            picture's stand in ``image_width`` and ``image_height``.
         local : bool
             Whether every ``image_url`` is a path; without it a path is known by having no ``://``.
-        if_exists : {"skip", "update"}
+        columns : dict, optional
+            Canonical names and what the frame calls them: ``{"image_url": "path"}``. Named index levels count too.
+        bbox : hashable or sequence of four, optional
+            The columns of the boxes in a frame with one row a box; they are not sent.
+        metadata : bool or list of str
+            True sends the column ``metadata`` (dicts, structs, JSON texts) and the columns ``metadata.<key>``, a list
+            names plain columns to send instead, False sends none. Missing values are left out.
+        if_exists : {"skip", "update", "error"}
             What becomes of an item whose ``reference_id`` is there already: nothing, or it is replaced, its metadata
-            included.
+            included, or an error is raised.
         on_error : {"raise", "collect"}
             Whether refused rows raise an error, or are only told in the result.
+        batch_size : int, optional
+            Rows a request; pictures of this machine go at most ten a request.
+        progress : bool, optional
+            Whether to show a bar; by default on a terminal or in a notebook only.
 
         Returns
         -------
         UploadResult
-            Counters and the outcome of every row.
+            Counters and the outcome of every row, on the index of the frame.
 
         Raises
         ------
         InvalidInputError
-            A row is wrong, or its file is missing, empty or unreadable; nothing was sent.
+            A column is missing, a row is wrong, or its file is missing, empty or unreadable; nothing was sent.
         UploadError
-            The server refused rows; the others are stored.
+            The server refused rows; the others are stored. AlreadyExistsError where rows exist and `if_exists` is
+            ``"error"``; a batch with such a row is refused whole by an embedded Nucleus.
 
         Examples
         --------
+        >>> import pandas as pd
         >>> import nucleus_pandas as npd
+        >>> items = pd.DataFrame({"id": [7], "url": ["https://example.org/7.jpg"], "rain": [True]})
+        >>> names = {"reference_id": "id", "image_url": "url"}
         >>> with npd.NucleusClient.local() as client:
         ...     dataset = client.create_dataset("Doc")
-        ...     item = {"image_url": "https://example.org/a.jpg", "reference_id": "a.jpg", "metadata": {"rain": True}}
-        ...     first, second = dataset.append({"items": [item]}), dataset.append({"items": [item]})
+        ...     first = dataset.append(items, columns=names, metadata=["rain"])
+        ...     second = dataset.append({"items": [{"reference_id": "7", "image_url": "https://example.org/7.jpg"}]})
         >>> first.new_items, second.ignored_items
         (1, 1)
         """
         target = Target("items", self._transport, ("dataset", self.id, "append"), {"dataset_id": self.id})
-        return send_items(target, items, local=local, if_exists=if_exists, on_error=on_error)
+        layout = Layout(columns=columns, bbox=bbox, metadata=metadata)
+        options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress)
+        return upload(target, items, layout, options, local=local)
 
     def annotate(
-        self, annotations: Payload, *, if_exists: IfExists = "skip", on_error: OnError = "raise"
+        self,
+        annotations: Rows,
+        *,
+        columns: Mapping[str, Hashable] | None = None,
+        bbox: BoxColumn | None = None,
+        bbox_format: BoxFormat = "xywh",
+        metadata: Metadata = True,
+        if_exists: IfExists = "skip",
+        on_error: OnError = "raise",
+        batch_size: int | None = None,
+        progress: bool | None = None,
     ) -> UploadResult:
         """Add ground truth.
 
         Parameters
         ----------
-        annotations : dict or list of dict
-            ``{"annotations": […]}`` or the list itself. Each names its item by ``reference_id`` or ``item_id``, and
-            has ``label``, ``type`` and ``geometry`` (pixels from the top-left corner), and perhaps ``annotation_id``
-            and ``metadata``. Without ``annotation_id`` one is computed from the content, so that sending the same
-            again changes nothing.
-        if_exists : {"skip", "update"}
+        annotations : pandas.DataFrame, dict or list of dict
+            A frame with ``reference_id`` or ``dataset_item_id``, ``label``, and ``x``, ``y``, ``width``, ``height``
+            (pixels from the top-left corner); perhaps with ``annotation_id``, metadata, and for other types than
+            boxes ``type`` and ``geometry``. Or ``{"annotations": […]}``, or that list, whose dicts name their item by
+            ``reference_id`` or ``item_id``. Without ``annotation_id`` one is computed from the content, so that sending
+            the same again changes nothing. A row of a frame without any side of its box is a picture without boxes,
+            and is skipped.
+        columns : dict, optional
+            Canonical names and what the frame calls them: ``{"label": "class"}``. Named index levels count too.
+        bbox : hashable or sequence of four, optional
+            One column of lists, arrays or structs, or four columns, that hold the boxes instead.
+        bbox_format : {"xywh", "xyxy", "cxcywh"}
+            What the four numbers of `bbox` are: corner and size, two corners, or centre and size.
+        metadata : bool or list of str
+            As `append` takes it; metadata belongs to what is being sent, here to the annotations.
+        if_exists : {"skip", "update", "error"}
             What becomes of one whose ``annotation_id`` its item has already.
         on_error : {"raise", "collect"}
             Whether refused rows raise an error, or are only told in the result.
+        batch_size : int, optional
+            Rows a request.
+        progress : bool, optional
+            Whether to show a bar; by default on a terminal or in a notebook only.
 
         Returns
         -------
         UploadResult
-            Counters and the outcome of every row.
+            Counters and the outcome of every row, on the index of the frame.
 
         Raises
         ------
         InvalidInputError
-            A row is wrong; nothing was sent.
+            A column is missing or a row is wrong; nothing was sent.
         UploadError
             The server refused rows, such as those of unknown items; the others are stored.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> import nucleus_pandas as npd
+        >>> boxes = pd.DataFrame({"reference_id": ["a.jpg"], "label": ["car"], "corners": [[10, 20, 40, 80]]})
+        >>> with npd.NucleusClient.local() as client:
+        ...     dataset = client.create_dataset("Doc")
+        ...     _ = dataset.append([{"reference_id": "a.jpg", "image_url": "https://example.org/a.jpg"}])
+        ...     _ = dataset.annotate(boxes, bbox="corners", bbox_format="xyxy")
+        ...     dataset.annotations.to_frame()[["label", "x", "y", "width", "height"]]
+          label     x     y  width  height
+        0   car  10.0  20.0   30.0    60.0
         """
         target = Target("annotations", self._transport, ("dataset", self.id, "annotate"), {"dataset_id": self.id})
-        return send_annotations(target, annotations, if_exists=if_exists, on_error=on_error)
+        layout = Layout(columns, bbox, bbox_format, metadata)
+        options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress)
+        return upload(target, annotations, layout, options)
 
     def create_model_run(self, model: Model | Mapping[str, Any], **fields: Any) -> ModelRun:
         """Make a run of a model on this dataset.
@@ -176,16 +234,66 @@ class Dataset(Resource):
         return [ModelRun(self._transport, run_id, self.id) for run_id in ids]
 
     @property
-    def refloc(self) -> Indexer:
-        """An item with its annotations, by its reference id: ``dataset.refloc("a.jpg")``."""
-        return Indexer(self._transport, ("dataset", self.id), "refloc")
+    def items(self) -> ItemsView:
+        """The items, as a frame that is read when it is asked for."""
+        return ItemsView(self._transport, ("dataset", self.id), lambda: self.id)
 
     @property
-    def iloc(self) -> Indexer:
-        """An item with its annotations, by its position: ``dataset.iloc(0)`` is the first, -1 the last."""
-        return Indexer(self._transport, ("dataset", self.id), "iloc", self.__len__)
+    def annotations(self) -> AnnotationsView:
+        """The ground truth, as a frame that is read when it is asked for."""
+        return AnnotationsView(self._transport, ("dataset", self.id), lambda: self.id)
 
     @property
-    def loc(self) -> Indexer:
-        """An item with its annotations, by its id: ``dataset.loc("di_…")``."""
-        return Indexer(self._transport, ("dataset", self.id), "loc")
+    def iloc(self) -> DatasetIndexer:
+        """Items by position.
+
+        ``dataset.iloc[key]`` equals ``dataset.items.to_frame().iloc[key]`` for every key that pandas accepts, but
+        reads those rows alone. A callable costs a full read. ``dataset.iloc(0)`` is a call: one item with its
+        annotations, as plain dicts.
+
+        Examples
+        --------
+        >>> import nucleus_pandas as npd
+        >>> client = npd.NucleusClient.local()
+        >>> dataset = client.create_dataset("Doc")
+        >>> names = ["a.jpg", "b.jpg", "c.jpg"]
+        >>> _ = dataset.append([{"reference_id": n, "image_url": f"https://example.org/{n}"} for n in names])
+        >>> dataset.iloc[-1, 0], dataset.iloc[:2]["reference_id"].tolist()
+        ('c.jpg', ['a.jpg', 'b.jpg'])
+        >>> dataset.iloc(0)["item"]["reference_id"]
+        'a.jpg'
+        >>> client.close()
+        """
+        return DatasetIndexer(self.items, "iloc")
+
+    @property
+    def loc(self) -> DatasetIndexer:
+        """Items by item id.
+
+        ``dataset.loc[key]`` equals ``dataset.items.to_frame().loc[key]``, except that a slice from one id to another
+        raises TypeError, for ids have no order. ``dataset.loc("di_…")`` is a call: one item with its annotations.
+        """
+        return DatasetIndexer(self.items, "loc")
+
+    @property
+    def refloc(self) -> DatasetIndexer:
+        """Items by reference id.
+
+        ``dataset.refloc[key]`` equals ``.loc[key]`` on
+        ``dataset.items.to_frame().reset_index().set_index("reference_id")``, except that a slice from one id to
+        another raises TypeError. ``dataset.refloc("a.jpg")`` is a call: one item with its annotations.
+
+        Examples
+        --------
+        >>> import nucleus_pandas as npd
+        >>> client = npd.NucleusClient.local()
+        >>> dataset = client.create_dataset("Doc")
+        >>> _ = dataset.append([{"reference_id": "a.jpg", "image_url": "https://example.org/a.jpg"}])
+        >>> dataset.refloc["a.jpg", "image_url"]
+        'https://example.org/a.jpg'
+        >>> dataset.refloc[["a.jpg", "b.jpg"]]
+        Traceback (most recent call last):
+        nucleus_pandas.errors.NotFoundError: There is no item 'b.jpg' in the dataset 'ds_...'.
+        >>> client.close()
+        """
+        return DatasetIndexer(self.items, "refloc")

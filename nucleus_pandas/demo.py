@@ -85,7 +85,8 @@ class Report:
                 "    import nucleus_pandas as npd",
                 f"    client = npd.NucleusClient.local({store})",
                 f'    dataset = client.create_dataset("{_NAME}", exist_ok=True)',
-                "    dataset.iloc(0)                      # a picture with its boxes",
+                "    dataset.items.to_frame()             # pictures as a DataFrame",
+                "    dataset.annotations.loc[dataset.items.iloc[0].name]  # the boxes of the first one",
                 "    dataset.model_runs[0].matches(0.5)   # a DataFrame",
                 "or serve it over HTTP:",
                 f"    nucleus-pandas serve {shlex.quote(str(self.folder))}",
@@ -110,18 +111,14 @@ def run(folder: Path) -> Report:
     began = time.perf_counter()
     with NucleusClient.local(folder) as client:
         dataset = client.create_dataset(_NAME, exist_ok=True)
-        dataset.append(_items(sample.items()))
-        dataset.annotate(_boxes(sample.ground_truth()))
+        sample.items().nucleus.append(dataset)
+        sample.ground_truth().nucleus.annotate(dataset)
         runs: dict[str, ModelRun] = {name: _run(client, dataset, name) for name in sample.DETECTORS}
         tables = {name: _per_class(run.matches(IOU)) for name, run in runs.items()}
-        found = [dataset.iloc(position) for position in range(len(dataset))]
-        predictions = sum(
-            len(run.iloc(position)["annotations"]) for run in runs.values() for position in range(len(dataset))
-        )
         counts = {
-            "pictures": len(found),
-            "ground-truth boxes": sum(len(item["annotations"]) for item in found),
-            "predictions": predictions,
+            "pictures": len(dataset.items.to_frame()),
+            "ground-truth boxes": len(dataset.annotations.to_frame()),
+            "predictions": sum(len(run.predictions.to_frame()) for run in runs.values()),
         }
     return Report(folder, counts, tables, time.perf_counter() - began)
 
@@ -131,7 +128,7 @@ def _run(client: NucleusClient, dataset: Dataset, detector: sample.Detector) -> 
     runs = [run for run in dataset.model_runs if run.info["model_id"] == model.id]
     run = runs[0] if runs else dataset.create_model_run(model)
     if run.info["status"] != "committed":
-        run.predict(_boxes(sample.detections(detector)))
+        sample.detections(detector).nucleus.predict(run)
         run.commit(class_agnostic=False)
     return run
 
@@ -145,20 +142,3 @@ def _per_class(matches: pd.DataFrame) -> pd.DataFrame:
         .sort_values("count", ascending=False, kind="stable")
         .drop(columns="count")
     )
-
-
-def _items(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{**row, "metadata": json.loads(row["metadata"])} for row in _records(frame)]
-
-
-def _boxes(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    boxes = []
-    for row in _records(frame):
-        geometry = {side: row.pop(side) for side in ("x", "y", "width", "height")}
-        row["metadata"] = json.loads(row.get("metadata") or "{}")
-        boxes.append({**row, "type": "box", "geometry": geometry})
-    return boxes
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [dict(zip(frame.columns, row, strict=True)) for row in frame.itertuples(index=False)]

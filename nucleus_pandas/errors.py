@@ -8,6 +8,7 @@
     ├── InvalidInputError       (ValueError)       refused before anything was sent
     ├── NetworkError            (ConnectionError)  no answer: refused, cut off, timed out
     ├── UploadError                                some rows were refused; `.result` tells which
+    │   └── AlreadyExistsError                     rows exist, and if_exists="error" lets none be
     ├── StoreError              (OSError)          a folder that is no embedded Nucleus, or a newer one
     └── APIError                                   the server answered with a refusal
         ├── BadRequestError     (ValueError)       400, 422
@@ -20,6 +21,8 @@
         ├── UnsupportedError                       501
         └── ServerError                            500 and above, after all retries
 
+`NucleusWarning` (UserWarning) stands beside them.
+
 The embedded Nucleus raises the `APIError` leaves, its answers carry their status and text, and the client
 raises the same leaf again: in process and over a socket a mistake looks the same.
 """
@@ -29,7 +32,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from nucleus_pandas.results import UploadResult
+
+
+class NucleusWarning(UserWarning):
+    """Something can be done, but is probably not what is meant."""
 
 
 class NucleusError(Exception):
@@ -54,12 +63,15 @@ class InvalidInputError(NucleusError, ValueError):
     Attributes
     ----------
     result : UploadResult or None
-        Where rows were refused: the reason of each.
+        Where rows were refused: what became of every row.
+    problems : pandas.DataFrame or None
+        Where rows were refused: ``row``, ``column`` and ``reason`` of every offence, on the caller's index.
     """
 
-    def __init__(self, message: str, result: UploadResult | None = None) -> None:
+    def __init__(self, message: str, result: UploadResult | None = None, problems: pd.DataFrame | None = None) -> None:
         super().__init__(message)
         self.result = result
+        self.problems = problems
 
 
 class NetworkError(NucleusError, ConnectionError):
@@ -82,6 +94,10 @@ class UploadError(NucleusError):
     def __init__(self, message: str, result: UploadResult) -> None:
         super().__init__(message)
         self.result = result
+
+
+class AlreadyExistsError(UploadError):
+    """Rows exist already, and ``if_exists="error"`` was asked for; none was overwritten."""
 
 
 class APIError(NucleusError):

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from nucleus_pandas.columns import MATCHES, frame, plain
+from nucleus_pandas.boxes import BoxFormat
+from nucleus_pandas.checks import Layout, Rows
+from nucleus_pandas.columns import MATCHES, BoxColumn, Metadata, frame, plain
 from nucleus_pandas.errors import InvalidInputError, UnsupportedError
 from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.evaluation.outcomes import outcomes
 from nucleus_pandas.resource import Resource
 from nucleus_pandas.results import UploadResult
 from nucleus_pandas.transport import Transport
-from nucleus_pandas.uploads import IfExists, OnError, Payload, Target, send_annotations
-from nucleus_pandas.views import Indexer
-from nucleus_pandas.wire import DatasetSize, ModelAdded, ModelEntry
+from nucleus_pandas.uploads import IfExists, OnError, Options, Target, upload
+from nucleus_pandas.views import PredictionsView, RunIndexer
+from nucleus_pandas.wire import ModelAdded, ModelEntry, RunPlace
 
 
 class Model(Resource):
@@ -50,6 +52,10 @@ class Model(Resource):
         answer: dict[str, Any] = self._transport.get("model", self.id)
         return answer
 
+    def _known(self) -> dict[str, object]:
+        entry: ModelEntry | None = self.__dict__.get("_entry")
+        return {} if entry is None else {"name": entry.name, "reference_id": entry.ref_id}
+
     def __getitem__(self, key: str) -> str:
         if key == "model_id":
             return self.id
@@ -72,6 +78,9 @@ class ModelRun(Resource):
         answer: dict[str, Any] = self._transport.get("modelRun", self.id, "info")
         return answer
 
+    def _known(self) -> dict[str, object]:
+        return {"dataset_id": self.__dict__.get("_home", self._dataset_id)}
+
     def __getitem__(self, key: str) -> Any:
         if key == "model_run_id":
             return self.id
@@ -81,32 +90,37 @@ class ModelRun(Resource):
         raise KeyError(f"{key!r} is not a key of a model run; there are {known}.")
 
     def predict(
-        self, predictions: Payload, *, if_exists: IfExists = "skip", on_error: OnError = "raise"
+        self,
+        predictions: Rows,
+        *,
+        columns: Mapping[str, Hashable] | None = None,
+        bbox: BoxColumn | None = None,
+        bbox_format: BoxFormat = "xywh",
+        metadata: Metadata = True,
+        if_exists: IfExists = "skip",
+        on_error: OnError = "raise",
+        batch_size: int | None = None,
+        progress: bool | None = None,
     ) -> UploadResult:
         """Send predictions.
 
         Parameters
         ----------
-        predictions : dict or list of dict
-            ``{"annotations": […]}`` or the list itself. Each names its item by ``reference_id`` or ``item_id``, and
-            has ``label``, ``type`` and ``geometry`` (pixels from the top-left corner), ``confidence`` in [0, 1], and
-            perhaps ``annotation_id`` and ``metadata``. Without ``annotation_id`` one is computed from the content, so
-            that sending the same again changes nothing.
-        if_exists : {"skip", "update"}
-            What becomes of one that is there already.
-        on_error : {"raise", "collect"}
-            Whether refused rows raise an error, or are only told in the result.
+        predictions : pandas.DataFrame, dict or list of dict
+            As `Dataset.annotate` takes them, with ``confidence`` in [0, 1].
+        columns, bbox, bbox_format, metadata, if_exists, on_error, batch_size, progress
+            As in `Dataset.annotate`.
 
         Returns
         -------
         UploadResult
-            Counters and the outcome of every row; also answers ``["model_id"]``, ``["name"]``, ``["status"]`` and
-            ``["metadata"]``.
+            Counters and the outcome of every row, on the index of the frame; also answers ``["model_id"]``,
+            ``["name"]``, ``["status"]`` and ``["metadata"]``.
 
         Raises
         ------
         InvalidInputError
-            A row is wrong; nothing was sent.
+            A column is missing or a row is wrong; nothing was sent.
         UploadError
             The server refused rows, such as those of unknown items; the others are stored.
         FrozenRunError
@@ -115,7 +129,9 @@ class ModelRun(Resource):
         names = ("model_id", "name", "status", "metadata")
         context = {"model_run_id": self.id} | {name: lambda name=name: self.info[name] for name in names}
         target = Target("predictions", self._transport, ("modelRun", self.id, "predict"), context)
-        return send_annotations(target, predictions, if_exists=if_exists, on_error=on_error)
+        layout = Layout(columns, bbox, bbox_format, metadata)
+        options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress)
+        return upload(target, predictions, layout, options)
 
     def commit(
         self,
@@ -201,22 +217,70 @@ class ModelRun(Resource):
             place["after"] = page["next"]
 
     @property
-    def refloc(self) -> Indexer:
-        """The predictions of an item, by its reference id: ``run.refloc("a.jpg")``."""
-        return Indexer(self._transport, ("modelRun", self.id), "refloc")
+    def predictions(self) -> PredictionsView:
+        """The predictions, as a frame that is read when it is asked for."""
+        return PredictionsView(self._transport, ("modelRun", self.id), self._dataset)
 
     @property
-    def iloc(self) -> Indexer:
-        """The predictions of an item, by its position in the dataset: ``run.iloc(0)``."""
-        return Indexer(self._transport, ("modelRun", self.id), "iloc", self._length if self._dataset_id else None)
+    def iloc(self) -> RunIndexer:
+        """Predictions on items by their position in the dataset.
+
+        ``run.iloc[key]`` is ``run.predictions.iloc[key]``, a frame. ``run.iloc(0)`` is a call: plain dicts.
+        """
+        return RunIndexer(self.predictions, "iloc")
 
     @property
-    def loc(self) -> Indexer:
-        """The predictions of an item, by its id: ``run.loc("di_…")``."""
-        return Indexer(self._transport, ("modelRun", self.id), "loc")
+    def loc(self) -> RunIndexer:
+        """Predictions on items by their item id.
 
-    def _length(self) -> int:
-        return self._transport.read(DatasetSize, "dataset", str(self._dataset_id), "size").count
+        ``run.loc[key]`` is ``run.predictions.loc[key]``, a frame. ``run.loc("di_…")`` is a call: plain dicts.
+        """
+        return RunIndexer(self.predictions, "loc")
+
+    @property
+    def refloc(self) -> RunIndexer:
+        """Predictions on items by their reference id.
+
+        ``run.refloc[key]`` is ``run.predictions.refloc[key]``, a frame. ``run.refloc("a.jpg")`` is a call: plain
+        dicts.
+
+        Examples
+        --------
+        >>> import nucleus_pandas as npd
+        >>> client = npd.NucleusClient.local()
+        >>> dataset = client.create_dataset("Doc")
+        >>> _ = dataset.append([{"reference_id": "a.jpg", "image_url": "https://example.org/a.jpg"}])
+        >>> run = dataset.create_model_run(client.add_model("Doc", reference_id="doc"))
+        >>> box = {"type": "box", "label": "car", "geometry": {"x": 1, "y": 2, "width": 3, "height": 4}}
+        >>> _ = run.predict([{"reference_id": "a.jpg", "confidence": 0.5, **box}])
+        >>> run.refloc["a.jpg", ["label", "confidence"]]
+          label  confidence
+        0   car         0.5
+        >>> run.refloc("a.jpg")["annotations"][0]["confidence"]
+        0.5
+        >>> client.close()
+        """
+        return RunIndexer(self.predictions, "refloc")
+
+    @cached_property
+    def _home(self) -> str | None:
+        """The dataset, as far as it can be known."""
+        if self._dataset_id is None and "lookup" in self._transport.extensions:
+            return self._transport.read(RunPlace, "_nucleus_pandas", "modelRun", self.id).dataset_id
+        return self._dataset_id
+
+    def _dataset(self) -> str:
+        if self._home is not None:
+            return self._home
+        if "lookup" in self._transport.extensions:
+            raise InvalidInputError(
+                f"The run '{self.id}' spans datasets: its items have no positions and no single reference ids. "
+                "run.predictions.to_frame() reads everything, run.loc[…] takes item ids."
+            )
+        raise InvalidInputError(
+            f"This server does not tell to which dataset the run '{self.id}' belongs; give it: "
+            f"client.get_model_run('{self.id}', dataset_id='ds_…')."
+        )
 
 
 def model_of(transport: Transport, fields: Mapping[str, Any]) -> Model:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+
 from nucleus_pandas.transport import Transport
 
 
@@ -31,3 +33,16 @@ class Resource:
     def __repr__(self) -> str:
         name = self.__dict__.get("name")
         return f"<{type(self).__name__} {self.id}{'' if name is None else f' {name!r}'}>"
+
+    def _known(self) -> dict[str, object]:
+        """Tell what can be told without asking the server."""
+        return {"name": self.__dict__.get("name")}
+
+    def _repr_html_(self) -> str:
+        known = {type(self).__name__: self.id, **self._known()}
+        rows = (
+            f"<tr><th>{html.escape(name)}</th><td>{html.escape(str(value))}</td></tr>"
+            for name, value in known.items()
+            if value is not None
+        )
+        return f"<table>{''.join(rows)}</table>"

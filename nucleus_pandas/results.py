@@ -5,23 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from nucleus_pandas._compat import TEXT
 
 Kind: TypeAlias = Literal["items", "annotations", "predictions"]
+Source: TypeAlias = pd.DataFrame | Sequence[Mapping[str, Any]]
 
-COUNTERS: dict[Kind, dict[str, tuple[str, ...]]] = {
+STATUSES = ("skipped", "unsent", "new", "updated", "ignored", "processed", "accepted", "error")
+SKIPPED, UNSENT, NEW, UPDATED, IGNORED, PROCESSED, ACCEPTED, ERROR = range(len(STATUSES))
+
+COUNTERS: dict[Kind, dict[str, tuple[int, ...]]] = {
     "items": {
-        "new_items": ("new",),
-        "updated_items": ("updated",),
-        "ignored_items": ("ignored",),
-        "upload_errors": ("error",),
+        "new_items": (NEW,),
+        "updated_items": (UPDATED,),
+        "ignored_items": (IGNORED,),
+        "upload_errors": (ERROR,),
     },
-    "annotations": {"annotations_processed": ("new", "updated", "processed"), "annotations_ignored": ("ignored",)},
-    "predictions": {"predictions_processed": ("new", "updated", "processed"), "predictions_ignored": ("ignored",)},
+    "annotations": {"annotations_processed": (NEW, UPDATED, PROCESSED), "annotations_ignored": (IGNORED,)},
+    "predictions": {"predictions_processed": (NEW, UPDATED, PROCESSED), "predictions_ignored": (IGNORED,)},
 }
-"""The counters of each kind of upload, and the statuses of rows that each counts."""
+"""The counters of each kind of upload, and the statuses that each counts."""
+
+_SHOWN = np.array(["skipped" if status == "unsent" else status for status in STATUSES], dtype=object)
 
 
 class UploadResult:
@@ -33,21 +41,22 @@ class UploadResult:
 
     Examples
     --------
+    >>> import pandas as pd
     >>> import nucleus_pandas as npd
+    >>> items = pd.DataFrame({"reference_id": ["a.jpg"], "image_url": ["https://example.org/a.jpg"]}, index=["first"])
     >>> with npd.NucleusClient.local() as client:
-    ...     dataset = client.create_dataset("Doc")
-    ...     result = dataset.append([{"reference_id": "a.jpg", "image_url": "https://example.org/a.jpg"}])
+    ...     result = client.create_dataset("Doc").append(items)
     >>> result.new_items, result["ignored_items"]
     (1, 0)
-    >>> result.rows["status"].tolist()
-    ['new']
+    >>> result.rows.loc["first", "status"]
+    'new'
     """
 
     def __init__(
         self,
         kind: Kind,
-        source: Sequence[Mapping[str, Any]],
-        statuses: Sequence[str],
+        source: Source,
+        statuses: npt.NDArray[np.int8],
         *,
         errors: Mapping[int, str],
         counts: Mapping[str, int],
@@ -64,18 +73,29 @@ class UploadResult:
     def rows(self) -> pd.DataFrame:
         """Status and error of every row, on the index of what was sent.
 
-        The status is ``new``, ``updated``, ``ignored``, ``processed``, ``skipped`` (not sent), ``error``, or
-        ``accepted`` where a server only counts.
+        The status is ``new``, ``updated``, ``ignored``, ``processed`` (new or updated, which of them is not known),
+        ``skipped`` (nothing was sent of it), ``error``, or ``accepted`` where a server only counts.
         """
-        reasons = [self._errors.get(row) for row in range(len(self._statuses))]
-        return pd.DataFrame(
-            {"status": pd.Series(list(self._statuses), dtype=TEXT), "error": pd.Series(reasons, dtype=TEXT)}
-        )
+        reasons = np.full(len(self._statuses), None, dtype=object)
+        for row, reason in self._errors.items():
+            reasons[row] = reason
+        columns = {"status": _SHOWN[self._statuses], "error": reasons}
+        index = self._source.index if isinstance(self._source, pd.DataFrame) else pd.RangeIndex(len(reasons))
+        return pd.DataFrame({name: pd.Series(values, dtype=TEXT, index=index) for name, values in columns.items()})
 
     @property
-    def failed(self) -> list[Mapping[str, Any]]:
-        """The rows that are not stored, as they were given, ready to be sent again."""
-        return [self._source[n] for n, status in enumerate(self._statuses) if status in ("error", "skipped")]
+    def failed(self) -> Any:
+        """The rows that should be stored and are not, as they were given, ready to be sent again.
+
+        Returns
+        -------
+        pandas.DataFrame or list of dict
+            What was sent, without the rows that are stored and those that had nothing to send.
+        """
+        lost = (self._statuses == ERROR) | (self._statuses == UNSENT)
+        if isinstance(self._source, pd.DataFrame):
+            return self._source[lost]
+        return [self._source[row] for row in np.flatnonzero(lost).tolist()]
 
     def __getitem__(self, key: str) -> Any:
         if key in self._counts:
@@ -95,5 +115,14 @@ class UploadResult:
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._counts]
 
+    def _by_status(self) -> dict[str, int]:
+        """Count the rows of each status."""
+        counted = pd.Series(_SHOWN[self._statuses]).value_counts()
+        return {str(status): int(count) for status, count in counted.items()}
+
     def __repr__(self) -> str:
         return f"UploadResult({', '.join(f'{name}={count}' for name, count in self._counts.items())})"
+
+    def _repr_html_(self) -> str:
+        cells = "".join(f"<tr><th>{status}</th><td>{count}</td></tr>" for status, count in self._by_status().items())
+        return f"<table><caption>{self._kind} sent, {len(self._statuses)} rows</caption>{cells}</table>"

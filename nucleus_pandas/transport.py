@@ -9,7 +9,7 @@ import re
 import time
 import uuid
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -90,20 +90,22 @@ class Multipart:
 
     Parameters
     ----------
-    name, text : str, bytes
-        The first part, JSON.
+    fields : dict of str to bytes
+        The first parts, JSON.
     files : sequence of (str, pathlib.Path, str)
         Name of the part, file, and file name to send.
     """
 
-    def __init__(self, name: str, text: bytes, files: Sequence[tuple[str, Path, str]]) -> None:
+    def __init__(self, fields: Mapping[str, bytes], files: Sequence[tuple[str, Path, str]]) -> None:
         boundary = uuid.uuid4().hex
         self.content_type = f"multipart/form-data; boundary={boundary}"
-        head = (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\nContent-Type: application/json\r\n\r\n'
-        )
-        self._parts: list[bytes | Path] = [head.encode() + text + b"\r\n"]
-        self._length = len(self._parts[0])  # type: ignore[arg-type]
+        self._parts: list[bytes | Path] = []
+        self._length = 0
+        for name, text in fields.items():
+            disposition = f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n'
+            field = f"{disposition}Content-Type: application/json\r\n\r\n".encode() + text + b"\r\n"
+            self._parts.append(field)
+            self._length += len(field)
         for part, path, filename in files:
             kind = re.sub(r"[^a-z0-9]", "", path.suffix.lower()) or "octet-stream"
             disposition = f'form-data; name="{part}"; filename="{quote(filename)}"'

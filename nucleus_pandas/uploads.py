@@ -1,56 +1,58 @@
-"""Rows on their way to the server: checked whole, sent in batches, accounted for one by one."""
+"""Checked rows on their way to the server: sent in batches, accounted for one by one."""
 
 from __future__ import annotations
 
-import difflib
-from collections import Counter
+import os
+import threading
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from msgspec import Struct
 
-from nucleus_pandas.columns import plain
+from nucleus_pandas.checks import Layout, Rows, look_at
+from nucleus_pandas.columns import NOT_SENT, Checked, label_of
 from nucleus_pandas.errors import (
+    AlreadyExistsError,
     APIError,
-    BadRequestError,
     InvalidInputError,
     NetworkError,
+    TooLargeError,
     UnsupportedError,
     UploadError,
 )
-from nucleus_pandas.results import COUNTERS, Kind, UploadResult
-from nucleus_pandas.transport import Multipart, Transport
-from nucleus_pandas.wire import (
-    AnnotationCounters,
-    AnyAnnotation,
-    Counters,
-    Item,
-    MultiCategory,
-    PredictionCounters,
-    convert,
-    fill_annotation_ids,
-    item_key,
+from nucleus_pandas.results import (
+    ACCEPTED,
+    COUNTERS,
+    ERROR,
+    IGNORED,
+    SKIPPED,
+    STATUSES,
+    UNSENT,
+    Kind,
+    Source,
+    UploadResult,
 )
+from nucleus_pandas.transport import Multipart, Transport
+from nucleus_pandas.wire import AnnotationCounters, Counters, PredictionCounters, convert
 
-IfExists: TypeAlias = Literal["skip", "update"]
+IfExists: TypeAlias = Literal["skip", "update", "error"]
 OnError: TypeAlias = Literal["raise", "collect"]
-Payload: TypeAlias = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
-REMOTE = ("http", "https", "s3", "gs", "gcs")
 BATCH = 5_000
 PICTURES = 10  # a request
+LARGEST_BODY = 48 << 20  # bytes of a JSON body; a larger batch is cut in two
+_WRITERS = 2  # threads that write bodies
 _SHOWN = 5  # refused rows in an error's text
-
-# What may be sent, and what is added on the way back: a dict that was read may be sent again.
-_READ_BACK = frozenset({"id", "dataset_item_id", "ref_id", "original_image_url", "phash", "processed_url"})
-_ITEM_KEYS = frozenset(Item.__struct_fields__) | _READ_BACK
-_ANNOTATION_KEYS = frozenset(name for shape in get_args(AnyAnnotation) for name in shape.__struct_fields__)
-_ANNOTATION_KEYS |= _READ_BACK | {"type"}
+_EXISTS = "exists already, and if_exists='error' lets nothing be overwritten or skipped."
 
 _ANSWERS: dict[Kind, type[Struct]] = {
     "items": Counters,
@@ -61,7 +63,7 @@ _ANSWERS: dict[Kind, type[Struct]] = {
 
 @dataclass(frozen=True)
 class Target:
-    """Where rows go: the contract's route, what the result tells besides, and how rows are keyed."""
+    """Where rows go: the contract's route, and what the result tells besides."""
 
     kind: Kind
     transport: Transport
@@ -69,273 +71,324 @@ class Target:
     context: Mapping[str, Any]
 
 
-class _Tally:
-    """Collects the outcome of every row while batches come back."""
+@dataclass(frozen=True)
+class Options:
+    """How rows are sent.
 
-    def __init__(self, target: Target, source: Sequence[Mapping[str, Any]]) -> None:
+    Raises
+    ------
+    InvalidInputError
+        One of them is none of what may be.
+    """
+
+    if_exists: IfExists = "skip"
+    on_error: OnError = "raise"
+    batch_size: int | None = None
+    progress: bool | None = None
+
+    def __post_init__(self) -> None:
+        for name, choices in (("if_exists", get_args(IfExists)), ("on_error", get_args(OnError))):
+            if getattr(self, name) not in choices:
+                allowed = " or ".join(map(repr, choices))
+                raise InvalidInputError(f"{name} is {allowed}, not {getattr(self, name)!r}.")
+        size = self.batch_size
+        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+            raise InvalidInputError(f"batch_size is a whole number, at least 1, not {size!r}.")
+        if self.progress is not None and not isinstance(self.progress, bool):
+            raise InvalidInputError(f"progress is True, False or None, not {self.progress!r}.")
+
+
+class _Tally:
+    """Collects the outcome of every unit while batches come back, from several threads."""
+
+    def __init__(self, target: Target, source: Source, checked: Checked) -> None:
         self.target = target
         self.source = source
-        self.statuses = ["skipped"] * len(source)
+        self.checked = checked
+        self.statuses = np.full(len(checked.units), UNSENT, dtype=np.int8)
         self.errors: dict[int, str] = {}
         self.counts: Counter[str] = Counter()
+        self.existing = 0
         self.broken: Exception | None = None  # why nothing more is sent
         self.notes: list[str] = []  # of refusals that no row can be blamed for
+        self.lock = threading.Lock()
 
-    def refuse(self, row: int, reason: str) -> None:
-        self.statuses[row] = "error"
-        self.errors[row] = reason
+    def refuse(self, start: int, stop: int, reason: str) -> None:
+        self.statuses[start:stop] = ERROR
+        self.errors.update(dict.fromkeys(range(start, stop), reason))
 
-    def answer(self, rows: Sequence[int], answer: Mapping[str, Any]) -> None:
+    def answer(self, start: int, stop: int, answer: Mapping[str, Any], *, none_may_exist: bool) -> None:
         """Note the answer to a batch."""
         if "outcomes" in answer:
-            at = iter(rows)
+            at = start
             for outcome, count in answer["outcomes"]:
-                for _ in range(count):
-                    self.statuses[next(at)] = outcome
-            for number, reason in answer["row_errors"]:
-                self.errors[rows[number]] = reason
+                self.existing += count if outcome == "exists" else 0
+                self.statuses[at : at + count] = ERROR if outcome == "exists" else STATUSES.index(outcome)
+                at += count
+            self.errors.update((start + number, reason) for number, reason in answer["row_errors"])
             return
-        counters = msgspec.to_builtins(convert(answer, _ANSWERS[self.target.kind], "The server's answer"))
-        counts = {name: counters.get(name, 0) for name in COUNTERS[self.target.kind]}
-        reasons: list[str] = counters.get("errors") or []
-        lost = len(rows) - sum(counts.values()) + counts.get("upload_errors", 0)
-        statuses = [statuses[-1] for name, statuses in COUNTERS[self.target.kind].items() if counts[name] == len(rows)]
-        if statuses and not lost:
-            for row in rows:
-                self.statuses[row] = statuses[0]
+        kind = self.target.kind
+        counters = msgspec.to_builtins(convert(answer, _ANSWERS[kind], "The server's answer"))
+        counts = {name: counters.get(name, 0) for name in COUNTERS[kind]}
+        self._count(start, stop, counts, counters.get("errors") or [])
+        ignored = sum(count for name, count in counts.items() if name.endswith("_ignored") or name == "ignored_items")
+        if none_may_exist and ignored:
+            self.existing += ignored
+            rows = slice(start, stop)
+            if (self.statuses[rows] == IGNORED).all():
+                self.refuse(start, stop, _EXISTS)
+            else:
+                self.notes.append(f"{ignored} of the {stop - start} rows of a batch {_EXISTS}")
+
+    def _count(self, start: int, stop: int, counts: Mapping[str, int], reasons: Sequence[str]) -> None:
+        """Note what a server says that only counts: its rows are told apart where all met the same."""
+        size = stop - start
+        lost = size - sum(counts.values()) + counts.get("upload_errors", 0)
+        same = [codes[-1] for name, codes in COUNTERS[self.target.kind].items() if counts[name] == size]
+        if same and not lost:
+            self.statuses[start:stop] = same[0]
             return
-        # The server only counts: its rows cannot be told apart, unless it took none of them.
         self.counts.update(counts)
-        self.counts["upload_errors"] -= counts.get("upload_errors", 0) if lost == len(rows) else 0
-        for row in rows:
-            self.statuses[row] = "accepted"
-            if lost == len(rows):
-                self.refuse(row, "; ".join(reasons[:_SHOWN]) or "The server did not store it, and did not say why.")
-        if lost and lost < len(rows):
+        self.counts["upload_errors"] -= counts.get("upload_errors", 0) if lost == size else 0
+        self.statuses[start:stop] = ACCEPTED
+        if lost == size:
+            said = "; ".join(reasons[:_SHOWN]) or "The server did not store it, and did not say why."
+            self.refuse(start, stop, said)
+        elif lost:
             said = f" It says: {'; '.join(reasons[:_SHOWN])}" if reasons else ""
-            self.notes.append(f"{len(rows) - lost} of the {len(rows)} rows {rows[0]} to {rows[-1]} are stored.{said}")
+            self.notes.append(f"Of {size} rows that were sent together the server stored {size - lost}.{said}")
 
     def result(self) -> UploadResult:
-        counted = Counter(self.statuses)
+        problems, unit_of_row = self.checked.problems, self.checked.unit_of_row
+        has_unit = unit_of_row != NOT_SENT
+        statuses: npt.NDArray[np.int8] = np.where(problems.bad, ERROR, SKIPPED).astype(np.int8)
+        statuses[has_unit] = self.statuses[unit_of_row[has_unit]]
+        errors = problems.reasons()
+        if self.errors:
+            for row in np.flatnonzero(statuses == ERROR).tolist():
+                if has_unit[row]:
+                    errors[row] = self.errors[int(unit_of_row[row])]
+        counted = np.bincount(self.statuses, minlength=len(STATUSES))
+        counted[ERROR] += int(problems.bad.sum())
         counts = {
-            name: self.counts[name] + sum(counted[status] for status in statuses)
-            for name, statuses in COUNTERS[self.target.kind].items()
+            name: self.counts[name] + int(sum(counted[code] for code in codes))
+            for name, codes in COUNTERS[self.target.kind].items()
         }
-        target = self.target
         return UploadResult(
-            target.kind, self.source, self.statuses, errors=self.errors, counts=counts, context=target.context
+            self.target.kind, self.source, statuses, errors=errors, counts=counts, context=self.target.context
         )
 
 
-def send_items(
-    target: Target, payload: Payload, *, local: bool = False, if_exists: IfExists = "skip", on_error: OnError = "raise"
-) -> UploadResult:
-    """Check items whole, then send them: remote ones in batches, pictures of this machine at most ten a request."""
-    _check_choices(if_exists, on_error)
-    source = _rows_of(payload, "items")
-    tally = _Tally(target, source)
-    items: dict[int, Item] = {}
-    files: dict[int, Path] = {}
-    seen: dict[str, int] = {}
-    for row, given in enumerate(source):
-        place = f"$.items[{row}]"
-        try:
-            item = convert(_named(given, place, _ITEM_KEYS), Item, "The item", place)
-            if item.reference_id in seen:
-                first = seen[item.reference_id]
-                raise BadRequestError(f"Row {first} has the reference_id '{item.reference_id}' too - at `{place}`.")
-            if (item.image_url is None) == (item.pointcloud_url is None):
-                raise BadRequestError(f"An item needs `image_url` (or `pointcloud_url`) - at `{place}`.")
-            seen[item.reference_id] = row
-            if item.image_url is not None and (local or not _is_remote(item.image_url, place)):
-                files[row] = _readable(item.image_url, place)
-                item.image_url = files[row].name
-            items[row] = item
-        except BadRequestError as error:
-            tally.refuse(row, str(error))
-    _stop_on_refused(tally, on_error)
-    remote = [row for row in items if row not in files]
-    for rows in _batches(remote, BATCH):
-        body = {"items": [items[row] for row in rows], "update": if_exists == "update"}
-        _post(tally, rows, partial(msgspec.json.encode, body))
-    for rows in _batches(list(files), PICTURES):
-        for row in rows:
-            items[row].update = if_exists == "update"
-        text = msgspec.json.encode([items[row] for row in rows])
-        parts = [("image", files[row], files[row].name) for row in rows]
-        _post(tally, rows, partial(Multipart, "items", text, parts))
-    return _finish(tally, on_error)
+def upload(target: Target, rows: Rows, layout: Layout, options: Options, *, local: bool = False) -> UploadResult:
+    """Look at rows, and send them."""
+    source, checked = look_at(target.kind, rows, layout, local=local)
+    return send(target, source, checked, options)
 
 
-def send_annotations(
-    target: Target, payload: Payload, *, if_exists: IfExists = "skip", on_error: OnError = "raise"
-) -> UploadResult:
-    """Check annotations or predictions whole, give ids to those that have none, then send them in batches."""
-    _check_choices(if_exists, on_error)
-    source = _rows_of(payload, "annotations", "segmentations")
-    tally = _Tally(target, source)
-    annotations: dict[int, AnyAnnotation] = {}
-    seen: dict[tuple[str, str], int] = {}
-    for row, given in enumerate(source):
-        place = f"$.annotations[{row}]"
-        try:
-            annotation = _annotation(_named(given, place, _ANNOTATION_KEYS), place)
-            if isinstance(annotation, MultiCategory) and target.kind == "predictions":
-                raise BadRequestError(f"Predictions of type multicategory do not exist - at `{place}.type`.")
-            key = item_key(annotation, place)[1]
-            if annotation.annotation_id is not None:
-                first = seen.setdefault((key, annotation.annotation_id), row)
-                if first != row:
-                    name = annotation.annotation_id
-                    raise BadRequestError(f"Row {first} has the annotation_id '{name}' too - at `{place}`.")
-            annotations[row] = annotation
-        except BadRequestError as error:
-            tally.refuse(row, str(error))
-    _stop_on_refused(tally, on_error)
-    fill_annotation_ids(list(annotations.values()), predictions=target.kind == "predictions")
-    for rows in _batches(list(annotations), BATCH):
-        body = {"annotations": [annotations[row] for row in rows], "update": if_exists == "update"}
-        _post(tally, rows, partial(msgspec.json.encode, body))
-    return _finish(tally, on_error)
+def send(target: Target, source: Source, checked: Checked, options: Options) -> UploadResult:
+    """Send what was checked.
+
+    To a server that tells the outcome of every row, batches go one after the other, since it has one writer; to others
+    annotations and predictions go on up to `max_concurrency` connections.
+
+    Raises
+    ------
+    InvalidInputError
+        Rows were refused by the check, and nothing was sent.
+    UploadError
+        Rows were refused by the server, while the others are stored.
+    """
+    tally = _Tally(target, source, checked)
+    if checked.problems.bad.any() and options.on_error == "raise":
+        raise InvalidInputError(
+            f"{_refused_text(tally)}\nNothing was sent. on_error='collect' sends the other rows.",
+            tally.result(),
+            checked.problems.frame(),
+        )
+    batches = list(_batches(checked, options.batch_size or BATCH))
+    if batches:
+        _send_batches(tally, batches, options)
+    return _finish(tally, options)
 
 
-def _check_choices(if_exists: str, on_error: str) -> None:
-    if if_exists not in ("skip", "update"):
-        raise InvalidInputError(f"if_exists is 'skip' or 'update', not {if_exists!r}.")
-    if on_error not in ("raise", "collect"):
-        raise InvalidInputError(f"on_error is 'raise' or 'collect', not {on_error!r}.")
+def _batches(checked: Checked, size: int) -> Iterator[range]:
+    """Cut the units into batches, in their order; pictures of this machine go apart from the others."""
+    files, count = checked.units.files, len(checked.units)
+    start = 0
+    while start < count:
+        has_file = start in files
+        stop = min(start + (min(size, PICTURES) if has_file else size), count)
+        if files:
+            stop = next((unit for unit in range(start, stop) if (unit in files) != has_file), stop)
+        yield range(start, stop)
+        start = stop
 
 
-def _rows_of(payload: Payload, *names: str) -> list[Mapping[str, Any]]:
-    """Give the rows of a payload dict, or of a list of dicts."""
-    expected = " or ".join(f'{{"{name}": [...]}}' for name in names)
-    if isinstance(payload, Mapping):
-        unknown = set(payload) - set(names)
-        if unknown or not payload:
-            found = ", ".join(repr(name) for name in payload) or "nothing"
-            raise InvalidInputError(f"A payload is {expected} or a list of dicts; this one holds {found}.")
-        parts = [payload[name] for name in names if name in payload]
-    else:
-        parts = [payload]
-    rows: list[Mapping[str, Any]] = []
-    for part in parts:
-        if isinstance(part, (str, bytes, pd.DataFrame)) or not isinstance(part, Sequence):
-            raise InvalidInputError(f"A payload is {expected} or a list of dicts, not {type(part).__name__}.")
-        rows += part
-    return rows
-
-
-def _named(given: object, place: str, known: frozenset[str]) -> dict[str, Any]:
-    """Make a row plain, with integer ids as text: COCO counts its pictures and categories."""
-    if not isinstance(given, Mapping):
-        raise BadRequestError(f"A row is a dict, not {type(given).__name__} - at `{place}`.")
-    if unknown := [key for key in given if key not in known]:
-        near = difflib.get_close_matches(str(unknown[0]), known, 1)
-        hint = f" Is `{near[0]}` meant?" if near else " Metadata stands under `metadata`."
-        raise BadRequestError(f"There is no field {unknown[0]!r} - at `{place}`.{hint}")
-    try:
-        row: dict[str, Any] = plain(given, place)
-    except RecursionError:
-        raise BadRequestError(f"The row is nested too deeply, or holds itself - at `{place}`.") from None
-    for name in ("reference_id", "label"):
-        if isinstance(row.get(name), int) and not isinstance(row[name], bool):
-            row[name] = str(row[name])
-    return row
-
-
-def _annotation(row: dict[str, Any], place: str) -> AnyAnnotation:
-    shape: Any = AnyAnnotation  # a union is no type to a type checker
-    annotation: AnyAnnotation = convert(row, shape, "The annotation", place)
-    return annotation
-
-
-def _is_remote(url: str, place: str) -> bool:
-    scheme, parted, _ = url.partition("://")
-    scheme = scheme.lower() if parted else ""
-    if scheme and scheme not in REMOTE:
-        taken = f"{', '.join(REMOTE)} and local paths"
-        raise BadRequestError(f"'{scheme}' addresses are not taken, only {taken} - at `{place}.image_url`.")
-    return bool(scheme)
-
-
-def _readable(name: str, place: str) -> Path:
-    """Give the path of a picture that can be read, or say why not."""
-    path = Path(name)
-    reason = None
-    try:
-        path = path.expanduser()
-        if path.is_dir():
-            reason = "is a folder"
+def _send_batches(tally: _Tally, batches: Sequence[range], options: Options) -> None:
+    transport, kind = tally.target.transport, tally.target.kind
+    tells_outcomes = "outcomes" in transport.extensions
+    workers = 1 if tells_outcomes or kind == "items" else min(transport.max_concurrency, len(batches))
+    with _bar(tally, len(batches), options) as bar:
+        if workers == 1:
+            for batch in batches:
+                _send_batch(tally, batch, options, partial(_body, tally, batch, options))
+                bar(len(batch))
         else:
-            with path.open("rb") as file:
-                reason = None if file.read(1) else "is an empty file"
-    except FileNotFoundError:
-        reason = "does not exist"
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = f"cannot be read ({getattr(error, 'strerror', None) or error})"
-    if reason is not None:
-        raise BadRequestError(f"The picture '{name}' {reason} - at `{place}.image_url`.")
-    return path
+            _send_at_once(tally, batches, options, workers, bar)
 
 
-def _batches(rows: Sequence[int], size: int) -> Iterator[list[int]]:
-    for start in range(0, len(rows), size):
-        yield list(rows[start : start + size])
+def _send_at_once(
+    tally: _Tally, batches: Sequence[range], options: Options, workers: int, bar: Callable[[int], object]
+) -> None:
+    """Send on several connections.
+
+    Bodies are written by few threads and sent by many, for memory's sake: each thread keeps some times the size of
+    what it wrote.
+    """
+    writers = ThreadPoolExecutor(min(os.cpu_count() or 1, _WRITERS), thread_name_prefix="nucleus_pandas-write")
+    senders = ThreadPoolExecutor(workers, thread_name_prefix="nucleus_pandas-send")
+    waiting: deque[tuple[range, Future[None]]] = deque()
+
+    def settle() -> None:
+        batch, future = waiting.popleft()
+        future.result()
+        bar(len(batch))
+
+    try:
+        for batch in batches:
+            body = writers.submit(_body, tally, batch, options)
+            waiting.append((batch, senders.submit(_send_batch, tally, batch, options, body.result)))
+            if len(waiting) > workers:
+                settle()
+        while waiting:
+            settle()
+    finally:
+        for pool in (writers, senders):
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _post(tally: _Tally, rows: list[int], make: Callable[[], bytes | Multipart]) -> None:
-    """Send a batch; when it fails for good, its rows bear the reason and the other batches go on."""
+@contextmanager
+def _bar(tally: _Tally, batches: int, options: Options) -> Iterator[Callable[[int], object]]:
+    """Give a function to call with the number of units that were sent."""
+    if options.progress is False or (options.progress is None and batches == 1):
+        yield lambda sent: None
+        return
+    from tqdm.auto import tqdm
+
+    disable = None if options.progress is None else False  # None: nothing is shown where nobody watches
+    with tqdm(total=len(tally.checked.units), desc=tally.target.kind, unit="row", disable=disable) as bar:
+        yield bar.update
+
+
+def _send_batch(tally: _Tally, batch: range, options: Options, write: Callable[[], bytes]) -> None:
+    """Send a batch; when it fails for good, its rows bear the reason and the other batches go on.
+
+    `write` gives its body, which is not asked for where pictures go along.
+    """
+    start, stop = batch.start, batch.stop
     target = tally.target
     if tally.broken is not None:
-        for row in rows:
-            tally.refuse(row, f"Not sent, since an earlier request failed: {tally.broken}")
+        with tally.lock:
+            tally.refuse(start, stop, f"Not sent, since an earlier request failed: {tally.broken}")
         return
     try:
-        known = "outcomes" in target.transport.extensions
-        route = ("_nucleus_pandas", *target.route) if known else target.route
-        body = make()
-        if isinstance(body, Multipart):
-            answer = target.transport.request("POST", *route, multipart=body)
+        extensions = target.transport.extensions
+        route = ("_nucleus_pandas", *target.route) if "outcomes" in extensions else target.route
+        if start in tally.checked.units.files:
+            answer = target.transport.request("POST", *route, multipart=_pictures(tally, batch, options))
         else:
+            body = write()
+            if len(body) > LARGEST_BODY and len(batch) > 1:
+                raise TooLargeError("The batch is too large for one request.")
             answer = target.transport.request("POST", *route, body=body)
         if not isinstance(answer, Mapping) or "job_id" in answer:
             raise UnsupportedError(
                 "The server took the rows as a job, whose outcome this version of nucleus_pandas cannot follow yet."
             )
-        tally.answer(rows, answer)
+        with tally.lock:
+            tally.answer(start, stop, answer, none_may_exist=options.if_exists == "error")
+    except TooLargeError as error:
+        if len(batch) == 1:
+            with tally.lock:
+                tally.refuse(start, stop, str(error))
+            return
+        middle = (start + stop) // 2
+        for half in (range(start, middle), range(middle, stop)):
+            _send_batch(tally, half, options, partial(_body, tally, half, options))
     except (APIError, NetworkError, OSError) as error:
-        for row in rows:
-            tally.refuse(row, str(error))
-        lasting = isinstance(error, APIError) and error.status_code in (401, 403, 404, 409, 501)
-        if lasting or isinstance(error, NetworkError):
-            tally.broken = error  # the next batch would meet the same
+        with tally.lock:
+            tally.refuse(start, stop, str(error))
+            lasting = isinstance(error, APIError) and error.status_code in (401, 403, 404, 409, 501)
+            if lasting or isinstance(error, NetworkError):
+                tally.broken = error  # the next batch would meet the same
 
 
-def _stop_on_refused(tally: _Tally, on_error: str) -> None:
-    if tally.errors and on_error == "raise":
-        text = _refused_text(tally)
-        raise InvalidInputError(f"{text}\nNothing was sent. on_error='collect' sends the other rows.", tally.result())
+def _body(tally: _Tally, batch: range, options: Options) -> bytes:
+    units, extensions = tally.checked.units, tally.target.transport.extensions
+    columns = units.columns(batch.start, batch.stop) if "columns" in extensions else None
+    if columns is not None:
+        rows: list[bytes | memoryview] = [b'{"boxes":', columns]
+    else:
+        name = b"items" if tally.target.kind == "items" else b"annotations"
+        rows = [b'{"%b":[' % name, units.objects(batch.start, batch.stop), b"]"]
+    update = b"true" if options.if_exists == "update" else b"false"
+    refuse = options.if_exists == "error" and "refuse-existing" in extensions
+    return b"".join([*rows, b',"update":', update, b',"if_exists":"error"}' if refuse else b"}"])
 
 
-def _finish(tally: _Tally, on_error: str) -> UploadResult:
+def _pictures(tally: _Tally, batch: range, options: Options) -> Multipart:
+    units = tally.checked.units
+    text = units.pictures(batch.start, batch.stop, update=options.if_exists == "update")
+    fields = {"items": text}
+    if options.if_exists == "error" and "refuse-existing" in tally.target.transport.extensions:
+        fields["if_exists"] = b"error"
+    return Multipart(fields, [("image", units.files[unit], units.files[unit].name) for unit in batch])
+
+
+def _finish(tally: _Tally, options: Options) -> UploadResult:
     result = tally.result()
-    if on_error == "collect" or not (tally.errors or tally.notes):
+    failed = bool(tally.errors or tally.notes or tally.existing or tally.checked.problems.bad.any())
+    if options.on_error == "collect" or not failed:
         return result
-    stored = len(tally.source) - len(tally.errors)
+    stored = bool(((tally.statuses != ERROR) & (tally.statuses != UNSENT)).any())
     if isinstance(tally.broken, APIError) and not stored:
         raise tally.broken  # every row would bear the same reason
     if isinstance(tally.broken, NetworkError):
         outcome = "What the request without an answer held may be stored; sending it again stores nothing twice"
     else:
         outcome = "The other rows are stored" if stored else "No row is stored"
-    raise UploadError(f"{_refused_text(tally)}\n{outcome}; .result tells of each.", result)
+    text = f"{_refused_text(tally)}\n{outcome}; .result tells of each."
+    if tally.existing:
+        raise AlreadyExistsError(text, result)
+    raise UploadError(text, result)
 
 
 def _refused_text(tally: _Tally) -> str:
     lines = list(tally.notes)
-    if tally.errors:
-        lines.append(f"{len(tally.errors)} of {len(tally.source)} rows are refused:")
-    lines += [f"  row {row}: {reason}" for row, reason in sorted(tally.errors.items())[:_SHOWN]]
-    if len(tally.errors) > _SHOWN:
-        lines.append(f"  … and {len(tally.errors) - _SHOWN} more")
+    source = tally.source
+    index = source.index if isinstance(source, pd.DataFrame) else pd.RangeIndex(len(source))
+    first = _first_reasons(tally)
+    refused = int(tally.checked.problems.bad.sum()) + _refused_rows(tally)
+    if refused:
+        lines.append(f"{refused} of {len(source)} rows are refused:")
+    lines += [f"  {label_of(index, row)}: {reason}" for row, reason in first[:_SHOWN]]
+    if refused > _SHOWN:
+        lines.append(f"  … and {refused - _SHOWN} more")
     return "\n".join(lines)
+
+
+def _refused_rows(tally: _Tally) -> int:
+    unit_of_row = tally.checked.unit_of_row
+    has_unit = unit_of_row != NOT_SENT
+    return int((tally.statuses[unit_of_row[has_unit]] == ERROR).sum()) if len(tally.statuses) else 0
+
+
+def _first_reasons(tally: _Tally) -> list[tuple[int, str]]:
+    found = dict(list(tally.checked.problems.reasons().items())[:_SHOWN])
+    if tally.errors:
+        unit_of_row = tally.checked.unit_of_row
+        refused = np.zeros(len(tally.statuses) + 1, dtype=bool)
+        refused[list(tally.errors)] = True
+        for row in np.flatnonzero(refused[unit_of_row])[:_SHOWN].tolist():
+            found[row] = tally.errors[int(unit_of_row[row])]
+    return sorted(found.items())

@@ -32,6 +32,8 @@ def test_the_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     matches = names["matches"]
     assert matches["match_type"].tolist() == ["TP"]  # type: ignore[index]
     assert round(matches["iou"][0], 2) == 0.95  # type: ignore[index]
+    assert names["result"].rows["status"].tolist() == ["new", "skipped"]  # type: ignore[attr-defined]
+    assert len(names["dataset"]) == 5  # type: ignore[arg-type]
     names["client"].close()  # type: ignore[attr-defined]
 
 

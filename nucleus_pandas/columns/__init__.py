@@ -1,6 +1,50 @@
 """Frame <-> wire: how a frame's columns become objects, and objects a frame's columns."""
 
-from nucleus_pandas.columns.dtypes import MATCHES, frame
+from nucleus_pandas.columns.annotations import check_annotations
+from nucleus_pandas.columns.checked import NOT_SENT, Checked, Units
+from nucleus_pandas.columns.dtypes import (
+    ANNOTATIONS,
+    DATASETS,
+    ITEMS,
+    MATCHES,
+    MODELS,
+    PREDICTIONS,
+    Backend,
+    check_backend,
+    column,
+    frame,
+    no_backend,
+)
+from nucleus_pandas.columns.geometry import BoxColumn
+from nucleus_pandas.columns.items import check_items
+from nucleus_pandas.columns.metadata import Metadata
+from nucleus_pandas.columns.pictures import is_remote, readable
 from nucleus_pandas.columns.plain import plain
+from nucleus_pandas.columns.problems import Problems, label_of, warn
 
-__all__ = ["MATCHES", "frame", "plain"]
+__all__ = [
+    "ANNOTATIONS",
+    "Backend",
+    "BoxColumn",
+    "Checked",
+    "DATASETS",
+    "ITEMS",
+    "MATCHES",
+    "MODELS",
+    "Metadata",
+    "NOT_SENT",
+    "PREDICTIONS",
+    "Problems",
+    "Units",
+    "check_annotations",
+    "check_backend",
+    "check_items",
+    "column",
+    "frame",
+    "is_remote",
+    "label_of",
+    "no_backend",
+    "plain",
+    "readable",
+    "warn",
+]

@@ -6,6 +6,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -17,13 +18,26 @@ from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.ids import ITEM_BITS
 from nucleus_pandas.local.store.items import NewItem
 from nucleus_pandas.local.store.layers import Layer
-from nucleus_pandas.wire import AnyAnnotation, Item, MultiCategory, decode, fill_annotation_ids, item_key
+from nucleus_pandas.wire import (
+    AnyAnnotation,
+    BoxColumns,
+    Category,
+    Item,
+    Mask,
+    MultiCategory,
+    decode,
+    fill_annotation_ids,
+    item_key,
+)
 
 MAX_LINE = 64 << 20  # bytes of a signed upload, an object each
 SMALL_UPLOAD = 4 << 20  # bytes; such a job ends before it is answered
+Outcome: TypeAlias = Literal["new", "updated", "ignored", "error", "unsent"]
 Place: TypeAlias = Callable[[int], str]
 
 _ONE_URL = "An item has exactly one of `image_url` and `pointcloud_url`"
+_UNKNOWN = "Item with id {} doesn't exist."
+_UNPLACED = "Item with id {} can't be found: the run spans datasets, so `dataset_id` is needed too."
 _ROWS = 5_000  # a transaction
 _BYTES = 8 << 20  # a transaction
 
@@ -32,12 +46,46 @@ _BYTES = 8 << 20  # a transaction
 class Stored:
     """What became of rows: `outcomes` row by row, `errors` the reasons of those that were refused."""
 
-    outcomes: list[Literal["new", "updated", "ignored", "error"]] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
     errors: dict[int, str] = field(default_factory=dict)
 
-    def count(self, *outcomes: str) -> int:
+    def count(self, *outcomes: Outcome) -> int:
         """Count rows by their outcome."""
-        return sum(outcome in outcomes for outcome in self.outcomes)
+        return sum(map(self.outcomes.count, outcomes))
+
+
+def _stored(
+    db: sqlite3.Connection,
+    count: int,
+    errors: dict[int, str],
+    store: Callable[[], Sequence[layers.Outcome]],
+    exists: Callable[[int], str] | None,
+) -> Stored:
+    """Store the rows that are not among the errors, and tell what became of all.
+
+    With `exists` nothing is stored when one of them is there already, or twice; it gives the reason for such a row.
+    """
+    if exists is None:
+        done = store()
+    else:
+        db.execute("SAVEPOINT batch")
+        done = store()
+        if "ignored" in done:
+            db.execute("ROLLBACK TO batch")
+        db.execute("RELEASE batch")
+    if not errors and (exists is None or "ignored" not in done):
+        return Stored(list(done))
+    stored = Stored(["error"] * count, errors)
+    good = [row for row in range(count) if row not in errors]
+    refused = exists is not None and "ignored" in done
+    for row, outcome in zip(good, done, strict=True):
+        if not refused:
+            stored.outcomes[row] = outcome
+        elif outcome != "ignored":
+            stored.outcomes[row] = "unsent"
+        elif exists is not None:
+            errors[row] = exists(row)
+    return stored
 
 
 def store_items(
@@ -46,9 +94,17 @@ def store_items(
     wanted: Sequence[Item],
     *,
     update: bool,
+    refuse: bool = False,
     files: Sequence[Staged | BadRequestError] | None = None,
 ) -> Stored:
     """Store items; those with an uploaded file by that, the others by their URL.
+
+    Parameters
+    ----------
+    update : bool
+        Whether one that is there already is replaced, or ignored.
+    refuse : bool
+        Whether nothing is stored when one is there already.
 
     Raises
     ------
@@ -57,19 +113,21 @@ def store_items(
     """
     if dataset.is_scene:
         raise BadRequestError(f"The dataset '{dataset.public_id}' holds scenes; plain items go into another dataset.")
-    stored = Stored()
+    errors: dict[int, str] = {}
     rows: list[NewItem] = []
     for number, item in enumerate(wanted):
         file = None if files is None else files[number]
         if isinstance(file, BadRequestError):
-            stored.errors[number] = f"'{item.reference_id}': {file}"
+            errors[number] = f"'{item.reference_id}': {file}"
             continue
         if file is None and (item.image_url is None) == (item.pointcloud_url is None):
             raise BadRequestError(f"{_ONE_URL} - at `$.items[{number}]`.")
         rows.append(_new_item(item, file, update=update))
-    done = iter(items.append(db, dataset, rows))
-    stored.outcomes = ["error" if number in stored.errors else next(done) for number in range(len(wanted))]
-    return stored
+
+    def exists(row: int) -> str:
+        return f"An item with reference_id '{wanted[row].reference_id}' exists already."
+
+    return _stored(db, len(wanted), errors, lambda: items.append(db, dataset, rows), exists if refuse else None)
 
 
 def _new_item(item: Item, file: Staged | None, *, update: bool) -> NewItem:
@@ -93,6 +151,7 @@ def store_annotations(
     wanted: Sequence[AnyAnnotation],
     *,
     update: bool,
+    refuse: bool = False,
     mask_files: Sequence[str] | None = None,
     seen: dict[tuple[str, str], int] | None = None,
     place: Place = "$.annotations[{}]".format,
@@ -103,6 +162,10 @@ def store_annotations(
     ----------
     dataset : Dataset, optional
         Where reference ids are looked up. None for a run that spans datasets: there each prediction names its own.
+    update : bool
+        Whether one that is there already is replaced, or ignored.
+    refuse : bool
+        Whether nothing is stored when one is there already.
     mask_files : sequence of str, optional
         The uploaded file of each, where all are masks.
     seen : dict, optional
@@ -125,15 +188,86 @@ def store_annotations(
     fill_annotation_ids(wanted, predictions=layer.owner is not None, seen=seen)
     files: Sequence[str | None] = mask_files or [None] * len(wanted)
     good = [(a, n, file) for a, n, file in zip(wanted, numbers, files, strict=True) if isinstance(n, int)]
-    done = iter(layers.upsert(db, layer, good, update=update))
-    stored = Stored()
-    for row, found in enumerate(numbers):
-        if isinstance(found, int):
-            stored.outcomes.append(next(done))
-        else:
-            stored.outcomes.append("error")
-            stored.errors[row] = found
-    return stored
+    errors = {row: found for row, found in enumerate(numbers) if isinstance(found, str)}
+
+    def exists(row: int) -> str:
+        one = wanted[row]
+        where = f"on the item '{one.reference_id or one.item_id}'"
+        if isinstance(one, Mask):
+            return f"A mask {where} exists already."
+        if isinstance(one, (Category, MultiCategory)) and one.taxonomy_name is not None:
+            return f"A category of the taxonomy '{one.taxonomy_name}' {where} exists already."
+        return _exists_already(layer, str(one.annotation_id), where)
+
+    return _stored(
+        db,
+        len(wanted),
+        errors,
+        lambda: layers.upsert(db, layer, good, update=update and not refuse),
+        exists if refuse else None,
+    )
+
+
+def _exists_already(layer: Layer, annotation_id: str, where: str) -> str:
+    what = "An annotation" if layer.owner is None else "A prediction"
+    return f"{what} with annotation_id '{annotation_id}' {where} exists already."
+
+
+def store_boxes(
+    db: sqlite3.Connection,
+    layer: Layer,
+    dataset: Dataset | None,
+    boxes: BoxColumns,
+    *,
+    update: bool,
+    refuse: bool = False,
+) -> Stored:
+    """Store boxes that came as columns, as `store_annotations` does one by one.
+
+    Raises
+    ------
+    BadRequestError
+        The columns have different lengths.
+    FrozenRunError
+        The run is committed, and this would change it.
+    """
+    columns = [name for name in BoxColumns.__struct_fields__ if isinstance(getattr(boxes, name), list)]
+    lengths = {name: len(getattr(boxes, name)) for name in columns}
+    count = len(boxes.keys)
+    if set(lengths.values()) != {count}:
+        found = ", ".join(f"`{name}` {length}" for name, length in lengths.items())
+        raise BadRequestError(f"The columns of boxes have different lengths: {found} - at `$.boxes`.")
+    numbers = _find_keys(db, dataset, boxes)
+    errors: dict[int, str] = {}
+    if None in numbers:
+        reason = _UNPLACED if dataset is None and boxes.by == "reference_id" else _UNKNOWN
+        errors = {row: reason.format(key) for row, key in enumerate(boxes.keys) if numbers[row] is None}
+        there = [number is not None for number in numbers]
+        good = BoxColumns(by=boxes.by, **{name: list(compress(getattr(boxes, name), there)) for name in columns})
+    else:
+        good = boxes
+    known = [number for number in numbers if number is not None]
+
+    def store() -> list[layers.Outcome]:
+        rows = layers.box_rows(good, known, layers.next_arrival(db, layer))
+        return layers.upsert_rows(db, layer, rows, update=update and not refuse)
+
+    def exists(row: int) -> str:
+        return _exists_already(layer, boxes.annotation_id[row], f"on the item '{boxes.keys[row]}'")
+
+    return _stored(db, count, errors, store, exists if refuse else None)
+
+
+def _find_keys(db: sqlite3.Connection, dataset: Dataset | None, boxes: BoxColumns) -> list[int | None]:
+    """Give each box's item number, or None; every key is looked up once."""
+    known: dict[str, int] = {}
+    if boxes.by == "item_id":
+        known = items.existing(db, boxes.keys)
+        if dataset is not None:
+            known = {key: number for key, number in known.items() if number >> ITEM_BITS == dataset.id}
+    elif dataset is not None:
+        known = items.ids_of(db, dataset, boxes.keys)
+    return list(map(known.get, boxes.keys))
 
 
 def _find_items(
@@ -144,7 +278,7 @@ def _find_items(
         names = [a.reference_id for a in wanted if a.reference_id and a.item_id is None and a.dataset_id is None]
         if len(names) == len(wanted):  # as nearly always
             known = items.ids_of(db, dataset, names)
-            return [known.get(name) or f"Item with id {name} doesn't exist." for name in names]
+            return [known.get(name) or _UNKNOWN.format(name) for name in names]
     keys = [item_key(a, place(n)) for n, a in enumerate(wanted)]
     by_item_id = items.existing(db, (key for by_reference, key in keys if not by_reference))
     elsewhere = {a.dataset_id for a in wanted if a.dataset_id is not None} if dataset is None else set()
@@ -165,13 +299,13 @@ def _find_items(
         if not by_reference:
             number = by_item_id.get(key)
             foreign = dataset is not None and number is not None and number >> ITEM_BITS != dataset.id
-            found.append(f"Item with id {key} doesn't exist." if number is None or foreign else number)
+            found.append(_UNKNOWN.format(key) if number is None or foreign else number)
             continue
         scope = "" if dataset is not None else annotation.dataset_id or ""
         if scope not in by_reference_id:
-            found.append(f"Item with id {key} can't be found: the run spans datasets, so `dataset_id` is needed too.")
+            found.append(_UNPLACED.format(key))
         else:
-            found.append(by_reference_id[scope].get(key, f"Item with id {key} doesn't exist."))
+            found.append(by_reference_id[scope].get(key, _UNKNOWN.format(key)))
     return found
 
 

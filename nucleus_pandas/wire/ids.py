@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
@@ -22,10 +22,16 @@ import numpy.typing as npt
 
 from nucleus_pandas.wire.content import AnyAnnotation, Box, Category, Mask, MultiCategory
 
-_Words: TypeAlias = npt.NDArray[np.uint64]
+Words: TypeAlias = npt.NDArray[np.uint64]
+"""Of shape (n, 2): the 128 bits of a hash."""
+
+Coded: TypeAlias = tuple[npt.NDArray[np.integer[Any]], Words]
+"""A column of texts: which of the distinct ones each row holds, and their hashes."""
+
 _FIRST = (np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53), np.uint64(0x9E3779B97F4A7C15))
 _SECOND = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB), np.uint64(0xD6E8FEB86659FD93))
 _SHIFT = np.uint64(32)
+_BLOCK = 8_192  # rows whose columns stay in the processor's cache
 _NO_CONFIDENCE = np.uint64(0x7FF8000000000001)  # a NaN: no confidence in [0, 1] has these bits
 
 
@@ -56,9 +62,49 @@ def box_ids(
     >>> box_ids(["a.jpg"], ["car"], [[1, 2, 3, 4]]) == box_ids(["a.jpg"], ["car"], [[1.0, 2.0, 3.0, 4.0]])
     True
     """
-    columns = np.ascontiguousarray(np.asarray(boxes, dtype=np.float64).reshape(-1, 4).T) + 0.0
-    geometry = [(bits, bits) for bits in columns.view(np.uint64)]
-    return _ids([_lanes(item_keys), _lanes(["box"] * len(item_keys)), _lanes(labels), *geometry], confidences)
+    sides = np.ascontiguousarray(np.asarray(boxes, dtype=np.float64).reshape(-1, 4).T)
+    confidence = None if confidences is None else np.asarray(confidences, dtype=np.float64)
+    return _texts(box_words(_coded(item_keys), _coded(labels), sides, confidence))
+
+
+def text_words(texts: Iterable[str]) -> Words:
+    """Hash texts."""
+    return _digests(text.encode("utf-8", "surrogatepass") for text in texts)
+
+
+def box_words(
+    keys: Coded, labels: Coded, sides: npt.NDArray[np.float64], confidences: npt.NDArray[np.float64] | None
+) -> Words:
+    """Compute the annotation ids of boxes as numbers.
+
+    Parameters
+    ----------
+    keys, labels : (codes of shape (n,), words of shape (m, 2))
+        Which of the distinct texts each row holds, and what `text_words` gives for these.
+    sides : numpy.ndarray of shape (4, n), float64
+        x, y, width and height in pixels.
+    confidences : numpy.ndarray of shape (n,), float64, optional
+        NaN where a prediction has none. None for ground truth.
+
+    Returns
+    -------
+    numpy.ndarray of shape (n, 2), uint64
+        What `hex_digits` writes as text.
+    """
+    numbers = [*sides] if confidences is None else [*sides, confidences]
+    box = np.zeros(1, np.intp), text_words(["box"])
+    return _mixed(len(keys[0]), [keys, (np.broadcast_to(box[0], len(keys[0])), box[1]), labels], numbers)
+
+
+def hex_digits(words: Words) -> bytes:
+    """Write each hash in 32 hexadecimal digits, one behind the other.
+
+    Examples
+    --------
+    >>> hex_digits(np.array([[1, 2]], np.uint64))
+    b'01000000000000000200000000000000'
+    """
+    return words.astype("<u8").tobytes().hex().encode()
 
 
 def fill_annotation_ids(
@@ -93,13 +139,15 @@ def fill_annotation_ids(
         ids.update(zip(map(id, boxes), computed, strict=True))
     others = [a for a in annotations if a.annotation_id is None and not isinstance(a, Box)]
     if others:
-        words = [
-            _lanes([_key(a) for a in others]),
-            _lanes([str(a.__struct_config__.tag) for a in others]),
-            _lanes([_label(a) for a in others]),
-            _digests([_canonical(a) for a in others]),
+        every = np.arange(len(others))
+        coded = [
+            _coded([_key(a) for a in others]),
+            _coded([str(a.__struct_config__.tag) for a in others]),
+            _coded([_label(a) for a in others]),
+            (every, _digests(_canonical(a) for a in others)),
         ]
-        computed = _ids(words, _confidences(others) if predictions else None)
+        numbers = [np.array(_confidences(others), dtype=np.float64)] if predictions else []
+        computed = _texts(_mixed(len(others), coded, numbers))
         ids.update(zip(map(id, others), computed, strict=True))
     seen = {} if seen is None else seen
     for annotation in annotations:
@@ -151,21 +199,43 @@ def _spell(value: object) -> bytes:
     raise TypeError(f"{type(value).__name__} is no JSON value.")
 
 
-def _digests(texts: Iterable[bytes]) -> tuple[_Words, _Words]:
-    return _split(b"".join(blake2b(text, digest_size=16).digest() for text in texts))
+def _digests(texts: Iterable[bytes]) -> Words:
+    digests = b"".join(blake2b(text, digest_size=16).digest() for text in texts)
+    return np.frombuffer(digests, dtype="<u8").astype(np.uint64).reshape(-1, 2)
 
 
-def _lanes(texts: Sequence[str]) -> tuple[_Words, _Words]:
-    digest = {text: blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() for text in set(texts)}
-    return _split(b"".join(map(digest.__getitem__, texts)))
+def _coded(texts: Sequence[str]) -> Coded:
+    numbers: dict[str, int] = {}
+    codes = np.fromiter((numbers.setdefault(text, len(numbers)) for text in texts), np.intp, len(texts))
+    return codes, text_words(numbers)
 
 
-def _split(digests: bytes) -> tuple[_Words, _Words]:
-    words = np.frombuffer(digests, dtype="<u8").astype(np.uint64).reshape(-1, 2)
-    return words[:, 0], words[:, 1]
+def _mixed(count: int, coded: Sequence[Coded], numbers: Sequence[npt.NDArray[np.float64]]) -> Words:
+    """Absorb columns of texts, then columns of numbers, block by block."""
+    out = np.empty((count, 2), np.uint64)
+    for start in range(0, count, _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        words = [hashes[codes[rows]] for codes, hashes in coded]
+        bits = [_bits(column[rows]) for column in numbers]
+        for lane, constants in enumerate((_FIRST, _SECOND)):
+            value = np.zeros(len(out[rows]), dtype=np.uint64)
+            for word in words:
+                value = _mix(value, word[:, lane], constants)
+            for word in bits:
+                value = _mix(value, word, constants)
+            out[rows, lane] = value
+    return out
 
 
-def _mix(lane: _Words, word: _Words, constants: tuple[np.uint64, np.uint64, np.uint64]) -> _Words:
+def _bits(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.uint64]:
+    bits = (numbers + 0.0).view(np.uint64)  # -0.0 is 0.0
+    missing = np.isnan(numbers)
+    return np.where(missing, _NO_CONFIDENCE, bits) if missing.any() else bits
+
+
+def _mix(
+    lane: npt.NDArray[np.uint64], word: npt.NDArray[np.uint64], constants: tuple[np.uint64, np.uint64, np.uint64]
+) -> npt.NDArray[np.uint64]:
     first, second, step = constants
     lane = (lane + step) ^ word
     lane ^= lane >> _SHIFT
@@ -176,13 +246,6 @@ def _mix(lane: _Words, word: _Words, constants: tuple[np.uint64, np.uint64, np.u
     return lane
 
 
-def _ids(words: list[tuple[_Words, _Words]], confidences: npt.ArrayLike | None) -> list[str]:
-    if confidences is not None:
-        confidence = np.asarray(confidences, dtype=np.float64) + 0.0
-        bits = np.where(np.isnan(confidence), _NO_CONFIDENCE, confidence.view(np.uint64))
-        words = [*words, (bits, bits)]
-    first = second = np.zeros(len(words[0][0]), dtype=np.uint64)
-    for one, two in words:
-        first, second = _mix(first, one, _FIRST), _mix(second, two, _SECOND)
-    digits = np.stack([first, second], axis=1).astype("<u8").tobytes().hex()
+def _texts(words: Words) -> list[str]:
+    digits = hex_digits(words).decode()
     return [digits[start : start + 32] for start in range(0, len(digits), 32)]

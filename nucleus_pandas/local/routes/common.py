@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from hashlib import blake2b
+from itertools import groupby
 from typing import Any, TypeVar, cast
 from urllib.parse import unquote
 
@@ -95,6 +96,9 @@ class _MaybeUpload(Struct, rename={"request_id": "requestId"}):
 
 def names_upload() -> bool:
     """Whether the body names a signed upload instead of holding rows."""
+    text = request.get_data(cache=True)
+    if b"requestId" not in text and b"\\u" not in text:  # so that rows are not parsed twice
+        return False
     return body(_MaybeUpload).request_id is not UNSET
 
 
@@ -123,12 +127,12 @@ def file_url(kind: str, name: str) -> str:
     return f"{request.host_url}{PREFIX[1:]}/_nucleus_pandas/{kind}/{name}"
 
 
+def is_extension() -> bool:
+    """Whether the request came to a route beyond the contract."""
+    return request.path.startswith(f"{PREFIX}/_nucleus_pandas/")
+
+
 def summary(stored: Any) -> dict[str, object]:
     """Tell the outcome of every row: run-length pairs, and the reasons of those that were refused."""
-    runs: list[list[Any]] = []
-    for outcome in stored.outcomes:
-        if runs and runs[-1][0] == outcome:
-            runs[-1][1] += 1
-        else:
-            runs.append([outcome, 1])
+    runs = [[outcome, sum(1 for _ in rows)] for outcome, rows in groupby(stored.outcomes)]
     return {"outcomes": runs, "row_errors": [[row, text] for row, text in sorted(stored.errors.items())]}

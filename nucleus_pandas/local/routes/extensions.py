@@ -6,15 +6,18 @@ from flask import Blueprint, Response, request, send_file
 
 from nucleus_pandas._version import __version__
 from nucleus_pandas.errors import BadRequestError, ConflictError, NotFoundError
-from nucleus_pandas.local import evaluations
+from nucleus_pandas.local import evaluations, reading
 from nucleus_pandas.local.images import Images
-from nucleus_pandas.local.routes.common import nucleus, reply
-from nucleus_pandas.local.store import models
+from nucleus_pandas.local.ingest import layer_of
+from nucleus_pandas.local.routes.common import body, file_url, nucleus, reply
+from nucleus_pandas.local.store import datasets, models
 from nucleus_pandas.local.store.ids import item_id
+from nucleus_pandas.local.store.layers import Layer
+from nucleus_pandas.wire import RunPlace, Selection
 
 blueprint = Blueprint("extensions", __name__)
 
-EXTENSIONS = ("idempotency", "matches", "outcomes")
+EXTENSIONS = ("columns", "idempotency", "lookup", "matches", "outcomes", "refuse-existing")
 _PAGE = 10_000
 
 
@@ -22,6 +25,42 @@ _PAGE = 10_000
 def discover() -> Response:
     """Tell what this server can do beyond the contract."""
     return reply({"version": __version__, "extensions": EXTENSIONS})
+
+
+@blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/items")
+def read_items(dataset_id: str) -> Response:
+    """Give items, as columns."""
+    wanted = body(Selection)
+    with nucleus().database.read() as db:
+        return reply(reading.read_items(db, datasets.find(db, dataset_id), wanted, file_url))
+
+
+@blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/annotations")
+def read_annotations(dataset_id: str) -> Response:
+    """Give the ground truth of items, as columns."""
+    wanted = body(Selection)
+    with nucleus().database.read() as db:
+        dataset = datasets.find(db, dataset_id)
+        layer = Layer(None, ("dataset", dataset.id))
+        return reply(reading.read_annotations(db, layer, dataset, wanted, file_url))
+
+
+@blueprint.post("/_nucleus_pandas/modelRun/<id:run_id>/predictions")
+def read_predictions(run_id: str) -> Response:
+    """Give the predictions of items, as columns."""
+    wanted = body(Selection)
+    with nucleus().database.read() as db:
+        layer, dataset = layer_of(db, models.find_run(db, run_id))
+        return reply(reading.read_annotations(db, layer, dataset, wanted, file_url))
+
+
+@blueprint.get("/_nucleus_pandas/modelRun/<id:run_id>")
+def run_place(run_id: str) -> Response:
+    """Tell where a run belongs."""
+    with nucleus().database.read() as db:
+        run = models.find_run(db, run_id)
+        _, dataset = layer_of(db, run)
+    return reply(RunPlace(model_id=f"prj_{run.model_tag}", dataset_id=None if dataset is None else dataset.public_id))
 
 
 @blueprint.get("/_nucleus_pandas/modelRun/<id:run_id>/matches")

@@ -14,12 +14,21 @@ from flask import Blueprint, Response, request
 from nucleus_pandas.errors import BadRequestError, NotFoundError
 from nucleus_pandas.local import render
 from nucleus_pandas.local.images import Images, Staged
-from nucleus_pandas.local.ingest import Stored, check_frozen, item_counters, run_upload, store_annotations, store_items
+from nucleus_pandas.local.ingest import (
+    Stored,
+    check_frozen,
+    item_counters,
+    run_upload,
+    store_annotations,
+    store_boxes,
+    store_items,
+)
 from nucleus_pandas.local.routes.common import (
     body,
     file_url,
     form_field,
     is_async,
+    is_extension,
     is_multipart,
     names_upload,
     nucleus,
@@ -30,9 +39,23 @@ from nucleus_pandas.local.store import datasets, items, jobs, layers
 from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.items import ItemRow
 from nucleus_pandas.local.store.layers import Layer
-from nucleus_pandas.wire import Annotate, Append, FromUpload, Item, ItemView, Mask, decode
+from nucleus_pandas.wire import (
+    Annotate,
+    AnnotateRows,
+    Append,
+    AppendRows,
+    FromUpload,
+    Item,
+    ItemView,
+    Mask,
+    OnConflict,
+    convert,
+    decode,
+)
 
 blueprint = Blueprint("items", __name__)
+
+_CHOICE: Any = OnConflict  # no class, so that type checkers know no `type` of it
 
 
 @blueprint.post("/dataset/<id:dataset_id>/append")
@@ -45,18 +68,40 @@ def append(dataset_id: str) -> Response:
     if names_upload():
         wanted = body(FromUpload)
         return consume(dataset_id, wanted, "uploadDatasetItems", lambda db: (None, datasets.find(db, dataset_id)))
-    request_body = body(Append)
+    if is_extension():
+        rows = body(AppendRows)
+        wanted_items, update, if_exists = rows.items, rows.update, rows.if_exists
+    else:
+        whole = body(Append)
+        wanted_items, update, if_exists = whole.items, whole.update or whole.force, None
     with nucleus().database.write() as db:
         dataset = datasets.find(db, dataset_id)
-        stored = store_items(db, dataset, request_body.items, update=request_body.update or request_body.force)
+        stored = _store_items(db, dataset, wanted_items, update=update, if_exists=if_exists)
         job = _finished_job(db, dataset, stored) if is_async() else None
     return reply(job.entry()) if job else _counters(dataset_id, stored)
+
+
+def _store_items(
+    db: sqlite3.Connection,
+    dataset: Dataset,
+    wanted: list[Item],
+    *,
+    update: bool,
+    if_exists: OnConflict | None,
+    files: Sequence[Staged | BadRequestError] | None = None,
+) -> Stored:
+    """Store items; `if_exists` wins over what the body and its items say of updates."""
+    if if_exists is not None:
+        update = if_exists == "update"
+        for item in wanted:
+            item.update = None
+    return store_items(db, dataset, wanted, update=update, refuse=if_exists == "error", files=files)
 
 
 def _counters(dataset_id: str, stored: Stored) -> Response:
     _release(stored)
     described = {"dataset_id": dataset_id, **item_counters(Counter(stored.outcomes))}
-    if request.endpoint == "items.append_with_outcomes":
+    if is_extension():
         described |= summary(stored)
     return reply(described)
 
@@ -70,6 +115,8 @@ def _append_files(dataset_id: str) -> tuple[Stored, jobs.JobRow | None]:
         wanted = [decode(one, Item, "The part `item`")]
     else:
         raise BadRequestError("A multipart append has a part `items` (a JSON array) or `item` (one object).")
+    choice = form_field("if_exists") if is_extension() else None
+    if_exists = None if choice is None else convert(choice.decode(errors="replace"), _CHOICE, "The part `if_exists`")
     uploaded = request.files.getlist("image")
     if len(uploaded) != len(wanted):
         raise BadRequestError(f"There are {len(wanted)} items and {len(uploaded)} files in parts named `image`.")
@@ -77,9 +124,9 @@ def _append_files(dataset_id: str) -> tuple[Stored, jobs.JobRow | None]:
         datasets.find(db, dataset_id)  # before the disk is written
     with staged_files(nucleus().images, uploaded) as files, nucleus().database.write() as db:
         dataset = datasets.find(db, dataset_id)
-        stored = store_items(db, dataset, wanted, update=False, files=files)
+        stored = _store_items(db, dataset, wanted, update=False, if_exists=if_exists, files=files)
         for file, outcome in zip(files, stored.outcomes, strict=True):
-            if isinstance(file, Staged) and outcome != "ignored":
+            if isinstance(file, Staged) and outcome in ("new", "updated"):
                 nucleus().images.publish(file)
         job = _finished_job(db, dataset, stored) if is_async() else None
     return stored, job
@@ -147,7 +194,7 @@ def annotate(dataset_id: str) -> Response:
     }
     if stored.errors:
         described["errors"] = [stored.errors[row] for row in sorted(stored.errors)]
-    if request.endpoint == "items.annotate_with_outcomes":
+    if is_extension():
         described |= summary(stored)
     return reply(described)
 
@@ -166,8 +213,16 @@ def receive_annotations(target: Any) -> Stored:
 
 
 def _store_json(target: Any) -> Stored:
-    wanted = body(Annotate)
+    wanted = body(_annotate_body())
+    boxes = wanted.boxes if isinstance(wanted, AnnotateRows) else None
+    update, refuse = _conflicts(wanted)
     rows = [*wanted.annotations, *wanted.segmentations]
+    if boxes is not None:
+        if rows:
+            raise BadRequestError("A request holds either annotations or the columns of `boxes` - at `$.boxes`.")
+        with nucleus().database.write() as db:
+            layer, dataset = target(db)
+            return store_boxes(db, layer, dataset, boxes, update=update, refuse=refuse)
     count = len(wanted.annotations)
 
     def place(row: int) -> str:
@@ -175,16 +230,28 @@ def _store_json(target: Any) -> Stored:
 
     with nucleus().database.write() as db:
         layer, dataset = target(db)
-        return store_annotations(db, layer, dataset, rows, update=wanted.update, place=place)
+        return store_annotations(db, layer, dataset, rows, update=update, refuse=refuse, place=place)
+
+
+def _annotate_body() -> type[Annotate]:
+    return AnnotateRows if is_extension() else Annotate
+
+
+def _conflicts(wanted: Annotate) -> tuple[bool, bool]:
+    """Tell whether rows that are there already are updated, and whether they refuse the batch."""
+    if_exists = wanted.if_exists if isinstance(wanted, AnnotateRows) else None
+    return wanted.update if if_exists is None else if_exists == "update", if_exists == "error"
 
 
 def _store_masks(target: Any) -> Stored:
     text = form_field("serialized_request")
     if text is None:
         raise BadRequestError("A multipart request with masks has a part `serialized_request`.")
-    wanted = decode(text, Annotate, "The part `serialized_request`")
+    wanted = decode(text, _annotate_body(), "The part `serialized_request`")
+    update, refuse = _conflicts(wanted)
     uploaded = request.files.getlist("mask")
-    if wanted.annotations or len(uploaded) != len(wanted.segmentations):
+    has_boxes = isinstance(wanted, AnnotateRows) and wanted.boxes is not None
+    if wanted.annotations or has_boxes or len(uploaded) != len(wanted.segmentations):
         raise BadRequestError(
             f"A multipart request holds segmentations only, with one file in a part `mask` for each; there are "
             f"{len(wanted.segmentations)} segmentations and {len(uploaded)} files."
@@ -202,7 +269,8 @@ def _store_masks(target: Any) -> Stored:
             layer,
             dataset,
             masks,
-            update=wanted.update,
+            update=update,
+            refuse=refuse,
             mask_files=[file.name for file in good],
             place="$.segmentations[{}]".format,
         )

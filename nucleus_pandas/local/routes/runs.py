@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.evaluation.matching import LabelRule
@@ -14,6 +14,7 @@ from nucleus_pandas.local.routes.common import (
     body,
     creation,
     file_url,
+    is_extension,
     is_multipart,
     names_upload,
     nucleus,
@@ -57,7 +58,7 @@ def predict(run_id: str) -> Response:
         described["dataset_id"] = dataset.public_id
     if stored.errors:
         described["errors"] = [stored.errors[row] for row in sorted(stored.errors)]
-    if request.endpoint == "runs.predict_with_outcomes":
+    if is_extension():
         described |= summary(stored)
     return reply(described)
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from typing import TypeVar
+
+T = TypeVar("T")
 
 ITEM_BITS = 32
 POSITION = (1 << ITEM_BITS) - 1
+_IN = 10_000  # variables in one statement; SQLite takes 32,766
 _ITEM = re.compile(r"di_([0-9a-f]{12})([0-9a-f]{8})")
 
 
@@ -57,3 +62,17 @@ def annotation_id(dataset_tag: str, item: int, arrival: int) -> str:
 def prediction_id(run_tag: str, item: int, arrival: int) -> str:
     """Give the public id of a prediction."""
     return f"pred_{run_tag}{item:016x}{arrival:08x}"
+
+
+def batches(values: Iterable[T]) -> Iterator[tuple[list[T], str]]:
+    """Part values into as many as one statement takes, each with the question marks that stand for them.
+
+    Examples
+    --------
+    >>> list(batches([7, 8]))
+    [([7, 8], '?,?')]
+    """
+    every = list(values)
+    for start in range(0, len(every), _IN):
+        part = every[start : start + _IN]
+        yield part, ",".join("?" * len(part))

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from nucleus_pandas.errors import NotFoundError, PositionError
 from nucleus_pandas.local.store.datasets import Dataset
-from nucleus_pandas.local.store.ids import ITEM_BITS, POSITION, split_item_id
+from nucleus_pandas.local.store.ids import ITEM_BITS, POSITION, batches, split_item_id
 
 Outcome: TypeAlias = Literal["new", "updated", "ignored"]
+Places: TypeAlias = npt.NDArray[np.int64]
 
 FAN_OUT_BITS = 6  # 64 positions a block, 64 blocks a block of the next level
 TOP_LEVEL = 4  # 64^4: sixteen million positions
-_IN = 10_000  # variables in one statement; SQLite takes 32,766
+_FEW = 16  # places that are looked up one by one sooner than all blocks with holes are read
 _COLUMNS = "id, reference_id, url, file, width, height, metadata, extra"
 
 
@@ -94,11 +99,8 @@ def append(db: sqlite3.Connection, dataset: Dataset, items: Sequence[NewItem]) -
 
 def ids_of(db: sqlite3.Connection, dataset: Dataset, reference_ids: Iterable[str]) -> dict[str, int]:
     """Look reference ids up; those that are not there are left out."""
-    wanted = list(dict.fromkeys(reference_ids))
     found: dict[str, int] = {}
-    for start in range(0, len(wanted), _IN):
-        part = wanted[start : start + _IN]
-        marks = ",".join("?" * len(part))
+    for part, marks in batches(dict.fromkeys(reference_ids)):
         found.update(
             db.execute(
                 f"SELECT reference_id, id FROM item WHERE dataset = ? AND reference_id IN ({marks})",
@@ -123,12 +125,25 @@ def existing(db: sqlite3.Connection, public_ids: Iterable[str]) -> dict[str, int
         dataset = tags[tag]
         if dataset is not None:
             numbers[public_id] = dataset << ITEM_BITS | position
-    there: set[int] = set()
-    wanted = list(numbers.values())
-    for start in range(0, len(wanted), _IN):
-        part = wanted[start : start + _IN]
-        there.update(n for (n,) in db.execute(f"SELECT id FROM item WHERE id IN ({','.join('?' * len(part))})", part))
+    there = {number for (number,) in select(db, numbers.values(), "id")}
     return {public_id: number for public_id, number in numbers.items() if number in there}
+
+
+def select(db: sqlite3.Connection, numbers: Iterable[int], columns: str) -> Iterator[tuple[Any, ...]]:
+    """Walk some columns of items, in no order; numbers that name no item are left out."""
+    for part, marks in batches(sorted(set(numbers))):
+        yield from db.execute(f"SELECT {columns} FROM item WHERE id IN ({marks})", part)
+
+
+def select_page(
+    db: sqlite3.Connection, dataset: Dataset, after: int | None, limit: int, columns: str
+) -> Iterator[tuple[Any, ...]]:
+    """Walk some columns of the items in order, from behind the item number `after`."""
+    start = (dataset.id << ITEM_BITS) - 1 if after is None else after
+    return db.execute(
+        f"SELECT {columns} FROM item WHERE id > ? AND id < ? ORDER BY id LIMIT ?",
+        (start, (dataset.id + 1) << ITEM_BITS, limit),
+    )
 
 
 def by_reference_id(db: sqlite3.Connection, dataset: Dataset, reference_id: str) -> ItemRow:
@@ -192,14 +207,54 @@ def _skip_holes(db: sqlite3.Connection, dataset: int, live: int) -> int:
     return int(row[0]) & POSITION
 
 
+def at_positions(db: sqlite3.Connection, dataset: Dataset, positions: Sequence[int]) -> list[int | None]:
+    """Give the numbers of the items at these places, None for places outside the dataset."""
+    first = dataset.id << ITEM_BITS
+    inside = np.unique(np.array([p for p in positions if p < dataset.length], dtype=np.int64))
+    (given,) = db.execute("SELECT positions FROM dataset WHERE id = ?", (dataset.id,)).fetchone()
+    if given == dataset.length:
+        found = inside
+    elif len(inside) <= _FEW:
+        found = np.array([_skip_holes(db, dataset.id, live) for live in inside.tolist()], dtype=np.int64)
+    else:
+        found = _skip_holes_of_many(db, dataset.id, inside)
+    numbers = dict(zip(inside.tolist(), (first + found).tolist(), strict=True))
+    return [numbers.get(position) for position in positions]
+
+
+def _skip_holes_of_many(db: sqlite3.Connection, dataset: int, lives: Places) -> Places:
+    """Do what `_skip_holes` does, for ascending places at once: with every smallest block that has holes at hand."""
+    rows = db.execute("SELECT block, count FROM hole WHERE dataset = ? AND level = 1 ORDER BY block", (dataset,))
+    blocks, holes = np.array(rows.fetchall(), dtype=np.int64).reshape(-1, 2).T
+    upto = np.cumsum(holes)
+    starts = (blocks << FAN_OUT_BITS) - (upto - holes)  # the place of the first item in or behind each block
+    nearest = np.searchsorted(starts, lives, side="right") - 1
+    behind = np.where(nearest < 0, 0, upto[nearest])
+    inside = lives - np.where(nearest < 0, 0, starts[nearest])
+    amid = (nearest >= 0) & (inside < (1 << FAN_OUT_BITS) - holes[nearest])
+    found = lives + behind
+    if amid.any():
+        wanted, which = np.unique(blocks[nearest[amid]], return_inverse=True)
+        there = _filled(db, dataset, wanted)[which]
+        nth = (np.cumsum(there, axis=1) > inside[amid, None]).argmax(axis=1)
+        found[amid] = (wanted[which] << FAN_OUT_BITS) + nth
+    return found
+
+
+def _filled(db: sqlite3.Connection, dataset: int, blocks: Places) -> npt.NDArray[np.uint8]:
+    """Tell for each of the positions of smallest blocks whether an item is there."""
+    starts = ((dataset << ITEM_BITS) + (blocks << FAN_OUT_BITS)).tolist()
+    rows = db.execute(  # the bits of a block are different, so their sum is their union, the sign bit included
+        "SELECT (SELECT sum(1 << (id & 63)) FROM item WHERE id >= value AND id < value + 64) FROM json_each(?)",
+        (json.dumps(starts),),
+    )
+    words = np.array([bits or 0 for (bits,) in rows], dtype="<i8")
+    return np.unpackbits(words.view(np.uint8).reshape(-1, 8), axis=1, bitorder="little")
+
+
 def page(db: sqlite3.Connection, dataset: Dataset, after: int | None = None, limit: int = -1) -> Iterator[ItemRow]:
     """Walk the items in order, from behind the item number `after`."""
-    start = (dataset.id << ITEM_BITS) - 1 if after is None else after
-    rows = db.execute(
-        f"SELECT {_COLUMNS} FROM item WHERE id > ? AND id < ? ORDER BY id LIMIT ?",
-        (start, (dataset.id + 1) << ITEM_BITS, limit),
-    )
-    return map(ItemRow._make, rows)
+    return map(ItemRow._make, select_page(db, dataset, after, limit, _COLUMNS))
 
 
 def delete(db: sqlite3.Connection, dataset: Dataset, item: ItemRow) -> None:

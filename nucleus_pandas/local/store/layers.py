@@ -5,16 +5,21 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, count, repeat
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
 from nucleus_pandas.errors import FrozenRunError
-from nucleus_pandas.wire import AnyAnnotation, Box, Category, Mask, MultiCategory
+from nucleus_pandas.local.store.ids import ITEM_BITS, batches
+from nucleus_pandas.wire import AnyAnnotation, Box, BoxColumns, Category, Mask, MultiCategory
 
 Outcome: TypeAlias = Literal["new", "updated", "ignored"]
+Row: TypeAlias = tuple[Any, ...]
+"""The values of an `AnnotationRow`, which take half the time to make when they are no named tuple."""
 
 _VALUES = "type, label, x, y, width, height, geometry, confidence, metadata, extra"
+_TOGETHER = 250  # rows that one statement inserts
 _UNIT = "\x1f"  # keys that are no annotation id begin with it
 
 
@@ -39,6 +44,9 @@ class AnnotationRow(NamedTuple):
     def values(self) -> tuple[object, ...]:
         """What an update replaces."""
         return self[3:]
+
+
+_TYPE = AnnotationRow._fields.index("type")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +86,11 @@ def key_of(annotation: AnyAnnotation) -> str:
             return f"{_UNIT}mask"
         if isinstance(annotation, (Category, MultiCategory)) and annotation.taxonomy_name is not None:
             return f"{_UNIT}category{_UNIT}{annotation.taxonomy_name}"
-    name = str(annotation.annotation_id)
-    return f"{_UNIT}id{_UNIT}{name}" if name.startswith(_UNIT) else name
+    return _plain_key(str(annotation.annotation_id))
+
+
+def _plain_key(annotation_id: str) -> str:
+    return f"{_UNIT}id{_UNIT}{annotation_id}" if annotation_id.startswith(_UNIT) else annotation_id
 
 
 def to_row(annotation: AnyAnnotation, item: int, arrival: int, file: str | None = None) -> AnnotationRow:
@@ -141,6 +152,40 @@ def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
+def box_rows(boxes: BoxColumns, items: Sequence[int], first: int) -> list[Row]:
+    """Lay boxes out as the rows that `to_row` makes of each; `items` holds the numbers of their items."""
+    keys, extras = boxes.annotation_id, None
+    if _UNIT in "".join(keys):
+        extras = [_json({"annotation_id": name}) if name.startswith(_UNIT) else None for name in keys]
+        keys = list(map(_plain_key, keys))
+    metadata = None
+    if boxes.metadata is not None:
+        metadata = [None if value is None else _json(value) for value in boxes.metadata]
+    return list(
+        zip(  # half of these never end; the others are of one length
+            items,
+            count(first),
+            keys,
+            repeat("box"),
+            boxes.label,
+            boxes.x,
+            boxes.y,
+            boxes.width,
+            boxes.height,
+            repeat(None),
+            boxes.confidence or repeat(None),
+            metadata or repeat(None),
+            extras or repeat(None),
+        )
+    )
+
+
+def next_arrival(db: sqlite3.Connection, layer: Layer) -> int:
+    """Give the arrival of the next row."""
+    counter, row_id = layer.counter
+    return int(db.execute(f"SELECT arrivals FROM {counter} WHERE id = ?", (row_id,)).fetchone()[0])
+
+
 def upsert(
     db: sqlite3.Connection,
     layer: Layer,
@@ -162,30 +207,50 @@ def upsert(
     FrozenRunError
         The run is committed, and this would change it.
     """
-    counter, row_id = layer.counter
-    (first,) = db.execute(f"SELECT arrivals FROM {counter} WHERE id = ?", (row_id,)).fetchone()
+    first = next_arrival(db, layer)
     rows = [to_row(a, item, first + n, file) for n, (a, item, file) in enumerate(annotations)]
+    return upsert_rows(db, layer, rows, update=update)
+
+
+def upsert_rows(db: sqlite3.Connection, layer: Layer, rows: Sequence[Row], *, update: bool) -> list[Outcome]:
+    """Store finished rows as `upsert` does; their arrivals count up from `next_arrival`."""
     if layer.frozen is not None:
-        _check_unchanged(db, layer, rows, update=update)
+        _check_unchanged(db, layer, map(AnnotationRow._make, rows), update=update)
         return ["ignored"] * len(rows)
     if not rows:
         return []
     before = db.total_changes
-    owner = "" if layer.owner is None else "run, "
-    marks = ", ".join("?" * (len(AnnotationRow._fields) + len(layer.owners)))
-    conflict = "run, item, key" if layer.owners else "item, key"
-    db.executemany(
-        f"INSERT INTO {layer.table} ({owner}item, arrival, key, {_VALUES}) VALUES ({marks})"
-        f" ON CONFLICT ({conflict}) DO NOTHING",
-        [layer.owners + row for row in rows] if layer.owners else rows,
-    )
+    _insert(db, layer, sorted(rows))  # as they lie in the table; of two with one key the first stays the first
     outcomes: list[Outcome] = ["new"] * len(rows)
     if db.total_changes - before < len(rows):
-        outcomes = [_settle(db, layer, row, update=update) for row in rows]
+        outcomes = [_settle(db, layer, AnnotationRow._make(row), update=update) for row in rows]
     if "new" in outcomes or "updated" in outcomes:
+        counter, row_id = layer.counter
         revision = ", revision = revision + 1" if counter == "dataset" else ""
         db.execute(f"UPDATE {counter} SET arrivals = arrivals + ?{revision} WHERE id = ?", (len(rows), row_id))
     return outcomes
+
+
+def _insert(db: sqlite3.Connection, layer: Layer, rows: Sequence[Row]) -> None:
+    """Insert the rows whose keys are not there yet.
+
+    Many in one statement, which names what they have in common instead of binding it, take half the time of one each.
+    """
+    owner, conflict = ("", "item, key") if layer.owner is None else ("run, ", "run, item, key")
+    head = f"INSERT INTO {layer.table} ({owner}item, arrival, key, {_VALUES}) VALUES "
+    tail = f" ON CONFLICT ({conflict}) DO NOTHING"
+    whole = len(rows) - len(rows) % _TOGETHER
+    for start in range(0, whole, _TOGETHER):
+        columns = list(zip(*rows[start : start + _TOGETHER], strict=True))
+        marks = ["NULL" if column.count(None) == _TOGETHER else "?" for column in columns]
+        if columns[_TYPE].count("box") == _TOGETHER:
+            marks[_TYPE] = "'box'"
+        bound = [column for column, mark in zip(columns, marks, strict=True) if mark == "?"]
+        row = f"({', '.join([*map(str, layer.owners), *marks])})"
+        values = list(chain.from_iterable(zip(*bound, strict=True)))
+        db.execute(head + ", ".join([row] * _TOGETHER) + tail, values)
+    row = f"({', '.join([*map(str, layer.owners), *'?' * len(AnnotationRow._fields)])})"
+    db.executemany(head + row + tail, rows[whole:])
 
 
 def _settle(db: sqlite3.Connection, layer: Layer, row: AnnotationRow, *, update: bool) -> Outcome:
@@ -242,6 +307,42 @@ def of_items(db: sqlite3.Connection, layer: Layer, first: int, last: int) -> Ite
         (*layer.owners, first, last),
     )
     return map(AnnotationRow._make, rows)
+
+
+def counts(db: sqlite3.Connection, layer: Layer, items: Iterable[int]) -> dict[int, int]:
+    """Count the annotations of items; those without any are left out."""
+    found: dict[int, int] = {}
+    for part, marks in batches(items):
+        found.update(
+            db.execute(
+                f"SELECT item, count(*) FROM {layer.table} WHERE {layer.where}item IN ({marks}) GROUP BY item",
+                (*layer.owners, *part),
+            )
+        )
+    return found
+
+
+def select(db: sqlite3.Connection, layer: Layer, items: Iterable[int], columns: str) -> Iterator[Row]:
+    """Walk some columns of the annotations of items, by item and then by arrival."""
+    for part, marks in batches(sorted(set(items))):
+        yield from db.execute(
+            f"SELECT {columns} FROM {layer.table} WHERE {layer.where}item IN ({marks}) ORDER BY item, arrival",
+            (*layer.owners, *part),
+        )
+
+
+def select_page(
+    db: sqlite3.Connection, layer: Layer, after: tuple[int, int], end: int, limit: int, columns: str
+) -> list[Row]:
+    """Give some columns of the annotations behind (item, arrival) and before the item number `end`.
+
+    Those in datasets that somebody deleted are passed over, which only a run that spans datasets has.
+    """
+    return db.execute(
+        f"SELECT {columns} FROM {layer.table} WHERE {layer.where}(item, arrival) > (?, ?) AND item < ?"
+        f" AND item >> {ITEM_BITS} IN (SELECT id FROM dataset WHERE NOT deleted) ORDER BY item, arrival LIMIT ?",
+        (*layer.owners, *after, end, limit),
+    ).fetchall()
 
 
 def find(db: sqlite3.Connection, layer: Layer, item: int, annotation_id: str) -> AnnotationRow | None:

@@ -1,0 +1,49 @@
+"""``df.nucleus``: each method is one line onto its function in `nucleus_pandas.frames`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import pandas as pd
+
+from nucleus_pandas import frames
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _method(function: Callable[Concatenate[pd.DataFrame, P], R]) -> Callable[Concatenate[NucleusAccessor, P], R]:
+    """Make a method of a function whose first argument is the frame."""
+
+    @wraps(function)
+    def method(self: NucleusAccessor, *args: P.args, **kwargs: P.kwargs) -> R:
+        return function(self._frame, *args, **kwargs)
+
+    return method  # type: ignore[return-value]
+
+
+@pd.api.extensions.register_dataframe_accessor("nucleus")
+class NucleusAccessor:
+    """Send the rows of a frame: ``df.nucleus.append(dataset)``, ``.annotate(dataset)``, ``.predict(run)``.
+
+    Examples
+    --------
+    >>> import nucleus_pandas as npd
+    >>> items = pd.DataFrame({"reference_id": ["a.jpg"], "image_url": ["https://example.org/a.jpg"]})
+    >>> with npd.NucleusClient.local() as client:
+    ...     items.nucleus.append(client.create_dataset("Doc"))
+    UploadResult(new_items=1, updated_items=0, ignored_items=0, upload_errors=0)
+    """
+
+    def __init__(self, frame: Any) -> None:
+        self._frame: pd.DataFrame = frame
+
+    append = _method(frames.append)
+    annotate = _method(frames.annotate)
+    predict = _method(frames.predict)
+    check = _method(frames.check)
+
+    def __repr__(self) -> str:
+        return f"<nucleus accessor of {len(self._frame)} rows: append, annotate, predict, check>"

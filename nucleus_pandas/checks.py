@@ -1,0 +1,63 @@
+"""A frame or a payload, looked at whole before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import pandas as pd
+
+from nucleus_pandas.boxes import BoxFormat
+from nucleus_pandas.columns import BoxColumn, Checked, Metadata, check_annotations, check_items
+from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.payloads import Payload, check_annotation_rows, check_item_rows
+from nucleus_pandas.results import Kind, Source
+
+Rows: TypeAlias = pd.DataFrame | Payload
+"""What can be sent: a frame, a payload dict, or a list of dicts."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which columns of a frame hold what."""
+
+    columns: Mapping[str, Hashable] | None = None
+    bbox: BoxColumn | None = None
+    bbox_format: BoxFormat = "xywh"
+    metadata: Metadata = True
+
+
+def look_at(kind: Kind, rows: Rows, layout: Layout, *, local: bool = False) -> tuple[Source, Checked]:
+    """Look at what is to be sent.
+
+    Returns
+    -------
+    (pandas.DataFrame or list of dict, Checked)
+        The rows as they were given, which of them can be sent, and why the others cannot.
+
+    Raises
+    ------
+    InvalidInputError
+        Nothing can be said of single rows: a column is missing, or this is neither a frame nor a payload.
+    """
+    if not isinstance(rows, pd.DataFrame):
+        if layout != Layout():
+            raise InvalidInputError(
+                "columns=, bbox=, bbox_format= and metadata= are for DataFrames; this is a payload."
+            )
+        return check_item_rows(rows, local=local) if kind == "items" else check_annotation_rows(rows, kind)
+    if kind == "items":
+        checked = check_items(
+            rows, columns=layout.columns, bbox=layout.bbox, metadata_from=layout.metadata, local=local
+        )
+    else:
+        checked = check_annotations(
+            rows,
+            kind,
+            columns=layout.columns,
+            bbox=layout.bbox,
+            bbox_format=layout.bbox_format,
+            metadata_from=layout.metadata,
+        )
+    return rows, checked

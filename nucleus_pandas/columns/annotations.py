@@ -1,0 +1,339 @@
+"""Frames of annotations and of predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nucleus_pandas.boxes import BoxFormat
+from nucleus_pandas.columns.checked import NOT_SENT, Checked
+from nucleus_pandas.columns.geometry import BoxColumn, box_sides, shapes
+from nucleus_pandas.columns.metadata import Metadata, metadata
+from nucleus_pandas.columns.naming import NamedColumns
+from nucleus_pandas.columns.problems import Mask, Problems, shown, warn
+from nucleus_pandas.columns.values import flags, floats, texts, within
+from nucleus_pandas.wire import (
+    TEXT,
+    AnyAnnotation,
+    BoxRows,
+    Floats,
+    Texts,
+    Words,
+    box_columns,
+    box_objects,
+    box_words,
+    fill_annotation_ids,
+    joined,
+    text_words,
+    with_commas,
+)
+
+Layer: TypeAlias = Literal["annotations", "predictions"]
+
+_TYPES = tuple(str(shape.__struct_config__.tag) for shape in get_args(AnyAnnotation))
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationUnits:
+    """Checked annotations: boxes column by column, the few of other types as objects.
+
+    Attributes
+    ----------
+    boxes : BoxRows
+        A row for each unit.
+    others : dict of int to annotation
+        The units that are no boxes; their rows in `boxes` mean nothing.
+    """
+
+    boxes: BoxRows
+    others: dict[int, AnyAnnotation]
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def objects(self, start: int, stop: int) -> bytes | memoryview:
+        """Write some as JSON objects, parted by commas."""
+        rows = box_objects(self.boxes.part(start, stop))
+        if not self.others:
+            return with_commas(*rows)
+        written: list[str] = joined(*rows).to_pylist()
+        for unit in self.others.keys() & set(range(start, stop)):
+            written[unit - start] = msgspec.json.encode(self.others[unit]).decode()
+        return ",".join(written).encode()
+
+    def columns(self, start: int, stop: int) -> bytes | None:
+        """Write some as JSON columns; None where they are no boxes that are keyed alike."""
+        boxes = self.boxes.part(start, stop)
+        if boxes.by_item_id is not None and boxes.by_item_id.any() and not boxes.by_item_id.all():
+            return None
+        if self.others and not self.others.keys().isdisjoint(range(start, stop)):
+            return None
+        return b"".join(box_columns(boxes))
+
+    @property
+    def files(self) -> Mapping[int, Path]:
+        """There are none."""
+        return {}
+
+    def pictures(self, start: int, stop: int, *, update: bool) -> bytes:
+        """Annotations have no pictures."""
+        raise NotImplementedError
+
+
+def check_annotations(
+    frame: pd.DataFrame,
+    layer: Layer,
+    *,
+    columns: Mapping[str, Hashable] | None = None,
+    bbox: BoxColumn | None = None,
+    bbox_format: BoxFormat = "xywh",
+    metadata_from: Metadata = True,
+) -> Checked:
+    """Look at a frame of annotations or predictions.
+
+    Warns
+    -----
+    NucleusWarning
+        No number of any box is above 1.
+
+    Raises
+    ------
+    InvalidInputError
+        A column is missing or ambiguous; nothing can be said of single rows.
+    """
+    named = NamedColumns(frame, columns)
+    problems = Problems(named.index)
+    is_box, shape_rows = _types(named, layer, problems)
+    sides, is_empty = box_sides(named, is_box, problems, bbox, bbox_format)
+    wanted = ~is_empty
+    _check_geometry_of_boxes(named, is_box, problems)
+    keys, by_item_id = _keys(named, wanted, problems)
+    labels = _labels(named, wanted, shape_rows, problems)
+    given_ids = _given_ids(named, wanted, problems)
+    confidences = _confidences(named, layer, wanted, problems)
+    objects = metadata(named, metadata_from, problems)
+    problems.forget(is_empty)  # a row that goes nowhere is judged by nothing
+    if given_ids is not None:
+        _check_repeated_ids(keys, given_ids, wanted, problems, str(named.name("annotation_id")))
+    others = shapes(
+        named,
+        {row: kind for row, kind in shape_rows.items() if not problems.bad[row]},
+        problems,
+        keys=keys,
+        by_item_id=by_item_id,
+        labels=labels,
+        given_ids=given_ids,
+        confidences=confidences,
+        objects=objects,
+    )
+    rows = np.flatnonzero(wanted & ~problems.bad)
+    unit_of_row = np.full(len(named), NOT_SENT, dtype=np.intp)
+    unit_of_row[rows] = np.arange(len(rows))
+    boxes = BoxRows(
+        keys=keys,
+        by_item_id=by_item_id if by_item_id.any() else None,
+        labels=pc.coalesce(labels, pa.scalar("", TEXT)) if labels.null_count else labels,
+        sides=sides,
+        confidences=confidences,
+        metadata=objects,
+        given_ids=given_ids,
+        words=None,
+        occurrences=None,
+    )
+    if len(rows) < len(named):
+        boxes = _some(boxes, rows)
+    sent = {int(unit_of_row[row]): annotation for row, annotation in others.items() if unit_of_row[row] != NOT_SENT}
+    boxes = _with_ids(boxes, sent, predictions=layer == "predictions")
+    fill_annotation_ids(list(sent.values()), predictions=layer == "predictions")
+    _warn_of_fractions(boxes, sent)
+    repeats = () if boxes.occurrences is None else rows[boxes.occurrences > 0].tolist()
+    return Checked(AnnotationUnits(boxes, sent), unit_of_row, problems, repeats)
+
+
+def _types(named: NamedColumns, layer: Layer, problems: Problems) -> tuple[Mask, dict[int, str]]:
+    """Tell which rows are boxes, and the types of the others."""
+    series = named.get("type")
+    is_box = np.ones(len(named), dtype=bool)
+    if series is None:
+        return is_box, {}
+    column = texts(series, problems)
+    coded = column.dictionary_encode()
+    distinct: list[str] = coded.dictionary.to_pylist()
+    codes = pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False)
+    others: dict[int, str] = {}
+    for code, kind in enumerate(distinct):
+        if kind == "box":
+            continue
+        rows = codes == code
+        is_box &= ~rows
+        if kind not in _TYPES:
+            problems.add(rows, str(series.name), f"is {shown(kind)}; there are {', '.join(_TYPES)}.")
+        elif kind == "multicategory" and layer == "predictions":
+            problems.add(rows, str(series.name), "is 'multicategory', and predictions of that type do not exist.")
+        else:
+            others.update(dict.fromkeys(np.flatnonzero(rows).tolist(), kind))
+    return is_box, others
+
+
+def _check_geometry_of_boxes(named: NamedColumns, is_box: Mask, problems: Problems) -> None:
+    series = named.get("geometry")
+    if series is not None and is_box.any():
+        there = is_box & series.notna().to_numpy(dtype=bool)
+        problems.add(
+            there,
+            str(series.name),
+            "belongs to a box, whose place stands in x, y, width and height (or in what bbox= names). Move it there, "
+            "or leave it empty.",
+        )
+
+
+def _keys(named: NamedColumns, wanted: Mask, problems: Problems) -> tuple[Texts, Mask]:
+    """Take what names each row's item: the reference id where there is one, else the item id."""
+    if not named.has("reference_id") and not named.has("dataset_item_id"):
+        named.need("reference_id")
+    by_item_id = np.zeros(len(named), dtype=bool)
+    if not named.has("dataset_item_id"):
+        return texts(named.need("reference_id"), problems, required=wanted), by_item_id
+    item_ids = texts(named.need("dataset_item_id"), problems, required=None if named.has("reference_id") else wanted)
+    if not named.has("reference_id"):
+        return item_ids, ~by_item_id
+    references = texts(named.need("reference_id"), problems)
+    by_item_id = flags(references.is_null()) & flags(item_ids.is_valid())
+    keys = pc.coalesce(references, item_ids)
+    absent = wanted & flags(keys.is_null()) & ~problems.bad
+    problems.add(
+        absent, str(named.name("reference_id")), "is missing, and so is the dataset_item_id. Fill one of them."
+    )
+    return keys, by_item_id
+
+
+def _labels(named: NamedColumns, wanted: Mask, shape_rows: Mapping[int, str], problems: Problems) -> Texts:
+    free = np.zeros(len(named), dtype=bool)
+    free[[row for row, kind in shape_rows.items() if kind in ("mask", "multicategory")]] = True
+    if not named.has("label") and not (wanted & ~free).any():
+        return pa.nulls(len(named), TEXT)
+    return texts(named.need("label"), problems, required=wanted & ~free)
+
+
+def _given_ids(named: NamedColumns, wanted: Mask, problems: Problems) -> Texts | None:
+    series = named.get("annotation_id")
+    if series is None:
+        return None
+    found = texts(series, problems)
+    return None if found.null_count == len(found) else found
+
+
+def _confidences(named: NamedColumns, layer: Layer, wanted: Mask, problems: Problems) -> Floats | None:
+    series = named.get("confidence") if layer == "predictions" else None
+    if series is None:
+        return None
+    found = floats(series, problems)
+    within(
+        found,
+        problems,
+        str(series.name),
+        lambda value: (value >= 0) & (value <= 1),
+        "a confidence lies in [0, 1]. Divide percentages by 100; apply a softmax or a sigmoid to logits.",
+    )
+    return found
+
+
+def _check_repeated_ids(keys: Texts, given_ids: Texts, wanted: Mask, problems: Problems, name: str) -> None:
+    pairs = _pairs(keys, given_ids)
+    pairs[~wanted | problems.bad] = -1
+    rows = np.flatnonzero(pairs >= 0)
+    repeated = pd.Series(pairs[rows]).duplicated()
+    if not repeated.any():
+        return
+    wrong = np.zeros(len(pairs), dtype=bool)
+    wrong[rows[repeated.to_numpy()]] = True
+    firsts = dict(zip(pairs[rows[::-1]].tolist(), rows[::-1].tolist(), strict=True))
+    problems.add(
+        wrong,
+        name,
+        lambda row: (
+            f"is {shown(given_ids[row].as_py())}, as in {problems.label(firsts[int(pairs[row])])} for the same item. "
+            "Annotation ids are unique in an item; drop one row, or leave the id empty to have one computed."
+        ),
+    )
+
+
+def _pairs(keys: Texts, ids: Texts) -> npt.NDArray[np.int64]:
+    """Give each pair of texts a number; -1 where one is missing."""
+    first, second = (pc.fill_null(column.dictionary_encode().indices, -1) for column in (keys, ids))
+    one = first.to_numpy(zero_copy_only=False).astype(np.int64)
+    two = second.to_numpy(zero_copy_only=False).astype(np.int64)
+    return np.where((one < 0) | (two < 0), -1, one * (int(two.max(initial=0)) + 1) + two)
+
+
+def _some(boxes: BoxRows, rows: npt.NDArray[np.intp]) -> BoxRows:
+    """Give some of the rows."""
+    take = pa.array(rows)
+
+    def texts_of(column: Texts | None) -> Texts | None:
+        return None if column is None else column.take(take)
+
+    return BoxRows(
+        keys=texts_of(boxes.keys),
+        by_item_id=None if boxes.by_item_id is None else boxes.by_item_id[rows],
+        labels=texts_of(boxes.labels),
+        sides=boxes.sides[:, rows],
+        confidences=None if boxes.confidences is None else boxes.confidences[rows],
+        metadata=texts_of(boxes.metadata),
+        given_ids=texts_of(boxes.given_ids),
+        words=None,
+        occurrences=None,
+    )
+
+
+def _with_ids(boxes: BoxRows, others: Mapping[int, AnyAnnotation], *, predictions: bool) -> BoxRows:
+    """Compute the annotation ids of the boxes that have none, and count exact repeats."""
+    if boxes.given_ids is not None and not boxes.given_ids.null_count:
+        return boxes
+    keys, labels = boxes.keys.dictionary_encode(), boxes.labels.dictionary_encode()
+    confidences = boxes.confidences
+    if predictions and confidences is None:
+        confidences = np.full(len(boxes), np.nan)
+    words = box_words(
+        (keys.indices.to_numpy(), text_words(keys.dictionary.to_pylist())),
+        (labels.indices.to_numpy(), text_words(labels.dictionary.to_pylist())),
+        np.ascontiguousarray(boxes.sides),
+        confidences if predictions else None,
+    )
+    computed = np.ones(len(boxes), dtype=bool)
+    computed[list(others)] = False
+    if boxes.given_ids is not None:
+        computed &= flags(boxes.given_ids.is_null())
+    return replace(boxes, words=words, occurrences=_occurrences(words, computed))
+
+
+def _occurrences(words: Words, computed: Mask) -> npt.NDArray[np.int64] | None:
+    """Count for each row how many rows before it have the same hash; None where no hash occurs twice."""
+    rows = np.flatnonzero(computed)
+    first = pd.Series(words[rows, 0])
+    suspects = rows[first.duplicated(keep=False).to_numpy()]
+    if not len(suspects):
+        return None
+    found = np.zeros(len(words), dtype=np.int64)
+    pairs = pd.DataFrame(words[suspects], columns=["first", "second"])
+    found[suspects] = pairs.groupby(["first", "second"]).cumcount().to_numpy()
+    return found if found.any() else None
+
+
+def _warn_of_fractions(boxes: BoxRows, others: Mapping[int, AnyAnnotation]) -> None:
+    if len(boxes) > len(others):
+        sides = boxes.sides if not others else np.delete(boxes.sides, list(others), axis=1)
+        if (sides <= 1).all():
+            warn(
+                "No number of any box is above 1. Boxes are in pixels: multiply x and width by the picture's width, y "
+                "and height by its height."
+            )

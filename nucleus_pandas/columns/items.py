@@ -1,0 +1,206 @@
+"""Frames of items."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nucleus_pandas.columns.checked import NOT_SENT, Checked, Positions
+from nucleus_pandas.columns.metadata import Metadata, metadata, same_objects
+from nucleus_pandas.columns.naming import NamedColumns
+from nucleus_pandas.columns.pictures import is_remote, readable
+from nucleus_pandas.columns.problems import Mask, Problems
+from nucleus_pandas.columns.values import flags, sides, texts
+from nucleus_pandas.errors import BadRequestError, InvalidInputError
+from nucleus_pandas.wire import TEXT, Floats, Texts, item_objects, quoted, with_commas
+
+
+@dataclass(frozen=True, slots=True)
+class ItemUnits:
+    """Checked items, column by column."""
+
+    reference_ids: Texts
+    urls: Texts
+    widths: Floats | None
+    heights: Floats | None
+    metadata: Texts | None
+    files: dict[int, Path]
+
+    def __len__(self) -> int:
+        return len(self.reference_ids)
+
+    def _fields(self, start: int, stop: int) -> dict[str, Texts]:
+        def part(column: Texts) -> Texts:
+            return column.slice(start, stop - start)
+
+        fields = {"reference_id": quoted(part(self.reference_ids)), "image_url": quoted(part(self.urls))}
+        for name, column in (("width", self.widths), ("height", self.heights)):
+            if column is not None:
+                fields[name] = pa.array(column[start:stop], from_pandas=True).cast(pa.int64()).cast(TEXT)
+        if self.metadata is not None:
+            fields["metadata"] = part(self.metadata)
+        return fields
+
+    def objects(self, start: int, stop: int) -> memoryview:
+        """Write some as JSON objects, parted by commas."""
+        return with_commas(*item_objects(self._fields(start, stop)))
+
+    def columns(self, start: int, stop: int) -> None:
+        """Items go as objects."""
+        return
+
+    def pictures(self, start: int, stop: int, *, update: bool) -> bytes:
+        """Write some that go with their pictures, as a JSON array."""
+        fields = self._fields(start, stop)
+        fields["update"] = pa.array(["true" if update else "false"] * (stop - start), TEXT)
+        return b"".join((b"[", with_commas(*item_objects(fields)), b"]"))
+
+
+def check_items(
+    frame: pd.DataFrame,
+    *,
+    columns: Mapping[str, Hashable] | None = None,
+    bbox: Hashable | tuple[Hashable, ...] | None = None,
+    metadata_from: Metadata = True,
+    local: bool = False,
+) -> Checked:
+    """Look at a frame of items, or at a joint frame whose rows repeat them.
+
+    Raises
+    ------
+    InvalidInputError
+        A column is missing or ambiguous; nothing can be said of single rows.
+    """
+    named = NamedColumns(frame, columns)
+    problems = Problems(named.index)
+    everywhere = np.ones(len(named), dtype=bool)
+    reference_ids = texts(named.need("reference_id"), problems, required=everywhere)
+    urls = texts(named.need("image_url"), problems, required=everywhere)
+    width, height = _sizes(named, problems, has_boxes=bbox is not None or named.has("x") or named.has("y"))
+    objects = metadata(named, metadata_from, problems)
+
+    unit_of_row = _units(reference_ids)
+    first = _first(unit_of_row)
+    if len(first) < np.count_nonzero(unit_of_row != NOT_SENT):
+        compared = {"image_url": urls, "image_width": width, "image_height": height, "metadata": objects}
+        _check_repeats(named, unit_of_row, first, reference_ids, compared, problems)
+    remote = pc.match_substring_regex(urls, "^(?:https?|s3|gs|gcs)://", ignore_case=True)
+    files = _files(urls, first, flags(remote) & (not local), problems, str(named.name("image_url")), local=local)
+
+    bad_units = np.zeros(len(first), dtype=bool)
+    bad_units[unit_of_row[problems.bad & (unit_of_row != NOT_SENT)]] = True
+    if bad_units.any():
+        shares = (unit_of_row != NOT_SENT) & bad_units[unit_of_row] & ~problems.bad
+        problems.add(shares, str(named.name("reference_id")), "is that of an item of which another row is refused.")
+    kept = np.flatnonzero(~bad_units)
+    number = np.append(np.where(bad_units, NOT_SENT, np.cumsum(~bad_units) - 1), NOT_SENT)
+    rows = first[kept]
+    take = pa.array(rows)
+    files = {int(number[unit]): path for unit, path in files.items() if number[unit] != NOT_SENT}
+    sent_urls = urls.take(take)
+    if files:  # no path of this machine leaves it
+        places = np.zeros(len(rows), dtype=bool)
+        places[list(files)] = True
+        names = [files[unit].name for unit in sorted(files)]
+        sent_urls = pc.replace_with_mask(sent_urls, pa.array(places), pa.array(names, TEXT))
+    units = ItemUnits(
+        reference_ids=reference_ids.take(take),
+        urls=sent_urls,
+        widths=None if width is None else width[rows],
+        heights=None if height is None else height[rows],
+        metadata=None if objects is None else objects.take(take),
+        files=files,
+    )
+    return Checked(units, number[unit_of_row], problems)
+
+
+def _sizes(named: NamedColumns, problems: Problems, *, has_boxes: bool) -> tuple[Floats | None, Floats | None]:
+    """Take the sizes of the pictures; beside boxes, ``width`` and ``height`` are those of the boxes."""
+    found: list[Floats | None] = []
+    for side in ("width", "height"):
+        name = f"image_{side}" if named.has(f"image_{side}") else side
+        if has_boxes and name == side:
+            found.append(None)
+            continue
+        if not has_boxes and name != side and named.has(side):
+            raise InvalidInputError(
+                f"The frame has both {side!r} and {name!r} for the {side} of the picture. Drop one of them."
+            )
+        column = named.get(name)
+        found.append(None if column is None else sides(column, problems))
+    return found[0], found[1]
+
+
+def _units(reference_ids: Texts) -> Positions:
+    """Give the distinct ids numbers, in the order of their first rows."""
+    codes = reference_ids.dictionary_encode().indices
+    found: Positions = pc.fill_null(codes, NOT_SENT).to_numpy(zero_copy_only=False).astype(np.intp)
+    return found
+
+
+def _first(unit_of_row: Positions) -> Positions:
+    """Give the first row of each unit."""
+    rows = np.flatnonzero(unit_of_row != NOT_SENT)[::-1]
+    first = np.empty(int(unit_of_row.max(initial=NOT_SENT)) + 1, dtype=np.intp)
+    first[unit_of_row[rows]] = rows
+    return first
+
+
+def _check_repeats(
+    named: NamedColumns,
+    unit_of_row: Positions,
+    first: Positions,
+    reference_ids: Texts,
+    compared: Mapping[str, Any],
+    problems: Problems,
+) -> None:
+    """Refuse items whose rows disagree: choosing one of them would be a guess."""
+    rows = np.flatnonzero(unit_of_row != NOT_SENT)
+    firsts = first[unit_of_row[rows]]
+    for name, column in compared.items():
+        if column is None:
+            continue
+        if isinstance(column, np.ndarray):
+            with np.errstate(invalid="ignore"):
+                differs = (column[rows] != column[firsts]) & ~(np.isnan(column[rows]) & np.isnan(column[firsts]))
+        else:
+            codes = pc.fill_null(column.dictionary_encode().indices, -1).to_numpy(zero_copy_only=False)
+            differs = codes[rows] != codes[firsts]
+            if name == "metadata" and differs.any():
+                for at in np.flatnonzero(differs).tolist():
+                    differs[at] = not same_objects(column[rows[at]].as_py(), column[firsts[at]].as_py())
+        units = np.zeros(len(first), dtype=bool)
+        units[unit_of_row[rows[differs]]] = True
+        wrong: Mask = (unit_of_row != NOT_SENT) & units[unit_of_row]
+        own = name if named.has(name) else name.removeprefix("image_")
+        problems.add(
+            wrong,
+            str(named.name(own)),
+            lambda row: (
+                f"rows that share the reference_id {reference_ids[row].as_py()!r} disagree here. Make them equal, or "
+                "leave the column out."
+            ),
+        )
+
+
+def _files(
+    urls: Texts, first: Positions, remote: Mask, problems: Problems, name: str, *, local: bool
+) -> dict[int, Path]:
+    """Find the pictures of this machine, and see whether they can be read."""
+    files: dict[int, Path] = {}
+    for unit in np.flatnonzero(~remote[first] & ~problems.bad[first]).tolist():
+        row = int(first[unit])
+        url = urls[row].as_py()
+        try:
+            if local or not is_remote(url):
+                files[unit] = readable(url)
+        except BadRequestError as error:
+            problems.add_one(row, name, str(error))
+    return files

@@ -1,0 +1,252 @@
+"""Metadata: from dicts, structs, JSON texts or plain columns to one JSON object a row.
+
+The null rule: a missing value (None, NaN, NaT, pandas.NA) at the top level means that the key is absent, a nested one
+is JSON null. Infinities are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeAlias
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nucleus_pandas.columns.naming import NamedColumns
+from nucleus_pandas.columns.plain import plain
+from nucleus_pandas.columns.problems import Problems, shown
+from nucleus_pandas.columns.values import flags, is_missing, whole
+from nucleus_pandas.errors import BadRequestError, InvalidInputError
+from nucleus_pandas.wire import TEXT, Texts, joined, numbers, quoted
+
+Metadata: TypeAlias = bool | Sequence[Hashable]
+"""Whether metadata is sent, or the plain columns that hold it."""
+
+PREFIX = "metadata."
+_ENCODER = msgspec.json.Encoder()
+_PLAIN = (str, int, bool, type(None))
+
+
+def metadata(named: NamedColumns, wanted: Metadata, problems: Problems) -> Texts | None:
+    """Take the metadata of every row.
+
+    Parameters
+    ----------
+    named : NamedColumns
+        The frame.
+    wanted : bool or sequence of column names
+        True takes the column ``metadata`` and the columns ``metadata.<key>``, False none; names take these plain
+        columns instead of both.
+
+    Returns
+    -------
+    pyarrow.LargeStringArray or None
+        JSON objects, null where there is none. None where the frame has no metadata at all.
+    """
+    whole_objects, keyed = _forms(named, wanted)
+    columns: dict[str, Texts] = {}
+    for key, own in keyed.items():
+        columns[key] = _fragments(named.own(own), problems, str(own))
+    objects = None
+    if whole_objects is not None:
+        series = named.own(whole_objects)
+        objects = _objects(series, problems, str(whole_objects), columns)
+    if objects is None:
+        return _object(columns, len(named)) if columns or whole_objects is not None else None
+    return _merged(objects, columns, problems, str(whole_objects)) if columns else objects
+
+
+def _forms(named: NamedColumns, wanted: Metadata) -> tuple[Hashable | None, dict[str, Hashable]]:
+    """Tell which column holds whole objects, and which ones hold single keys."""
+    if isinstance(wanted, bool):
+        if not wanted:
+            return None, {}
+        own = named.name("metadata") if named.has("metadata") else None
+        keyed: dict[str, Hashable] = {
+            name.removeprefix(PREFIX): name
+            for name in named.names
+            if isinstance(name, str) and name.startswith(PREFIX) and name != own
+        }
+        return own, keyed
+    if isinstance(wanted, (str, bytes, Mapping)) or not isinstance(wanted, (Sequence, pd.Index)):
+        raise InvalidInputError(
+            f"metadata= is True, False or a list of columns such as ['weather', 'hour'], not {wanted!r}. A column of "
+            "whole objects is named by columns={'metadata': 'your_column'}."
+        )
+    chosen: dict[str, Hashable] = {}
+    for name in wanted:
+        named.own(name, " for metadata")
+        if not isinstance(name, str):
+            raise InvalidInputError(f"metadata= names the column {name!r}, but keys of metadata are text: rename it.")
+        key = name.removeprefix(PREFIX)
+        if key in chosen:
+            raise InvalidInputError(f"metadata= names two columns for the key {key!r}: {chosen[key]!r} and {name!r}.")
+        chosen[key] = name
+    return None, chosen
+
+
+def _object(columns: Mapping[str, Texts], count: int) -> Texts:
+    """Join the values of single keys to objects; null where all are absent."""
+    if not columns:
+        return pa.nulls(count, TEXT)
+    members = [joined(f"{_ENCODER.encode(key).decode()}:", values) for key, values in columns.items()]
+    inside = pc.binary_join_element_wise(*members, pa.scalar(",", TEXT), null_handling="skip")
+    objects = joined("{", inside, "}")
+    return pc.if_else(pc.equal(inside, ""), pa.scalar(None, TEXT), objects)
+
+
+def _fragments(series: pd.Series[Any], problems: Problems, name: str) -> Texts:
+    """Write a column's values as JSON; null where one is missing."""
+    try:
+        found = _fragments_at_once(series, problems, name)
+    except (pa.ArrowException, UnicodeError, TypeError, ValueError, OverflowError):
+        found = None
+    return _fragments_one_by_one(series, problems, name) if found is None else found
+
+
+def _fragments_at_once(series: pd.Series[Any], problems: Problems, name: str) -> Texts | None:
+    dtype = series.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        distinct = _fragments(
+            pd.Series(dtype.categories, name=name), Problems(pd.RangeIndex(len(dtype.categories))), name
+        )
+        if distinct.null_count:
+            return None
+        codes = np.asarray(series.cat.codes)
+        return distinct.take(pa.array(codes, mask=codes < 0))
+    if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_integer_dtype(dtype):
+        return whole(pa.array(series)).cast(TEXT)
+    if pd.api.types.is_float_dtype(dtype):
+        values = series.to_numpy(dtype=np.float64, na_value=np.nan)
+        endless = np.isinf(values)
+        problems.add(endless, name, "is infinite, and JSON has no infinity. Correct it, or leave it empty.")
+        written = numbers(np.where(endless, np.nan, values))
+        is_whole = pc.invert(pc.match_substring_regex(written, "[.e]"))
+        return pc.if_else(is_whole, joined(written, ".0"), written)  # 1.0 stays a float
+    if isinstance(dtype, pd.StringDtype) or (
+        pd.api.types.is_object_dtype(dtype) and pd.api.types.infer_dtype(series, skipna=True) in ("string", "empty")
+    ):
+        return quoted(whole(pa.array(series.array, from_pandas=True)).cast(TEXT))
+    if isinstance(dtype, pd.ArrowDtype) and pa.types.is_struct(dtype.pyarrow_dtype):
+        return None
+    if isinstance(dtype, pd.ArrowDtype) and dtype.kind == "O" and dtype.type is str:
+        return quoted(whole(pa.array(series)).cast(TEXT))
+    return None
+
+
+def _fragments_one_by_one(series: pd.Series[Any], problems: Problems, name: str) -> Texts:
+    found: list[bytes | None] = []
+    for row, value in enumerate(_items(series)):
+        written = None
+        if not is_missing(value):
+            try:
+                written = _ENCODER.encode(_nested(value, name))
+            except (BadRequestError, RecursionError, OverflowError) as error:
+                problems.add_one(row, name, _sentence(error))
+        found.append(written)
+    return pa.array(found, TEXT)
+
+
+def _items(series: pd.Series[Any]) -> list[Any]:
+    if isinstance(series.dtype, pd.ArrowDtype):
+        values: list[Any] = whole(pa.array(series)).to_pylist()
+        return values
+    return series.tolist()
+
+
+def _nested(value: object, place: str) -> object:
+    """Make a value plain; what is missing inside of it is null."""
+    if isinstance(value, Mapping):
+        return {key: _nested(part, f"{place}.{key}") for key, part in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_nested(part, f"{place}[{number}]") for number, part in enumerate(value)]
+    return None if is_missing(value) else value if type(value) in _PLAIN else plain(value, place)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "is nested too deeply, or holds itself."
+    return str(error)
+
+
+def _objects(series: pd.Series[Any], problems: Problems, name: str, columns: dict[str, Texts]) -> Texts | None:
+    """Take a column of whole objects; None where its keys went to `columns` (an Arrow struct)."""
+    dtype = series.dtype
+    if isinstance(dtype, pd.ArrowDtype) and pa.types.is_struct(dtype.pyarrow_dtype):
+        structs = whole(pa.array(series))
+        for number, field in enumerate(dtype.pyarrow_dtype):
+            values = pc.struct_field(structs, number)
+            part = _fragments(pd.Series(values, dtype=pd.ArrowDtype(field.type)), problems, f"{name}.{field.name}")
+            if field.name in columns:
+                both = flags(part.is_valid()) & flags(columns[field.name].is_valid())
+                problems.add(both, name, _two_forms(field.name))
+                part = pc.coalesce(part, columns[field.name])
+            columns[field.name] = part
+        return None
+    found: list[bytes | None] = []
+    for row, value in enumerate(_items(series)):
+        written = None
+        if value is not None and not is_missing(value):
+            try:
+                written = _written(value, name)
+            except (BadRequestError, RecursionError, OverflowError) as error:
+                problems.add_one(row, name, _sentence(error))
+        found.append(written)
+    return pa.array(found, TEXT)
+
+
+def _written(value: object, name: str) -> bytes:
+    """Write one row's metadata as JSON."""
+    if isinstance(value, str):
+        try:
+            value = msgspec.json.decode(value.encode())
+        except (msgspec.DecodeError, UnicodeEncodeError) as error:
+            raise BadRequestError(f"is no JSON object: {shown(value)} ({error}).") from None
+        if not isinstance(value, dict):
+            raise BadRequestError(f"is JSON, but no object: {shown(value)}. Metadata is an object, {{…}}.")
+    if not isinstance(value, Mapping):
+        raise BadRequestError(
+            f"is {shown(value)}, a {type(value).__name__}; metadata is a dict, a struct or the text of a JSON object."
+        )
+    if all(type(key) is str and type(part) in (str, int, bool) for key, part in value.items()):
+        with suppress(UnicodeEncodeError):
+            return _ENCODER.encode(dict(value))
+    found = {key: _nested(part, f"{name}.{key}") for key, part in value.items() if not is_missing(part)}
+    return _ENCODER.encode(plain(found, name))  # plain looks at the keys too
+
+
+def _merged(objects: Texts, columns: Mapping[str, Texts], problems: Problems, name: str) -> Texts:
+    """Add single keys to whole objects."""
+    keyed = _object(columns, len(objects))
+    found: list[bytes | str | None] = []
+    for row, (whole_object, single) in enumerate(zip(objects.to_pylist(), keyed.to_pylist(), strict=True)):
+        if whole_object is None or single is None:
+            found.append(whole_object or single)
+            continue
+        first, second = msgspec.json.decode(whole_object), msgspec.json.decode(single)
+        for key in first.keys() & second.keys():
+            problems.add_one(row, name, _two_forms(key))
+        found.append(_ENCODER.encode({**first, **second}))
+    return pa.array(found, TEXT)
+
+
+def _two_forms(key: str) -> str:
+    return f"the key {key!r} is also in the column '{PREFIX}{key}'. Keep one of the two."
+
+
+def same_objects(first: str | None, second: str | None) -> bool:
+    """Tell whether two JSON objects hold the same, in any order of keys."""
+    if first == second:
+        return True
+    if first is None or second is None:
+        return False
+    return all_sorted(first) == all_sorted(second)
+
+
+def all_sorted(text: str) -> bytes:
+    """Write JSON with its keys sorted."""
+    return msgspec.json.encode(msgspec.json.decode(text), order="sorted")

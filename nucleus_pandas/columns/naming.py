@@ -1,0 +1,154 @@
+"""The caller's columns by their canonical names."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from nucleus_pandas.errors import InvalidInputError
+
+CANONICAL = (
+    "reference_id",
+    "image_url",
+    "image_width",
+    "image_height",
+    "dataset_item_id",
+    "annotation_id",
+    "label",
+    "type",
+    "x",
+    "y",
+    "width",
+    "height",
+    "geometry",
+    "confidence",
+    "metadata",
+)
+"""The names of columns, as on the wire; one mapping serves items, annotations and predictions of a joint frame."""
+
+_SHOWN = 20  # columns in an error's text
+
+
+class NamedColumns:
+    """A frame whose columns, and named index levels, are found by their canonical names.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        The caller's; never changed.
+    columns : dict of str to hashable, optional
+        Canonical names and what the caller calls them.
+
+    Raises
+    ------
+    InvalidInputError
+        This is no frame, its column names are ambiguous, or the mapping names something that is not there.
+    """
+
+    def __init__(self, frame: pd.DataFrame, columns: Mapping[str, Hashable] | None) -> None:
+        if not isinstance(frame, pd.DataFrame):
+            raise InvalidInputError(f"Expected a DataFrame, got {type(frame).__name__}.")
+        if not frame.columns.is_unique:
+            twice = frame.columns[frame.columns.duplicated()].unique().tolist()
+            raise InvalidInputError(
+                f"The frame has several columns named {', '.join(map(repr, twice[:_SHOWN]))}. Drop or rename all but "
+                "one: frame.loc[:, ~frame.columns.duplicated()] keeps the first."
+            )
+        self.frame = frame
+        # Looked up by hand: `in` and [] of a MultiIndex take a part of a name for the whole.
+        self._positions: dict[Hashable, int] = {name: at for at, name in enumerate(frame.columns)}
+        self._levels: dict[Hashable, int] = {name: at for at, name in enumerate(frame.index.names) if name is not None}
+        if columns is not None and not isinstance(columns, Mapping):
+            raise InvalidInputError(
+                f"columns= is a dict such as {{'reference_id': 'your_column'}}, not {type(columns).__name__}."
+            )
+        self._mapping = dict(columns or {})
+        for canonical, own in self._mapping.items():
+            if canonical not in CANONICAL:
+                near = difflib.get_close_matches(str(canonical), CANONICAL, 1)
+                hint = f" Is {near[0]!r} meant?" if near else ""
+                raise InvalidInputError(
+                    f"columns= maps {canonical!r}, which is no name of a column; there are "
+                    f"{', '.join(map(repr, CANONICAL))}.{hint} It is written columns={{'reference_id': 'your_column'}}."
+                )
+            if not self.holds(own):
+                raise InvalidInputError(self._missing(own, f" for {canonical!r}"))
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @property
+    def index(self) -> pd.Index[Any]:
+        """The labels of the rows."""
+        return self.frame.index
+
+    @property
+    def names(self) -> list[Hashable]:
+        """What the caller's columns and index levels are called."""
+        return [*self._positions, *(name for name in self._levels if name not in self._positions)]
+
+    def holds(self, own: Hashable) -> bool:
+        """Tell whether there is a column or an index level that the caller calls so."""
+        if not isinstance(own, Hashable):
+            raise InvalidInputError(f"{own!r}, a {type(own).__name__}, is no name of a column.")
+        try:
+            return own in self._positions or own in self._levels
+        except TypeError:  # a tuple that holds a list
+            raise InvalidInputError(f"{own!r} is no name of a column.") from None
+
+    def own(self, own: Hashable, use: str = "") -> pd.Series[Any]:
+        """Give a column, or an index level, by the name that the caller uses."""
+        if not self.holds(own):
+            raise InvalidInputError(self._missing(own, use))
+        if own in self._positions:
+            found: pd.Series[Any] = self.frame.iloc[:, self._positions[own]]
+            return found
+        # By its number, without names: a level may be called 1, and be the first.
+        unnamed = self.index.set_names([None] * self.index.nlevels)
+        return pd.Series(unnamed.get_level_values(self._levels[own]), index=None, name=own)
+
+    def name(self, canonical: str) -> Hashable:
+        """Tell what the caller calls a canonical column."""
+        return self._mapping.get(canonical, canonical)
+
+    def has(self, canonical: str) -> bool:
+        """Tell whether a canonical column is there."""
+        return self.holds(self.name(canonical))
+
+    def maps(self, canonical: str) -> bool:
+        """Tell whether `columns` names what stands for a canonical column."""
+        return canonical in self._mapping
+
+    def get(self, canonical: str) -> pd.Series[Any] | None:
+        """Give a canonical column, or None."""
+        return self.own(self.name(canonical)) if self.has(canonical) else None
+
+    def need(self, canonical: str, remedy: str = "") -> pd.Series[Any]:
+        """Give a canonical column, or raise InvalidInputError."""
+        if not self.has(canonical):
+            hint = remedy or f"Use columns={{{canonical!r}: {self._example(canonical)!r}}}."
+            raise InvalidInputError(f"{self._missing(self.name(canonical))} {hint}")
+        return self.own(self.name(canonical))
+
+    def _example(self, canonical: str) -> str:
+        near = self._near(canonical)
+        return near[0] if near else "your_column"
+
+    def _near(self, wanted: Hashable) -> Sequence[str]:
+        names = [str(name) for name in self.names]
+        folded = {name.lower().replace("_", "").replace(" ", ""): name for name in names}
+        key = str(wanted).lower().replace("_", "").replace(" ", "")
+        near = difflib.get_close_matches(str(wanted), names, 3, 0.6)
+        near += [folded[match] for match in difflib.get_close_matches(key, folded, 3, 0.6)]
+        near += [name for name in names if len(name) > 2 and (name.lower() in key or key in name.lower())]
+        return list(dict.fromkeys(near))
+
+    def _missing(self, own: Hashable, use: str = "") -> str:
+        names = self.names
+        there = ", ".join(map(repr, names[:_SHOWN])) + (", …" if len(names) > _SHOWN else "")
+        near = self._near(own)
+        hint = f" Is {' or '.join(map(repr, near[:3]))} meant?" if near else ""
+        return f"Column {own!r}{use} not found; there {'are ' + there if names else 'is none'}.{hint}"

@@ -1,0 +1,55 @@
+"""Addresses of pictures: elsewhere, or on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nucleus_pandas.errors import BadRequestError
+
+REMOTE = ("http", "https", "s3", "gs", "gcs")
+
+
+def is_remote(url: str) -> bool:
+    """Tell whether a picture stays where it is; a path has no ``://``.
+
+    Raises
+    ------
+    BadRequestError
+        The address is of a kind that nobody takes.
+
+    Examples
+    --------
+    >>> is_remote("s3://bucket/a.jpg"), is_remote("a.jpg")
+    (True, False)
+    """
+    scheme, parted, _ = url.partition("://")
+    scheme = scheme.lower() if parted else ""
+    if scheme and scheme not in REMOTE:
+        raise BadRequestError(f"'{scheme}' addresses are not taken, only {', '.join(REMOTE)} and local paths.")
+    return bool(scheme)
+
+
+def readable(name: str) -> Path:
+    """Give the path of a picture that can be read.
+
+    Raises
+    ------
+    BadRequestError
+        There is none, or it is empty, a folder or forbidden.
+    """
+    path = Path(name)
+    reason = None
+    try:
+        path = path.expanduser()
+        if path.is_dir():
+            reason = "is a folder"
+        else:
+            with path.open("rb") as file:
+                reason = None if file.read(1) else "is an empty file"
+    except FileNotFoundError:
+        reason = "does not exist"
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = f"cannot be read ({getattr(error, 'strerror', None) or error})"
+    if reason is not None:
+        raise BadRequestError(f"The picture '{name}' {reason}.")
+    return path

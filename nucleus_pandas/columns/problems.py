@@ -1,0 +1,114 @@
+"""Why rows cannot be sent: collected over the whole frame, before anything is."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from nucleus_pandas._compat import TEXT
+from nucleus_pandas.errors import NucleusWarning
+
+Mask: TypeAlias = npt.NDArray[np.bool_]
+Reason: TypeAlias = str | Callable[[int], str]
+
+_LONGEST = 80  # characters of a value that a sentence shows
+
+
+class Problems:
+    """Rows, columns and reasons.
+
+    Parameters
+    ----------
+    index : pandas.Index
+        The labels of the rows.
+    """
+
+    def __init__(self, index: pd.Index[Any]) -> None:
+        self.index = index
+        self.bad: Mask = np.zeros(len(index), dtype=bool)
+        self._found: list[tuple[npt.NDArray[np.intp], str, Reason]] = []
+
+    def add(self, rows: Mask, column: str, reason: Reason) -> None:
+        """Refuse rows, given as a mask; a reason that is a function is asked row by row, by position."""
+        if rows.any():
+            self.bad |= rows
+            self._found.append((np.flatnonzero(rows), column, reason))
+
+    def add_one(self, row: int, column: str, reason: str) -> None:
+        """Refuse one row, given by its position."""
+        self.bad[row] = True
+        self._found.append((np.array([row]), column, reason))
+
+    def forget(self, rows: Mask) -> None:
+        """Let rows pass after all."""
+        if rows.any():
+            self.bad &= ~rows
+            self._found = [(found[~rows[found]], column, reason) for found, column, reason in self._found]
+
+    def _each(self) -> Iterator[tuple[int, str, str]]:
+        for rows, column, reason in self._found:
+            for row in rows.tolist():
+                yield row, column, reason if isinstance(reason, str) else reason(row)
+
+    def reasons(self) -> dict[int, str]:
+        """Give one sentence for each refused row, by position."""
+        found: dict[int, list[str]] = {}
+        for row, column, reason in self._each():
+            found.setdefault(row, []).append(f"column '{column}': {reason}" if column else reason)
+        return {row: " ".join(found[row]) for row in sorted(found)}
+
+    def frame(self) -> pd.DataFrame:
+        """Give every refused row, column and reason, in the order of the rows.
+
+        Returns
+        -------
+        pandas.DataFrame
+            On the labels of the rows: ``row`` (the position), ``column`` and ``reason``.
+        """
+        found = sorted(self._each(), key=lambda problem: problem[0])
+        rows = np.array([row for row, _, _ in found], dtype=np.int64)
+        columns = {
+            "row": rows,
+            "column": pd.Series([column for _, column, _ in found], dtype=TEXT).array,
+            "reason": pd.Series([reason for _, _, reason in found], dtype=TEXT).array,
+        }
+        return pd.DataFrame(columns, index=self.index.take(rows))
+
+    def label(self, row: int) -> str:
+        """Name a row for a reader."""
+        return label_of(self.index, row)
+
+
+def warn(text: str) -> None:
+    """Warn the caller, at the line that called this package."""
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and str(frame.f_globals.get("__name__", "")).startswith("nucleus_pandas"):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, NucleusWarning, stacklevel=level - 1)
+
+
+def label_of(index: pd.Index[Any], row: int) -> str:
+    """Name a row as its index does, with its position where that says more.
+
+    Examples
+    --------
+    >>> label_of(pd.RangeIndex(3), 2), label_of(pd.Index(["a", "b"]), 1)
+    ('row 2', "row 'b' (position 1)")
+    """
+    if isinstance(index, pd.RangeIndex) and index.start == 0 and index.step == 1:
+        return f"row {row}"
+    return f"row {shown(index[row])} (position {row})"
+
+
+def shown(value: object) -> str:
+    """Show a value in a sentence, cut where it is long."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

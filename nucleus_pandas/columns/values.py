@@ -1,0 +1,227 @@
+"""Columns of ids, labels, numbers and sizes: any dtype that pandas has, checked whole."""
+
+from __future__ import annotations
+
+import decimal
+import numbers
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nucleus_pandas.columns.problems import Mask, Problems, shown
+from nucleus_pandas.wire import TEXT, Floats, Texts
+
+LARGEST = 1e150  # pixels; beyond, areas would be infinite
+_LARGEST_SIZE = 2**31 - 1  # pixels of a picture's side
+
+
+def texts(series: pd.Series[Any], problems: Problems, *, required: Mask | None = None) -> Texts:
+    """Take a column of ids or labels.
+
+    Integers become decimal strings; floats and booleans are refused, since 7.0 and "7" would be two ids.
+
+    Parameters
+    ----------
+    series : pandas.Series
+        Text, integers, categories or objects of these.
+    problems : Problems
+        Takes what is refused.
+    required : numpy.ndarray of bool, optional
+        Rows that must have a value.
+
+    Returns
+    -------
+    pyarrow.LargeStringArray
+        Null where a value is missing or refused.
+    """
+    name = str(series.name)
+    try:
+        column = _texts(series)
+    except (pa.ArrowException, UnicodeError, TypeError, ValueError, OverflowError):
+        column = None
+    if column is None:
+        column = _texts_one_by_one(series, problems, name)
+    empty = pc.equal(column, "")
+    if pc.any(empty).as_py():
+        problems.add(flags(empty), name, "is an empty text. Give it a name, or drop the row.")
+    if required is not None:
+        absent = required & flags(column.is_null()) & ~problems.bad
+        problems.add(absent, name, "is missing. Fill it, or drop the row.")
+    return column
+
+
+def flags(column: Any) -> Mask:
+    """Give an Arrow column of booleans as NumPy has them; null is False."""
+    found: Mask = pc.fill_null(column, False).to_numpy(zero_copy_only=False)
+    return found
+
+
+def whole(column: Any) -> Any:
+    """Give an Arrow column in one piece."""
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _texts(series: pd.Series[Any]) -> Texts | None:
+    """Take a column whose dtype, or whose values, allow it as a whole; None when they must be looked at one by one."""
+    dtype = series.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        distinct = _texts(pd.Series(dtype.categories, name=series.name))
+        codes = np.asarray(series.cat.codes)
+        return None if distinct is None else distinct.take(pa.array(codes, mask=codes < 0))
+    if isinstance(dtype, pd.ArrowDtype):
+        kind = dtype.pyarrow_dtype
+        if pa.types.is_dictionary(kind) or pa.types.is_integer(kind) or _is_text(kind):
+            return whole(pa.array(series)).cast(TEXT)
+        return pa.nulls(len(series), TEXT) if pa.types.is_null(kind) else None
+    if isinstance(dtype, pd.StringDtype):
+        return whole(pa.array(series, from_pandas=True)).cast(TEXT)
+    if pd.api.types.is_integer_dtype(dtype):
+        return whole(pa.array(series)).cast(TEXT)
+    if pd.api.types.is_object_dtype(dtype):
+        found = pd.api.types.infer_dtype(series, skipna=True)
+        if found in ("string", "empty"):
+            return pa.array(series.to_numpy(), TEXT, from_pandas=True)
+    return pa.nulls(len(series), TEXT) if bool(series.isna().all()) else None
+
+
+def _is_text(kind: Any) -> bool:
+    return any(test(kind) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
+
+
+def _texts_one_by_one(series: pd.Series[Any], problems: Problems, name: str) -> Texts:
+    found: list[str | None] = []
+    for row, value in enumerate(series.tolist()):
+        if isinstance(value, str):
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                problems.add_one(row, name, "holds half a surrogate pair, which is no Unicode.")
+                value = None
+            found.append(None if value is None else str.__str__(value))
+        elif is_missing(value):
+            found.append(None)
+        elif isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+            found.append(str(int(value)))
+        else:
+            problems.add_one(row, name, _no_text(value))
+            found.append(None)
+    return pa.array(found, TEXT)
+
+
+def _no_text(value: object) -> str:
+    if isinstance(value, (bool, np.bool_)):
+        return f"is the boolean {value}; ids and labels are text or integers. Write .map({{True: 'yes', False: 'no'}})."
+    if isinstance(value, (float, np.floating, decimal.Decimal)):
+        remedy = ".astype('Int64')" if float(value).is_integer() else ".astype(str)"
+        return f"is the number {shown(value)}; ids and labels are text or integers. Convert the column by {remedy}."
+    return (
+        f"is {shown(value)}, a {type(value).__name__}; ids and labels are text or integers. Convert it by .astype(str)."
+    )
+
+
+def is_missing(value: object) -> bool:
+    """Tell whether a value stands for nothing: None, NaN, NaT or pandas.NA.
+
+    Examples
+    --------
+    >>> [is_missing(value) for value in (None, float("nan"), pd.NaT, pd.NA, 0, "")]
+    [True, True, True, True, False, False]
+    """
+    if value is None or value is pd.NA or value is pd.NaT:
+        return True
+    return isinstance(value, (float, np.floating, np.datetime64, np.timedelta64, decimal.Decimal)) and bool(
+        value != value  # of all values only these differ from themselves
+    )
+
+
+def floats(series: pd.Series[Any], problems: Problems) -> Floats:
+    """Take a column of numbers as float64.
+
+    Parameters
+    ----------
+    series : pandas.Series
+        Integers, floats, decimals, categories or objects of these.
+    problems : Problems
+        Takes what is refused: text, booleans, infinities.
+
+    Returns
+    -------
+    numpy.ndarray of float64
+        A new array, or the caller's own; NaN where a value is missing or refused.
+    """
+    name = str(series.name)
+    column = _floats(series)
+    if column is None:
+        column = _floats_one_by_one(series, problems, name)
+    endless = np.isinf(column)
+    if endless.any():
+        problems.add(endless, name, "is infinite. JSON has no infinity; correct it, or drop the row.")
+        column = np.where(endless, np.nan, column)
+    return column
+
+
+def _floats(series: pd.Series[Any]) -> Floats | None:
+    dtype = series.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        distinct = _floats(pd.Series(dtype.categories, name=series.name))
+        return None if distinct is None else np.append(distinct, np.nan)[np.asarray(series.cat.codes)]
+    if isinstance(dtype, pd.ArrowDtype) and pa.types.is_decimal(dtype.pyarrow_dtype):
+        return np.asarray(whole(pa.array(series)).cast(pa.float64()).to_numpy(zero_copy_only=False))
+    if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_complex_dtype(dtype):
+        return None
+    if pd.api.types.is_numeric_dtype(dtype):
+        return series.to_numpy(dtype=np.float64, na_value=np.nan)
+    if pd.api.types.is_object_dtype(dtype) and pd.api.types.infer_dtype(series, skipna=True) in (
+        "integer",
+        "floating",
+        "empty",
+    ):
+        return np.array([np.nan if value is None or value is pd.NA else value for value in series], dtype=np.float64)
+    return np.full(len(series), np.nan) if bool(series.isna().all()) else None
+
+
+def _floats_one_by_one(series: pd.Series[Any], problems: Problems, name: str) -> Floats:
+    found = np.full(len(series), np.nan)
+    for row, value in enumerate(series.tolist()):
+        if is_missing(value):
+            continue
+        if isinstance(value, (numbers.Real, decimal.Decimal)) and not isinstance(value, (bool, np.bool_)):
+            try:
+                found[row] = float(value)
+            except OverflowError:
+                problems.add_one(row, name, f"is {shown(value)}, which is beyond what a float64 holds.")
+        else:
+            remedy = " pd.to_numeric(column) converts text." if isinstance(value, str) else ""
+            problems.add_one(row, name, f"is {shown(value)}, a {type(value).__name__}; it must be a number.{remedy}")
+    return found
+
+
+def within(column: Floats, problems: Problems, name: str, test: Callable[[Floats], Mask], reason: str) -> None:
+    """Refuse numbers for which `test` is false; missing ones pass."""
+    with np.errstate(invalid="ignore"):
+        wrong = ~test(column) & ~np.isnan(column)
+    problems.add(wrong, name, lambda row: f"is {column[row]:g}; {reason}")
+
+
+def sides(series: pd.Series[Any], problems: Problems) -> npt.NDArray[np.float64]:
+    """Take the widths or heights of pictures: whole positive numbers; missing values are absent.
+
+    Returns
+    -------
+    numpy.ndarray of float64
+        NaN where there is none.
+    """
+    column = floats(series, problems)
+    within(
+        column,
+        problems,
+        str(series.name),
+        lambda side: (side >= 1) & (side <= _LARGEST_SIZE) & (side == np.floor(side)),
+        "the side of a picture is a whole number of pixels, at least 1. Leave it empty where it is not known.",
+    )
+    return column

@@ -1,0 +1,346 @@
+"""The functional interface: frames in, frames out. `DataFrame.nucleus` has the same verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import TypeVar
+
+import pandas as pd
+
+from nucleus_pandas.boxes import BoxFormat
+from nucleus_pandas.checks import Layout, look_at
+from nucleus_pandas.columns import Backend, BoxColumn, Metadata, label_of, warn
+from nucleus_pandas.datasets import Dataset
+from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.models import ModelRun
+from nucleus_pandas.results import Kind, UploadResult
+from nucleus_pandas.uploads import IfExists, OnError
+from nucleus_pandas.views import MetadataAs
+
+T = TypeVar("T")
+
+_KINDS: tuple[Kind, ...] = ("items", "annotations", "predictions")
+
+
+def append(
+    frame: pd.DataFrame,
+    dataset: Dataset,
+    *,
+    local: bool = False,
+    columns: Mapping[str, Hashable] | None = None,
+    bbox: BoxColumn | None = None,
+    metadata: Metadata = True,
+    if_exists: IfExists = "skip",
+    on_error: OnError = "raise",
+    batch_size: int | None = None,
+    progress: bool | None = None,
+) -> UploadResult:
+    """Add a frame's items to a dataset.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        ``reference_id`` and ``image_url``, perhaps ``width`` and ``height`` (pixels) and metadata, a row each.
+    dataset : Dataset
+        Where they go.
+    local, columns, bbox, metadata, if_exists, on_error, batch_size, progress
+        As in `Dataset.append`.
+
+    Returns
+    -------
+    UploadResult
+        Counters and the outcome of every row, on the index of the frame.
+
+    Examples
+    --------
+    >>> import nucleus_pandas as npd
+    >>> items = pd.DataFrame({"reference_id": ["a.jpg"], "image_url": ["https://example.org/a.jpg"], "hour": [7]})
+    >>> with npd.NucleusClient.local() as client:
+    ...     npd.append(items, client.create_dataset("Doc"), metadata=["hour"])
+    UploadResult(new_items=1, updated_items=0, ignored_items=0, upload_errors=0)
+    """
+    return _of_type(dataset, Dataset, "append").append(
+        _frame(frame),
+        local,
+        columns=columns,
+        bbox=bbox,
+        metadata=metadata,
+        if_exists=if_exists,
+        on_error=on_error,
+        batch_size=batch_size,
+        progress=progress,
+    )
+
+
+def annotate(
+    frame: pd.DataFrame,
+    dataset: Dataset,
+    *,
+    columns: Mapping[str, Hashable] | None = None,
+    bbox: BoxColumn | None = None,
+    bbox_format: BoxFormat = "xywh",
+    metadata: Metadata = True,
+    if_exists: IfExists = "skip",
+    on_error: OnError = "raise",
+    batch_size: int | None = None,
+    progress: bool | None = None,
+) -> UploadResult:
+    """Add a frame's annotations to the ground truth of a dataset.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        ``reference_id`` or ``dataset_item_id``, ``label``, and ``x``, ``y``, ``width``, ``height`` in pixels from the
+        top-left corner, a row each.
+    dataset : Dataset
+        Where they go.
+    columns, bbox, bbox_format, metadata, if_exists, on_error, batch_size, progress
+        As in `Dataset.annotate`.
+
+    Returns
+    -------
+    UploadResult
+        Counters and the outcome of every row, on the index of the frame.
+
+    Examples
+    --------
+    >>> import nucleus_pandas as npd
+    >>> scene = pd.DataFrame({
+    ...     "reference_id": ["a.jpg", "b.jpg"], "image_url": ["https://example.org/a.jpg", "https://example.org/b.jpg"],
+    ...     "label": ["car", None], "x": [10.0, None], "y": [20.0, None], "width": [30.0, None], "height": [60.0, None],
+    ... })
+    >>> with npd.NucleusClient.local() as client:
+    ...     dataset = client.create_dataset("Doc")
+    ...     _ = npd.append(scene, dataset)
+    ...     npd.annotate(scene, dataset).rows["status"].tolist()
+    ['new', 'skipped']
+    """
+    return _of_type(dataset, Dataset, "annotate").annotate(
+        _frame(frame),
+        columns=columns,
+        bbox=bbox,
+        bbox_format=bbox_format,
+        metadata=metadata,
+        if_exists=if_exists,
+        on_error=on_error,
+        batch_size=batch_size,
+        progress=progress,
+    )
+
+
+def predict(
+    frame: pd.DataFrame,
+    run: ModelRun,
+    *,
+    columns: Mapping[str, Hashable] | None = None,
+    bbox: BoxColumn | None = None,
+    bbox_format: BoxFormat = "xywh",
+    metadata: Metadata = True,
+    if_exists: IfExists = "skip",
+    on_error: OnError = "raise",
+    batch_size: int | None = None,
+    progress: bool | None = None,
+) -> UploadResult:
+    """Send a frame's predictions to a model run.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        The columns of `annotate`, and ``confidence`` in [0, 1].
+    run : ModelRun
+        Where they go.
+    columns, bbox, bbox_format, metadata, if_exists, on_error, batch_size, progress
+        As in `Dataset.annotate`.
+
+    Returns
+    -------
+    UploadResult
+        Counters and the outcome of every row, on the index of the frame.
+
+    Examples
+    --------
+    >>> import nucleus_pandas as npd
+    >>> found = pd.DataFrame({"reference_id": ["a.jpg"], "label": ["car"], "confidence": [0.9]})
+    >>> found[["x", "y", "width", "height"]] = 10.0, 20.0, 30.0, 60.0
+    >>> with npd.NucleusClient.local() as client:
+    ...     dataset = client.create_dataset("Doc")
+    ...     _ = dataset.append([{"reference_id": "a.jpg", "image_url": "https://example.org/a.jpg"}])
+    ...     run = dataset.create_model_run(client.add_model("Detector", "det-0.5"))
+    ...     npd.predict(found, run)
+    UploadResult(predictions_processed=1, predictions_ignored=0)
+    """
+    return _of_type(run, ModelRun, "predict").predict(
+        _frame(frame),
+        columns=columns,
+        bbox=bbox,
+        bbox_format=bbox_format,
+        metadata=metadata,
+        if_exists=if_exists,
+        on_error=on_error,
+        batch_size=batch_size,
+        progress=progress,
+    )
+
+
+def check(
+    frame: pd.DataFrame,
+    kind: Kind | None = None,
+    *,
+    local: bool = False,
+    columns: Mapping[str, Hashable] | None = None,
+    bbox: BoxColumn | None = None,
+    bbox_format: BoxFormat = "xywh",
+    metadata: Metadata = True,
+) -> pd.DataFrame:
+    """Tell what would be refused; nothing is sent.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        What is to be sent.
+    kind : {"items", "annotations", "predictions"}, optional
+        As what. By default as all that its columns allow: as items with ``image_url``, as predictions with
+        ``confidence``, else as annotations with boxes, ``bbox`` or ``geometry``.
+    local, columns, bbox, bbox_format, metadata
+        As in `Dataset.append` and `Dataset.annotate`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        On the labels of the frame, a row for each offence: ``row`` (the position), ``column`` and ``reason``. Empty
+        where everything may be sent.
+
+    Raises
+    ------
+    InvalidInputError
+        A column is missing, so that nothing can be said of single rows.
+
+    Warns
+    -----
+    NucleusWarning
+        Rows repeat others exactly, or no number of any box is above 1.
+
+    Examples
+    --------
+    >>> boxes = pd.DataFrame({"reference_id": ["a.jpg"], "label": ["car"]}, index=["first"])
+    >>> boxes[["x", "y", "width", "height"]] = 10, 20, -30, 40
+    >>> check(boxes)["column"]
+    first    width
+    Name: column, dtype: str
+    """
+    layout = Layout(columns, bbox, bbox_format, metadata)
+    found = []
+    for each in [_kind(kind)] if kind is not None else _kinds(_frame(frame), layout):
+        _, checked = look_at(each, _frame(frame), layout, local=local)
+        found.append(checked.problems.frame())
+        if checked.repeats:
+            warn(
+                f"{len(checked.repeats)} rows repeat others exactly, the first is "
+                f"{label_of(frame.index, checked.repeats[0])}. Each is sent under an id of its own; "
+                "frame.drop_duplicates() removes them."
+            )
+    return found[0] if len(found) == 1 else pd.concat(found).sort_values("row", kind="stable").drop_duplicates()
+
+
+def _kinds(frame: pd.DataFrame, layout: Layout) -> list[Kind]:
+    names = {*frame.columns, *frame.index.names, *(layout.columns or {})}
+    found: list[Kind] = ["items"] if "image_url" in names else []
+    if layout.bbox is not None or {"x", "geometry"} & names:
+        found.append("predictions" if "confidence" in names else "annotations")
+    return found or ["items"]
+
+
+def _kind(kind: str) -> Kind:
+    for known in _KINDS:
+        if kind == known:
+            return known
+    raise InvalidInputError(f"kind is {', '.join(map(repr, _KINDS))} or None, not {kind!r}.")
+
+
+def _frame(frame: object) -> pd.DataFrame:
+    if not isinstance(frame, pd.DataFrame):
+        raise InvalidInputError(f"Expected a DataFrame, got {type(frame).__name__}; payloads go to the methods.")
+    return frame
+
+
+def _of_type(thing: object, wanted: type[T], verb: str) -> T:
+    if not isinstance(thing, wanted):
+        raise InvalidInputError(f"{verb} takes a {wanted.__name__}, not {type(thing).__name__}.")
+    return thing
+
+
+def read_items(
+    dataset: Dataset, *, metadata_as: MetadataAs = "dict", dtype_backend: Backend | None = None
+) -> pd.DataFrame:
+    """Read all items of a dataset.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Where they are.
+    metadata_as, dtype_backend
+        As in ``dataset.items.to_frame``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row each, in the order in which they were added, indexed by ``dataset_item_id``.
+
+    Examples
+    --------
+    >>> import nucleus_pandas as npd
+    >>> with npd.NucleusClient.local() as client:
+    ...     list(npd.read_items(client.create_dataset("Doc")).columns)
+    ['reference_id', 'image_url', 'width', 'height', 'metadata']
+    """
+    items = _of_type(dataset, Dataset, "read_items").items
+    return items.to_frame(metadata_as=metadata_as, dtype_backend=dtype_backend)
+
+
+def read_annotations(
+    dataset: Dataset, *, metadata_as: MetadataAs = "dict", dtype_backend: Backend | None = None
+) -> pd.DataFrame:
+    """Read all annotations of a dataset.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Where they are.
+    metadata_as, dtype_backend
+        As in ``dataset.annotations.to_frame``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row each, by the position of their items, then by arrival; boxes in pixels.
+
+    Examples
+    --------
+    >>> import nucleus_pandas as npd
+    >>> with npd.NucleusClient.local() as client:
+    ...     npd.read_annotations(client.create_dataset("Doc")).dtypes["x"]
+    dtype('float64')
+    """
+    annotations = _of_type(dataset, Dataset, "read_annotations").annotations
+    return annotations.to_frame(metadata_as=metadata_as, dtype_backend=dtype_backend)
+
+
+def read_predictions(
+    run: ModelRun, *, metadata_as: MetadataAs = "dict", dtype_backend: Backend | None = None
+) -> pd.DataFrame:
+    """Read all predictions of a model run.
+
+    Parameters
+    ----------
+    run : ModelRun
+        Where they are.
+    metadata_as, dtype_backend
+        As in ``run.predictions.to_frame``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row each, by the position of their items, then by arrival; boxes in pixels, ``confidence`` in [0, 1].
+    """
+    predictions = _of_type(run, ModelRun, "read_predictions").predictions
+    return predictions.to_frame(metadata_as=metadata_as, dtype_backend=dtype_backend)

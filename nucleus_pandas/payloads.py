@@ -1,0 +1,172 @@
+"""Payload dicts and lists of dicts, looked at whole."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias, get_args
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from nucleus_pandas.columns import NOT_SENT, Checked, Problems, is_remote, plain, readable
+from nucleus_pandas.errors import BadRequestError, InvalidInputError
+from nucleus_pandas.results import Kind
+from nucleus_pandas.wire import AnyAnnotation, Item, MultiCategory, convert, fill_annotation_ids, item_key
+
+Payload: TypeAlias = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+Rows: TypeAlias = list[Mapping[str, Any]]
+
+# What may be sent, and what is added on the way back: a dict that was read may be sent again.
+_READ_BACK = frozenset({"id", "dataset_item_id", "ref_id", "original_image_url", "phash", "processed_url"})
+_ITEM_KEYS = frozenset(Item.__struct_fields__) | _READ_BACK
+_ANNOTATION_KEYS = frozenset(name for shape in get_args(AnyAnnotation) for name in shape.__struct_fields__)
+_ANNOTATION_KEYS |= _READ_BACK | {"type"}
+
+
+@dataclass(frozen=True, slots=True)
+class StructUnits:
+    """Checked objects, one by one."""
+
+    structs: Sequence[Item | AnyAnnotation]
+    files: Mapping[int, Path]
+
+    def __len__(self) -> int:
+        return len(self.structs)
+
+    def objects(self, start: int, stop: int) -> memoryview:
+        """Write some as JSON objects, parted by commas."""
+        return memoryview(msgspec.json.encode(self.structs[start:stop]))[1:-1]
+
+    def columns(self, start: int, stop: int) -> None:
+        """Objects go as they are."""
+        return
+
+    def pictures(self, start: int, stop: int, *, update: bool) -> bytes:
+        """Write some that go with their pictures, as a JSON array."""
+        return msgspec.json.encode(
+            [msgspec.structs.replace(item, update=update) for item in self.structs[start:stop]]
+        )
+
+
+def check_item_rows(payload: Payload, *, local: bool = False) -> tuple[Rows, Checked]:
+    """Look at items.
+
+    Raises
+    ------
+    InvalidInputError
+        This is no payload.
+    """
+    rows = _rows_of(payload, "items")
+    problems = Problems(pd.RangeIndex(len(rows)))
+    items: dict[int, Item] = {}
+    files: dict[int, Path] = {}
+    seen: dict[str, int] = {}
+    for row, given in enumerate(rows):
+        place = f"$.items[{row}]"
+        try:
+            item = convert(_named(given, place, _ITEM_KEYS), Item, "The item", place)
+            if item.reference_id in seen:
+                first = seen[item.reference_id]
+                raise BadRequestError(f"Row {first} has the reference_id '{item.reference_id}' too - at `{place}`.")
+            if (item.image_url is None) == (item.pointcloud_url is None):
+                raise BadRequestError(f"An item needs `image_url` (or `pointcloud_url`) - at `{place}`.")
+            seen[item.reference_id] = row
+            path = _file_of(item.image_url, place, local=local)
+            if path is not None:
+                files[len(items)] = path
+                item.image_url = path.name  # no path of this machine leaves it
+            items[row] = item
+        except BadRequestError as error:
+            problems.add_one(row, "", str(error))
+    return rows, _checked(len(rows), items, files, problems)
+
+
+def check_annotation_rows(payload: Payload, kind: Kind) -> tuple[Rows, Checked]:
+    """Look at annotations or predictions, and give ids to those that have none.
+
+    Raises
+    ------
+    InvalidInputError
+        This is no payload.
+    """
+    rows = _rows_of(payload, "annotations", "segmentations")
+    problems = Problems(pd.RangeIndex(len(rows)))
+    annotations: dict[int, AnyAnnotation] = {}
+    seen: dict[tuple[str, str], int] = {}
+    shape: Any = AnyAnnotation  # a union is no type to a type checker
+    for row, given in enumerate(rows):
+        place = f"$.annotations[{row}]"
+        try:
+            annotation: AnyAnnotation = convert(_named(given, place, _ANNOTATION_KEYS), shape, "The annotation", place)
+            if isinstance(annotation, MultiCategory) and kind == "predictions":
+                raise BadRequestError(f"Predictions of type multicategory do not exist - at `{place}.type`.")
+            key = item_key(annotation, place)[1]
+            if annotation.annotation_id is not None:
+                first = seen.setdefault((key, annotation.annotation_id), row)
+                if first != row:
+                    name = annotation.annotation_id
+                    raise BadRequestError(f"Row {first} has the annotation_id '{name}' too - at `{place}`.")
+            annotations[row] = annotation
+        except BadRequestError as error:
+            problems.add_one(row, "", str(error))
+    fill_annotation_ids(list(annotations.values()), predictions=kind == "predictions")
+    return rows, _checked(len(rows), annotations, {}, problems)
+
+
+def _checked(
+    count: int, good: Mapping[int, Item | AnyAnnotation], files: Mapping[int, Path], problems: Problems
+) -> Checked:
+    unit_of_row = np.full(count, NOT_SENT, dtype=np.intp)
+    unit_of_row[list(good)] = np.arange(len(good))
+    return Checked(StructUnits(list(good.values()), files), unit_of_row, problems)
+
+
+def _rows_of(payload: Payload, *names: str) -> Rows:
+    """Give the rows of a payload dict, or of a list of dicts."""
+    expected = " or ".join(f'{{"{name}": [...]}}' for name in names)
+    if isinstance(payload, Mapping):
+        unknown = set(payload) - set(names)
+        if unknown or not payload:
+            found = ", ".join(repr(name) for name in payload) or "nothing"
+            raise InvalidInputError(f"A payload is {expected}, a list of dicts or a DataFrame; this one holds {found}.")
+        parts = [payload[name] for name in names if name in payload]
+    else:
+        parts = [payload]
+    rows: Rows = []
+    for part in parts:
+        if isinstance(part, (str, bytes, pd.DataFrame)) or not isinstance(part, Sequence):
+            raise InvalidInputError(
+                f"A payload is {expected}, a list of dicts or a DataFrame, not {type(part).__name__}."
+            )
+        rows += part
+    return rows
+
+
+def _named(given: object, place: str, known: frozenset[str]) -> dict[str, Any]:
+    """Make a row plain, with integer ids as text: COCO counts its pictures and categories."""
+    if not isinstance(given, Mapping):
+        raise BadRequestError(f"A row is a dict, not {type(given).__name__} - at `{place}`.")
+    if unknown := [key for key in given if key not in known]:
+        near = difflib.get_close_matches(str(unknown[0]), known, 1)
+        hint = f" Is `{near[0]}` meant?" if near else " Metadata stands under `metadata`."
+        raise BadRequestError(f"There is no field {unknown[0]!r} - at `{place}`.{hint}")
+    try:
+        row: dict[str, Any] = plain(given, place)
+    except RecursionError:
+        raise BadRequestError(f"The row is nested too deeply, or holds itself - at `{place}`.") from None
+    for name in ("reference_id", "label"):
+        if isinstance(row.get(name), int) and not isinstance(row[name], bool):
+            row[name] = str(row[name])
+    return row
+
+
+def _file_of(url: str | None, place: str, *, local: bool) -> Path | None:
+    """Give the picture of this machine that an address stands for."""
+    try:
+        return None if url is None or (not local and is_remote(url)) else readable(url)
+    except BadRequestError as error:
+        raise BadRequestError(f"{str(error).removesuffix('.')} - at `{place}.image_url`.") from None

@@ -1,0 +1,145 @@
+"""The annotations or predictions of items that are named by position, item id or reference id."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nucleus_pandas._compat import TEXT
+from nucleus_pandas.columns import frame
+from nucleus_pandas.views.indexer import CallForm, Indexer, is_whole
+from nucleus_pandas.views.items import ItemsView
+from nucleus_pandas.views.resolve import calls, is_mask, members, settled, split, texts
+from nucleus_pandas.views.source import Locator, Source, joined
+from nucleus_pandas.wire import ROWS
+
+
+class AnnotationIndexer(Indexer):
+    """One of ``iloc``, ``loc`` and ``refloc`` of the annotations of a dataset, or of the predictions of a run.
+
+    The first part of a key names *items*, as the same indexer of the items does: one, a list in any order and with
+    repeats, a slice, a mask. The second part names columns. A callable in the first part is given the frame of all
+    items (for ``refloc`` indexed by ``reference_id``), which costs a full read of them; one in the second part is
+    given an empty frame of the columns.
+    """
+
+    @property
+    def _advice(self) -> str:  # type: ignore[override]
+        call = "dataset.annotate" if self._view._route[0] == "dataset" else "run.predict"
+        return f"Send rows again: {call}(rows, if_exists='update')."
+
+    def __getitem__(self, key: Any) -> pd.DataFrame:
+        """Read the rows of items.
+
+        Parameters
+        ----------
+        key : object
+            What the same indexer of the items takes.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Always a frame with a RangeIndex: a single column is a frame of one column, an item without any rows gives
+            an empty frame with all dtypes.
+
+        Raises
+        ------
+        NotFoundError
+            Items are missing; a KeyError. The text names all of them.
+        PositionError
+            A position lies outside; an IndexError.
+        TypeError
+            A slice from one id to another, and what pandas refuses by it.
+        """
+        key = settled(key)
+        if calls(key):
+            key = self._called(key)
+        if self._by != "loc":
+            self._view._dataset()  # raises where positions and reference ids have no meaning
+        source = self._view.source()
+        if self._by == "iloc":
+            names = list(self._view.kinds)
+            place = self._place(key, source, len(names))
+            columns = [names[column] for column in np.atleast_1d(place.columns)]
+            return self._rows("iloc", np.atleast_1d(place.rows), columns, source)
+        rows, asked = split(key)
+        self._refuse_labels_in_slice(rows)
+        selected = self._view.empty().loc[:, asked]
+        columns = list(map(str, [selected.name] if isinstance(selected, pd.Series) else selected.columns))
+        if isinstance(rows, slice) or is_mask(rows):
+            return self._rows("iloc", self._in_order(rows, source, self._items().source(), ["row"]), columns, source)
+        return self._rows(self._by, self._labels(rows, source), columns, source)
+
+    def _items(self) -> ItemsView:
+        return ItemsView(self._view._transport, ("dataset", self._view._dataset()), self._view._dataset)
+
+    def _called(self, key: Any) -> Any:
+        """Call what is callable in a key."""
+        if type(key) is not tuple:
+            return settled(self._call_rows(key))
+        columns = [part(self._view.empty()) if callable(part) else part for part in key[1:]]
+        return settled((self._call_rows(key[0]), *columns))
+
+    def _call_rows(self, rows: Any) -> Any:
+        if not callable(rows):
+            return rows
+        whole = self._items().to_frame()
+        found = rows(whole.reset_index().set_index("reference_id") if self._by == "refloc" else whole)
+        if type(found) is not tuple:
+            return found
+        if self._by == "iloc":
+            raise ValueError("A callable gives rows, not a tuple of rows and columns.")
+        return list(found)
+
+    def _labels(self, rows: Any, source: Source) -> np.ndarray[Any, Any]:
+        """Let pandas say which of the labels in a key name rows, and in which order."""
+        labels = texts(rows)
+        stand_in = pd.DataFrame({"row": range(len(labels))}, index=pd.Index(labels, dtype=TEXT))
+        try:
+            found = stand_in.loc[rows]
+        except KeyError:
+            known = set(labels)
+            if labels:
+                gone = source.pick(self._by, labels, ["dataset_item_id"]).missing
+                known -= {labels[place] for place in gone}
+            self._raise_missing([label for label in members(rows) if not (isinstance(label, str) and label in known)])
+        named = [found.name] if isinstance(found, pd.Series) else found.index.tolist()
+        return np.fromiter(map(str, named), dtype=object, count=len(named))
+
+    def _rows(self, by: Locator, keys: np.ndarray[Any, Any], columns: Sequence[str], source: Source) -> pd.DataFrame:
+        wanted = list(dict.fromkeys(columns)) or ["dataset_item_id"]
+        kinds = {name: self._view.kinds[name] for name in wanted}
+        if by == "iloc" and is_whole(keys, source):
+            return frame(joined(source.pages(wanted, ROWS), wanted), kinds).loc[:, list(columns)]
+        codes, unique = pd.factorize(keys)
+        picked = source.pick(by, unique.tolist(), wanted)
+        if picked.missing:
+            missing = [unique[place] for place in picked.missing]
+            if by == "iloc":
+                self._raise_outside(missing, source)
+            self._raise_missing(missing)
+        found = frame(picked.columns, kinds)
+        if len(unique) < len(keys):
+            found = found.iloc[_repeated(np.array(picked.lengths), codes)].reset_index(drop=True)
+        return found.loc[:, list(columns)]
+
+
+class RunIndexer(CallForm, AnnotationIndexer):
+    """``iloc``, ``loc`` and ``refloc`` of a run: predictions in brackets, and those of one item as a call."""
+
+
+def _repeated(lengths: np.ndarray[Any, Any], codes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Give the rows of groups that stand one after another, group by group, as often as asked.
+
+    Examples
+    --------
+    >>> _repeated(np.array([2, 1]), np.array([1, 0, 1])).tolist()
+    [2, 0, 1, 2]
+    """
+    starts = np.cumsum(lengths) - lengths
+    asked = lengths[codes]
+    before = np.cumsum(asked) - asked
+    return np.repeat(starts[codes] - before, asked) + np.arange(asked.sum())

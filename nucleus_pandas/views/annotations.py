@@ -1,0 +1,87 @@
+"""The annotations of a dataset, and the predictions of a run."""
+
+from __future__ import annotations
+
+from nucleus_pandas.columns import ANNOTATIONS, PREDICTIONS
+from nucleus_pandas.views.annotation_indexer import AnnotationIndexer
+from nucleus_pandas.views.contract import ContractAnnotations, ContractPredictions
+from nucleus_pandas.views.extension import Extension
+from nucleus_pandas.views.source import Source
+from nucleus_pandas.views.view import View
+from nucleus_pandas.wire import ROWS
+
+
+class AnnotationsView(View):
+    """The ground truth of a dataset, as a frame that is read when it is asked for: `Dataset.annotations`.
+
+    The frame has a RangeIndex, a row an annotation, in the order of the items, then of arrival. (A server that knows
+    only the contract answers type by type: boxes first.) Its columns are ``dataset_item_id``, ``reference_id``,
+    ``annotation_id``, ``label`` and ``type`` (text), ``x``, ``y``, ``width`` and ``height`` (``float64``, pixels from
+    the top-left corner; those of boxes), ``geometry`` (dicts; of all other types) and ``metadata`` (dicts).
+
+    ``iloc``, ``loc`` and ``refloc`` address *items*, in the order and as often as asked, and give a frame with the
+    annotations of these, and the columns of the key's second part.
+
+    Examples
+    --------
+    >>> import nucleus_pandas as npd
+    >>> client = npd.NucleusClient.local()
+    >>> dataset = client.create_dataset("Doc")
+    >>> _ = dataset.append([{"reference_id": n, "image_url": f"https://example.org/{n}"} for n in ("a.jpg", "b.jpg")])
+    >>> box = {"type": "box", "label": "car", "geometry": {"x": 1, "y": 2, "width": 3, "height": 4}}
+    >>> _ = dataset.annotate([{"reference_id": "b.jpg", **box}])
+    >>> dataset.annotations.refloc["b.jpg", ["label", "x", "width"]]
+      label    x  width
+    0   car  1.0    3.0
+    >>> len(dataset.annotations.iloc[0])
+    0
+    >>> client.close()
+    """
+
+    kinds = ANNOTATIONS
+    _noun = "annotations"
+
+    def source(self) -> Source:
+        """Make what one operation reads with."""
+        if "lookup" in self._transport.extensions:
+            return Extension(self._transport, self._dataset, (*self._route, self._noun))
+        return self._contract()
+
+    def _contract(self) -> Source:
+        return ContractAnnotations(self._transport, self._dataset)
+
+    @property
+    def iloc(self) -> AnnotationIndexer:
+        """Rows of items by their position."""
+        return AnnotationIndexer(self, "iloc")
+
+    @property
+    def loc(self) -> AnnotationIndexer:
+        """Rows of items by their item id."""
+        return AnnotationIndexer(self, "loc")
+
+    @property
+    def refloc(self) -> AnnotationIndexer:
+        """Rows of items by their reference id."""
+        return AnnotationIndexer(self, "refloc")
+
+    def __len__(self) -> int:
+        # Servers do not count rows, but they can leave columns out.
+        name = "dataset_item_id"
+        return sum(len(page[name]) for page in self.source().pages([name], ROWS))
+
+
+class PredictionsView(AnnotationsView):
+    """The predictions of a model run, as a frame that is read when it is asked for: `ModelRun.predictions`.
+
+    As `AnnotationsView`, with a column ``confidence`` (``float64``, from 0 to 1; missing where none was sent).
+
+    A run may span datasets. Then `to_frame` reads all its predictions and ``loc`` takes item ids, but positions and
+    reference ids have no meaning.
+    """
+
+    kinds = PREDICTIONS
+    _noun = "predictions"
+
+    def _contract(self) -> Source:
+        return ContractPredictions(self._transport, self._dataset, self._route[1])

@@ -1,0 +1,323 @@
+"""Rows from a server that knows only the contract: single look-ups, or whole pages, whatever is cheaper."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
+
+from msgspec import UNSET, Raw
+
+from nucleus_pandas.errors import NotFoundError
+from nucleus_pandas.transport import Transport
+from nucleus_pandas.views.source import Columns, Keys, Locator, Picked, Source
+from nucleus_pandas.wire import (
+    GROUND_TRUTH_KEYS,
+    ROWS,
+    ExportPage,
+    ExportRow,
+    FoundAnnotation,
+    FoundItem,
+    FoundPredictions,
+    FoundRow,
+    ItemsPage,
+    PagingRequest,
+    RawAnnotation,
+    RawItem,
+)
+
+LOOK_UPS = 20
+"""Single look-ups that cost as much as one page of a whole dataset."""
+
+R = TypeVar("R")
+_Grouped: TypeAlias = dict[str, list[FoundAnnotation] | FoundAnnotation | None] | list[FoundAnnotation] | None
+
+
+class Group(NamedTuple):
+    """An item's two ids, and its annotations or predictions."""
+
+    item_id: str | None
+    reference_id: str | None
+    rows: list[FoundAnnotation]
+
+
+class _Contract(Source, Generic[R]):
+    """Reads records, one an item, and sets them as columns."""
+
+    _extra_pages = 0  # beside those with the items
+
+    def pages(self, wanted: Sequence[str], rows: int, *, raw: bool = False) -> Iterator[Columns]:
+        """Read everything in order, a page of items at a time."""
+        for page in self._pages(min(rows, ROWS), raw):
+            yield self._columns(page, wanted)
+
+    def pick(self, by: Locator, keys: Keys, wanted: Sequence[str], *, raw: bool = False) -> Picked:
+        """Read the rows of some items one by one, or page the whole dataset where that is cheaper."""
+        if self._costs_more_than_paging(len(keys)):
+            records = self._select(by, keys, raw)
+        else:
+            records = self._look_up(by, keys, raw)
+        missing = [place for place, record in enumerate(records) if record is None]
+        if missing and len(missing) == len(keys):
+            _ = self.size  # raises when it is the dataset that is not there
+        found = [record for record in records if record is not None]
+        lengths = [0 if record is None else self._length(record) for record in records]
+        return Picked(self._columns(found, wanted), lengths, missing)
+
+    def _costs_more_than_paging(self, look_ups: int) -> bool:
+        if look_ups <= LOOK_UPS * (1 + self._extra_pages):
+            return False  # without asking for the size
+        return look_ups > LOOK_UPS * (max(1, -(-self.size // ROWS)) + self._extra_pages)
+
+    def _select(self, by: Locator, keys: Keys, raw: bool) -> list[R | None]:
+        found: dict[object, R] = {}
+        position = 0
+        for page in self._pages(ROWS, raw):
+            for record in page:
+                found[position if by == "iloc" else self._ids(record)[by == "refloc"]] = record
+                position += 1
+        return [found.get(key) for key in keys]
+
+    def _look_up(self, by: Locator, keys: Keys, raw: bool) -> list[R | None]:
+        def one(key: object) -> R | None:
+            try:
+                return self._one(by, str(key), raw)
+            except NotFoundError:
+                return None
+
+        workers = min(self._transport.max_concurrency, len(keys))
+        if workers <= 1:
+            return [one(key) for key in keys]
+        with ThreadPoolExecutor(workers) as pool:
+            return list(pool.map(one, keys))
+
+    def _paged(self, shape: Any, route: str, rows: int) -> Iterator[Any]:
+        wanted = PagingRequest(page_size=rows)
+        while True:
+            page = self._transport.look_up(shape, "dataset", self._dataset(), route, body=wanted)
+            yield page
+            if not page.next_page_token:
+                return
+            wanted.page_token = page.next_page_token
+
+    @abstractmethod
+    def _pages(self, rows: int, raw: bool) -> Iterator[list[R]]:
+        """Read the records of all items, in order."""
+
+    @abstractmethod
+    def _one(self, by: Locator, key: str, raw: bool) -> R:
+        """Read the record of one item."""
+
+    @abstractmethod
+    def _columns(self, records: list[R], wanted: Sequence[str]) -> Columns:
+        """Set records as columns."""
+
+    def _ids(self, record: R) -> tuple[str | None, str | None]:
+        """Give the item id and the reference id of a record."""
+        raise NotImplementedError
+
+    def _length(self, record: R) -> int:
+        """Count the rows of a record."""
+        raise NotImplementedError
+
+
+class ContractItems(_Contract[FoundItem]):
+    """Reads items."""
+
+    def _pages(self, rows: int, raw: bool) -> Iterator[list[FoundItem]]:
+        shape = ItemsPage[RawItem] if raw else ItemsPage[FoundItem]
+        return (page.items for page in self._paged(shape, "itemsPage", rows))
+
+    def _one(self, by: Locator, key: str, raw: bool) -> FoundItem:
+        shape = FoundRow[RawItem, FoundAnnotation] if raw else FoundRow[FoundItem, FoundAnnotation]
+        answer: Any = self._transport.read(shape, "dataset", self._dataset(), by, key)
+        item: FoundItem = answer.item
+        return item
+
+    def _ids(self, record: FoundItem) -> tuple[str | None, str | None]:
+        return _ids_of(record)
+
+    def _length(self, record: FoundItem) -> int:
+        return 1
+
+    def _columns(self, records: list[FoundItem], wanted: Sequence[str]) -> Columns:
+        return {name: list(map(_ITEM_FIELDS[name], records)) for name in wanted}
+
+
+class ContractAnnotations(_Contract[Group]):
+    """Reads ground truth."""
+
+    def _pages(self, rows: int, raw: bool) -> Iterator[list[Group]]:
+        shape = ExportPage[FoundItem, RawAnnotation] if raw else ExportPage[FoundItem, FoundAnnotation]
+        for page in self._paged(shape, "exportForTrainingPage", rows):
+            yield [Group(*_ids_of(row.item), _exported(row)) for row in page.data]
+
+    def _one(self, by: Locator, key: str, raw: bool) -> Group:
+        shape = FoundRow[FoundItem, RawAnnotation] if raw else FoundRow[FoundItem, FoundAnnotation]
+        answer: Any = self._transport.read(shape, "dataset", self._dataset(), by, key)
+        return Group(*_ids_of(answer.item), _flat(answer.annotations))
+
+    def _ids(self, record: Group) -> tuple[str | None, str | None]:
+        return record.item_id, record.reference_id
+
+    def _length(self, record: Group) -> int:
+        return len(record.rows)
+
+    def _columns(self, records: list[Group], wanted: Sequence[str]) -> Columns:
+        rows = [row for record in records for row in record.rows]
+        columns: Columns = {name: list(map(_ANNOTATION_FIELDS[name], rows)) for name in wanted if name not in _KEYS}
+        for place, name in enumerate(_KEYS):
+            if name in wanted:
+                columns[name] = [record[place] for record in records for _ in record.rows]
+        return columns
+
+
+class ContractPredictions(ContractAnnotations):
+    """Reads the predictions of a run on the items of one dataset.
+
+    Parameters
+    ----------
+    transport, dataset
+        As of every source.
+    run_id : str
+        The run.
+    """
+
+    _extra_pages = 1
+
+    def __init__(self, transport: Transport, dataset: Callable[[], str], run_id: str) -> None:
+        super().__init__(transport, dataset)
+        self._run_id = run_id
+
+    def _pages(self, rows: int, raw: bool) -> Iterator[list[Group]]:
+        self._dataset()  # raises before much is read
+        row_shape: Any = RawAnnotation if raw else FoundAnnotation
+        shape: Any = dict[str, list[row_shape] | row_shape | None] | list[row_shape]
+        answer = self._transport.read(shape, "modelRun", self._run_id, "ungrouped")
+        by_item: dict[str, list[FoundAnnotation]] = {}
+        by_reference: dict[str, list[FoundAnnotation]] = {}
+        for row in _flat(answer):
+            if (item_id := row.dataset_item_id or row.item_id) is not None:
+                by_item.setdefault(item_id, []).append(row)
+            elif row.reference_id is not None:
+                by_reference.setdefault(row.reference_id, []).append(row)
+        for page in self._paged(ItemsPage[FoundItem], "itemsPage", ROWS):
+            groups = []
+            for item in page.items:
+                item_id, reference_id = _ids_of(item)
+                found = by_item.get(item_id or "", []) + by_reference.get(reference_id or "", [])
+                groups.append(Group(item_id, reference_id, found))
+            yield groups
+
+    def _one(self, by: Locator, key: str, raw: bool) -> Group:
+        shape = FoundPredictions[RawAnnotation] if raw else FoundPredictions[FoundAnnotation]
+        answer: Any = self._transport.read(shape, "modelRun", self._run_id, by, key)
+        rows = _flat(answer.annotations)
+        item_id = next((i for row in rows if (i := row.dataset_item_id or row.item_id)), None)
+        reference_id = next((row.reference_id for row in rows if row.reference_id), None)
+        if by == "loc":
+            item_id = key
+        elif by == "refloc":
+            reference_id = key
+        if rows and (item_id is None or reference_id is None):
+            # The contract asks for one of the two only; frames hold both.
+            place: Any = self._transport.read(FoundRow[FoundItem, FoundAnnotation], "dataset", self._dataset(), by, key)
+            item_id, reference_id = _ids_of(place.item)
+        return Group(item_id, reference_id, rows)
+
+
+_KEYS = ("dataset_item_id", "reference_id")
+
+
+def _ids_of(item: FoundItem) -> tuple[str | None, str | None]:
+    return item.dataset_item_id or item.id, item.reference_id or item.ref_id
+
+
+def _flat(groups: _Grouped) -> list[FoundAnnotation]:
+    """Set groups by type one after another, in the order in which the contract names them."""
+    if groups is None:
+        return []
+    if isinstance(groups, list):
+        return list(_typed(groups, "segmentation"))  # the one type that the contract lets go without
+    return [row for key in (*GROUND_TRUTH_KEYS, *groups) for row in _typed(groups.pop(key, None), key)]
+
+
+def _exported(row: ExportRow[FoundItem, FoundAnnotation]) -> list[FoundAnnotation]:
+    found = [annotation for key in GROUND_TRUTH_KEYS for annotation in _typed(getattr(row, key), key)]
+    return found + _flat(row.annotations)
+
+
+def _typed(rows: list[FoundAnnotation] | FoundAnnotation | None, key: str) -> Iterable[FoundAnnotation]:
+    if rows is None:
+        return ()
+    if not isinstance(rows, list):
+        rows = [rows]
+    for row in rows:
+        if row.type is None:
+            row.type = "mask" if key == "segmentation" else key
+    return rows
+
+
+def _metadata(row: FoundItem | FoundAnnotation) -> object:
+    found: Any = row.metadata
+    if isinstance(found, Raw):
+        text = str(found, "utf-8")
+        return "{}" if text == "null" else text
+    return {} if found is None else found
+
+
+def _side(name: str) -> Callable[[FoundAnnotation], float | None]:
+    def side(row: FoundAnnotation) -> float | None:
+        if row.geometry is None or row.type != "box":
+            return None
+        number: float | None = getattr(row.geometry, name)
+        return number
+
+    return side
+
+
+_GEOMETRY = ("vertices", "keypoints", "names", "skeleton", "position", "dimensions", "yaw")
+
+
+def _geometry(row: FoundAnnotation) -> dict[str, Any] | None:
+    """Put together what a shape that is no box has beside label, confidence and metadata."""
+    if row.type == "box":
+        return None
+    found: dict[str, Any] = {}
+    if row.geometry is not None:
+        found = {name: part for name in _GEOMETRY if (part := getattr(row.geometry, name)) is not UNSET}
+    for name in ("labels", "taxonomy_name", "mask_url", "annotations"):
+        if (part := getattr(row, name)) is not UNSET and part is not None:
+            found[name] = part
+    return found
+
+
+def _pixels(name: str) -> Callable[[FoundItem], int | None]:
+    def pixels(item: FoundItem) -> int | None:
+        number = getattr(item, name)
+        return None if number is None else int(number)
+
+    return pixels
+
+
+_ITEM_FIELDS: dict[str, Callable[[FoundItem], object]] = {
+    "dataset_item_id": lambda item: item.dataset_item_id or item.id,
+    "reference_id": lambda item: item.reference_id or item.ref_id,
+    "image_url": lambda item: item.image_url or item.original_image_url,
+    "width": _pixels("width"),
+    "height": _pixels("height"),
+    "metadata": _metadata,
+}
+_ANNOTATION_FIELDS: dict[str, Callable[[FoundAnnotation], object]] = {
+    "annotation_id": lambda row: row.annotation_id or row.id,
+    "label": lambda row: row.label,
+    "type": lambda row: row.type,
+    "x": _side("x"),
+    "y": _side("y"),
+    "width": _side("width"),
+    "height": _side("height"),
+    "confidence": lambda row: row.confidence,
+    "geometry": _geometry,
+    "metadata": _metadata,
+}

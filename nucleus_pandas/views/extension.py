@@ -1,0 +1,88 @@
+"""Rows from an embedded Nucleus, which looks many keys up at once and answers in columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from nucleus_pandas.errors import ServerError
+from nucleus_pandas.transport import Transport
+from nucleus_pandas.views.source import Columns, Keys, Locator, Picked, Source
+from nucleus_pandas.wire import (
+    KEYS,
+    ROWS,
+    AnnotationPage,
+    ItemPage,
+    RawAnnotationPage,
+    RawItemPage,
+    Selection,
+)
+
+_FIELDS: dict[Locator, str] = {"iloc": "positions", "refloc": "reference_ids", "loc": "item_ids"}
+
+
+class Extension(Source):
+    """Reads through the look-up routes.
+
+    Parameters
+    ----------
+    transport, dataset
+        As of every source.
+    route : tuple of str
+        Where, below ``_nucleus_pandas/``: the last segment is ``items``, ``annotations`` or ``predictions``.
+    """
+
+    def __init__(self, transport: Transport, dataset: Callable[[], str], route: tuple[str, ...]) -> None:
+        super().__init__(transport, dataset)
+        self._route = route
+
+    def _ask(self, selection: Selection, raw: bool) -> ItemPage | AnnotationPage:
+        shape: type[ItemPage | AnnotationPage]
+        if self._route[-1] == "items":
+            shape = RawItemPage if raw else ItemPage
+        else:
+            shape = RawAnnotationPage if raw else AnnotationPage
+        return self._transport.look_up(shape, "_nucleus_pandas", *self._route, body=selection)
+
+    def pages(self, wanted: Sequence[str], rows: int, *, raw: bool = False) -> Iterator[Columns]:
+        """Read everything in order, page by page."""
+        selection = Selection(limit=min(rows, ROWS), columns=list(wanted))
+        while True:
+            page = self._ask(selection, raw)
+            yield _columns(page, wanted, raw)
+            if page.next is None:
+                return
+            selection.after = page.next
+
+    def pick(self, by: Locator, keys: Keys, wanted: Sequence[str], *, raw: bool = False) -> Picked:
+        """Read the rows of some items, as many keys a request as it takes."""
+        columns: Columns = {name: [] for name in wanted}
+        lengths: list[int] = []
+        missing: list[int] = []
+        while (done := len(lengths)) < len(keys):
+            asked: list[Any] = list(keys[done : done + KEYS])
+            page = self._ask(Selection(**{_FIELDS[by]: asked}, columns=list(wanted)), raw)  # type: ignore[arg-type]
+            answered = _lengths(page, len(asked))
+            if not 0 < len(answered) <= len(asked):
+                raise ServerError(f"{len(answered)} of {len(asked)} keys were answered.")
+            lengths += answered
+            missing += [done + place for place in page.missing]
+            for name, values in _columns(page, wanted, raw).items():
+                columns[name] += values
+        return Picked(columns, lengths, missing)
+
+
+def _lengths(page: ItemPage | AnnotationPage, asked: int) -> list[int]:
+    if isinstance(page, AnnotationPage):
+        return page.lengths
+    lengths = [1] * asked
+    for place in page.missing:
+        lengths[place] = 0
+    return lengths
+
+
+def _columns(page: ItemPage | AnnotationPage, wanted: Sequence[str], raw: bool) -> Columns:
+    columns = {name: getattr(page.columns, name) for name in wanted}
+    if raw and "metadata" in columns:
+        columns["metadata"] = [str(text, "utf-8") for text in columns["metadata"]]
+    return columns

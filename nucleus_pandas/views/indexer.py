@@ -1,0 +1,144 @@
+"""What the indexers of items and of annotations have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Any, NoReturn
+
+import numpy as np
+import pandas as pd
+
+from nucleus_pandas._compat import TEXT
+from nucleus_pandas.errors import NotFoundError, PositionError
+from nucleus_pandas.views.calls import look_up
+from nucleus_pandas.views.resolve import Place, Positions, by_order, by_position, least_size, outside, split
+from nucleus_pandas.views.source import Locator, Source
+from nucleus_pandas.views.view import View
+from nucleus_pandas.wire import ROWS
+
+
+class Indexer:
+    """One of ``iloc``, ``loc`` and ``refloc`` of a view.
+
+    Parameters
+    ----------
+    view : View
+        Whose rows to read.
+    by : {"iloc", "loc", "refloc"}
+        What its keys are: positions, item ids, or reference ids.
+    """
+
+    _advice: str
+
+    def __init__(self, view: View, by: Locator) -> None:
+        self._view = view
+        self._by = by
+
+    def __setitem__(self, key: object, value: object) -> NoReturn:
+        raise TypeError(f"{self._by} only reads. {self._advice}")
+
+    def __delitem__(self, key: object) -> NoReturn:
+        raise TypeError(f"{self._by} only reads; nothing is deleted by it.")
+
+    __iter__ = None  # Python would count positions up from 0, a request each
+    __contains__: Any = None
+
+    def __repr__(self) -> str:
+        return f"<{self._by} of {self._view!r}>"
+
+    @property
+    def _owner(self) -> str:
+        kind, public_id = self._view._route
+        return f"the {'dataset' if kind == 'dataset' else 'run'} '{public_id}'"
+
+    def _place(self, key: Any, source: Source, width: int) -> Place:
+        """Resolve a key of ``iloc``, without asking for the number of items where it does not matter."""
+        with suppress(Exception):  # then the true size decides, or tells what is wrong
+            least = least_size(split(key)[0])
+            if least is not None:
+                return by_position(key, least, width)
+        try:
+            return by_position(key, source.size, width)
+        except IndexError:
+            places: list[int] = []
+            with suppress(Exception):
+                places = outside(split(key)[0], source.size)
+            if not places:
+                raise
+            self._raise_outside(places, source)
+
+    def _raise_outside(self, places: Sequence[int], source: Source) -> NoReturn:
+        named = ", ".join(map(str, places))
+        what = f"Position {named} is" if len(places) == 1 else f"Positions {named} are"
+        raise PositionError(f"{what} outside the dataset, which holds {source.size} items.") from None
+
+    def _refuse_labels_in_slice(self, rows: Any) -> None:
+        if isinstance(rows, slice) and not (rows.start is None and rows.stop is None):
+            raise TypeError(
+                f"{self._by} takes no slice from one id to another: ids have no order. Slice positions by iloc, or "
+                "give a list of ids."
+            )
+
+    def _in_order(self, key: Any, source: Source, items: Source, columns: Iterable[str]) -> Positions:
+        """Resolve a slice without labels, or a mask."""
+        rows = split(key)[0]
+        if isinstance(rows, pd.Series):  # pandas aligns it, on the index
+            name = "reference_id" if self._by == "refloc" else "dataset_item_id"
+            ids = [value for page in items.pages([name], ROWS) for value in page[name]]
+            return by_order(key, pd.Index(ids, dtype=TEXT), columns)
+        return by_order(key, pd.RangeIndex(source.size), columns)
+
+    def _raise_missing(self, missing: Sequence[Any]) -> NoReturn:
+        named = list(dict.fromkeys(map(repr, missing)))
+        text = f"There is no item {named[0]}" if len(named) == 1 else f"There are no items {', '.join(named)}"
+        text += f" in {self._owner}."
+        strings = [label for label in missing if isinstance(label, str)]
+        if self._by == "loc" and any(not label.startswith("di_") for label in strings):
+            text += " Item ids start with 'di_'; refloc looks reference ids up."
+        if self._by == "refloc" and any(label.startswith("di_") for label in strings):
+            text += " What starts with 'di_' is an item id; loc looks those up."
+        if numbers := [label for label in missing if isinstance(label, (int, np.integer))]:
+            text += f" Ids are texts: '{numbers[0]}' instead of {numbers[0]}; iloc takes positions."
+        raise NotFoundError(text)
+
+
+def is_whole(positions: Positions, source: Source) -> bool:
+    """Whether positions are those of all items in order, as far as that is known without a request."""
+    size = source.__dict__.get("size")
+    return size is not None and len(positions) == size and bool((positions == np.arange(size)).all())
+
+
+class CallForm:
+    """The call form of an indexer, beside its brackets."""
+
+    _by: Locator
+    _view: View
+
+    def __call__(self, key: str | int) -> dict[str, Any]:
+        """Look one item up, and give what the original client gave: plain dicts as on the wire.
+
+        Parameters
+        ----------
+        key : str or int
+            A reference id for ``refloc``, an item id for ``loc``, a position for ``iloc``: 0 is the first item, -1
+            the last.
+
+        Returns
+        -------
+        dict
+            For a dataset ``{"item": …, "annotations": […]}``, for a run ``{"annotations": […]}``: a flat list, each
+            with its ``type``.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such item.
+        PositionError
+            The position lies outside the dataset.
+        """
+        view = self._view
+        return look_up(view._transport, view._route, self._by, key, lambda: view.source().size)
+
+    def __repr__(self) -> str:
+        return f"<{self._by} of {'/'.join(self._view._route)}>"

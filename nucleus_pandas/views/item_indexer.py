@@ -1,0 +1,127 @@
+"""Items by position, item id or reference id, as pandas would give them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nucleus_pandas.views.indexer import CallForm, Indexer
+from nucleus_pandas.views.resolve import Positions, calls, is_mask, members, settled, split, texts
+from nucleus_pandas.views.source import Columns, Source, joined
+from nucleus_pandas.wire import ROWS
+
+
+class ItemIndexer(Indexer):
+    """One of ``iloc``, ``loc`` and ``refloc`` of the items of a dataset.
+
+    ``x[key]`` equals the same indexer on ``dataset.items.to_frame()`` (for ``refloc`` on that frame indexed by
+    ``reference_id``), in value, dtype, order and exception, but reads those rows and columns alone. Two differences: a
+    slice from one id to another raises TypeError, and an error names all keys that are missing. A callable costs a
+    full read, because it is given the whole frame; a boolean Series costs a read of all ids, because pandas aligns it.
+    """
+
+    _advice = "Send items again: dataset.append(items, if_exists='update')."
+
+    def __getitem__(self, key: Any) -> Any:
+        """Read items.
+
+        Parameters
+        ----------
+        key : object
+            What the same indexer of a DataFrame takes.
+
+        Returns
+        -------
+        pandas.DataFrame, pandas.Series or scalar
+            What the same indexer of ``dataset.items.to_frame()`` gives.
+
+        Raises
+        ------
+        NotFoundError
+            Items are missing; a KeyError. The text names all of them.
+        PositionError
+            A position lies outside; an IndexError.
+        TypeError
+            A slice from one id to another, and what pandas refuses by it.
+        """
+        key = settled(key)
+        if calls(key):
+            whole = self._view.to_frame()
+            return whole.iloc[key] if self._by == "iloc" else self._indexed(whole.reset_index()).loc[key]
+        source = self._view.source()
+        return self._by_position(key, source) if self._by == "iloc" else self._by_label(key, source)
+
+    def _indexed(self, rows: pd.DataFrame) -> pd.DataFrame:
+        return rows.set_index("reference_id" if self._by == "refloc" else "dataset_item_id")
+
+    def _by_position(self, key: Any, source: Source) -> Any:
+        names = list(self._view.kinds)[1:]
+        place = self._place(key, source, len(names))
+        codes, unique = pd.factorize(np.atleast_1d(place.rows))
+        columns = [names[column] for column in np.atleast_1d(place.columns)]
+        found = self._at(unique, columns, source)
+        at: Any = (codes if isinstance(place.rows, np.ndarray) else 0, place.columns)
+        return found.iloc[at]
+
+    def _by_label(self, key: Any, source: Source) -> Any:
+        rows, columns = split(key)
+        self._refuse_labels_in_slice(rows)
+        empty = self._indexed(self._view.partial({}, 0))
+        try:
+            selected = empty.loc[:, columns]
+            names = list(map(str, [selected.name] if isinstance(selected, pd.Series) else selected.columns))
+        except KeyError:
+            if _misses_at_most(rows):
+                raise
+            names = []
+        except Exception:
+            names = []  # pandas refuses the rows or the columns, whichever it looks at first
+        if isinstance(rows, slice) or is_mask(rows):
+            positions = self._in_order(key, source, source, empty.columns)
+            found = self._at(positions, names, source)
+            return found.loc[:, columns] if type(key) is tuple else found
+        labels = texts(rows)
+        picked: Columns = {}
+        if labels:
+            picked = source.pick(self._by, labels, self._wanted(names)).columns
+        found = self._framed(picked)
+        try:
+            return found.loc[key]
+        except KeyError:
+            missing = [label for label in members(rows) if not (isinstance(label, str) and label in found.index)]
+            if not missing:
+                raise
+            self._raise_missing(missing)
+
+    def _at(self, positions: Positions, names: Sequence[str], source: Source) -> pd.DataFrame:
+        """Read the items at positions of which no two are equal."""
+        wanted = self._wanted(names)
+        if len(positions) == source.__dict__.get("size"):
+            return self._framed(joined(source.pages(wanted, ROWS), wanted)).iloc[positions]
+        if not len(positions):
+            return self._framed({})
+        picked = source.pick("iloc", positions.tolist(), wanted)
+        if picked.missing:
+            self._raise_outside([int(positions[place]) for place in picked.missing], source)
+        return self._framed(picked.columns)
+
+    def _wanted(self, names: Sequence[str]) -> list[str]:
+        index = "reference_id" if self._by == "refloc" else "dataset_item_id"
+        return list(dict.fromkeys([index, *names]))
+
+    def _framed(self, columns: Columns) -> pd.DataFrame:
+        return self._indexed(self._view.partial(columns, len(next(iter(columns.values()), []))))
+
+
+class DatasetIndexer(CallForm, ItemIndexer):
+    """``iloc``, ``loc`` and ``refloc`` of a dataset: its items in brackets, an item with its annotations as a call."""
+
+
+def _misses_at_most(rows: Any) -> bool:
+    """Whether nothing but a missing key can be wrong with the rows."""
+    if isinstance(rows, slice):
+        return rows.step is None
+    return isinstance(rows, str) or (isinstance(rows, list) and all(isinstance(label, str) for label in rows))

@@ -1,0 +1,72 @@
+"""The items of a dataset."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from nucleus_pandas.columns import ITEMS, Backend
+from nucleus_pandas.views.contract import ContractItems
+from nucleus_pandas.views.extension import Extension
+from nucleus_pandas.views.item_indexer import ItemIndexer
+from nucleus_pandas.views.metadata import MetadataAs
+from nucleus_pandas.views.source import Source
+from nucleus_pandas.views.view import View
+
+
+class ItemsView(View):
+    """The items of a dataset, as a frame that is read when it is asked for: `Dataset.items`.
+
+    ``to_frame()`` is indexed by ``dataset_item_id`` in the order in which the items were added; its columns are
+    ``reference_id`` and ``image_url`` (text), ``width`` and ``height`` (``Int64``, pixels) and ``metadata`` (dicts).
+    ``iloc``, ``loc`` and ``refloc`` take and give what they would on that frame, but read those rows alone.
+
+    Examples
+    --------
+    >>> import nucleus_pandas as npd
+    >>> client = npd.NucleusClient.local()
+    >>> dataset = client.create_dataset("Doc")
+    >>> names = ["a.jpg", "b.jpg", "c.jpg"]
+    >>> _ = dataset.append([{"reference_id": n, "image_url": f"https://example.org/{n}", "width": 640} for n in names])
+    >>> dataset.items.to_frame()["reference_id"].tolist()
+    ['a.jpg', 'b.jpg', 'c.jpg']
+    >>> dataset.items.iloc[::-2, 0].tolist()
+    ['c.jpg', 'a.jpg']
+    >>> dataset.items.refloc[["c.jpg", "a.jpg"], "width"]
+    reference_id
+    c.jpg    640
+    a.jpg    640
+    Name: width, dtype: Int64
+    >>> len(dataset.items)
+    3
+    >>> client.close()
+    """
+
+    kinds = ITEMS
+    _noun = "items"
+
+    def source(self) -> Source:
+        """Make what one operation reads with."""
+        if "lookup" in self._transport.extensions:
+            return Extension(self._transport, self._dataset, (*self._route, "items"))
+        return ContractItems(self._transport, self._dataset)
+
+    @property
+    def iloc(self) -> ItemIndexer:
+        """Items by position, as ``to_frame().iloc``; see `Dataset.iloc`."""
+        return ItemIndexer(self, "iloc")
+
+    @property
+    def loc(self) -> ItemIndexer:
+        """Items by item id, as ``to_frame().loc``; see `Dataset.loc`."""
+        return ItemIndexer(self, "loc")
+
+    @property
+    def refloc(self) -> ItemIndexer:
+        """Items by reference id, as ``to_frame().reset_index().set_index("reference_id").loc``."""
+        return ItemIndexer(self, "refloc")
+
+    def _finished(self, rows: pd.DataFrame, metadata_as: MetadataAs, backend: Backend) -> pd.DataFrame:
+        return super()._finished(rows, metadata_as, backend).set_index("dataset_item_id")
+
+    def __len__(self) -> int:
+        return self.source().size

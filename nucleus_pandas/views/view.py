@@ -1,0 +1,166 @@
+"""What all views have in common: everything at once, or frame by frame."""
+
+from __future__ import annotations
+
+import html
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+import pandas as pd
+
+from nucleus_pandas.columns import Backend, check_backend, frame, no_backend
+from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.transport import Transport
+from nucleus_pandas.views.metadata import MetadataAs, check_form, kinds_for, spread
+from nucleus_pandas.views.source import Columns, Source
+from nucleus_pandas.wire import ROWS
+
+
+class View(ABC):
+    """Rows on a server, read when they are asked for.
+
+    Parameters
+    ----------
+    transport : Transport
+        What to ask with.
+    route : tuple of (str, str)
+        What the rows belong to: ``("dataset", id)`` or ``("modelRun", id)``.
+    dataset : callable
+        Gives the id of the dataset, or raises an error that says why there is none.
+    """
+
+    kinds: dict[str, str]
+    """Columns and dtypes of the frame, the index included."""
+
+    _noun: str
+
+    def __init__(self, transport: Transport, route: tuple[str, str], dataset: Callable[[], str]) -> None:
+        self._transport = transport
+        self._route = route
+        self._dataset = dataset
+
+    @abstractmethod
+    def source(self) -> Source:
+        """Make what one operation reads with."""
+
+    def empty(self) -> pd.DataFrame:
+        """Give the frame without rows."""
+        return self._finished(self.partial({}, 0), "dict", no_backend)
+
+    def partial(self, columns: Columns, rows: int) -> pd.DataFrame:
+        """Give a frame of all columns with a RangeIndex, where those that were not read are missing values."""
+        return frame({name: columns.get(name, [None] * rows) for name in self.kinds}, self.kinds)
+
+    def to_frame(self, metadata_as: MetadataAs = "dict", dtype_backend: Backend = no_backend) -> pd.DataFrame:
+        """Read everything into one frame.
+
+        Parameters
+        ----------
+        metadata_as : {"dict", "columns", "json", False}
+            ``"dict"``: a column ``metadata`` of dicts, nothing lost. ``"json"``: the same as JSON text, numbers
+            written as they were stored. ``"columns"``: a column ``metadata.<key>`` for each key, in order of first
+            appearance, with dtypes that depend on the values; one level deep, and null is the same as absent.
+            False: none.
+        dtype_backend : {"numpy_nullable", "pyarrow"}, optional
+            As in pandas: nullable dtypes, or Arrow's, for every column that does not hold Python objects, and for the
+            index.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Dtypes do not depend on the rows, and an empty frame has them too.
+
+        Raises
+        ------
+        InvalidInputError
+            `metadata_as` or `dtype_backend` is none of these.
+        """
+        check_form(metadata_as)
+        check_backend(dtype_backend)
+        return self._finished(
+            _stacked(list(self._frames(ROWS, metadata_as, dtype_backend))), metadata_as, dtype_backend
+        )
+
+    def iter_frames(
+        self, chunksize: int = 10_000, *, metadata_as: MetadataAs = "dict", dtype_backend: Backend = no_backend
+    ) -> Iterator[pd.DataFrame]:
+        """Read frame by frame, so that memory does not grow with the number of rows.
+
+        Put together by ``pd.concat``, the frames are what `to_frame` gives: a RangeIndex continues from frame to
+        frame. With ``metadata_as="columns"`` each frame has the columns of its own rows.
+
+        Parameters
+        ----------
+        chunksize : int
+            Rows of a frame; the last one may have fewer. Without any rows there is one frame, which is empty.
+        metadata_as, dtype_backend
+            As in `to_frame`.
+
+        Yields
+        ------
+        pandas.DataFrame
+        """
+        if isinstance(chunksize, bool) or not isinstance(chunksize, int) or chunksize < 1:
+            raise InvalidInputError(f"chunksize is a number of rows, at least 1, not {chunksize!r}.")
+        check_form(metadata_as)
+        check_backend(dtype_backend)
+        return self._chunks(chunksize, metadata_as, dtype_backend)
+
+    def _chunks(self, rows: int, metadata_as: MetadataAs, backend: Backend) -> Iterator[pd.DataFrame]:
+        waiting: list[pd.DataFrame] = []
+        start = 0
+        for part in self._frames(rows, metadata_as, backend):
+            waiting.append(part)
+            if sum(len(one) for one in waiting) >= rows:
+                whole = _stacked(waiting)
+                full = len(whole) - len(whole) % rows
+                for first in range(0, full, rows):
+                    yield self._chunk(whole.iloc[first : first + rows], start, metadata_as, backend)
+                    start += rows
+                waiting = [whole.iloc[full:]]
+        if start == 0 or any(len(one) for one in waiting):
+            yield self._chunk(_stacked(waiting), start, metadata_as, backend)
+
+    def _chunk(self, rows: pd.DataFrame, start: int, metadata_as: MetadataAs, backend: Backend) -> pd.DataFrame:
+        numbered = rows.set_axis(pd.RangeIndex(start, start + len(rows)), axis=0)
+        return self._finished(numbered, metadata_as, backend)
+
+    def _frames(self, rows: int, metadata_as: MetadataAs, backend: Backend) -> Iterator[pd.DataFrame]:
+        kinds = kinds_for(self.kinds, metadata_as)
+        pages = self.source().pages(list(kinds), rows, raw=metadata_as == "json")
+        nothing: Columns = {name: [] for name in kinds}
+        first = next(pages, nothing)
+        return (frame(page, kinds, backend) for page in chain([first], pages))
+
+    def _finished(self, rows: pd.DataFrame, metadata_as: MetadataAs, backend: Backend) -> pd.DataFrame:
+        return spread(rows, backend) if metadata_as == "columns" else rows
+
+    def __repr__(self) -> str:
+        return f"<{self._noun} of {'/'.join(self._route)}>"
+
+    def _repr_html_(self) -> str:
+        names = ", ".join(f"<code>{html.escape(name)}</code>" for name in self.kinds)
+        return (
+            f"<table><tr><th>{self._noun} of</th><td>{html.escape('/'.join(self._route))}</td></tr>"
+            f"<tr><th>columns</th><td>{names}</td></tr><tr><th>read by</th><td><code>.to_frame()</code>, "
+            "<code>.iter_frames()</code>, <code>.iloc[…]</code>, <code>.loc[…]</code>, <code>.refloc[…]</code></td>"
+            "</tr></table>"
+        )
+
+    __iter__ = None  # rows are read by position or by id
+    __contains__: Any = None
+
+    def __bool__(self) -> bool:
+        return True  # without asking how many rows there are
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+
+def _stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    filled = [part for part in frames if len(part)]
+    if not filled:
+        return frames[0]
+    return filled[0] if len(filled) == 1 else pd.concat(filled, ignore_index=True)

@@ -1,0 +1,237 @@
+"""Whole columns as JSON, without an object for each row.
+
+The bytes are those of the Structs in `nucleus_pandas.wire.content`, in another order of fields; a test holds the two
+together. Arrow joins the texts outside of Python's global lock, so batches are written by several threads at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nucleus_pandas.wire.ids import Words, hex_digits
+
+Texts: TypeAlias = Any
+"""A `pyarrow.LargeStringArray`; pyarrow ships no type information."""
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+TEXT = pa.large_string()
+_EMPTY = pa.scalar("", TEXT)
+_NULL = pa.scalar("null", TEXT)
+_SPACE, _QUOTE, _BACKSLASH = ord(" "), ord('"'), ord("\\")
+_ENCODER = msgspec.json.Encoder()
+
+
+def quoted(texts: Texts) -> Texts:
+    """Write texts as JSON strings; null stays null.
+
+    Examples
+    --------
+    >>> quoted(pa.array(["a", "b", None], TEXT)).to_pylist()
+    ['"a"', '"b"', None]
+    """
+    parts = _quoted(texts)
+    return joined(*parts) if len(parts) > 1 else parts[0]
+
+
+def _quoted(texts: Texts) -> list[str | Texts]:
+    """Give what joins to JSON strings: most texts need nothing but quotation marks."""
+    first, last = _span(texts)
+    used = np.frombuffer(texts.buffers()[2], np.uint8)[first:last] if last > first else np.zeros(0, np.uint8)
+    if not ((used < _SPACE) | (used == _QUOTE) | (used == _BACKSLASH)).any():
+        return ['"', texts, '"']
+    distinct = texts.dictionary_encode()
+    values = [_ENCODER.encode(text) for text in distinct.dictionary.to_pylist()]
+    return [pa.array(values, TEXT).take(distinct.indices)]
+
+
+def joined(*parts: str | Texts) -> Texts:
+    """Join constants and columns row by row; a row that lacks one of the columns is null.
+
+    Examples
+    --------
+    >>> joined("<", pa.array(["a", None], TEXT), ">").to_pylist()
+    ['<a>', None]
+    """
+    return pc.binary_join_element_wise(*(_scalar(part) for part in parts), _EMPTY)
+
+
+def _scalar(part: str | Texts) -> Any:
+    return pa.scalar(part, TEXT) if isinstance(part, str) else part
+
+
+def numbers(values: Floats) -> Texts:
+    """Write finite numbers as JSON, in as few digits as give them back; NaN becomes null.
+
+    Examples
+    --------
+    >>> numbers(np.array([0.1, 2.0, np.nan])).to_pylist()
+    ['0.1', '2', None]
+    """
+    return pc.cast(pa.array(values, from_pandas=True), TEXT)
+
+
+def _or_null(texts: Texts) -> Texts:
+    """Write what is absent as JSON null."""
+    return pc.coalesce(texts, _NULL) if texts.null_count else texts
+
+
+def _optional(*parts: str | Texts) -> list[str | Texts]:
+    """Give what joins to a member of an object; rows that lack it are left out."""
+    if all(isinstance(part, str) or not part.null_count for part in parts):
+        return list(parts)
+    return [pc.coalesce(joined(*parts), _EMPTY)]
+
+
+def with_commas(*parts: str | Texts) -> memoryview:
+    """Join columns row by row, and the rows by commas, to one piece of JSON.
+
+    Examples
+    --------
+    >>> bytes(with_commas(pa.array(["1", "2"], TEXT)))
+    b'1,2'
+    """
+    ended = joined(*parts, ",")
+    first, last = _span(ended)
+    return memoryview(ended.buffers()[2])[first : last - 1] if last > first else memoryview(b"")
+
+
+def _span(texts: Texts) -> tuple[int, int]:
+    """Tell which bytes of its data a column uses."""
+    if not len(texts):
+        return 0, 0
+    offsets = np.frombuffer(texts.buffers()[1], np.int64)
+    return int(offsets[texts.offset]), int(offsets[texts.offset + len(texts)])
+
+
+@dataclass(frozen=True, slots=True)
+class BoxRows:
+    """Checked boxes, column by column.
+
+    Attributes
+    ----------
+    keys : Texts
+        What names the item.
+    by_item_id : numpy.ndarray of bool or None
+        Which of the keys are item ids; None where all are reference ids.
+    labels : Texts
+        The labels.
+    sides : numpy.ndarray of shape (4, n), float64
+        x, y, width and height in pixels.
+    confidences : numpy.ndarray of float64 or None
+        NaN where there is none.
+    metadata : Texts or None
+        JSON objects, null where there is none.
+    given_ids : Texts or None
+        The annotation ids that the caller chose.
+    words, occurrences : numpy.ndarray or None
+        The annotation ids that were computed, and how often each occurred before.
+    """
+
+    keys: Texts
+    by_item_id: npt.NDArray[np.bool_] | None
+    labels: Texts
+    sides: Floats
+    confidences: Floats | None
+    metadata: Texts | None
+    given_ids: Texts | None
+    words: Words | None
+    occurrences: npt.NDArray[np.int64] | None
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def part(self, start: int, stop: int) -> BoxRows:
+        """Give some of the rows, without copying them."""
+
+        def texts(column: Texts | None) -> Texts | None:
+            return None if column is None else column.slice(start, stop - start)
+
+        rows = slice(start, stop)
+        return BoxRows(
+            keys=texts(self.keys),
+            by_item_id=None if self.by_item_id is None else self.by_item_id[rows],
+            labels=texts(self.labels),
+            sides=self.sides[:, rows],
+            confidences=None if self.confidences is None else self.confidences[rows],
+            metadata=texts(self.metadata),
+            given_ids=texts(self.given_ids),
+            words=None if self.words is None else self.words[rows],
+            occurrences=None if self.occurrences is None else self.occurrences[rows],
+        )
+
+    def annotation_ids(self) -> list[str | Texts]:
+        """Give what joins to the annotation ids, quoted."""
+        if self.words is None:
+            return _quoted(self.given_ids)
+        digits = pa.py_buffer(hex_digits(self.words))
+        offsets = pa.py_buffer(np.arange(0, 32 * len(self) + 1, 32))
+        parts: list[str | Texts] = ['"', pa.Array.from_buffers(TEXT, len(self), [None, offsets, digits])]
+        if self.occurrences is not None and self.occurrences.any():
+            again = pa.array(self.occurrences, mask=self.occurrences == 0)
+            parts += _optional("-", pc.cast(again, TEXT))
+        parts.append('"')
+        return parts if self.given_ids is None else [pc.coalesce(quoted(self.given_ids), joined(*parts))]
+
+
+def box_objects(boxes: BoxRows) -> list[str | Texts]:
+    """Give what joins to boxes as the objects of the contract."""
+    x, y, width, height = map(numbers, boxes.sides)
+    key: str | Texts = '"reference_id":'
+    if boxes.by_item_id is not None:
+        key = pc.if_else(pa.array(boxes.by_item_id), pa.scalar('"item_id":', TEXT), pa.scalar(key, TEXT))
+    parts = ['{"type":"box",', key, *_quoted(boxes.keys), ',"annotation_id":', *boxes.annotation_ids()]
+    parts += [',"label":', *_quoted(boxes.labels)]
+    parts += [',"geometry":{"x":', x, ',"y":', y, ',"width":', width, ',"height":', height, "}"]
+    if boxes.confidences is not None:
+        parts += _optional(',"confidence":', numbers(boxes.confidences))
+    if boxes.metadata is not None:
+        parts += _optional(',"metadata":', boxes.metadata)
+    return [*parts, "}"]
+
+
+def box_columns(boxes: BoxRows) -> list[bytes | memoryview]:
+    """Write boxes, all keyed alike, as the pieces of a `nucleus_pandas.wire.BoxColumns`."""
+    by_item_id = boxes.by_item_id is not None and bool(boxes.by_item_id.all())
+    columns: dict[str, list[str | Texts]] = {
+        "keys": _quoted(boxes.keys),
+        "annotation_id": boxes.annotation_ids(),
+        "label": _quoted(boxes.labels),
+    }
+    for name, side in zip(("x", "y", "width", "height"), boxes.sides, strict=True):
+        columns[name] = [numbers(side)]
+    if boxes.confidences is not None:
+        columns["confidence"] = [_or_null(numbers(boxes.confidences))]
+    if boxes.metadata is not None:
+        columns["metadata"] = [_or_null(boxes.metadata)]
+    pieces: list[bytes | memoryview] = [b'{"by":"item_id"' if by_item_id else b'{"by":"reference_id"']
+    for name, parts in columns.items():
+        pieces += [b',"%b":[' % name.encode(), with_commas(*parts), b"]"]
+    return [*pieces, b"}"]
+
+
+def item_objects(fields: dict[str, Texts]) -> list[str | Texts]:
+    """Give what joins to items as the objects of the contract; the first field is never absent.
+
+    Parameters
+    ----------
+    fields : dict of str to Texts
+        JSON values, null where one is absent.
+
+    Examples
+    --------
+    >>> url = pa.array(['"a"', '"b"'], TEXT)
+    >>> joined(*item_objects({"image_url": url, "width": pa.array(["7", None], TEXT)})).to_pylist()
+    ['{"image_url":"a","width":7}', '{"image_url":"b"}']
+    """
+    parts: list[str | Texts] = []
+    for name, values in fields.items():
+        parts += _optional(f'{"," if parts else "{"}"{name}":', values)
+    return [*parts, "}"]

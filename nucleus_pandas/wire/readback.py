@@ -1,0 +1,158 @@
+"""What the contract's routes answer when rows are read back, taken tolerantly: fields may be absent, others be there.
+
+Each Struct has a twin whose `metadata` stays JSON text, so that its numbers stay exactly as they were sent.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from msgspec import UNSET, Raw, Struct, UnsetType, field
+
+from nucleus_pandas.wire.content import Metadata
+from nucleus_pandas.wire.extensions import AnnotationColumns, AnnotationPage, ItemColumns, ItemPage
+
+A = TypeVar("A")
+"""How an annotation is read: `FoundAnnotation` or `RawAnnotation`."""
+
+I = TypeVar("I")  # noqa: E741
+"""How an item is read: `FoundItem` or `RawItem`."""
+
+_NOTHING = Raw(b"null")
+
+
+class Shape(Struct, gc=False):
+    """The geometry of any type of annotation; what only one type has stays as it was sent."""
+
+    x: float | None = None
+    y: float | None = None
+    width: float | None = None
+    height: float | None = None
+    vertices: Any = UNSET
+    keypoints: Any = UNSET
+    names: Any = UNSET
+    skeleton: Any = UNSET
+    position: Any = UNSET
+    dimensions: Any = UNSET
+    yaw: Any = UNSET
+
+
+class FoundAnnotation(Struct, kw_only=True, gc=False):
+    """An annotation or a prediction of any type."""
+
+    type: str | None = None
+    label: str | None = None
+    reference_id: str | None = None
+    dataset_item_id: str | None = None
+    item_id: str | None = None
+    annotation_id: str | None = None
+    id: str | None = None
+    geometry: Shape | None = None
+    confidence: float | None = None
+    metadata: Metadata | None = None
+    labels: list[str] | UnsetType | None = UNSET
+    taxonomy_name: str | None = None
+    mask_url: str | None = None
+    annotations: Any = UNSET
+
+
+class RawAnnotation(FoundAnnotation, kw_only=True, gc=False):
+    """An annotation whose metadata is JSON text."""
+
+    metadata: Raw = _NOTHING  # type: ignore[assignment]  # a twin
+
+
+class FoundItem(Struct, kw_only=True, gc=False):
+    """An item; two spellings of three fields are in use."""
+
+    dataset_item_id: str | None = None
+    id: str | None = None
+    reference_id: str | None = None
+    ref_id: str | None = None
+    image_url: str | None = None
+    original_image_url: str | None = None
+    width: int | float | None = None
+    height: int | float | None = None
+    metadata: Metadata | None = None
+
+
+class RawItem(FoundItem, kw_only=True, gc=False):
+    """An item whose metadata is JSON text."""
+
+    metadata: Raw = _NOTHING  # type: ignore[assignment]  # a twin
+
+
+Token: TypeAlias = str | int | None
+
+
+class ItemsPage(Struct, Generic[I], kw_only=True, rename={"next_page_token": "nextPageToken"}):
+    """``POST dataset/{id}/itemsPage``."""
+
+    items: list[I]
+    next_page_token: Token = None
+
+
+class ExportRow(Struct, Generic[I, A], kw_only=True):
+    """An item with its annotations by type; a mask stands alone, or in a list."""
+
+    item: I
+    box: list[A] | None = None
+    line: list[A] | None = None
+    polygon: list[A] | None = None
+    keypoints: list[A] | None = None
+    segmentation: list[A] | A | None = None
+    cuboid: list[A] | None = None
+    category: list[A] | None = None
+    multicategory: list[A] | None = None
+    annotations: list[A] | None = None
+
+
+class ExportPage(Struct, Generic[I, A], kw_only=True, rename={"next_page_token": "nextPageToken"}):
+    """``POST dataset/{id}/exportForTrainingPage``."""
+
+    data: list[ExportRow[I, A]]
+    next_page_token: Token = None
+
+
+class FoundRow(Struct, Generic[I, A], kw_only=True):
+    """``GET dataset/{id}/refloc/{reference id}`` and its kin."""
+
+    item: I
+    annotations: dict[str, list[A] | A | None] | list[A] | None = None
+
+
+class FoundPredictions(Struct, Generic[A], kw_only=True):
+    """``GET modelRun/{id}/refloc/{reference id}`` and its kin."""
+
+    annotations: dict[str, list[A] | A | None] | list[A] | None = None
+
+
+class PagingRequest(Struct, kw_only=True, rename={"page_token": "pageToken", "page_size": "pageSize"}):
+    """Which page to give."""
+
+    page_token: Token = None
+    page_size: int
+
+
+class RawItemColumns(ItemColumns, kw_only=True, omit_defaults=True):
+    """Items column by column, their metadata as JSON text."""
+
+    metadata: list[Raw] = field(default_factory=list)  # type: ignore[assignment]  # a twin
+
+
+class RawItemPage(ItemPage, kw_only=True):
+    """A page of items, their metadata as JSON text."""
+
+    columns: RawItemColumns
+
+
+class RawAnnotationColumns(AnnotationColumns, kw_only=True, omit_defaults=True):
+    """Annotations column by column, their metadata as JSON text."""
+
+    metadata: list[Raw] = field(default_factory=list)  # type: ignore[assignment]  # a twin
+
+
+class RawAnnotationPage(AnnotationPage, kw_only=True):
+    """A page of annotations, their metadata as JSON text."""
+
+    columns: RawAnnotationColumns

@@ -1,0 +1,64 @@
+"""A server that takes every request and answers at once, or after a pause: what remains is the client's own time."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import socket
+import threading
+import time
+
+ANSWER = (
+    b'{"dataset_id":"ds_1","model_run_id":"run_1","predictions_processed":%d,"predictions_ignored":0,'
+    b'"annotations_processed":%d,"annotations_ignored":0}'
+)
+ROWS = 5_000  # a request, of either client
+LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+
+
+def serve(connection: socket.socket, pause: float) -> None:
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    scratch = memoryview(bytearray(1 << 20))
+    read = b""
+    with connection:
+        while True:
+            while b"\r\n\r\n" not in read:
+                some = connection.recv(65_536)
+                if not some:
+                    return
+                read += some
+            head, _, read = read.partition(b"\r\n\r\n")
+            found = LENGTH.search(head)
+            left = int(found[1]) if found else 0
+            if len(read) >= left:
+                read = read[left:]
+            else:
+                left -= len(read)
+                read = b""
+                while left:
+                    count = connection.recv_into(scratch, min(left, len(scratch)))
+                    if not count:
+                        return
+                    left -= count
+            if pause:
+                time.sleep(pause)
+            known = b"_nucleus_pandas" not in head.split(b"\r\n", 1)[0]  # it knows the contract only
+            body = ANSWER % (ROWS, ROWS) if known else b'{"error":"There is no such route."}'
+            status = b"200 OK" if known else b"404 Not Found"
+            head = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (status, len(body))
+            connection.sendall(head + body)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds before each answer")
+    pause = parser.parse_args().pause
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        print(listener.getsockname()[1], flush=True)
+        while True:
+            connection, _ = listener.accept()
+            threading.Thread(target=serve, args=(connection, pause), daemon=True).start()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,246 @@
+"""Exports of the contract: items, and items with their annotations, whole or page by page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import requests
+from flask.testing import FlaskClient
+
+from nucleus_pandas.local import exports
+from nucleus_pandas.local.app import create_app
+from nucleus_pandas.local.embedded import EmbeddedNucleus
+from nucleus_pandas.wire import GROUND_TRUTH_KEYS
+
+HOSTILE = ["a/b c", "it's", '"quoted"', "ü 😀", "%2F", "..", "?x=1#y"]
+LISTS = set(GROUND_TRUTH_KEYS) - {"segmentation"}
+SQUARE = {"x": 1.0, "y": 2.0, "width": 3.0, "height": 4.0}
+TRIANGLE = {"vertices": [{"x": 0.0, "y": 0.0}, {"x": 1.0, "y": 0.0}, {"x": 1.0, "y": 1.0}]}
+GEOMETRIES: dict[str, dict[str, Any]] = {
+    "box": SQUARE,
+    "line": TRIANGLE,
+    "polygon": TRIANGLE,
+    "keypoints": {"keypoints": [{"x": 1.0, "y": 2.0, "visible": True}], "names": ["nose"], "skeleton": None},
+    "cuboid": {"position": {"x": 1, "y": 2, "z": 3}, "dimensions": {"x": 4, "y": 5, "z": 6}, "yaw": 0.5},
+    "category": {},
+}
+
+
+class Http:
+    """Requests to an embedded Nucleus, as any client of the contract makes them."""
+
+    def __init__(self, nucleus: EmbeddedNucleus) -> None:
+        self.client: FlaskClient = create_app(nucleus).test_client()
+
+    def __call__(self, method: str, path: str, body: object = None, status: int = 200) -> Any:
+        response = self.client.open(f"http://127.0.0.1/v1/nucleus/{path}", method=method, json=body)
+        assert response.status_code == status, response.text
+        return json.loads(response.data)
+
+    def new_dataset(self, *names: str) -> str:
+        made: str = self("POST", "dataset/create", {"name": "Pictures"})["dataset_id"]
+        self("POST", f"dataset/{made}/append", {"items": [picture(name) for name in names]})
+        return made
+
+    def annotate(self, dataset: str, *rows: dict[str, object]) -> None:
+        assert self("POST", f"dataset/{dataset}/annotate", {"annotations": rows})["annotations_processed"] == len(rows)
+
+    def items_page(self, dataset: str, status: int = 200, **fields: object) -> Any:
+        """Ask as the current client does: the token is there from the start, and null."""
+        return self("POST", f"dataset/{dataset}/itemsPage", {"pageToken": None, "pageSize": 100_000, **fields}, status)
+
+    def export_page(self, dataset: str, status: int = 200, **fields: object) -> Any:
+        body = {"pageToken": None, "pageSize": 10_000, "query": None, "chip": False, "onlyMostRecentTask": False}
+        return self("POST", f"dataset/{dataset}/exportForTrainingPage", {**body, **fields}, status)
+
+
+def picture(name: str, **fields: object) -> dict[str, object]:
+    return {"reference_id": name, "image_url": f"https://example.org/{len(name)}.jpg", **fields}
+
+
+def annotation(kind: str, name: str = "a", **fields: object) -> dict[str, object]:
+    made: dict[str, object] = {"type": kind, "reference_id": name, "metadata": {"k": kind}, **fields}
+    if kind == "mask":
+        return {**made, "mask_url": "https://example.org/m.png", "annotations": [{"label": "sky", "index": 1}]}
+    if kind == "multicategory":
+        return {**made, "labels": ["rain"]}
+    return {"label": "thing", "geometry": GEOMETRIES[kind], **made}
+
+
+@pytest.fixture
+def nucleus(store: Path) -> Iterator[EmbeddedNucleus]:
+    made = EmbeddedNucleus(store)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def http(nucleus: EmbeddedNucleus) -> Http:
+    return Http(nucleus)
+
+
+@pytest.fixture
+def full(http: Http) -> str:
+    """A dataset of three pictures, the first of which has an annotation of every type."""
+    made = http.new_dataset("a", "b", "c")
+    http.annotate(made, *[annotation(kind) for kind in (*GEOMETRIES, "multicategory", "mask")], annotation("box", "c"))
+    return made
+
+
+def names_of(rows: list[dict[str, Any]]) -> list[str]:
+    return [row.get("item", row)["reference_id"] for row in rows]
+
+
+def test_a_page_of_items_holds_the_items(http: Http, full: str) -> None:
+    page = http.items_page(full)
+    assert page == {"items": http("GET", f"dataset/{full}/datasetItems")["dataset_items"], "nextPageToken": None}
+
+
+def test_a_page_of_an_empty_dataset_is_empty(http: Http) -> None:
+    dataset = http.new_dataset()
+    assert http.items_page(dataset) == {"items": [], "nextPageToken": None}
+    assert http.export_page(dataset) == {"data": [], "nextPageToken": None}
+    assert http("GET", f"dataset/{dataset}/exportForTraining") == {"exportedRows": []}
+
+
+@pytest.mark.parametrize("route", ["itemsPage", "exportForTrainingPage"])
+def test_every_field_of_a_page_may_be_absent(http: Http, full: str, route: str) -> None:
+    page = http("POST", f"dataset/{full}/{route}", {})
+    assert (names_of(page.get("items") or page["data"]), page["nextPageToken"]) == (["a", "b", "c"], None)
+
+
+@pytest.mark.parametrize("route", ["itemsPage", "exportForTrainingPage"])
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+def test_pages_go_on_where_the_last_ended(http: Http, full: str, route: str, size: int) -> None:
+    found, token, sizes = [], "", []
+    while token is not None:
+        page = http("POST", f"dataset/{full}/{route}", {"pageToken": token, "pageSize": size})
+        rows, token = page.get("items", page.get("data")), page["nextPageToken"]
+        found += names_of(rows)
+        sizes.append(len(rows))
+    assert found == ["a", "b", "c"]
+    assert len(sizes) == -(-3 // size)
+
+
+@pytest.mark.parametrize("route", ["itemsPage", "exportForTrainingPage"])
+def test_deletes_between_pages_lose_and_repeat_nothing(http: Http, route: str) -> None:
+    dataset = http.new_dataset("a", "b", "c", "d")
+    first = http("POST", f"dataset/{dataset}/{route}", {"pageSize": 2})
+    for name in ("a", "b", "c"):
+        http("DELETE", f"dataset/{dataset}/refloc/{name}")
+    second = http("POST", f"dataset/{dataset}/{route}", {"pageSize": 2, "pageToken": first["nextPageToken"]})
+    assert (names_of(second.get("items") or second["data"]), second["nextPageToken"]) == (["d"], None)
+
+
+@pytest.mark.parametrize("route", ["itemsPage", "exportForTrainingPage"])
+@pytest.mark.parametrize(
+    "wrong", [{"pageSize": 0}, {"pageSize": -1}, {"pageSize": "x"}, {"pageToken": "x"}, {"pageToken": 7}], ids=str
+)
+def test_a_wrong_page_is_refused(http: Http, full: str, route: str, wrong: dict[str, object]) -> None:
+    http("POST", f"dataset/{full}/{route}", wrong, 400)
+
+
+def test_a_token_of_another_dataset_is_refused(http: Http, full: str) -> None:
+    token = http.items_page(http.new_dataset("a", "b"), pageSize=1)["nextPageToken"]
+    http.items_page(full, 400, pageToken=token)
+
+
+def test_pages_are_no_larger_than_the_server_likes(http: Http, full: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "ITEMS", 2)
+    monkeypatch.setattr(exports, "ROWS", 1)
+    assert len(http.items_page(full, pageSize=10**30)["items"]) == 2
+    assert len(http.export_page(full)["data"]) == 1
+    assert names_of(http("GET", f"dataset/{full}/exportForTraining")["exportedRows"]) == ["a", "b", "c"]
+
+
+def test_a_page_ends_early_behind_an_item_with_many_annotations(
+    http: Http, full: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exports, "OBJECTS", 5)
+    first = http.export_page(full)
+    second = http.export_page(full, pageToken=first["nextPageToken"])
+    assert [names_of(page["data"]) for page in (first, second)] == [["a"], ["b", "c"]]
+    assert sum(len(first["data"][0][key]) for key in LISTS) == 7
+    assert second["nextPageToken"] is None
+
+
+def test_a_row_has_every_type(http: Http, full: str) -> None:
+    first, second, third = http.export_page(full)["data"]
+    for row in (first, second, third):
+        assert set(row) == LISTS | {"item", "segmentation"}
+    assert all(len(first[key]) == 1 for key in LISTS)
+    assert all(second[key] == [] for key in LISTS)
+    assert (second["segmentation"], third["segmentation"]) == (None, None)
+    assert len(third["box"]) == 1
+
+
+@pytest.mark.parametrize("kind", [*GEOMETRIES, "multicategory"])
+def test_a_row_holds_what_the_item_view_holds(http: Http, full: str, kind: str) -> None:
+    row = http.export_page(full)["data"][0]
+    view = http("GET", f"dataset/{full}/refloc/a")
+    assert (row["item"], row[kind]) == (view["item"], view["annotations"][kind])
+    assert row[kind][0]["metadata"] == {"k": kind}
+
+
+def test_the_mask_of_a_row_is_one_object(http: Http, full: str) -> None:
+    found = http.export_page(full)["data"][0]["segmentation"]
+    assert [found] == http("GET", f"dataset/{full}/refloc/a")["annotations"]["segmentation"]
+    assert (found["mask_url"], found["type"]) == ("https://example.org/m.png", "mask")
+
+
+def test_the_whole_export_is_all_pages(http: Http, full: str) -> None:
+    assert http("GET", f"dataset/{full}/exportForTraining")["exportedRows"] == http.export_page(full)["data"]
+
+
+def test_the_whole_export_takes_the_body_of_a_get(http: Http, full: str) -> None:
+    assert len(http("GET", f"dataset/{full}/exportForTraining", {})["exportedRows"]) == 3
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_reference_ids_are_exported(http: Http, name: str) -> None:
+    dataset = http.new_dataset("a", name)
+    http.annotate(dataset, annotation("box", name))
+    row = http.export_page(dataset)["data"][1]
+    view = http("GET", f"dataset/{dataset}/refloc/{quote(name, safe='').replace('.', '%2E')}")
+    assert (row["item"], row["box"]) == (view["item"], view["annotations"]["box"])
+    assert (row["item"]["reference_id"], row["box"][0]["reference_id"]) == (name, name)
+
+
+def test_predictions_are_no_part_of_an_export(http: Http) -> None:
+    dataset = http.new_dataset("a")
+    http("POST", "models/add", {"name": "A model", "reference_id": "model"})
+    run = http("POST", f"dataset/{dataset}/modelRun/create", {"reference_id": "model"})["model_run_id"]
+    http("POST", f"modelRun/{run}/predict", {"annotations": [annotation("box")]})
+    assert http.export_page(dataset)["data"][0]["box"] == []
+
+
+@pytest.mark.parametrize(("field", "word"), [({"query": "metadata.k = 1"}, "query"), ({"chip": True}, "chip")])
+def test_what_is_not_supported_says_so(http: Http, full: str, field: dict[str, object], word: str) -> None:
+    assert word in http.export_page(full, 501, **field)["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "route"), [("POST", "itemsPage"), ("POST", "exportForTrainingPage"), ("GET", "exportForTraining")]
+)
+def test_a_dataset_that_is_not_there(http: Http, method: str, route: str) -> None:
+    http(method, f"dataset/ds_0/{route}", {}, 404)
+
+
+def test_a_served_store_exports(endpoint: str) -> None:
+    with requests.Session() as session:
+        dataset = session.post(f"{endpoint}/dataset/create", json={"name": "Pictures"}, timeout=20).json()["dataset_id"]
+        rows = {"items": [picture(name) for name in HOSTILE]}
+        session.post(f"{endpoint}/dataset/{dataset}/append", json=rows, timeout=20).raise_for_status()
+        found, token = [], ""
+        while token is not None:
+            body = {"pageToken": token, "pageSize": 3}
+            page = session.post(f"{endpoint}/dataset/{dataset}/exportForTrainingPage", json=body, timeout=20).json()
+            found += names_of(page["data"])
+            token = page["nextPageToken"]
+        whole = session.get(f"{endpoint}/dataset/{dataset}/exportForTraining", timeout=20).json()["exportedRows"]
+    assert found == names_of(whole) == HOSTILE

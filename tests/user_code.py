@@ -1,0 +1,28 @@
+"""What a user writes, for the type checkers: mypy looks at it as strictly as at the package."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+import nucleus_pandas as npd
+
+
+def upload(items: pd.DataFrame, boxes: pd.DataFrame, predictions: pd.DataFrame, store: str) -> pd.DataFrame:
+    with npd.NucleusClient.local(store) as client:
+        dataset = client.create_dataset("Street scenes", exist_ok=True)
+        added: npd.UploadResult = npd.append(items, dataset, metadata=["weather", "hour"], if_exists="update")
+        rejected: pd.DataFrame = added.failed
+        problems: pd.DataFrame = npd.check(boxes, "annotations", bbox=("x1", "y1", "x2", "y2"), bbox_format="xyxy")
+        if len(rejected) or len(problems):
+            return problems
+        npd.annotate(boxes, dataset, columns={"label": "class"}, on_error="collect")
+        model = client.add_model("Detector", reference_id="det-0.5")
+        run: npd.ModelRun = dataset.create_model_run(model)
+        statuses: pd.DataFrame = npd.predict(predictions, run, progress=False).rows
+        run.commit()
+        whole: pd.DataFrame = npd.read_items(dataset, metadata_as="columns", dtype_backend="pyarrow")
+        some: pd.DataFrame = dataset.annotations.refloc[["a.jpg", "b.jpg"]]
+        for chunk in run.predictions.iter_frames(chunksize=1_000):
+            some = pd.concat([some, chunk])
+        names: pd.DataFrame = client.datasets
+        return pd.concat([statuses, whole, some, names, run.matches(0.5)])
