@@ -68,6 +68,7 @@ class Dataset(Resource):
         on_error: OnError = "raise",
         batch_size: int | None = None,
         progress: bool | None = None,
+        wait: bool = True,
     ) -> UploadResult:
         """Add items.
 
@@ -97,6 +98,8 @@ class Dataset(Resource):
             Rows a request; pictures of this machine go at most ten a request.
         progress : bool, optional
             Whether to show a bar; by default on a terminal or in a notebook only.
+        wait : bool
+            Whether to wait for the jobs that the hosted service makes of uploads. Without it, ``result.wait()`` does.
 
         Returns
         -------
@@ -126,7 +129,7 @@ class Dataset(Resource):
         """
         target = Target("items", self._transport, ("dataset", self.id, "append"), {"dataset_id": self.id})
         layout = Layout(columns=columns, bbox=bbox, metadata=metadata)
-        options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress)
+        options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress, wait=wait)
         return upload(target, items, layout, options, local=local)
 
     def annotate(
@@ -141,6 +144,7 @@ class Dataset(Resource):
         on_error: OnError = "raise",
         batch_size: int | None = None,
         progress: bool | None = None,
+        wait: bool = True,
     ) -> UploadResult:
         """Add ground truth.
 
@@ -169,6 +173,8 @@ class Dataset(Resource):
             Rows a request.
         progress : bool, optional
             Whether to show a bar; by default on a terminal or in a notebook only.
+        wait : bool
+            Whether to wait for the jobs that the hosted service makes of uploads. Without it, ``result.wait()`` does.
 
         Returns
         -------
@@ -197,7 +203,7 @@ class Dataset(Resource):
         """
         target = Target("annotations", self._transport, ("dataset", self.id, "annotate"), {"dataset_id": self.id})
         layout = Layout(columns, bbox, bbox_format, metadata)
-        options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress)
+        options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress, wait=wait)
         return upload(target, annotations, layout, options)
 
     def create_model_run(self, model: Model | Mapping[str, Any], **fields: Any) -> ModelRun:

@@ -9,6 +9,7 @@
     ├── NetworkError            (ConnectionError)  no answer: refused, cut off, timed out
     ├── UploadError                                some rows were refused; `.result` tells which
     │   └── AlreadyExistsError                     rows exist, and if_exists="error" lets none be
+    ├── JobTimeoutError     (TimeoutError)         a job goes on, and the time to wait for it is up
     ├── StoreError              (OSError)          a folder that is no embedded Nucleus, or a newer one
     └── APIError                                   the server answered with a refusal
         ├── BadRequestError     (ValueError)       400, 422
@@ -76,6 +77,10 @@ class InvalidInputError(NucleusError, ValueError):
 
 class NetworkError(NucleusError, ConnectionError):
     """The server gave no whole answer, after all retries."""
+
+
+class JobTimeoutError(NucleusError, TimeoutError):
+    """A job was still running when the time to wait for it was up; it goes on."""
 
 
 class StoreError(NucleusError, OSError):

@@ -9,7 +9,7 @@ import pandas as pd
 
 from nucleus_pandas.boxes import BoxFormat
 from nucleus_pandas.checks import Layout, look_at
-from nucleus_pandas.columns import Backend, BoxColumn, Metadata, label_of, warn
+from nucleus_pandas.columns import Backend, BoxColumn, Metadata, label_of, no_backend, warn
 from nucleus_pandas.datasets import Dataset
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.models import ModelRun
@@ -34,6 +34,7 @@ def append(
     on_error: OnError = "raise",
     batch_size: int | None = None,
     progress: bool | None = None,
+    wait: bool = True,
 ) -> UploadResult:
     """Add a frame's items to a dataset.
 
@@ -43,7 +44,7 @@ def append(
         ``reference_id`` and ``image_url``, perhaps ``width`` and ``height`` (pixels) and metadata, a row each.
     dataset : Dataset
         Where they go.
-    local, columns, bbox, metadata, if_exists, on_error, batch_size, progress
+    local, columns, bbox, metadata, if_exists, on_error, batch_size, progress, wait
         As in `Dataset.append`.
 
     Returns
@@ -69,6 +70,7 @@ def append(
         on_error=on_error,
         batch_size=batch_size,
         progress=progress,
+        wait=wait,
     )
 
 
@@ -84,6 +86,7 @@ def annotate(
     on_error: OnError = "raise",
     batch_size: int | None = None,
     progress: bool | None = None,
+    wait: bool = True,
 ) -> UploadResult:
     """Add a frame's annotations to the ground truth of a dataset.
 
@@ -94,7 +97,7 @@ def annotate(
         top-left corner, a row each.
     dataset : Dataset
         Where they go.
-    columns, bbox, bbox_format, metadata, if_exists, on_error, batch_size, progress
+    columns, bbox, bbox_format, metadata, if_exists, on_error, batch_size, progress, wait
         As in `Dataset.annotate`.
 
     Returns
@@ -125,6 +128,7 @@ def annotate(
         on_error=on_error,
         batch_size=batch_size,
         progress=progress,
+        wait=wait,
     )
 
 
@@ -140,6 +144,7 @@ def predict(
     on_error: OnError = "raise",
     batch_size: int | None = None,
     progress: bool | None = None,
+    wait: bool = True,
 ) -> UploadResult:
     """Send a frame's predictions to a model run.
 
@@ -149,7 +154,7 @@ def predict(
         The columns of `annotate`, and ``confidence`` in [0, 1].
     run : ModelRun
         Where they go.
-    columns, bbox, bbox_format, metadata, if_exists, on_error, batch_size, progress
+    columns, bbox, bbox_format, metadata, if_exists, on_error, batch_size, progress, wait
         As in `Dataset.annotate`.
 
     Returns
@@ -179,6 +184,7 @@ def predict(
         on_error=on_error,
         batch_size=batch_size,
         progress=progress,
+        wait=wait,
     )
 
 
@@ -234,12 +240,17 @@ def check(
         _, checked = look_at(each, _frame(frame), layout, local=local)
         found.append(checked.problems.frame())
         if checked.repeats:
+            count = len(checked.repeats)
             warn(
-                f"{len(checked.repeats)} rows repeat others exactly, the first is "
+                f"{count} {'row repeats another' if count == 1 else 'rows repeat others'} exactly, the first is "
                 f"{label_of(frame.index, checked.repeats[0])}. Each is sent under an id of its own; "
                 "frame.drop_duplicates() removes them."
             )
-    return found[0] if len(found) == 1 else pd.concat(found).sort_values("row", kind="stable").drop_duplicates()
+    if len(found) == 1:
+        return found[0]
+    every = pd.concat(found)
+    every = every.iloc[every["row"].argsort(kind="stable")]  # by position: an index may be called "row" as well
+    return every[~every.duplicated()]
 
 
 def _kinds(frame: pd.DataFrame, layout: Layout) -> list[Kind]:
@@ -247,7 +258,9 @@ def _kinds(frame: pd.DataFrame, layout: Layout) -> list[Kind]:
     found: list[Kind] = ["items"] if "image_url" in names else []
     if layout.bbox is not None or {"x", "geometry"} & names:
         found.append("predictions" if "confidence" in names else "annotations")
-    return found or ["items"]
+    if not found:  # something is missing; what else is there tells what the sentence has to be about
+        found.append("predictions" if "confidence" in names else "annotations" if "label" in names else "items")
+    return found
 
 
 def _kind(kind: str) -> Kind:
@@ -270,7 +283,7 @@ def _of_type(thing: object, wanted: type[T], verb: str) -> T:
 
 
 def read_items(
-    dataset: Dataset, *, metadata_as: MetadataAs = "dict", dtype_backend: Backend | None = None
+    dataset: Dataset, *, metadata_as: MetadataAs = "dict", dtype_backend: Backend = no_backend
 ) -> pd.DataFrame:
     """Read all items of a dataset.
 
@@ -298,7 +311,7 @@ def read_items(
 
 
 def read_annotations(
-    dataset: Dataset, *, metadata_as: MetadataAs = "dict", dtype_backend: Backend | None = None
+    dataset: Dataset, *, metadata_as: MetadataAs = "dict", dtype_backend: Backend = no_backend
 ) -> pd.DataFrame:
     """Read all annotations of a dataset.
 
@@ -326,7 +339,7 @@ def read_annotations(
 
 
 def read_predictions(
-    run: ModelRun, *, metadata_as: MetadataAs = "dict", dtype_backend: Backend | None = None
+    run: ModelRun, *, metadata_as: MetadataAs = "dict", dtype_backend: Backend = no_backend
 ) -> pd.DataFrame:
     """Read all predictions of a model run.
 

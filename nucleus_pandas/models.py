@@ -101,6 +101,7 @@ class ModelRun(Resource):
         on_error: OnError = "raise",
         batch_size: int | None = None,
         progress: bool | None = None,
+        wait: bool = True,
     ) -> UploadResult:
         """Send predictions.
 
@@ -108,7 +109,7 @@ class ModelRun(Resource):
         ----------
         predictions : pandas.DataFrame, dict or list of dict
             As `Dataset.annotate` takes them, with ``confidence`` in [0, 1].
-        columns, bbox, bbox_format, metadata, if_exists, on_error, batch_size, progress
+        columns, bbox, bbox_format, metadata, if_exists, on_error, batch_size, progress, wait
             As in `Dataset.annotate`.
 
         Returns
@@ -130,7 +131,7 @@ class ModelRun(Resource):
         context = {"model_run_id": self.id} | {name: lambda name=name: self.info[name] for name in names}
         target = Target("predictions", self._transport, ("modelRun", self.id, "predict"), context)
         layout = Layout(columns, bbox, bbox_format, metadata)
-        options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress)
+        options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress, wait=wait)
         return upload(target, predictions, layout, options)
 
     def commit(

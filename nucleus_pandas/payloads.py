@@ -41,15 +41,24 @@ class StructUnits:
         """Write some as JSON objects, parted by commas."""
         return memoryview(msgspec.json.encode(self.structs[start:stop]))[1:-1]
 
+    def lines(self, start: int, stop: int) -> bytes:
+        """Write some as JSON objects, one a line."""
+        return msgspec.json.Encoder().encode_lines(self.structs[start:stop])
+
+    def keys(self, start: int, stop: int) -> list[str]:
+        """Give the ids by which some name their items."""
+        return [
+            struct.reference_id or ("" if isinstance(struct, Item) else struct.item_id) or ""
+            for struct in self.structs[start:stop]
+        ]
+
     def columns(self, start: int, stop: int) -> None:
         """Objects go as they are."""
         return
 
     def pictures(self, start: int, stop: int, *, update: bool) -> bytes:
         """Write some that go with their pictures, as a JSON array."""
-        return msgspec.json.encode(
-            [msgspec.structs.replace(item, update=update) for item in self.structs[start:stop]]
-        )
+        return msgspec.json.encode([msgspec.structs.replace(item, update=update) for item in self.structs[start:stop]])
 
 
 def check_item_rows(payload: Payload, *, local: bool = False) -> tuple[Rows, Checked]:

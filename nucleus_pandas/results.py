@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from nucleus_pandas._compat import TEXT
+from nucleus_pandas.errors import UploadError
 
 Kind: TypeAlias = Literal["items", "annotations", "predictions"]
 Source: TypeAlias = pd.DataFrame | Sequence[Mapping[str, Any]]
@@ -61,6 +62,8 @@ class UploadResult:
         errors: Mapping[int, str],
         counts: Mapping[str, int],
         context: Mapping[str, Any],
+        jobs: Sequence[Any] = (),
+        wait: Callable[[float | None], UploadResult] | None = None,
     ) -> None:
         self._kind = kind
         self._source = source
@@ -68,6 +71,52 @@ class UploadResult:
         self._errors = errors
         self._counts = counts
         self._context = context
+        self._jobs = list(jobs)
+        self._wait = wait
+
+    @property
+    def jobs(self) -> list[Any]:
+        """The jobs (`Job`) that the server had not ended when the rows were answered; empty after waiting for them."""
+        return list(self._jobs)
+
+    def wait(self, timeout: float | None = None) -> UploadResult:
+        """Wait for the jobs, and take in how they ended.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds to wait at most.
+
+        Returns
+        -------
+        UploadResult
+            This result, brought up to date.
+
+        Raises
+        ------
+        JobTimeoutError
+            The time is up; the jobs go on, and can be waited for again.
+        UploadError
+            Rows were refused, unless ``on_error="collect"`` was asked for.
+        """
+        if self._wait is not None:
+            try:
+                done = self._wait(timeout)
+            except UploadError as error:
+                self.__dict__.update(error.result.__dict__)
+                raise
+            self.__dict__.update(done.__dict__)
+        return self
+
+    @property
+    def is_error(self) -> npt.NDArray[np.bool_]:
+        """Which rows were refused, in their order."""
+        found: npt.NDArray[np.bool_] = self._statuses == ERROR
+        return found
+
+    def error_of(self, row: int) -> str | None:
+        """Tell why the row at a position was refused."""
+        return self._errors.get(row)
 
     @property
     def rows(self) -> pd.DataFrame:

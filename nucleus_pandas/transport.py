@@ -12,7 +12,7 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
@@ -194,13 +194,17 @@ class Transport:
         self.max_concurrency = max_concurrency
         self._session = requests.Session()
         self._session.auth = key
-        self._session.mount(
-            f"{parts.scheme}://", adapter or HTTPAdapter(pool_connections=1, pool_maxsize=max_concurrency)
-        )
+        self._bare = requests.Session()  # for signed addresses
+        self._bare.auth = Key()  # nothing is sent, not even what a .netrc file says
+        carrier = adapter or HTTPAdapter(pool_connections=1, pool_maxsize=max_concurrency)
+        self._session.mount(f"{parts.scheme}://", carrier)
+        if adapter is not None:
+            self._bare.mount(f"{parts.scheme}://", carrier)
 
     def close(self) -> None:
         """Close all connections."""
         self._session.close()
+        self._bare.close()
 
     @cached_property
     def extensions(self) -> frozenset[str]:
@@ -317,6 +321,46 @@ class Transport:
                 continue
             return _answer(what, response, once, shape)
         raise AssertionError("unreachable")
+
+    def put(self, url: str, body: BinaryIO, length: int) -> None:
+        """Send a body to a signed address: without key, content type or anything of .netrc, which would leak there.
+
+        Parameters
+        ----------
+        url : str
+            The address; it carries its own secret, and is never told.
+        body : binary file
+            Read from its beginning at every try.
+        length : int
+            Its bytes.
+
+        Raises
+        ------
+        NetworkError
+            No whole answer came.
+        APIError
+            The body was refused.
+        """
+        what = "PUT of an upload to its signed address"
+        for attempt in range(self.max_retries + 1):
+            last = attempt == self.max_retries
+            body.seek(0)
+            prepared = requests.Request("PUT", url, headers={"Accept": "*/*"}).prepare()
+            prepared.body, prepared.headers["Content-Length"] = body, str(length)  # type: ignore[assignment]
+            try:
+                settings = self._bare.merge_environment_settings(url, {}, False, None, None)
+                response = self._bare.send(prepared, timeout=self.timeout, allow_redirects=False, **settings)
+            except requests.RequestException as error:
+                if last:
+                    raise NetworkError(_no_answer(what, urlsplit(url).hostname or "", error, False)) from None
+                self._wait(attempt, None)
+                continue
+            if response.status_code in RETRIED and not last:
+                self._wait(attempt, response.headers.get("Retry-After"))
+                continue
+            if not 200 <= response.status_code < 300:
+                raise from_status(response.status_code, f"{what} was answered with {response.status_code}.")
+            return
 
     def _send(self, method: str, url: str, headers: dict[str, str], data: Any) -> requests.Response:
         prepared = self._session.prepare_request(requests.Request(method, self.endpoint, headers=headers))

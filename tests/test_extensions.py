@@ -747,7 +747,7 @@ def test_a_committed_run_keeps_its_values(http: Http, frozen: str) -> None:
 def test_items_that_are_there_refuse_the_batch(http: Http, abc: str) -> None:
     stored = http.append(abc, ["x", "b", "y"], if_exists="error")
     assert (stored["new_items"], stored["ignored_items"], stored["upload_errors"]) == (0, 0, 1)
-    assert stored["outcomes"] == [["unsent", 1], ["error", 1], ["unsent", 1]]
+    assert stored["outcomes"] == [["unsent", 1], ["exists", 1], ["unsent", 1]]
     assert stored["row_errors"] == [[1, "An item with reference_id 'b' exists already."]]
     assert references(http.items(abc)) == ["a", "b", "c"]
 
@@ -760,7 +760,7 @@ def test_a_refused_batch_leaves_no_trace(http: Http, abc: str) -> None:
 
 
 def test_an_item_repeated_in_a_batch_refuses_it(http: Http, abc: str) -> None:
-    assert http.append(abc, ["x", "x"], if_exists="error")["outcomes"] == [["unsent", 1], ["error", 1]]
+    assert http.append(abc, ["x", "x"], if_exists="error")["outcomes"] == [["unsent", 1], ["exists", 1]]
 
 
 def test_a_batch_of_new_items_is_stored(http: Http, abc: str) -> None:
@@ -773,7 +773,7 @@ def test_a_batch_of_new_items_is_stored(http: Http, abc: str) -> None:
     [
         ("skip", True, True, "ignored"),
         ("update", False, False, "updated"),
-        ("error", True, True, "error"),
+        ("error", True, True, "exists"),
         (None, True, None, "updated"),
         (None, False, True, "updated"),
     ],
@@ -803,7 +803,7 @@ def test_annotations_that_are_there_refuse_the_batch(http: Http, abc: str, way: 
     rows = [("b", "1"), ("x", "1"), ("a", "1"), ("a", "2"), ("b", "1")]
     body = {way: columns_of(rows) if way == "boxes" else [box(*row) for row in rows]}
     stored = http.annotate(place, if_exists="error", **body)
-    assert stored["outcomes"] == [["unsent", 1], ["error", 2], ["unsent", 1], ["error", 1]]
+    assert stored["outcomes"] == [["unsent", 1], ["error", 1], ["exists", 1], ["unsent", 1], ["exists", 1]]
     what = "A prediction" if predictions else "An annotation"
     assert stored["row_errors"] == [
         [1, "Item with id x doesn't exist."],
@@ -827,7 +827,7 @@ def test_a_batch_of_new_annotations_is_stored(http: Http, abc: str, way: str) ->
 def test_a_large_batch_is_refused_as_a_whole(http: Http, abc: str, count: int) -> None:
     http.annotate(abc, boxes=columns_of([("b", "7")]))
     stored = http.annotate(abc, boxes=columns_of([("b", str(n)) for n in range(count)]), if_exists="error")
-    assert stored["outcomes"] == [["unsent", 7], ["error", 1], ["unsent", count - 8]]
+    assert stored["outcomes"] == [["unsent", 7], ["exists", 1], ["unsent", count - 8]]
     assert len(http.table("annotation")) == 1
 
 
@@ -851,7 +851,7 @@ def test_the_reason_names_what_is_there(http: Http, abc: str, row: dict[str, obj
 def test_annotations_without_id_are_recognised(http: Http, abc: str) -> None:
     row = {name: value for name, value in box("a", "").items() if name != "annotation_id"}
     assert http.annotate(abc, annotations=[row, row], if_exists="error")["outcomes"] == [["new", 2]]
-    assert http.annotate(abc, annotations=[row], if_exists="error")["outcomes"] == [["error", 1]]
+    assert http.annotate(abc, annotations=[row], if_exists="error")["outcomes"] == [["exists", 1]]
 
 
 def append_files(http: Http, dataset: str, rows: list[dict[str, object]], files: list[bytes], **parts: str) -> Any:
@@ -866,7 +866,7 @@ def files_in(nucleus: EmbeddedNucleus) -> list[Path]:
 def test_files_of_a_refused_batch_are_not_kept(http: Http, abc: str, nucleus: EmbeddedNucleus) -> None:
     rows, files = [picture("x"), picture("a"), picture("y")], [png(1), png(2), b""]
     stored = append_files(http, abc, rows, files, if_exists="error")
-    assert stored["outcomes"] == [["unsent", 1], ["error", 2]]
+    assert stored["outcomes"] == [["unsent", 1], ["exists", 1], ["error", 1]]
     assert "exists already" in stored["row_errors"][0][1]
     assert files_in(nucleus) == []
 
@@ -897,7 +897,7 @@ def test_mask_files_of_a_refused_batch_are_not_kept(http: Http, abc: str, nucleu
     http.annotate(abc, annotations=[shape("mask")])
     text = json.dumps({"segmentations": [shape("mask")], "if_exists": "error"}).encode()
     fields = multipart(text, "serialized_request", [png()], "mask")
-    assert http("POST", f"_nucleus_pandas/dataset/{abc}/annotate", **fields)["outcomes"] == [["error", 1]]
+    assert http("POST", f"_nucleus_pandas/dataset/{abc}/annotate", **fields)["outcomes"] == [["exists", 1]]
     assert not any(path.is_file() for path in nucleus.masks.folder.rglob("*"))
 
 
@@ -918,7 +918,7 @@ def test_a_served_store_has_the_same_extensions(endpoint: str) -> None:
         assert post(f"{own}/append", {"items": rows, "if_exists": "error"})["new_items"] == len(HOSTILE)
         boxes = BoxColumns(**columns_of([(name, "1") for name in HOSTILE]))  # type: ignore[arg-type]
         assert post(f"{own}/annotate", {"boxes": boxes})["outcomes"] == [["new", len(HOSTILE)]]
-        assert post(f"{own}/append", {"items": rows[:2], "if_exists": "error"})["outcomes"] == [["error", 2]]
+        assert post(f"{own}/append", {"items": rows[:2], "if_exists": "error"})["outcomes"] == [["exists", 2]]
         page = msgspec.convert(post(f"{own}/annotations", {"reference_ids": HOSTILE[::-1]}), AnnotationPage)
         assert (page.columns.reference_id, page.lengths) == (HOSTILE[::-1], [1] * len(HOSTILE))
         items = msgspec.convert(post(f"{own}/items", {"positions": [1, 0, 99]}), ItemPage)

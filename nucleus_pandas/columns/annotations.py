@@ -70,6 +70,15 @@ class AnnotationUnits:
             written[unit - start] = msgspec.json.encode(self.others[unit]).decode()
         return ",".join(written).encode()
 
+    def lines(self, start: int, stop: int) -> bytes:
+        """Annotations go in batches."""
+        raise NotImplementedError
+
+    def keys(self, start: int, stop: int) -> list[str]:
+        """Give what names the items."""
+        found: list[str] = self.boxes.keys.slice(start, stop - start).to_pylist()
+        return found
+
     def columns(self, start: int, stop: int) -> bytes | None:
         """Write some as JSON columns; None where they are no boxes that are keyed alike."""
         boxes = self.boxes.part(start, stop)
@@ -114,8 +123,8 @@ def check_annotations(
     problems = Problems(named.index)
     is_box, shape_rows = _types(named, layer, problems)
     sides, is_empty = box_sides(named, is_box, problems, bbox, bbox_format)
+    is_empty &= ~_check_geometry_of_boxes(named, is_box, problems)
     wanted = ~is_empty
-    _check_geometry_of_boxes(named, is_box, problems)
     keys, by_item_id = _keys(named, wanted, problems)
     labels = _labels(named, wanted, shape_rows, problems)
     given_ids = _given_ids(named, wanted, problems)
@@ -126,7 +135,7 @@ def check_annotations(
         _check_repeated_ids(keys, given_ids, wanted, problems, str(named.name("annotation_id")))
     others = shapes(
         named,
-        {row: kind for row, kind in shape_rows.items() if not problems.bad[row]},
+        shape_rows,
         problems,
         keys=keys,
         by_item_id=by_item_id,
@@ -153,9 +162,13 @@ def check_annotations(
         boxes = _some(boxes, rows)
     sent = {int(unit_of_row[row]): annotation for row, annotation in others.items() if unit_of_row[row] != NOT_SENT}
     boxes = _with_ids(boxes, sent, predictions=layer == "predictions")
+    nameless = [unit for unit, annotation in sent.items() if annotation.annotation_id is None]
     fill_annotation_ids(list(sent.values()), predictions=layer == "predictions")
     _warn_of_fractions(boxes, sent)
-    repeats = () if boxes.occurrences is None else rows[boxes.occurrences > 0].tolist()
+    again = [unit for unit in nameless if "-" in str(sent[unit].annotation_id)]  # an occurrence number
+    if boxes.occurrences is not None:
+        again += np.flatnonzero(boxes.occurrences).tolist()
+    repeats = rows[sorted(again)].tolist()
     return Checked(AnnotationUnits(boxes, sent), unit_of_row, problems, repeats)
 
 
@@ -166,12 +179,13 @@ def _types(named: NamedColumns, layer: Layer, problems: Problems) -> tuple[Mask,
     if series is None:
         return is_box, {}
     column = texts(series, problems)
+    is_box &= ~problems.bad  # nobody knows what a row of a wrong type is
     coded = column.dictionary_encode()
     distinct: list[str] = coded.dictionary.to_pylist()
     codes = pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False)
     others: dict[int, str] = {}
     for code, kind in enumerate(distinct):
-        if kind == "box":
+        if kind in ("box", ""):
             continue
         rows = codes == code
         is_box &= ~rows
@@ -184,16 +198,19 @@ def _types(named: NamedColumns, layer: Layer, problems: Problems) -> tuple[Mask,
     return is_box, others
 
 
-def _check_geometry_of_boxes(named: NamedColumns, is_box: Mask, problems: Problems) -> None:
+def _check_geometry_of_boxes(named: NamedColumns, is_box: Mask, problems: Problems) -> Mask:
+    """Refuse boxes that have a geometry, and tell which ones: without its type a shape would pass as no box at all."""
     series = named.get("geometry")
-    if series is not None and is_box.any():
-        there = is_box & series.notna().to_numpy(dtype=bool)
-        problems.add(
-            there,
-            str(series.name),
-            "belongs to a box, whose place stands in x, y, width and height (or in what bbox= names). Move it there, "
-            "or leave it empty.",
-        )
+    if series is None or not is_box.any():
+        return np.zeros(len(named), dtype=bool)
+    there: Mask = is_box & series.notna().to_numpy(dtype=bool)
+    problems.add(
+        there,
+        str(series.name),
+        "belongs to a box, whose place stands in x, y, width and height (or in what bbox= names). Move it there, or "
+        "leave it empty; a shape of another kind needs its name in the column 'type'.",
+    )
+    return there
 
 
 def _keys(named: NamedColumns, wanted: Mask, problems: Problems) -> tuple[Texts, Mask]:
@@ -209,10 +226,13 @@ def _keys(named: NamedColumns, wanted: Mask, problems: Problems) -> tuple[Texts,
     references = texts(named.need("reference_id"), problems)
     by_item_id = flags(references.is_null()) & flags(item_ids.is_valid())
     keys = pc.coalesce(references, item_ids)
-    absent = wanted & flags(keys.is_null()) & ~problems.bad
-    problems.add(
-        absent, str(named.name("reference_id")), "is missing, and so is the dataset_item_id. Fill one of them."
-    )
+    absent = wanted & flags(keys.is_null())
+    if absent.any():
+        for name in ("reference_id", "dataset_item_id"):
+            absent &= ~problems.bad_in(str(named.name(name)))
+        problems.add(
+            absent, str(named.name("reference_id")), "is missing, and so is the dataset_item_id. Fill one of them."
+        )
     return keys, by_item_id
 
 

@@ -27,6 +27,14 @@ class Units(Protocol):
         """Write some as JSON objects, parted by commas."""
         ...
 
+    def lines(self, start: int, stop: int) -> bytes:
+        """Write some as JSON objects, one a line."""
+        ...
+
+    def keys(self, start: int, stop: int) -> Sequence[str]:
+        """Give the ids by which some name their items."""
+        ...
+
     def columns(self, start: int, stop: int) -> bytes | None:
         """Write some as JSON columns; None where they are no boxes that are keyed alike."""
         ...

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+import math
+from collections.abc import Collection, Hashable, Mapping, Sequence, Set
 from functools import partial
+from operator import itemgetter
 from typing import Any, TypeAlias, get_args
 
 import msgspec
@@ -16,7 +18,7 @@ from nucleus_pandas.boxes import BoxFormat, to_xywh
 from nucleus_pandas.columns.naming import NamedColumns
 from nucleus_pandas.columns.plain import plain
 from nucleus_pandas.columns.problems import Mask, Problems, shown
-from nucleus_pandas.columns.values import LARGEST, floats, is_missing, whole
+from nucleus_pandas.columns.values import INFINITE, LARGEST, floats, is_missing, number, values_of, whole
 from nucleus_pandas.errors import BadRequestError, InvalidInputError
 from nucleus_pandas.wire import AnyAnnotation, Floats, Texts, convert
 
@@ -44,29 +46,27 @@ def box_sides(
     _check_format(bbox, bbox_format)
     if bbox is None and not is_box.any() and not all(map(named.has, SIDES)):
         return np.full((4, len(named)), np.nan), np.zeros(len(named), dtype=bool)
-    known_bad = problems.bad.copy()
+    found = Problems(named.index)
     if bbox is None:
         names: list[Hashable] = [named.name(side) for side in SIDES]
-        columns = [named.need(side, _remedy(side)) for side in SIDES]
-        sides = np.array([floats(column, problems) for column in columns])
+        columns = [named.need(side, _remedy(side, has_shapes=named.has("geometry"))) for side in SIDES]
+        sides = np.array([floats(column, found) for column in columns])
     elif isinstance(bbox, (tuple, list)):
         names = list(bbox)
-        sides = np.array([floats(named.own(name, " for bbox"), problems) for name in names])
+        sides = np.array([floats(named.own(name, " for bbox"), found) for name in names])
     else:
         names = [bbox] * 4
-        sides = _one_column(named.own(bbox, " for bbox"), problems, bbox_format, is_box)
-    refused = problems.bad & ~known_bad
+        sides = _one_column(named.own(bbox, " for bbox"), found, bbox_format, is_box)
+    found.forget(~is_box)  # rows of other types are judged by their geometry
+    if not is_box.all():
+        sides = np.where(is_box, sides, np.nan)
     missing = np.isnan(sides)
-    is_empty: Mask = is_box & missing.all(axis=0) & ~refused
-    partly = is_box & missing.any(axis=0) & ~is_empty & ~refused
+    is_empty: Mask = is_box & missing.all(axis=0) & ~found.bad
+    partly = is_box & missing.any(axis=0) & ~is_empty
     if partly.any():
-        _refuse_partly(partly, missing, names, problems)
-    good = is_box & ~is_empty & ~partly & ~refused
-    if not good.all():
-        sides = np.where(good, sides, np.nan)
-    _check_sides(sides, [str(name) for name in names], bbox_format, problems)
-    if bbox_format != "xywh":
-        sides = np.ascontiguousarray(to_xywh(sides.T, bbox_format).T)
+        _refuse_partly(partly, missing, names, found)
+    sides = _checked(sides, [str(name) for name in names], bbox_format, found)
+    problems.extend(found)
     return sides, is_empty
 
 
@@ -83,43 +83,48 @@ def _check_format(bbox: BoxColumn | None, bbox_format: BoxFormat) -> None:
         raise InvalidInputError(f"bbox= names one column or four, not {len(bbox)}: {bbox!r}.")
 
 
-def _remedy(side: str) -> str:
+def _remedy(side: str, *, has_shapes: bool) -> str:
+    shapes = " Shapes in 'geometry' that are no boxes need a column 'type'." if has_shapes else ""
     return (
-        f"Use columns={{{side!r}: 'your_column'}}, or name another layout: bbox='bbox' or bbox=('x1', 'y1', 'x2', 'y2'), with "
-        "bbox_format='xyxy'."
+        f"Use columns={{{side!r}: 'your_column'}}, or name another layout: bbox='bbox' or "
+        f"bbox=('x1', 'y1', 'x2', 'y2'), with bbox_format='xyxy'.{shapes}"
     )
 
 
 def _refuse_partly(partly: Mask, missing: np.ndarray[Any, Any], names: Sequence[Hashable], problems: Problems) -> None:
     if len(set(names)) == 1:
+        partly = partly & ~problems.bad_in(str(names[0]))
         problems.add(partly, str(names[0]), "lacks some of the four numbers. Fill them, or leave the box out whole.")
         return
     for name, absent in zip(names, missing, strict=True):
         problems.add(
-            partly & absent,
+            partly & absent & ~problems.bad_in(str(name)),
             str(name),
             "is missing, while other sides of the box are there. Fill it, or clear all four.",
         )
 
 
-def _check_sides(sides: Floats, names: Sequence[str], bbox_format: BoxFormat, problems: Problems) -> None:
-    with np.errstate(invalid="ignore"):
-        for side, name in zip(sides, names, strict=True):
-            problems.add(np.abs(side) > LARGEST, name, f"is beyond {LARGEST:g} pixels, where areas are infinite.")
-        if bbox_format == "xyxy":
-            for low, high, letter in ((0, 2, "x"), (1, 3, "y")):
-                problems.add(
-                    sides[high] < sides[low],
-                    names[high],
-                    partial(_crossed, sides, low, high, letter),
-                )
-            return
-        for number, what in ((2, "width"), (3, "height")):
-            problems.add(
-                sides[number] < 0,
-                names[number],
-                partial(_negative, sides, number, what),
-            )
+def _checked(sides: Floats, names: Sequence[str], bbox_format: BoxFormat, problems: Problems) -> Floats:
+    """Look at the numbers of the boxes, and give their x, y, width and height."""
+    sides = _within(sides, names, problems)
+    if bbox_format == "xyxy":
+        for low, high, letter in ((0, 2, "x"), (1, 3, "y")):
+            problems.add(sides[high] < sides[low], names[high], partial(_crossed, sides, low, high, letter))
+    else:
+        for at, what in ((2, "width"), (3, "height")):
+            problems.add(sides[at] < 0, names[at], partial(_negative, sides, at, what))
+    if bbox_format == "xywh":
+        return sides
+    return _within(np.ascontiguousarray(to_xywh(sides.T, bbox_format).T), names, problems)
+
+
+def _within(sides: Floats, names: Sequence[str], problems: Problems) -> Floats:
+    far = np.abs(sides) > LARGEST
+    if not far.any():
+        return sides
+    for name, rows in zip(names, far, strict=True):
+        problems.add(rows, name, f"is beyond {LARGEST:g} pixels, where areas are infinite.")
+    return np.where(far, np.nan, sides)
 
 
 def _crossed(sides: Floats, low: int, high: int, letter: str, row: int) -> str:
@@ -136,59 +141,82 @@ def _negative(sides: Floats, number: int, what: str, row: int) -> str:
 
 def _one_column(series: pd.Series[Any], problems: Problems, bbox_format: BoxFormat, is_box: Mask) -> Floats:
     """Take a column of lists, arrays, structs or dicts of four numbers."""
-    found = _at_once(series)
-    return _box_by_box(series, problems, bbox_format, is_box) if found is None else found
-
-
-def _at_once(series: pd.Series[Any]) -> Floats | None:
-    """Take a column in which every row has four numbers; None where that is not so."""
-    if isinstance(series.dtype, pd.ArrowDtype):
-        column = whole(pa.array(series))
-        kind = column.type
-        if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
-            return None
-        if not (pa.types.is_integer(kind.value_type) or pa.types.is_floating(kind.value_type)) or column.null_count:
-            return None
-        flat = column.flatten()
-        fours = pc.all(pc.equal(pc.list_value_length(column), 4)).as_py()
-        if not fours or flat.null_count:
-            return None
-        numbers = flat.cast(pa.float64()).to_numpy(zero_copy_only=False)
-        return np.ascontiguousarray(numbers.reshape(-1, 4).T) if np.isfinite(numbers).all() else None
-    try:
-        array = np.array(series.tolist())
-    except ValueError:
-        return None
-    if array.ndim != 2 or array.shape[1] != 4 or array.dtype.kind not in "iuf" or not np.isfinite(array).all():
-        return None
-    return np.ascontiguousarray(array.astype(np.float64).T)
-
-
-def _box_by_box(series: pd.Series[Any], problems: Problems, bbox_format: BoxFormat, is_box: Mask) -> Floats:
-    name = str(series.name)
-    values = whole(pa.array(series)).to_pylist() if isinstance(series.dtype, pd.ArrowDtype) else series.tolist()
-    found = np.full((4, len(values)), np.nan)
-    for row, value in enumerate(values):
-        if not is_box[row] or is_missing(value):
-            continue
-        numbers: Any = value
-        if isinstance(value, Mapping):
-            fields = next((names for names in _FIELDS[bbox_format] if set(names) <= set(value)), None)
-            if fields is None:
-                expected = " or ".join("(" + ", ".join(names) + ")" for names in _FIELDS[bbox_format])
-                problems.add_one(row, name, f"has the fields {', '.join(map(str, value))}; expected {expected}.")
-                continue
-            numbers = [value[field] for field in fields]
-        if isinstance(numbers, (str, bytes)) or np.ndim(numbers) != 1 or len(numbers) != 4:
-            problems.add_one(row, name, f"is {shown(value)}; a box has four numbers.")
-            continue
-        before = problems.bad[row]
-        part = Problems(pd.RangeIndex(4))
-        found[:, row] = floats(pd.Series(list(numbers), dtype=object, name=name), part)
-        for reason in part.reasons().values():
-            problems.add_one(row, name, reason.removeprefix(f"column '{name}': "))
-        problems.bad[row] |= before
+    found = np.full((4, len(series)), np.nan)
+    rows = np.flatnonzero(is_box & series.notna().to_numpy(dtype=bool))
+    there = series if len(rows) == len(series) else series.iloc[rows]
+    at_once = _at_once(there, bbox_format)
+    if at_once is not None:
+        found[:, rows] = at_once
+        return found
+    for row, value in zip(rows.tolist(), values_of(there), strict=True):
+        try:
+            found[:, row] = _four(value, bbox_format)
+        except BadRequestError as error:
+            problems.add_one(row, str(series.name), str(error))
     return found
+
+
+def _at_once(series: pd.Series[Any], bbox_format: BoxFormat) -> Floats | None:
+    """Take a column in which every row has four finite numbers; None where that is not so."""
+    array: Any
+    if isinstance(series.dtype, pd.ArrowDtype):
+        array = _arrow_numbers(whole(pa.array(series)), bbox_format)
+    else:
+        values = series.tolist()
+        try:
+            if values and isinstance(values[0], Mapping):
+                values = list(map(itemgetter(*_fields(values[0], bbox_format)), values))
+            array = np.array(values)
+        except (BadRequestError, KeyError, TypeError, ValueError):
+            return None
+    if array is None or array.ndim != 2 or array.shape[1] != 4 or array.dtype.kind not in "iuf":
+        return None
+    return np.ascontiguousarray(array.astype(np.float64).T) if np.isfinite(array).all() else None
+
+
+def _arrow_numbers(column: Any, bbox_format: BoxFormat) -> np.ndarray[Any, Any] | None:
+    """Give the numbers of a column without nulls, of shape (n, 4); None where its type or a length is another."""
+    kind = column.type
+    if pa.types.is_struct(kind):
+        held = {kind.field(at).name for at in range(kind.num_fields)}
+        names = next((names for names in _FIELDS[bbox_format] if held.issuperset(names)), None)
+        parts = [] if names is None else [pc.struct_field(column, name) for name in names]
+        if not parts or not all(_is_number(part.type) and not part.null_count for part in parts):
+            return None
+        return np.column_stack([part.to_numpy(zero_copy_only=False) for part in parts])
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
+        return None
+    flat = column.flatten()
+    fours = pc.all(pc.equal(pc.list_value_length(column), 4)).as_py()
+    if not _is_number(kind.value_type) or flat.null_count or not fours:
+        return None
+    found: np.ndarray[Any, Any] = flat.to_numpy(zero_copy_only=False).reshape(-1, 4)
+    return found
+
+
+def _is_number(kind: Any) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def _fields(value: Mapping[Any, Any], bbox_format: BoxFormat) -> tuple[str, ...]:
+    """Tell under which names a dict or a struct holds the four numbers."""
+    found = next((names for names in _FIELDS[bbox_format] if set(names) <= set(value)), None)
+    if found is None:
+        expected = " or ".join("(" + ", ".join(names) + ")" for names in _FIELDS[bbox_format])
+        raise BadRequestError(f"has the fields {', '.join(map(str, value))}; expected {expected}.")
+    return found
+
+
+def _four(value: Any, bbox_format: BoxFormat) -> list[float]:
+    """Take the numbers of one box; NaN where one is missing."""
+    if isinstance(value, Mapping):
+        value = [value[name] for name in _fields(value, bbox_format)]
+    if isinstance(value, (str, bytes, Set)) or not isinstance(value, Collection) or len(value) != 4:
+        raise BadRequestError(f"is {shown(value)}; a box has four numbers.")
+    numbers = [number(part) for part in value]
+    if any(map(math.isinf, numbers)):
+        raise BadRequestError(INFINITE)
+    return numbers
 
 
 def shapes(
@@ -207,24 +235,27 @@ def shapes(
     if not kinds:
         return {}
     series = named.get("geometry")
-    values: list[Any] = [None] * len(named)
-    if series is not None:
-        values = whole(pa.array(series)).to_pylist() if isinstance(series.dtype, pd.ArrowDtype) else series.tolist()
+    values: list[Any] = [None] * len(named) if series is None else values_of(series)
     name = str(named.name("geometry"))
     made: dict[int, AnyAnnotation] = {}
+    shape: Any = AnyAnnotation  # a union is no type to a type checker
     for row, kind in kinds.items():
-        fields: dict[str, Any] = {"type": kind, "item_id" if by_item_id[row] else "reference_id": keys[row].as_py()}
-        for field, column in (("label", labels), ("annotation_id", given_ids)):
-            if column is not None and column[row].is_valid:
-                fields[field] = column[row].as_py()
-        if confidences is not None and not np.isnan(confidences[row]):
-            fields["confidence"] = float(confidences[row])
-        if objects is not None and objects[row].is_valid:
-            fields["metadata"] = msgspec.json.decode(objects[row].as_py())
+        fields: dict[str, Any] = {"type": kind, "label": "-", "reference_id": "-"}
+        refused = bool(problems.bad[row])  # already: then the geometry alone is judged, in a sound annotation
+        if not refused:
+            fields = {"type": kind, "item_id" if by_item_id[row] else "reference_id": keys[row].as_py()}
+            for field, column in (("label", labels), ("annotation_id", given_ids)):
+                if column is not None and column[row].is_valid:
+                    fields[field] = column[row].as_py()
+            if confidences is not None and not np.isnan(confidences[row]):
+                fields["confidence"] = float(confidences[row])
+            if objects is not None and objects[row].is_valid:
+                fields["metadata"] = msgspec.json.decode(objects[row].as_py())
         try:
             fields |= _geometry(values[row], kind)
-            shape: Any = AnyAnnotation  # a union is no type to a type checker
-            made[row] = convert(fields, shape, f"The {kind}", "$")
+            annotation = convert(fields, shape, f"The {kind}", "$")
+            if not refused:
+                made[row] = annotation
         except (BadRequestError, RecursionError) as error:
             problems.add_one(row, name, str(error) or "is nested too deeply, or holds itself.")
     return made

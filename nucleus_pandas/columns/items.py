@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nucleus_pandas.columns.checked import NOT_SENT, Checked, Positions
-from nucleus_pandas.columns.metadata import Metadata, metadata, same_objects
+from nucleus_pandas.columns.geometry import BoxColumn
+from nucleus_pandas.columns.metadata import Metadata, differing_keys, metadata, metadata_columns
 from nucleus_pandas.columns.naming import NamedColumns
 from nucleus_pandas.columns.pictures import is_remote, readable
-from nucleus_pandas.columns.problems import Mask, Problems
+from nucleus_pandas.columns.problems import Mask, Problems, shown
 from nucleus_pandas.columns.values import flags, sides, texts
 from nucleus_pandas.errors import BadRequestError, InvalidInputError
-from nucleus_pandas.wire import TEXT, Floats, Texts, item_objects, quoted, with_commas
+from nucleus_pandas.wire import TEXT, Floats, Texts, item_objects, lines, quoted, with_commas
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,15 @@ class ItemUnits:
         """Write some as JSON objects, parted by commas."""
         return with_commas(*item_objects(self._fields(start, stop)))
 
+    def lines(self, start: int, stop: int) -> bytes:
+        """Write some as JSON objects, one a line."""
+        return lines(*item_objects(self._fields(start, stop)))
+
+    def keys(self, start: int, stop: int) -> list[str]:
+        """Give the reference ids."""
+        found: list[str] = self.reference_ids.slice(start, stop - start).to_pylist()
+        return found
+
     def columns(self, start: int, stop: int) -> None:
         """Items go as objects."""
         return
@@ -67,7 +78,7 @@ def check_items(
     frame: pd.DataFrame,
     *,
     columns: Mapping[str, Hashable] | None = None,
-    bbox: Hashable | tuple[Hashable, ...] | None = None,
+    bbox: BoxColumn | None = None,
     metadata_from: Metadata = True,
     local: bool = False,
 ) -> Checked:
@@ -82,7 +93,9 @@ def check_items(
     problems = Problems(named.index)
     everywhere = np.ones(len(named), dtype=bool)
     reference_ids = texts(named.need("reference_id"), problems, required=everywhere)
-    urls = texts(named.need("image_url"), problems, required=everywhere)
+    urls = texts(named.need("image_url"), problems, required=everywhere, addresses=True)
+    for own in [] if bbox is None else bbox if isinstance(bbox, (tuple, list)) else [bbox]:
+        named.own(own, " for bbox")
     width, height = _sizes(named, problems, has_boxes=bbox is not None or named.has("x") or named.has("y"))
     objects = metadata(named, metadata_from, problems)
 
@@ -90,7 +103,7 @@ def check_items(
     first = _first(unit_of_row)
     if len(first) < np.count_nonzero(unit_of_row != NOT_SENT):
         compared = {"image_url": urls, "image_width": width, "image_height": height, "metadata": objects}
-        _check_repeats(named, unit_of_row, first, reference_ids, compared, problems)
+        _check_repeats(named, metadata_from, unit_of_row, first, reference_ids, compared, problems)
     remote = pc.match_substring_regex(urls, "^(?:https?|s3|gs|gcs)://", ignore_case=True)
     files = _files(urls, first, flags(remote) & (not local), problems, str(named.name("image_url")), local=local)
 
@@ -155,6 +168,7 @@ def _first(unit_of_row: Positions) -> Positions:
 
 def _check_repeats(
     named: NamedColumns,
+    metadata_from: Metadata,
     unit_of_row: Positions,
     first: Positions,
     reference_ids: Texts,
@@ -173,21 +187,35 @@ def _check_repeats(
         else:
             codes = pc.fill_null(column.dictionary_encode().indices, -1).to_numpy(zero_copy_only=False)
             differs = codes[rows] != codes[firsts]
-            if name == "metadata" and differs.any():
-                for at in np.flatnonzero(differs).tolist():
-                    differs[at] = not same_objects(column[rows[at]].as_py(), column[firsts[at]].as_py())
-        units = np.zeros(len(first), dtype=bool)
-        units[unit_of_row[rows[differs]]] = True
-        wrong: Mask = (unit_of_row != NOT_SENT) & units[unit_of_row]
-        own = name if named.has(name) else name.removeprefix("image_")
-        problems.add(
-            wrong,
-            str(named.name(own)),
-            lambda row: (
-                f"rows that share the reference_id {reference_ids[row].as_py()!r} disagree here. Make them equal, or "
-                "leave the column out."
-            ),
-        )
+        if name == "metadata":
+            found = _differing_metadata(named, metadata_from, column, rows[differs], firsts[differs])
+        else:
+            own = name if named.has(name) else name.removeprefix("image_")
+            found = {str(named.name(own)): rows[differs].tolist()}
+        for own_name, differing in found.items():
+            units = np.zeros(len(first), dtype=bool)
+            units[unit_of_row[differing]] = True
+            wrong: Mask = (unit_of_row != NOT_SENT) & units[unit_of_row]
+            problems.add(wrong, own_name, partial(_disagree, reference_ids))
+
+
+def _disagree(reference_ids: Texts, row: int) -> str:
+    return (
+        f"rows that share the reference_id {shown(reference_ids[row].as_py())} disagree here. Make them equal, or "
+        "leave the column out."
+    )
+
+
+def _differing_metadata(
+    named: NamedColumns, metadata_from: Metadata, column: Texts, rows: Positions, firsts: Positions
+) -> dict[str, list[int]]:
+    """Tell in which of the caller's columns rows differ from the first ones of their items."""
+    found: dict[str, list[int]] = {}
+    for row, first in zip(rows.tolist(), firsts.tolist(), strict=True):
+        keys = differing_keys(column[row].as_py(), column[first].as_py())
+        for own in set(metadata_columns(named, metadata_from, keys).values()):
+            found.setdefault(str(own), []).append(row)
+    return found
 
 
 def _files(

@@ -6,7 +6,7 @@ is JSON null. Infinities are refused.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from nucleus_pandas.columns.naming import NamedColumns
 from nucleus_pandas.columns.plain import plain
 from nucleus_pandas.columns.problems import Problems, shown
-from nucleus_pandas.columns.values import flags, is_missing, whole
+from nucleus_pandas.columns.values import NOT_AT_ONCE, flags, is_missing, values_of, whole
 from nucleus_pandas.errors import BadRequestError, InvalidInputError
 from nucleus_pandas.wire import TEXT, Texts, joined, numbers, quoted
 
@@ -28,7 +28,6 @@ Metadata: TypeAlias = bool | Sequence[Hashable]
 
 PREFIX = "metadata."
 _ENCODER = msgspec.json.Encoder()
-_PLAIN = (str, int, bool, type(None))
 
 
 def metadata(named: NamedColumns, wanted: Metadata, problems: Problems) -> Texts | None:
@@ -89,6 +88,12 @@ def _forms(named: NamedColumns, wanted: Metadata) -> tuple[Hashable | None, dict
     return None, chosen
 
 
+def metadata_columns(named: NamedColumns, wanted: Metadata, keys: Iterable[str]) -> dict[str, Hashable]:
+    """Tell which column holds each key."""
+    whole_objects, keyed = _forms(named, wanted)
+    return {key: keyed.get(key, whole_objects) for key in keys}
+
+
 def _object(columns: Mapping[str, Texts], count: int) -> Texts:
     """Join the values of single keys to objects; null where all are absent."""
     if not columns:
@@ -103,7 +108,7 @@ def _fragments(series: pd.Series[Any], problems: Problems, name: str) -> Texts:
     """Write a column's values as JSON; null where one is missing."""
     try:
         found = _fragments_at_once(series, problems, name)
-    except (pa.ArrowException, UnicodeError, TypeError, ValueError, OverflowError):
+    except NOT_AT_ONCE:
         found = None
     return _fragments_one_by_one(series, problems, name) if found is None else found
 
@@ -140,31 +145,15 @@ def _fragments_at_once(series: pd.Series[Any], problems: Problems, name: str) ->
 
 def _fragments_one_by_one(series: pd.Series[Any], problems: Problems, name: str) -> Texts:
     found: list[bytes | None] = []
-    for row, value in enumerate(_items(series)):
+    for row, value in enumerate(values_of(series)):
         written = None
         if not is_missing(value):
             try:
-                written = _ENCODER.encode(_nested(value, name))
+                written = _ENCODER.encode(plain(value, name, nulls=True))
             except (BadRequestError, RecursionError, OverflowError) as error:
                 problems.add_one(row, name, _sentence(error))
         found.append(written)
     return pa.array(found, TEXT)
-
-
-def _items(series: pd.Series[Any]) -> list[Any]:
-    if isinstance(series.dtype, pd.ArrowDtype):
-        values: list[Any] = whole(pa.array(series)).to_pylist()
-        return values
-    return series.tolist()
-
-
-def _nested(value: object, place: str) -> object:
-    """Make a value plain; what is missing inside of it is null."""
-    if isinstance(value, Mapping):
-        return {key: _nested(part, f"{place}.{key}") for key, part in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [_nested(part, f"{place}[{number}]") for number, part in enumerate(value)]
-    return None if is_missing(value) else value if type(value) in _PLAIN else plain(value, place)
 
 
 def _sentence(error: Exception) -> str:
@@ -188,9 +177,9 @@ def _objects(series: pd.Series[Any], problems: Problems, name: str, columns: dic
             columns[field.name] = part
         return None
     found: list[bytes | None] = []
-    for row, value in enumerate(_items(series)):
+    for row, value in enumerate(values_of(series)):
         written = None
-        if value is not None and not is_missing(value):
+        if not is_missing(value):
             try:
                 written = _written(value, name)
             except (BadRequestError, RecursionError, OverflowError) as error:
@@ -215,8 +204,8 @@ def _written(value: object, name: str) -> bytes:
     if all(type(key) is str and type(part) in (str, int, bool) for key, part in value.items()):
         with suppress(UnicodeEncodeError):
             return _ENCODER.encode(dict(value))
-    found = {key: _nested(part, f"{name}.{key}") for key, part in value.items() if not is_missing(part)}
-    return _ENCODER.encode(plain(found, name))  # plain looks at the keys too
+    there = {key: part for key, part in value.items() if not is_missing(part)}
+    return _ENCODER.encode(plain(there, name, nulls=True))
 
 
 def _merged(objects: Texts, columns: Mapping[str, Texts], problems: Problems, name: str) -> Texts:
@@ -238,15 +227,19 @@ def _two_forms(key: str) -> str:
     return f"the key {key!r} is also in the column '{PREFIX}{key}'. Keep one of the two."
 
 
-def same_objects(first: str | None, second: str | None) -> bool:
-    """Tell whether two JSON objects hold the same, in any order of keys."""
-    if first == second:
-        return True
-    if first is None or second is None:
-        return False
-    return all_sorted(first) == all_sorted(second)
+def differing_keys(first: str | None, second: str | None) -> set[str]:
+    """Tell in which keys two JSON objects differ; their order says nothing.
+
+    Examples
+    --------
+    >>> sorted(differing_keys('{"a":1,"b":2}', '{"b":3,"a":1.0}')), differing_keys('{"a":1,"b":2}', '{"b":2,"a":1}')
+    (['a', 'b'], set())
+    """
+    one, two = (_values(text) for text in (first, second))
+    return {key for key in one.keys() | two.keys() if one.get(key) != two.get(key)}
 
 
-def all_sorted(text: str) -> bytes:
-    """Write JSON with its keys sorted."""
-    return msgspec.json.encode(msgspec.json.decode(text), order="sorted")
+def _values(text: str | None) -> dict[str, bytes]:
+    """Give each key's value as JSON in one spelling, which tells 1 from 1.0, and from true."""
+    found: dict[str, object] = {} if text is None else msgspec.json.decode(text)
+    return {key: msgspec.json.encode(value, order="sorted") for key, value in found.items()}

@@ -106,6 +106,8 @@ class NamedColumns:
         if own in self._positions:
             found: pd.Series[Any] = self.frame.iloc[:, self._positions[own]]
             return found
+        if list(self.index.names).count(own) > 1:
+            raise InvalidInputError(f"The index has several levels named {own!r}. Rename all but one.")
         # By its number, without names: a level may be called 1, and be the first.
         unnamed = self.index.set_names([None] * self.index.nlevels)
         return pd.Series(unnamed.get_level_values(self._levels[own]), index=None, name=own)

@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nucleus_pandas.columns.problems import shown
+from nucleus_pandas.columns.values import is_missing
 from nucleus_pandas.errors import BadRequestError
 
 
-def plain(value: object, place: str) -> Any:
+def plain(value: object, place: str, *, nulls: bool = False) -> Any:
     """Turn a value into what JSON can hold.
 
     NumPy scalars and arrays, timestamps (ISO 8601), Decimal and UUID are converted; mappings must have text keys.
@@ -27,6 +29,8 @@ def plain(value: object, place: str) -> Any:
         Anything.
     place : str
         Its path, for the error.
+    nulls : bool
+        Whether what is missing (NaN, NaT, pandas.NA) becomes null; else it is refused.
 
     Raises
     ------
@@ -44,18 +48,22 @@ def plain(value: object, place: str) -> Any:
     """
     if value is None or isinstance(value, (str, bool, int)):
         return _text(value, place) if isinstance(value, str) else value
-    if isinstance(value, np.generic):
-        return plain(value.item(), place)
+    if is_missing(value):
+        if nulls:
+            return None
+        raise BadRequestError(f"JSON has no {shown(value)} - at `{place}`. Leave the key out, or send null.")
+    if isinstance(value, np.generic) and not isinstance(value, np.timedelta64):
+        return plain(_python(value), place)
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise BadRequestError(f"JSON has no {value} - at `{place}`. Leave the key out, or send null.")
+            raise BadRequestError(f"JSON has no {float(value)} - at `{place}`. Leave the key out, or send null.")
         return float(value)
     if isinstance(value, Mapping):
-        return {_key(key, place): plain(part, f"{place}.{key}") for key, part in value.items()}
+        return {_key(key, place): plain(part, f"{place}.{key}", nulls=nulls) for key, part in value.items()}
+    if isinstance(value, np.ndarray) and not value.ndim:
+        return plain(value[()], place, nulls=nulls)
     if isinstance(value, (list, tuple, np.ndarray)):
-        return [plain(part, f"{place}[{number}]") for number, part in enumerate(value)]
-    if value is pd.NA or value is pd.NaT:
-        raise BadRequestError(f"JSON has no {value!r} - at `{place}`. Leave the key out, or send null.")
+        return [plain(part, f"{place}[{number}]", nulls=nulls) for number, part in enumerate(value)]
     if isinstance(value, (dt.datetime, dt.date, dt.time)):
         return value.isoformat()
     if isinstance(value, (uuid.UUID, os.PathLike)):
@@ -65,6 +73,15 @@ def plain(value: object, place: str) -> Any:
     raise BadRequestError(
         f"JSON has no {type(value).__name__} - at `{place}`. There are text, numbers, booleans, null, lists and dicts."
     )
+
+
+def _python(value: np.generic) -> object:
+    """Give a NumPy scalar as Python has it."""
+    if isinstance(value, np.longdouble):
+        return float(value)  # its item() is itself
+    if isinstance(value, np.datetime64) and isinstance(value.item(), int):
+        return pd.Timestamp(value)  # nanoseconds, which datetime does not have
+    return value.item()
 
 
 def _key(key: object, place: str) -> str:

@@ -45,6 +45,19 @@ class Problems:
         self.bad[row] = True
         self._found.append((np.array([row]), column, reason))
 
+    def extend(self, others: Problems) -> None:
+        """Take over what was found elsewhere in the same rows."""
+        self.bad |= others.bad
+        self._found += others._found
+
+    def bad_in(self, column: str) -> Mask:
+        """Tell which rows are refused for this column."""
+        found: Mask = np.zeros(len(self.index), dtype=bool)
+        for rows, name, _ in self._found:
+            if name == column:
+                found[rows] = True
+        return found
+
     def forget(self, rows: Mask) -> None:
         """Let rows pass after all."""
         if rows.any():
@@ -108,7 +121,10 @@ def label_of(index: pd.Index[Any], row: int) -> str:
 
 def shown(value: object) -> str:
     """Show a value in a sentence, cut where it is long."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    text = repr(value)
+    if isinstance(value, tuple):
+        text = f"({', '.join(map(shown, value))}{',' if len(value) == 1 else ''})"
+    elif isinstance(value, (bool, np.bool_)) or not isinstance(value, (np.integer, np.floating, np.str_)):
+        text = repr(value)
+    else:
+        text = repr(value.item())  # 7 rather than np.int64(7)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

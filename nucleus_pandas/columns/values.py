@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import decimal
 import numbers
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -14,14 +15,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nucleus_pandas.columns.problems import Mask, Problems, shown
+from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.wire import TEXT, Floats, Texts
 
 LARGEST = 1e150  # pixels; beyond, areas would be infinite
+INFINITE = "is infinite. JSON has no infinity; correct it, or drop the row."
 _LARGEST_SIZE = 2**31 - 1  # pixels of a picture's side
+_IDS = "ids and labels are text or integers"
+_ADDRESSES = "an address is a text or a path"
+# What pandas and Arrow say of a column that they do not take as a whole.
+NOT_AT_ONCE = (pa.ArrowException, UnicodeError, TypeError, ValueError, OverflowError, NotImplementedError)
 
 
-def texts(series: pd.Series[Any], problems: Problems, *, required: Mask | None = None) -> Texts:
-    """Take a column of ids or labels.
+def texts(
+    series: pd.Series[Any], problems: Problems, *, required: Mask | None = None, addresses: bool = False
+) -> Texts:
+    """Take a column of ids, labels or addresses.
 
     Integers become decimal strings; floats and booleans are refused, since 7.0 and "7" would be two ids.
 
@@ -33,6 +42,8 @@ def texts(series: pd.Series[Any], problems: Problems, *, required: Mask | None =
         Takes what is refused.
     required : numpy.ndarray of bool, optional
         Rows that must have a value.
+    addresses : bool
+        Whether paths (`os.PathLike`) are taken too.
 
     Returns
     -------
@@ -42,16 +53,17 @@ def texts(series: pd.Series[Any], problems: Problems, *, required: Mask | None =
     name = str(series.name)
     try:
         column = _texts(series)
-    except (pa.ArrowException, UnicodeError, TypeError, ValueError, OverflowError):
+    except NOT_AT_ONCE:
         column = None
     if column is None:
-        column = _texts_one_by_one(series, problems, name)
+        column = _texts_one_by_one(series, problems, name, addresses=addresses)
     empty = pc.equal(column, "")
     if pc.any(empty).as_py():
         problems.add(flags(empty), name, "is an empty text. Give it a name, or drop the row.")
     if required is not None:
-        absent = required & flags(column.is_null()) & ~problems.bad
-        problems.add(absent, name, "is missing. Fill it, or drop the row.")
+        absent = required & flags(column.is_null())
+        if absent.any():
+            problems.add(absent & ~problems.bad_in(name), name, "is missing. Fill it, or drop the row.")
     return column
 
 
@@ -66,6 +78,14 @@ def whole(column: Any) -> Any:
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
+def values_of(series: pd.Series[Any]) -> list[Any]:
+    """Give a column's values as Python has them; Arrow's own are lists and dicts, not arrays."""
+    if isinstance(series.dtype, pd.ArrowDtype):
+        found: list[Any] = whole(pa.array(series)).to_pylist()
+        return found
+    return series.tolist()
+
+
 def _texts(series: pd.Series[Any]) -> Texts | None:
     """Take a column whose dtype, or whose values, allow it as a whole; None when they must be looked at one by one."""
     dtype = series.dtype
@@ -75,9 +95,10 @@ def _texts(series: pd.Series[Any]) -> Texts | None:
         return None if distinct is None else distinct.take(pa.array(codes, mask=codes < 0))
     if isinstance(dtype, pd.ArrowDtype):
         kind = dtype.pyarrow_dtype
-        if pa.types.is_dictionary(kind) or pa.types.is_integer(kind) or _is_text(kind):
+        held = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if pa.types.is_integer(held) or _is_text(held):
             return whole(pa.array(series)).cast(TEXT)
-        return pa.nulls(len(series), TEXT) if pa.types.is_null(kind) else None
+        return pa.nulls(len(series), TEXT) if bool(series.isna().all()) else None
     if isinstance(dtype, pd.StringDtype):
         return whole(pa.array(series, from_pandas=True)).cast(TEXT)
     if pd.api.types.is_integer_dtype(dtype):
@@ -90,38 +111,40 @@ def _texts(series: pd.Series[Any]) -> Texts | None:
 
 
 def _is_text(kind: Any) -> bool:
+    """Tell whether an Arrow type is text."""
     return any(test(kind) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
 
 
-def _texts_one_by_one(series: pd.Series[Any], problems: Problems, name: str) -> Texts:
+def _texts_one_by_one(series: pd.Series[Any], problems: Problems, name: str, *, addresses: bool) -> Texts:
     found: list[str | None] = []
     for row, value in enumerate(series.tolist()):
-        if isinstance(value, str):
-            try:
-                value.encode()
-            except UnicodeEncodeError:
-                problems.add_one(row, name, "holds half a surrogate pair, which is no Unicode.")
-                value = None
-            found.append(None if value is None else str.__str__(value))
-        elif is_missing(value):
+        text: object = os.fspath(value) if addresses and isinstance(value, os.PathLike) else value
+        if is_missing(text):
             found.append(None)
-        elif isinstance(value, (int, np.integer)) and not isinstance(value, bool):
-            found.append(str(int(value)))
+            continue
+        if isinstance(text, (int, np.integer)) and not isinstance(text, (bool, np.timedelta64)):
+            text = str(int(text))
+        reason = None
+        if not isinstance(text, str):
+            reason = _no_text(text, _ADDRESSES if addresses else _IDS)
         else:
-            problems.add_one(row, name, _no_text(value))
-            found.append(None)
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                reason = "holds half a surrogate pair, which is no Unicode."
+        if reason is not None:
+            problems.add_one(row, name, reason)
+        found.append(str.__str__(text) if reason is None and isinstance(text, str) else None)
     return pa.array(found, TEXT)
 
 
-def _no_text(value: object) -> str:
+def _no_text(value: object, law: str) -> str:
     if isinstance(value, (bool, np.bool_)):
-        return f"is the boolean {value}; ids and labels are text or integers. Write .map({{True: 'yes', False: 'no'}})."
+        return f"is the boolean {value}; {law}. Write .map({{True: 'yes', False: 'no'}})."
     if isinstance(value, (float, np.floating, decimal.Decimal)):
         remedy = ".astype('Int64')" if float(value).is_integer() else ".astype(str)"
-        return f"is the number {shown(value)}; ids and labels are text or integers. Convert the column by {remedy}."
-    return (
-        f"is {shown(value)}, a {type(value).__name__}; ids and labels are text or integers. Convert it by .astype(str)."
-    )
+        return f"is the number {shown(value)}; {law}. Convert the column by {remedy}."
+    return f"is {shown(value)}, a {type(value).__name__}; {law}. Convert it by .astype(str)."
 
 
 def is_missing(value: object) -> bool:
@@ -134,7 +157,9 @@ def is_missing(value: object) -> bool:
     """
     if value is None or value is pd.NA or value is pd.NaT:
         return True
-    return isinstance(value, (float, np.floating, np.datetime64, np.timedelta64, decimal.Decimal)) and bool(
+    if isinstance(value, decimal.Decimal):
+        return value.is_nan()  # a signalling NaN raises when it is compared
+    return isinstance(value, (float, np.floating, np.datetime64, np.timedelta64)) and bool(
         value != value  # of all values only these differ from themselves
     )
 
@@ -155,12 +180,15 @@ def floats(series: pd.Series[Any], problems: Problems) -> Floats:
         A new array, or the caller's own; NaN where a value is missing or refused.
     """
     name = str(series.name)
-    column = _floats(series)
+    try:
+        column = _floats(series)
+    except NOT_AT_ONCE:
+        column = None
     if column is None:
         column = _floats_one_by_one(series, problems, name)
     endless = np.isinf(column)
     if endless.any():
-        problems.add(endless, name, "is infinite. JSON has no infinity; correct it, or drop the row.")
+        problems.add(endless, name, INFINITE)
         column = np.where(endless, np.nan, column)
     return column
 
@@ -188,17 +216,35 @@ def _floats(series: pd.Series[Any]) -> Floats | None:
 def _floats_one_by_one(series: pd.Series[Any], problems: Problems, name: str) -> Floats:
     found = np.full(len(series), np.nan)
     for row, value in enumerate(series.tolist()):
-        if is_missing(value):
-            continue
-        if isinstance(value, (numbers.Real, decimal.Decimal)) and not isinstance(value, (bool, np.bool_)):
-            try:
-                found[row] = float(value)
-            except OverflowError:
-                problems.add_one(row, name, f"is {shown(value)}, which is beyond what a float64 holds.")
-        else:
-            remedy = " pd.to_numeric(column) converts text." if isinstance(value, str) else ""
-            problems.add_one(row, name, f"is {shown(value)}, a {type(value).__name__}; it must be a number.{remedy}")
+        try:
+            found[row] = number(value)
+        except BadRequestError as error:
+            problems.add_one(row, name, str(error))
     return found
+
+
+def number(value: object) -> float:
+    """Take one number; NaN where it is missing.
+
+    Raises
+    ------
+    BadRequestError
+        It is no number, or none that a float64 holds.
+
+    Examples
+    --------
+    >>> number(np.int8(3)), number(pd.NA)
+    (3.0, nan)
+    """
+    if is_missing(value):
+        return np.nan
+    if isinstance(value, (numbers.Real, decimal.Decimal)) and not isinstance(value, (bool, np.bool_, np.timedelta64)):
+        try:
+            return float(value)
+        except OverflowError:
+            raise BadRequestError(f"is {shown(value)}, which is beyond what a float64 holds.") from None
+    remedy = " pd.to_numeric(column) converts text." if isinstance(value, str) else ""
+    raise BadRequestError(f"is {shown(value)}, a {type(value).__name__}; it must be a number.{remedy}")
 
 
 def within(column: Floats, problems: Problems, name: str, test: Callable[[Floats], Mask], reason: str) -> None:

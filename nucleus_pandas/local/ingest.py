@@ -32,7 +32,7 @@ from nucleus_pandas.wire import (
 
 MAX_LINE = 64 << 20  # bytes of a signed upload, an object each
 SMALL_UPLOAD = 4 << 20  # bytes; such a job ends before it is answered
-Outcome: TypeAlias = Literal["new", "updated", "ignored", "error", "unsent"]
+Outcome: TypeAlias = Literal["new", "updated", "ignored", "error", "unsent", "exists"]
 Place: TypeAlias = Callable[[int], str]
 
 _ONE_URL = "An item has exactly one of `image_url` and `pointcloud_url`"
@@ -84,6 +84,7 @@ def _stored(
         elif outcome != "ignored":
             stored.outcomes[row] = "unsent"
         elif exists is not None:
+            stored.outcomes[row] = "exists"
             errors[row] = exists(row)
     return stored
 
@@ -396,7 +397,7 @@ def item_counters(counts: Counter[str]) -> dict[str, object]:
         "new_items": counts["new"],
         "updated_items": counts["updated"],
         "ignored_items": counts["ignored"],
-        "upload_errors": counts["error"],
+        "upload_errors": counts["error"] + counts["exists"],
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from operator import attrgetter
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from msgspec import UNSET, Raw
@@ -25,6 +26,7 @@ from nucleus_pandas.wire import (
     PagingRequest,
     RawAnnotation,
     RawItem,
+    Shape,
 )
 
 LOOK_UPS = 20
@@ -142,7 +144,17 @@ class ContractItems(_Contract[FoundItem]):
         return 1
 
     def _columns(self, records: list[FoundItem], wanted: Sequence[str]) -> Columns:
-        return {name: list(map(_ITEM_FIELDS[name], records)) for name in wanted}
+        columns: Columns = {}
+        for name in wanted:
+            if name == "metadata":
+                columns[name] = _metadata(records)
+            elif name in _SPELLINGS:
+                first, second = map(attrgetter, _SPELLINGS[name])
+                columns[name] = [first(item) or second(item) for item in records]
+            else:
+                numbers = map(attrgetter(name), records)
+                columns[name] = [None if number is None else int(number) for number in numbers]
+        return columns
 
 
 class ContractAnnotations(_Contract[Group]):
@@ -166,10 +178,22 @@ class ContractAnnotations(_Contract[Group]):
 
     def _columns(self, records: list[Group], wanted: Sequence[str]) -> Columns:
         rows = [row for record in records for row in record.rows]
-        columns: Columns = {name: list(map(_ANNOTATION_FIELDS[name], rows)) for name in wanted if name not in _KEYS}
-        for place, name in enumerate(_KEYS):
-            if name in wanted:
+        columns: Columns = {}
+        for name in wanted:
+            if name in _SIDES:
+                shapes = [row.geometry or _NO_SHAPE if row.type == "box" else _NO_SHAPE for row in rows]
+                columns[name] = list(map(attrgetter(name), shapes))
+            elif name in _IDS:
+                place = _IDS.index(name)
                 columns[name] = [record[place] for record in records for _ in record.rows]
+            elif name == "annotation_id":
+                columns[name] = [row.annotation_id or row.id for row in rows]
+            elif name == "geometry":
+                columns[name] = [None if row.type == "box" else _geometry(row) for row in rows]
+            elif name == "metadata":
+                columns[name] = _metadata(rows)
+            else:
+                columns[name] = list(map(attrgetter(name), rows))
         return columns
 
 
@@ -227,7 +251,14 @@ class ContractPredictions(ContractAnnotations):
         return Group(item_id, reference_id, rows)
 
 
-_KEYS = ("dataset_item_id", "reference_id")
+_IDS = ("dataset_item_id", "reference_id")
+_SPELLINGS = {
+    "dataset_item_id": ("dataset_item_id", "id"),
+    "reference_id": ("reference_id", "ref_id"),
+    "image_url": ("image_url", "original_image_url"),
+}
+_SIDES = ("x", "y", "width", "height")
+_NO_SHAPE = Shape()
 
 
 def _ids_of(item: FoundItem) -> tuple[str | None, str | None]:
@@ -259,31 +290,19 @@ def _typed(rows: list[FoundAnnotation] | FoundAnnotation | None, key: str) -> It
     return rows
 
 
-def _metadata(row: FoundItem | FoundAnnotation) -> object:
-    found: Any = row.metadata
-    if isinstance(found, Raw):
-        text = str(found, "utf-8")
-        return "{}" if text == "null" else text
-    return {} if found is None else found
-
-
-def _side(name: str) -> Callable[[FoundAnnotation], float | None]:
-    def side(row: FoundAnnotation) -> float | None:
-        if row.geometry is None or row.type != "box":
-            return None
-        number: float | None = getattr(row.geometry, name)
-        return number
-
-    return side
+def _metadata(rows: Sequence[FoundItem | FoundAnnotation]) -> list[Any]:
+    found: list[Any] = [row.metadata for row in rows]
+    if found and isinstance(found[0], Raw):
+        texts = [str(text, "utf-8") for text in found]
+        return ["{}" if text == "null" else text for text in texts]
+    return [{} if one is None else one for one in found]
 
 
 _GEOMETRY = ("vertices", "keypoints", "names", "skeleton", "position", "dimensions", "yaw")
 
 
-def _geometry(row: FoundAnnotation) -> dict[str, Any] | None:
+def _geometry(row: FoundAnnotation) -> dict[str, Any]:
     """Put together what a shape that is no box has beside label, confidence and metadata."""
-    if row.type == "box":
-        return None
     found: dict[str, Any] = {}
     if row.geometry is not None:
         found = {name: part for name in _GEOMETRY if (part := getattr(row.geometry, name)) is not UNSET}
@@ -291,33 +310,3 @@ def _geometry(row: FoundAnnotation) -> dict[str, Any] | None:
         if (part := getattr(row, name)) is not UNSET and part is not None:
             found[name] = part
     return found
-
-
-def _pixels(name: str) -> Callable[[FoundItem], int | None]:
-    def pixels(item: FoundItem) -> int | None:
-        number = getattr(item, name)
-        return None if number is None else int(number)
-
-    return pixels
-
-
-_ITEM_FIELDS: dict[str, Callable[[FoundItem], object]] = {
-    "dataset_item_id": lambda item: item.dataset_item_id or item.id,
-    "reference_id": lambda item: item.reference_id or item.ref_id,
-    "image_url": lambda item: item.image_url or item.original_image_url,
-    "width": _pixels("width"),
-    "height": _pixels("height"),
-    "metadata": _metadata,
-}
-_ANNOTATION_FIELDS: dict[str, Callable[[FoundAnnotation], object]] = {
-    "annotation_id": lambda row: row.annotation_id or row.id,
-    "label": lambda row: row.label,
-    "type": lambda row: row.type,
-    "x": _side("x"),
-    "y": _side("y"),
-    "width": _side("width"),
-    "height": _side("height"),
-    "confidence": lambda row: row.confidence,
-    "geometry": _geometry,
-    "metadata": _metadata,
-}

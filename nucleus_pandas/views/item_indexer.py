@@ -48,7 +48,7 @@ class ItemIndexer(Indexer):
             A slice from one id to another, and what pandas refuses by it.
         """
         key = settled(key)
-        if calls(key):
+        if calls(key) or (self._by != "iloc" and _nests(key)):
             whole = self._view.to_frame()
             return whole.iloc[key] if self._by == "iloc" else self._indexed(whole.reset_index()).loc[key]
         source = self._view.source()
@@ -125,3 +125,9 @@ def _misses_at_most(rows: Any) -> bool:
     if isinstance(rows, slice):
         return rows.step is None
     return isinstance(rows, str) or (isinstance(rows, list) and all(isinstance(label, str) for label in rows))
+
+
+def _nests(key: Any) -> bool:
+    """Whether the rows are a tuple of something else than ids, which means different things to different pandas."""
+    rows = split(key)[0]
+    return isinstance(rows, tuple) and not (rows and all(isinstance(label, str) for label in rows))

@@ -15,6 +15,8 @@ import pandas as pd
 from pandas.api.types import infer_dtype, is_bool_dtype, is_integer, is_iterator, is_list_like
 from pandas.errors import IndexingError
 
+from nucleus_pandas._compat import TEXT
+
 Positions: TypeAlias = "np.ndarray[Any, np.dtype[np.intp]]"
 
 
@@ -65,7 +67,7 @@ def by_position(key: Any, size: int, width: int) -> Place:
     parts = key if type(key) is tuple else (key,)
     # A boolean Series is aligned by pandas: the labels of the frame that was not read are texts.
     series = any(isinstance(part, pd.Series) for part in parts)
-    index = pd.Index(list(map(str, range(size))), dtype=object) if series else pd.RangeIndex(size)
+    index = pd.Index(list(map(str, range(size))), dtype=TEXT) if series else pd.RangeIndex(size)
     # Negative labels tell a Series that is a column from one that is a row.
     found = _grid(index, pd.RangeIndex(-width, 0)).iloc[key]
     if isinstance(found, pd.DataFrame):
@@ -106,7 +108,7 @@ def least_size(rows: Any) -> int | None:
         return int(rows) + 1 if rows >= 0 else None
     if isinstance(rows, (list, range, np.ndarray, pd.Index, pd.Series)) and getattr(rows, "ndim", 1) == 1:
         if len(rows) == 0:
-            return 0
+            return None if is_mask(rows) else 0
         if isinstance(rows, range) or infer_dtype(rows, skipna=False) == "integer":
             return int(max(rows)) + 1 if min(rows) >= 0 else None
     return None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import html
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
+from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
@@ -130,9 +131,11 @@ class View(ABC):
     def _frames(self, rows: int, metadata_as: MetadataAs, backend: Backend) -> Iterator[pd.DataFrame]:
         kinds = kinds_for(self.kinds, metadata_as)
         pages = self.source().pages(list(kinds), rows, raw=metadata_as == "json")
-        nothing: Columns = {name: [] for name in kinds}
-        first = next(pages, nothing)
-        return (frame(page, kinds, backend) for page in chain([first], pages))
+        page: Columns | None = {name: [] for name in kinds}
+        while page is not None:
+            yield frame(page, kinds, backend)
+            with _uncollected():
+                page = next(pages, None)
 
     def _finished(self, rows: pd.DataFrame, metadata_as: MetadataAs, backend: Backend) -> pd.DataFrame:
         return spread(rows, backend) if metadata_as == "columns" else rows
@@ -157,6 +160,18 @@ class View(ABC):
 
     def __len__(self) -> int:
         raise NotImplementedError
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Pause the garbage collector: it would go through a page's objects again and again while they are made."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -103,6 +103,19 @@ def with_commas(*parts: str | Texts) -> memoryview:
     return memoryview(ended.buffers()[2])[first : last - 1] if last > first else memoryview(b"")
 
 
+def lines(*parts: str | Texts) -> bytes:
+    r"""Join columns row by row, each to a line of its own.
+
+    Examples
+    --------
+    >>> lines(pa.array(["1", "2"], TEXT))
+    b'1\n2\n'
+    """
+    ended = joined(*parts, "\n")
+    first, last = _span(ended)
+    return bytes(memoryview(ended.buffers()[2])[first:last]) if last > first else b""
+
+
 def _span(texts: Texts) -> tuple[int, int]:
     """Tell which bytes of its data a column uses."""
     if not len(texts):

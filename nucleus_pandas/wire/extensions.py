@@ -94,7 +94,7 @@ class AnnotationPage(Struct, kw_only=True):
     """Annotations of a `Selection`, item by item in the order of the keys or of the dataset, then by arrival.
 
     `lengths` tells for each key how many rows it has; a picture may hold many, so fewer keys than were asked for may
-    have been answered: then the request is repeated with the others.
+    have been answered: then the request is repeated with the others. `missing` holds places of answered keys.
     """
 
     columns: AnnotationColumns

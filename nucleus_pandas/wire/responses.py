@@ -145,6 +145,13 @@ class SignedUrl(Struct, kw_only=True):
     signed_url: str
 
 
+class JobView(Struct, kw_only=True):
+    """What a client needs of ``GET job/{id}``."""
+
+    status: str
+    message: Any = None
+
+
 class JobStatus(Struct, kw_only=True):
     """``GET job/{id}``; what `message` holds depends on the type of the job."""
 

@@ -1,0 +1,78 @@
+"""Jobs: what a server works through after it has answered."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from nucleus_pandas.errors import InvalidInputError, JobTimeoutError
+from nucleus_pandas.resource import Resource
+from nucleus_pandas.wire import JobView
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0  # seconds between two looks at a job
+_UNFINISHED = ("Queued", "Running")
+
+
+class Job(Resource):
+    """A job on a server. Found in `UploadResult.jobs`, or by `NucleusClient.get_job`.
+
+    Examples
+    --------
+    >>> import nucleus_pandas as npd
+    >>> with npd.NucleusClient.local() as client:
+    ...     client.get_job("job_000000000000")
+    Traceback (most recent call last):
+        ...
+    nucleus_pandas.errors.NotFoundError: There is no job 'job_000000000000'.
+    """
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """Status, message and progress, as they are now."""
+        answer: dict[str, Any] = self._transport.get("job", self.id)
+        return answer
+
+    @property
+    def status(self) -> str:
+        """``Running``, ``Completed``, or what else became of it."""
+        return self._look().status
+
+    def errors(self) -> list[str]:
+        """List the sentences that the server noted about rows that it refused."""
+        return self._transport.read(list[str], "job", self.id, "errors")
+
+    def wait(self, timeout: float | None = None) -> Job:
+        """Wait until the job has ended, well or not.
+
+        It is looked at first, and then ever less often, from every 0.05 to every 5 seconds.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds to wait at most.
+
+        Raises
+        ------
+        JobTimeoutError
+            The time is up; the job goes on.
+        """
+        self.ended(timeout)
+        return self
+
+    def ended(self, timeout: float | None = None) -> JobView:
+        """Wait until the job has ended, and tell how."""
+        if timeout is not None and not timeout >= 0:
+            raise InvalidInputError(f"timeout is a number of seconds, not {timeout!r}.")
+        until = None if timeout is None else time.monotonic() + timeout
+        pause = _FIRST_PAUSE
+        while (view := self._look()).status in _UNFINISHED:
+            if until is not None and time.monotonic() + pause > until:
+                raise JobTimeoutError(
+                    f"The job '{self.id}' is still {view.status.lower()} after {timeout:g} s; it goes on."
+                )
+            time.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+        return view
+
+    def _look(self) -> JobView:
+        return self._transport.read(JobView, "job", self.id)

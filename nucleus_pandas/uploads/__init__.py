@@ -1,0 +1,76 @@
+"""Checked rows on their way to the server, accounted for one by one.
+
+Two protocols exist. In batches that are answered with what became of them go all rows to an embedded Nucleus, and
+annotations and predictions to the hosted one. Items go to the hosted service as one file to a signed address, which a
+job then works through.
+"""
+
+from __future__ import annotations
+
+from nucleus_pandas.checks import Layout, Rows, look_at
+from nucleus_pandas.errors import AlreadyExistsError, APIError, InvalidInputError, NetworkError, UploadError
+from nucleus_pandas.results import UploadResult
+from nucleus_pandas.uploads.batches import send_batches
+from nucleus_pandas.uploads.options import IfExists, OnError, Options, Target
+from nucleus_pandas.uploads.signed import send_signed
+from nucleus_pandas.uploads.tally import Tally
+
+__all__ = ["IfExists", "OnError", "Options", "Target", "upload"]
+
+
+def upload(target: Target, rows: Rows, layout: Layout, options: Options, *, local: bool = False) -> UploadResult:
+    """Look at rows whole, then send them.
+
+    Raises
+    ------
+    InvalidInputError
+        Rows were refused by the check, and nothing was sent.
+    UploadError
+        Rows were refused by the server, while the others are stored.
+    """
+    source, checked = look_at(target.kind, rows, layout, local=local)
+    tally = Tally(target, source, checked)
+    if checked.problems.bad.any() and options.on_error == "raise":
+        raise InvalidInputError(
+            f"{tally.sentence()}\nNothing was sent. on_error='collect' sends the other rows.",
+            tally.result(),
+            checked.problems.frame(),
+        )
+    if len(checked.units):
+        _send(tally, options)
+    if tally.jobs:
+        return _with_jobs(tally, options)
+    return _finished(tally, options)
+
+
+def _send(tally: Tally, options: Options) -> None:
+    transport = tally.target.transport
+    if tally.target.kind == "items" and "outcomes" not in transport.extensions:
+        send_signed(tally, options)
+    else:
+        send_batches(tally, options)
+
+
+def _with_jobs(tally: Tally, options: Options) -> UploadResult:
+    """Give a result that can wait for what the server still works on."""
+
+    def wait(timeout: float | None = None) -> UploadResult:
+        tally.wait(timeout, none_may_exist=options.if_exists == "error")
+        return _finished(tally, options)
+
+    return wait() if options.wait else tally.result(wait)
+
+
+def _finished(tally: Tally, options: Options) -> UploadResult:
+    result = tally.result()
+    if options.on_error == "collect" or not tally.failed:
+        return result
+    stored = tally.stored
+    if isinstance(tally.broken, APIError) and not stored:
+        raise tally.broken  # every row would bear the same reason
+    if isinstance(tally.broken, NetworkError):
+        outcome = "What the request without an answer held may be stored; sending it again stores nothing twice"
+    else:
+        outcome = "The other rows are stored" if stored else "No row is stored"
+    kind = AlreadyExistsError if tally.existing else UploadError
+    raise kind(f"{tally.sentence()}\n{outcome}; .result tells of each.", result)

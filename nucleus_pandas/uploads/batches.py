@@ -1,0 +1,161 @@
+"""Rows sent in batches, each answered with what became of it."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+from nucleus_pandas.columns import Units
+from nucleus_pandas.errors import APIError, NetworkError, ServerError, TooLargeError
+from nucleus_pandas.jobs import Job
+from nucleus_pandas.transport import Multipart
+from nucleus_pandas.uploads.options import Options
+from nucleus_pandas.uploads.tally import Tally
+
+BATCH = 5_000
+PICTURES = 10  # a request
+LARGEST_BODY = 48 << 20  # bytes of a JSON body; a larger batch is cut in two
+_WRITERS = 2  # threads that write bodies
+
+
+def cut(units: Units, size: int) -> Iterator[range]:
+    """Cut units into batches, in their order; pictures of this machine go apart from the others."""
+    files, count = units.files, len(units)
+    start = 0
+    while start < count:
+        has_file = start in files
+        stop = min(start + (min(size, PICTURES) if has_file else size), count)
+        if files:
+            stop = next((unit for unit in range(start, stop) if (unit in files) != has_file), stop)
+        yield range(start, stop)
+        start = stop
+
+
+def send_batches(tally: Tally, options: Options) -> None:
+    """Send everything in batches.
+
+    To a server that tells the outcome of every row they go one after the other, since it has one writer; so do items,
+    whose order is that of their positions. Others go on up to `max_concurrency` connections.
+    """
+    batches = list(cut(tally.checked.units, options.batch_size or BATCH))
+    transport, kind = tally.target.transport, tally.target.kind
+    in_turn = "outcomes" in transport.extensions or kind == "items"
+    workers = 1 if in_turn else min(transport.max_concurrency, len(batches))
+    with progress_bar(tally, len(batches), options) as bar:
+        if workers == 1:
+            for batch in batches:
+                send_batch(tally, batch, options)
+                bar(len(batch))
+        else:
+            _send_at_once(tally, batches, options, workers, bar)
+
+
+def _send_at_once(
+    tally: Tally, batches: Sequence[range], options: Options, workers: int, bar: Callable[[int], object]
+) -> None:
+    """Send on several connections.
+
+    Bodies are written by few threads and sent by many, for memory's sake: each thread keeps some times the size of
+    what it wrote.
+    """
+    writers = ThreadPoolExecutor(min(os.cpu_count() or 1, _WRITERS), thread_name_prefix="nucleus_pandas-write")
+    senders = ThreadPoolExecutor(workers, thread_name_prefix="nucleus_pandas-send")
+    waiting: deque[tuple[range, Future[None]]] = deque()
+
+    def settle() -> None:
+        batch, future = waiting.popleft()
+        future.result()
+        bar(len(batch))
+
+    try:
+        for batch in batches:
+            body = writers.submit(_body, tally, batch, options)
+            waiting.append((batch, senders.submit(send_batch, tally, batch, options, body.result)))
+            if len(waiting) > workers:
+                settle()
+        while waiting:
+            settle()
+    finally:
+        for pool in (writers, senders):
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def progress_bar(tally: Tally, batches: int, options: Options) -> Iterator[Callable[[int], object]]:
+    """Give a function to call with the number of units that were sent."""
+    if options.progress is False or (options.progress is None and batches == 1):
+        yield lambda sent: None
+        return
+    from tqdm.auto import tqdm
+
+    disable = None if options.progress is None else False  # None: nothing is shown where nobody watches
+    with tqdm(total=len(tally.checked.units), desc=tally.target.kind, unit="row", disable=disable) as bar:
+        yield bar.update
+
+
+def send_batch(tally: Tally, batch: range, options: Options, write: Callable[[], bytes] | None = None) -> None:
+    """Send a batch; when it fails for good, its rows bear the reason and the other batches go on.
+
+    `write` gives its body where another thread writes it.
+    """
+    start, stop = batch.start, batch.stop
+    target = tally.target
+    if tally.broken is not None:
+        with tally.lock:
+            tally.refuse(start, stop, f"Not sent, since an earlier request failed: {tally.broken}")
+        return
+    try:
+        extensions = target.transport.extensions
+        route = ("_nucleus_pandas", *target.route) if "outcomes" in extensions else target.route
+        if start in tally.checked.units.files:
+            params: dict[str, object] = {} if "outcomes" in extensions else {"async": 1}
+            answer = target.transport.request("POST", *route, params=params, multipart=_pictures(tally, batch, options))
+        else:
+            body = _body(tally, batch, options) if write is None else write()
+            if len(body) > LARGEST_BODY and len(batch) > 1:
+                raise TooLargeError("The batch is too large for one request.")
+            answer = target.transport.request("POST", *route, body=body)
+        if not isinstance(answer, Mapping):
+            raise ServerError(f"Rows were answered with {type(answer).__name__} instead of a JSON object.")
+        with tally.lock:
+            if isinstance(answer.get("job_id"), str):
+                tally.started(start, stop, Job(target.transport, answer["job_id"]))
+            else:
+                tally.answer(start, stop, answer, none_may_exist=options.if_exists == "error")
+    except TooLargeError as error:
+        if len(batch) == 1:
+            with tally.lock:
+                tally.refuse(start, stop, str(error))
+            return
+        middle = (start + stop) // 2
+        for half in (range(start, middle), range(middle, stop)):
+            send_batch(tally, half, options)
+    except (APIError, NetworkError, OSError) as error:
+        with tally.lock:
+            tally.refuse(start, stop, str(error))
+            tally.note_broken(error)
+
+
+def _body(tally: Tally, batch: range, options: Options) -> bytes:
+    units, extensions = tally.checked.units, tally.target.transport.extensions
+    columns = units.columns(batch.start, batch.stop) if "columns" in extensions else None
+    if columns is not None:
+        rows: list[bytes | memoryview] = [b'{"boxes":', columns]
+    else:
+        name = b"items" if tally.target.kind == "items" else b"annotations"
+        rows = [b'{"%b":[' % name, units.objects(batch.start, batch.stop), b"]"]
+    update = b"true" if options.if_exists == "update" else b"false"
+    refuse = options.if_exists == "error" and "refuse-existing" in extensions
+    return b"".join([*rows, b',"update":', update, b',"if_exists":"error"}' if refuse else b"}"])
+
+
+def _pictures(tally: Tally, batch: range, options: Options) -> Multipart:
+    units = tally.checked.units
+    text = units.pictures(batch.start, batch.stop, update=options.if_exists == "update")
+    fields = {"items": text}
+    if options.if_exists == "error" and "refuse-existing" in tally.target.transport.extensions:
+        fields["if_exists"] = b"error"
+    return Multipart(fields, [("image", units.files[unit], units.files[unit].name) for unit in batch])

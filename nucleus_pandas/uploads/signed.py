@@ -1,0 +1,125 @@
+"""Items as one file: PUT to a signed address, then worked through by a job."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Iterator
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any
+
+from nucleus_pandas.errors import APIError, NetworkError, NotFoundError
+from nucleus_pandas.jobs import Job
+from nucleus_pandas.uploads.batches import BATCH, cut, progress_bar, send_batch, send_batches
+from nucleus_pandas.uploads.options import Options
+from nucleus_pandas.uploads.tally import Tally
+from nucleus_pandas.wire import FromUpload, JobEntry, SignedUrl
+
+LARGEST_UPLOAD = 0x1FFFFFE8  # bytes that the official client sends at most
+_IN_MEMORY = 16 << 20  # bytes; more is written to the disk first
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
+
+
+def send_signed(tally: Tally, options: Options) -> None:
+    """Send items: those elsewhere in as few uploads as may be, pictures of this machine with their files.
+
+    A server that knows no signed addresses gets batches.
+    """
+    units = tally.checked.units
+    runs = list(_runs(tally, options))
+    with progress_bar(tally, len(runs), options) as bar:
+        for run in runs:
+            if tally.jobs and options.wait:  # what was sent before comes first
+                tally.wait(None, none_may_exist=options.if_exists == "error")
+            if run.start in units.files:
+                send_batch(tally, run, options)
+            elif not _send_run(tally, run, options):
+                send_batches(tally, options)
+                return
+            bar(len(run))
+
+
+def _runs(tally: Tally, options: Options) -> Iterator[range]:
+    """Give what is sent together: pictures by batches, everything between them whole."""
+    first: int | None = None
+    units = tally.checked.units
+    for batch in cut(units, options.batch_size or BATCH):
+        if batch.start in units.files:
+            if first is not None:
+                yield range(first, batch.start)
+                first = None
+            yield batch
+        elif first is None:
+            first = batch.start
+    if first is not None:
+        yield range(first, len(units))
+
+
+def _send_run(tally: Tally, run: range, options: Options) -> bool:
+    """Send some items by one upload, or by several where they are too large for one; False where there are none."""
+    start = run.start
+    while start < run.stop:
+        with SpooledTemporaryFile(_IN_MEMORY) as file:
+            stop, size = _write(tally, file, range(start, run.stop))
+            try:
+                address = _address(tally)
+                if address is None:
+                    return False
+                _put(tally, file, size, address, range(start, stop), options)
+            except (APIError, NetworkError, OSError) as error:
+                tally.refuse(start, stop, str(error))
+                tally.note_broken(error)
+        start = stop
+    return True
+
+
+def _write(tally: Tally, file: IO[bytes], run: range) -> tuple[int, int]:
+    """Write lines until the file is full; give the first unit that is not in it, and its size."""
+    size, start = 0, run.start
+    while start < run.stop:
+        stop = min(start + BATCH, run.stop)
+        lines = in_ascii(tally.checked.units.lines(start, stop))
+        while size + len(lines) > LARGEST_UPLOAD and stop > start + 1:
+            stop = (start + stop) // 2
+            lines = in_ascii(tally.checked.units.lines(start, stop))
+        if size and size + len(lines) > LARGEST_UPLOAD:
+            break
+        file.write(lines)
+        size, start = size + len(lines), stop
+    return start, size
+
+
+def in_ascii(text: bytes) -> bytes:
+    r"""Write JSON in ASCII alone, as the official client does.
+
+    Examples
+    --------
+    >>> in_ascii('{"a":"é"}'.encode())
+    b'{"a":"\\u00e9"}'
+    """
+    if text.isascii():
+        return text
+    return _NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text.decode()).encode()
+
+
+def _address(tally: Tally) -> tuple[str, str] | None:
+    """Ask for a signed address; None where the server knows none."""
+    request_id = uuid.uuid4().hex
+    kind, dataset_id = tally.target.route[:2]
+    try:
+        answer = tally.target.transport.read(SignedUrl, kind, dataset_id, "signedUrl", request_id)
+    except NotFoundError as error:
+        if dataset_id in str(error):
+            raise  # it is the dataset that does not exist
+        return None
+    return request_id, answer.signed_url
+
+
+def _put(tally: Tally, file: Any, size: int, address: tuple[str, str], run: range, options: Options) -> None:
+    transport = tally.target.transport
+    request_id, url = address
+    transport.put(url, file, size)
+    body = FromUpload(request_id=request_id, update=options.if_exists == "update")
+    job: JobEntry = transport.request("POST", *tally.target.route, params={"async": 1}, body=body, shape=JobEntry)
+    tally.started(run.start, run.stop, Job(transport, job.job_id))

@@ -1,0 +1,230 @@
+"""What becomes of every row while answers come back."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Container, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from msgspec import Struct
+
+from nucleus_pandas.columns import NOT_SENT, Checked, label_of
+from nucleus_pandas.errors import APIError, NetworkError
+from nucleus_pandas.jobs import Job
+from nucleus_pandas.results import (
+    ACCEPTED,
+    COUNTERS,
+    ERROR,
+    IGNORED,
+    SKIPPED,
+    STATUSES,
+    UNSENT,
+    Kind,
+    Source,
+    UploadResult,
+)
+from nucleus_pandas.uploads.options import Target
+from nucleus_pandas.wire import AnnotationCounters, Counters, JobView, PredictionCounters, convert
+
+_SHOWN = 5  # refused rows in an error's text
+_EXISTS = "exists already, and if_exists='error' lets nothing be overwritten or skipped."
+
+_ANSWERS: dict[Kind, type[Struct]] = {
+    "items": Counters,
+    "annotations": AnnotationCounters,
+    "predictions": PredictionCounters,
+}
+
+
+class Tally:
+    """Collects the outcome of every unit while batches come back, from several threads."""
+
+    def __init__(self, target: Target, source: Source, checked: Checked) -> None:
+        self.target = target
+        self.source = source
+        self.checked = checked
+        self.statuses = np.full(len(checked.units), UNSENT, dtype=np.int8)
+        self.errors: dict[int, str] = {}
+        self.counts: Counter[str] = Counter()
+        self.existing = 0
+        self.broken: Exception | None = None  # why nothing more is sent
+        self.notes: list[str] = []  # of refusals that no row can be blamed for
+        self.jobs: list[tuple[Job, int, int]] = []  # with the units that each works on
+        self.lock = threading.Lock()
+
+    def note_broken(self, error: Exception) -> None:
+        """Stop sending where the next request would meet the same."""
+        lasting = isinstance(error, APIError) and error.status_code in (401, 403, 404, 409, 501)
+        if lasting or isinstance(error, NetworkError):
+            self.broken = error
+
+    def refuse(self, start: int, stop: int, reason: str) -> None:
+        """Note that units are not stored, and why."""
+        self.statuses[start:stop] = ERROR
+        self.errors.update(dict.fromkeys(range(start, stop), reason))
+
+    def answer(self, start: int, stop: int, answer: Mapping[str, Any], *, none_may_exist: bool) -> None:
+        """Note the answer to a batch."""
+        if "outcomes" in answer:
+            at = start
+            for outcome, count in answer["outcomes"]:
+                self.existing += count if outcome == "exists" else 0
+                self.statuses[at : at + count] = ERROR if outcome == "exists" else STATUSES.index(outcome)
+                at += count
+            self.errors.update((start + number, reason) for number, reason in answer["row_errors"])
+            return
+        kind = self.target.kind
+        counters = msgspec.to_builtins(convert(answer, _ANSWERS[kind], "The server's answer"))
+        counts = {name: counters.get(name, 0) for name in COUNTERS[kind]}
+        self._count(start, stop, counts, counters.get("errors") or [])
+        ignored = sum(count for name, count in counts.items() if name.endswith("_ignored") or name == "ignored_items")
+        if none_may_exist and ignored:
+            self.existing += ignored
+            rows = slice(start, stop)
+            if (self.statuses[rows] == IGNORED).all():
+                self.refuse(start, stop, _EXISTS)
+            else:
+                self.notes.append(f"{ignored} of the {stop - start} rows of a batch {_EXISTS}")
+
+    def started(self, start: int, stop: int, job: Job) -> None:
+        """Note that a job works on units."""
+        self.statuses[start:stop] = ACCEPTED
+        self.jobs.append((job, start, stop))
+
+    def ended(self, start: int, stop: int, job: Job, view: JobView, *, none_may_exist: bool) -> None:
+        """Note how a job ended."""
+        message = view.message if isinstance(view.message, Mapping) else {}
+        reasons = job.errors() if view.status != "Completed" or self._lost(message, stop - start) else []
+        if view.status != "Completed" and view.status != "Errored_Partial":
+            said = "; ".join([str(message.get("final_error", "")), *reasons][:_SHOWN]).strip("; ")
+            self.refuse(start, stop, f"The job '{job.id}' ended as {view.status}{': ' + said if said else '.'}")
+            return
+        counted = _job_counts(self.target.kind, message)
+        if counted is not None:
+            answer = {**counted, "dataset_id": "", "errors": reasons}
+            self.answer(start, stop, answer, none_may_exist=none_may_exist)
+        self._blame(start, stop, reasons)
+
+    def _lost(self, message: Mapping[str, Any], size: int) -> bool:
+        counted = _job_counts(self.target.kind, message)
+        if counted is None:
+            return True
+        return sum(counted.values()) - counted.get("upload_errors", 0) < size
+
+    def _blame(self, start: int, stop: int, reasons: Sequence[str]) -> None:
+        """Tell the rows that a server's sentences name."""
+        if not reasons:
+            return
+        units: dict[str, list[int]] = {}
+        for unit, key in zip(range(start, stop), self.checked.units.keys(start, stop), strict=True):
+            units.setdefault(key, []).append(unit)
+        for reason in reasons:
+            for key in _named_in(reason, units):
+                for unit in units[key]:
+                    self.statuses[unit] = ERROR
+                    self.errors[unit] = reason
+
+    def _count(self, start: int, stop: int, counts: Mapping[str, int], reasons: Sequence[str]) -> None:
+        """Note what a server says that only counts: its rows are told apart where all met the same."""
+        size = stop - start
+        lost = size - sum(counts.values()) + counts.get("upload_errors", 0)
+        same = [codes[-1] for name, codes in COUNTERS[self.target.kind].items() if counts[name] == size]
+        if same and not lost:
+            self.statuses[start:stop] = same[0]
+            return
+        self.counts.update(counts)
+        self.counts["upload_errors"] -= counts.get("upload_errors", 0) if lost == size else 0
+        self.statuses[start:stop] = ACCEPTED
+        if lost == size:
+            said = "; ".join(reasons[:_SHOWN]) or "The server did not store it, and did not say why."
+            self.refuse(start, stop, said)
+        elif lost:
+            said = f" It says: {'; '.join(reasons[:_SHOWN])}" if reasons else ""
+            self.notes.append(f"Of {size} rows that were sent together the server stored {size - lost}.{said}")
+
+    def wait(self, timeout: float | None, *, none_may_exist: bool) -> None:
+        """Wait until all jobs have ended, and note how."""
+        until = None if timeout is None else time.monotonic() + timeout
+        while self.jobs:
+            job, start, stop = self.jobs[0]
+            view = job.ended(None if until is None else max(0.0, until - time.monotonic()))
+            self.ended(start, stop, job, view, none_may_exist=none_may_exist)
+            self.jobs.pop(0)
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything was refused."""
+        return bool(self.errors or self.notes or self.existing or self.checked.problems.bad.any())
+
+    @property
+    def stored(self) -> bool:
+        """Whether anything was not."""
+        return bool(((self.statuses != ERROR) & (self.statuses != UNSENT)).any())
+
+    def result(self, wait: Callable[[float | None], UploadResult] | None = None) -> UploadResult:
+        """Tell what became of every row of the source."""
+        problems, unit_of_row = self.checked.problems, self.checked.unit_of_row
+        has_unit = unit_of_row != NOT_SENT
+        statuses: npt.NDArray[np.int8] = np.where(problems.bad, ERROR, SKIPPED).astype(np.int8)
+        statuses[has_unit] = self.statuses[unit_of_row[has_unit]]
+        errors = problems.reasons()
+        if self.errors:
+            for row in np.flatnonzero(has_unit & (statuses == ERROR)).tolist():
+                errors[row] = self.errors[int(unit_of_row[row])]
+        counted = np.bincount(self.statuses, minlength=len(STATUSES))
+        counted[ERROR] += int(problems.bad.sum())
+        counts = {
+            name: self.counts[name] + int(sum(counted[code] for code in codes))
+            for name, codes in COUNTERS[self.target.kind].items()
+        }
+        return UploadResult(
+            self.target.kind,
+            self.source,
+            statuses,
+            errors=errors,
+            counts=counts,
+            context=self.target.context,
+            jobs=[job for job, _, _ in self.jobs],
+            wait=wait,
+        )
+
+    def sentence(self) -> str:
+        """Name what was refused, row by row, the first ones."""
+        lines = list(self.notes)
+        index = self.source.index if isinstance(self.source, pd.DataFrame) else pd.RangeIndex(len(self.source))
+        result = self.result()
+        refused = np.flatnonzero(result.is_error)
+        if len(refused):
+            lines.append(f"{len(refused)} of {len(self.source)} rows are refused:")
+        for row in refused[:_SHOWN].tolist():
+            lines.append(f"  {label_of(index, row)}: {result.error_of(row)}")
+        if len(refused) > _SHOWN:
+            lines.append(f"  … and {len(refused) - _SHOWN} more")
+        return "\n".join(lines)
+
+
+def _job_counts(kind: Kind, message: Mapping[str, Any]) -> dict[str, int] | None:
+    """Give the counters in what a job says at its end; None where it says nothing of the kind."""
+    if kind == "items":
+        counts = {name: message[name] for name in COUNTERS[kind] if isinstance(message.get(name), int)}
+        return counts or None
+    part = message.get("annotation_upload" if kind == "annotations" else "prediction_upload")
+    if not isinstance(part, Mapping):
+        return None
+    return {f"{kind}_{name}": int(part[name]) for name in ("processed", "ignored") if isinstance(part.get(name), int)}
+
+
+def _named_in(sentence: str, keys: Container[str]) -> set[str]:
+    """Find the ids that a sentence names: as a word, in quotation marks, or to its end."""
+    words = re.findall(r"[^\s'\"`,;]+|'[^']*'|\"[^\"]*\"|`[^`]*`", sentence)
+    found = {word.strip("'\"`") for word in words} | {word.strip("'\"`").rstrip(".:") for word in words}
+    for match in re.finditer(r"with id (.*?) doesn't exist|reference[_ ]id:? ?(.*)$", sentence):
+        found |= {part for part in match.groups() if part}
+    return {word for word in found if word in keys}
