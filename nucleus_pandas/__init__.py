@@ -27,6 +27,7 @@ from nucleus_pandas.errors import (
     ConflictError,
     FrozenRunError,
     InvalidInputError,
+    JobTimeoutError,
     MissingExtraError,
     NetworkError,
     NotFoundError,
@@ -40,6 +41,7 @@ from nucleus_pandas.errors import (
     UploadError,
 )
 from nucleus_pandas.frames import annotate, append, check, predict, read_annotations, read_items, read_predictions
+from nucleus_pandas.jobs import Job
 from nucleus_pandas.models import Model, ModelRun
 from nucleus_pandas.results import UploadResult
 
@@ -53,6 +55,8 @@ __all__ = [
     "Dataset",
     "FrozenRunError",
     "InvalidInputError",
+    "Job",
+    "JobTimeoutError",
     "MissingExtraError",
     "Model",
     "ModelRun",

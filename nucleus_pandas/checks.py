@@ -60,4 +60,4 @@ def look_at(kind: Kind, rows: Rows, layout: Layout, *, local: bool = False) -> t
             bbox_format=layout.bbox_format,
             metadata_from=layout.metadata,
         )
-    return rows, checked
+    return rows.copy(deep=False), checked  # what the caller assigns to later is not what was sent

@@ -239,7 +239,7 @@ def _keys(named: NamedColumns, wanted: Mask, problems: Problems) -> tuple[Texts,
 def _labels(named: NamedColumns, wanted: Mask, shape_rows: Mapping[int, str], problems: Problems) -> Texts:
     free = np.zeros(len(named), dtype=bool)
     free[[row for row, kind in shape_rows.items() if kind in ("mask", "multicategory")]] = True
-    if not named.has("label") and not (wanted & ~free).any():
+    if not named.has("label") and free.any() and not (wanted & ~free).any():
         return pa.nulls(len(named), TEXT)
     return texts(named.need("label"), problems, required=wanted & ~free)
 

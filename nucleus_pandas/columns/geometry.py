@@ -207,11 +207,15 @@ def _fields(value: Mapping[Any, Any], bbox_format: BoxFormat) -> tuple[str, ...]
     return found
 
 
+def _length(value: Collection[Any]) -> int:
+    return 0 if isinstance(value, np.ndarray) and not value.ndim else len(value)  # NumPy's scalars have none
+
+
 def _four(value: Any, bbox_format: BoxFormat) -> list[float]:
     """Take the numbers of one box; NaN where one is missing."""
     if isinstance(value, Mapping):
         value = [value[name] for name in _fields(value, bbox_format)]
-    if isinstance(value, (str, bytes, Set)) or not isinstance(value, Collection) or len(value) != 4:
+    if isinstance(value, (str, bytes, Set)) or not isinstance(value, Collection) or _length(value) != 4:
         raise BadRequestError(f"is {shown(value)}; a box has four numbers.")
     numbers = [number(part) for part in value]
     if any(map(math.isinf, numbers)):

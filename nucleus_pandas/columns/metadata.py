@@ -27,6 +27,7 @@ Metadata: TypeAlias = bool | Sequence[Hashable]
 """Whether metadata is sent, or the plain columns that hold it."""
 
 PREFIX = "metadata."
+_EMPTY = pa.scalar("", TEXT)
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -98,10 +99,11 @@ def _object(columns: Mapping[str, Texts], count: int) -> Texts:
     """Join the values of single keys to objects; null where all are absent."""
     if not columns:
         return pa.nulls(count, TEXT)
-    members = [joined(f"{_ENCODER.encode(key).decode()}:", values) for key, values in columns.items()]
-    inside = pc.binary_join_element_wise(*members, pa.scalar(",", TEXT), null_handling="skip")
-    objects = joined("{", inside, "}")
-    return pc.if_else(pc.equal(inside, ""), pa.scalar(None, TEXT), objects)
+    # Not null_handling="skip": Arrow then leaves out rows, not values, where all are null.
+    members = [joined(f",{_ENCODER.encode(key).decode()}:", values) for key, values in columns.items()]
+    inside = joined(*(pc.coalesce(member, _EMPTY) if member.null_count else member for member in members))
+    objects = joined("{", pc.utf8_slice_codeunits(inside, 1), "}")
+    return pc.if_else(pc.equal(inside, _EMPTY), pa.scalar(None, TEXT), objects)
 
 
 def _fragments(series: pd.Series[Any], problems: Problems, name: str) -> Texts:
@@ -191,12 +193,13 @@ def _objects(series: pd.Series[Any], problems: Problems, name: str, columns: dic
 def _written(value: object, name: str) -> bytes:
     """Write one row's metadata as JSON."""
     if isinstance(value, str):
+        text = value
         try:
-            value = msgspec.json.decode(value.encode())
+            value = msgspec.json.decode(text.encode())
         except (msgspec.DecodeError, UnicodeEncodeError) as error:
-            raise BadRequestError(f"is no JSON object: {shown(value)} ({error}).") from None
+            raise BadRequestError(f"is no JSON object: {shown(text)} ({error}).") from None
         if not isinstance(value, dict):
-            raise BadRequestError(f"is JSON, but no object: {shown(value)}. Metadata is an object, {{…}}.")
+            raise BadRequestError(f"is JSON, but no object: {shown(text)}. Metadata is an object, {{…}}.")
     if not isinstance(value, Mapping):
         raise BadRequestError(
             f"is {shown(value)}, a {type(value).__name__}; metadata is a dict, a struct or the text of a JSON object."

@@ -101,9 +101,9 @@ class Problems:
 def warn(text: str) -> None:
     """Warn the caller, at the line that called this package."""
     level, frame = 1, inspect.currentframe()
-    while frame is not None and str(frame.f_globals.get("__name__", "")).startswith("nucleus_pandas"):
+    while frame is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "nucleus_pandas":
         level, frame = level + 1, frame.f_back
-    warnings.warn(text, NucleusWarning, stacklevel=level - 1)
+    warnings.warn(text, NucleusWarning, stacklevel=level)
 
 
 def label_of(index: pd.Index[Any], row: int) -> str:

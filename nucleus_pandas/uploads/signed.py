@@ -109,10 +109,8 @@ def _address(tally: Tally) -> tuple[str, str] | None:
     kind, dataset_id = tally.target.route[:2]
     try:
         answer = tally.target.transport.read(SignedUrl, kind, dataset_id, "signedUrl", request_id)
-    except NotFoundError as error:
-        if dataset_id in str(error):
-            raise  # it is the dataset that does not exist
-        return None
+    except NotFoundError:
+        return None  # should it be the dataset that does not exist, the next request says so
     return request_id, answer.signed_url
 
 

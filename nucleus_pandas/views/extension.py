@@ -49,10 +49,10 @@ class Extension(Source):
         selection = Selection(limit=min(rows, ROWS), columns=list(wanted))
         while True:
             page = self._ask(selection, raw)
-            yield _columns(page, wanted, raw)
-            if page.next is None:
-                return
             selection.after = page.next
+            yield _columns(page, wanted, raw)
+            if selection.after is None:
+                return
 
     def pick(self, by: Locator, keys: Keys, wanted: Sequence[str], *, raw: bool = False) -> Picked:
         """Read the rows of some items, as many keys a request as it takes."""

@@ -131,11 +131,11 @@ class View(ABC):
     def _frames(self, rows: int, metadata_as: MetadataAs, backend: Backend) -> Iterator[pd.DataFrame]:
         kinds = kinds_for(self.kinds, metadata_as)
         pages = self.source().pages(list(kinds), rows, raw=metadata_as == "json")
-        page: Columns | None = {name: [] for name in kinds}
-        while page is not None:
-            yield frame(page, kinds, backend)
+        made: pd.DataFrame | None = frame({name: [] for name in kinds}, kinds, backend)
+        while made is not None:
+            yield made
             with _uncollected():
-                page = next(pages, None)
+                made = next((frame(page, kinds, backend) for page in pages), None)
 
     def _finished(self, rows: pd.DataFrame, metadata_as: MetadataAs, backend: Backend) -> pd.DataFrame:
         return spread(rows, backend) if metadata_as == "columns" else rows

@@ -13,7 +13,27 @@ ANSWER = (
     b'"annotations_processed":%d,"annotations_ignored":0}'
 )
 ROWS = 5_000  # a request, of either client
+JOB = (
+    b'{"job_id":"job_1","job_last_known_status":"Running","job_type":"uploadDatasetItems",'
+    b'"job_creation_time":"2026-01-01T00:00:00Z"}'
+)
+ENDED = b'{"job_id":"job_1","status":"Completed","message":{"new_items":20000},"job_progress":"1.00"}'
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+
+
+def answer(request: bytes, port: int) -> tuple[bytes, bytes]:
+    """Answer as a server that knows the contract only; all rows are well, all jobs have ended."""
+    if b"_nucleus_pandas" in request:
+        return b"404 Not Found", b'{"error":"There is no such route."}'
+    if b"signedUrl" in request:
+        return b"200 OK", b'{"signed_url":"http://127.0.0.1:%d/upload"}' % port
+    if b"async=1" in request:
+        return b"200 OK", JOB
+    if b"/job/" in request:
+        return b"200 OK", b"[]" if b"errors" in request else ENDED
+    if b"use_privacy_mode" in request:
+        return b"200 OK", b'{"use_privacy_mode":false}'
+    return b"200 OK", ANSWER % (ROWS, ROWS)
 
 
 def serve(connection: socket.socket, pause: float) -> None:
@@ -42,9 +62,7 @@ def serve(connection: socket.socket, pause: float) -> None:
                     left -= count
             if pause:
                 time.sleep(pause)
-            known = b"_nucleus_pandas" not in head.split(b"\r\n", 1)[0]  # it knows the contract only
-            body = ANSWER % (ROWS, ROWS) if known else b'{"error":"There is no such route."}'
-            status = b"200 OK" if known else b"404 Not Found"
+            status, body = answer(head.split(b"\r\n", 1)[0], connection.getsockname()[1])
             head = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (status, len(body))
             connection.sendall(head + body)
 
