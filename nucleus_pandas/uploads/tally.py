@@ -34,7 +34,8 @@ from nucleus_pandas.uploads.options import Target
 from nucleus_pandas.wire import AnnotationCounters, Counters, JobView, PredictionCounters, convert
 
 _SHOWN = 5  # refused rows in an error's text
-_EXISTS = "exists already, and if_exists='error' lets nothing be overwritten or skipped."
+_EXISTS = "It exists already, and if_exists='error' lets nothing be overwritten or skipped."
+_EXIST = "exist already, and if_exists='error' lets nothing be overwritten or skipped."
 
 _ANSWERS: dict[Kind, type[Struct]] = {
     "items": Counters,
@@ -67,8 +68,7 @@ class Tally:
 
     def refuse(self, start: int, stop: int, reason: str) -> None:
         """Note that units are not stored, and why."""
-        self.statuses[start:stop] = ERROR
-        self.errors.update(dict.fromkeys(range(start, stop), reason))
+        self._refuse(np.arange(start, stop), reason)
 
     def answer(self, start: int, stop: int, answer: Mapping[str, Any], *, none_may_exist: bool) -> None:
         """Note the answer to a batch."""
@@ -83,15 +83,8 @@ class Tally:
         kind = self.target.kind
         counters = msgspec.to_builtins(convert(answer, _ANSWERS[kind], "The server's answer"))
         counts = {name: counters.get(name, 0) for name in COUNTERS[kind]}
-        self._count(start, stop, counts, counters.get("errors") or [])
-        ignored = sum(count for name, count in counts.items() if name.endswith("_ignored") or name == "ignored_items")
-        if none_may_exist and ignored:
-            self.existing += ignored
-            rows = slice(start, stop)
-            if (self.statuses[rows] == IGNORED).all():
-                self.refuse(start, stop, _EXISTS)
-            else:
-                self.notes.append(f"{ignored} of the {stop - start} rows of a batch {_EXISTS}")
+        units = np.arange(start, stop)
+        self._count(units, counts, counters.get("errors") or [], none_may_exist=none_may_exist)
 
     def started(self, start: int, stop: int, job: Job) -> None:
         """Note that a job works on units."""
@@ -106,11 +99,14 @@ class Tally:
             said = "; ".join([str(message.get("final_error", "")), *reasons][:_SHOWN]).strip("; ")
             self.refuse(start, stop, f"The job '{job.id}' ended as {view.status}{': ' + said if said else '.'}")
             return
+        blamed = self._blame(start, stop, reasons)
         counted = _job_counts(self.target.kind, message)
         if counted is not None:
-            answer = {**counted, "dataset_id": "", "errors": reasons}
-            self.answer(start, stop, answer, none_may_exist=none_may_exist)
-        self._blame(start, stop, reasons)
+            units = np.setdiff1d(np.arange(start, stop), blamed)
+            counts = {name: counted.get(name, 0) for name in COUNTERS[self.target.kind]}
+            if "upload_errors" in counts:
+                counts["upload_errors"] = max(0, counts["upload_errors"] - len(blamed))
+            self._count(units, counts, reasons, none_may_exist=none_may_exist)
 
     def _lost(self, message: Mapping[str, Any], size: int) -> bool:
         counted = _job_counts(self.target.kind, message)
@@ -118,36 +114,48 @@ class Tally:
             return True
         return sum(counted.values()) - counted.get("upload_errors", 0) < size
 
-    def _blame(self, start: int, stop: int, reasons: Sequence[str]) -> None:
-        """Tell the rows that a server's sentences name."""
+    def _blame(self, start: int, stop: int, reasons: Sequence[str]) -> list[int]:
+        """Refuse the rows that a server's sentences name, and give their numbers."""
         if not reasons:
-            return
+            return []
         units: dict[str, list[int]] = {}
         for unit, key in zip(range(start, stop), self.checked.units.keys(start, stop), strict=True):
             units.setdefault(key, []).append(unit)
-        for reason in reasons:
-            for key in _named_in(reason, units):
-                for unit in units[key]:
-                    self.statuses[unit] = ERROR
-                    self.errors[unit] = reason
+        blamed = {unit: reason for reason in reasons for key in _named_in(reason, units) for unit in units[key]}
+        self.statuses[list(blamed)] = ERROR
+        self.errors.update(blamed)
+        return list(blamed)
 
-    def _count(self, start: int, stop: int, counts: Mapping[str, int], reasons: Sequence[str]) -> None:
+    def _count(
+        self, units: npt.NDArray[np.intp], counts: Mapping[str, int], reasons: Sequence[str], *, none_may_exist: bool
+    ) -> None:
         """Note what a server says that only counts: its rows are told apart where all met the same."""
-        size = stop - start
-        lost = size - sum(counts.values()) + counts.get("upload_errors", 0)
-        same = [codes[-1] for name, codes in COUNTERS[self.target.kind].items() if counts[name] == size]
-        if same and not lost:
-            self.statuses[start:stop] = same[0]
+        size = len(units)
+        if not size:
             return
-        self.counts.update(counts)
-        self.counts["upload_errors"] -= counts.get("upload_errors", 0) if lost == size else 0
-        self.statuses[start:stop] = ACCEPTED
+        lost = size - sum(counts.values()) + counts.get("upload_errors", 0)
+        ignored = sum(count for name, count in counts.items() if COUNTERS[self.target.kind][name] == (IGNORED,))
+        same = [codes[-1] for name, codes in COUNTERS[self.target.kind].items() if counts[name] == size]
         if lost == size:
-            said = "; ".join(reasons[:_SHOWN]) or "The server did not store it, and did not say why."
-            self.refuse(start, stop, said)
-        elif lost:
-            said = f" It says: {'; '.join(reasons[:_SHOWN])}" if reasons else ""
-            self.notes.append(f"Of {size} rows that were sent together the server stored {size - lost}.{said}")
+            self._refuse(units, "; ".join(reasons[:_SHOWN]) or "The server did not store it, and did not say why.")
+        elif same == [IGNORED] and none_may_exist:
+            self.existing += size
+            self._refuse(units, _EXISTS)
+        elif same and not lost:
+            self.statuses[units] = same[0]
+        else:
+            self.counts.update(counts)
+            self.statuses[units] = ACCEPTED
+            if ignored and none_may_exist:
+                self.existing += ignored
+                self.notes.append(f"Of {size} rows that were sent together {ignored} {_EXIST}")
+            if lost:
+                said = f" It says: {'; '.join(reasons[:_SHOWN])}" if reasons else ""
+                self.notes.append(f"Of {size} rows that were sent together the server stored {size - lost}.{said}")
+
+    def _refuse(self, units: npt.NDArray[np.intp], reason: str) -> None:
+        self.statuses[units] = ERROR
+        self.errors.update(dict.fromkeys(units.tolist(), reason))
 
     def wait(self, timeout: float | None, *, none_may_exist: bool) -> None:
         """Wait until all jobs have ended, and note how."""

@@ -1,0 +1,319 @@
+"""Uploads as the hosted service takes them: items by a signed address and a job, boxes in batches side by side."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pandas as pd
+import pytest
+import requests
+import responses
+
+import nucleus_pandas as npd
+
+KEY = "live_0123456789abcdef"
+HOST = "https://nucleus.example.org/v1/nucleus"
+BUCKET = "https://bucket.example.org/upload?signature=s3cr3t"
+JOB = {"job_id": "job_1", "job_last_known_status": "Running", "job_type": "uploadDatasetItems"}
+JOB["job_creation_time"] = "2026-01-01T00:00:00Z"
+COUNTS = {"new_items": 2, "updated_items": 0, "ignored_items": 0, "upload_errors": 0}
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long was slept."""
+    waited: list[float] = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    return waited
+
+
+@pytest.fixture
+def dataset(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A dataset of the hosted service, which knows no extensions."""
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        mock.get(f"{HOST}/_nucleus_pandas", status=404, body="not found")
+        mock.get(f"{HOST}/dataset/ds_1/name", json={"name": "d"})
+        mock.get(re.compile(f"{HOST}/dataset/ds_1/signedUrl/[0-9a-f]{{32}}$"), json={"signed_url": BUCKET})
+        mock.put(BUCKET, body="")
+        mock.post(f"{HOST}/dataset/ds_1/append?async=1", json=JOB)
+        made = npd.NucleusClient(KEY, HOST, max_retries=2).get_dataset("ds_1")
+        made.mock = mock  # type: ignore[attr-defined]
+        yield made
+
+
+def items(count: int = 2) -> pd.DataFrame:
+    names = [f"{chr(97 + number)}.jpg" for number in range(count)]
+    frame = pd.DataFrame({"reference_id": names, "image_url": [f"https://example.org/{name}" for name in names]})
+    return frame.assign(weather=["régen"] * count)
+
+
+def finish(dataset: Any, status: str = "Completed", message: Any = COUNTS, errors: Any = ()) -> None:
+    dataset.mock.get(f"{HOST}/job/job_1", json={"job_id": "job_1", "status": status, "message": message})
+    dataset.mock.get(f"{HOST}/job/job_1/errors", json=list(errors))
+
+
+def sent(dataset: Any, method: str) -> list[requests.PreparedRequest]:
+    return [call.request for call in dataset.mock.calls if call.request.method == method]
+
+
+def body(request: Any) -> bytes:
+    """What was sent, also where it was a file that is closed by now."""
+    return request.body if isinstance(request.body, bytes) else request.body.read()
+
+
+@pytest.fixture
+def uploaded(dataset: Any) -> list[bytes]:
+    """The bodies that were put to the signed address."""
+    kept: list[bytes] = []
+
+    def keep(request: Any) -> tuple[int, dict[str, str], str]:
+        kept.append(body(request))
+        return 200, {}, ""
+
+    dataset.mock.remove(responses.PUT, BUCKET)
+    dataset.mock.add_callback(responses.PUT, BUCKET, callback=keep)
+    return kept
+
+
+def test_items_go_as_one_upload_and_one_job(dataset: Any, uploaded: list[bytes], waits: list[float]) -> None:
+    finish(dataset)
+    result = dataset.append(items(), metadata=["weather"])
+    assert (result.new_items, result.rows["status"].tolist(), result.jobs) == (2, ["new", "new"], [])
+    (lines,) = uploaded
+    assert lines.isascii()
+    assert lines.endswith(b"\n")
+    assert [json.loads(line) for line in lines.splitlines()] == [
+        {"reference_id": name, "image_url": f"https://example.org/{name}", "metadata": {"weather": "régen"}}
+        for name in ("a.jpg", "b.jpg")
+    ]
+    (put,), (post,) = sent(dataset, "PUT"), sent(dataset, "POST")
+    assert put.headers["Content-Length"] == str(len(lines))
+    asked = next(call.request.url for call in dataset.mock.calls if "signedUrl" in str(call.request.url))
+    assert msgspec.json.decode(body(post)) == {"requestId": asked.rsplit("/", 1)[1]}
+    assert waits == []  # a job that has ended is not waited for
+
+
+def test_nothing_of_the_key_reaches_the_signed_address(
+    dataset: Any, uploaded: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine bucket.example.org login me password s3cr3t\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    finish(dataset)
+    dataset.append(items())
+    (put,) = sent(dataset, "PUT")
+    assert not {"Authorization", "Content-Type", "x-limited-access-key"} & set(put.headers)
+
+
+def test_updates_are_asked_for(dataset: Any, uploaded: list[bytes]) -> None:
+    finish(dataset, message={"updated_items": 2})
+    result = dataset.append(items(), if_exists="update")
+    assert result.rows["status"].tolist() == ["updated", "updated"]
+    assert msgspec.json.decode(body(sent(dataset, "POST")[0]))["update"] is True
+
+
+def test_a_job_is_looked_at_before_it_is_waited_for(dataset: Any, uploaded: list[bytes], waits: list[float]) -> None:
+    for _ in range(12):
+        dataset.mock.get(f"{HOST}/job/job_1", json={"status": "Running", "message": {}})
+    finish(dataset)
+    assert dataset.append(items()).new_items == 2
+    assert waits[0] < 0.1
+    assert waits == sorted(waits)
+    assert len(waits) == 12
+    assert max(waits) <= 5
+
+
+def test_nobody_has_to_wait(dataset: Any, uploaded: list[bytes], waits: list[float]) -> None:
+    dataset.mock.get(f"{HOST}/job/job_1", json={"status": "Running", "message": {}})
+    result = dataset.append(items(), wait=False)
+    assert result.rows["status"].tolist() == ["accepted", "accepted"]
+    assert [job.id for job in result.jobs] == ["job_1"]
+    with pytest.raises(npd.JobTimeoutError, match="'job_1' is still running after 0 s; it goes on"):
+        result.wait(0)
+    dataset.mock.remove(responses.GET, f"{HOST}/job/job_1")
+    finish(dataset)
+    assert result.wait() is result
+    assert (result.rows["status"].tolist(), result.new_items, result.jobs) == (["new", "new"], 2, [])
+
+
+def test_mixed_counts_are_not_guessed_apart(dataset: Any, uploaded: list[bytes]) -> None:
+    finish(dataset, message={"new_items": 1, "ignored_items": 1})
+    result = dataset.append(items())
+    assert (result.new_items, result.ignored_items) == (1, 1)
+    assert result.rows["status"].tolist() == ["accepted", "accepted"]
+
+
+def test_errors_of_a_job_stand_at_the_rows_that_they_name(dataset: Any, uploaded: list[bytes]) -> None:
+    counts = {**COUNTS, "new_items": 1, "upload_errors": 1}
+    finish(dataset, message=counts, errors=["Item 'b.jpg' could not be fetched."])
+    with pytest.raises(npd.UploadError, match="row 1: Item 'b.jpg' could not be fetched") as caught:
+        dataset.append(items())
+    result = caught.value.result
+    assert result.rows["error"].tolist()[1] == "Item 'b.jpg' could not be fetched."
+    assert result.failed["reference_id"].tolist() == ["b.jpg"]
+    assert (result.new_items, result.upload_errors) == (1, 1)
+
+
+@pytest.mark.parametrize("status", ["Errored", "Errored_Server", "Cancelled", "Errored_User"])
+def test_a_job_that_failed_stored_nothing(dataset: Any, uploaded: list[bytes], status: str) -> None:
+    finish(dataset, status, {"final_error": "The bucket burns."})
+    with pytest.raises(npd.UploadError, match=f"The job 'job_1' ended as {status}: The bucket burns.") as caught:
+        dataset.append(items())
+    assert len(caught.value.result.failed) == 2
+
+
+def test_rows_that_exist_are_an_error_where_that_was_asked_for(dataset: Any, uploaded: list[bytes]) -> None:
+    finish(dataset, message={"ignored_items": 2})
+    with pytest.raises(npd.AlreadyExistsError, match="exists already") as caught:
+        dataset.append(items(), if_exists="error")
+    assert caught.value.result.rows["status"].tolist() == ["error", "error"]
+
+
+def test_an_upload_is_cut_at_the_size_limit_only(
+    dataset: Any, uploaded: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nucleus_pandas.uploads.signed.LARGEST_UPLOAD", 4_000)
+    finish(dataset, message={})
+    frame = pd.DataFrame({"reference_id": range(100), "image_url": "https://example.org/a.jpg", "metadata.x": "ü" * 5})
+    dataset.append(frame)
+    assert all(len(lines) <= 4_000 for lines in uploaded)
+    assert [json.loads(line)["reference_id"] for lines in uploaded for line in lines.splitlines()] == [
+        str(number) for number in range(100)
+    ]
+    assert len(uploaded) == 3
+
+
+def test_the_upload_is_repeated_whole(dataset: Any, uploaded: list[bytes], waits: list[float]) -> None:
+    dataset.mock.remove(responses.PUT, BUCKET)
+    bodies: list[bytes] = []
+
+    def answer(request: Any) -> tuple[int, dict[str, str], str]:
+        bodies.append(body(request))
+        return (503 if len(bodies) < 3 else 200), {}, ""
+
+    dataset.mock.add_callback(responses.PUT, BUCKET, callback=answer)
+    finish(dataset)
+    assert dataset.append(items()).new_items == 2
+    assert bodies[0] == bodies[1] == bodies[2] != b""
+
+
+def test_a_refused_upload_never_tells_the_address(dataset: Any, uploaded: list[bytes]) -> None:
+    dataset.mock.remove(responses.PUT, BUCKET)
+    dataset.mock.put(BUCKET, status=403, body="<Error>signature</Error>")
+    with pytest.raises(npd.AuthenticationError) as caught:
+        dataset.append(items())
+    assert "s3cr3t" not in str(caught.value)
+    assert KEY not in str(caught.value)
+
+
+def test_pictures_go_ten_a_request_each_a_job(dataset: Any, tmp_path: Path) -> None:
+    finish(dataset, message={})
+    paths = []
+    for number in range(12):
+        path = tmp_path / f"{number}.png"
+        path.write_bytes(b"picture %d" % number)
+        paths.append(str(path))
+    dataset.append(pd.DataFrame({"reference_id": range(12), "image_url": paths}))
+    assert all("async=1" in str(request.url) for request in sent(dataset, "POST"))
+    texts = [body(request) for request in sent(dataset, "POST")]
+    assert [text.count(b'name="image"') for text in texts] == [10, 2]
+    assert str(tmp_path).encode() not in b"".join(texts)
+    assert texts[0].count(b'"update":false') == 10
+
+
+BOX = {"label": "car", "x": 1.0, "y": 2.0, "width": 3.0, "height": 4.0}
+
+
+def test_boxes_go_side_by_side_on_a_few_connections(dataset: Any) -> None:
+    busy, most, lock = 0, 0, threading.Lock()
+    everyone = threading.Barrier(8, timeout=20)
+    batches: list[Any] = []
+
+    def answer(request: Any) -> tuple[int, dict[str, str], str]:
+        nonlocal busy, most
+        rows = msgspec.json.decode(request.body)["annotations"]
+        with lock:
+            busy += 1
+            most = max(most, busy)
+            batches.append(rows)
+        everyone.wait()
+        with lock:
+            busy -= 1
+        return 200, {}, json.dumps({"dataset_id": "ds_1", "annotations_processed": len(rows)})
+
+    dataset.mock.add_callback(responses.POST, f"{HOST}/dataset/ds_1/annotate", callback=answer)
+    frame = pd.DataFrame({"reference_id": [str(number) for number in range(1_600)], **BOX})
+    result = dataset.annotate(frame, batch_size=100)
+    assert result.rows["status"].eq("processed").all()
+    assert most == 8
+    assert sorted(len(rows) for rows in batches) == [100] * 16
+    assert {row["reference_id"] for rows in batches for row in rows} == set(frame["reference_id"])
+
+
+def test_a_batch_that_is_too_large_is_cut(dataset: Any) -> None:
+    sizes: list[int] = []
+
+    def answer(request: Any) -> tuple[int, dict[str, str], str]:
+        rows = msgspec.json.decode(request.body)["annotations"]
+        sizes.append(len(rows))
+        if len(rows) > 2:
+            return 413, {}, json.dumps({"error": "too large"})
+        return 200, {}, json.dumps({"dataset_id": "ds_1", "annotations_processed": len(rows)})
+
+    dataset.mock.add_callback(responses.POST, f"{HOST}/dataset/ds_1/annotate", callback=answer)
+    result = dataset.annotate(pd.DataFrame({"reference_id": range(7), **BOX}))
+    assert result.annotations_processed == 7
+    assert max(sizes) == 7
+
+
+def test_other_batches_are_stored_when_one_fails(dataset: Any) -> None:
+    def answer(request: Any) -> tuple[int, dict[str, str], str]:
+        rows = msgspec.json.decode(request.body)["annotations"]
+        if rows[0]["reference_id"] == "2":
+            return 400, {}, json.dumps({"error": "this one is wrong"})
+        return 200, {}, json.dumps({"dataset_id": "ds_1", "annotations_processed": len(rows)})
+
+    dataset.mock.add_callback(responses.POST, f"{HOST}/dataset/ds_1/annotate", callback=answer)
+    frame = pd.DataFrame({"reference_id": range(6), **BOX}, index=list("uvwxyz"))
+    with pytest.raises(npd.UploadError, match="row 'w' .position 2.: this one is wrong") as caught:
+        dataset.annotate(frame, batch_size=2)
+    result = caught.value.result
+    assert result.rows["status"].tolist() == ["processed"] * 2 + ["error"] * 2 + ["processed"] * 2
+    pd.testing.assert_frame_equal(result.failed, frame.loc[["w", "x"]])
+
+
+def test_interrupting_ends_at_once(dataset: Any) -> None:
+    calls = 0
+
+    def answer(request: Any) -> tuple[int, dict[str, str], str]:
+        nonlocal calls
+        calls += 1
+        raise KeyboardInterrupt
+
+    dataset.mock.add_callback(responses.POST, f"{HOST}/dataset/ds_1/annotate", callback=answer)
+    with pytest.raises(KeyboardInterrupt):
+        dataset.annotate(pd.DataFrame({"reference_id": range(1_000), **BOX}), batch_size=1)
+    assert calls < 100
+
+
+@pytest.mark.parametrize(
+    ("act", "words"),
+    [
+        (lambda dataset: dataset.append(items(), wait=5), "wait is True or False"),
+        (lambda dataset: dataset.append(items(), batch_size=0), "batch_size is a whole number"),
+        (lambda dataset: dataset.append(items(), progress="yes"), "progress is True, False or None"),
+        (lambda dataset: dataset.append(items(), if_exists="replace"), "if_exists is 'skip' or 'update' or 'error'"),
+        (lambda dataset: dataset.append(items(), on_error="ignore"), "on_error is 'raise' or 'collect'"),
+    ],
+)
+def test_wrong_options_are_told_before_anything_is_sent(dataset: Any, act: Callable[[Any], Any], words: str) -> None:
+    before = len(dataset.mock.calls)
+    with pytest.raises(npd.InvalidInputError, match=words):
+        act(dataset)
+    assert len(dataset.mock.calls) == before

@@ -1,0 +1,183 @@
+"""Every frame that is handed out can be sent to another dataset as it is, and comes back equal, ids aside."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import nucleus_pandas as npd
+
+METADATA: list[dict[str, Any]] = [
+    {"weather": "rain", "hour": 7, "lat": 48.2},
+    {},
+    {"one": 1, "one point": 1.0, "yes": True, "no": False, "empty": "", "list": [], "dict": {}},
+    {"nested": {"null": None, "list": [1, 1.0, None, {"deep": [[]]}]}, "ünïcödé": "日本 \U0001f600 \u2028 \\ \" '"},
+    {"large": 2**53 + 1, "small": 5e-324, "negative": -0.0, "text": "NaN"},
+]
+IDS = ["a.jpg", "b/../c d?.jpg", "ü 日本", "007", "'; DROP TABLE item; --"]
+SHAPES: dict[str, tuple[str | None, dict[str, Any] | None]] = {
+    "line": ("lane", {"vertices": [{"x": 0.5, "y": 1.0}, {"x": 2.0, "y": 3.0}]}),
+    "polygon": ("lake", {"vertices": [{"x": 0.0, "y": 0.0}, {"x": 9.0, "y": 0.0}, {"x": 0.0, "y": 9.0}]}),
+    "keypoints": (
+        "person",
+        {
+            "keypoints": [{"x": 1.0, "y": 2.0, "visible": True}, {"visible": False}],
+            "names": ["head", "foot"],
+            "skeleton": [[0, 1]],
+        },
+    ),
+    "cuboid": (
+        "truck",
+        {
+            "position": {"x": 1.0, "y": 2.0, "z": 3.0},
+            "dimensions": {"x": 4.0, "y": 5.0, "z": 6.0},
+            "yaw": 0.5,
+        },
+    ),
+    "category": ("rainy", {"taxonomy_name": "weather"}),
+    "mask": (None, {"mask_url": "https://example.org/m.png", "annotations": [{"label": "sky", "index": 1}]}),
+}
+
+
+@pytest.fixture
+def filled(client: npd.NucleusClient) -> npd.Dataset:
+    """Five pictures, boxes, and an annotation of every other type; a run with predictions of the same kinds."""
+    dataset = client.create_dataset("From")
+    items = pd.DataFrame({"reference_id": IDS, "image_url": [f"https://example.org/{n}.jpg" for n in range(5)]})
+    items["width"] = pd.array([640, None, 1, 2**31 - 1, None], dtype="Int64")
+    items["height"] = pd.array([480, 7, None, 1, None], dtype="Int64")
+    items["metadata"] = METADATA
+    dataset.append(items)
+    rows = annotations()
+    dataset.annotate(rows)
+    more = pd.DataFrame(
+        {"reference_id": ["a.jpg"], "type": "multicategory", "geometry": [{"labels": ["x", "y"], "taxonomy_name": "t"}]}
+    )
+    dataset.annotate(more)
+    run = dataset.create_model_run(client.add_model("Detector", "det"))
+    run.predict(rows.assign(confidence=[0.0, 1.0, 0.1, None, 0.25, 0.5, 0.75, 0.875, 1 / 3, 0.9]))
+    return dataset
+
+
+def annotations() -> pd.DataFrame:
+    boxes = pd.DataFrame(
+        {
+            "reference_id": [IDS[4], IDS[0], IDS[1], IDS[0]],
+            "label": ["car", "日本", 'do"g', "car"],
+            "type": "box",
+            "x": [0.1, -3.0, 1e-7, 1e6],
+            "y": [0.2, 4.0, 1 / 3, 0.0],
+            "width": [30.0, 0.0, 7.0, 1e9],
+            "height": [60.0, 1.5, 0.0, 2.0],
+            "metadata": [METADATA[3], None, METADATA[2], METADATA[4]],
+        }
+    )
+    others = pd.DataFrame(
+        {
+            "reference_id": IDS[2],
+            "label": [label for label, _ in SHAPES.values()],
+            "type": list(SHAPES),
+            "geometry": [geometry for _, geometry in SHAPES.values()],
+            "metadata": [METADATA[0]] * len(SHAPES),
+        }
+    )
+    return pd.concat([boxes, others], ignore_index=True)
+
+
+def without_ids(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.reset_index(drop=True).drop(columns="dataset_item_id", errors="ignore")
+
+
+def spelled(values: pd.Series[Any]) -> list[str]:
+    """What 1 == 1.0 == True would hide."""
+    return [json.dumps(value) for value in values]
+
+
+@pytest.mark.parametrize("metadata_as", ["dict", "json"])
+@pytest.mark.parametrize("backend", [{}, {"dtype_backend": "numpy_nullable"}, {"dtype_backend": "pyarrow"}])
+def test_frames_go_into_another_dataset_and_come_back_equal(
+    client: npd.NucleusClient, filled: npd.Dataset, metadata_as: Any, backend: Any
+) -> None:
+    run = filled.model_runs[0]
+    options = {"metadata_as": metadata_as, **backend}
+    frames = [view.to_frame(**options) for view in (filled.items, filled.annotations, run.predictions)]
+    other = client.create_dataset("To")
+    frames[0].nucleus.append(other)
+    frames[1].nucleus.annotate(other)
+    again = other.create_model_run(client.add_model("Detector", "det"))
+    frames[2].nucleus.predict(again)
+    found = [view.to_frame(**options) for view in (other.items, other.annotations, again.predictions)]
+    for sent, back in zip(frames, found, strict=True):
+        pd.testing.assert_frame_equal(without_ids(sent), without_ids(back))
+        assert spelled(sent["metadata"]) == spelled(back["metadata"])
+    assert len(frames[1]) == 11
+    assert len(frames[2]) == 10
+
+
+def test_what_was_read_is_what_was_sent(filled: npd.Dataset) -> None:
+    items = filled.items.to_frame()
+    assert items["reference_id"].tolist() == IDS
+    assert spelled(items["metadata"]) == [json.dumps(metadata) for metadata in METADATA]
+    found = filled.annotations.to_frame().set_index("type")
+    for kind, (_, geometry) in SHAPES.items():
+        assert found.loc[kind, "geometry"] == geometry
+    assert found.loc["multicategory", "geometry"] == {"labels": ["x", "y"], "taxonomy_name": "t"}
+    sent = annotations()
+    boxes = found.loc["box"].set_index(["reference_id", "x"])
+    for row in sent[sent["type"] == "box"].to_dict("records"):
+        back = boxes.loc[(row["reference_id"], row["x"])]
+        assert all(back[name] == row[name] for name in ("label", "y", "width", "height"))
+        assert json.dumps(back["metadata"]) == json.dumps(row["metadata"] or {})
+
+
+def test_pieces_that_an_indexer_gave_can_be_sent_too(client: npd.NucleusClient, filled: npd.Dataset) -> None:
+    other = client.create_dataset("To")
+    filled.iloc[[3, 0]].nucleus.append(other)
+    filled.refloc[[IDS[1]]].nucleus.append(other)
+    assert other.items.to_frame()["reference_id"].tolist() == [IDS[3], IDS[0], IDS[1]]
+    filled.annotations.refloc[[IDS[0], IDS[1]]].nucleus.annotate(other)
+    assert other.annotations.to_frame()["reference_id"].tolist() == [IDS[0]] * 3 + [IDS[1]]
+    filled.items.to_frame(metadata_as="columns").nucleus.append(other)
+    assert spelled(other.refloc[[IDS[0]], "metadata"]) == [json.dumps(METADATA[0])]
+
+
+def test_pictures_of_this_machine_are_uploaded_again(local: npd.NucleusClient, picture: Path) -> None:
+    first, second = local.create_dataset("From"), local.create_dataset("To")
+    pd.DataFrame({"reference_id": ["a"], "image_url": [str(picture)]}).nucleus.append(first)
+    first.items.to_frame().nucleus.append(second)
+    (sent,), (back,) = (dataset.items.to_frame()["image_url"] for dataset in (first, second))
+    assert sent == back
+    assert Path(back).read_bytes() == picture.read_bytes()
+    assert second.iloc[0][["width", "height"]].tolist() == [64, 48]
+
+
+keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3),
+    max_leaves=8,
+)
+objects = st.dictionaries(keys, json_values.filter(lambda value: value is not None), max_size=4)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(metadata=st.lists(objects, min_size=1, max_size=4))
+def test_metadata_of_any_json_value_survives(local: npd.NucleusClient, metadata: list[dict[str, Any]]) -> None:
+    dataset = local.create_dataset("Any")
+    rows = pd.DataFrame({"reference_id": range(len(metadata)), "image_url": "https://example.org/a.jpg"})
+    rows["metadata"] = metadata
+    rows.nucleus.append(dataset)
+    assert spelled(dataset.items.to_frame()["metadata"]) == [json.dumps(one) for one in metadata]
+    texts = dataset.items.to_frame(metadata_as="json")
+    texts.assign(reference_id=texts["reference_id"] + " again").nucleus.append(dataset)
+    assert spelled(dataset.items.to_frame()["metadata"].iloc[len(metadata) :]) == [json.dumps(one) for one in metadata]
