@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -12,7 +13,9 @@ from typing import Any
 
 from nucleus_pandas import demo
 from nucleus_pandas._version import __version__
-from nucleus_pandas.errors import MissingExtraError, NucleusError
+from nucleus_pandas.errors import ConfigurationError, MissingExtraError, NucleusError
+
+_KEYS = "NUCLEUS_PANDAS_API_KEYS"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,9 +55,19 @@ def _parser() -> argparse.ArgumentParser:
     shown.add_argument("--json", action="store_true", help="print the report as JSON")
     shown.set_defaults(run=_demo)
 
-    served = commands.add_parser("serve", help="serve an embedded Nucleus over HTTP, to this machine")
+    served = commands.add_parser("serve", help="serve an embedded Nucleus over HTTP")
     served.add_argument("path", type=Path, help="the folder of the store, made when absent")
+    served.add_argument("--host", default="127.0.0.1", help="beyond loopback keys are needed (%(default)s)")
     served.add_argument("--port", type=int, default=8765, help="0 takes a free one (%(default)s)")
+    served.add_argument("--public-url", help="where others reach the server, such as https://nucleus.example.org")
+    served.add_argument(
+        "--api-key-file",
+        type=Path,
+        help=f"a file with the keys that are let in, a line each; or {_KEYS} holds them, parted by commas",
+    )
+    served.add_argument(
+        "--request-seconds", type=float, default=600.0, help="how long a request may take to arrive (%(default)s)"
+    )
     served.add_argument("--json", action="store_true", help="print the endpoint as JSON")
     served.set_defaults(run=_serve)
     return parser
@@ -76,9 +89,31 @@ def _serve(options: argparse.Namespace) -> None:
     def ready(endpoint: str) -> None:
         signal.signal(signal.SIGTERM, _stop)  # jobs that wait are done first
         _say(json.dumps({"endpoint": endpoint}) if options.json else endpoint)
-        sys.stderr.write(f"Serving the store '{options.path}' to this machine; Ctrl+C stops it.\n")
+        sys.stderr.write(f"Serving the store '{options.path}'; Ctrl+C stops it.\n")
 
-    serve(options.path, port=options.port, ready=ready)
+    serve(
+        options.path,
+        options.host,
+        options.port,
+        api_keys=_api_keys(options.api_key_file),
+        public_url=options.public_url,
+        request_seconds=options.request_seconds,
+        ready=ready,
+    )
+
+
+def _api_keys(file: Path | None) -> list[str]:
+    """Read the keys; they never stand on a command line, which everybody on the machine can see."""
+    if file is None:
+        return [key.strip() for key in os.environ.get(_KEYS, "").split(",") if key.strip()]
+    try:
+        lines = file.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"The keys cannot be read from '{file}': {error}.") from None
+    keys = [line.strip() for line in lines if line.strip()]
+    if not keys:
+        raise ConfigurationError(f"The file '{file}' holds no key.")
+    return keys
 
 
 def _stop(number: int, frame: object) -> None:

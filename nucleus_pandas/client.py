@@ -10,13 +10,14 @@ from typing import Any
 
 import pandas as pd
 
-from nucleus_pandas.columns import DATASETS, MODELS, frame, plain
+from nucleus_pandas.columns import DATASETS, JOBS, MODELS, frame, plain
 from nucleus_pandas.datasets import Dataset
 from nucleus_pandas.errors import ConfigurationError, InvalidInputError, MissingExtraError
+from nucleus_pandas.jobs import Job
 from nucleus_pandas.models import Model, ModelRun, model_of
 from nucleus_pandas.resource import Resource
 from nucleus_pandas.transport import Key, Transport
-from nucleus_pandas.wire import DatasetCreated, DatasetEntry, DatasetName, ModelEntry, ModelList
+from nucleus_pandas.wire import DatasetCreated, DatasetEntry, DatasetName, JobEntry, ListJobs, ModelEntry, ModelList
 
 HOSTED = "https://api.scale.com/v1/nucleus"
 
@@ -285,6 +286,32 @@ class NucleusClient:
     def delete_model_run(self, model_run_id: str | ModelRun) -> dict[str, Any]:
         """Delete a model run with its predictions and matches; give the server's answer."""
         return self._delete("modelRun", model_run_id)
+
+    def get_job(self, job_id: str) -> Job:
+        """Find a job by its id, or raise NotFoundError."""
+        _check_id("job", job_id)
+        self._transport.get("job", job_id)
+        return Job(self._transport, job_id)
+
+    @property
+    def jobs(self) -> pd.DataFrame:
+        """All jobs, newest first: ``id``, ``type``, ``status`` (text) and ``created_at`` (UTC).
+
+        Examples
+        --------
+        >>> with NucleusClient.local() as client:
+        ...     client.jobs.dtypes["created_at"]
+        datetime64[us, UTC]
+        """
+        wanted = ListJobs(job_types=[], limit=50_000, show_completed=True)
+        entries = self._transport.look_up(list[JobEntry], "jobs", "", body=wanted)
+        columns = {
+            "id": [entry.job_id for entry in entries],
+            "type": [entry.job_type for entry in entries],
+            "status": [entry.job_last_known_status for entry in entries],
+            "created_at": pd.to_datetime([entry.job_creation_time for entry in entries], utc=True, format="ISO8601"),
+        }
+        return frame(columns, JOBS)
 
     def _delete(self, kind: str, thing: str | Dataset | Model | ModelRun) -> dict[str, Any]:
         public_id = thing.id if isinstance(thing, Resource) else thing

@@ -102,7 +102,11 @@ def test_imports_go_downward_only(part: str, path: Path) -> None:
 
 
 def test_errors_have_one_root() -> None:
-    errors = [value for value in vars(npd).values() if isinstance(value, type) and issubclass(value, Exception) and value is not npd.NucleusWarning]
+    errors = [
+        value
+        for value in vars(npd).values()
+        if isinstance(value, type) and issubclass(value, Exception) and value is not npd.NucleusWarning
+    ]
     assert errors
     assert all(issubclass(error, npd.NucleusError) for error in errors)
     assert all(error.__name__ in str(inspect.getdoc(inspect.getmodule(npd.NucleusError))) for error in errors)

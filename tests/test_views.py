@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -288,7 +287,7 @@ def test_rows_of_items_come_in_the_order_that_was_asked(three: npd.Dataset) -> N
 
 
 @pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A store with a dataset of 20,000 items and 30,000 boxes."""
     folder = tmp_path_factory.mktemp("large") / "store"
     with npd.NucleusClient.local(folder) as client:
@@ -299,7 +298,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]
         )
         run = dataset.create_model_run(client.add_model("M", reference_id="m"))
         run.predict([{"reference_id": f"{n:05}", **SHAPES[0], "confidence": 0.5} for n in range(1_000)])
-    yield folder, dataset.id
+    return folder, dataset.id
 
 
 def test_many_keys_cost_few_requests(large: tuple[Path, str]) -> None:

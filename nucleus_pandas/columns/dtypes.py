@@ -62,6 +62,9 @@ PREDICTIONS: dict[str, str] = {
 }
 """Columns of the frames of predictions."""
 
+JOBS: dict[str, str] = {"id": TEXT, "type": TEXT, "status": TEXT, "created_at": "datetime64[us, UTC]"}
+"""Columns of the frames of jobs."""
+
 MATCHES: dict[str, str] = {
     "dataset_item_id": TEXT,
     "reference_id": TEXT,

@@ -26,7 +26,13 @@ _BUILDING = threading.Lock()  # Python 3.11 can fail when routes are compiled in
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def create_app(nucleus: EmbeddedNucleus, *, api_keys: Sequence[str] = (), hosts: Sequence[str] = LOOPBACK) -> Flask:
+def create_app(
+    nucleus: EmbeddedNucleus,
+    *,
+    api_keys: Sequence[str] = (),
+    hosts: Sequence[str] = LOOPBACK,
+    public_url: str | None = None,
+) -> Flask:
     """Make the application that answers for a store.
 
     Parameters
@@ -37,9 +43,13 @@ def create_app(nucleus: EmbeddedNucleus, *, api_keys: Sequence[str] = (), hosts:
         The keys that are let in; with none, any key and none are.
     hosts : sequence of str
         The hosts that requests may be addressed to.
+    public_url : str, optional
+        What addresses of this server begin with; by default what the request was addressed to.
     """
     with _BUILDING:
-        return _build(nucleus, tuple(key.encode() for key in api_keys), frozenset(hosts))
+        application = _build(nucleus, tuple(key.encode() for key in api_keys), frozenset(hosts))
+    application.config["PUBLIC_URL"] = public_url
+    return application
 
 
 def _build(nucleus: EmbeddedNucleus, keys: tuple[bytes, ...], hosts: frozenset[str]) -> Flask:

@@ -70,15 +70,17 @@ class ItemIndexer(Indexer):
         rows, columns = split(key)
         self._refuse_labels_in_slice(rows)
         empty = self._indexed(self._view.partial({}, 0))
-        try:
-            selected = empty.loc[:, columns]
-            names = list(map(str, [selected.name] if isinstance(selected, pd.Series) else selected.columns))
-        except KeyError:
-            if _misses_at_most(rows):
-                raise
-            names = []
-        except Exception:
-            names = []  # pandas refuses the rows or the columns, whichever it looks at first
+        names = list(empty.columns)
+        if not isinstance(columns, tuple):  # which means different things to different pandas
+            try:
+                selected = empty.loc[:, columns]
+                names = list(map(str, [selected.name] if isinstance(selected, pd.Series) else selected.columns))
+            except KeyError:
+                if _misses_at_most(rows):
+                    raise
+                names = []
+            except Exception:
+                names = []  # pandas refuses the rows or the columns, whichever it looks at first
         if isinstance(rows, slice) or is_mask(rows):
             positions = self._in_order(key, source, source, empty.columns)
             found = self._at(positions, names, source)

@@ -124,7 +124,13 @@ def file_url(kind: str, name: str) -> str:
     files: Images = nucleus().images if kind == "images" else nucleus().masks
     if request.environ.get(IN_PROCESS):
         return str(files.folder / name)
-    return f"{request.host_url}{PREFIX[1:]}/_nucleus_pandas/{kind}/{name}"
+    return f"{own_address()}/_nucleus_pandas/{kind}/{name}"
+
+
+def own_address() -> str:
+    """Give the address of this API, as the caller reaches it."""
+    origin: str = current_app.config.get("PUBLIC_URL") or request.host_url
+    return f"{origin.rstrip('/')}{PREFIX}"
 
 
 def is_extension() -> bool:

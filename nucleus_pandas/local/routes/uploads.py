@@ -6,7 +6,7 @@ from typing import BinaryIO, cast
 
 from flask import Blueprint, Response, request
 
-from nucleus_pandas.local.routes.common import PREFIX, nucleus, reply
+from nucleus_pandas.local.routes.common import nucleus, own_address, reply
 from nucleus_pandas.local.store import datasets, jobs
 from nucleus_pandas.wire import SignedUrl
 
@@ -18,7 +18,7 @@ def sign(dataset_id: str, request_id: str) -> Response:
     """Give an address to which the rows of one request may be PUT, without a key."""
     with nucleus().database.write() as db:
         token = jobs.sign_upload(db, datasets.find(db, dataset_id).id, request_id)
-    return reply(SignedUrl(signed_url=f"{request.host_url}{PREFIX[1:]}/_upload/{token}"))
+    return reply(SignedUrl(signed_url=f"{own_address()}/_upload/{token}"))
 
 
 @blueprint.put("/_upload/<id:token>")
