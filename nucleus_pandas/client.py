@@ -309,9 +309,9 @@ class NucleusClient:
             "id": [entry.job_id for entry in entries],
             "type": [entry.job_type for entry in entries],
             "status": [entry.job_last_known_status for entry in entries],
-            "created_at": pd.to_datetime([entry.job_creation_time for entry in entries], utc=True, format="ISO8601"),
         }
-        return frame(columns, JOBS)
+        times = pd.to_datetime([entry.job_creation_time for entry in entries], utc=True, format="ISO8601")
+        return frame(columns, JOBS).assign(created_at=times.as_unit("us"))
 
     def _delete(self, kind: str, thing: str | Dataset | Model | ModelRun) -> dict[str, Any]:
         public_id = thing.id if isinstance(thing, Resource) else thing

@@ -62,8 +62,8 @@ PREDICTIONS: dict[str, str] = {
 }
 """Columns of the frames of predictions."""
 
-JOBS: dict[str, str] = {"id": TEXT, "type": TEXT, "status": TEXT, "created_at": "datetime64[us, UTC]"}
-"""Columns of the frames of jobs."""
+JOBS: dict[str, str] = {"id": TEXT, "type": TEXT, "status": TEXT}
+"""Columns of the frames of jobs, beside the time."""
 
 MATCHES: dict[str, str] = {
     "dataset_item_id": TEXT,
