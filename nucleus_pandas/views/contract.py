@@ -192,7 +192,7 @@ class ContractAnnotations(_Contract[Group]):
 
     def _columns(self, records: list[Group], wanted: Sequence[str]) -> Columns:
         rows = [row for record in records for row in record.rows]
-        # Each row is touched once, which takes a third of the time of a pass a column.
+        # Each row is touched once: to fetch it from memory takes longer than to read its fields.
         fields = dict(zip(_FIELDS, _transposed(map(_fields, rows), len(_FIELDS)), strict=True))
         shapes = [
             shape if kind == "box" and shape is not None else _NO_SHAPE
@@ -300,10 +300,11 @@ _export_groups = attrgetter(*GROUND_TRUTH_KEYS)
 
 
 def _exported(row: ExportRow[FoundItem, FoundAnnotation]) -> list[FoundAnnotation]:
-    found: list[FoundAnnotation] = []
-    for key, group in zip(GROUND_TRUTH_KEYS, _export_groups(row), strict=True):
-        if group:
-            found += _typed(group, key)
+    boxes, *others = _export_groups(row)
+    found = _typed(boxes, "box")
+    if any(others):
+        for key, group in zip(GROUND_TRUTH_KEYS[1:], others, strict=True):
+            found = found + _typed(group, key)
     return found + _flat(row.annotations) if row.annotations else found
 
 

@@ -164,7 +164,7 @@ class View(ABC):
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Pause the garbage collector: it would go through a page's objects again and again while they are made."""
+    """Pause the garbage collector: it would go through all objects again and again while more are made."""
     enabled = gc.isenabled()
     gc.disable()
     try:
