@@ -230,9 +230,8 @@ def check(
     --------
     >>> boxes = pd.DataFrame({"reference_id": ["a.jpg"], "label": ["car"]}, index=["first"])
     >>> boxes[["x", "y", "width", "height"]] = 10, 20, -30, 40
-    >>> check(boxes)["column"]
-    first    width
-    Name: column, dtype: str
+    >>> check(boxes)["column"].to_dict()
+    {'first': 'width'}
     """
     layout = Layout(columns, bbox, bbox_format, metadata)
     found = []
