@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -474,3 +475,15 @@ def test_every_frame_can_be_sent_to_another_dataset() -> None:
         other.annotate(one.annotations.to_frame())
         assert_frame_equal(other.items.to_frame().reset_index(drop=True), one.items.to_frame().reset_index(drop=True))
         assert len(other.annotations) == 1
+
+
+@pytest.mark.parametrize("key", [10**9, [10**9], -(10**9), [0, 10**12], 2**70])
+def test_far_positions_cost_no_memory(dataset: npd.Dataset, key: Any) -> None:
+    tracemalloc.start()
+    try:
+        for indexer in (dataset.iloc, dataset.annotations.iloc):
+            with pytest.raises(npd.PositionError, match="outside the dataset, which holds 3 items"):
+                indexer[key]
+        assert tracemalloc.get_traced_memory()[1] < 50 << 20
+    finally:
+        tracemalloc.stop()

@@ -17,6 +17,8 @@ from nucleus_pandas.views.source import Locator, Source
 from nucleus_pandas.views.view import View
 from nucleus_pandas.wire import ROWS
 
+_STAND_IN = 1_000_000  # rows; a key that needs more asks for the true size first, for memory's sake
+
 
 class Indexer:
     """One of ``iloc``, ``loc`` and ``refloc`` of a view.
@@ -56,7 +58,7 @@ class Indexer:
         """Resolve a key of ``iloc``, without asking for the number of items where it does not matter."""
         with suppress(Exception):  # then the true size decides, or tells what is wrong
             least = least_size(split(key)[0])
-            if least is not None:
+            if least is not None and least <= _STAND_IN:
                 return by_position(key, least, width)
         try:
             return by_position(key, source.size, width)
