@@ -16,6 +16,11 @@ import nucleus_pandas as npd
 from nucleus_pandas.local.serving import Server
 
 
+# A shell that runs the tests in the background has them ignore Ctrl+C, and servers that they start would too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(autouse=True)
 def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("NUCLEUS_API_KEY", "NUCLEUS_ENDPOINT", "NUCLEUS_PANDAS_STORE", "NUCLEUS_PANDAS_API_KEYS"):
