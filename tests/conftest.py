@@ -15,7 +15,6 @@ from PIL import Image
 import nucleus_pandas as npd
 from nucleus_pandas.local.serving import Server
 
-
 # A shell that runs the tests in the background has them ignore Ctrl+C, and servers that they start would too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
