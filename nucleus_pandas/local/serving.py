@@ -9,6 +9,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -105,7 +106,8 @@ class Server:
 
     def stop(self) -> None:
         """Make `run`, in another thread, return."""
-        self._server.trigger.pull_trigger(self._close_all)
+        with suppress(OSError):  # the loop may wake, and close everything, before it is woken
+            self._server.trigger.pull_trigger(self._close_all)
 
     def _close_all(self) -> None:
         for channel in list(self._server._map.values()):
