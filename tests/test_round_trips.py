@@ -157,6 +157,23 @@ def test_pictures_of_this_machine_are_uploaded_again(local: npd.NucleusClient, p
     assert second.iloc[0][["width", "height"]].tolist() == [64, 48]
 
 
+@pytest.mark.parametrize("on_error", ["raise", "collect"])
+def test_rows_refused_with_their_batch_are_told_and_given_back(local: npd.NucleusClient, on_error: Any) -> None:
+    dataset = local.create_dataset("Some exist")
+    items = pd.DataFrame({"reference_id": list("abcdef"), "image_url": "https://example.org/a.jpg"})
+    items.iloc[[2]].nucleus.append(dataset)
+    options = {"if_exists": "error", "batch_size": 2, "on_error": on_error}
+    if on_error == "raise":
+        with pytest.raises(npd.AlreadyExistsError, match="2 of 6 rows are refused") as caught:
+            items.nucleus.append(dataset, **options)
+        result = caught.value.result
+    else:
+        result = items.nucleus.append(dataset, **options)
+    assert result.rows["status"].tolist() == ["new", "new", "error", "error", "new", "new"]
+    assert "refuses a batch whole" in result.rows["error"].iloc[3]
+    assert (result.failed["reference_id"].tolist(), result.upload_errors) == (["c", "d"], 2)
+
+
 keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 json_values = st.recursive(
     st.none()

@@ -35,6 +35,7 @@ from nucleus_pandas.wire import AnnotationCounters, Counters, JobView, Predictio
 
 _SHOWN = 5  # refused rows in an error's text
 _EXISTS = "It exists already, and if_exists='error' lets nothing be overwritten or skipped."
+_TOGETHER = "Not stored: other rows of its batch exist already, and if_exists='error' refuses a batch whole."
 _EXIST = "exist already, and if_exists='error' lets nothing be overwritten or skipped."
 
 _ANSWERS: dict[Kind, type[Struct]] = {
@@ -76,7 +77,10 @@ class Tally:
             at = start
             for outcome, count in answer["outcomes"]:
                 self.existing += count if outcome == "exists" else 0
-                self.statuses[at : at + count] = ERROR if outcome == "exists" else STATUSES.index(outcome)
+                if outcome == "unsent":
+                    self.refuse(at, at + count, _TOGETHER)
+                else:
+                    self.statuses[at : at + count] = ERROR if outcome == "exists" else STATUSES.index(outcome)
                 at += count
             self.errors.update((start + number, reason) for number, reason in answer["row_errors"])
             return
