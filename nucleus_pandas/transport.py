@@ -408,15 +408,19 @@ def _no_answer(what: str, endpoint: str, error: requests.RequestException, may_e
     return f"{text} What it makes may exist nevertheless: look before you make it again." if may_exist else text
 
 
+def shaped(what: str, text: bytes, shape: Any, kind: str = "something else") -> Any:
+    """Read JSON of a server that has to be of a shape, or raise ServerError where it is not."""
+    try:
+        return msgspec.json.decode(text, type=shape)
+    except msgspec.ValidationError as error:
+        raise ServerError(f"{what} was answered in a form that is not Nucleus': {error}.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise ServerError(f"{what} was answered with {kind} instead of JSON.") from None
+
+
 def _answer(what: str, response: requests.Response, once: bool, shape: Any) -> Any:
     if 200 <= response.status_code < 300:
-        try:
-            return msgspec.json.decode(response.content, type=shape)
-        except msgspec.ValidationError as error:
-            raise ServerError(f"{what} was answered in a form that is not Nucleus': {error}.") from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            kind = response.headers.get("Content-Type", "nothing known")
-            raise ServerError(f"{what} was answered with {kind} instead of JSON.", response.status_code) from None
+        return shaped(what, response.content, shape, response.headers.get("Content-Type", "nothing known"))
     name = None
     try:
         answer = msgspec.json.decode(response.content)

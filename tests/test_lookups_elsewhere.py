@@ -122,6 +122,40 @@ def test_exported_rows_need_not_repeat_their_item(hosted: responses.RequestsMock
     assert len(dataset.annotations) == 4
 
 
+def test_long_pages_are_read_bit_by_bit(hosted: responses.RequestsMock, dataset: npd.Dataset) -> None:
+    def row(number: int) -> dict[str, Any]:
+        item = {**ITEM, "id": f"di_{number}", "ref_id": f"item {number}"}
+        boxes = [
+            {"label": "é" * 90, "annotation_id": f"{number}-{at}", "metadata": {"at": at}, "geometry": {"x": at}}
+            for at in range(number % 4)
+        ]
+        line = {"label": "lane", "annotation_id": f"line {number}", "geometry": {"vertices": [{"x": 1, "y": number}]}}
+        return {"item": item, "box": boxes, "line": [line] if number % 3 == 0 else []}
+
+    rows = [row(number) for number in range(2_000)]
+    assert len(json.dumps(rows)) > 4 * (1 << 17)
+    paged(hosted, "dataset/ds_1/exportForTrainingPage", "data", [rows[:1_500], rows[1_500:]])
+    frame = dataset.annotations.to_frame()
+    flat = [(each["item"], kind, one) for each in rows for kind in ("box", "line") for one in each[kind]]
+    assert frame["annotation_id"].tolist() == [one["annotation_id"] for _, _, one in flat]
+    assert frame["dataset_item_id"].tolist() == [item["id"] for item, _, _ in flat]
+    assert frame["reference_id"].tolist() == [item["ref_id"] for item, _, _ in flat]
+    assert frame["type"].tolist() == [kind for _, kind, _ in flat]
+    assert frame["metadata"].tolist() == [one.get("metadata", {}) for _, _, one in flat]
+    lines = frame.loc[frame["type"] == "line", "geometry"].tolist()
+    assert lines == [one["geometry"] for _, kind, one in flat if kind == "line"]
+    pd.testing.assert_frame_equal(pd.concat(list(dataset.annotations.iter_frames(700))), frame)
+
+
+@pytest.mark.parametrize("row", [{"item": 7}, {"item": ITEM, "box": [{"label": 7}]}])
+def test_a_row_of_another_shape_is_told(
+    hosted: responses.RequestsMock, dataset: npd.Dataset, row: dict[str, Any]
+) -> None:
+    paged(hosted, "dataset/ds_1/exportForTrainingPage", "data", [[row]])
+    with pytest.raises(npd.ServerError, match="exportForTrainingPage .* not Nucleus'"):
+        dataset.annotations.to_frame()
+
+
 def test_a_box_may_lack_its_geometry(hosted: responses.RequestsMock, dataset: npd.Dataset) -> None:
     hosted.get(f"{HOST}/dataset/ds_1/refloc/a", json={"item": ITEM, "annotations": {"box": [{"label": "car"}]}})
     frame = dataset.annotations.refloc["a"]

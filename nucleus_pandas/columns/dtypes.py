@@ -111,12 +111,16 @@ def check_backend(backend: object) -> None:
         raise InvalidInputError(f"dtype_backend is 'numpy_nullable' or 'pyarrow', not {backend!r}.")
 
 
-def column(values: Sequence[Any] | np.ndarray[Any, Any], kind: str, backend: Backend = no_backend) -> pd.Series[Any]:
+Values: TypeAlias = Sequence[Any] | np.ndarray[Any, Any] | Any
+"""What a column is built of: None where a value is missing. Numbers may come as an array, text as Arrow's."""
+
+
+def column(values: Values, kind: str, backend: Backend = no_backend) -> pd.Series[Any]:
     """Build a column whose dtype does not depend on its values.
 
     Parameters
     ----------
-    values : sequence
+    values : sequence, numpy.ndarray or pyarrow.LargeStringArray
         None where a value is missing.
     kind : str
         Its dtype in the tables above.
@@ -131,6 +135,8 @@ def column(values: Sequence[Any] | np.ndarray[Any, Any], kind: str, backend: Bac
     int64[pyarrow]
     """
     dtype = DTYPES[backend][kind]
+    if isinstance(values, pa.Array) and dtype == np.dtype(object):
+        values = values.to_pylist()
     if dtype == np.dtype(object):
         # Not np.array: it would make lists of one length a second dimension.
         return pd.Series(np.fromiter(values, dtype=object, count=len(values)), dtype=object)
@@ -138,11 +144,12 @@ def column(values: Sequence[Any] | np.ndarray[Any, Any], kind: str, backend: Bac
         return pd.Series(np.asarray(values, dtype=dtype))
     # By way of Arrow, which reads a list of str thrice as fast as pandas does.
     arrow = _ARROW[kind] if kind != TEXT or backend == "pyarrow" else pa.large_string()
-    return pd.Series(dtype.__from_arrow__(pa.array(values, arrow, from_pandas=True)))
+    read = values.cast(arrow) if isinstance(values, pa.Array) else pa.array(values, arrow, from_pandas=True)
+    return pd.Series(dtype.__from_arrow__(read))
 
 
 def frame(
-    columns: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]],
+    columns: Mapping[str, Values],
     kinds: Mapping[str, str],
     backend: Backend = no_backend,
 ) -> pd.DataFrame:
@@ -151,7 +158,7 @@ def frame(
     Parameters
     ----------
     columns : dict of str to sequence
-        Values, None where one is missing. All of one length.
+        Values as `column` takes them, all of one length.
     kinds : dict of str to str
         The columns of the frame in their order, and their dtypes: one of the tables above.
     backend : {"numpy_nullable", "pyarrow"}, optional

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain, repeat
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
+import numpy as np
+import pyarrow as pa
 from msgspec import UNSET, Raw
 
 from nucleus_pandas.errors import NotFoundError
-from nucleus_pandas.transport import Transport
-from nucleus_pandas.views.source import Columns, Keys, Locator, Picked, Source
+from nucleus_pandas.transport import Transport, shaped
+from nucleus_pandas.views.source import Columns, Keys, Locator, Picked, Source, joined
 from nucleus_pandas.wire import (
     GROUND_TRUTH_KEYS,
     ROWS,
+    TEXT,
     ExportPage,
     ExportRow,
     FoundAnnotation,
     FoundItem,
+    FoundPrediction,
     FoundPredictions,
     FoundRow,
     ItemsPage,
     PagingRequest,
     RawAnnotation,
     RawItem,
+    RawPrediction,
     Shape,
 )
 
@@ -34,7 +38,8 @@ LOOK_UPS = 20
 """Single look-ups that cost as much as one page of a whole dataset."""
 
 R = TypeVar("R")
-_Grouped: TypeAlias = dict[str, list[FoundAnnotation] | FoundAnnotation | None] | list[FoundAnnotation] | None
+A = TypeVar("A", bound=FoundAnnotation)
+_Grouped: TypeAlias = dict[str, list[A] | A | None] | list[A] | None
 
 
 class Group(NamedTuple):
@@ -42,7 +47,7 @@ class Group(NamedTuple):
 
     item_id: str | None
     reference_id: str | None
-    rows: list[FoundAnnotation]
+    rows: Sequence[FoundAnnotation]
 
 
 class _Contract(Source, Generic[R]):
@@ -52,18 +57,17 @@ class _Contract(Source, Generic[R]):
 
     def pages(self, wanted: Sequence[str], rows: int, *, raw: bool = False) -> Iterator[Columns]:
         """Read everything in order, a page of items at a time."""
-        waiting: Columns = {name: [] for name in wanted}
+        waiting: list[Columns] = []
         count = 0
         for records in self._pages(min(rows, ROWS), raw):
-            for name, values in self._columns(records, wanted).items():
-                waiting[name] += values
+            waiting.append(self._columns(records, wanted))
             count += sum(map(self._length, records))
             del records  # its many objects go as soon as they can
             if count >= rows:
-                yield waiting
-                waiting, count = {name: [] for name in wanted}, 0
+                yield joined(waiting, wanted)
+                waiting, count = [], 0
         if count:
-            yield waiting
+            yield joined(waiting, wanted)
 
     def pick(self, by: Locator, keys: Keys, wanted: Sequence[str], *, raw: bool = False) -> Picked:
         """Read the rows of some items one by one, or page the whole dataset where that is cheaper."""
@@ -172,12 +176,10 @@ class ContractAnnotations(_Contract[Group]):
     """Reads ground truth."""
 
     def _pages(self, rows: int, raw: bool) -> Iterator[list[Group]]:
-        shape = ExportPage[FoundItem, RawAnnotation] if raw else ExportPage[FoundItem, FoundAnnotation]
-        for page in self._paged(shape, "exportForTrainingPage", rows):
-            while page.data:
-                # So few that they are set as columns while the processor's cache holds them.
-                part, page.data = page.data[:_AT_ONCE], page.data[_AT_ONCE:]
-                yield [Group(*_ids_of(row.item), _exported(row)) for row in part]
+        shape: Any = list[ExportRow[FoundItem, RawAnnotation]] if raw else list[ExportRow[FoundItem, FoundAnnotation]]
+        for page in self._paged(ExportPage, _EXPORT, rows):
+            for text in _in_bits(page.data):
+                yield [Group(*_ids_of(row.item), _exported(row)) for row in shaped(f"POST {_EXPORT}", text, shape)]
 
     def _one(self, by: Locator, key: str, raw: bool) -> Group:
         shape = FoundRow[FoundItem, RawAnnotation] if raw else FoundRow[FoundItem, FoundAnnotation]
@@ -192,23 +194,26 @@ class ContractAnnotations(_Contract[Group]):
 
     def _columns(self, records: list[Group], wanted: Sequence[str]) -> Columns:
         rows = [row for record in records for row in record.rows]
-        # Each row is touched once: to fetch it from memory takes longer than to read its fields.
-        fields = dict(zip(_FIELDS, _transposed(map(_fields, rows), len(_FIELDS)), strict=True))
-        shapes = [
-            shape if kind == "box" and shape is not None else _NO_SHAPE
-            for kind, shape in zip(fields["type"], fields["geometry"], strict=True)
-        ]
-        columns: dict[str, Iterable[Any]] = {
-            **fields,
-            **dict(zip(_SIDES, _transposed(map(_sides, shapes), len(_SIDES)), strict=True)),
-            "geometry": [None if row.type == "box" else _geometry(row) for row in rows],
-            "metadata": _metadata(fields["metadata"]),
-            "annotation_id": [one or other for one, other in zip(fields["annotation_id"], fields["id"], strict=True)],
-        }
-        lengths = list(map(self._length, records))
-        for place, name in enumerate(_IDS):
-            columns[name] = chain.from_iterable(map(repeat, map(itemgetter(place), records), lengths))
-        return {name: list(columns[name]) for name in wanted}
+        shapes = [row.geometry if row.type == "box" and row.geometry is not None else _NO_SHAPE for row in rows]
+        owners = pa.array(np.repeat(np.arange(len(records)), list(map(self._length, records))))
+        columns: Columns = {}
+        for name in wanted:
+            if name in _IDS:
+                ids = [record[_IDS.index(name)] for record in records]
+                columns[name] = pa.array(ids, TEXT).take(owners)
+            elif name in _SIDES:
+                columns[name] = np.array(list(map(attrgetter(name), shapes)), np.float64)
+            elif name == "confidence":
+                columns[name] = np.array([row.confidence for row in rows], np.float64)
+            elif name == "geometry":
+                columns[name] = [None if row.type == "box" else _geometry(row) for row in rows]
+            elif name == "metadata":
+                columns[name] = _metadata([row.metadata for row in rows])
+            elif name == "annotation_id":
+                columns[name] = pa.array([row.annotation_id or row.id for row in rows], TEXT)
+            else:
+                columns[name] = pa.array(list(map(attrgetter(name), rows)), TEXT)
+        return columns
 
 
 class ContractPredictions(ContractAnnotations):
@@ -230,11 +235,11 @@ class ContractPredictions(ContractAnnotations):
 
     def _pages(self, rows: int, raw: bool) -> Iterator[list[Group]]:
         self._dataset()  # raises before much is read
-        row_shape: Any = RawAnnotation if raw else FoundAnnotation
+        row_shape: Any = RawPrediction if raw else FoundPrediction
         shape: Any = dict[str, list[row_shape] | row_shape | None] | list[row_shape]
-        answer = self._transport.read(shape, "modelRun", self._run_id, "ungrouped")
-        by_item: dict[str, list[FoundAnnotation]] = {}
-        by_reference: dict[str, list[FoundAnnotation]] = {}
+        answer: _Grouped[FoundPrediction] = self._transport.read(shape, "modelRun", self._run_id, "ungrouped")
+        by_item: dict[str, list[FoundPrediction]] = {}
+        by_reference: dict[str, list[FoundPrediction]] = {}
         for row in _flat(answer):
             if (item_id := row.dataset_item_id or row.item_id) is not None:
                 by_item.setdefault(item_id, []).append(row)
@@ -249,9 +254,9 @@ class ContractPredictions(ContractAnnotations):
             yield from (groups[start : start + _AT_ONCE] for start in range(0, len(groups), _AT_ONCE))
 
     def _one(self, by: Locator, key: str, raw: bool) -> Group:
-        shape = FoundPredictions[RawAnnotation] if raw else FoundPredictions[FoundAnnotation]
+        shape = FoundPredictions[RawPrediction] if raw else FoundPredictions[FoundPrediction]
         answer: Any = self._transport.read(shape, "modelRun", self._run_id, by, key)
-        rows = _flat(answer.annotations)
+        rows: list[FoundPrediction] = _flat(answer.annotations)
         item_id = next((i for row in rows if (i := row.dataset_item_id or row.item_id)), None)
         reference_id = next((row.reference_id for row in rows if row.reference_id), None)
         if by == "loc":
@@ -271,23 +276,29 @@ _SPELLINGS = {
     "reference_id": ("reference_id", "ref_id"),
     "image_url": ("image_url", "original_image_url"),
 }
-_FIELDS = ("type", "geometry", "label", "metadata", "annotation_id", "id", "confidence")
-_fields = attrgetter(*_FIELDS)
 _SIDES = ("x", "y", "width", "height")
-_sides = attrgetter(*_SIDES)
 _NO_SHAPE = Shape()
+_EXPORT = "exportForTrainingPage"
+# So little at once that it is set as columns while the processor's cache holds its objects.
 _AT_ONCE = 256  # items
+_BIT = 1 << 17  # bytes of JSON
 
 
-def _transposed(rows: Iterable[tuple[Any, ...]], width: int) -> Iterable[tuple[Any, ...]]:
-    return tuple(zip(*rows, strict=True)) or ((),) * width
+def _in_bits(rows: Sequence[Raw]) -> Iterator[bytes]:
+    """Cut a list into lists, as JSON."""
+    start, size = 0, 0
+    for stop, row in enumerate(rows, 1):
+        size += len(memoryview(row))
+        if size >= _BIT or stop == len(rows):
+            yield b"[%b]" % b",".join(rows[start:stop])
+            start, size = stop, 0
 
 
 def _ids_of(item: FoundItem) -> tuple[str | None, str | None]:
     return item.dataset_item_id or item.id, item.reference_id or item.ref_id
 
 
-def _flat(groups: _Grouped) -> list[FoundAnnotation]:
+def _flat(groups: _Grouped[A]) -> list[A]:
     """Set groups by type one after another, in the order in which the contract names them."""
     if groups is None:
         return []
@@ -308,7 +319,7 @@ def _exported(row: ExportRow[FoundItem, FoundAnnotation]) -> list[FoundAnnotatio
     return found + _flat(row.annotations) if row.annotations else found
 
 
-def _typed(rows: list[FoundAnnotation] | FoundAnnotation | None, key: str) -> list[FoundAnnotation]:
+def _typed(rows: list[A] | A | None, key: str) -> list[A]:
     if rows is None:
         return []
     if not isinstance(rows, list):

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import pyarrow as pa
 
 from nucleus_pandas.transport import Transport
 from nucleus_pandas.wire import DatasetSize
 
 Locator: TypeAlias = Literal["refloc", "iloc", "loc"]
-Columns: TypeAlias = dict[str, list[Any]]
-"""Values by column, None where one is missing."""
+Values: TypeAlias = Any
+"""A list with None where a value is missing, a `numpy.ndarray` of float64, or a `pyarrow.LargeStringArray`."""
+
+Columns: TypeAlias = dict[str, Values]
+"""Values by column, all of one length; those of one column are of one kind in all pages of a source."""
 
 Keys: TypeAlias = Sequence[str] | Sequence[int]
 """Reference ids for ``refloc``, item ids for ``loc``, positions from 0 for ``iloc``."""
@@ -25,7 +32,7 @@ class Picked:
 
     Attributes
     ----------
-    columns : dict of str to list
+    columns : dict of str to values
         The rows, those of one key after those of another.
     lengths : list of int
         How many rows each key has.
@@ -79,10 +86,24 @@ class Source(ABC):
         """Read the rows of some items, in the order of their keys, of which no two are equal."""
 
 
-def joined(pages: Iterator[Columns], wanted: Sequence[str]) -> Columns:
-    """Put pages together."""
-    whole: Columns = {name: [] for name in wanted}
+def joined(pages: Iterable[Columns], wanted: Sequence[str]) -> Columns:
+    """Put pages together.
+
+    Examples
+    --------
+    >>> joined([{"x": [1]}, {"x": [2, 3]}], ["x"]), joined([], ["x"])
+    ({'x': [1, 2, 3]}, {'x': []})
+    """
+    parts: dict[str, list[Values]] = {name: [] for name in wanted}
     for page in pages:
-        for name, values in whole.items():
-            values += page[name]
-    return whole
+        for name, values in parts.items():
+            values.append(page[name])
+    return {name: _stacked(values) for name, values in parts.items()}
+
+
+def _stacked(parts: Sequence[Values]) -> Values:
+    if parts and isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts)
+    if parts and isinstance(parts[0], pa.Array):
+        return pa.concat_arrays(parts)
+    return list(chain.from_iterable(parts))

@@ -74,6 +74,7 @@ from nucleus_pandas.wire.readback import (
     ExportRow,
     FoundAnnotation,
     FoundItem,
+    FoundPrediction,
     FoundPredictions,
     FoundRow,
     ItemsPage,
@@ -82,6 +83,7 @@ from nucleus_pandas.wire.readback import (
     RawAnnotationPage,
     RawItem,
     RawItemPage,
+    RawPrediction,
     Shape,
 )
 from nucleus_pandas.wire.requests import (
@@ -152,6 +154,7 @@ __all__ = [
     "Floats",
     "FoundAnnotation",
     "FoundItem",
+    "FoundPrediction",
     "FoundPredictions",
     "FoundRow",
     "FromUpload",
@@ -191,6 +194,7 @@ __all__ = [
     "RawAnnotationPage",
     "RawItem",
     "RawItemPage",
+    "RawPrediction",
     "RunCreated",
     "RunInfo",
     "RunPlace",

@@ -13,7 +13,7 @@ from nucleus_pandas.wire.content import Metadata
 from nucleus_pandas.wire.extensions import AnnotationColumns, AnnotationPage, ItemColumns, ItemPage
 
 A = TypeVar("A")
-"""How an annotation is read: `FoundAnnotation` or `RawAnnotation`."""
+"""How an annotation is read: `FoundAnnotation`, `FoundPrediction`, or the raw twin of one."""
 
 I = TypeVar("I")  # noqa: E741
 """How an item is read: `FoundItem` or `RawItem`."""
@@ -38,13 +38,10 @@ class Shape(Struct, gc=False):
 
 
 class FoundAnnotation(Struct, kw_only=True, gc=False):
-    """An annotation or a prediction of any type."""
+    """An annotation or a prediction of any type; it stands with its item, whose ids it need not repeat."""
 
     type: str | None = None
     label: str | None = None
-    reference_id: str | None = None
-    dataset_item_id: str | None = None
-    item_id: str | None = None
     annotation_id: str | None = None
     id: str | None = None
     geometry: Shape | None = None
@@ -58,6 +55,20 @@ class FoundAnnotation(Struct, kw_only=True, gc=False):
 
 class RawAnnotation(FoundAnnotation, kw_only=True, gc=False):
     """An annotation whose metadata is JSON text."""
+
+    metadata: Raw = _NOTHING  # type: ignore[assignment]  # a twin
+
+
+class FoundPrediction(FoundAnnotation, kw_only=True, gc=False):
+    """A prediction that stands alone, and names its item."""
+
+    reference_id: str | None = None
+    dataset_item_id: str | None = None
+    item_id: str | None = None
+
+
+class RawPrediction(FoundPrediction, kw_only=True, gc=False):
+    """A prediction whose metadata is JSON text."""
 
     metadata: Raw = _NOTHING  # type: ignore[assignment]  # a twin
 
@@ -107,10 +118,10 @@ class ExportRow(Struct, Generic[I, A], kw_only=True):
     annotations: list[A] | None = None
 
 
-class ExportPage(Struct, Generic[I, A], kw_only=True, rename={"next_page_token": "nextPageToken"}):
-    """``POST dataset/{id}/exportForTrainingPage``."""
+class ExportPage(Struct, kw_only=True, rename={"next_page_token": "nextPageToken"}):
+    """``POST dataset/{id}/exportForTrainingPage``; its rows, each an `ExportRow`, are read bit by bit."""
 
-    data: list[ExportRow[I, A]]
+    data: list[Raw]
     next_page_token: Token = None
 
 
