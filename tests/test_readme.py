@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
+import requests
+
+import nucleus_pandas as npd
+from nucleus_pandas.cli import main
+from nucleus_pandas.client import HOSTED
+from nucleus_pandas.local import serve
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -38,9 +47,76 @@ def test_the_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_commands_it_names_exist() -> None:
-    from nucleus_pandas.cli import main
-
     for command in set(re.findall(r"nucleus-pandas (\w+)", README.read_text())):
         with pytest.raises(SystemExit) as ended:
             main([command, "--help"])
         assert ended.value.code == 0
+
+
+def rows_of(table: str) -> list[list[str]]:
+    """The rows of the table whose header begins so, without backquotes."""
+    text = README.read_text()
+    lines = text[text.index(f"| {table}") :].split("\n\n")[0].splitlines()
+    return [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def variables() -> set[str]:
+    """The environment variables that the package reads."""
+    package = Path(npd.__file__).parent
+    return {name for file in package.rglob("*.py") for name in re.findall(r"\bNUCLEUS_[A-Z_]+\b", file.read_text())}
+
+
+def test_the_arguments_of_the_client_are_told() -> None:
+    told = {argument: (variable, default) for argument, variable, default, _ in rows_of("Argument of")}
+    parameters = dict(inspect.signature(npd.NucleusClient).parameters)
+    assert list(told) == list(parameters)
+    for name, parameter in parameters.items():
+        default = HOSTED if name == "endpoint" else parameter.default
+        assert told[name][1] == ("" if default is None else str(default))
+
+
+def test_the_options_of_serve_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    told = {option: default for option, _, default, _ in rows_of("Option of")}
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    text = capsys.readouterr().out
+    assert set(told) - {"path"} == set(re.findall(r"--[a-z-]+", text)) - {"--help"}
+    parameters = inspect.signature(serve).parameters
+    for option, name in (("--host", "host"), ("--port", "port"), ("--request-seconds", "request_seconds")):
+        assert told[option] == str(parameters[name].default)
+        assert f"({told[option]})" in " ".join(text.split())
+
+
+def test_the_variables_of_the_environment_are_told() -> None:
+    told = {row[1] for table in ("Argument of", "Option of") for row in rows_of(table)} - {""}
+    assert told == variables()
+
+
+@pytest.mark.parametrize("variable", [row[1] for row in rows_of("Argument of") if row[1]])
+def test_a_variable_stands_for_its_argument(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"NUCLEUS_API_KEY": "secret", "NUCLEUS_ENDPOINT": "http://127.0.0.1:1/v1/nucleus"}
+    monkeypatch.setenv(variable, values[variable])
+    client = npd.NucleusClient()
+    request = client._transport._session.prepare_request(requests.Request("GET", client._transport.endpoint))
+    assert client._transport.endpoint == (values[variable] if variable == "NUCLEUS_ENDPOINT" else HOSTED)
+    assert ("Authorization" in request.headers) == (variable == "NUCLEUS_API_KEY")
+
+
+def test_three_lines_tell_hosted_from_embedded(served: str, store: Path, tmp_path: Path) -> None:
+    lines = rows_of("| Scale's hosted")
+    assert [line[0] for line in lines] == ["install", "before", "client"]
+    hosted, local, other = lines[2][1:]
+    assert eval(hosted.replace("()", "('key')"))._transport.endpoint == HOSTED
+    clients = [
+        eval(local.replace("my_store", str(tmp_path / "my_store"))),
+        eval(re.sub(r'"http:[^"]*"', repr(served), other)),
+    ]
+    rest = blocks("python")[0].split("\n", 4)
+    assert "client = " in rest[3]
+    frames = []
+    for client in clients:
+        names: dict[str, Any] = {"client": client}
+        exec("\n".join([*rest[:3], rest[4]]), names)
+        frames.append(names["matches"].drop(columns="dataset_item_id"))
+        client.close()
+    pd.testing.assert_frame_equal(*frames)
