@@ -36,7 +36,7 @@ Outcome: TypeAlias = Literal["new", "updated", "ignored", "error", "unsent", "ex
 Place: TypeAlias = Callable[[int], str]
 
 _ONE_URL = "An item has exactly one of `image_url` and `pointcloud_url`"
-_UNKNOWN = "Item with id {} doesn't exist."
+UNKNOWN = "Item with id {} doesn't exist."
 _UNPLACED = "Item with id {} can't be found: the run spans datasets, so `dataset_id` is needed too."
 _ROWS = 5_000  # a transaction
 _BYTES = 8 << 20  # a transaction
@@ -241,7 +241,7 @@ def store_boxes(
     numbers = _find_keys(db, dataset, boxes)
     errors: dict[int, str] = {}
     if None in numbers:
-        reason = _UNPLACED if dataset is None and boxes.by == "reference_id" else _UNKNOWN
+        reason = _UNPLACED if dataset is None and boxes.by == "reference_id" else UNKNOWN
         errors = {row: reason.format(key) for row, key in enumerate(boxes.keys) if numbers[row] is None}
         there = [number is not None for number in numbers]
         good = BoxColumns(by=boxes.by, **{name: list(compress(getattr(boxes, name), there)) for name in columns})
@@ -279,7 +279,7 @@ def _find_items(
         names = [a.reference_id for a in wanted if a.reference_id and a.item_id is None and a.dataset_id is None]
         if len(names) == len(wanted):  # as nearly always
             known = items.ids_of(db, dataset, names)
-            return [known.get(name) or _UNKNOWN.format(name) for name in names]
+            return [known.get(name) or UNKNOWN.format(name) for name in names]
     keys = [item_key(a, place(n)) for n, a in enumerate(wanted)]
     by_item_id = items.existing(db, (key for by_reference, key in keys if not by_reference))
     elsewhere = {a.dataset_id for a in wanted if a.dataset_id is not None} if dataset is None else set()
@@ -300,13 +300,13 @@ def _find_items(
         if not by_reference:
             number = by_item_id.get(key)
             foreign = dataset is not None and number is not None and number >> ITEM_BITS != dataset.id
-            found.append(_UNKNOWN.format(key) if number is None or foreign else number)
+            found.append(UNKNOWN.format(key) if number is None or foreign else number)
             continue
         scope = "" if dataset is not None else annotation.dataset_id or ""
         if scope not in by_reference_id:
             found.append(_UNPLACED.format(key))
         else:
-            found.append(by_reference_id[scope].get(key, _UNKNOWN.format(key)))
+            found.append(by_reference_id[scope].get(key, UNKNOWN.format(key)))
     return found
 
 
@@ -332,6 +332,7 @@ def check_frozen(nucleus: EmbeddedNucleus, file: str, target: Target, *, update:
 
 
 Target: TypeAlias = Callable[[sqlite3.Connection], tuple[Layer | None, Dataset | None]]
+LayerTarget: TypeAlias = Callable[[sqlite3.Connection], tuple[Layer, Dataset | None]]
 
 
 def run_upload(

@@ -44,6 +44,13 @@ class Annotate(Struct, kw_only=True, omit_defaults=True):
     trained_slice_id: str | None = None
 
 
+class DeleteAnnotations(Struct, kw_only=True):
+    """``DELETE annotation/{dataset id}``; an embedded Nucleus has no history that `keep_history` could mean."""
+
+    reference_ids: list[Name] = []
+    keep_history: bool = True
+
+
 class AddModel(Struct, kw_only=True, omit_defaults=True):
     """``POST models/add``."""
 

@@ -15,7 +15,10 @@ from nucleus_pandas.errors import BadRequestError, NotFoundError
 from nucleus_pandas.local import render
 from nucleus_pandas.local.images import Images, Staged
 from nucleus_pandas.local.ingest import (
+    UNKNOWN,
+    LayerTarget,
     Stored,
+    Target,
     check_frozen,
     item_counters,
     run_upload,
@@ -44,6 +47,7 @@ from nucleus_pandas.wire import (
     AnnotateRows,
     Append,
     AppendRows,
+    DeleteAnnotations,
     FromUpload,
     Item,
     ItemView,
@@ -157,17 +161,23 @@ def _finished_job(db: sqlite3.Connection, dataset: Dataset, stored: Stored) -> j
     return jobs.find(db, job.public_id)
 
 
-def consume(dataset_id: str, wanted: FromUpload, job_type: str, target: Any) -> Response:
-    """Turn a signed upload into a job; the same request again gets the same job."""
+def consume(
+    dataset_id: str, wanted: FromUpload, job_type: str, target: Target, check: Target | None = None
+) -> Response:
+    """Turn a signed upload into a job; the same request again gets the same job.
+
+    `check` finds what `target` finds, but makes nothing.
+    """
     with nucleus().database.read() as db:
-        layer, _ = target(db)
+        layer, _ = (check or target)(db)
         upload = jobs.pending_upload(db, datasets.find(db, dataset_id).id, wanted.request_id)
     if layer is not None and layer.frozen is not None and upload is not None:
         check_frozen(nucleus(), upload, target, update=wanted.update)
     with nucleus().database.write() as db:
-        target(db)
         dataset = datasets.find(db, dataset_id)
         job, file = jobs.consume_upload(db, dataset.id, wanted.request_id, job_type, nucleus().owner)
+        if file is not None:
+            target(db)
     if file is not None:
         run_upload(nucleus(), job, dataset_id, file, target, update=wanted.update)
         with nucleus().database.read() as db:
@@ -199,20 +209,44 @@ def annotate(dataset_id: str) -> Response:
     return reply(described)
 
 
+@blueprint.delete("/annotation/<id:dataset_id>")
+def delete_annotations(dataset_id: str) -> Response:
+    """Delete the ground truth of items, all or none of it, and tell so as a job."""
+    wanted = dict.fromkeys(body(DeleteAnnotations).reference_ids)
+    if not wanted:
+        raise BadRequestError(
+            "Name the items whose annotations are to be deleted; an empty list could mean none or all - at "
+            "`$.reference_ids`."
+        )
+    with nucleus().database.write() as db:
+        dataset = datasets.find(db, dataset_id)
+        known = items.ids_of(db, dataset, wanted)
+        count = layers.delete_ground_truth(db, dataset.id, known.values())
+        job = jobs.create(db, "annotationDeletion", dataset.id, nucleus().owner)
+        jobs.add_errors(db, job.id, [UNKNOWN.format(name) for name in wanted if name not in known])
+        jobs.finish(db, job.id, "Completed", {"annotations_deleted": count})
+        job = jobs.find(db, job.public_id)
+    nucleus().purge()
+    return reply(job.entry())
+
+
 def _release(stored: Stored) -> None:
     """Remove the files that were replaced."""
     if stored.count("updated"):
         nucleus().purge()
 
 
-def receive_annotations(target: Any) -> Stored:
-    """Store the annotations or predictions of a request, whose body is JSON or multipart with mask files."""
-    stored = _store_masks(target) if is_multipart() else _store_json(target)
+def receive_annotations(target: LayerTarget, check: Target | None = None) -> Stored:
+    """Store the annotations or predictions of a request, whose body is JSON or multipart with mask files.
+
+    `check` finds what `target` finds, but makes nothing.
+    """
+    stored = _store_masks(target, check or target) if is_multipart() else _store_json(target)
     _release(stored)
     return stored
 
 
-def _store_json(target: Any) -> Stored:
+def _store_json(target: LayerTarget) -> Stored:
     wanted = body(_annotate_body())
     boxes = wanted.boxes if isinstance(wanted, AnnotateRows) else None
     update, refuse = _conflicts(wanted)
@@ -243,7 +277,7 @@ def _conflicts(wanted: Annotate) -> tuple[bool, bool]:
     return wanted.update if if_exists is None else if_exists == "update", if_exists == "error"
 
 
-def _store_masks(target: Any) -> Stored:
+def _store_masks(target: LayerTarget, check: Target) -> Stored:
     text = form_field("serialized_request")
     if text is None:
         raise BadRequestError("A multipart request with masks has a part `serialized_request`.")
@@ -257,7 +291,7 @@ def _store_masks(target: Any) -> Stored:
             f"{len(wanted.segmentations)} segmentations and {len(uploaded)} files."
         )
     with nucleus().database.read() as db:
-        target(db)
+        check(db)
     with staged_files(nucleus().masks, uploaded) as files, nucleus().database.write() as db:
         layer, dataset = target(db)
         good = [file for file in files if isinstance(file, Staged)]

@@ -1,8 +1,13 @@
-"""Routes of model runs and their predictions."""
+"""Routes of model runs and their predictions.
+
+A run is named by its id, or as that of a model on a dataset. Predictions that name it so never meet a committed run:
+they go to the newest one that is open, or make one. What is read by model is the newest run.
+"""
 
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import dataclass
 
 from flask import Blueprint, Response
 
@@ -22,35 +27,76 @@ from nucleus_pandas.local.routes.common import (
     summary,
 )
 from nucleus_pandas.local.routes.items import consume, find_annotation, locate, receive_annotations
-from nucleus_pandas.local.store import items, jobs, layers, models
+from nucleus_pandas.local.store import datasets, items, jobs, layers, models
 from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.ids import ITEM_BITS
 from nucleus_pandas.local.store.layers import Layer
+from nucleus_pandas.local.store.models import Model, Run
 from nucleus_pandas.wire import Commit, CreateModelRun, FromUpload, MergeRuns, PredictionsView, RunInfo
 
 blueprint = Blueprint("runs", __name__)
 
 
+@dataclass(slots=True)
+class Place:
+    """What a path names: a run by its id, or that of a model on a dataset."""
+
+    run_id: str | None = None
+    dataset_id: str | None = None
+    model_id: str | None = None
+
+    def check(self, db: sqlite3.Connection) -> tuple[Layer | None, Dataset | None]:
+        """Find where predictions are to go; the layer is None where the run is found or made when they go there."""
+        if self.run_id is None:
+            _, dataset = self._names(db)
+            return None, dataset
+        return self._of_run(db, models.find_run(db, self.run_id))
+
+    def target(self, db: sqlite3.Connection) -> tuple[Layer, Dataset | None]:
+        """Find where predictions go, and make a run if need be; later calls find the same run again."""
+        if self.run_id is None:
+            self.run_id = models.open_run(db, *self._names(db)).public_id
+        return self._of_run(db, models.find_run(db, self.run_id))
+
+    def source(self, db: sqlite3.Connection) -> tuple[Run, Layer, Dataset | None]:
+        """Find what is read."""
+        run = models.newest_run(db, *self._names(db)) if self.run_id is None else models.find_run(db, self.run_id)
+        return run, *self._of_run(db, run)
+
+    def _names(self, db: sqlite3.Connection) -> tuple[Model, Dataset]:
+        return models.find(db, self.model_id or ""), datasets.find(db, self.dataset_id or "")
+
+    def _of_run(self, db: sqlite3.Connection, run: Run) -> tuple[Layer, Dataset | None]:
+        layer, dataset = layer_of(db, run)
+        if self.dataset_id is None:
+            return layer, dataset
+        if dataset is not None and dataset.public_id != self.dataset_id:
+            raise BadRequestError(
+                f"The run '{run.public_id}' is one on the dataset '{dataset.public_id}', not on '{self.dataset_id}'. "
+                "A run that spans datasets is made under its model, without a dataset."
+            )
+        return layer, datasets.find(db, self.dataset_id)
+
+
 @blueprint.post("/modelRun/<id:run_id>/predict")
 @blueprint.post("/modelRun/<id:run_id>/uploadPredictions")
+@blueprint.post("/dataset/<id:dataset_id>/modelRun/<id:run_id>/uploadPredictions")
+@blueprint.post("/dataset/<id:dataset_id>/model/<id:model_id>/uploadPredictions")
 @blueprint.post("/_nucleus_pandas/modelRun/<id:run_id>/predict", endpoint="predict_with_outcomes")
-def predict(run_id: str) -> Response:
+def predict(**names: str) -> Response:
     """Store predictions: from the body, with mask files, or from a signed upload."""
-
-    def target(db: sqlite3.Connection) -> tuple[Layer, Dataset | None]:
-        return layer_of(db, models.find_run(db, run_id))
-
+    place = Place(**names)
     if not is_multipart() and names_upload():
         with nucleus().database.read() as db:
-            _, dataset = target(db)
+            _, dataset = place.check(db)
         if dataset is None:
             raise BadRequestError("Signed uploads belong to a dataset, and this run spans datasets.")
-        return consume(dataset.public_id, body(FromUpload), "uploadPredictions", target)
-    stored = receive_annotations(target)
+        return consume(dataset.public_id, body(FromUpload), "uploadPredictions", place.target, place.check)
+    stored = receive_annotations(place.target, place.check)
     with nucleus().database.read() as db:
-        _, dataset = target(db)
+        _, dataset = place.target(db)
     described: dict[str, object] = {
-        "model_run_id": run_id,
+        "model_run_id": place.run_id,
         "predictions_processed": stored.count("new", "updated"),
         "predictions_ignored": stored.count("ignored"),
     }
@@ -97,12 +143,12 @@ def _bound(dataset: Dataset | None) -> Dataset:
 
 
 @blueprint.get("/modelRun/<id:run_id>/<any(refloc, iloc, loc):by>/<rest:key>")
-def view(run_id: str, by: str, key: str) -> Response:
+@blueprint.get("/dataset/<id:dataset_id>/model/<id:model_id>/<any(referenceId, iloc):by>/<rest:key>")
+def view(by: str, key: str, **names: str) -> Response:
     """Give the predictions of an item."""
     with nucleus().database.read() as db:
-        run = models.find_run(db, run_id)
-        layer, dataset = layer_of(db, run)
-        row = locate(db, _bound(dataset), by, key)
+        run, layer, dataset = Place(**names).source(db)
+        row = locate(db, _bound(dataset), "refloc" if by == "referenceId" else by, key)
         found = [
             render.annotation(p, _bound(dataset).tag, row.reference_id, file_url, run)
             for p in layers.of_item(db, layer, row.id)
@@ -111,29 +157,31 @@ def view(run_id: str, by: str, key: str) -> Response:
 
 
 @blueprint.get("/modelRun/<id:run_id>/prediction/loc/<rest:path>")
-def prediction_loc(run_id: str, path: str) -> Response:
+@blueprint.get("/dataset/<id:dataset_id>/model/<id:model_id>/loc/<rest:path>")
+def prediction_loc(path: str, **names: str) -> Response:
     """Give one prediction."""
     with nucleus().database.read() as db:
-        run = models.find_run(db, run_id)
-        layer, dataset = layer_of(db, run)
+        run, layer, dataset = Place(**names).source(db)
         item, row = find_annotation(db, _bound(dataset), layer)
         return reply(render.annotation(row, _bound(dataset).tag, item.reference_id, file_url, run))
 
 
 @blueprint.get("/modelRun/<id:run_id>/ungrouped")
-def ungrouped(run_id: str) -> Response:
-    """Give all predictions of a run."""
+@blueprint.get("/dataset/<id:dataset_id>/model/<id:model_id>/export")
+def export(**names: str) -> Response:
+    """Give all predictions of a run; those on a dataset where the path names one."""
     with nucleus().database.read() as db:
-        run = models.find_run(db, run_id)
+        run, layer, dataset = Place(**names).source(db)
+        first, end = (0, 1 << 62) if dataset is None else (dataset.id << ITEM_BITS, (dataset.id + 1) << ITEM_BITS)
         tags: dict[int, str] = dict(db.execute("SELECT id, tag FROM dataset WHERE NOT deleted").fetchall())
-        names: dict[int, str] = {}
+        known: dict[int, str] = {}
         found = []
-        for row in layers.of_items(db, run.layer, 0, 1 << 62):
+        for row in layers.of_items(db, layer, first, end - 1):
             if row.item >> ITEM_BITS not in tags:
                 continue
-            if row.item not in names:
-                names = {row.item: items.reference_id_of(db, row.item)}
-            found.append(render.annotation(row, tags[row.item >> ITEM_BITS], names[row.item], file_url, run))
+            if row.item not in known:
+                known = {row.item: items.reference_id_of(db, row.item)}
+            found.append(render.annotation(row, tags[row.item >> ITEM_BITS], known[row.item], file_url, run))
         return reply(render.grouped(found, predictions=True))
 
 

@@ -309,6 +309,16 @@ def of_items(db: sqlite3.Connection, layer: Layer, first: int, last: int) -> Ite
     return map(AnnotationRow._make, rows)
 
 
+def delete_ground_truth(db: sqlite3.Connection, dataset: int, items: Iterable[int]) -> int:
+    """Remove the ground truth of items of a dataset, and tell how many annotations that were."""
+    count = 0
+    for part, marks in batches(items):
+        count += db.execute(f"DELETE FROM annotation WHERE item IN ({marks})", part).rowcount
+    if count:
+        db.execute("UPDATE dataset SET revision = revision + 1 WHERE id = ?", (dataset,))
+    return count
+
+
 def counts(db: sqlite3.Connection, layer: Layer, items: Iterable[int]) -> dict[int, int]:
     """Count the annotations of items; those without any are left out."""
     found: dict[int, int] = {}

@@ -10,7 +10,7 @@ import msgspec
 
 from nucleus_pandas.errors import BadRequestError, ConflictError, NotFoundError
 from nucleus_pandas.local.store.datasets import Dataset, json_or_none
-from nucleus_pandas.local.store.ids import new_tag, now, tag_of
+from nucleus_pandas.local.store.ids import ITEM_BITS, new_tag, now, tag_of
 from nucleus_pandas.local.store.layers import Layer
 from nucleus_pandas.wire import AddModel, CreateModelRun, ModelEntry
 
@@ -205,6 +205,29 @@ def find_run(db: sqlite3.Connection, public_id: str) -> Run:
         raise NotFoundError(f"There is no model run '{public_id}'.")
     number, tag, model, model_tag, dataset, name, metadata, committed_at, parameters = row
     return Run(number, tag, model, model_tag, dataset, name, _json(metadata), committed_at, _json(parameters))
+
+
+def open_run(db: sqlite3.Connection, model: Model, dataset: Dataset) -> Run:
+    """Find the newest run of a model on a dataset that is not committed, or make one."""
+    row = db.execute(
+        "SELECT tag FROM run WHERE model = ? AND dataset = ? AND committed_at IS NULL AND NOT deleted"
+        " ORDER BY id DESC LIMIT 1",
+        (model.id, dataset.id),
+    ).fetchone()
+    return create_run(db, model, dataset, CreateModelRun()) if row is None else find_run(db, f"run_{row[0]}")
+
+
+def newest_run(db: sqlite3.Connection, model: Model, dataset: Dataset) -> Run:
+    """Find the newest run of a model on a dataset, or raise NotFoundError; one that spans datasets if it is there."""
+    first = dataset.id << ITEM_BITS
+    row = db.execute(
+        "SELECT tag FROM run WHERE model = ? AND NOT deleted AND (dataset = ? OR dataset IS NULL AND EXISTS"
+        " (SELECT 1 FROM prediction WHERE run = run.id AND item >= ? AND item < ?)) ORDER BY id DESC LIMIT 1",
+        (model.id, dataset.id, first, first + (1 << ITEM_BITS)),
+    ).fetchone()
+    if row is None:
+        raise NotFoundError(f"The model '{model.public_id}' has no run on the dataset '{dataset.public_id}'.")
+    return find_run(db, f"run_{row[0]}")
 
 
 def runs_of(db: sqlite3.Connection, model: Model) -> list[str]:
