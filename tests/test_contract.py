@@ -20,6 +20,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import quote, urlsplit
@@ -2295,6 +2296,14 @@ def test_a_signed_upload_by_model_consumed_again_makes_no_run(api: Api) -> None:
     api.post(f"modelRun/{run}/commit", {})
     assert consume(api, f"{place}/uploadPredictions", request_id)["job_id"] == job["job_id"]
     assert api.get(f"dataset/{dataset}/model_runs") == [run]
+
+
+def test_predictions_by_model_from_many_threads_make_one_run(served: OverSocket) -> None:
+    dataset, _, place = by_model(served, "a.jpg")
+    with ThreadPoolExecutor(8) as pool:
+        runs = set(pool.map(lambda n: predict_by_model(served, place, box(annotation_id=str(n))), range(16)))
+    assert served.get(f"dataset/{dataset}/model_runs") == list(runs)
+    assert len(served.get(f"{place}/export")["box"]) == 16
 
 
 def test_mask_files_by_model_are_stored(api: Api) -> None:

@@ -6,7 +6,8 @@ What it writes `nucleus_pandas` reads, and the reverse.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import requests
 from PIL import Image
 
 import nucleus_pandas as npd
+from nucleus_pandas.local.serving import Server
 
 pytestmark = [
     pytest.mark.newest,
@@ -46,7 +48,7 @@ def official(nucleus: Any, served: str) -> Any:
 
 
 @pytest.fixture
-def ours(served: str) -> Iterable[npd.NucleusClient]:
+def ours(served: str) -> Iterator[npd.NucleusClient]:
     """Our client of the same server."""
     with npd.NucleusClient(endpoint=served, max_retries=0) as client:
         yield client
@@ -324,6 +326,37 @@ def test_a_deletion_of_annotations_names_its_items(nucleus: Any, street: Any) ->
     with pytest.raises(nucleus.NucleusAPIError, match="could mean none or all"):
         street.delete_annotations()
     assert len(street.refloc("a.jpg")["annotations"]["box"]) == 1
+
+
+# Keys
+
+
+@pytest.fixture
+def locked(store: Path) -> Iterator[str]:
+    """The endpoint of a server that wants a key."""
+    with Server(store, port=0, api_keys=["the key"]) as server:
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        yield server.endpoint
+        server.stop()
+        thread.join(timeout=20)
+
+
+@pytest.mark.parametrize("way", ["api_key", "limited_access_key"])
+def test_either_kind_of_key_is_sent_with_every_request(
+    nucleus: Any, locked: str, pictures: list[Path], way: str
+) -> None:
+    client = nucleus.NucleusClient(**{way: "the key"}, endpoint=locked)
+    dataset = client.create_dataset("Locked", is_scene=False)
+    append(dataset, remote_items(nucleus))
+    append(dataset, [nucleus.DatasetItem(str(path), reference_id=path.name) for path in pictures[:1]])
+    assert dataset.size == 4
+
+
+def test_a_wrong_key_is_refused(nucleus: Any, locked: str) -> None:
+    with pytest.raises(nucleus.NucleusAPIError, match="a wrong API key") as caught:
+        nucleus.NucleusClient(api_key="another", endpoint=locked).create_dataset("Locked", is_scene=False)
+    assert caught.value.status_code == 401
 
 
 # Models, runs and predictions
