@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -320,8 +321,14 @@ class NucleusClient:
         return answer
 
     def __repr__(self) -> str:
-        where = f"local '{self._folder}'" if self._folder is not None else self._transport.endpoint
-        return f"<NucleusClient {where}>"
+        return f"<NucleusClient {self._where}>"
+
+    def _repr_html_(self) -> str:
+        return f"<table><tr><th>NucleusClient</th><td>{html.escape(self._where)}</td></tr></table>"
+
+    @property
+    def _where(self) -> str:
+        return f"local '{self._folder}'" if self._folder is not None else self._transport.endpoint
 
 
 def _check_id(kind: str, public_id: object) -> None:

@@ -109,6 +109,46 @@ def test_items_have_the_documented_columns(three: npd.Dataset) -> None:
     assert all(index.startswith("di_") for index in frame.index)
 
 
+def test_frames_have_these_dtypes_on_every_pandas(client: npd.NucleusClient, dataset: npd.Dataset) -> None:
+    text = "str" if int(pd.__version__.split(".")[0]) >= 3 else "object"
+    ids = {"dataset_item_id": text, "reference_id": text}
+    size = dict.fromkeys(["width", "height"], "Int64")
+    box = {"annotation_id": text, "label": text, "type": text, **dict.fromkeys(["x", "y", "width", "height"], "float64")}
+    objects = {"geometry": "object", "metadata": "object"}
+    sides = dict.fromkeys(["annotation_id", "prediction_id", "label", "predicted_label"], text)
+    documented = [
+        {**ids, "image_url": text, **size, "metadata": "object"},
+        {"index": "int64", **ids, **box, **objects},
+        {"index": "int64", **ids, **box, "confidence": "float64", **objects},
+        {"index": "int64", **ids, **sides, "confidence": "float64", "iou": "float64", "match_type": text},
+    ]
+    model = client.add_model("M", reference_id="m")
+    for rows in (0, 1):
+        shapes = [{"reference_id": name, **SHAPES[0]} for name in ("b.jpg", "c.jpg")]
+        dataset.annotate(shapes[:rows])
+        run = dataset.create_model_run(model)
+        run.predict(shapes[1 : 1 + rows])
+        run.commit()
+        found = [view.to_frame() for view in (dataset.items, dataset.annotations, run.predictions)] + [run.matches()]
+        assert [list(dtypes(frame).items()) for frame in found] == [list(kinds.items()) for kinds in documented]
+    jobs = dtypes(client.jobs.set_index("id"))
+    assert jobs.pop("created_at").endswith(", UTC]")
+    assert jobs == dict.fromkeys(["id", "type", "status"], text)
+
+
+def test_the_side_that_a_match_lacks_is_null(client: npd.NucleusClient, dataset: npd.Dataset) -> None:
+    run = dataset.create_model_run(client.add_model("M", reference_id="m"))
+    dataset.annotate([{"reference_id": "b.jpg", **SHAPES[0]}])
+    run.predict([{"reference_id": "c.jpg", **SHAPES[0], "confidence": 0.75}])
+    run.commit()
+    found = run.matches().set_index("match_type")
+    lacking = {kind: found.columns[found.loc[kind].isna()].tolist() for kind in found.index}
+    assert lacking == {
+        "FN": ["prediction_id", "predicted_label", "confidence", "iou"],
+        "FP": ["annotation_id", "label", "iou"],
+    }
+
+
 def test_annotations_have_the_documented_columns(three: npd.Dataset) -> None:
     frame = three.annotations.to_frame()
     assert dtypes(frame.set_index("dataset_item_id")) == documented(ANNOTATIONS)
@@ -402,23 +442,33 @@ def test_datasets_and_models_come_as_frames(client: npd.NucleusClient) -> None:
     assert dtypes(client.models) == empty
 
 
-def test_html_is_made_without_a_request(local: npd.NucleusClient) -> None:
+def test_html_is_made_without_a_request(local: npd.NucleusClient, store: Path) -> None:
     dataset = local.create_dataset("<b>Bold</b>")
     model = local.add_model("M", reference_id="m")
     run = dataset.create_model_run(model)
+    result = dataset.append([item("a"), item("b")])
     counted = count_requests(local)
-    shown = [dataset, dataset.items, dataset.annotations, run.predictions, model, run]
-    for thing in shown:
+    for thing in (local, dataset, dataset.items, dataset.annotations, run.predictions, model, run, result):
         assert thing._repr_html_().startswith("<table>")
-        assert "<" in repr(thing)
+        assert thing._repr_html_().endswith("</table>")
+        assert len(thing._repr_html_()) < 1_000
+    assert str(store) in local._repr_html_()
     assert "&lt;b&gt;Bold" in dataset._repr_html_()
     assert dataset.id in run._repr_html_()
     assert "confidence" in run.predictions._repr_html_()
+    assert "<th>new</th><td>2</td>" in result._repr_html_()
     assert repr(dataset.items) == f"<items of dataset/{dataset.id}>"
     assert repr(dataset.annotations.iloc) == f"<iloc of <annotations of dataset/{dataset.id}>>"
     assert repr(run.iloc) == f"<iloc of modelRun/{run.id}>"
     assert counted == {}
-    assert "M" in local.get_model(model.id)._repr_html_() or model.name == "M"
+    assert model.name == "M"  # asks, and is known from now on
+    assert "<td>M</td>" in model._repr_html_()
+
+
+def test_html_of_a_client_shows_no_key() -> None:
+    shown = npd.NucleusClient("live_0123456789abcdef", "http://127.0.0.1:1/v1/<nucleus>")._repr_html_()
+    assert "live_" not in shown
+    assert "127.0.0.1:1/v1/&lt;nucleus&gt;" in shown
 
 
 def test_a_run_found_by_its_id_knows_its_dataset(client: npd.NucleusClient, dataset: npd.Dataset) -> None:
