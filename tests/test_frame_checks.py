@@ -668,6 +668,20 @@ def test_columns_of_several_levels_are_named_whole(dataset: npd.Dataset) -> None
     assert npd.annotate(frame, dataset, columns=names).annotations_processed == 3
 
 
+@pytest.mark.parametrize("name", [("box", "corners"), ("a", "box", "of", "four")])
+def test_one_column_of_boxes_may_be_called_by_a_tuple(dataset: npd.Dataset, name: tuple[str, ...]) -> None:
+    frame = corners(*[[10.0, 20.0, 30.0, 60.0]] * 3).rename(columns={"corners": name})
+    assert npd.annotate(frame, dataset, bbox=name).annotations_processed == 3
+    assert npd.annotate(boxes(), dataset).annotations_ignored == 3
+    assert npd.append(frame.assign(image_url="s3://p"), dataset, bbox=name).ignored_items == 3
+
+
+def test_the_remedy_for_a_missing_column_can_be_typed_as_it_stands(dataset: npd.Dataset) -> None:
+    frame = boxes().rename(columns={"reference_id": ("item", "reference_id")})
+    text = str(refused(lambda: npd.annotate(frame, dataset)))
+    assert "Is ('item', 'reference_id') meant? Use columns={'reference_id': ('item', 'reference_id')}." in text
+
+
 def test_append_needs_the_columns_of_boxes_that_it_is_told(dataset: npd.Dataset) -> None:
     assert "Column 'box' for bbox not found" in str(refused(lambda: dataset.append(items(), bbox="box")))
 

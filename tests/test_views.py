@@ -113,7 +113,12 @@ def test_frames_have_these_dtypes_on_every_pandas(client: npd.NucleusClient, dat
     text = "str" if int(pd.__version__.split(".")[0]) >= 3 else "object"
     ids = {"dataset_item_id": text, "reference_id": text}
     size = dict.fromkeys(["width", "height"], "Int64")
-    box = {"annotation_id": text, "label": text, "type": text, **dict.fromkeys(["x", "y", "width", "height"], "float64")}
+    box = {
+        "annotation_id": text,
+        "label": text,
+        "type": text,
+        **dict.fromkeys(["x", "y", "width", "height"], "float64"),
+    }
     objects = {"geometry": "object", "metadata": "object"}
     sides = dict.fromkeys(["annotation_id", "prediction_id", "label", "predicted_label"], text)
     documented = [

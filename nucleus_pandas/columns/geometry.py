@@ -44,6 +44,7 @@ def box_sides(
         x, y, width and height in pixels; and the rows of type box that have none: pictures without boxes.
     """
     _check_format(bbox, bbox_format)
+    own = named_columns(named, bbox)
     if bbox is None and not is_box.any() and not all(map(named.has, SIDES)):
         return np.full((4, len(named)), np.nan), np.zeros(len(named), dtype=bool)
     found = Problems(named.index)
@@ -51,12 +52,12 @@ def box_sides(
         names: list[Hashable] = [named.name(side) for side in SIDES]
         columns = [named.need(side, _remedy(side, has_shapes=named.has("geometry"))) for side in SIDES]
         sides = np.array([floats(column, found) for column in columns])
-    elif isinstance(bbox, (tuple, list)):
-        names = list(bbox)
+    elif len(own) == 4:
+        names = own
         sides = np.array([floats(named.own(name, " for bbox"), found) for name in names])
     else:
-        names = [bbox] * 4
-        sides = _one_column(named.own(bbox, " for bbox"), found, bbox_format, is_box)
+        names = own * 4
+        sides = _one_column(named.own(own[0], " for bbox"), found, bbox_format, is_box)
     found.forget(~is_box)  # rows of other types are judged by their geometry
     if not is_box.all():
         sides = np.where(is_box, sides, np.nan)
@@ -79,8 +80,17 @@ def _check_format(bbox: BoxColumn | None, bbox_format: BoxFormat) -> None:
             f"bbox_format={bbox_format!r} needs bbox=, since the columns x, y, width and height are always a corner "
             "and a size. Name the columns, as in bbox=('x1', 'y1', 'x2', 'y2')."
         )
-    if isinstance(bbox, (tuple, list)) and len(bbox) != 4:
+
+
+def named_columns(named: NamedColumns, bbox: BoxColumn | None) -> list[Hashable]:
+    """Tell which columns `bbox` names: none, one, or four."""
+    if bbox is None:
+        return []
+    if not isinstance(bbox, (tuple, list)) or (isinstance(bbox, tuple) and named.holds(bbox)):
+        return [bbox]  # columns of several levels have tuples as names
+    if len(bbox) != 4:
         raise InvalidInputError(f"bbox= names one column or four, not {len(bbox)}: {bbox!r}.")
+    return list(bbox)
 
 
 def _remedy(side: str, *, has_shapes: bool) -> str:

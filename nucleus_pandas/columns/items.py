@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nucleus_pandas.columns.checked import NOT_SENT, Checked, Positions
-from nucleus_pandas.columns.geometry import BoxColumn
+from nucleus_pandas.columns.geometry import BoxColumn, named_columns
 from nucleus_pandas.columns.metadata import Metadata, differing_keys, metadata, metadata_columns
 from nucleus_pandas.columns.naming import NamedColumns
 from nucleus_pandas.columns.pictures import is_remote, readable
@@ -94,7 +94,7 @@ def check_items(
     everywhere = np.ones(len(named), dtype=bool)
     reference_ids = texts(named.need("reference_id"), problems, required=everywhere)
     urls = texts(named.need("image_url"), problems, required=everywhere, addresses=True)
-    for own in [] if bbox is None else bbox if isinstance(bbox, (tuple, list)) else [bbox]:
+    for own in named_columns(named, bbox):
         named.own(own, " for bbox")
     width, height = _sizes(named, problems, has_boxes=bbox is not None or named.has("x") or named.has("y"))
     objects = metadata(named, metadata_from, problems)

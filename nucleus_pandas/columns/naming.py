@@ -135,18 +135,18 @@ class NamedColumns:
             raise InvalidInputError(f"{self._missing(self.name(canonical))} {hint}")
         return self.own(self.name(canonical))
 
-    def _example(self, canonical: str) -> str:
+    def _example(self, canonical: str) -> Hashable:
         near = self._near(canonical)
         return near[0] if near else "your_column"
 
-    def _near(self, wanted: Hashable) -> Sequence[str]:
-        names = [str(name) for name in self.names]
+    def _near(self, wanted: Hashable) -> Sequence[Hashable]:
+        names = {str(name): name for name in self.names}
         folded = {name.lower().replace("_", "").replace(" ", ""): name for name in names}
         key = str(wanted).lower().replace("_", "").replace(" ", "")
         near = difflib.get_close_matches(str(wanted), names, 3, 0.6)
         near += [folded[match] for match in difflib.get_close_matches(key, folded, 3, 0.6)]
         near += [name for name in names if len(name) > 2 and (name.lower() in key or key in name.lower())]
-        return list(dict.fromkeys(near))
+        return [names[name] for name in dict.fromkeys(near)]
 
     def _missing(self, own: Hashable, use: str = "") -> str:
         names = self.names
