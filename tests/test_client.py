@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import email.utils
 import gc
 import logging
 import pickle
 import re
 import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +126,52 @@ def test_retry_after_is_honoured(hosted: npd.NucleusClient, waits: list[float]) 
     responses.get(f"{HOST}/dataset/", json=[])
     hosted.list_datasets()
     assert waits == [7.0]
+
+
+@responses.activate
+def test_a_date_may_say_when_to_try_again(hosted: npd.NucleusClient, waits: list[float]) -> None:
+    soon = email.utils.format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(seconds=30), usegmt=True)
+    for date in (soon, "Fri, 01 Jan 2100 00:00:00 GMT"):
+        responses.get(f"{HOST}/dataset/", status=503, headers={"Retry-After": date})
+    responses.get(f"{HOST}/dataset/", json=[])
+    hosted.list_datasets()
+    assert 25 < waits[0] <= 30
+    assert waits[1] == 60  # no server is waited for longer
+
+
+@responses.activate
+def test_pauses_grow_to_a_limit_and_are_never_the_same(waits: list[float]) -> None:
+    responses.get(f"{HOST}/dataset/", status=502)
+    for _ in range(2):
+        with pytest.raises(npd.ServerError):
+            npd.NucleusClient(KEY, HOST, max_retries=8).list_datasets()
+    assert len(set(waits)) == 16
+    for attempt, (one, other) in enumerate(zip(waits[:8], waits[8:], strict=True)):
+        longest = min(0.5 * 2**attempt, 16)
+        assert longest / 2 <= min(one, other) <= max(one, other) <= longest
+
+
+@responses.activate
+@pytest.mark.parametrize("failure", [requests.ConnectionError("reset"), requests.Timeout("late"), 502])
+def test_what_may_be_done_twice_is_sent_again(
+    hosted: npd.NucleusClient, waits: list[float], failure: int | Exception
+) -> None:
+    box = {"reference_id": "a", "label": "car", "type": "box", "geometry": {"x": 1, "y": 2, "width": 3, "height": 4}}
+    responses.get(f"{HOST}/_nucleus_pandas", status=404, body="not found")
+    responses.get(f"{HOST}/dataset/ds_1/name", json={"name": "d"})
+    responses.get(f"{HOST}/modelRun/run_1/info", json={})
+    dataset, run = hosted.get_dataset("ds_1"), hosted.get_model_run("run_1", "ds_1")
+    for send, method, route, answer in (
+        (lambda: dataset.annotate([box])["annotations_processed"], "POST", "dataset/ds_1/annotate", "annotations"),
+        (lambda: run.predict([box])["predictions_processed"], "POST", "modelRun/run_1/predict", "predictions"),
+        (lambda: run.commit()["runs_processed"], "POST", "modelRun/run_1/commit", "runs"),
+        (lambda: hosted.delete_dataset(dataset)["datasets_processed"], "DELETE", "dataset/ds_1", "datasets"),
+    ):
+        fails = {"status": failure} if isinstance(failure, int) else {"body": failure}
+        responses.add(method, f"{HOST}/{route}", **fails)  # type: ignore[arg-type]
+        responses.add(method, f"{HOST}/{route}", json={f"{answer}_processed": 1})
+        assert send() == 1
+    assert len(waits) == 4
 
 
 @responses.activate
@@ -364,6 +413,19 @@ def test_a_multipart_body_is_read_as_it_is_long(picture: Path) -> None:
         parts.append(chunk)
     assert b"".join(parts) == whole
     assert max(map(len, parts)) == 7
+
+
+def test_memory_does_not_grow_with_a_picture(client: npd.NucleusClient, picture: Path) -> None:
+    with picture.open("r+b") as file:
+        file.truncate(64 << 20)  # what follows the end of a picture is not looked at
+    dataset = client.create_dataset("large")
+    tracemalloc.start()
+    try:
+        dataset.append([{"reference_id": "large", "image_url": str(picture)}])
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+    assert dataset.iloc(0)["item"]["width"] == 64
 
 
 @pytest.mark.parametrize(("name", "segment"), [("..", "%2E%2E"), (".", "%2E"), ("a/b?", "a%2Fb%3F"), ("...", "...")])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -113,6 +115,15 @@ def test_a_joint_frame_goes_through_all_three_calls(client: npd.NucleusClient) -
         pd.testing.assert_index_equal(result.rows.index, frame.index)
         assert len(result.failed) == 0
     assert npd.check(frame).empty
+
+    items = dataset.items.to_frame("columns").rename(columns=lambda name: name.replace("metadata.", ""))
+    boxes_back = run.predictions.to_frame(metadata_as=False).drop(columns="dataset_item_id")
+    back = items.rename(columns={"width": "image_width", "height": "image_height"}).merge(
+        boxes_back, how="left", on="reference_id"
+    )
+    pd.testing.assert_frame_equal(
+        back[list(frame)], frame.reset_index(drop=True), check_dtype=False, check_column_type=False
+    )
 
 
 def test_a_joint_frame_sent_again_changes_nothing(street: npd.Dataset) -> None:
@@ -312,6 +323,13 @@ def test_metadata_stays_in_its_row_where_others_have_none(street: npd.Dataset, g
         {name for name, value in (("k", one), ("l", other)) if value is not None}
         for one, other in zip(values, values[::-1], strict=True)
     ]
+
+
+def test_null_is_absent_at_the_top_and_stays_below(street: npd.Dataset) -> None:
+    rows = [{"a": None, "b": {"c": None}, "d": [None, 1.0]}] * 3
+    for form in (rows, list(map(json.dumps, rows)), _arrow([json.dumps(row) for row in rows], pa.string())):
+        npd.annotate(boxes(metadata=form), street, if_exists="update")
+        assert [a["metadata"] for a in stored(street)] == [{"b": {"c": None}, "d": [None, 1.0]}] * 3
 
 
 def test_structs_of_arrow_are_metadata(street: npd.Dataset) -> None:
@@ -566,6 +584,26 @@ def test_annotations_that_exist_are_skipped_updated_or_refused(dataset: npd.Data
         assert [a["metadata"] for a in stored(holder, NAMES[:3])] == [{"n": 2}] * 3
 
 
+@pytest.mark.parametrize("on_error", ["raise", "collect"])
+def test_payloads_follow_the_same_rules(client: npd.NucleusClient, on_error: Any) -> None:
+    dataset = client.create_dataset("payloads")
+    items = [{"reference_id": name, "image_url": "s3://p"} for name in NAMES]
+    dataset.append({"items": items})
+    run = dataset.create_model_run(client.add_model("Detector", reference_id="det"))
+    rows = payloads(boxes(confidence=0.5))
+    for send, rest in ((dataset.append, items), (dataset.annotate, rows), (run.predict, rows)):
+        send(rest)
+        assert set(statuses(send(rest, if_exists="skip"))) == {"ignored"}
+        assert set(statuses(send(rest, if_exists="update"))) == {"updated"}
+        if on_error == "collect":
+            result = send(rest, if_exists="error", on_error="collect")
+        else:
+            with pytest.raises(npd.AlreadyExistsError, match="exists already") as caught:
+                send(rest, if_exists="error")
+            result = caught.value.result
+        assert (set(statuses(result)), result.failed) == ({"error"}, rest)
+
+
 # How it is sent
 
 
@@ -579,6 +617,49 @@ def test_batches_of_any_size_store_the_same_in_the_order_of_the_frame(client: np
     many = pd.DataFrame({"reference_id": names[0], "label": [f"{n}" for n in range(9)], **dict.fromkeys(SIDES, 2)})
     assert dataset.annotate(many, batch_size=size).annotations_processed == 9
     assert [a["label"] for a in dataset.iloc(0)["annotations"]] == many["label"].tolist()
+
+
+class Terminal(io.StringIO):
+    """Where somebody watches."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "progress", "shown"),
+    [
+        (Terminal, None, True),
+        (Terminal, False, False),
+        (Terminal, True, True),
+        (io.StringIO, None, False),
+        (io.StringIO, True, True),
+    ],
+)
+def test_a_bar_is_shown_where_somebody_watches(
+    street: npd.Dataset, monkeypatch: pytest.MonkeyPatch, stream: type[io.StringIO], progress: Any, shown: bool
+) -> None:
+    monkeypatch.setattr(sys, "stderr", stream())
+    npd.annotate(boxes(), street, batch_size=1, progress=progress)
+    written = sys.stderr.getvalue()  # type: ignore[attr-defined]
+    assert ("annotations: 100%" in written and "3/3" in written) is shown
+    assert bool(written) is shown
+
+
+def test_one_request_shows_no_bar_unless_it_is_asked_for(street: npd.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    npd.annotate(boxes(), street)
+    assert sys.stderr.getvalue() == ""  # type: ignore[attr-defined]
+    npd.annotate(boxes(), street, progress=True)
+    assert "3/3" in sys.stderr.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("url", ["http://e.org/a b?c#d", "HTTPS://e.org/é", "s3://b/a", "gs://b/a", "gcs://b/a"])
+def test_addresses_elsewhere_are_sent_as_they_are(client: npd.NucleusClient, url: str) -> None:
+    dataset = client.create_dataset("elsewhere")
+    pd.DataFrame({"reference_id": ["a"], "image_url": [url]}).nucleus.append(dataset)
+    dataset.append([{"reference_id": "b", "image_url": url}])
+    assert dataset.items.to_frame()["image_url"].tolist() == [url, url]
 
 
 def test_a_refused_row_does_not_stop_the_batches_after_it(client: npd.NucleusClient) -> None:

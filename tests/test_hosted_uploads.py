@@ -256,6 +256,46 @@ def test_boxes_go_side_by_side_on_a_few_connections(dataset: Any) -> None:
     assert {row["reference_id"] for rows in batches for row in rows} == set(frame["reference_id"])
 
 
+@pytest.mark.parametrize("kind", ["annotations", "predictions"])
+def test_boxes_go_in_batches_of_5_000(dataset: Any, kind: str) -> None:
+    sizes: list[int] = []
+
+    def answer(request: Any) -> tuple[int, dict[str, str], str]:
+        sizes.append(len(msgspec.json.decode(request.body)["annotations"]))
+        return 200, {}, json.dumps({f"{kind}_processed": sizes[-1]})
+
+    for route in ("dataset/ds_1/annotate", "modelRun/run_1/predict"):
+        dataset.mock.add_callback(responses.POST, f"{HOST}/{route}", callback=answer)
+    dataset.mock.get(f"{HOST}/modelRun/run_1/info", json={"model_id": "prj_1"})
+    frame = pd.DataFrame({"reference_id": range(12_001), **BOX})
+    if kind == "annotations":
+        result = frame.nucleus.annotate(dataset)
+    else:
+        run = npd.NucleusClient(KEY, HOST).get_model_run("run_1", "ds_1")
+        result = frame.nucleus.predict(run)
+    assert result[f"{kind}_processed"] == 12_001
+    assert sorted(sizes) == [2_001, 5_000, 5_000]
+
+
+def test_nothing_is_sent_side_by_side_beyond_max_concurrency(dataset: Any) -> None:
+    lock, now, most = threading.Lock(), [0], [0]
+    client = npd.NucleusClient(KEY, HOST, max_concurrency=2)
+
+    def answer(request: Any) -> tuple[int, dict[str, str], str]:
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        threading.Event().wait(0.01)
+        with lock:
+            now[0] -= 1
+        return 200, {}, json.dumps({"annotations_processed": 1})
+
+    dataset.mock.add_callback(responses.POST, f"{HOST}/dataset/ds_1/annotate", callback=answer)
+    frame = pd.DataFrame({"reference_id": range(12), **BOX})
+    assert client.get_dataset("ds_1").annotate(frame, batch_size=1).annotations_processed == 12
+    assert most == [2]
+
+
 def test_a_batch_that_is_too_large_is_cut(dataset: Any) -> None:
     sizes: list[int] = []
 
