@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,38 @@ def test_the_side_that_a_match_lacks_is_null(client: npd.NucleusClient, dataset:
         "FN": ["prediction_id", "predicted_label", "confidence", "iou"],
         "FP": ["annotation_id", "label", "iou"],
     }
+
+
+def options() -> Iterator[tuple[str, Any]]:
+    yield "mode.string_storage", "python"
+    yield "mode.string_storage", "pyarrow"
+    if int(pd.__version__.split(".")[0]) < 3:  # where these are settled, and setting them warns
+        yield "future.infer_string", True
+        yield "mode.chained_assignment", "raise"
+        yield "mode.copy_on_write", True
+        yield "mode.copy_on_write", "warn"
+
+
+@pytest.mark.parametrize(("option", "value"), list(options()))
+def test_options_of_pandas_change_nothing_that_is_read(three: npd.Dataset, option: str, value: Any) -> None:
+    index = three.items.to_frame().index
+    reads: list[Callable[[], pd.DataFrame]] = [
+        three.items.to_frame,
+        lambda: three.items.to_frame("json"),
+        three.annotations.to_frame,
+        lambda: next(three.items.iter_frames(2)),
+        lambda: three.iloc[[0, 2]],
+        lambda: three.iloc[lambda items: items["width"].notna().tolist()],
+        lambda: three.loc[list(index[::-1])],
+        lambda: three.refloc[["b", "a"], ["image_url", "metadata"]],
+        lambda: three.annotations.refloc[lambda items: items.index[:2]],
+        lambda: three.annotations.iloc[1],
+    ]
+    expected = [read() for read in reads]
+    with pd.option_context(option, value):
+        found = [read() for read in reads]
+    for one, other in zip(found, expected, strict=True):
+        assert_frame_equal(one, other, check_index_type=True, check_column_type=False)
 
 
 def test_annotations_have_the_documented_columns(three: npd.Dataset) -> None:

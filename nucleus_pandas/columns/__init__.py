@@ -14,6 +14,7 @@ from nucleus_pandas.columns.dtypes import (
     check_backend,
     column,
     frame,
+    indexed,
     no_backend,
 )
 from nucleus_pandas.columns.geometry import BoxColumn
@@ -43,6 +44,7 @@ __all__ = [
     "check_items",
     "column",
     "frame",
+    "indexed",
     "is_remote",
     "label_of",
     "no_backend",

@@ -170,3 +170,17 @@ def frame(
     [nan, 0.5]
     """
     return pd.DataFrame({name: column(columns[name], kind, backend) for name, kind in kinds.items()})
+
+
+def indexed(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Make a column the index, in the dtype that it has.
+
+    `DataFrame.set_index` infers another one, and warns, on pandas 2 with ``future.infer_string``.
+
+    Examples
+    --------
+    >>> indexed(pd.DataFrame({"id": ["a"], "n": [1]}), "id").index.name
+    'id'
+    """
+    ids = rows[name]
+    return rows.drop(columns=name).set_axis(pd.Index(ids.array, dtype=ids.dtype, name=name), axis=0)

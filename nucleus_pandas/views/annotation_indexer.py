@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nucleus_pandas._compat import TEXT
-from nucleus_pandas.columns import frame
+from nucleus_pandas.columns import frame, indexed
 from nucleus_pandas.views.indexer import CallForm, Indexer, is_whole
 from nucleus_pandas.views.items import ItemsView
 from nucleus_pandas.views.resolve import calls, is_mask, members, settled, split, texts
@@ -87,7 +87,7 @@ class AnnotationIndexer(Indexer):
         if not callable(rows):
             return rows
         whole = self._items().to_frame()
-        found = rows(whole.reset_index().set_index("reference_id") if self._by == "refloc" else whole)
+        found = rows(indexed(whole.reset_index(), "reference_id") if self._by == "refloc" else whole)
         if type(found) is not tuple:
             return found
         if self._by == "iloc":

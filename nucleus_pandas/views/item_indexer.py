@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nucleus_pandas.columns import indexed
 from nucleus_pandas.views.indexer import CallForm, Indexer
 from nucleus_pandas.views.resolve import Positions, calls, is_mask, members, settled, split, texts
 from nucleus_pandas.views.source import Columns, Source, joined
@@ -55,7 +56,7 @@ class ItemIndexer(Indexer):
         return self._by_position(key, source) if self._by == "iloc" else self._by_label(key, source)
 
     def _indexed(self, rows: pd.DataFrame) -> pd.DataFrame:
-        return rows.set_index("reference_id" if self._by == "refloc" else "dataset_item_id")
+        return indexed(rows, "reference_id" if self._by == "refloc" else "dataset_item_id")
 
     def _by_position(self, key: Any, source: Source) -> Any:
         names = list(self._view.kinds)[1:]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from nucleus_pandas.columns import ITEMS, Backend
+from nucleus_pandas.columns import ITEMS, Backend, indexed
 from nucleus_pandas.views.contract import ContractItems
 from nucleus_pandas.views.extension import Extension
 from nucleus_pandas.views.item_indexer import ItemIndexer
@@ -66,7 +66,7 @@ class ItemsView(View):
         return ItemIndexer(self, "refloc")
 
     def _finished(self, rows: pd.DataFrame, metadata_as: MetadataAs, backend: Backend) -> pd.DataFrame:
-        return super()._finished(rows, metadata_as, backend).set_index("dataset_item_id")
+        return indexed(super()._finished(rows, metadata_as, backend), "dataset_item_id")
 
     def __len__(self) -> int:
         return self.source().size
