@@ -44,8 +44,26 @@ def append(
         ``reference_id`` and ``image_url``, perhaps ``width`` and ``height`` (pixels) and metadata, a row each.
     dataset : Dataset
         Where they go.
-    local, columns, bbox, metadata, if_exists, on_error, batch_size, progress, wait
-        As in `Dataset.append`.
+    local : bool
+        Whether every ``image_url`` is a path; without it a path is known by having no ``://``.
+    columns : dict, optional
+        Canonical names and what the frame calls them: ``{"image_url": "path"}``. Named index levels count too.
+    bbox : hashable or sequence of four, optional
+        The columns of the boxes in a frame with one row a box; they are not sent.
+    metadata : bool or list of str
+        True sends the column ``metadata`` (dicts, structs, JSON texts) and the columns ``metadata.<key>``, a list
+        names plain columns to send instead, False sends none. Missing values are left out.
+    if_exists : {"skip", "update", "error"}
+        What becomes of an item that is there already: nothing, or it is replaced, its metadata included, or an
+        error is raised.
+    on_error : {"raise", "collect"}
+        Whether refused rows raise an error, or are only told in the result.
+    batch_size : int, optional
+        Rows a request.
+    progress : bool, optional
+        Whether to show a bar; by default on a terminal or in a notebook only.
+    wait : bool
+        Whether to wait for the jobs that the hosted service makes of uploads. Without it, ``result.wait()`` does.
 
     Returns
     -------
@@ -97,8 +115,26 @@ def annotate(
         top-left corner, a row each.
     dataset : Dataset
         Where they go.
-    columns, bbox, bbox_format, metadata, if_exists, on_error, batch_size, progress, wait
-        As in `Dataset.annotate`.
+    columns : dict, optional
+        Canonical names and what the frame calls them: ``{"label": "class"}``. Named index levels count too.
+    bbox : hashable or sequence of four, optional
+        One column of lists, arrays or structs, or four columns, that hold the boxes instead.
+    bbox_format : {"xywh", "xyxy", "cxcywh"}
+        What the four numbers of `bbox` are: corner and size, two corners, or centre and size.
+    metadata : bool or list of str
+        True sends the column ``metadata`` (dicts, structs, JSON texts) and the columns ``metadata.<key>``, a list
+        names plain columns to send instead, False sends none. Missing values are left out.
+    if_exists : {"skip", "update", "error"}
+        What becomes of one whose ``annotation_id`` its item has already: nothing, or it is replaced, its metadata
+        included, or an error is raised.
+    on_error : {"raise", "collect"}
+        Whether refused rows raise an error, or are only told in the result.
+    batch_size : int, optional
+        Rows a request.
+    progress : bool, optional
+        Whether to show a bar; by default on a terminal or in a notebook only.
+    wait : bool
+        Whether to wait for the jobs that the hosted service makes of uploads. Without it, ``result.wait()`` does.
 
     Returns
     -------
@@ -154,8 +190,26 @@ def predict(
         The columns of `annotate`, and ``confidence`` in [0, 1].
     run : ModelRun
         Where they go.
-    columns, bbox, bbox_format, metadata, if_exists, on_error, batch_size, progress, wait
-        As in `Dataset.annotate`.
+    columns : dict, optional
+        Canonical names and what the frame calls them: ``{"label": "class"}``. Named index levels count too.
+    bbox : hashable or sequence of four, optional
+        One column of lists, arrays or structs, or four columns, that hold the boxes instead.
+    bbox_format : {"xywh", "xyxy", "cxcywh"}
+        What the four numbers of `bbox` are: corner and size, two corners, or centre and size.
+    metadata : bool or list of str
+        True sends the column ``metadata`` (dicts, structs, JSON texts) and the columns ``metadata.<key>``, a list
+        names plain columns to send instead, False sends none. Missing values are left out.
+    if_exists : {"skip", "update", "error"}
+        What becomes of one whose ``annotation_id`` its item has already: nothing, or it is replaced, its metadata
+        included, or an error is raised.
+    on_error : {"raise", "collect"}
+        Whether refused rows raise an error, or are only told in the result.
+    batch_size : int, optional
+        Rows a request.
+    progress : bool, optional
+        Whether to show a bar; by default on a terminal or in a notebook only.
+    wait : bool
+        Whether to wait for the jobs that the hosted service makes of uploads. Without it, ``result.wait()`` does.
 
     Returns
     -------
@@ -207,8 +261,17 @@ def check(
     kind : {"items", "annotations", "predictions"}, optional
         As what. By default as all that its columns allow: as items with ``image_url``, as predictions with
         ``confidence``, else as annotations with boxes, ``bbox`` or ``geometry``.
-    local, columns, bbox, bbox_format, metadata
-        As in `Dataset.append` and `Dataset.annotate`.
+    local : bool
+        Whether every ``image_url`` is a path; without it a path is known by having no ``://``.
+    columns : dict, optional
+        Canonical names and what the frame calls them: ``{"label": "class"}``. Named index levels count too.
+    bbox : hashable or sequence of four, optional
+        One column of lists, arrays or structs, or four columns, that hold the boxes instead.
+    bbox_format : {"xywh", "xyxy", "cxcywh"}
+        What the four numbers of `bbox` are: corner and size, two corners, or centre and size.
+    metadata : bool or list of str
+        True sends the column ``metadata`` (dicts, structs, JSON texts) and the columns ``metadata.<key>``, a list
+        names plain columns to send instead, False sends none. Missing values are left out.
 
     Returns
     -------

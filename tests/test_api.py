@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from pathlib import Path
 from types import ModuleType
 
+import pandas as pd
 import pytest
 
 import nucleus_pandas as npd
@@ -83,6 +85,25 @@ def test_every_public_name_is_documented(name: str) -> None:
     for member, value in vars(thing).items():
         if not member.startswith("_") and (callable(value) or isinstance(value, (property, classmethod))):
             assert inspect.getdoc(value), member
+
+
+@pytest.mark.parametrize("name", ["append", "annotate", "predict", "check"])
+def test_the_accessor_offers_its_methods_with_every_argument_explained(name: str) -> None:
+    accessor = pd.DataFrame({"a": [1]}).nucleus
+    assert [member for member in dir(accessor) if not member.startswith("_")] == [
+        "annotate",
+        "append",
+        "check",
+        "predict",
+    ]
+    method, function = getattr(accessor, name), getattr(npd, name)
+    others = list(inspect.signature(function).parameters.values())[1:]
+    assert list(inspect.signature(method).parameters.values()) == others
+    assert method.__name__ == name
+    assert method.__doc__ == function.__doc__
+    for parameter in others:
+        assert re.search(rf"^    {parameter.name} : .+\n        \S", method.__doc__, re.MULTILINE), parameter.name
+        assert parameter.annotation != inspect.Parameter.empty
 
 
 @pytest.mark.parametrize(("part", "path"), modules(), ids=lambda value: str(value).replace(str(PACKAGE), ""))
