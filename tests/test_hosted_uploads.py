@@ -160,6 +160,14 @@ def test_errors_of_a_job_stand_at_the_rows_that_they_name(dataset: Any, uploaded
     assert (result.new_items, result.upload_errors) == (1, 1)
 
 
+def test_a_word_that_happens_to_be_an_id_blames_no_row(dataset: Any, uploaded: list[bytes]) -> None:
+    finish(dataset, message={**COUNTS, "new_items": 1, "upload_errors": 1}, errors=["1 item could not be fetched."])
+    with pytest.raises(npd.UploadError, match="server stored 1. It says: 1 item could not be fetched") as caught:
+        dataset.append(items().assign(reference_id=["1", "2"]))
+    assert caught.value.result.rows["status"].tolist() == ["accepted", "accepted"]
+    assert (caught.value.result.new_items, caught.value.result.upload_errors) == (1, 1)
+
+
 @pytest.mark.parametrize("status", ["Errored", "Errored_Server", "Cancelled", "Errored_User"])
 def test_a_job_that_failed_stored_nothing(dataset: Any, uploaded: list[bytes], status: str) -> None:
     finish(dataset, status, {"final_error": "The bucket burns."})

@@ -233,10 +233,17 @@ def _job_counts(kind: Kind, message: Mapping[str, Any]) -> dict[str, int] | None
     return {f"{kind}_{name}": int(part[name]) for name in ("processed", "ignored") if isinstance(part.get(name), int)}
 
 
-def _named_in(sentence: str, keys: Container[str]) -> set[str]:
-    """Find the ids that a sentence names: as a word, in quotation marks, or to its end."""
-    words = re.findall(r"[^\s'\"`,;]+|'[^']*'|\"[^\"]*\"|`[^`]*`", sentence)
-    found = {word.strip("'\"`") for word in words} | {word.strip("'\"`").rstrip(".:") for word in words}
-    for match in re.finditer(r"with id (.*?) doesn't exist|reference[_ ]id:? ?(.*)$", sentence):
-        found |= {part for part in match.groups() if part}
-    return {word for word in found if word in keys}
+_NAMED = (r"(?<!\w)(['\"`])(?P<id>.*?)\1(?!\w)", r"with id (?P<id>.*?) doesn't exist", r"reference[_ ]id:? (?P<id>.+)$")
+
+
+def _named_in(sentence: str, ids: Container[str]) -> set[str]:
+    """Find the ids that a sentence names beyond doubt: in quotation marks, or where servers are known to put them.
+
+    Examples
+    --------
+    >>> sorted(_named_in("1 of 'b' and `c` doesn't exist", {"1", "b", "c", "of"}))
+    ['b', 'c']
+    >>> _named_in("Item with id a b doesn't exist", {"a b", "a"})
+    {'a b'}
+    """
+    return {found["id"] for pattern in _NAMED for found in re.finditer(pattern, sentence) if found["id"] in ids}
