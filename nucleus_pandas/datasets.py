@@ -277,7 +277,8 @@ class Dataset(Resource):
         """Items by item id.
 
         ``dataset.loc[key]`` equals ``dataset.items.to_frame().loc[key]``, except that a slice from one id to another
-        raises TypeError, for ids have no order. ``dataset.loc("di_…")`` is a call: one item with its annotations.
+        raises TypeError, for ids have no order. A callable costs a full read. ``dataset.loc("di_…")`` is a call: one
+        item with its annotations.
         """
         return DatasetIndexer(self.items, "loc")
 
@@ -287,7 +288,8 @@ class Dataset(Resource):
 
         ``dataset.refloc[key]`` equals ``.loc[key]`` on
         ``dataset.items.to_frame().reset_index().set_index("reference_id")``, except that a slice from one id to
-        another raises TypeError. ``dataset.refloc("a.jpg")`` is a call: one item with its annotations.
+        another raises TypeError. A callable costs a full read. ``dataset.refloc("a.jpg")`` is a call: one item with
+        its annotations.
 
         Examples
         --------

@@ -46,6 +46,13 @@ def test_the_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     names["client"].close()  # type: ignore[attr-defined]
 
 
+def test_twelve_lines_lead_from_a_frame_to_its_matches() -> None:
+    lines = [line for line in blocks("python")[0].splitlines() if line and not line.startswith("import ")]
+    assert len(lines) <= 12
+    assert ".nucleus.append(" in "".join(lines)
+    assert "run.matches(" in lines[-1]
+
+
 def test_the_commands_it_names_exist() -> None:
     for command in set(re.findall(r"nucleus-pandas (\w+)", README.read_text())):
         with pytest.raises(SystemExit) as ended:

@@ -147,6 +147,29 @@ def test_pieces_that_an_indexer_gave_can_be_sent_too(client: npd.NucleusClient, 
     assert spelled(other.refloc[[IDS[0]], "metadata"]) == [json.dumps(METADATA[0])]
 
 
+@pytest.mark.parametrize("backend", [{}, {"dtype_backend": "numpy_nullable"}, {"dtype_backend": "pyarrow"}])
+@pytest.mark.parametrize("metadata_as", ["columns", False])
+def test_frames_that_lost_something_of_metadata_are_sent_as_well(
+    client: npd.NucleusClient, filled: npd.Dataset, metadata_as: Any, backend: Any
+) -> None:
+    other = client.create_dataset("To")
+    run = other.create_model_run(client.get_model(filled.model_runs[0]["model_id"]))
+    options = {"metadata_as": metadata_as, **backend}
+    for chunk in filled.items.iter_frames(2, **options):
+        chunk.nucleus.append(other)
+    for chunk in filled.annotations.iter_frames(3, **options):
+        chunk.nucleus.annotate(other)
+    filled.model_runs[0].predictions.to_frame(**options).nucleus.predict(run)
+    for view, back in (
+        (filled.items, other.items),
+        (filled.annotations, other.annotations),
+        (filled.model_runs[0].predictions, run.predictions),
+    ):
+        pd.testing.assert_frame_equal(without_ids(view.to_frame(False)), without_ids(back.to_frame(False)))
+    weather = [row.get("weather") for row in other.annotations.to_frame()["metadata"]]
+    assert weather.count("rain") == (len(SHAPES) if metadata_as else 0)
+
+
 def test_pictures_of_this_machine_are_uploaded_again(local: npd.NucleusClient, picture: Path) -> None:
     first, second = local.create_dataset("From"), local.create_dataset("To")
     pd.DataFrame({"reference_id": ["a"], "image_url": [str(picture)]}).nucleus.append(first)

@@ -415,10 +415,27 @@ def test_many_keys_cost_few_requests(large: tuple[Path, str]) -> None:
         assert cost(lambda: dataset.annotations.loc[:]) == {"size": 1, "annotations": 3}
         assert cost(lambda: run.refloc[names[:1_000]]) == {"predictions": 1}
         assert cost(lambda: run.predictions.to_frame()) == {"predictions": 1}
+        mask = pd.Series(np.arange(20_000) < 3, index=names)
+        assert cost(lambda: dataset.refloc[mask[::-1], "width"]) == {"items": 2 + 1}  # pandas aligns it with all ids
         for wrong in ((["00001"], "colour"), ("00001", ["width", "colour"])):
             with pytest.raises(KeyError, match="colour"):
                 cost(lambda wrong=wrong: dataset.refloc[wrong])
             assert counted == {}
+
+
+@pytest.mark.parametrize("by", ["iloc", "loc", "refloc"])
+def test_a_callable_costs_a_full_read_and_the_docstring_says_so(large: tuple[Path, str], by: str) -> None:
+    folder, dataset_id = large
+    with npd.NucleusClient.local(folder) as client:
+        dataset = client.get_dataset(dataset_id)
+        indexer = getattr(dataset, by)
+        assert len(dataset.iloc[[0]]) == 1  # what the server can do is known from now on
+        counted = count_requests(client)
+        given: list[pd.DataFrame] = []
+        assert len(indexer[lambda items: given.append(items) or [True] * len(items)]) == 20_000
+        assert counted == {"items": 2}
+        assert given[0].index.name == ("reference_id" if by == "refloc" else "dataset_item_id")
+    assert "A callable costs a full read" in " ".join(str(getattr(npd.Dataset, by).__doc__).split())
 
 
 def test_elsewhere_the_cheaper_way_is_taken(large: tuple[Path, str]) -> None:
