@@ -7,6 +7,7 @@ import inspect
 import re
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -104,6 +105,18 @@ def test_the_accessor_offers_its_methods_with_every_argument_explained(name: str
     for parameter in others:
         assert re.search(rf"^    {parameter.name} : .+\n        \S", method.__doc__, re.MULTILINE), parameter.name
         assert parameter.annotation != inspect.Parameter.empty
+
+
+@pytest.mark.parametrize(
+    ("function", "method"),
+    [(npd.append, npd.Dataset.append), (npd.annotate, npd.Dataset.annotate), (npd.predict, npd.ModelRun.predict)],
+)
+def test_a_function_takes_the_arguments_of_its_method(function: Any, method: Any) -> None:
+    own, others = (inspect.signature(each).parameters for each in (function, method))
+    assert [(name, own[name].default, own[name].annotation) for name in list(own)[2:]] == [
+        (name, others[name].default, others[name].annotation) for name in list(others)[2:]
+    ]
+    assert all(own[name].kind is inspect.Parameter.KEYWORD_ONLY for name in list(own)[2:])
 
 
 @pytest.mark.parametrize(("part", "path"), modules(), ids=lambda value: str(value).replace(str(PACKAGE), ""))

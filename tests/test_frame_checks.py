@@ -115,6 +115,7 @@ WRONG_BOXES: dict[str, tuple[dict[str, Any], str, str, list[str]]] = {
     ),
     "metadata that is a number": ({"metadata": [None, 7, None]}, "metadata", "a float; metadata is a dict", []),
     "metadata that is no JSON": ({"metadata": ["{}", "{'a': 1}", None]}, "metadata", "no JSON object: \"{'a'", []),
+    "metadata in a series": ({"metadata": objects({}, pd.Series({"a": 1}), None)}, "metadata", "is a 1 dtype", []),
     "a JSON list": ({"metadata": ["{}", "[1]", None]}, "metadata", "JSON, but no object: '[1]'", ["{…}"]),
     "a function in metadata": ({"metadata": [{}, {"f": print}, None]}, "metadata", "metadata.f", ["text, numbers"]),
     "a set in metadata": ({"metadata": [{}, {"f": {1}}, None]}, "metadata", "JSON has no set", ["lists and dicts"]),

@@ -127,4 +127,5 @@ def shown(value: object) -> str:
         text = repr(value)
     else:
         text = repr(value.item())  # 7 rather than np.int64(7)
+    text = " ".join(text.split()) if "\n" in text else text  # a Series is shown in several lines
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

@@ -31,9 +31,10 @@ def upload(target: Target, rows: Rows, layout: Layout, options: Options, *, loca
     source, checked = look_at(target.kind, rows, layout, local=local)
     tally = Tally(target, source, checked)
     if checked.problems.bad.any() and options.on_error == "raise":
+        result = tally.result()
         raise InvalidInputError(
-            f"{tally.sentence()}\nNothing was sent. on_error='collect' sends the other rows.",
-            tally.result(),
+            f"{tally.sentence(result)}\nNothing was sent. on_error='collect' sends the other rows.",
+            result,
             checked.problems.frame(),
         )
     if len(checked.units):
@@ -73,4 +74,4 @@ def _finished(tally: Tally, options: Options) -> UploadResult:
     else:
         outcome = "The other rows are stored" if stored else "No row is stored"
     kind = AlreadyExistsError if tally.existing else UploadError
-    raise kind(f"{tally.sentence()}\n{outcome}; .result tells of each.", result)
+    raise kind(f"{tally.sentence(result)}\n{outcome}; .result tells of each.", result)

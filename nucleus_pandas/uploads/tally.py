@@ -207,11 +207,10 @@ class Tally:
             wait=wait,
         )
 
-    def sentence(self) -> str:
+    def sentence(self, result: UploadResult) -> str:
         """Name what was refused, row by row, the first ones."""
         lines = list(self.notes)
         index = self.source.index if isinstance(self.source, pd.DataFrame) else pd.RangeIndex(len(self.source))
-        result = self.result()
         refused = np.flatnonzero(result.is_error)
         if len(refused):
             lines.append(f"{len(refused)} of {len(self.source)} rows are refused:")
