@@ -8,6 +8,7 @@ import gc
 import logging
 import pickle
 import re
+import threading
 import time
 import tracemalloc
 from pathlib import Path
@@ -209,6 +210,26 @@ def test_a_creation_is_not_sent_twice_to_a_server_without_keys(hosted: npd.Nucle
 
 
 @responses.activate
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 520, 524])
+def test_a_creation_that_may_have_happened_is_not_sent_again(
+    hosted: npd.NucleusClient, waits: list[float], status: int
+) -> None:
+    responses.get(f"{HOST}/_nucleus_pandas", status=404, body="not found")
+    responses.post(f"{HOST}/dataset/create", status=status, body="busy")
+    with pytest.raises(npd.ServerError, match="may exist nevertheless"):
+        hosted.create_dataset("once")
+    assert [call.request.method for call in responses.calls] == ["GET", "POST"]
+
+
+@responses.activate
+def test_a_creation_that_was_put_off_is_sent_again(hosted: npd.NucleusClient, waits: list[float]) -> None:
+    responses.get(f"{HOST}/_nucleus_pandas", status=404, body="not found")
+    responses.post(f"{HOST}/dataset/create", status=429)
+    responses.post(f"{HOST}/dataset/create", json={"dataset_id": "ds_1"})
+    assert hosted.create_dataset("once").id == "ds_1"
+
+
+@responses.activate
 def test_a_creation_that_was_never_reached_is_sent_again(hosted: npd.NucleusClient, waits: list[float]) -> None:
     refused = requests.ConnectionError(type("Retry", (), {"reason": NewConnectionError(None, "refused")})())  # type: ignore[arg-type]
     responses.get(f"{HOST}/_nucleus_pandas", status=404, body="not found")
@@ -246,6 +267,29 @@ def test_a_server_that_only_counts_is_understood(hosted: npd.NucleusClient) -> N
     assert annotated.rows["status"].tolist() == ["processed"]
     (row,) = msgspec.json.decode(responses.calls[-1].request.body or b"")["annotations"]
     assert (row["type"], len(row["annotation_id"])) == ("box", 32)
+
+
+@responses.activate
+def test_items_go_one_batch_after_the_other_where_their_order_counts(hosted: npd.NucleusClient) -> None:
+    lock, now, most, names = threading.Lock(), [0], [0], []
+
+    def answer(request: requests.PreparedRequest) -> tuple[int, dict[str, str], str]:
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        names.extend(item["reference_id"] for item in msgspec.json.decode(request.body or b"")["items"])
+        threading.Event().wait(0.01)
+        with lock:
+            now[0] -= 1
+        return 200, {}, '{"dataset_id": "ds_1", "new_items": 1}'
+
+    responses.get(f"{HOST}/_nucleus_pandas", status=404, body="not found")
+    responses.get(NO_SIGNED_ADDRESSES, status=404, body="not found")
+    responses.get(f"{HOST}/dataset/ds_1/name", json={"name": "d"})
+    responses.add_callback("POST", f"{HOST}/dataset/ds_1/append", answer)
+    items = [{"reference_id": name, "image_url": "https://e.org/a"} for name in "badc"]
+    assert hosted.get_dataset("ds_1").append(items, batch_size=1).new_items == 4
+    assert (names, most) == (list("badc"), [1])
 
 
 @responses.activate

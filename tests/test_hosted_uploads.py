@@ -183,6 +183,14 @@ def test_rows_that_exist_are_an_error_where_that_was_asked_for(dataset: Any, upl
     assert caught.value.result.rows["status"].tolist() == ["error", "error"]
 
 
+def test_rows_of_which_some_exist_are_an_error_too(dataset: Any, uploaded: list[bytes]) -> None:
+    finish(dataset, message={"new_items": 1, "ignored_items": 1})
+    with pytest.raises(npd.AlreadyExistsError, match="Of 2 rows that were sent together 1 exist already") as caught:
+        dataset.append(items(), if_exists="error")
+    assert caught.value.result.rows["status"].tolist() == ["accepted", "accepted"]
+    assert (caught.value.result.new_items, caught.value.result.ignored_items) == (1, 1)
+
+
 def test_an_upload_is_cut_at_the_size_limit_only(
     dataset: Any, uploaded: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,6 +241,29 @@ def test_pictures_go_ten_a_request_each_a_job(dataset: Any, tmp_path: Path) -> N
     assert [text.count(b'name="image"') for text in texts] == [10, 2]
     assert str(tmp_path).encode() not in b"".join(texts)
     assert texts[0].count(b'"update":false') == 10
+
+
+def test_what_was_sent_first_has_its_place_before_the_next_is_sent(
+    dataset: Any, tmp_path: Path, waits: list[float]
+) -> None:
+    picture = tmp_path / "b.png"
+    picture.write_bytes(b"picture")
+    for status in ("Running", "Completed") * 3:
+        message = {} if status == "Running" else {"new_items": 1}
+        dataset.mock.get(f"{HOST}/job/job_1", json={"status": status, "message": message})
+    urls = ["https://example.org/a.jpg", str(picture), "https://example.org/c.jpg"]
+    result = dataset.append(items(3).assign(image_url=urls))
+    assert result.rows["status"].tolist() == ["new"] * 3
+    asked = [call.request for call in dataset.mock.calls if "append" in call.request.url or "/job/" in call.request.url]
+    assert [request.method for request in asked] == ["POST", "GET", "GET"] * 3
+
+
+def test_nobody_has_to_wait_for_pictures_either(dataset: Any, tmp_path: Path) -> None:
+    picture = tmp_path / "b.png"
+    picture.write_bytes(b"picture")
+    result = dataset.append(items(2).assign(image_url=["https://example.org/a.jpg", str(picture)]), wait=False)
+    assert len(result.jobs) == len(sent(dataset, "POST")) == 2
+    assert not any("/job/" in str(call.request.url) for call in dataset.mock.calls)
 
 
 BOX = {"label": "car", "x": 1.0, "y": 2.0, "width": 3.0, "height": 4.0}
