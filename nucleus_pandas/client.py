@@ -176,7 +176,10 @@ class NucleusClient:
 
     def list_datasets(self) -> list[str]:
         """List the ids of all datasets, oldest first."""
-        return self._transport.read(list[str], "dataset", "")
+        shape: Any = list[str] | dict[str, list[str]]  # the oldest documentation shows a dict
+        answer = self._transport.read(shape, "dataset", "")
+        ids: list[str] = answer if isinstance(answer, list) else next(iter(answer.values()), [])
+        return ids
 
     @property
     def datasets(self) -> pd.DataFrame:
@@ -244,7 +247,8 @@ class NucleusClient:
     def get_model(self, model_id: str) -> Model:
         """Find a model by its id or by the id of one of its runs, or raise NotFoundError."""
         _check_id("model", model_id)
-        return Model(self._transport, self._transport.read(ModelEntry, "model", model_id).id)
+        entry = self._transport.read(ModelEntry, "model", model_id)
+        return Model(self._transport, entry.id, entry.ref_id)
 
     @property
     def models(self) -> pd.DataFrame:

@@ -222,7 +222,7 @@ class Dataset(Resource):
             There is no such model.
         """
         if isinstance(model, Model):
-            body = {"model_id": model.id, **fields}
+            body = {"reference_id": model.reference_id, **fields}
         elif isinstance(model, Mapping):
             body = {**model, **fields}
         else:

@@ -27,6 +27,11 @@ from nucleus_pandas.wire import ModelAdded, ModelEntry, RunPlace
 class Model(Resource):
     """A model: what makes predictions. Made by `NucleusClient.add_model`, found by `NucleusClient.get_model`."""
 
+    def __init__(self, transport: Transport, model_id: str, reference_id: str | None = None) -> None:
+        super().__init__(transport, model_id)
+        if reference_id is not None:
+            self.reference_id = reference_id
+
     @cached_property
     def _entry(self) -> ModelEntry:
         return self._transport.read(ModelEntry, "model", self.id)
@@ -36,7 +41,7 @@ class Model(Resource):
         """The name."""
         return self._entry.name
 
-    @property
+    @cached_property
     def reference_id(self) -> str:
         """The id that its maker chose."""
         return self._entry.ref_id
@@ -54,7 +59,7 @@ class Model(Resource):
 
     def _known(self) -> dict[str, object]:
         entry: ModelEntry | None = self.__dict__.get("_entry")
-        return {} if entry is None else {"name": entry.name, "reference_id": entry.ref_id}
+        return {"name": entry and entry.name, "reference_id": self.__dict__.get("reference_id")}
 
     def __getitem__(self, key: str) -> str:
         if key == "model_id":
@@ -286,7 +291,9 @@ class ModelRun(Resource):
 
 def model_of(transport: Transport, fields: Mapping[str, Any]) -> Model:
     """Make a model on the server."""
-    return Model(transport, transport.create(ModelAdded, "models", "add", body=plain(fields, "$")).model_id)
+    body = plain({"metadata": {}, **fields}, "$")
+    made = transport.create(ModelAdded, "models", "add", body=body)
+    return Model(transport, made.model_id, fields["reference_id"])
 
 
 def _pair(pair: object) -> tuple[str, str]:

@@ -15,7 +15,7 @@ import pandas as pd
 from nucleus_pandas.columns import NOT_SENT, Checked, Problems, is_remote, plain, readable
 from nucleus_pandas.errors import BadRequestError, InvalidInputError
 from nucleus_pandas.results import Kind
-from nucleus_pandas.wire import AnyAnnotation, Item, MultiCategory, convert, fill_annotation_ids, item_key
+from nucleus_pandas.wire import AnyAnnotation, Item, Mask, MultiCategory, convert, fill_annotation_ids, item_key
 
 Payload: TypeAlias = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 Rows: TypeAlias = list[Mapping[str, Any]]
@@ -55,6 +55,10 @@ class StructUnits:
     def columns(self, start: int, stop: int) -> None:
         """Objects go as they are."""
         return
+
+    def masks(self, start: int, stop: int) -> set[int]:
+        """Tell which of some are masks."""
+        return {unit for unit in range(start, stop) if isinstance(self.structs[unit], Mask)}
 
     def pictures(self, start: int, stop: int, *, update: bool) -> bytes:
         """Write some that go with their pictures, as a JSON array."""

@@ -418,9 +418,24 @@ def shaped(what: str, text: bytes, shape: Any, kind: str = "something else") -> 
         raise ServerError(f"{what} was answered with {kind} instead of JSON.") from None
 
 
+def _refused(response: requests.Response) -> APIError | None:
+    """Give the refusal in an answer whose status says that all is well, as the hosted service has of some creations."""
+    try:
+        answer = msgspec.json.decode(response.content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if not isinstance(answer, dict) or not isinstance(answer.get("error"), str):
+        return None
+    status = answer.get("status_code")
+    return from_status(status if isinstance(status, int) and status >= 400 else 400, answer["error"])
+
+
 def _answer(what: str, response: requests.Response, once: bool, shape: Any) -> Any:
     if 200 <= response.status_code < 300:
-        return shaped(what, response.content, shape, response.headers.get("Content-Type", "nothing known"))
+        try:
+            return shaped(what, response.content, shape, response.headers.get("Content-Type", "nothing known"))
+        except ServerError as error:
+            raise _refused(response) or error from None
     name = None
     try:
         answer = msgspec.json.decode(response.content)

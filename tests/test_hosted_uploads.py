@@ -95,7 +95,7 @@ def test_items_go_as_one_upload_and_one_job(dataset: Any, uploaded: list[bytes],
     (put,), (post,) = sent(dataset, "PUT"), sent(dataset, "POST")
     assert put.headers["Content-Length"] == str(len(lines))
     asked = next(call.request.url for call in dataset.mock.calls if "signedUrl" in str(call.request.url))
-    assert msgspec.json.decode(body(post)) == {"requestId": asked.rsplit("/", 1)[1]}
+    assert msgspec.json.decode(body(post)) == {"requestId": asked.rsplit("/", 1)[1], "update": False}
     assert waits == []  # a job that has ended is not waited for
 
 

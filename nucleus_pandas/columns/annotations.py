@@ -36,6 +36,7 @@ from nucleus_pandas.wire import (
     text_words,
     with_commas,
 )
+from nucleus_pandas.wire import Mask as MaskAnnotation
 
 Layer: TypeAlias = Literal["annotations", "predictions"]
 
@@ -87,6 +88,12 @@ class AnnotationUnits:
         if self.others and not self.others.keys().isdisjoint(range(start, stop)):
             return None
         return b"".join(box_columns(boxes))
+
+    def masks(self, start: int, stop: int) -> set[int]:
+        """Tell which of some are masks."""
+        if not self.others:
+            return set()
+        return {unit for unit in range(start, stop) if isinstance(self.others.get(unit), MaskAnnotation)}
 
     @property
     def files(self) -> Mapping[int, Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -37,6 +37,10 @@ class Units(Protocol):
 
     def columns(self, start: int, stop: int) -> bytes | None:
         """Write some as JSON columns; None where they are no boxes that are keyed alike."""
+        ...
+
+    def masks(self, start: int, stop: int) -> Collection[int]:
+        """Tell which of some are masks."""
         ...
 
     @property

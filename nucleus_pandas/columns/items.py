@@ -67,6 +67,10 @@ class ItemUnits:
         """Items go as objects."""
         return
 
+    def masks(self, start: int, stop: int) -> tuple[int, ...]:
+        """Items are no masks."""
+        return ()
+
     def pictures(self, start: int, stop: int, *, update: bool) -> bytes:
         """Write some that go with their pictures, as a JSON array."""
         fields = self._fields(start, stop)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -17,19 +17,23 @@ from nucleus_pandas.uploads.tally import Tally
 
 BATCH = 5_000
 PICTURES = 10  # a request
+MASKS = 20  # a request to a server that fetches them while it answers
 LARGEST_BODY = 48 << 20  # bytes of a JSON body; a larger batch is cut in two
 _WRITERS = 2  # threads that write bodies
 
 
-def cut(units: Units, size: int) -> Iterator[range]:
-    """Cut units into batches, in their order; pictures of this machine go apart from the others."""
-    files, count = units.files, len(units)
+def cut(units: Units, size: int, *, masks_apart: bool = False) -> Iterator[range]:
+    """Cut units into batches, in their order; pictures of this machine, and perhaps masks, go apart from the others."""
+    apart: Collection[int] = units.files
+    most, count = PICTURES, len(units)
+    if masks_apart and not apart:
+        apart, most = units.masks(0, count), MASKS
     start = 0
     while start < count:
-        has_file = start in files
-        stop = min(start + (min(size, PICTURES) if has_file else size), count)
-        if files:
-            stop = next((unit for unit in range(start, stop) if (unit in files) != has_file), stop)
+        special = start in apart
+        stop = min(start + (min(size, most) if special else size), count)
+        if apart:
+            stop = next((unit for unit in range(start, stop) if (unit in apart) != special), stop)
         yield range(start, stop)
         start = stop
 
@@ -40,9 +44,10 @@ def send_batches(tally: Tally, options: Options) -> None:
     To a server that tells the outcome of every row they go one after the other, since it has one writer; so do items,
     whose order is that of their positions. Others go on up to `max_concurrency` connections.
     """
-    batches = list(cut(tally.checked.units, options.batch_size or BATCH))
     transport, kind = tally.target.transport, tally.target.kind
-    in_turn = "outcomes" in transport.extensions or kind == "items"
+    tells_all = "outcomes" in transport.extensions
+    batches = list(cut(tally.checked.units, options.batch_size or BATCH, masks_apart=not tells_all))
+    in_turn = tells_all or kind == "items"
     workers = 1 if in_turn else min(transport.max_concurrency, len(batches))
     with progress_bar(tally, len(batches), options) as bar:
         if workers == 1:
@@ -146,6 +151,8 @@ def _body(tally: Tally, batch: range, options: Options) -> bytes:
         rows: list[bytes | memoryview] = [b'{"boxes":', columns]
     else:
         name = b"items" if tally.target.kind == "items" else b"annotations"
+        if "outcomes" not in extensions and units.masks(batch.start, batch.start + 1):
+            name = b"segmentations"
         rows = [b'{"%b":[' % name, units.objects(batch.start, batch.stop), b"]"]
     update = b"true" if options.if_exists == "update" else b"false"
     refuse = options.if_exists == "error" and "refuse-existing" in extensions

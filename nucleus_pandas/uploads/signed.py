@@ -30,14 +30,19 @@ def send_signed(tally: Tally, options: Options) -> None:
     runs = list(_runs(tally, options))
     with progress_bar(tally, len(runs), options) as bar:
         for run in runs:
-            if tally.jobs and options.wait:  # what was sent before comes first
-                tally.wait(None, none_may_exist=options.if_exists == "error")
             if run.start in units.files:
+                _let_end(tally, options)
                 send_batch(tally, run, options)
             elif not _send_run(tally, run, options):
                 send_batches(tally, options)
                 return
             bar(len(run))
+
+
+def _let_end(tally: Tally, options: Options) -> None:
+    """Wait for what was sent before, so that it comes first."""
+    if tally.jobs and options.wait:
+        tally.wait(None, none_may_exist=options.if_exists == "error")
 
 
 def _runs(tally: Tally, options: Options) -> Iterator[range]:
@@ -62,6 +67,7 @@ def _send_run(tally: Tally, run: range, options: Options) -> bool:
     while start < run.stop:
         with SpooledTemporaryFile(_IN_MEMORY) as file:
             stop, size = _write(tally, file, range(start, run.stop))
+            _let_end(tally, options)
             try:
                 address = _address(tally)
                 if address is None:

@@ -33,6 +33,11 @@ from nucleus_pandas.results import (
 from nucleus_pandas.uploads.options import Target
 from nucleus_pandas.wire import AnnotationCounters, Counters, JobView, PredictionCounters, convert
 
+_NAMINGS = (
+    re.compile(r"with id (.*?) doesn't exist|reference[_ ]id:? ?(.*)$"),
+    re.compile(r"'([^']*)'|\"([^\"]*)\"|`([^`]*)`"),
+    re.compile(r"(?=[^\s'\"`,;]*[^\W\d_])(?=[^\s'\"`,;]*[\d./_-])([^\s'\"`,;]+)"),  # no word of any sentence
+)
 _SHOWN = 5  # refused rows in an error's text
 _EXISTS = "It exists already, and if_exists='error' lets nothing be overwritten or skipped."
 _TOGETHER = "Not stored: other rows of its batch exist already, and if_exists='error' refuses a batch whole."
@@ -102,6 +107,7 @@ class Tally:
         if view.status != "Completed" and view.status != "Errored_Partial":
             said = "; ".join([str(message.get("final_error", "")), *reasons][:_SHOWN]).strip("; ")
             self.refuse(start, stop, f"The job '{job.id}' ended as {view.status}{': ' + said if said else '.'}")
+            self._blame(start, stop, reasons)
             return
         blamed = self._blame(start, stop, reasons)
         counted = _job_counts(self.target.kind, message)
@@ -120,15 +126,28 @@ class Tally:
 
     def _blame(self, start: int, stop: int, reasons: Sequence[str]) -> list[int]:
         """Refuse the rows that a server's sentences name, and give their numbers."""
-        if not reasons:
-            return []
-        units: dict[str, list[int]] = {}
-        for unit, key in zip(range(start, stop), self.checked.units.keys(start, stop), strict=True):
-            units.setdefault(key, []).append(unit)
-        blamed = {unit: reason for reason in reasons for key in _named_in(reason, units) for unit in units[key]}
+        blamed: dict[int, str] = {}
+        for names in (self.checked.units.keys, self._urls):
+            if not reasons:
+                break
+            units: dict[str, list[int]] = {}
+            for unit, name in zip(range(start, stop), names(start, stop), strict=False):
+                units.setdefault(name, []).append(unit)
+            found = {reason: _named_in(reason, units) for reason in reasons}
+            blamed |= {unit: reason for reason, named in found.items() for name in named for unit in units[name]}
+            reasons = [reason for reason, named in found.items() if not named]
         self.statuses[list(blamed)] = ERROR
         self.errors.update(blamed)
         return list(blamed)
+
+    def _urls(self, start: int, stop: int) -> list[str]:
+        """Give the addresses of items, by which a server names those that it could not fetch."""
+        if self.target.kind != "items":
+            return []
+        return [
+            msgspec.json.decode(line).get("image_url", "")
+            for line in self.checked.units.lines(start, stop).splitlines()
+        ]
 
     def _count(
         self, units: npt.NDArray[np.intp], counts: Mapping[str, int], reasons: Sequence[str], *, none_may_exist: bool
@@ -232,17 +251,16 @@ def _job_counts(kind: Kind, message: Mapping[str, Any]) -> dict[str, int] | None
     return {f"{kind}_{name}": int(part[name]) for name in ("processed", "ignored") if isinstance(part.get(name), int)}
 
 
-_NAMED = (r"(?<!\w)(['\"`])(?P<id>.*?)\1(?!\w)", r"with id (?P<id>.*?) doesn't exist", r"reference[_ ]id:? (?P<id>.+)$")
-
-
-def _named_in(sentence: str, ids: Container[str]) -> set[str]:
-    """Find the ids that a sentence names beyond doubt: in quotation marks, or where servers are known to put them.
+def _named_in(sentence: str, keys: Container[str]) -> set[str]:
+    """Find the ids that a sentence names: said to be one, in quotation marks, or as a word.
 
     Examples
     --------
-    >>> sorted(_named_in("1 of 'b' and `c` doesn't exist", {"1", "b", "c", "of"}))
-    ['b', 'c']
-    >>> _named_in("Item with id a b doesn't exist", {"a b", "a"})
-    {'a b'}
+    >>> _named_in("Item with id b.jpg doesn't exist", {"id", "b.jpg"})
+    {'b.jpg'}
     """
-    return {found["id"] for pattern in _NAMED for found in re.finditer(pattern, sentence) if found["id"] in ids}
+    for pattern in _NAMINGS:
+        parts = {part for match in pattern.finditer(sentence) for part in match.groups() if part}
+        if named := {name for part in parts for name in (part, part.rstrip(".:")) if name in keys}:
+            return named  # by the surest way: what else looks like an id may be a word of the sentence
+    return set()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
-from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.errors import InvalidInputError, NotFoundError, PositionError
 from nucleus_pandas.transport import Transport
 from nucleus_pandas.views.source import Locator
-from nucleus_pandas.wire import ItemView, PredictionsView
+from nucleus_pandas.wire import Grouped, ItemView, PredictionsView
 
 
 def look_up(
@@ -16,10 +16,24 @@ def look_up(
 ) -> dict[str, Any]:
     """Look one item up: ``{"item": …, "annotations": […]}`` of a dataset, ``{"annotations": […]}`` of a run."""
     path = (*route, by, _text(by, key, length))
-    if route[0] == "dataset":
-        view = transport.read(ItemView, *path)
-        return {"item": view.item, "annotations": _flat(view.annotations)}
-    return {"annotations": _flat(transport.read(PredictionsView, *path).annotations)}
+    try:
+        if route[0] == "dataset":
+            view = transport.read(ItemView, *path)
+            return {"item": view.item, "annotations": _flat(view.annotations)}
+        return {"annotations": _flat(transport.read(PredictionsView, *path).annotations)}
+    except NotFoundError as error:
+        if by != "iloc" or isinstance(error, PositionError):
+            raise
+        _raise_outside(key, length, error)
+
+
+def _raise_outside(key: object, length: Callable[[], int], error: NotFoundError) -> NoReturn:
+    """Tell of a position what a server that knows only the contract leaves open."""
+    try:
+        size = length()
+    except InvalidInputError:  # a run whose dataset nobody told
+        raise error from None
+    raise PositionError(f"Position {key} is outside the dataset, which holds {size} items.") from None
 
 
 def _text(by: Locator, key: object, length: Callable[[], int]) -> str:
@@ -36,7 +50,10 @@ def _text(by: Locator, key: object, length: Callable[[], int]) -> str:
     return key
 
 
-def _flat(annotations: dict[str, list[dict[str, Any]]] | list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _flat(annotations: Grouped) -> list[dict[str, Any]]:
     if isinstance(annotations, list):
         return annotations
-    return [annotation for group in annotations.values() for annotation in group]
+    groups = {kind: [group] if isinstance(group, dict) else group or [] for kind, group in (annotations or {}).items()}
+    return [
+        {"type": "mask" if kind == "segmentation" else kind, **row} for kind, group in groups.items() for row in group
+    ]

@@ -20,6 +20,7 @@ from nucleus_pandas.wire import (
     ROWS,
     TEXT,
     ExportPage,
+    ExportRequest,
     ExportRow,
     FoundAnnotation,
     FoundItem,
@@ -109,8 +110,7 @@ class _Contract(Source, Generic[R]):
         with ThreadPoolExecutor(workers) as pool:
             return list(pool.map(one, keys))
 
-    def _paged(self, shape: Any, route: str, rows: int) -> Iterator[Any]:
-        wanted = PagingRequest(page_size=rows)
+    def _paged(self, shape: Any, route: str, wanted: PagingRequest) -> Iterator[Any]:
         while True:
             pages = [self._transport.look_up(shape, "dataset", self._dataset(), route, body=wanted)]
             wanted.page_token = pages[0].next_page_token
@@ -144,7 +144,7 @@ class ContractItems(_Contract[FoundItem]):
 
     def _pages(self, rows: int, raw: bool) -> Iterator[list[FoundItem]]:
         shape = ItemsPage[RawItem] if raw else ItemsPage[FoundItem]
-        return map(attrgetter("items"), self._paged(shape, "itemsPage", rows))
+        return map(attrgetter("items"), self._paged(shape, "itemsPage", PagingRequest(page_size=rows)))
 
     def _one(self, by: Locator, key: str, raw: bool) -> FoundItem:
         shape = FoundRow[RawItem, FoundAnnotation] if raw else FoundRow[FoundItem, FoundAnnotation]
@@ -177,7 +177,7 @@ class ContractAnnotations(_Contract[Group]):
 
     def _pages(self, rows: int, raw: bool) -> Iterator[list[Group]]:
         shape: Any = list[ExportRow[FoundItem, RawAnnotation]] if raw else list[ExportRow[FoundItem, FoundAnnotation]]
-        for page in self._paged(ExportPage, _EXPORT, rows):
+        for page in self._paged(ExportPage, _EXPORT, ExportRequest(page_size=rows)):
             for text in _in_bits(page.data):
                 yield [Group(*_ids_of(row.item), _exported(row)) for row in shaped(f"POST {_EXPORT}", text, shape)]
 
@@ -245,7 +245,7 @@ class ContractPredictions(ContractAnnotations):
                 by_item.setdefault(item_id, []).append(row)
             elif row.reference_id is not None:
                 by_reference.setdefault(row.reference_id, []).append(row)
-        for page in self._paged(ItemsPage[FoundItem], "itemsPage", ROWS):
+        for page in self._paged(ItemsPage[FoundItem], "itemsPage", PagingRequest(page_size=ROWS)):
             groups = []
             for item in page.items:
                 item_id, reference_id = _ids_of(item)

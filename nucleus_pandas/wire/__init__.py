@@ -71,6 +71,7 @@ from nucleus_pandas.wire.ids import (
 )
 from nucleus_pandas.wire.readback import (
     ExportPage,
+    ExportRequest,
     ExportRow,
     FoundAnnotation,
     FoundItem,
@@ -109,6 +110,7 @@ from nucleus_pandas.wire.responses import (
     DatasetInfo,
     DatasetName,
     DatasetSize,
+    Grouped,
     ItemView,
     JobEntry,
     JobStatus,
@@ -152,6 +154,7 @@ __all__ = [
     "DatasetSize",
     "DeleteAnnotations",
     "ExportPage",
+    "ExportRequest",
     "ExportRow",
     "Floats",
     "FoundAnnotation",
@@ -161,6 +164,7 @@ __all__ = [
     "FoundRow",
     "FromUpload",
     "GROUND_TRUTH_KEYS",
+    "Grouped",
     "Item",
     "ItemColumns",
     "ItemPage",

@@ -145,6 +145,14 @@ class PagingRequest(Struct, kw_only=True, rename={"page_token": "pageToken", "pa
     page_size: int
 
 
+class ExportRequest(PagingRequest, kw_only=True, rename={"recent": "onlyMostRecentTask"}):
+    """Which page of ``exportForTrainingPage`` to give, of whole pictures with their newest annotations."""
+
+    query: str | None = None
+    chip: bool = False
+    recent: bool = True
+
+
 class RawItemColumns(ItemColumns, kw_only=True, omit_defaults=True):
     """Items column by column, their metadata as JSON text."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from nucleus_pandas.wire.content import AnyAnnotation, Item, Mask, Metadata, Name
 
@@ -27,12 +27,12 @@ class Append(Struct, kw_only=True, omit_defaults=True):
     force: bool = False
 
 
-class FromUpload(Struct, kw_only=True, omit_defaults=True, rename={"request_id": "requestId"}):
+class FromUpload(Struct, kw_only=True, rename={"request_id": "requestId"}):
     """Any ``POST …?async=1`` that consumes a signed upload."""
 
     request_id: Name
     update: bool = False
-    trained_slice_id: str | None = None
+    trained_slice_id: str | UnsetType | None = UNSET
 
 
 class Annotate(Struct, kw_only=True, omit_defaults=True):
@@ -106,8 +106,8 @@ class TrainedSlices(Struct, kw_only=True):
     trained_slice_ids: list[Name]
 
 
-class ListJobs(Struct, kw_only=True, omit_defaults=True):
-    """``POST jobs/``."""
+class ListJobs(Struct, kw_only=True):
+    """``POST jobs/``; the client names every field."""
 
     dataset_id: str | None = None
     job_types: list[str] | None = None

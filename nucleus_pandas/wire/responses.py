@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 
 from nucleus_pandas.wire.content import Metadata
+
+Grouped: TypeAlias = Mapping[str, list[Metadata] | Metadata | None] | list[Metadata] | None
+"""Annotations by type; a mask may stand alone."""
 
 
 class DatasetInfo(Struct, kw_only=True):
@@ -102,13 +106,13 @@ class ItemView(Struct, kw_only=True):
     """``GET dataset/{id}/refloc/{reference id}`` and its kin; long ago the annotations were one list."""
 
     item: Metadata
-    annotations: dict[str, list[Metadata]] | list[Metadata]
+    annotations: Grouped = None
 
 
 class PredictionsView(Struct, kw_only=True):
     """``GET modelRun/{id}/refloc/{reference id}`` and its kin."""
 
-    annotations: dict[str, list[Metadata]] | list[Metadata]
+    annotations: Grouped = None
 
 
 class ModelAdded(Struct, kw_only=True):
