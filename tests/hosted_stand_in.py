@@ -76,10 +76,13 @@ class HostedStandIn:
     ----------
     seen : list of (str, str)
         Method and address of every request.
+    uploads : list of bytes
+        What was put to signed addresses, in its order.
     """
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, str]] = []
+        self.uploads: list[bytes] = []
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._datasets: dict[str, Row] = {}
@@ -159,6 +162,7 @@ class HostedStandIn:
         if request.method != "PUT" or request.url not in self._signed or wrong:
             return 403, {"Content-Type": "application/xml"}, b"<Error><Code>SignatureDoesNotMatch</Code></Error>"
         self._put[self._signed[str(request.url)]] = body
+        self.uploads.append(body)
         return 200, {}, b""
 
     def _new(self, prefix: str) -> str:

@@ -191,20 +191,6 @@ def test_rows_of_which_some_exist_are_an_error_too(dataset: Any, uploaded: list[
     assert (caught.value.result.new_items, caught.value.result.ignored_items) == (1, 1)
 
 
-def test_an_upload_is_cut_at_the_size_limit_only(
-    dataset: Any, uploaded: list[bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("nucleus_pandas.uploads.signed.LARGEST_UPLOAD", 4_000)
-    finish(dataset, message={})
-    frame = pd.DataFrame({"reference_id": range(100), "image_url": "https://example.org/a.jpg", "metadata.x": "ü" * 5})
-    dataset.append(frame)
-    assert all(len(lines) <= 4_000 for lines in uploaded)
-    assert [json.loads(line)["reference_id"] for lines in uploaded for line in lines.splitlines()] == [
-        str(number) for number in range(100)
-    ]
-    assert len(uploaded) == 3
-
-
 def test_the_upload_is_repeated_whole(dataset: Any, uploaded: list[bytes], waits: list[float]) -> None:
     dataset.mock.remove(responses.PUT, BUCKET)
     bodies: list[bytes] = []
