@@ -99,7 +99,8 @@ class Dataset(Resource):
         progress : bool, optional
             Whether to show a bar; by default on a terminal or in a notebook only.
         wait : bool
-            Whether to wait for the jobs that the hosted service makes of uploads. Without it, ``result.wait()`` does.
+            Whether to wait for the jobs that the hosted service makes of uploads. Without it, ``result.wait()`` does,
+            and items that took several uploads may be stored in another order.
 
         Returns
         -------

@@ -581,17 +581,18 @@ KEYS: list[tuple[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("by", "key"), KEYS, ids=[f"{by} {key!r:.40}" for by, key in KEYS])
-def test_items_are_indexed_as_their_frame_is(dataset: npd.Dataset, by: str, key: Any) -> None:
+def test_items_are_indexed_as_their_frame_is(dataset: npd.Dataset) -> None:
     whole = dataset.items.to_frame()
-    expected = whole.iloc[key] if by == "iloc" else whole.reset_index().set_index("reference_id").loc[key]
-    for found in (getattr(dataset, by)[key], getattr(dataset.items, by)[key]):
-        if isinstance(expected, pd.DataFrame):
-            assert_frame_equal(found, expected)
-        elif isinstance(expected, pd.Series):
-            assert_series_equal(found, expected)
-        else:
-            assert found is expected or found == expected
+    by_reference = whole.reset_index().set_index("reference_id")
+    for by, key in KEYS:
+        expected = whole.iloc[key] if by == "iloc" else by_reference.loc[key]
+        for found in (getattr(dataset, by)[key], getattr(dataset.items, by)[key]):
+            if isinstance(expected, pd.DataFrame):
+                assert_frame_equal(found, expected)
+            elif isinstance(expected, pd.Series):
+                assert_series_equal(found, expected)
+            else:
+                assert found is expected or found == expected
 
 
 def test_items_are_found_by_their_id(dataset: npd.Dataset) -> None:

@@ -442,9 +442,7 @@ def uploads() -> list[Case]:
         ),
         Case(
             "Dataset.annotate",
-            lambda at: statuses(
-                at.dataset.annotate(boxes("a").rename(columns={"reference_id": "dataset_item_id"}).replace("a", "di_1"))
-            ),
+            lambda at: statuses(at.dataset.annotate(boxes("di_1").rename(columns={"reference_id": "dataset_item_id"}))),
             [
                 post(
                     "dataset/ds_1/annotate",
@@ -1094,9 +1092,9 @@ def test_annotations_are_read_in_every_form_by_call_and_by_bracket(
 ) -> None:
     def look(at: At) -> list[list[str | None]]:
         return [
-            [one["type"] or "box" for one in at.dataset.refloc("a")["annotations"]],
+            [one["type"] for one in at.dataset.refloc("a")["annotations"]],
             at.dataset.annotations.refloc["a"]["type"].tolist(),
-            [one["type"] or "box" for one in at.run.refloc("a")["annotations"]],
+            [one["type"] for one in at.run.refloc("a")["annotations"]],
             at.run.refloc["a"]["type"].tolist(),
         ]
 

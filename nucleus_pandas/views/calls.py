@@ -53,7 +53,8 @@ def _text(by: Locator, key: object, length: Callable[[], int]) -> str:
 def _flat(annotations: Grouped) -> list[dict[str, Any]]:
     if isinstance(annotations, list):
         return annotations
-    groups = {kind: [group] if isinstance(group, dict) else group or [] for kind, group in (annotations or {}).items()}
-    return [
-        {"type": "mask" if kind == "segmentation" else kind, **row} for kind, group in groups.items() for row in group
-    ]
+    found = []
+    for kind, group in (annotations or {}).items():
+        for row in [group] if isinstance(group, dict) else group or []:
+            found.append(row if row.get("type") else {**row, "type": "mask" if kind == "segmentation" else kind})
+    return found
