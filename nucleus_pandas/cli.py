@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -87,7 +86,6 @@ def _serve(options: argparse.Namespace) -> None:
         raise MissingExtraError(f"Serving needs {error.name}: pip install 'nucleus_pandas[local]'") from error
 
     def ready(endpoint: str) -> None:
-        signal.signal(signal.SIGTERM, _stop)  # jobs that wait are done first
         _say(json.dumps({"endpoint": endpoint}) if options.json else endpoint)
         sys.stderr.write(f"Serving the store '{options.path}'; Ctrl+C stops it.\n")
 
@@ -114,10 +112,6 @@ def _api_keys(file: Path | None) -> list[str]:
     if not keys:
         raise ConfigurationError(f"The file '{file}' holds no key.")
     return keys
-
-
-def _stop(number: int, frame: object) -> None:
-    raise SystemExit(0)
 
 
 def _say(text: Any) -> None:

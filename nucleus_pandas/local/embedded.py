@@ -12,6 +12,7 @@ import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -78,8 +79,9 @@ class EmbeddedNucleus:
         # what a process that was killed left behind; younger files may be somebody's work of this moment
         for folder in (self.uploads, self.images.incoming, self.masks.incoming):
             for path in folder.iterdir() if folder.is_dir() else ():
-                if path.name not in named and path.stat().st_mtime < time.time() - _LEFTOVER_SECONDS:
-                    path.unlink(missing_ok=True)
+                with suppress(FileNotFoundError):  # another process has just finished its work
+                    if path.name not in named and path.stat().st_mtime < time.time() - _LEFTOVER_SECONDS:
+                        path.unlink()
         if left:
             self.submit(self._purge)
 

@@ -6,18 +6,22 @@ import ipaddress
 import logging
 import math
 import os
+import signal
 import socket
+import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 from flask import Flask
+from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.server import create_server
 from waitress.task import ErrorTask
+from waitress.utilities import Error
 
 from nucleus_pandas.errors import ConfigurationError
 from nucleus_pandas.local import app
@@ -25,7 +29,11 @@ from nucleus_pandas.local.embedded import EmbeddedNucleus
 from nucleus_pandas.local.routes.common import PREFIX
 
 REQUEST_SECONDS = 600.0
+FINISH_SECONDS = 60.0  # that a server which stops leaves to requests that it answers
+LINGER_SECONDS = 5.0  # that a client may go on sending a body that was refused
 _THREADS = 8
+_SWALLOW = 1 << 18  # bytes
+_CONNECTIONS = 500  # at once; clients keep some, and those that drip hold one each
 
 
 def create_app(path: str | os.PathLike[str]) -> Flask:
@@ -83,7 +91,8 @@ class Server:
         except BaseException:
             self._listener.close()
             raise
-        hosts = [*app.LOOPBACK, host]
+        self._stopping = threading.Event()
+        hosts = [*app.LOOPBACK, host.lower()]
         if public_url is not None:
             hosts.append(urlsplit(public_url).hostname or "")
         server: Any = create_server(
@@ -92,31 +101,49 @@ class Server:
             threads=_THREADS,
             max_request_body_size=app.MAX_UPLOAD,
             channel_timeout=math.ceil(request_seconds),
+            connection_limit=_CONNECTIONS,
+            asyncore_use_poll=True,
             ident="nucleus_pandas",
         )
-        server.channel_class = type("Channel", (_Channel,), {"request_seconds": request_seconds})
+        settings = {"request_seconds": request_seconds, "stopping": self._stopping}
+        server.channel_class = type("Channel", (_Channel,), settings)
         self._server = server
         shown = f"[{host}]" if ":" in host else host
         origin = public_url.rstrip("/") if public_url else f"http://{shown}:{self._listener.getsockname()[1]}"
         self.endpoint = f"{origin}{PREFIX}"
 
     def run(self) -> None:
-        """Answer until `stop` is called, or until interrupted."""
-        self._server.run()
+        """Answer until `stop` is called; what is being answered then is finished."""
+        while not self._stopping.is_set():
+            self._turn(1.0)
+        wasyncore.dispatcher.close(self._server)  # the listening socket alone: the loop goes on
+        deadline = time.monotonic() + FINISH_SECONDS
+        while self._is_answering() and time.monotonic() < deadline:
+            self._turn(0.1)
 
     def stop(self) -> None:
-        """Make `run`, in another thread, return."""
-        with suppress(OSError):  # the loop may wake, and close everything, before it is woken
-            self._server.trigger.pull_trigger(self._close_all)
+        """Make `run` return soon; may be called in another thread or by a signal."""
+        self._stopping.set()
+        with suppress(OSError):  # the loop may end by itself before it is woken
+            self._server.pull_trigger()
 
-    def _close_all(self) -> None:
-        for channel in list(self._server._map.values()):
-            channel.close()
+    def _turn(self, seconds: float) -> None:
+        """Do what there is to do on the connections, or wait for it."""
+        wasyncore.loop(timeout=seconds, use_poll=True, map=self._server._map, count=1)
+
+    def _is_answering(self) -> bool:
+        """Whether a request is being answered; connections on which none is are closed."""
+        for channel in list(self._server.active_channels.values()):
+            if not channel.requests and not channel.total_outbufs_len:  # in this order: answers come before they end
+                channel.handle_close()
+        return bool(self._server.active_channels)
 
     def __enter__(self) -> Server:
         return self
 
     def __exit__(self, *error: object) -> None:
+        for channel in list(self._server.active_channels.values()):
+            channel.handle_close()
         self._server.task_dispatcher.shutdown()
         self._server.close()
         self._listener.close()
@@ -133,9 +160,11 @@ def serve(
     request_seconds: float = REQUEST_SECONDS,
     ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve a store over HTTP until interrupted.
+    """Serve a store over HTTP until the process is told to end.
 
-    Any number of processes may serve one store, on a local disk, each on its own port.
+    Any number of processes may serve one store, on a local disk, each on its own port. In the main thread SIGINT
+    (Ctrl+C) and SIGTERM end it well: it listens no more, answers the requests that it has got, which may take a minute,
+    finishes its jobs, and returns. A second signal ends the process as if there had been no server.
 
     Parameters
     ----------
@@ -161,10 +190,36 @@ def serve(
         The port is taken, or beyond loopback there is no key.
     """
     options: dict[str, Any] = {"public_url": public_url, "request_seconds": request_seconds}
-    with Server(path, host, port, api_keys=api_keys, **options) as server:
+    with Server(path, host, port, api_keys=api_keys, **options) as server, _signals(server.stop):
         if ready is not None:
             ready(server.endpoint)
         server.run()
+
+
+@contextmanager
+def _signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Have the first signal to end call `stop`."""
+    if threading.current_thread() is not threading.main_thread():  # others get no signals
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    if before[signal.SIGINT] is signal.SIG_IGN:  # a shell started this process in the background
+        del before[signal.SIGINT]
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+    def handle(number: int, frame: object) -> None:
+        restore()
+        stop()
+
+    for number in before:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        restore()
 
 
 def _check(host: str, port: int, api_keys: Sequence[str], public_url: str | None, request_seconds: float) -> None:
@@ -209,17 +264,57 @@ class _JsonErrorTask(ErrorTask):
         body = msgspec.json.encode({"status_code": error.code, "error": f"{error.reason}: {error.body}"})
         self.status = f"{error.code} {error.reason}"
         task.response_headers.append(("Content-Type", "application/json"))
+        task.channel.refused = True
         self.set_close_on_finish()
         self.content_length = len(body)
         self.write(body)
 
 
+class _RequestTimeout(Error):
+    code = 408
+    reason = "Request Timeout"
+
+
 class _Channel(HTTPChannel):
-    """A connection whose requests have to arrive in time: one that drips would hold its place for ever."""
+    """A connection whose requests have to arrive in time: one that drips would hold its place for ever.
+
+    When the server has refused to read a request, it swallows for a while what the client goes on sending: a
+    connection closed at once would be reset, and the client might never see why.
+    """
 
     error_task_class = _JsonErrorTask
     request_seconds = REQUEST_SECONDS
+    stopping: threading.Event
+    refused = False
     _began: float | None = None
+    _swallows_until: float | None = None
+
+    def readable(self) -> bool:
+        """Whether there is a use for more bytes."""
+        if self.stopping.is_set():
+            return False
+        return self._swallows_until is not None or bool(super().readable())
+
+    def handle_read(self) -> None:
+        """Read some bytes."""
+        if self._swallows_until is None:
+            super().handle_read()
+        elif self.recv(_SWALLOW) and time.monotonic() > self._swallows_until:
+            self.handle_close()
+
+    def handle_write(self) -> None:
+        """Send what there is to send; after a refusal say that nothing follows."""
+        if not (self.refused and self.close_when_flushed):
+            super().handle_write()
+            return
+        channel: Any = self  # the stubs know less than the class
+        channel._flush_exception(channel._flush_some)
+        if self.will_close:  # it is broken
+            self.handle_close()
+        elif not self.total_outbufs_len:
+            self.close_when_flushed = False
+            self._swallows_until = time.monotonic() + LINGER_SECONDS
+            channel.socket.shutdown(socket.SHUT_WR)
 
     def received(self, data: bytes) -> bool:
         """Take bytes of a request."""
@@ -227,9 +322,18 @@ class _Channel(HTTPChannel):
         if self.request is None:
             self._began = now
         elif self._began is not None and now - self._began > self.request_seconds:
-            self.handle_close()
-            return False
+            self._refuse(_RequestTimeout(f"a request has to arrive within {self.request_seconds:g} seconds"))
+            return True
         return bool(super().received(data))
+
+    def _refuse(self, error: Error) -> None:
+        """Answer with an error, and read no more of the request."""
+        channel: Any = self
+        with channel.requests_lock:
+            channel.request.error, channel.request.completed = error, True
+            channel.requests.append(channel.request)
+            channel.request = None
+            channel.server.add_task(self)
 
 
 def _reason(error: OSError) -> str:
