@@ -6,7 +6,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal, TypeAlias
 from urllib.parse import unquote
 
 from flask import Blueprint, Response, request
@@ -38,7 +38,7 @@ from nucleus_pandas.local.routes.common import (
     reply,
     summary,
 )
-from nucleus_pandas.local.store import datasets, items, jobs, layers
+from nucleus_pandas.local.store import datasets, items, jobs, layers, purge
 from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.items import ItemRow
 from nucleus_pandas.local.store.layers import Layer
@@ -59,6 +59,7 @@ from nucleus_pandas.wire import (
 
 blueprint = Blueprint("items", __name__)
 
+FileKind: TypeAlias = Literal["images", "masks"]
 _CHOICE: Any = OnConflict  # no class, so that type checkers know no `type` of it
 
 
@@ -126,19 +127,21 @@ def _append_files(dataset_id: str) -> tuple[Stored, jobs.JobRow | None]:
         raise BadRequestError(f"There are {len(wanted)} items and {len(uploaded)} files in parts named `image`.")
     with nucleus().database.read() as db:
         datasets.find(db, dataset_id)  # before the disk is written
-    with staged_files(nucleus().images, uploaded) as files, nucleus().database.write() as db:
+    with staged_files("images", uploaded) as files, nucleus().database.write() as db:
         dataset = datasets.find(db, dataset_id)
         stored = _store_items(db, dataset, wanted, update=False, if_exists=if_exists, files=files)
-        for file, outcome in zip(files, stored.outcomes, strict=True):
-            if isinstance(file, Staged) and outcome in ("new", "updated"):
-                nucleus().images.publish(file)
+        _publish(db, "images", files, stored)
         job = _finished_job(db, dataset, stored) if is_async() else None
     return stored, job
 
 
 @contextmanager
-def staged_files(folder: Images, uploaded: Sequence[Any]) -> Iterator[list[Staged | BadRequestError]]:
-    """Write files to the disk, and remove in the end those that were not published."""
+def staged_files(kind: FileKind, uploaded: Sequence[Any]) -> Iterator[list[Staged | BadRequestError]]:
+    """Write files to the disk, and remove in the end those that were not published.
+
+    They are announced in the store, so that a file whose row was never written, since the process was killed, goes.
+    """
+    folder: Images = getattr(nucleus(), kind)
     files: list[Staged | BadRequestError] = []
     try:
         for file in uploaded:
@@ -146,11 +149,23 @@ def staged_files(folder: Images, uploaded: Sequence[Any]) -> Iterator[list[Stage
                 files.append(folder.stage(file.stream, file.filename))
             except BadRequestError as error:
                 files.append(error)
+        with nucleus().database.write() as db:
+            purge.announce(db, kind, [staged.name for staged in files if isinstance(staged, Staged)])
         yield files
     finally:
         for staged in files:
             if isinstance(staged, Staged):
                 folder.discard(staged)
+    nucleus().purge()
+
+
+def _publish(db: sqlite3.Connection, kind: FileKind, files: Sequence[Staged | BadRequestError], stored: Stored) -> None:
+    """Move the files that a row names now to their place."""
+    folder: Images = getattr(nucleus(), kind)
+    for file, outcome in zip(files, stored.outcomes, strict=True):
+        if isinstance(file, Staged) and outcome in ("new", "updated"):
+            folder.publish(file)
+            purge.keep(db, kind, [file.name])
 
 
 def _finished_job(db: sqlite3.Connection, dataset: Dataset, stored: Stored) -> jobs.JobRow:
@@ -292,7 +307,7 @@ def _store_masks(target: LayerTarget, check: Target) -> Stored:
         )
     with nucleus().database.read() as db:
         check(db)
-    with staged_files(nucleus().masks, uploaded) as files, nucleus().database.write() as db:
+    with staged_files("masks", uploaded) as files, nucleus().database.write() as db:
         layer, dataset = target(db)
         good = [file for file in files if isinstance(file, Staged)]
         if len(good) < len(files):
@@ -308,9 +323,7 @@ def _store_masks(target: LayerTarget, check: Target) -> Stored:
             mask_files=[file.name for file in good],
             place="$.segmentations[{}]".format,
         )
-        for file, outcome in zip(good, stored.outcomes, strict=True):
-            if outcome in ("new", "updated"):
-                nucleus().masks.publish(file)
+        _publish(db, "masks", good, stored)
         return stored
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 
 from nucleus_pandas.local.store.ids import ITEM_BITS
 
@@ -70,6 +71,16 @@ def _purge_dataset(db: sqlite3.Connection, dataset: int) -> None:
     db.execute("DELETE FROM hole WHERE dataset = ?", (dataset,))
     db.execute("DELETE FROM upload WHERE dataset = ?", (dataset,))
     db.execute("DELETE FROM dataset WHERE id = ?", (dataset,))
+
+
+def announce(db: sqlite3.Connection, kind: str, files: Iterable[str]) -> None:
+    """List files as released before they get to their place: should no row come to name them, they go again."""
+    db.executemany("INSERT OR IGNORE INTO released VALUES (?, ?)", [(kind, file) for file in files])
+
+
+def keep(db: sqlite3.Connection, kind: str, files: Iterable[str]) -> None:
+    """Take files that a row names now off the list of the released."""
+    db.executemany("DELETE FROM released WHERE kind = ? AND file = ?", [(kind, file) for file in files])
 
 
 def released(db: sqlite3.Connection) -> list[tuple[str, str]]:
