@@ -8,12 +8,11 @@ import json
 import os
 import random
 import sqlite3
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,6 @@ from nucleus_pandas.local.store.ids import item_id
 from nucleus_pandas.local.store.layers import Layer
 from nucleus_pandas.wire import AddModel, Box, BoxGeometry, CreateDataset, CreateModelRun, Item
 
-KILLS = int(os.environ.get("NUCLEUS_PANDAS_KILLS", "3"))
 TABLES = ("dataset", "item", "hole", "annotation", "run", "prediction", "match", "upload")
 
 
@@ -585,59 +583,6 @@ def test_threads_append_at_once(http: Http, nucleus: EmbeddedNucleus) -> None:
     assert rows_in(nucleus, "item", "annotation") == {"item": 700, "annotation": 700}
 
 
-WRITER = """
-import sys
-import nucleus_pandas as npd
-
-folder, number = sys.argv[1:]
-with npd.NucleusClient.local(folder) as client:
-    print("open", flush=True)
-    sys.stdin.readline()
-    dataset = client.get_dataset(client.list_datasets()[0])
-    counts = [0, 0]
-    for call in range(10):
-        names = [f"own-{number}-{call}-{n}" for n in range(10)] + [f"shared-{call}-{n}" for n in range(10)]
-        result = dataset.append([{"reference_id": n, "image_url": f"https://example.org/{n}"} for n in names])
-        counts[0] += result.new_items
-        box = {"type": "box", "label": "car", "geometry": {"x": 0, "y": 0, "width": 1, "height": 1}}
-        result = dataset.annotate([{"reference_id": n, "annotation_id": "x", **box} for n in names])
-        counts[1] += result.annotations_processed
-    print(*counts)
-"""
-
-
-def test_processes_append_at_once(store: Path) -> None:
-    with npd.NucleusClient.local(store) as client:
-        dataset = client.create_dataset("Both").id
-    writers = [
-        subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", WRITER, str(store), str(number)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(2)
-    ]
-    for writer in writers:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == "open\n"
-    answers = []
-    for writer in writers:
-        assert writer.stdin is not None
-        writer.stdin.write("go\n")
-        writer.stdin.flush()
-    for writer in writers:
-        answers.append([int(count) for count in writer.communicate(timeout=60)[0].split()])
-        assert writer.returncode == 0
-    assert [sum(column) for column in zip(*answers, strict=True)] == [300, 300]
-    with npd.NucleusClient.local(store) as client:
-        assert len(client.get_dataset(dataset)) == 300
-        client.get_dataset(dataset).iloc(299)
-    with sqlite3_of(store) as db:
-        assert db.execute("SELECT count(*), count(DISTINCT reference_id) FROM item").fetchone() == (300, 300)
-        assert db.execute("SELECT count(*), count(DISTINCT item) FROM annotation").fetchone() == (300, 300)
-
-
 @contextmanager
 def sqlite3_of(folder: Path) -> Iterator[sqlite3.Connection]:
     """Open the database of a store without the package."""
@@ -730,7 +675,7 @@ def test_a_folder_that_cannot_be_made_is_refused() -> None:
         EmbeddedNucleus("/proc/nucleus_pandas")
 
 
-# Closing, reopening, being killed
+# Closing, reopening
 
 
 def test_reopening_gives_everything(store: Path) -> None:
@@ -790,61 +735,6 @@ def test_a_temporary_store_goes() -> None:
     assert nucleus.folder.is_dir()
     nucleus.close()
     assert not nucleus.folder.exists()
-
-
-def serve(folder: Path) -> tuple[subprocess.Popen[str], str]:
-    process = subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "nucleus_pandas.cli", "serve", str(folder), "--port", "0"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    return process, process.stdout.readline().split()[-1]
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="has no kill -9")
-@pytest.mark.parametrize("kill", range(KILLS))
-def test_what_was_answered_survives_a_kill(store: Path, kill: int) -> None:
-    draw = random.Random(kill)
-    batches = [[f"{call}-{n}" for n in range(draw.choice((1, 20, 200)))] for call in range(400)]
-
-    def send(dataset: npd.Dataset, names: list[str]) -> None:
-        dataset.append([picture_row(name) for name in names])
-        dataset.annotate([box_row(name, "x") for name in names])
-
-    process, endpoint = serve(store)
-    answered: list[str] = []
-    try:
-        with npd.NucleusClient(endpoint=endpoint, max_retries=0) as client:
-            dataset = client.create_dataset("Killed")
-            killer = threading.Timer(draw.uniform(0.02, 0.8), process.kill)
-            killer.start()
-            with suppress(npd.NetworkError, npd.UploadError):
-                for names in batches:
-                    send(dataset, names)
-                    answered += names
-            assert len(answered) < sum(map(len, batches)), "the kill came too late"
-            killer.join()
-    finally:
-        process.kill()
-        process.communicate()
-    with sqlite3_of(store) as db:
-        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        assert db.execute("PRAGMA foreign_key_check").fetchall() == []
-        there = {name for (name,) in db.execute("SELECT reference_id FROM item JOIN annotation ON item = item.id")}
-        assert there >= set(answered)
-        (length,) = db.execute("SELECT length FROM dataset").fetchone()
-        assert db.execute("SELECT count(*) FROM item").fetchone() == (length,)
-    everything = [name for names in batches for name in names]
-    with npd.NucleusClient.local(store) as client:
-        dataset = client.get_dataset(dataset.id)
-        send(dataset, everything)
-        assert len(dataset) == len(everything)
-        assert dataset.iloc(-1)["item"]["reference_id"] == everything[-1]
-    with sqlite3_of(store) as db:
-        found = [name for (name,) in db.execute("SELECT reference_id FROM item ORDER BY id")]
-        assert found == everything
-        assert db.execute("SELECT count(*), count(DISTINCT item) FROM annotation").fetchone() == (len(found),) * 2
 
 
 # Deleting
@@ -1188,6 +1078,29 @@ def test_leftovers_of_killed_processes_go_and_work_of_the_moment_stays(store: Pa
     EmbeddedNucleus(store).close()
     left = {path.name for folder in folders for path in folder.iterdir()}
     assert left == {"young", waiting.name}
+
+
+def test_a_store_opens_while_others_upload(store: Path) -> None:
+    (store / "images" / "incoming").mkdir(parents=True)
+    stop = threading.Event()
+
+    def upload() -> None:
+        while not stop.is_set():
+            paths = [store / "images" / "incoming" / str(n) for n in range(100)]
+            for path in paths:
+                path.touch()
+            for path in paths:
+                path.unlink()
+
+    thread = threading.Thread(target=upload)
+    thread.start()
+    try:
+        for _ in range(100):
+            EmbeddedNucleus(store).close()
+    finally:
+        stop.set()
+        thread.join()
+    assert stored_files(store / "images") == []
 
 
 # Pictures

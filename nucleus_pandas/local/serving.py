@@ -341,9 +341,14 @@ def _reason(error: OSError) -> str:
 
 
 def _is_loopback(host: str) -> bool:
+    if host in ("", "localhost"):
+        return host == "localhost"
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost" or all(
-            ipaddress.ip_address(str(info[4][0])).is_loopback for info in socket.getaddrinfo(host, None)
-        )
+        pass
+    try:
+        found = socket.getaddrinfo(host, None)
+    except (OSError, UnicodeError):
+        raise ConfigurationError(f"'{host}' is no address of this machine, and no name of one.") from None
+    return all(ipaddress.ip_address(str(info[4][0])).is_loopback for info in found)

@@ -1,0 +1,132 @@
+"""`nucleus-pandas serve` in processes that start at once, since a template of them has imported everything already.
+
+They can kill themselves, as ``kill -9`` would, at one point of the first request behind a mark.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from sqlite3 import Connection as Sqlite
+from typing import Any
+
+import nucleus_pandas as npd
+from nucleus_pandas import cli
+from nucleus_pandas.local import embedded
+from nucleus_pandas.local.images import Images
+from nucleus_pandas.local.store.database import Database
+
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["pytest", "nucleus_pandas.cli", "nucleus_pandas.local"])
+
+
+class Served:
+    """A server process of a store.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The store.
+    options : str
+        Of the command line.
+    environment : dict, optional
+        More of what its environment holds.
+    point : (str, int), optional
+        Where it kills itself once it is marked: `arrived`, `staged`, `published`, `stored` or `committed`, and at the
+        how manieth time.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *options: str,
+        environment: dict[str, str] | None = None,
+        point: tuple[str, int] | None = None,
+    ) -> None:
+        self.mark = folder.with_suffix(".mark")
+        receiver, sender = CONTEXT.Pipe(duplex=False)
+        arguments = ["serve", str(folder), "--port", "0", *options]
+        self.process = CONTEXT.Process(target=_serve, args=(arguments, environment or {}, sender, point, self.mark))
+        self.process.start()
+        sender.close()
+        with receiver, os.fdopen(os.dup(receiver.fileno())) as lines:
+            self.endpoint = lines.readline().strip()
+        assert self.endpoint, "it did not start"
+
+    def client(self, **options: Any) -> npd.NucleusClient:
+        """Make a client that sends nothing twice."""
+        return npd.NucleusClient(endpoint=self.endpoint, max_retries=0, **options)
+
+    def kill(self) -> None:
+        """End it as ``kill -9`` does."""
+        self.process.kill()
+        self.process.join()
+
+    def end(self, number: signal.Signals) -> None:
+        """Ask it to end."""
+        assert self.process.pid is not None
+        os.kill(self.process.pid, number)
+
+    def __enter__(self) -> Served:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.kill()
+        self.process.close()
+
+
+def _serve(
+    arguments: list[str],
+    environment: dict[str, str],
+    sender: Connection,
+    point: tuple[str, int] | None,
+    mark: Path,
+) -> None:
+    os.dup2(sender.fileno(), 1)
+    sender.close()
+    warnings.simplefilter("error")
+    os.environ.update(environment)
+    if point is not None:
+        _die_at(*point, mark)
+    raise SystemExit(cli.main(arguments))
+
+
+def _die_at(point: str, times: int, mark: Path) -> None:
+    met: list[str] = []
+
+    def reached(name: str) -> None:
+        if name == point and mark.exists():
+            met.append(name)
+            if len(met) == times:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    write, stage, publish, sync = Database.write, Images.stage, Images.publish, embedded.sync_folder
+
+    @contextmanager
+    def watched_write(self: Database) -> Iterator[Sqlite]:
+        with write(self) as db:
+            yield db
+            reached("stored")
+        reached("committed")
+
+    def watched_stage(self: Images, *arguments: Any) -> Any:
+        staged = stage(self, *arguments)
+        reached("staged")
+        return staged
+
+    def watched_publish(self: Images, *arguments: Any) -> None:
+        publish(self, *arguments)
+        reached("published")
+
+    def watched_sync(path: Path) -> None:
+        sync(path)
+        reached("arrived")
+
+    Database.write, Images.stage, Images.publish = watched_write, watched_stage, watched_publish  # type: ignore
+    embedded.sync_folder = watched_sync
