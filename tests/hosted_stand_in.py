@@ -426,8 +426,8 @@ class HostedStandIn:
 
 
 def _content(body: Any) -> bytes:
-    content: bytes = body.read() if hasattr(body, "read") else body or b""
-    return content
+    content = body.read() if hasattr(body, "read") else body or b""
+    return content.encode() if isinstance(content, str) else bytes(content)
 
 
 def _json(status: int, answer: Json) -> tuple[int, dict[str, str], bytes]:

@@ -551,7 +551,7 @@ def uploads() -> list[Case]:
         *(
             Case(
                 f"UploadResult.{name}", lambda at, name=name: getattr(at.dataset.append([]), name) is not None, [], True
-            )  # type: ignore[misc]
+            )
             for name in ("jobs", "rows", "failed", "is_error", "error_of")
         ),
     ]
@@ -611,7 +611,7 @@ def resources() -> list[Case]:
                 lambda at, name=name: repr(getattr(at.dataset, name)),
                 [],
                 f"<{name} of dataset/ds_1>",
-            )  # type: ignore[misc]
+            )
             for name in ("items", "annotations", "iloc", "loc", "refloc")
         ),
         Case("Model.info", lambda at: at.model.info, [get("model/prj_1", MODEL)], MODEL),
@@ -648,7 +648,7 @@ def resources() -> list[Case]:
         *(
             Case(
                 f"ModelRun.{name}", lambda at, name=name: repr(getattr(at.run, name)), [], f"<{name} of modelRun/run_1>"
-            )  # type: ignore[misc]
+            )
             for name in ("predictions", "iloc", "loc", "refloc")
         ),
         Case("Job.info", lambda at: at.job.info, [get("job/job_1", ENDED)], ENDED),
@@ -809,12 +809,12 @@ def views() -> list[Case]:
     ]
     for name, view in VIEWS.items():
         for by in ("iloc", "loc", "refloc"):
-            cases.append(Case(f"{name}.{by}", lambda at, view=view, by=by: getattr(view(at), by) is not None, [], True))  # type: ignore[misc]
+            cases.append(Case(f"{name}.{by}", lambda at, view=view, by=by: getattr(view(at), by) is not None, [], True))
         cases += [
-            Case(f"{name}.kinds", lambda at, view=view: "reference_id" in view(at).kinds, [], True),  # type: ignore[misc]
-            Case(f"{name}.empty", lambda at, view=view: len(view(at).empty()), [], 0),  # type: ignore[misc]
-            Case(f"{name}.partial", lambda at, view=view: len(view(at).partial({}, 3)), [], 3),  # type: ignore[misc]
-            Case(f"{name}.source", lambda at, view=view: view(at).source() is not None, [], True),  # type: ignore[misc]
+            Case(f"{name}.kinds", lambda at, view=view: "reference_id" in view(at).kinds, [], True),
+            Case(f"{name}.empty", lambda at, view=view: len(view(at).empty()), [], 0),
+            Case(f"{name}.partial", lambda at, view=view: len(view(at).partial({}, 3)), [], 3),
+            Case(f"{name}.source", lambda at, view=view: view(at).source() is not None, [], True),
         ]
     return cases
 
@@ -901,7 +901,7 @@ def _without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 CLASSES = [npd.NucleusClient, npd.Dataset, npd.Model, npd.ModelRun, npd.Job, npd.UploadResult]
-CLASSES += [ItemsView, AnnotationsView, PredictionsView, DatasetIndexer, RunIndexer, ItemIndexer, AnnotationIndexer]  # type: ignore[list-item]
+CLASSES += [ItemsView, AnnotationsView, PredictionsView, DatasetIndexer, RunIndexer, ItemIndexer, AnnotationIndexer]
 
 
 def test_every_member_has_a_case_and_every_case_its_member() -> None:
