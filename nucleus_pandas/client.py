@@ -13,7 +13,7 @@ import pandas as pd
 
 from nucleus_pandas.columns import DATASETS, JOBS, MODELS, frame, plain
 from nucleus_pandas.datasets import Dataset
-from nucleus_pandas.errors import ConfigurationError, InvalidInputError, MissingExtraError
+from nucleus_pandas.errors import ConfigurationError, InvalidInputError, MissingExtraError, NotFoundError
 from nucleus_pandas.jobs import Job
 from nucleus_pandas.models import Model, ModelRun, model_of
 from nucleus_pandas.resource import Resource
@@ -321,7 +321,15 @@ class NucleusClient:
     def _delete(self, kind: str, thing: str | Dataset | Model | ModelRun) -> dict[str, Any]:
         public_id = thing.id if isinstance(thing, Resource) else thing
         _check_id(kind, public_id)
-        answer: dict[str, Any] = self._transport.request("DELETE", kind, public_id, body={})
+        doubts: list[str] = []
+        try:
+            answer: dict[str, Any] = self._transport.request(
+                "DELETE", kind, public_id, body={}, doubts=doubts, shape=dict[str, Any]
+            )
+        except NotFoundError as error:
+            if not doubts:
+                raise
+            return {"message": f"{error} An earlier try of this request, which got no answer, may have deleted it."}
         return answer
 
     def __repr__(self) -> str:

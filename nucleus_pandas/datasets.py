@@ -38,8 +38,7 @@ class Dataset(Resource):
     @property
     def info(self) -> dict[str, Any]:
         """``name``, number of items (``length``), ``model_run_ids``, ``slice_ids`` and more, as they are now."""
-        answer: dict[str, Any] = self._transport.get("dataset", self.id, "info")
-        return answer
+        return self._transport.get("dataset", self.id, "info")
 
     def __getitem__(self, key: str) -> str:
         if key == "dataset_id":

@@ -29,8 +29,7 @@ class Job(Resource):
     @property
     def info(self) -> dict[str, Any]:
         """Status, message and progress, as they are now."""
-        answer: dict[str, Any] = self._transport.get("job", self.id)
-        return answer
+        return self._transport.get("job", self.id)
 
     @property
     def status(self) -> str:
@@ -66,11 +65,12 @@ class Job(Resource):
         until = None if timeout is None else time.monotonic() + timeout
         pause = _FIRST_PAUSE
         while (view := self._look()).status in _UNFINISHED:
-            if until is not None and time.monotonic() + pause > until:
+            left = None if until is None else until - time.monotonic()
+            if left is not None and left <= 0:
                 raise JobTimeoutError(
                     f"The job '{self.id}' is still {view.status.lower()} after {timeout:g} s; it goes on."
                 )
-            time.sleep(pause)
+            time.sleep(pause if left is None else min(pause, left))
             pause = min(pause * 1.5, _LONGEST_PAUSE)
         return view
 

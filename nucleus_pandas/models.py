@@ -21,7 +21,7 @@ from nucleus_pandas.results import UploadResult
 from nucleus_pandas.transport import Transport
 from nucleus_pandas.uploads import IfExists, OnError, Options, Target, upload
 from nucleus_pandas.views import PredictionsView, RunIndexer
-from nucleus_pandas.wire import ModelAdded, ModelEntry, RunPlace
+from nucleus_pandas.wire import MatchColumns, MatchPage, ModelAdded, ModelEntry, RunPlace
 
 
 class Model(Resource):
@@ -54,8 +54,7 @@ class Model(Resource):
     @property
     def info(self) -> dict[str, Any]:
         """Id, name, reference id, metadata and tags, as the server has them now."""
-        answer: dict[str, Any] = self._transport.get("model", self.id)
-        return answer
+        return self._transport.get("model", self.id)
 
     def _known(self) -> dict[str, object]:
         entry: ModelEntry | None = self.__dict__.get("_entry")
@@ -80,8 +79,7 @@ class ModelRun(Resource):
     @property
     def info(self) -> dict[str, Any]:
         """``model_id``, ``name``, ``status`` and ``metadata``, as the server has them now."""
-        answer: dict[str, Any] = self._transport.get("modelRun", self.id, "info")
-        return answer
+        return self._transport.get("modelRun", self.id, "info")
 
     def _known(self) -> dict[str, object]:
         return {"dataset_id": self.__dict__.get("_home", self._dataset_id)}
@@ -181,8 +179,7 @@ class ModelRun(Resource):
             ]
         if class_agnostic is not None:
             body["class_agnostic"] = class_agnostic
-        answer: dict[str, Any] = self._transport.request("POST", "modelRun", self.id, "commit", body=body)
-        return answer
+        return self._transport.look_up(dict[str, Any], "modelRun", self.id, "commit", body=body)
 
     def matches(self, iou_threshold: float | None = None) -> pd.DataFrame:
         """Read what the commit matched.
@@ -215,12 +212,12 @@ class ModelRun(Resource):
         columns: dict[str, list[Any]] = {}
         place: dict[str, object] = {}
         while True:
-            page = self._transport.get("_nucleus_pandas", "modelRun", self.id, "matches", **place)
-            for name, values in page["columns"].items():
-                columns.setdefault(name, []).extend(values)
-            if page["next"] is None:
+            page = self._transport.read(MatchPage, "_nucleus_pandas", "modelRun", self.id, "matches", **place)
+            for name in MatchColumns.__struct_fields__:
+                columns.setdefault(name, []).extend(getattr(page.columns, name))
+            if page.next is None:
                 return _matches_frame(columns, iou_threshold)
-            place["after"] = page["next"]
+            place["after"] = page.next
 
     @property
     def predictions(self) -> PredictionsView:

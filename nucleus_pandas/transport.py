@@ -6,10 +6,13 @@ import email.utils
 import logging
 import random
 import re
+import threading
 import time
 import uuid
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -38,6 +41,7 @@ log = logging.getLogger("nucleus_pandas")
 RETRIED = frozenset({429, 500, 502, 503, 504, 520, 524})
 _LONGEST_WAIT = 60.0  # seconds, whatever Retry-After says
 _READ = 1 << 16
+_SHORTEST_SECRET = 8  # characters; less is found in any text
 
 
 class Key(AuthBase):
@@ -60,6 +64,20 @@ class Key(AuthBase):
         if self._limited_access_key is not None:
             request.headers["x-limited-access-key"] = self._limited_access_key
         return request
+
+    def redact(self, text: str) -> str:
+        """Take the key out of what a server said, should it have said it.
+
+        Examples
+        --------
+        >>> Key("live_0123456789").redact("There is no key live_0123456789.")
+        'There is no key ….'
+        """
+        for key in (self._api_key, self._limited_access_key):
+            if key is not None and len(key) >= _SHORTEST_SECRET:
+                for form in (key, b64encode(f"{key}:".encode()).decode()):
+                    text = text.replace(form, "…")
+        return text
 
     def __repr__(self) -> str:
         return "Key(…)"
@@ -85,8 +103,35 @@ def quoted(segment: str) -> str:
         raise InvalidInputError(f"The id {segment!r} holds half a surrogate pair, which is no Unicode.") from None
 
 
+class _Silence(logging.Filter):
+    """Keeps what urllib3 notes of a thread's requests to itself, while they go to addresses that are secret."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._here = threading.local()
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Drop what this thread notes."""
+        self._here.kept = True
+        try:
+            yield
+        finally:
+            self._here.kept = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether a note passes."""
+        return not getattr(self._here, "kept", False)
+
+
+_silence = _Silence()
+logging.getLogger("urllib3.connectionpool").addFilter(_silence)  # at DEBUG it writes down every address
+
+
 class Multipart:
     """A multipart body that reads its files while it is sent: its memory does not grow with their size.
+
+    A file that changes meanwhile, or goes, ends the request by an InvalidInputError before its body is whole.
 
     Parameters
     ----------
@@ -99,7 +144,7 @@ class Multipart:
     def __init__(self, fields: Mapping[str, bytes], files: Sequence[tuple[str, Path, str]]) -> None:
         boundary = uuid.uuid4().hex
         self.content_type = f"multipart/form-data; boundary={boundary}"
-        self._parts: list[bytes | Path] = []
+        self._parts: list[bytes | tuple[Path, int]] = []
         self._length = 0
         for name, text in fields.items():
             disposition = f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n'
@@ -110,8 +155,9 @@ class Multipart:
             kind = re.sub(r"[^a-z0-9]", "", path.suffix.lower()) or "octet-stream"
             disposition = f'form-data; name="{part}"; filename="{quote(filename)}"'
             head = f"--{boundary}\r\nContent-Disposition: {disposition}\r\nContent-Type: image/{kind}\r\n\r\n"
-            self._parts += [head.encode(), path, b"\r\n"]
-            self._length += len(head.encode()) + path.stat().st_size + 2
+            size = path.stat().st_size
+            self._parts += [head.encode(), (path, size), b"\r\n"]
+            self._length += len(head.encode()) + size + 2
         tail = f"--{boundary}--\r\n".encode()
         self._parts.append(tail)
         self._length += len(tail)
@@ -126,9 +172,7 @@ class Multipart:
             if isinstance(part, bytes):
                 yield part
             else:
-                with part.open("rb") as file:
-                    while chunk := file.read(_READ):
-                        yield chunk
+                yield from _chunks(*part)
 
     def read(self, size: int = -1) -> bytes:
         """Read on, as a file."""
@@ -146,6 +190,21 @@ class Multipart:
     def rewind(self) -> None:
         """Begin again, for a retry."""
         self._chunks, self._rest = None, b""
+
+
+def _chunks(path: Path, size: int) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            left = size
+            while chunk := file.read(_READ):
+                left -= len(chunk)
+                if left < 0:
+                    break
+                yield chunk
+    except OSError as error:
+        raise InvalidInputError(f"The picture '{path}' cannot be read any more: {error.strerror}.") from None
+    if left:
+        raise InvalidInputError(f"The picture '{path}' changed while it was sent.")
 
 
 class Transport:
@@ -192,6 +251,7 @@ class Transport:
         self.max_retries = max_retries
         self.timeout = timeout
         self.max_concurrency = max_concurrency
+        self._key = key
         self._session = requests.Session()
         self._session.auth = key
         self._bare = requests.Session()  # for signed addresses
@@ -219,13 +279,13 @@ class Transport:
         found = answer.get("extensions") if isinstance(answer, dict) else None
         return frozenset(found) if isinstance(found, list) else frozenset()
 
-    def get(self, *segments: str, **params: object) -> Any:
-        """Read something."""
-        return self.request("GET", *segments, params=params)
+    def get(self, *segments: str) -> dict[str, Any]:
+        """Read an object, whatever it holds."""
+        return self.read(dict[str, Any], *segments)
 
-    def read(self, shape: type[T], *segments: str) -> T:
+    def read(self, shape: type[T], *segments: str, **params: object) -> T:
         """Read something of a shape that the contract knows."""
-        answer: T = self.request("GET", *segments, shape=shape)
+        answer: T = self.request("GET", *segments, params=params, shape=shape)
         return answer
 
     def look_up(self, shape: type[T], *segments: str, body: object) -> T:
@@ -244,8 +304,8 @@ class Transport:
             "POST",
             *segments,
             body=body,
+            makes=True,
             idempotency_key=uuid.uuid4().hex if known else None,
-            once=not known,
             shape=shape,
         )
         return answer
@@ -257,8 +317,9 @@ class Transport:
         params: dict[str, object] | None = None,
         body: object = None,
         multipart: Multipart | None = None,
+        makes: bool = False,
         idempotency_key: str | None = None,
-        once: bool = False,
+        doubts: list[str] | None = None,
         shape: Any = Any,
     ) -> Any:
         """Send a request, again if need be, and give the JSON that came back.
@@ -275,10 +336,13 @@ class Transport:
             To send as JSON; bytes are JSON already.
         multipart : Multipart, optional
             To send instead of `body`.
+        makes : bool
+            Whether a second request would make something twice. Without a key it is sent again only where the server
+            cannot have acted.
         idempotency_key : str, optional
             Makes the server answer a repeated creation as the first one.
-        once : bool
-            Whether it may be sent again only when the server cannot have acted.
+        doubts : list of str, optional
+            Is given the reason of every try that the server may have followed though no answer said so.
         shape : type
             What the answer has to be.
 
@@ -300,27 +364,21 @@ class Transport:
             headers["Content-Type"] = "application/json"
         if idempotency_key is not None:
             headers["Idempotency-Key"] = idempotency_key
-        what = f"{method} {urlsplit(url).path}"
-        for attempt in range(self.max_retries + 1):
-            last = attempt == self.max_retries
+
+        def send() -> requests.Response:
             if multipart is not None:
                 multipart.rewind()
-            began = time.perf_counter()
-            try:
-                response = self._send(method, url, headers, data)
-            except requests.RequestException as error:
-                unreached = _unreached(error)
-                log.debug("%s: %s", what, type(error).__name__)
-                if last or (once and not unreached):
-                    raise NetworkError(_no_answer(what, self.endpoint, error, once and not unreached)) from None
-                self._wait(attempt, None)
-                continue
-            log.debug("%s: %d in %.3f s", what, response.status_code, time.perf_counter() - began)
-            if response.status_code in RETRIED and not last and not (once and response.status_code != 429):
-                self._wait(attempt, response.headers.get("Retry-After"))
-                continue
-            return _answer(what, response, once, shape)
-        raise AssertionError("unreachable")
+            return self._send(method, url, headers, data)
+
+        what = f"{method} {urlsplit(url).path}"
+        doubts = [] if doubts is None else doubts
+        try:
+            response = self._persist(what, self.endpoint, send, once=makes and idempotency_key is None, doubts=doubts)
+            return _answer(what, response, shape, doubts, self._key)
+        except (APIError, NetworkError) as error:
+            if makes and doubts:
+                error.args = (f"{error} {_MAY_EXIST}",)
+            raise
 
     def put(self, url: str, body: BinaryIO, length: int) -> None:
         """Send a body to a signed address: without key, content type or anything of .netrc, which would leak there.
@@ -342,25 +400,50 @@ class Transport:
             The body was refused.
         """
         what = "PUT of an upload to its signed address"
+        prepared = _signed(url)
+        if prepared is None:
+            raise ServerError("The server gave an address to upload to that is none.")
+        prepared.body, prepared.headers["Content-Length"] = body, str(length)  # type: ignore[assignment]
+        settings = self._bare.merge_environment_settings(url, {}, False, None, None)
+
+        def send() -> requests.Response:
+            body.seek(0)
+            with _silence.kept():
+                return self._bare.send(prepared, timeout=self.timeout, allow_redirects=False, **settings)
+
+        response = self._persist(what, urlsplit(url).hostname or "", send, once=False, doubts=[])
+        if not 200 <= response.status_code < 300:
+            raise from_status(response.status_code, f"{what} was answered with {response.status_code}.")
+
+    def _persist(
+        self, what: str, where: str, send: Callable[[], requests.Response], *, once: bool, doubts: list[str]
+    ) -> requests.Response:
+        """Send until there is an answer that is no passing failure, or until it was tried often enough."""
         for attempt in range(self.max_retries + 1):
             last = attempt == self.max_retries
-            body.seek(0)
-            prepared = requests.Request("PUT", url, headers={"Accept": "*/*"}).prepare()
-            prepared.body, prepared.headers["Content-Length"] = body, str(length)  # type: ignore[assignment]
+            began = time.perf_counter()
             try:
-                settings = self._bare.merge_environment_settings(url, {}, False, None, None)
-                response = self._bare.send(prepared, timeout=self.timeout, allow_redirects=False, **settings)
+                response = send()
+                failure = None
             except requests.RequestException as error:
-                if last:
-                    raise NetworkError(_no_answer(what, urlsplit(url).hostname or "", error, False)) from None
+                log.debug("%s: %s", what, type(error).__name__)
+                failure = _failure(error)
+                if not _unreached(error):
+                    doubts.append(failure)
+            if failure is not None:
+                # Not in the block above: the error would hold what requests raised, and that the request with its key.
+                if last or (once and doubts):
+                    raise NetworkError(f"{what} got no answer from {where}: {failure}.")
                 self._wait(attempt, None)
                 continue
-            if response.status_code in RETRIED and not last:
-                self._wait(attempt, response.headers.get("Retry-After"))
-                continue
-            if not 200 <= response.status_code < 300:
-                raise from_status(response.status_code, f"{what} was answered with {response.status_code}.")
-            return
+            status = response.status_code
+            log.debug("%s: %d in %.3f s", what, status, time.perf_counter() - began)
+            if status >= 500 and status != 501:
+                doubts.append(f"it was answered with {status}")
+            if status not in RETRIED or last or (once and doubts):
+                return response
+            self._wait(attempt, response.headers.get("Retry-After"))
+        raise AssertionError("unreachable")
 
     def _send(self, method: str, url: str, headers: dict[str, str], data: Any) -> requests.Response:
         prepared = self._session.prepare_request(requests.Request(method, self.endpoint, headers=headers))
@@ -378,15 +461,32 @@ class Transport:
         time.sleep(min(pause, _LONGEST_WAIT))
 
 
+_MAY_EXIST = "What it makes may exist nevertheless: look before you make it again."
+
+
 def _seconds(retry_after: str | None) -> float | None:
-    if retry_after is None:
-        return None
-    if retry_after.strip().isdigit():
-        return float(retry_after)
+    """Read how long to wait: seconds, or a moment, which is in UTC unless it says otherwise."""
+    text = (retry_after or "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time())
-    except ValueError:
+        moment = email.utils.parsedate_to_datetime(text)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return max(0.0, moment.timestamp() - time.time())
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
+
+
+def _signed(url: str) -> requests.PreparedRequest | None:
+    """Make a request to a signed address; None where that is no address."""
+    try:
+        return requests.Request("PUT", url, headers={"Accept": "*/*"}).prepare() if _is_web(url) else None
+    except (requests.RequestException, ValueError):
+        return None
+
+
+def _is_web(url: str) -> bool:
+    return urlsplit(url).scheme in ("http", "https")
 
 
 def _unreached(error: requests.RequestException) -> bool:
@@ -397,15 +497,12 @@ def _unreached(error: requests.RequestException) -> bool:
     return isinstance(reason, NewConnectionError)
 
 
-def _no_answer(what: str, endpoint: str, error: requests.RequestException, may_exist: bool) -> str:
+def _failure(error: requests.RequestException) -> str:
     if isinstance(error, requests.Timeout):
-        reason = "the time was up"
-    elif _unreached(error):
-        reason = "nothing listens there, or the network is down"
-    else:
-        reason = "the connection broke"
-    text = f"{what} got no answer from {endpoint}: {reason}."
-    return f"{text} What it makes may exist nevertheless: look before you make it again." if may_exist else text
+        return "the time was up"
+    if _unreached(error):
+        return "nothing listens there, or the network is down"
+    return "the connection broke"
 
 
 def shaped(what: str, text: bytes, shape: Any, kind: str = "something else") -> Any:
@@ -413,12 +510,13 @@ def shaped(what: str, text: bytes, shape: Any, kind: str = "something else") -> 
     try:
         return msgspec.json.decode(text, type=shape)
     except msgspec.ValidationError as error:
-        raise ServerError(f"{what} was answered in a form that is not Nucleus': {error}.") from None
+        reason = f"in a form that is not Nucleus': {error}"
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise ServerError(f"{what} was answered with {kind} instead of JSON.") from None
+        reason = f"with {kind} instead of JSON"
+    raise ServerError(f"{what} was answered {reason}.", 200)
 
 
-def _refused(response: requests.Response) -> APIError | None:
+def _refused(response: requests.Response, key: Key) -> APIError | None:
     """Give the refusal in an answer whose status says that all is well, as the hosted service has of some creations."""
     try:
         answer = msgspec.json.decode(response.content)
@@ -427,25 +525,28 @@ def _refused(response: requests.Response) -> APIError | None:
     if not isinstance(answer, dict) or not isinstance(answer.get("error"), str):
         return None
     status = answer.get("status_code")
-    return from_status(status if isinstance(status, int) and status >= 400 else 400, answer["error"])
+    return from_status(status if isinstance(status, int) and status >= 400 else 400, key.redact(answer["error"]))
 
 
-def _answer(what: str, response: requests.Response, once: bool, shape: Any) -> Any:
+def _answer(what: str, response: requests.Response, shape: Any, doubts: list[str], key: Key) -> Any:
+    """Read an answer, or raise what it stands for."""
     if 200 <= response.status_code < 300:
+        kind = key.redact(response.headers.get("Content-Type", "nothing known"))
         try:
-            return shaped(what, response.content, shape, response.headers.get("Content-Type", "nothing known"))
+            return shaped(what, response.content, shape, kind)
         except ServerError as error:
-            raise _refused(response) or error from None
-    name = None
+            refusal = _refused(response, key)
+            if refusal is None:
+                doubts.append(f"it{str(error).removeprefix(what).rstrip('.')}")
+            raise refusal or error from None
     try:
         answer = msgspec.json.decode(response.content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         answer = None
+    name = None
     if isinstance(answer, dict) and isinstance(answer.get("error"), str):
-        message, name = answer["error"], answer.get("error_type")
+        message, name = answer["error"], str(answer.get("error_type"))
     else:
-        text = re.sub(r"<[^>]*>|\s+", " ", response.text).strip()
+        text = re.sub(r"<[^>]*>|\s+", " ", key.redact(response.text)).strip()
         message = f"{what} was answered with {response.status_code} {response.reason or ''}: {text[:300] or 'no text'}"
-    if once and response.status_code in RETRIED - {429}:
-        message += " What was to be made may exist nevertheless: look before you make it again."
-    raise from_status(response.status_code, message, name)
+    raise from_status(response.status_code, key.redact(message), name)

@@ -23,7 +23,7 @@ LAYERS = [
     {"evaluation"},
     {"payloads"},
     {"checks"},
-    {"transport"},
+    {"transport", "workers"},
     {"resource"},
     {"jobs"},
     {"uploads"},

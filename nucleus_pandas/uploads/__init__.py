@@ -59,19 +59,34 @@ def _with_jobs(tally: Tally, options: Options) -> UploadResult:
         tally.wait(timeout, none_may_exist=options.if_exists == "error")
         return _finished(tally, options)
 
-    return wait() if options.wait else tally.result(wait)
+    if not options.wait:
+        return tally.result(wait)
+    try:
+        tally.wait(None, none_may_exist=options.if_exists == "error")
+        return _finished(tally, options)
+    except (APIError, NetworkError) as error:
+        if not tally.jobs:
+            raise
+        reason = str(error)
+    result = tally.result(wait)
+    if options.on_error == "collect":
+        return result
+    lines = [tally.sentence(result)] if tally.failed else []
+    names = ", ".join(f"'{job.id}'" for job in result.jobs)
+    lines.append(f"What was sent is accepted, but it could not be asked how {names} ended: {reason}")
+    lines.append("The server goes on; .result.wait() asks again.")
+    raise UploadError("\n".join(lines), result)
 
 
 def _finished(tally: Tally, options: Options) -> UploadResult:
     result = tally.result()
     if options.on_error == "collect" or not tally.failed:
         return result
-    stored = tally.stored
-    if isinstance(tally.broken, APIError) and not stored:
+    if isinstance(tally.broken, APIError) and not tally.stored and not tally.doubtful:
         raise tally.broken  # every row would bear the same reason
-    if isinstance(tally.broken, NetworkError):
-        outcome = "What the request without an answer held may be stored; sending it again stores nothing twice"
-    else:
-        outcome = "The other rows are stored" if stored else "No row is stored"
+    outcome = "The other rows are stored" if tally.stored else "No row is stored"
+    if tally.doubtful:
+        known = f"{outcome}. " if tally.stored else ""
+        outcome = f"{known}What had no right answer may be stored; sending it again stores nothing twice"
     kind = AlreadyExistsError if tally.existing else UploadError
     raise kind(f"{tally.sentence(result)}\n{outcome}; .result tells of each.", result)

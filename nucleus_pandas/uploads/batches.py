@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
+from typing import Any
 
 from nucleus_pandas.columns import Units
-from nucleus_pandas.errors import APIError, NetworkError, ServerError, TooLargeError
+from nucleus_pandas.errors import APIError, InvalidInputError, NetworkError, TooLargeError
 from nucleus_pandas.jobs import Job
 from nucleus_pandas.transport import Multipart
 from nucleus_pandas.uploads.options import Options
 from nucleus_pandas.uploads.tally import Tally
+from nucleus_pandas.workers import workers
 
 BATCH = 5_000
 PICTURES = 10  # a request
@@ -22,13 +24,12 @@ LARGEST_BODY = 48 << 20  # bytes of a JSON body; a larger batch is cut in two
 _WRITERS = 2  # threads that write bodies
 
 
-def cut(units: Units, size: int, *, masks_apart: bool = False) -> Iterator[range]:
+def cut(units: Units, size: int, start: int = 0, *, masks_apart: bool = False) -> Iterator[range]:
     """Cut units into batches, in their order; pictures of this machine, and perhaps masks, go apart from the others."""
     apart: Collection[int] = units.files
     most, count = PICTURES, len(units)
     if masks_apart and not apart:
         apart, most = units.masks(0, count), MASKS
-    start = 0
     while start < count:
         special = start in apart
         stop = min(start + (min(size, most) if special else size), count)
@@ -38,36 +39,34 @@ def cut(units: Units, size: int, *, masks_apart: bool = False) -> Iterator[range
         start = stop
 
 
-def send_batches(tally: Tally, options: Options) -> None:
-    """Send everything in batches.
+def send_batches(tally: Tally, options: Options, start: int = 0) -> None:
+    """Send everything in batches, or what begins with a unit.
 
     To a server that tells the outcome of every row they go one after the other, since it has one writer; so do items,
     whose order is that of their positions. Others go on up to `max_concurrency` connections.
     """
     transport, kind = tally.target.transport, tally.target.kind
     tells_all = "outcomes" in transport.extensions
-    batches = list(cut(tally.checked.units, options.batch_size or BATCH, masks_apart=not tells_all))
+    batches = list(cut(tally.checked.units, options.batch_size or BATCH, start, masks_apart=not tells_all))
     in_turn = tells_all or kind == "items"
-    workers = 1 if in_turn else min(transport.max_concurrency, len(batches))
+    connections = 1 if in_turn else min(transport.max_concurrency, len(batches))
     with progress_bar(tally, len(batches), options) as bar:
-        if workers == 1:
+        if connections == 1:
             for batch in batches:
                 send_batch(tally, batch, options)
                 bar(len(batch))
         else:
-            _send_at_once(tally, batches, options, workers, bar)
+            _send_at_once(tally, batches, options, connections, bar)
 
 
 def _send_at_once(
-    tally: Tally, batches: Sequence[range], options: Options, workers: int, bar: Callable[[int], object]
+    tally: Tally, batches: Sequence[range], options: Options, connections: int, bar: Callable[[int], object]
 ) -> None:
     """Send on several connections.
 
     Bodies are written by few threads and sent by many, for memory's sake: each thread keeps some times the size of
     what it wrote.
     """
-    writers = ThreadPoolExecutor(min(os.cpu_count() or 1, _WRITERS), thread_name_prefix="nucleus_pandas-write")
-    senders = ThreadPoolExecutor(workers, thread_name_prefix="nucleus_pandas-send")
     waiting: deque[tuple[range, Future[None]]] = deque()
 
     def settle() -> None:
@@ -75,17 +74,16 @@ def _send_at_once(
         future.result()
         bar(len(batch))
 
-    try:
+    writing = workers(min(os.cpu_count() or 1, _WRITERS), "nucleus_pandas-write")
+    sending = workers(connections, "nucleus_pandas-send")
+    with writing as writers, sending as senders:
         for batch in batches:
             body = writers.submit(_body, tally, batch, options)
             waiting.append((batch, senders.submit(send_batch, tally, batch, options, body.result)))
-            if len(waiting) > workers:
+            if len(waiting) > connections:
                 settle()
         while waiting:
             settle()
-    finally:
-        for pool in (writers, senders):
-            pool.shutdown(wait=True, cancel_futures=True)
 
 
 @contextmanager
@@ -112,36 +110,35 @@ def send_batch(tally: Tally, batch: range, options: Options, write: Callable[[],
         with tally.lock:
             tally.refuse(start, stop, f"Not sent, since an earlier request failed: {tally.broken}")
         return
+    doubts: list[str] = []
     try:
         extensions = target.transport.extensions
         route = ("_nucleus_pandas", *target.route) if "outcomes" in extensions else target.route
         if start in tally.checked.units.files:
             params: dict[str, object] = {} if "outcomes" in extensions else {"async": 1}
-            answer = target.transport.request("POST", *route, params=params, multipart=_pictures(tally, batch, options))
+            body: Any = {"params": params, "multipart": _pictures(tally, batch, options)}
         else:
-            body = _body(tally, batch, options) if write is None else write()
-            if len(body) > LARGEST_BODY and len(batch) > 1:
+            text = _body(tally, batch, options) if write is None else write()
+            if len(text) > LARGEST_BODY and len(batch) > 1:
                 raise TooLargeError("The batch is too large for one request.")
-            answer = target.transport.request("POST", *route, body=body)
-        if not isinstance(answer, Mapping):
-            raise ServerError(f"Rows were answered with {type(answer).__name__} instead of a JSON object.")
+            body = {"body": text}
+        answer = target.transport.request("POST", *route, **body, doubts=doubts, shape=dict[str, Any])
         with tally.lock:
             if isinstance(answer.get("job_id"), str):
-                tally.started(start, stop, Job(target.transport, answer["job_id"]))
+                tally.started(start, stop, Job(target.transport, answer["job_id"]), again=bool(doubts))
             else:
-                tally.answer(start, stop, answer, none_may_exist=options.if_exists == "error")
+                tally.answer(start, stop, answer, doubts, none_may_exist=options.if_exists == "error")
     except TooLargeError as error:
         if len(batch) == 1:
             with tally.lock:
-                tally.refuse(start, stop, str(error))
+                tally.fail(start, stop, error, doubts)
             return
         middle = (start + stop) // 2
         for half in (range(start, middle), range(middle, stop)):
             send_batch(tally, half, options)
-    except (APIError, NetworkError, OSError) as error:
+    except (APIError, NetworkError, InvalidInputError, OSError) as error:
         with tally.lock:
-            tally.refuse(start, stop, str(error))
-            tally.note_broken(error)
+            tally.fail(start, stop, error, doubts)
 
 
 def _body(tally: Tally, batch: range, options: Options) -> bytes:

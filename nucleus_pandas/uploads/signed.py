@@ -32,17 +32,21 @@ def send_signed(tally: Tally, options: Options) -> None:
         for run in runs:
             if run.start in units.files:
                 _let_end(tally, options)
+            if run.start in units.files or tally.broken is not None:
                 send_batch(tally, run, options)
-            elif not _send_run(tally, run, options):
-                send_batches(tally, options)
+            elif (sent := _send_run(tally, run, options)) < run.stop:
+                send_batches(tally, options, sent)
                 return
             bar(len(run))
 
 
 def _let_end(tally: Tally, options: Options) -> None:
     """Wait for what was sent before, so that it comes first."""
-    if tally.jobs and options.wait:
-        tally.wait(None, none_may_exist=options.if_exists == "error")
+    if tally.jobs and options.wait and tally.broken is None:
+        try:
+            tally.wait(None, none_may_exist=options.if_exists == "error")
+        except (APIError, NetworkError) as error:
+            tally.broken = error  # its jobs go on; more would overtake them
 
 
 def _runs(tally: Tally, options: Options) -> Iterator[range]:
@@ -61,23 +65,32 @@ def _runs(tally: Tally, options: Options) -> Iterator[range]:
         yield range(first, len(units))
 
 
-def _send_run(tally: Tally, run: range, options: Options) -> bool:
-    """Send some items by one upload, or by several where they are too large for one; False where there are none."""
+def _send_run(tally: Tally, run: range, options: Options) -> int:
+    """Send some items by one upload, or by several where they are too large for one.
+
+    Returns
+    -------
+    int
+        The first unit that was not sent, since the server knows no signed addresses; else the end of the run.
+    """
     start = run.start
     while start < run.stop:
         with SpooledTemporaryFile(_IN_MEMORY) as file:
             stop, size = _write(tally, file, range(start, run.stop))
             _let_end(tally, options)
+            if tally.broken is not None:
+                send_batch(tally, range(start, run.stop), options)  # which notes that it is not sent
+                break
+            doubts: list[str] = []
             try:
                 address = _address(tally)
                 if address is None:
-                    return False
-                _put(tally, file, size, address, range(start, stop), options)
+                    return start
+                _put(tally, file, size, address, range(start, stop), options, doubts)
             except (APIError, NetworkError, OSError) as error:
-                tally.refuse(start, stop, str(error))
-                tally.note_broken(error)
+                tally.fail(start, stop, error, doubts)
         start = stop
-    return True
+    return run.stop
 
 
 def _write(tally: Tally, file: IO[bytes], run: range) -> tuple[int, int]:
@@ -120,10 +133,15 @@ def _address(tally: Tally) -> tuple[str, str] | None:
     return request_id, answer.signed_url
 
 
-def _put(tally: Tally, file: Any, size: int, address: tuple[str, str], run: range, options: Options) -> None:
+def _put(
+    tally: Tally, file: Any, size: int, address: tuple[str, str], run: range, options: Options, doubts: list[str]
+) -> None:
+    """Send a file, and have a job work through it; doubts are about the job alone."""
     transport = tally.target.transport
     request_id, url = address
     transport.put(url, file, size)
     body = FromUpload(request_id=request_id, update=options.if_exists == "update")
-    job: JobEntry = transport.request("POST", *tally.target.route, params={"async": 1}, body=body, shape=JobEntry)
+    job: JobEntry = transport.request(
+        "POST", *tally.target.route, params={"async": 1}, body=body, doubts=doubts, shape=JobEntry
+    )
     tally.started(run.start, run.stop, Job(transport, job.job_id))

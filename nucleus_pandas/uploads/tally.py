@@ -16,7 +16,7 @@ import pandas as pd
 from msgspec import Struct
 
 from nucleus_pandas.columns import NOT_SENT, Checked, label_of
-from nucleus_pandas.errors import APIError, NetworkError
+from nucleus_pandas.errors import APIError, BadRequestError, NetworkError, ServerError
 from nucleus_pandas.jobs import Job
 from nucleus_pandas.results import (
     ACCEPTED,
@@ -31,7 +31,7 @@ from nucleus_pandas.results import (
     UploadResult,
 )
 from nucleus_pandas.uploads.options import Target
-from nucleus_pandas.wire import AnnotationCounters, Counters, JobView, PredictionCounters, convert
+from nucleus_pandas.wire import AnnotationCounters, Counters, JobView, Outcomes, PredictionCounters, convert
 
 _NAMINGS = (
     re.compile(r"with id (.*?) doesn't exist|reference[_ ]id:? ?(.*)$"),
@@ -41,6 +41,8 @@ _NAMINGS = (
 _SHOWN = 5  # refused rows in an error's text
 _EXISTS = "It exists already, and if_exists='error' lets nothing be overwritten or skipped."
 _TOGETHER = "Not stored: other rows of its batch exist already, and if_exists='error' refuses a batch whole."
+_MAYBE = "It may be stored nevertheless."
+_OURS = "Or an earlier try of the same request, which got no answer, stored it."
 _EXIST = "exist already, and if_exists='error' lets nothing be overwritten or skipped."
 
 _ANSWERS: dict[Kind, type[Struct]] = {
@@ -62,12 +64,18 @@ class Tally:
         self.counts: Counter[str] = Counter()
         self.existing = 0
         self.broken: Exception | None = None  # why nothing more is sent
+        self.doubtful = 0  # units that are refused, but may be stored
         self.notes: list[str] = []  # of refusals that no row can be blamed for
-        self.jobs: list[tuple[Job, int, int]] = []  # with the units that each works on
+        self.jobs: list[tuple[Job, int, int, bool]] = []  # with the units of each, and whether they went twice
         self.lock = threading.Lock()
 
-    def note_broken(self, error: Exception) -> None:
-        """Stop sending where the next request would meet the same."""
+    def fail(self, start: int, stop: int, error: Exception, doubts: Sequence[str]) -> None:
+        """Note that a request failed for good; what is in doubt may be stored nevertheless.
+
+        Nothing more is sent where the next request would meet the same.
+        """
+        self.refuse(start, stop, f"{error} {_MAYBE}" if doubts else str(error))
+        self.doubtful += stop - start if doubts else 0
         lasting = isinstance(error, APIError) and error.status_code in (401, 403, 404, 409, 501)
         if lasting or isinstance(error, NetworkError):
             self.broken = error
@@ -76,31 +84,58 @@ class Tally:
         """Note that units are not stored, and why."""
         self._refuse(np.arange(start, stop), reason)
 
-    def answer(self, start: int, stop: int, answer: Mapping[str, Any], *, none_may_exist: bool) -> None:
-        """Note the answer to a batch."""
-        if "outcomes" in answer:
-            at = start
-            for outcome, count in answer["outcomes"]:
-                self.existing += count if outcome == "exists" else 0
-                if outcome == "unsent":
-                    self.refuse(at, at + count, _TOGETHER)
-                else:
-                    self.statuses[at : at + count] = ERROR if outcome == "exists" else STATUSES.index(outcome)
-                at += count
-            self.errors.update((start + number, reason) for number, reason in answer["row_errors"])
-            return
+    def answer(
+        self, start: int, stop: int, answer: Mapping[str, Any], doubts: list[str], *, none_may_exist: bool
+    ) -> None:
+        """Note the answer to a batch.
+
+        Raises
+        ------
+        ServerError
+            It does not tell what became of the rows; that is noted as a doubt.
+        """
         kind = self.target.kind
-        counters = msgspec.to_builtins(convert(answer, _ANSWERS[kind], "The server's answer"))
-        counts = {name: counters.get(name, 0) for name in COUNTERS[kind]}
-        units = np.arange(start, stop)
-        self._count(units, counts, counters.get("errors") or [], none_may_exist=none_may_exist)
+        try:
+            if "outcomes" in answer:
+                self._tell(start, stop, convert(answer, Outcomes, "The server's answer"), again=bool(doubts))
+                return
+            counters = msgspec.to_builtins(convert(answer, _ANSWERS[kind], "The server's answer"))
+            if not answer.keys() & {*COUNTERS[kind], "errors"}:
+                raise BadRequestError("The server's answer does not count rows.")
+        except BadRequestError as error:
+            doubts.append(str(error))
+        else:
+            counts = {name: counters.get(name, 0) for name in COUNTERS[kind]}
+            units, reasons = np.arange(start, stop), counters.get("errors") or []
+            self._count(units, counts, reasons, none_may_exist=none_may_exist, again=bool(doubts))
+            return
+        raise ServerError(doubts[-1])
 
-    def started(self, start: int, stop: int, job: Job) -> None:
-        """Note that a job works on units."""
+    def _tell(self, start: int, stop: int, answer: Outcomes, *, again: bool) -> None:
+        """Note the outcome of every unit, where a server tells it."""
+        size = stop - start
+        if sum(count for _, count in answer.outcomes) != size or any(row >= size for row, _ in answer.row_errors):
+            raise BadRequestError(f"The server's answer is about other than the {size} rows that were sent.")
+        at = start
+        for outcome, count in answer.outcomes:
+            self.existing += count if outcome == "exists" else 0
+            if outcome == "unsent":
+                self.refuse(at, at + count, _TOGETHER)
+            else:
+                self.statuses[at : at + count] = ERROR if outcome == "exists" else STATUSES.index(outcome)
+            at += count
+        ours = again and all(outcome == "exists" for outcome, _ in answer.outcomes)
+        self.doubtful += size if ours else 0
+        self.errors.update((start + row, f"{reason} {_OURS}" if ours else reason) for row, reason in answer.row_errors)
+
+    def started(self, start: int, stop: int, job: Job, *, again: bool = False) -> None:
+        """Note that a job works on units, perhaps after an earlier request did."""
         self.statuses[start:stop] = ACCEPTED
-        self.jobs.append((job, start, stop))
+        self.jobs.append((job, start, stop, again))
 
-    def ended(self, start: int, stop: int, job: Job, view: JobView, *, none_may_exist: bool) -> None:
+    def ended(
+        self, start: int, stop: int, job: Job, view: JobView, *, none_may_exist: bool, again: bool = False
+    ) -> None:
         """Note how a job ended."""
         message = view.message if isinstance(view.message, Mapping) else {}
         reasons = job.errors() if view.status != "Completed" or self._lost(message, stop - start) else []
@@ -116,7 +151,7 @@ class Tally:
             counts = {name: counted.get(name, 0) for name in COUNTERS[self.target.kind]}
             if "upload_errors" in counts:
                 counts["upload_errors"] = max(0, counts["upload_errors"] - len(blamed))
-            self._count(units, counts, reasons, none_may_exist=none_may_exist)
+            self._count(units, counts, reasons, none_may_exist=none_may_exist, again=again)
 
     def _lost(self, message: Mapping[str, Any], size: int) -> bool:
         counted = _job_counts(self.target.kind, message)
@@ -150,7 +185,13 @@ class Tally:
         ]
 
     def _count(
-        self, units: npt.NDArray[np.intp], counts: Mapping[str, int], reasons: Sequence[str], *, none_may_exist: bool
+        self,
+        units: npt.NDArray[np.intp],
+        counts: Mapping[str, int],
+        reasons: Sequence[str],
+        *,
+        none_may_exist: bool,
+        again: bool,
     ) -> None:
         """Note what a server says that only counts: its rows are told apart where all met the same."""
         size = len(units)
@@ -163,7 +204,8 @@ class Tally:
             self._refuse(units, "; ".join(reasons[:_SHOWN]) or "The server did not store it, and did not say why.")
         elif same == [IGNORED] and none_may_exist:
             self.existing += size
-            self._refuse(units, _EXISTS)
+            self.doubtful += size if again else 0
+            self._refuse(units, f"{_EXISTS} {_OURS}" if again else _EXISTS)
         elif same and not lost:
             self.statuses[units] = same[0]
         else:
@@ -184,9 +226,9 @@ class Tally:
         """Wait until all jobs have ended, and note how."""
         until = None if timeout is None else time.monotonic() + timeout
         while self.jobs:
-            job, start, stop = self.jobs[0]
+            job, start, stop, again = self.jobs[0]
             view = job.ended(None if until is None else max(0.0, until - time.monotonic()))
-            self.ended(start, stop, job, view, none_may_exist=none_may_exist)
+            self.ended(start, stop, job, view, none_may_exist=none_may_exist, again=again)
             self.jobs.pop(0)
 
     @property
@@ -222,7 +264,7 @@ class Tally:
             errors=errors,
             counts=counts,
             context=self.target.context,
-            jobs=[job for job, _, _ in self.jobs],
+            jobs=[job for job, *_ in self.jobs],
             wait=wait,
         )
 

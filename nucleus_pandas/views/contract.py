@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from operator import attrgetter
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
@@ -34,6 +33,7 @@ from nucleus_pandas.wire import (
     RawPrediction,
     Shape,
 )
+from nucleus_pandas.workers import side_by_side
 
 LOOK_UPS = 20
 """Single look-ups that cost as much as one page of a whole dataset."""
@@ -107,8 +107,7 @@ class _Contract(Source, Generic[R]):
         workers = min(self._transport.max_concurrency, len(keys))
         if workers <= 1:
             return [one(key) for key in keys]
-        with ThreadPoolExecutor(workers) as pool:
-            return list(pool.map(one, keys))
+        return side_by_side(one, keys, workers, "nucleus_pandas-read")
 
     def _paged(self, shape: Any, route: str, wanted: PagingRequest) -> Iterator[Any]:
         while True:

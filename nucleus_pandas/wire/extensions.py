@@ -136,6 +136,42 @@ class AnnotateRows(Annotate, kw_only=True, omit_defaults=True):
     if_exists: OnConflict | None = None
 
 
+Outcome: TypeAlias = Literal["new", "updated", "ignored", "error", "exists", "unsent"]
+Count: TypeAlias = Annotated[int, Meta(ge=0)]
+
+
+class Outcomes(Struct, kw_only=True):
+    """What the answer to rows holds beside the counters of the contract.
+
+    `outcomes` are runs of equal outcomes in the order of the rows, `row_errors` the rows, from 0, that were refused,
+    and why.
+    """
+
+    outcomes: list[tuple[Outcome, Count]]
+    row_errors: list[tuple[Count, str]]
+
+
+class MatchColumns(Struct, kw_only=True):
+    """Pairs that a commit found, column by column; a side that is missing is null."""
+
+    dataset_item_id: list[str | None]
+    reference_id: list[str | None]
+    annotation_id: list[str | None]
+    prediction_id: list[str | None]
+    label: list[str | None]
+    predicted_label: list[str | None]
+    confidence: list[float | None]
+    iou: list[float | None]
+    agrees: list[bool | int]
+
+
+class MatchPage(Struct, kw_only=True):
+    """``GET _nucleus_pandas/modelRun/{id}/matches``."""
+
+    columns: MatchColumns
+    next: str | None
+
+
 class RunPlace(Struct, kw_only=True):
     """``GET _nucleus_pandas/modelRun/{id}``: where a run belongs; it spans datasets where `dataset_id` is null."""
 
