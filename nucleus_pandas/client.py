@@ -18,7 +18,7 @@ from nucleus_pandas.jobs import Job
 from nucleus_pandas.models import Model, ModelRun, model_of
 from nucleus_pandas.resource import Resource
 from nucleus_pandas.transport import Key, Transport
-from nucleus_pandas.wire import DatasetCreated, DatasetEntry, DatasetName, JobEntry, ListJobs, ModelEntry, ModelList
+from nucleus_pandas.wire import DatasetCreated, DatasetEntry, DatasetName, JobEntry, JobView, ListJobs, ModelEntry, ModelList
 
 HOSTED = "https://api.scale.com/v1/nucleus"
 
@@ -295,7 +295,7 @@ class NucleusClient:
     def get_job(self, job_id: str) -> Job:
         """Find a job by its id, or raise NotFoundError."""
         _check_id("job", job_id)
-        self._transport.get("job", job_id)
+        self._transport.read(JobView, "job", job_id)
         return Job(self._transport, job_id)
 
     @property

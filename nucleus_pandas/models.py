@@ -13,7 +13,7 @@ import pandas as pd
 from nucleus_pandas.boxes import BoxFormat
 from nucleus_pandas.checks import Layout, Rows
 from nucleus_pandas.columns import MATCHES, BoxColumn, Metadata, frame, plain
-from nucleus_pandas.errors import InvalidInputError, UnsupportedError
+from nucleus_pandas.errors import InvalidInputError, ServerError, UnsupportedError
 from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.evaluation.outcomes import outcomes
 from nucleus_pandas.resource import Resource
@@ -179,7 +179,10 @@ class ModelRun(Resource):
             ]
         if class_agnostic is not None:
             body["class_agnostic"] = class_agnostic
-        return self._transport.look_up(dict[str, Any], "modelRun", self.id, "commit", body=body)
+        answer = self._transport.look_up(dict[str, Any], "modelRun", self.id, "commit", body=body)
+        if "model_run_id" not in answer:
+            raise ServerError(f"The server's answer does not say whether the run '{self.id}' is committed.")
+        return answer
 
     def matches(self, iou_threshold: float | None = None) -> pd.DataFrame:
         """Read what the commit matched.

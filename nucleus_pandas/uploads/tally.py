@@ -72,12 +72,12 @@ class Tally:
     def fail(self, start: int, stop: int, error: Exception, doubts: Sequence[str]) -> None:
         """Note that a request failed for good; what is in doubt may be stored nevertheless.
 
-        Nothing more is sent where the next request would meet the same.
+        Nothing more is sent where the next request would meet the same. A 500 may be due to this batch alone.
         """
         self.refuse(start, stop, f"{error} {_MAYBE}" if doubts else str(error))
         self.doubtful += stop - start if doubts else 0
-        lasting = isinstance(error, APIError) and error.status_code in (401, 403, 404, 409, 501)
-        if lasting or isinstance(error, NetworkError):
+        alone = isinstance(error, APIError) and error.status_code in (400, 413, 422, 500)
+        if isinstance(error, (APIError, NetworkError)) and not alone:
             self.broken = error
 
     def refuse(self, start: int, stop: int, reason: str) -> None:
@@ -109,7 +109,7 @@ class Tally:
             units, reasons = np.arange(start, stop), counters.get("errors") or []
             self._count(units, counts, reasons, none_may_exist=none_may_exist, again=bool(doubts))
             return
-        raise ServerError(doubts[-1])
+        raise ServerError(doubts[-1], 200)
 
     def _tell(self, start: int, stop: int, answer: Outcomes, *, again: bool) -> None:
         """Note the outcome of every unit, where a server tells it."""

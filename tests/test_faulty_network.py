@@ -1,0 +1,633 @@
+"""Every operation over a network that breaks: it ends right, or with an error that tells what is known to be stored.
+
+Schedules are seeded; NUCLEUS_PANDAS_FAULTS says how many are run.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+import pandas as pd
+import pytest
+from faulty_proxy import FAULTS, REFUSALS, FaultyProxy, Plan, Request
+
+import nucleus_pandas as npd
+
+SCHEDULES = int(os.environ.get("NUCLEUS_PANDAS_FAULTS", "4"))
+THOROUGH = SCHEDULES >= 100
+"""Whether every operation meets every fault at every request, and not a sample of them."""
+
+RETRIES = 2
+T = TypeVar("T")
+PASSING = [
+    fault
+    for fault in FAULTS
+    if fault not in ("302", "307", "too late") and not fault.startswith(("page, 200", "empty", "a list", "an object"))
+]
+"""Faults that a second request mends."""
+
+
+class Clock(SimpleNamespace):
+    """The module `time`, where nobody sleeps."""
+
+    def __init__(self) -> None:
+
+        super().__init__(**{name: getattr(time, name) for name in ("time", "monotonic", "perf_counter")})
+        self.slept: list[float] = []
+        self.sleep = self.slept.append
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    for module in ("transport", "jobs"):
+        monkeypatch.setattr(f"nucleus_pandas.{module}.time", made)
+    return made
+
+
+@contextmanager
+def behind_proxy(served: str, folder: Path, kind: str) -> Iterator[World]:
+    with FaultyProxy(served, hide_extensions=kind == "contract") as proxy, npd.NucleusClient(endpoint=served) as clean:
+        yield World(proxy, clean, folder, kind)
+
+
+@pytest.fixture(params=["embedded", "contract"])
+def world(request: pytest.FixtureRequest, served: str, clock: Clock, tmp_path: Path) -> Iterator[World]:
+    """A server with a proxy before it, which may hide what is beyond the contract."""
+    with behind_proxy(served, tmp_path, request.param) as made:
+        yield made
+
+
+@pytest.fixture
+def hosted(served: str, clock: Clock, tmp_path: Path) -> Iterator[World]:
+    """A server that looks like the hosted service, with a proxy before it."""
+    with behind_proxy(served, tmp_path, "contract") as made:
+        yield made
+
+
+class World:
+    """A server, reached through the proxy and directly."""
+
+    def __init__(self, proxy: FaultyProxy, clean: npd.NucleusClient, folder: Path, kind: str) -> None:
+        self.proxy = proxy
+        self.clean = clean
+        self.kind = kind
+        self.pictures = [folder / f"{number}.png" for number in range(12)]
+        for number, path in enumerate(self.pictures):
+            path.write_bytes(b"picture %d" % number * 100)
+        self.made = 0
+
+    def client(self, timeout: float = 20.0, max_retries: int = RETRIES) -> npd.NucleusClient:
+        """A client behind the proxy, which does not know yet what the server can do."""
+        return npd.NucleusClient(
+            "live_key", self.proxy.endpoint, timeout=timeout, max_retries=max_retries, max_concurrency=3
+        )
+
+    def name(self) -> str:
+        self.made += 1
+        return f"name {self.made}"
+
+    def dataset(self, items: int = 0) -> npd.Dataset:
+        made = self.clean.create_dataset(self.name())
+        if items:
+            made.append(remote(items))
+        return made
+
+    def run(self, items: int = 6) -> tuple[npd.Dataset, npd.ModelRun]:
+        dataset = self.dataset(items)
+        dataset.annotate(boxes(items))
+        run = dataset.create_model_run(self.clean.add_model("M", reference_id=self.name()))
+        run.predict(boxes(items).assign(confidence=0.5))
+        return dataset, run
+
+
+def remote(count: int = 12) -> pd.DataFrame:
+    names = [f"{number:02}.jpg" for number in range(count)]
+    frame = pd.DataFrame({"reference_id": names, "image_url": [f"https://example.org/{name}" for name in names]})
+    return frame.assign(metadata=[{"number": number} for number in range(count)])
+
+
+def boxes(count: int = 12) -> pd.DataFrame:
+    frame = pd.DataFrame({"reference_id": [f"{number % 6:02}.jpg" for number in range(count)], "label": "car"})
+    return frame.assign(
+        annotation_id=[f"b{number:02}" for number in range(count)], x=range(count), y=1.0, width=10.0, height=20.0
+    )
+
+
+Finished = Callable[["npd.NucleusClient"], None]
+"""What must hold after an operation, looked at by a clean connection."""
+
+
+def uploads(
+    world: World,
+    frame: pd.DataFrame,
+    send: Callable[[npd.NucleusClient, Any], npd.UploadResult],
+    stored: Callable[[], pd.DataFrame],
+    key: str,
+) -> Callable[[npd.NucleusClient], bool]:
+    """An upload that is accounted for row by row, and mended by sending what failed, or everything, again."""
+
+    def act(client: npd.NucleusClient) -> bool:
+        result, error = None, None
+        try:
+            result = send(client, frame)
+        except npd.UploadError as caught:
+            result, error = caught.result, caught
+        except (npd.NetworkError, npd.APIError) as caught:
+            error = caught
+        there = stored()[key].tolist()
+        assert len(there) == len(set(there)), "doubled"
+        wanted = frame[key].tolist()
+        assert set(there) <= set(wanted)
+        if result is None:
+            assert there == [], f"{error!r} tells nothing of what is stored"
+        else:
+            check_rows(result, wanted, there, error)
+        again = frame if result is None or random.Random(len(there)).random() < 0.5 else result.failed
+        if len(again):
+            send(world.clean, again)
+        if key == "reference_id" and not (error and "500" in str(error)):
+            assert stored()[key].tolist() == wanted, "another order"
+        assert sorted(stored()[key]) == sorted(wanted)
+        whole(stored(), frame, key)
+        return error is None
+
+    return act
+
+
+def check_rows(result: npd.UploadResult, wanted: list[str], there: list[str], error: BaseException | None) -> None:
+    """What a result says of every row must be so."""
+    for name, status, reason in zip(wanted, result.rows["status"], result.rows["error"], strict=True):
+        if status in ("new", "updated", "ignored", "processed", "accepted"):
+            assert name in there, f"{name} is said to be {status}"
+        elif "may be stored" not in str(reason):
+            assert name not in there, f"{name} is said to be {status}: {reason}"
+    assert (error is not None) == (result.rows["status"].eq("error").any() or bool(result.jobs))
+    if result.jobs:
+        assert "it could not be asked how" in str(error)
+        assert result.wait().jobs == []
+        assert result.rows["status"].isin(["new", "ignored", "accepted", "error"]).all()
+
+
+def whole(stored: pd.DataFrame, frame: pd.DataFrame, key: str) -> None:
+    """Rows are stored as they were sent."""
+    columns = [name for name in frame if name in stored and name != "image_url"]
+    one = stored.sort_values(key)[columns].reset_index(drop=True)
+    other = frame.sort_values(key)[columns].reset_index(drop=True)
+    pd.testing.assert_frame_equal(one, other, check_dtype=False)
+
+
+def handle(client: npd.NucleusClient, dataset: npd.Dataset) -> npd.Dataset:
+    """The same dataset, for another client."""
+    return npd.Dataset(client._transport, dataset.id, dataset.name)
+
+
+def append_remote(world: World) -> Any:
+    dataset = world.dataset()
+    return uploads(
+        world,
+        remote(),
+        lambda client, rows: handle(client, dataset).append(rows, batch_size=5),
+        lambda: dataset.items.to_frame(),
+        "reference_id",
+    )
+
+
+def append_pictures(world: World) -> Any:
+    dataset = world.dataset()
+    frame = pd.DataFrame({"reference_id": [path.name for path in sorted(world.pictures)]})
+    frame["image_url"] = [str(path) for path in sorted(world.pictures)]
+    return uploads(
+        world,
+        frame,
+        lambda client, rows: handle(client, dataset).append(rows),
+        lambda: dataset.items.to_frame(),
+        "reference_id",
+    )
+
+
+def append_both(world: World) -> Any:
+    dataset = world.dataset()
+    frame = remote(6).drop(columns="metadata")
+    frame.loc[[1, 4], "image_url"] = [str(path) for path in world.pictures[:2]]
+    return uploads(
+        world,
+        frame,
+        lambda client, rows: handle(client, dataset).append(rows),
+        lambda: dataset.items.to_frame(),
+        "reference_id",
+    )
+
+
+def annotate(world: World) -> Any:
+    dataset = world.dataset(6)
+    return uploads(
+        world,
+        boxes(),
+        lambda client, rows: handle(client, dataset).annotate(rows, batch_size=3),
+        lambda: dataset.annotations.to_frame(),
+        "annotation_id",
+    )
+
+
+def predict(world: World) -> Any:
+    dataset = world.dataset(6)
+    run = dataset.create_model_run(world.clean.add_model("M", reference_id=world.name()))
+    return uploads(
+        world,
+        boxes().assign(confidence=0.25),
+        lambda client, rows: npd.ModelRun(client._transport, run.id, dataset.id).predict(rows, batch_size=2),
+        lambda: run.predictions.to_frame(),
+        "annotation_id",
+    )
+
+
+def creates(
+    make: Callable[[npd.NucleusClient], Any], found: Callable[[], list[str]]
+) -> Callable[[npd.NucleusClient], bool]:
+    """Something is made once, or an error says that it may be there."""
+
+    def act(client: npd.NucleusClient) -> bool:
+        try:
+            made, told = make(client), ""
+        except (npd.NetworkError, npd.APIError) as error:
+            made, told = None, str(error)
+        there = found()
+        assert len(there) <= 1, "made twice"
+        assert made is not None or not there or "may exist" in told
+        assert made is None or there == [made.id]
+        return made is not None
+
+    return act
+
+
+def create_dataset(world: World) -> Any:
+    name = world.name()
+
+    def found() -> list[str]:
+        datasets = world.clean.datasets
+        return datasets["id"][datasets["name"] == name].tolist()
+
+    return creates(lambda client: client.create_dataset(name), found)
+
+
+def add_model(world: World) -> Any:
+    name = world.name()
+
+    def found() -> list[str]:
+        models = world.clean.models
+        return models["id"][models["reference_id"] == name].tolist()
+
+    return creates(lambda client: client.add_model("M", reference_id=name), found)
+
+
+def create_model_run(world: World) -> Any:
+    dataset, model = world.dataset(), world.clean.add_model("M", reference_id=world.name())
+    return creates(
+        lambda client: handle(client, dataset).create_model_run(npd.Model(client._transport, model.id)),
+        lambda: [run.id for run in dataset.model_runs],
+    )
+
+
+def reads(world: World, read: Callable[[npd.NucleusClient], Any]) -> Callable[[npd.NucleusClient], bool]:
+    """What is read is what is there."""
+    expected = read(world.clean)
+
+    def act(client: npd.NucleusClient) -> bool:
+        try:
+            found = read(client)
+        except npd.NucleusError:
+            return False
+        if isinstance(expected, (pd.DataFrame, pd.Series)):
+            assert found.to_csv() == expected.to_csv()
+        else:
+            assert found == expected
+        return True
+
+    return act
+
+
+def readings(world: World) -> dict[str, Callable[[npd.NucleusClient], Any]]:
+    dataset, run = world.run()
+    run.commit()
+    first = dataset.items.to_frame().index[0]
+
+    def its(client: npd.NucleusClient) -> npd.ModelRun:
+        return npd.ModelRun(client._transport, run.id, dataset.id)
+
+    found = {
+        "list_datasets": lambda client: client.list_datasets(),
+        "datasets": lambda client: client.datasets,
+        "models": lambda client: client.models,
+        "get_dataset": lambda client: client.get_dataset(dataset.id).name,
+        "len": lambda client: len(handle(client, dataset)),
+        "model_runs": lambda client: [run.id for run in handle(client, dataset).model_runs],
+        "iloc": lambda client: handle(client, dataset).iloc[1:4],
+        "loc": lambda client: handle(client, dataset).loc[first],
+        "refloc": lambda client: handle(client, dataset).refloc[["03.jpg", "01.jpg"]],
+        "refloc call": lambda client: handle(client, dataset).refloc("03.jpg"),
+        "items": lambda client: handle(client, dataset).items.to_frame(),
+        "frames": lambda client: pd.concat(handle(client, dataset).annotations.iter_frames(2)),
+        "predictions": lambda client: its(client).predictions.to_frame(),
+        "predictions refloc": lambda client: its(client).predictions.refloc[["03.jpg", "01.jpg"]],
+        "predictions call": lambda client: its(client).refloc("03.jpg"),
+    }
+    if world.kind == "embedded":
+        found["matches"] = lambda client: its(client).matches()
+    return found
+
+
+def delete_dataset(world: World) -> Any:
+    dataset = world.dataset(2)
+
+    def act(client: npd.NucleusClient) -> bool:
+        try:
+            answer = client.delete_dataset(dataset.id)
+        except (npd.NetworkError, npd.APIError):
+            ended = False
+        else:
+            ended = "message" in answer  # the contract names no key that must be there
+            assert not ended or dataset.id not in world.clean.list_datasets()
+        if dataset.id in world.clean.list_datasets():
+            world.clean.delete_dataset(dataset.id)
+        return ended
+
+    return act
+
+
+def delete_model_run(world: World) -> Any:
+    dataset, run = world.run()
+
+    def act(client: npd.NucleusClient) -> bool:
+        try:
+            answer = client.delete_model_run(run.id)
+        except (npd.NetworkError, npd.APIError):
+            return False
+        ended = "message" in answer
+        assert not ended or dataset.model_runs == []
+        return ended
+
+    return act
+
+
+def commit(world: World) -> Any:
+    _, run = world.run()
+
+    def act(client: npd.NucleusClient) -> bool:
+        try:
+            npd.ModelRun(client._transport, run.id).commit()
+        except (npd.NetworkError, npd.APIError):
+            run.commit()
+            ended = False
+        else:
+            ended = True
+        assert run.info["status"] == "committed"
+        assert run.matches()["match_type"].eq("TP").all()
+        return ended
+
+    return act
+
+
+SENDING = {
+    one.__name__: one
+    for one in (
+        append_remote,
+        append_pictures,
+        append_both,
+        annotate,
+        predict,
+        create_dataset,
+        add_model,
+        create_model_run,
+        delete_dataset,
+        delete_model_run,
+        commit,
+    )
+}
+CREATIONS = ("create_dataset", "add_model", "create_model_run")
+
+
+ALWAYS = -1
+
+
+def at(place: int, fault: str) -> Plan:
+    """Break one request of all, or every one."""
+    count = itertools.count()
+    return lambda request: fault if place in (ALWAYS, next(count)) else None
+
+
+def some(cases: Iterable[T], seed: str, count: int) -> list[T]:
+    """Give all cases, or a sample."""
+    every = list(cases)
+    return every if THOROUGH else random.Random(seed).sample(every, min(count, len(every)))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_is_sent_is_stored_or_told(world: World, fault: str) -> None:
+    timeout, places = (0.2, [1]) if fault == "too late" else (20.0, [0, 1, 2, 3, ALWAYS])
+    for name, place in some(itertools.product(SENDING, places), f"{world.kind} {fault}", 6):
+        act = SENDING[name](world)
+        with world.client(timeout) as client, world.proxy.breaking(at(place, fault)) as seen:
+            ended = act(client)
+        case = (name, place, [(request.fault, request.method, request.target) for request in seen])
+        if place == ALWAYS:
+            assert not ended or fault.startswith("an object"), case
+        elif fault in PASSING and not (name in CREATIONS and world.kind == "contract" and fault not in REFUSALS):
+            assert ended, case
+
+
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != "too late"])
+def test_what_is_read_is_right_or_an_error(world: World, fault: str) -> None:
+    known = readings(world)
+    for name, place in some(itertools.product(known, [0, 1, 2, ALWAYS]), f"{world.kind} {fault}", 8):
+        act = reads(world, known[name])
+        with world.client() as client, world.proxy.breaking(at(place, fault)):
+            ended = act(client)
+        if place == ALWAYS:
+            assert not ended or fault.startswith("an object"), name
+        else:
+            assert ended or fault not in PASSING, (name, place)
+
+
+@pytest.mark.parametrize("seed", range(SCHEDULES))
+def test_a_schedule_of_faults_loses_nothing(world: World, seed: int) -> None:
+    chance = random.Random(seed)
+    often = chance.choice([0.1, 0.3, 0.6])
+    kinds = [fault for fault in FAULTS if fault != "too late" or chance.random() < 0.1]
+
+    def plan(request: Request) -> str | None:
+        return chance.choice(kinds) if chance.random() < often else None
+
+    with world.client(0.5, chance.choice([0, 1, 4])) as client:
+        for name in chance.sample(sorted(SENDING), 5):
+            act = SENDING[name](world)
+            with world.proxy.breaking(plan):
+                act(client)
+        for read in readings(world).values():
+            act = reads(world, read)
+            with world.proxy.breaking(plan):
+                act(client)
+
+
+def only(part: str, fault: str) -> Plan:
+    """Break the requests whose address holds a text."""
+    return lambda request: fault if part in request.target else None
+
+
+@pytest.mark.parametrize("fault", ["answer lost", "cut before", "503", "page, 502", "an object, 200"])
+def test_a_job_that_cannot_be_looked_at_goes_on(hosted: World, fault: str) -> None:
+    dataset = hosted.dataset()
+    with hosted.client() as client:
+        with hosted.proxy.breaking(only("/job/", fault)), pytest.raises(npd.UploadError) as caught:
+            handle(client, dataset).append(remote(3))
+        result = caught.value.result
+        assert "accepted" in str(caught.value)
+        assert ".result.wait() asks again" in str(caught.value)
+        assert result.rows["status"].tolist() == ["accepted"] * 3
+        assert len(result.failed) == 0
+        (job,) = result.jobs
+        assert job.id in str(caught.value)
+        assert result.wait().rows["status"].tolist() == ["new"] * 3
+        assert (result.new_items, result.jobs) == (3, [])
+        with hosted.proxy.breaking(only("/job/", fault)):
+            result = handle(client, dataset).append(remote(3), on_error="collect")
+            assert result.rows["status"].tolist() == ["accepted"] * 3
+            with pytest.raises(npd.NucleusError):
+                result.wait()
+        assert result.wait().ignored_items == 3
+
+
+def test_nothing_overtakes_a_job_that_cannot_be_looked_at(hosted: World) -> None:
+    dataset = hosted.dataset()
+    frame = remote(3).drop(columns="metadata")
+    frame.loc[1, "image_url"] = str(hosted.pictures[0])
+    with (
+        hosted.client() as client,
+        hosted.proxy.breaking(only("/job/", "503")),
+        pytest.raises(npd.UploadError, match="it could not be asked how") as caught,
+    ):
+        handle(client, dataset).append(frame)
+    assert caught.value.result.rows["status"].tolist() == ["accepted", "error", "error"]
+    assert caught.value.result.failed["reference_id"].tolist() == ["01.jpg", "02.jpg"]
+    assert dataset.items.to_frame()["reference_id"].tolist() == ["00.jpg"]
+
+
+@pytest.mark.parametrize("fault", ["answer lost", "502, done"])
+def test_rows_that_exist_may_be_those_of_an_earlier_try(world: World, fault: str) -> None:
+    dataset = world.dataset(6)
+    with world.client() as client:
+        assert len(handle(client, dataset)) == 6
+        _ = client._transport.extensions
+        with world.proxy.breaking(at(0, fault)), pytest.raises(npd.AlreadyExistsError) as caught:
+            handle(client, dataset).annotate(boxes(4), if_exists="error")
+        assert "an earlier try of the same request, which got no answer, stored it" in str(caught.value)
+        assert "No row is stored" not in str(caught.value)
+        with pytest.raises(npd.AlreadyExistsError, match="No row is stored") as caught:
+            handle(client, dataset).annotate(boxes(4), if_exists="error")
+        assert "earlier try" not in str(caught.value)
+
+
+@pytest.mark.parametrize("extensions", [frozenset(), frozenset({"outcomes"})])
+def test_what_cannot_be_stored_is_not_said_to_be_in_doubt(clock: Clock, extensions: frozenset[str]) -> None:
+    client = npd.NucleusClient(endpoint="http://127.0.0.1:9/v1/nucleus")
+    client._transport.extensions = extensions
+    with pytest.raises(npd.UploadError, match="No row is stored") as caught:
+        npd.Dataset(client._transport, "ds_1").annotate(boxes(4), batch_size=2)
+    assert "may be stored" not in str(caught.value) + str(caught.value.result.rows["error"].tolist())
+
+
+@pytest.mark.parametrize("retries", [0, 1, 4])
+@pytest.mark.parametrize("fault", ["cut before", "answer lost", "429", "500", "503", "524", "half an answer"])
+def test_tries_are_counted_and_pauses_grow(world: World, clock: Clock, fault: str, retries: int) -> None:
+    with (
+        world.client(max_retries=retries) as client,
+        world.proxy.breaking(at(ALWAYS, fault)) as seen,
+        pytest.raises((npd.NetworkError, npd.APIError)),
+    ):
+        client.list_datasets()
+    assert len(seen) == retries + 1
+    assert len(clock.slept) == retries
+    for attempt, pause in enumerate(clock.slept):
+        assert 0.25 * 2**attempt <= pause <= 0.5 * 2**attempt
+
+
+@pytest.mark.parametrize(("fault", "least", "most"), [("429, seconds", 7, 7), ("429, date", 25, 30)])
+def test_the_server_says_how_long_to_wait(world: World, clock: Clock, fault: str, least: float, most: float) -> None:
+    with world.client() as client, world.proxy.breaking(at(0, fault)):
+        assert client.list_datasets() == []
+    (pause,) = clock.slept
+    assert least <= pause <= most
+
+
+@pytest.mark.parametrize("fault", REFUSALS)
+def test_a_refusal_says_that_nothing_is_in_doubt(world: World, fault: str) -> None:
+    dataset = world.dataset(6)
+    with world.client() as client:
+        _ = client._transport.extensions
+        with world.proxy.breaking(at(ALWAYS, fault)), pytest.raises(npd.APIError) as caught:
+            handle(client, dataset).annotate(boxes(2))
+        with world.proxy.breaking(at(ALWAYS, fault)), pytest.raises(npd.APIError) as creation:
+            client.create_dataset("never")
+    assert "may" not in str(caught.value) + str(creation.value)
+
+
+def interrupt(after: float) -> threading.Timer:
+    """Press Ctrl+C a little later."""
+    return threading.Timer(after, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        pytest.param(lambda dataset: dataset.annotate(boxes(600), batch_size=1), id="send"),
+        pytest.param(lambda dataset: dataset.refloc[["00.jpg", "01.jpg", "02.jpg", "03.jpg"]], id="read"),
+    ],
+)
+def test_ctrl_c_ends_at_once_though_nobody_answers(hosted: World, act: Callable[[npd.Dataset], Any]) -> None:
+    made = hosted.dataset(6)
+    with hosted.client(timeout=30) as client:
+        dataset = handle(client, made)
+        _ = client._transport.extensions
+        with hosted.proxy.breaking(at(ALWAYS, "too late")) as seen:
+            interrupt(0.3).start()
+            began = time.monotonic()
+            with pytest.raises(KeyboardInterrupt):
+                act(dataset)
+            assert time.monotonic() - began < 5
+        assert 2 <= len(seen) <= 3
+
+
+def test_a_program_ends_at_once_by_ctrl_c(hosted: World) -> None:
+    dataset = hosted.dataset(6)
+    code = f"""
+import pandas as pd, nucleus_pandas as npd
+client = npd.NucleusClient(endpoint={hosted.proxy.endpoint!r}, timeout=30)
+dataset = client.get_dataset({dataset.id!r})
+frame = pd.DataFrame({{"reference_id": ["00.jpg"] * 99, "x": range(99)}})
+frame = frame.assign(label="car", y=1, width=2, height=3)
+dataset.annotate(frame, batch_size=1)
+"""
+    with hosted.proxy.breaking(only("/annotate", "too late")):
+        process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+        until = time.monotonic() + 30
+        while not any("/annotate" in request.target for request in hosted.proxy.requests):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+        assert time.monotonic() - began < 5
+    assert "KeyboardInterrupt" in said
+    assert process.returncode != 0
