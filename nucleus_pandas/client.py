@@ -18,7 +18,16 @@ from nucleus_pandas.jobs import Job
 from nucleus_pandas.models import Model, ModelRun, model_of
 from nucleus_pandas.resource import Resource
 from nucleus_pandas.transport import Key, Transport
-from nucleus_pandas.wire import DatasetCreated, DatasetEntry, DatasetName, JobEntry, JobView, ListJobs, ModelEntry, ModelList
+from nucleus_pandas.wire import (
+    DatasetCreated,
+    DatasetEntry,
+    DatasetName,
+    JobEntry,
+    JobView,
+    ListJobs,
+    ModelEntry,
+    ModelList,
+)
 
 HOSTED = "https://api.scale.com/v1/nucleus"
 

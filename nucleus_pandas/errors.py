@@ -100,6 +100,9 @@ class UploadError(NucleusError):
         super().__init__(message)
         self.result = result
 
+    def __reduce__(self) -> tuple[type[UploadError], tuple[str, UploadResult]]:
+        return type(self), (str(self), self.result)
+
 
 class AlreadyExistsError(UploadError):
     """Rows exist already, and ``if_exists="error"`` was asked for; none was overwritten."""

@@ -161,6 +161,10 @@ class UploadResult:
             return int(counts[name])
         raise AttributeError(f"The result of sending {self.__dict__.get('_kind', 'rows')} has no {name!r}.")
 
+    def __getstate__(self) -> dict[str, Any]:
+        # What asks the server stays behind; with jobs to wait for there is no other way, and pickling is refused.
+        return self.__dict__ | {"_context": {key: one for key, one in self._context.items() if not callable(one)}}
+
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._counts]
 

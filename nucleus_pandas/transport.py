@@ -402,7 +402,7 @@ class Transport:
         what = "PUT of an upload to its signed address"
         prepared = _signed(url)
         if prepared is None:
-            raise ServerError("The server gave an address to upload to that is none.")
+            raise ServerError("The server gave an address to upload to that is none.", 200)
         prepared.body, prepared.headers["Content-Length"] = body, str(length)  # type: ignore[assignment]
         settings = self._bare.merge_environment_settings(url, {}, False, None, None)
 

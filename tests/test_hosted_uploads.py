@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,7 @@ import requests
 import responses
 
 import nucleus_pandas as npd
+from nucleus_pandas.transport import Multipart
 
 KEY = "live_0123456789abcdef"
 HOST = "https://nucleus.example.org/v1/nucleus"
@@ -382,3 +385,87 @@ def test_wrong_options_are_told_before_anything_is_sent(dataset: Any, act: Calla
     with pytest.raises(npd.InvalidInputError, match=words):
         act(dataset)
     assert len(dataset.mock.calls) == before
+
+
+UPLOAD = """
+import resource, sys
+import pandas as pd
+import nucleus_pandas as npd
+
+endpoint, small, large = sys.argv[1:]
+dataset = npd.Dataset(npd.NucleusClient("key", endpoint)._transport, "ds_1")
+
+def send(path):
+    dataset.append([{"reference_id": "a", "image_url": path}], wait=False)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "darwin" else 1)
+
+before = send(small)
+print(send(large) - before)
+"""
+
+
+def test_memory_does_not_grow_with_a_picture(tmp_path: Path) -> None:
+    small, large = tmp_path / "small.jpg", tmp_path / "large.jpg"
+    small.write_bytes(b"x")
+    with large.open("wb") as file:
+        file.truncate(200 << 20)
+    script = str(Path(__file__).parent / "benchmarks" / "null_server.py")
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            endpoint = f"http://127.0.0.1:{int(server.stdout.readline())}/v1/nucleus"
+            command = [sys.executable, "-c", UPLOAD, endpoint, str(small), str(large)]
+            grown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+        finally:
+            server.terminate()
+    assert int(grown) < 30 << 10  # KiB
+
+
+@pytest.mark.parametrize("change", ["shorter", "longer", "gone"])
+def test_a_picture_that_changes_while_it_is_sent_is_told(
+    dataset: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"picture" * 100)
+    rewind = Multipart.rewind
+
+    def meddle(self: Multipart) -> None:
+        rewind(self)
+        if change == "gone":
+            path.unlink()
+        else:
+            path.write_bytes(b"picture" * (50 if change == "shorter" else 150))
+
+    monkeypatch.setattr(Multipart, "rewind", meddle)
+
+    def read(request: Any) -> tuple[int, dict[str, str], str]:
+        body(request)  # as the socket does
+        raise AssertionError("the body ends whole")
+
+    dataset.mock.remove(responses.POST, f"{HOST}/dataset/ds_1/append?async=1")
+    dataset.mock.add_callback(responses.POST, f"{HOST}/dataset/ds_1/append?async=1", callback=read)
+    with pytest.raises(npd.UploadError, match="cannot be read any more|changed while it was sent") as caught:
+        dataset.append([{"reference_id": "a", "image_url": str(path)}])
+    assert "may be stored" not in str(caught.value)
+
+
+def test_what_went_before_is_not_sent_twice_to_a_server_without_signed_addresses(dataset: Any, tmp_path: Path) -> None:
+    finish(dataset, message={"new_items": 1})
+    sent_items: list[Any] = []
+
+    def count(request: Any) -> tuple[int, dict[str, str], str]:
+        rows = msgspec.json.decode(request.body)["items"]
+        sent_items.extend(row["reference_id"] for row in rows)
+        return 200, {}, json.dumps({"dataset_id": "ds_1", "new_items": len(rows)})
+
+    dataset.mock.remove(responses.GET, re.compile(f"{HOST}/dataset/ds_1/signedUrl/[0-9a-f]{{32}}$"))
+    dataset.mock.get(re.compile(f"{HOST}/dataset/ds_1/signedUrl/.*"), status=404, body="not found")
+    dataset.mock.add_callback(responses.POST, f"{HOST}/dataset/ds_1/append", callback=count)
+    dataset.mock.add(responses.POST, f"{HOST}/dataset/ds_1/append?async=1", json=JOB)
+    path = tmp_path / "a.png"
+    path.write_bytes(b"picture")
+    frame = items(3)
+    frame.loc[0, "image_url"] = str(path)
+    result = dataset.append(frame)
+    assert sent_items == ["b.jpg", "c.jpg"]
+    assert result.rows["status"].tolist() == ["new"] * 3
