@@ -59,7 +59,7 @@ class Answer:
 
 
 def _status(status: int, **headers: str) -> Callable[[], Answer]:
-    return lambda: Answer(status, b'{"error":"busy"}', {"Content-Type": "application/json"} | headers)
+    return lambda: Answer(status, b'{"error":"%d for now"}' % status, {"Content-Type": "application/json"} | headers)
 
 
 def _page(status: int) -> Callable[[], Answer]:

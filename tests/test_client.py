@@ -141,18 +141,6 @@ def test_a_date_may_say_when_to_try_again(hosted: npd.NucleusClient, waits: list
 
 
 @responses.activate
-def test_pauses_grow_to_a_limit_and_are_never_the_same(waits: list[float]) -> None:
-    responses.get(f"{HOST}/dataset/", status=502)
-    for _ in range(2):
-        with pytest.raises(npd.ServerError):
-            npd.NucleusClient(KEY, HOST, max_retries=8).list_datasets()
-    assert len(set(waits)) == 16
-    for attempt, (one, other) in enumerate(zip(waits[:8], waits[8:], strict=True)):
-        longest = min(0.5 * 2**attempt, 16)
-        assert longest / 2 <= min(one, other) <= max(one, other) <= longest
-
-
-@responses.activate
 @pytest.mark.parametrize("failure", [requests.ConnectionError("reset"), requests.Timeout("late"), 502])
 def test_what_may_be_done_twice_is_sent_again(
     hosted: npd.NucleusClient, waits: list[float], failure: int | Exception
@@ -170,9 +158,121 @@ def test_what_may_be_done_twice_is_sent_again(
     ):
         fails = {"status": failure} if isinstance(failure, int) else {"body": failure}
         responses.add(method, f"{HOST}/{route}", **fails)  # type: ignore[arg-type]
-        responses.add(method, f"{HOST}/{route}", json={f"{answer}_processed": 1})
+        responses.add(method, f"{HOST}/{route}", json={f"{answer}_processed": 1, "model_run_id": "run_1"})
         assert send() == 1
     assert len(waits) == 4
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    ("said", "least", "most"),
+    [
+        ("0", 0, 0),
+        ("100000", 60, 60),
+        ("9" * 400, 60, 60),
+        ("Tue, 01 Jan 2002 00:00:00 GMT", 0, 0),
+        ("Fri, 01 Jan 2100 00:00:00", 60, 60),
+        ("²", 0.25, 0.5),
+        ("-5", 0.25, 0.5),
+        ("soon", 0.25, 0.5),
+        ("", 0.25, 0.5),
+        ("Fri, 99 Jan 99999 00:00:00 GMT", 0.25, 0.5),
+    ],
+)
+def test_no_retry_after_does_harm(
+    hosted: npd.NucleusClient, waits: list[float], said: str, least: float, most: float
+) -> None:
+    responses.get(f"{HOST}/dataset/", status=503, headers={"Retry-After": said})
+    responses.get(f"{HOST}/dataset/", json=[])
+    assert hosted.list_datasets() == []
+    (pause,) = waits
+    assert least <= pause <= most
+
+
+@responses.activate
+def test_pauses_grow_to_16_seconds(waits: list[float]) -> None:
+    responses.get(f"{HOST}/dataset/", status=503)
+    with pytest.raises(npd.ServerError):
+        npd.NucleusClient(KEY, HOST, max_retries=9).list_datasets()
+    for attempt, pause in enumerate(waits):
+        assert 0.5 <= pause / min(0.5 * 2**attempt, 16) <= 1
+    assert len(set(waits)) == 9
+
+
+@responses.activate
+@pytest.mark.parametrize("body", ["<html></html>", '{"id": "ds_1"}', ""])
+def test_a_creation_without_a_right_answer_may_exist(hosted: npd.NucleusClient, body: str) -> None:
+    responses.get(f"{HOST}/_nucleus_pandas", status=404, body="not found")
+    responses.post(f"{HOST}/dataset/create", body=body)
+    with pytest.raises(npd.ServerError, match="may exist nevertheless: look before you make it again"):
+        hosted.create_dataset("once")
+
+
+@responses.activate
+def test_a_creation_under_a_key_may_exist_when_all_tries_are_lost(
+    hosted: npd.NucleusClient, waits: list[float]
+) -> None:
+    refused = requests.ConnectionError(type("Retry", (), {"reason": NewConnectionError(None, "refused")})())  # type: ignore[arg-type]
+    responses.get(f"{HOST}/_nucleus_pandas", json={"version": "1", "extensions": ["idempotency"]})
+    responses.post(f"{HOST}/dataset/create", body=requests.ConnectionError("reset"))
+    responses.post(f"{HOST}/dataset/create", body=refused)
+    with pytest.raises(npd.NetworkError, match="may exist"):
+        hosted.create_dataset("once")
+    responses.remove(responses.POST, f"{HOST}/dataset/create")
+    responses.post(f"{HOST}/dataset/create", body=refused)
+    with pytest.raises(npd.NetworkError) as caught:
+        hosted.create_dataset("once")
+    assert "may exist" not in str(caught.value)
+
+
+@responses.activate
+def test_a_delete_whose_answer_was_lost_has_deleted(hosted: npd.NucleusClient, waits: list[float]) -> None:
+    responses.delete(f"{HOST}/dataset/ds_1", body=requests.ConnectionError("reset"))
+    responses.delete(f"{HOST}/dataset/ds_1", status=404, json={"error": "There is no dataset 'ds_1'."})
+    assert "may have deleted it" in hosted.delete_dataset("ds_1")["message"]
+    with pytest.raises(npd.NotFoundError):
+        hosted.delete_dataset("ds_1")
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"outcomes": 5, "row_errors": []},
+        {"outcomes": [["new", 1]]},
+        {"outcomes": [["new", 1]], "row_errors": []},
+        {"outcomes": [["new", 3]], "row_errors": []},
+        {"outcomes": [["stored", 2]], "row_errors": []},
+        {"outcomes": [["error", 2]], "row_errors": [[7, "no"]]},
+        {"annotations_processed": "2"},
+        {"dataset_id": "ds_1"},
+        {"job_id": 7},
+        [],
+        None,
+    ],
+)
+def test_an_answer_that_tells_nothing_of_the_rows_is_a_doubt(hosted: npd.NucleusClient, answer: object) -> None:
+    responses.get(f"{HOST}/_nucleus_pandas", json={"extensions": ["outcomes"]})
+    responses.post(f"{HOST}/_nucleus_pandas/dataset/ds_1/annotate", json=answer)
+    rows = [{"reference_id": name, "label": "car", "type": "category"} for name in "ab"]
+    with pytest.raises(npd.UploadError, match="may be stored; sending it again stores nothing twice") as caught:
+        npd.Dataset(hosted._transport, "ds_1").annotate(rows)
+    assert caught.value.result.failed == rows
+
+
+@responses.activate
+@pytest.mark.parametrize(("status", "asked"), [(503, 3), (429, 3), (302, 1), (401, 1), (500, 12), (400, 4)])
+def test_nothing_more_is_sent_where_it_would_meet_the_same(
+    hosted: npd.NucleusClient, waits: list[float], status: int, asked: int
+) -> None:
+    responses.get(f"{HOST}/_nucleus_pandas", json={"extensions": ["outcomes"]})
+    responses.post(f"{HOST}/_nucleus_pandas/dataset/ds_1/annotate", status=status, json={"error": "no"})
+    rows = [{"reference_id": name, "label": "car", "type": "category"} for name in "abcd"]
+    result = npd.Dataset(hosted._transport, "ds_1").annotate(rows, batch_size=1, on_error="collect")
+    assert result.failed == rows
+    assert result.rows["error"].str.startswith("Not sent").sum() == (3 if asked < 4 else 0)
+    assert result.rows["error"].str.endswith("may be stored nevertheless.").sum() == {503: 1, 500: 4}.get(status, 0)
+    assert len(responses.calls) == 1 + asked
 
 
 @responses.activate

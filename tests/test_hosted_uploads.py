@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -130,6 +131,25 @@ def test_a_job_is_looked_at_before_it_is_waited_for(dataset: Any, uploaded: list
     assert waits == sorted(waits)
     assert len(waits) == 12
     assert max(waits) <= 5
+
+
+def test_a_job_is_waited_for_as_long_as_was_said(
+    dataset: Any, uploaded: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr("nucleus_pandas.jobs.time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
+    monkeypatch.setattr("nucleus_pandas.uploads.tally.time", SimpleNamespace(monotonic=lambda: now))
+    dataset.mock.get(f"{HOST}/job/job_1", json={"status": "Running", "message": {}})
+    result = dataset.append(items(), wait=False)
+    with pytest.raises(npd.JobTimeoutError, match="still running after 17 s"):
+        result.wait(17)
+    assert now == pytest.approx(17)
+    assert len(sent(dataset, "GET")) < 25
 
 
 def test_nobody_has_to_wait(dataset: Any, uploaded: list[bytes], waits: list[float]) -> None:

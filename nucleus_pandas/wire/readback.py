@@ -135,7 +135,7 @@ class FoundRow(Struct, Generic[I, A], kw_only=True):
 class FoundPredictions(Struct, Generic[A], kw_only=True):
     """``GET modelRun/{id}/refloc/{reference id}`` and its kin."""
 
-    annotations: dict[str, list[A] | A | None] | list[A] | None = None
+    annotations: dict[str, list[A] | A | None] | list[A] | None
 
 
 class PagingRequest(Struct, kw_only=True, rename={"page_token": "pageToken", "page_size": "pageSize"}):
