@@ -691,6 +691,16 @@ def test_pictures_of_this_machine_and_elsewhere_keep_their_order(
         dataset.append(frame, if_exists="error")
 
 
+def test_pictures_of_a_batch_with_an_item_that_exists_are_all_refused(client: npd.NucleusClient, picture: Path) -> None:
+    dataset = client.create_dataset("pictures")
+    frame = pictures(image_url=str(picture))
+    frame.iloc[[2]].nucleus.append(dataset)
+    with pytest.raises(npd.AlreadyExistsError, match="'c.jpg' exists already") as caught:
+        frame.nucleus.append(dataset, if_exists="error")
+    assert statuses(caught.value.result) == ["error"] * 4
+    assert dataset.items.to_frame()["reference_id"].tolist() == ["c.jpg"]
+
+
 def test_a_joint_frame_of_local_pictures_sends_each_once(local: npd.NucleusClient, picture: Path) -> None:
     dataset = local.create_dataset("joint")
     frame = boxes(image_url=str(picture))

@@ -199,6 +199,23 @@ def test_a_job_that_failed_stored_nothing(dataset: Any, uploaded: list[bytes], s
     assert len(caught.value.result.failed) == 2
 
 
+def test_a_job_that_failed_in_part_stored_the_rest(dataset: Any, uploaded: list[bytes]) -> None:
+    counts = {**COUNTS, "new_items": 1, "upload_errors": 1}
+    finish(dataset, "Errored_Partial", counts, errors=["Item 'a.jpg' could not be fetched."])
+    result = dataset.append(items(), on_error="collect")
+    assert result.rows["status"].tolist() == ["error", "new"]
+    assert (result.new_items, result.failed["reference_id"].tolist()) == (1, ["a.jpg"])
+
+
+def test_a_result_that_was_waited_for_knows_what_was_refused(dataset: Any, uploaded: list[bytes]) -> None:
+    finish(dataset, "Errored", {"final_error": "The bucket burns."})
+    result = dataset.append(items(), wait=False)
+    assert (result.rows["status"].tolist(), len(result.failed)) == (["accepted", "accepted"], 0)
+    with pytest.raises(npd.UploadError, match="The bucket burns"):
+        result.wait()
+    assert (result.rows["status"].tolist(), len(result.failed), result.jobs) == (["error", "error"], 2, [])
+
+
 def test_rows_that_exist_are_an_error_where_that_was_asked_for(dataset: Any, uploaded: list[bytes]) -> None:
     finish(dataset, message={"ignored_items": 2})
     with pytest.raises(npd.AlreadyExistsError, match="exists already") as caught:

@@ -463,7 +463,9 @@ def test_elsewhere_the_cheaper_way_is_taken(large: tuple[Path, str]) -> None:
         assert cost(lambda: dataset.items.to_frame()) == {"itemsPage": 2}
         assert cost(lambda: dataset.annotations.refloc[names[:1_000]]) == {"size": 1, "exportForTrainingPage": 2}
         assert cost(lambda: dataset.annotations.to_frame()) == {"exportForTrainingPage": 2}
-        assert cost(lambda: run.refloc[names[:20]]) == {"refloc": 20}
+        assert cost(lambda: run.refloc[names[:40]]) == {"refloc": 40}
+        assert cost(lambda: run.refloc[names[:60]]) == {"size": 1, "refloc": 60}
+        assert cost(lambda: run.refloc[names[:61]]) == {"size": 1, "ungrouped": 1, "itemsPage": 2}
         assert cost(lambda: run.refloc[names[:1_000]]) == {"size": 1, "ungrouped": 1, "itemsPage": 2}
         assert cost(lambda: run.predictions.to_frame()) == {"ungrouped": 1, "itemsPage": 2}
 
