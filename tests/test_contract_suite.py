@@ -423,8 +423,9 @@ def test_boxes_on_an_unknown_item_are_refused_and_the_others_stored(dataset: npd
     with pytest.raises(npd.UploadError, match=UNKNOWN) as caught:
         dataset.annotate(frame)
     result = caught.value.result
-    assert statuses(result) == stated(embedded=["new", "error", "new"], hosted=["accepted"] * 3)
+    assert statuses(result) == stated(embedded=["new", "error", "new"], hosted=["processed", "error", "processed"])
     assert result.annotations_processed == 2
+    assert_frame_equal(result.failed, frame.iloc[[1]])
     assert dataset.annotations.to_frame()["reference_id"].tolist() == ["a.jpg", "c.jpg"]
     with pytest.raises(npd.UploadError, match=f"1 of 1 rows are refused:\n.*{UNKNOWN}") as caught:
         dataset.annotate(frame.iloc[[1]])

@@ -107,6 +107,9 @@ class Tally:
         else:
             counts = {name: counters.get(name, 0) for name in COUNTERS[kind]}
             units, reasons = np.arange(start, stop), counters.get("errors") or []
+            blamed = self._named(start, stop, reasons)
+            if len(blamed) == _lost(counts, len(units)):  # else a sentence names rows for another reason
+                units = np.setdiff1d(units, self._blame(blamed))
             self._count(units, counts, reasons, none_may_exist=none_may_exist, again=bool(doubts))
             return
         raise ServerError(doubts[-1], 200)
@@ -138,14 +141,15 @@ class Tally:
     ) -> None:
         """Note how a job ended."""
         message = view.message if isinstance(view.message, Mapping) else {}
-        reasons = job.errors() if view.status != "Completed" or self._lost(message, stop - start) else []
+        counted = _job_counts(self.target.kind, message)
+        whole = view.status == "Completed" and counted is not None and not _lost(counted, stop - start)
+        reasons = [] if whole else job.errors()
         if view.status != "Completed" and view.status != "Errored_Partial":
             said = "; ".join([str(message.get("final_error", "")), *reasons][:_SHOWN]).strip("; ")
             self.refuse(start, stop, f"The job '{job.id}' ended as {view.status}{': ' + said if said else '.'}")
-            self._blame(start, stop, reasons)
+            self._blame(self._named(start, stop, reasons))
             return
-        blamed = self._blame(start, stop, reasons)
-        counted = _job_counts(self.target.kind, message)
+        blamed = self._blame(self._named(start, stop, reasons))
         if counted is not None:
             units = np.setdiff1d(np.arange(start, stop), blamed)
             counts = {name: counted.get(name, 0) for name in COUNTERS[self.target.kind]}
@@ -153,14 +157,8 @@ class Tally:
                 counts["upload_errors"] = max(0, counts["upload_errors"] - len(blamed))
             self._count(units, counts, reasons, none_may_exist=none_may_exist, again=again)
 
-    def _lost(self, message: Mapping[str, Any], size: int) -> bool:
-        counted = _job_counts(self.target.kind, message)
-        if counted is None:
-            return True
-        return sum(counted.values()) - counted.get("upload_errors", 0) < size
-
-    def _blame(self, start: int, stop: int, reasons: Sequence[str]) -> list[int]:
-        """Refuse the rows that a server's sentences name, and give their numbers."""
+    def _named(self, start: int, stop: int, reasons: Sequence[str]) -> dict[int, str]:
+        """Find the rows that a server's sentences name, and the sentence for each."""
         blamed: dict[int, str] = {}
         for names in (self.checked.units.keys, self._urls):
             if not reasons:
@@ -171,6 +169,10 @@ class Tally:
             found = {reason: _named_in(reason, units) for reason in reasons}
             blamed |= {unit: reason for reason, named in found.items() for name in named for unit in units[name]}
             reasons = [reason for reason, named in found.items() if not named]
+        return blamed
+
+    def _blame(self, blamed: Mapping[int, str]) -> list[int]:
+        """Refuse rows, each for a reason of its own, and give their numbers."""
         self.statuses[list(blamed)] = ERROR
         self.errors.update(blamed)
         return list(blamed)
@@ -197,7 +199,7 @@ class Tally:
         size = len(units)
         if not size:
             return
-        lost = size - sum(counts.values()) + counts.get("upload_errors", 0)
+        lost = _lost(counts, size)
         ignored = sum(count for name, count in counts.items() if COUNTERS[self.target.kind][name] == (IGNORED,))
         same = [codes[-1] for name, codes in COUNTERS[self.target.kind].items() if counts[name] == size]
         if lost == size:
@@ -280,6 +282,11 @@ class Tally:
         if len(refused) > _SHOWN:
             lines.append(f"  … and {len(refused) - _SHOWN} more")
         return "\n".join(lines)
+
+
+def _lost(counts: Mapping[str, int], size: int) -> int:
+    """Tell how many of the rows that were sent the server does not count as stored."""
+    return size - sum(counts.values()) + counts.get("upload_errors", 0)
 
 
 def _job_counts(kind: Kind, message: Mapping[str, Any]) -> dict[str, int] | None:
