@@ -607,7 +607,7 @@ def test_payloads_follow_the_same_rules(client: npd.NucleusClient, on_error: Any
 # How it is sent
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 4, 1000])
+@pytest.mark.parametrize("size", [1, 2, np.int64(3), 4, 1000])
 def test_batches_of_any_size_store_the_same_in_the_order_of_the_frame(client: npd.NucleusClient, size: int) -> None:
     dataset = client.create_dataset("order")
     names = [f"{n % 7}-{n}.jpg" for n in range(10)]

@@ -286,7 +286,7 @@ def test_chunks_go_on_where_the_last_one_ended(three: npd.Dataset) -> None:
     frames = list(three.annotations.iter_frames(3))
     assert [list(frame.index) for frame in frames] == [[0, 1, 2], [3, 4, 5], [6, 7]]
     assert_frame_equal(pd.concat(frames), three.annotations.to_frame())
-    frames = list(three.items.iter_frames(2, metadata_as="json"))
+    frames = list(three.items.iter_frames(np.int64(2), metadata_as="json"))
     assert_frame_equal(pd.concat(frames), three.items.to_frame(metadata_as="json"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Literal, TypeAlias, get_args
 
 from nucleus_pandas.errors import InvalidInputError
@@ -46,7 +47,7 @@ class Options:
                 allowed = " or ".join(map(repr, choices))
                 raise InvalidInputError(f"{name} is {allowed}, not {getattr(self, name)!r}.")
         size = self.batch_size
-        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+        if size is not None and (isinstance(size, bool) or not isinstance(size, Integral) or size < 1):
             raise InvalidInputError(f"batch_size is a whole number, at least 1, not {size!r}.")
         if self.progress is not None and not isinstance(self.progress, bool):
             raise InvalidInputError(f"progress is True, False or None, not {self.progress!r}.")

@@ -7,6 +7,7 @@ import html
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Any
 
 import pandas as pd
@@ -103,11 +104,11 @@ class View(ABC):
         ------
         pandas.DataFrame
         """
-        if isinstance(chunksize, bool) or not isinstance(chunksize, int) or chunksize < 1:
+        if isinstance(chunksize, bool) or not isinstance(chunksize, Integral) or chunksize < 1:
             raise InvalidInputError(f"chunksize is a number of rows, at least 1, not {chunksize!r}.")
         check_form(metadata_as)
         check_backend(dtype_backend)
-        return self._chunks(chunksize, metadata_as, dtype_backend)
+        return self._chunks(int(chunksize), metadata_as, dtype_backend)
 
     def _chunks(self, rows: int, metadata_as: MetadataAs, backend: Backend) -> Iterator[pd.DataFrame]:
         waiting: list[pd.DataFrame] = []
