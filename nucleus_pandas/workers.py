@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 T = TypeVar("T")
 _Call = tuple["Future[Any]", Callable[..., Any], tuple[Any, ...]]
@@ -29,7 +30,7 @@ class Workers:
 
     def __init__(self, count: int, name: str) -> None:
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()
-        self._futures: list[Future[Any]] = []
+        self._futures: WeakSet[Future[Any]] = WeakSet()
         self._threads = [
             threading.Thread(target=self._work, name=f"{name}_{number}", daemon=True) for number in range(count)
         ]
@@ -39,14 +40,13 @@ class Workers:
     def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
         """Have a function called."""
         future: Future[T] = Future()
-        self._futures = [one for one in self._futures if not one.done()]
-        self._futures.append(future)
+        self._futures.add(future)
         self._calls.put((future, function, arguments))
         return future
 
     def stop(self) -> None:
         """Begin no other call, and let the threads end."""
-        for future in self._futures:
+        for future in list(self._futures):
             future.cancel()
         for _ in self._threads:
             self._calls.put(None)

@@ -257,6 +257,25 @@ def test_what_urllib3_notes_of_other_requests_is_kept(guarded: str, caplog: pyte
     assert any("GET /v1/nucleus/dataset/" in record.getMessage() for record in caplog.records)
 
 
+def test_a_server_that_fails_logs_no_signed_address(
+    guarded: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise RuntimeError("the disk is gone")
+
+    monkeypatch.setattr("nucleus_pandas.local.embedded.EmbeddedNucleus.receive", fail)
+    dataset = npd.NucleusClient(KEY, guarded).create_dataset("d")
+    item = {"reference_id": "a", "image_url": "https://example.org/a"}
+    with FaultyProxy(guarded, hide_extensions=True) as proxy:
+        client = npd.NucleusClient(KEY, proxy.endpoint, max_retries=0)
+        with pytest.raises(npd.UploadError, match="answered with 500"):
+            npd.Dataset(client._transport, dataset.id).append([item])
+        client.close()
+    (secret,) = {r.target.rsplit("/", 1)[1] for r in proxy.requests if "/_upload/" in r.target}
+    assert "the disk is gone" in caplog.text
+    assert secret not in caplog.text
+
+
 def test_an_error_keeps_nothing_of_the_request(guarded: str) -> None:
     with FaultyProxy(guarded) as proxy:
         proxy.plan = lambda request: "answer lost"

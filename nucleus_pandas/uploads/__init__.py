@@ -45,8 +45,12 @@ def upload(target: Target, rows: Rows, layout: Layout, options: Options, *, loca
 
 
 def _send(tally: Tally, options: Options) -> None:
-    transport = tally.target.transport
-    if tally.target.kind == "items" and "outcomes" not in transport.extensions:
+    try:
+        extensions = tally.target.transport.extensions
+    except NetworkError as error:  # an upload accounts for its rows also when it cannot begin
+        tally.fail(0, len(tally.checked.units), error, [])
+        return
+    if tally.target.kind == "items" and "outcomes" not in extensions:
         send_signed(tally, options)
     else:
         send_batches(tally, options)
