@@ -106,13 +106,13 @@ class ItemView(Struct, kw_only=True):
     """``GET dataset/{id}/refloc/{reference id}`` and its kin; long ago the annotations were one list."""
 
     item: Metadata
-    annotations: Grouped = None
+    annotations: Grouped
 
 
 class PredictionsView(Struct, kw_only=True):
     """``GET modelRun/{id}/refloc/{reference id}`` and its kin."""
 
-    annotations: Grouped = None
+    annotations: Grouped
 
 
 class ModelAdded(Struct, kw_only=True):
