@@ -127,6 +127,7 @@ class FaultyProxy:
         self.requests: list[Request] = []
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
+        self._closed = False
         self._threads = [threading.Thread(target=self._accept)]
 
     def __enter__(self) -> FaultyProxy:
@@ -134,10 +135,11 @@ class FaultyProxy:
         return self
 
     def __exit__(self, *error: object) -> None:
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        self._closed = True
+        with suppress(OSError):  # wake the thread that accepts
+            socket.create_connection(self._listener.getsockname()).close()
         self._threads[0].join(20)
+        self._listener.close()
         with self._lock:
             for connection in self._open:
                 with suppress(OSError):
@@ -160,9 +162,9 @@ class FaultyProxy:
 
     def _accept(self) -> None:
         while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
+            connection, _ = self._listener.accept()
+            if self._closed:
+                connection.close()
                 return
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
@@ -193,6 +195,8 @@ class FaultyProxy:
             self._cut_inside(request, half)
             return _reset(connection)
         request.body = reader.read(request.length)  # type: ignore[attr-defined]
+        if len(request.body) < request.length:
+            return False  # the client is gone
         if fault in REFUSALS or fault in ANSWERS:
             answer = (REFUSALS | ANSWERS)[fault]()
             if "Location" in answer.headers:

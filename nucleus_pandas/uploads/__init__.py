@@ -86,8 +86,8 @@ def _finished(tally: Tally, options: Options) -> UploadResult:
     result = tally.result()
     if options.on_error == "collect" or not tally.failed:
         return result
-    if isinstance(tally.broken, APIError) and not tally.stored and not tally.doubtful:
-        raise tally.broken  # every row would bear the same reason
+    if tally.refusal is not None:
+        raise tally.refusal
     outcome = "The other rows are stored" if tally.stored else "No row is stored"
     if tally.doubtful:
         known = f"{outcome}. " if tally.stored else ""

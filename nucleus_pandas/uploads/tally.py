@@ -243,6 +243,14 @@ class Tally:
         """Whether anything was not."""
         return bool(((self.statuses != ERROR) & (self.statuses != UNSENT)).any())
 
+    @property
+    def refusal(self) -> APIError | None:
+        """The server's answer that is the reason of every row, where none is stored."""
+        error = self.broken
+        if not isinstance(error, APIError) or self.stored or self.doubtful:
+            return None
+        return error if all(str(error) in reason for reason in set(self.errors.values())) else None
+
     def result(self, wait: Callable[[float | None], UploadResult] | None = None) -> UploadResult:
         """Tell what became of every row of the source."""
         problems, unit_of_row = self.checked.problems, self.checked.unit_of_row
