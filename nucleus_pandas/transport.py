@@ -33,6 +33,7 @@ from nucleus_pandas.errors import (
     ServerError,
     from_status,
 )
+from nucleus_pandas.wire import known
 
 T = TypeVar("T")
 
@@ -508,7 +509,7 @@ def _failure(error: requests.RequestException) -> str:
 def shaped(what: str, text: bytes, shape: Any, kind: str = "something else") -> Any:
     """Read JSON of a server that has to be of a shape, or raise ServerError where it is not."""
     try:
-        return msgspec.json.decode(text, type=shape)
+        return msgspec.json.decode(text, type=known(shape))
     except msgspec.ValidationError as error:
         reason = f"in a form that is not Nucleus': {error}"
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -551,3 +553,30 @@ def test_ids_of_20_000_boxes_do_not_collide() -> None:
     count = 20_000
     sides = np.arange(4 * count, dtype=np.float64).reshape(count, 4)
     assert len(set(wire.box_ids(["a.jpg"] * count, ["car"] * count, sides))) == count
+
+
+AT_ONCE = """
+import sys, threading
+import msgspec
+from nucleus_pandas import wire
+
+sys.setswitchinterval(1e-6)
+for number in range(25):
+    inner = msgspec.defstruct("Inner", [(f"i{n}", int | None, None) for n in range(20)], namespace={"__module__": "m"})
+    outer = msgspec.defstruct("Outer", [(f"o{n}", list[inner] | None, None) for n in range(20)])
+    gate = threading.Barrier(8)
+
+    def read():
+        gate.wait()
+        wire.decode(b'{"o1": [{"i1": 1}], "o19": [{"i19": 2}]}', outer)
+
+    threads = [threading.Thread(target=read) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+"""
+
+
+def test_structs_are_read_first_by_several_threads_at_once() -> None:
+    assert subprocess.run([sys.executable, "-c", AT_ONCE], check=False, timeout=60).returncode == 0

@@ -33,6 +33,7 @@ from nucleus_pandas.wire.decoding import (
     convert,
     decode,
     item_key,
+    known,
 )
 from nucleus_pandas.wire.encoding import (
     TEXT,
@@ -231,6 +232,7 @@ __all__ = [
     "item_key",
     "item_objects",
     "joined",
+    "known",
     "lines",
     "numbers",
     "quoted",

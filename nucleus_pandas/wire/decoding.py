@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+import threading
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -10,6 +11,22 @@ from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.wire.content import Annotation
 
 T = TypeVar("T")
+
+_known: set[Any] = set()
+_learning = threading.Lock()
+
+
+def known(shape: type[T]) -> type[T]:
+    """Give a shape after msgspec has learned it.
+
+    It learns a Struct when one is read for the first time, and threads that do so at once see it half learned, which
+    ends the process.
+    """
+    if shape not in _known:
+        with _learning:
+            msgspec.json.Decoder(shape)
+            _known.add(shape)
+    return shape
 
 
 def decode(body: bytes | memoryview, shape: type[T], place: str = "The request's body") -> T:
@@ -40,7 +57,7 @@ def decode(body: bytes | memoryview, shape: type[T], place: str = "The request's
     if not len(body):
         raise BadRequestError(f"{place} is empty; it must be JSON.")
     try:
-        return msgspec.json.decode(body, type=shape)
+        return msgspec.json.decode(body, type=known(shape))
     except msgspec.ValidationError as error:
         raise BadRequestError(f"{place} is refused: {_sentence(error)}") from None
     except msgspec.DecodeError as error:
@@ -71,7 +88,7 @@ def convert(value: object, shape: type[T], place: str = "The payload", path: str
         The value is not of that shape; the text ends with the path of the offending value.
     """
     try:
-        return msgspec.convert(value, type=shape)
+        return msgspec.convert(value, type=known(shape))
     except msgspec.ValidationError as error:
         raise BadRequestError(f"{place} is refused: {_sentence(error, path)}") from None
     except RecursionError:
