@@ -253,6 +253,7 @@ class Transport:
         self.timeout = timeout
         self.max_concurrency = max_concurrency
         self._key = key
+        self._closed = False
         self._session = requests.Session()
         self._session.auth = key
         self._bare = requests.Session()  # for signed addresses
@@ -263,7 +264,8 @@ class Transport:
             self._bare.mount(f"{parts.scheme}://", carrier)
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; what threads still try is not tried again."""
+        self._closed = True
         self._session.close()
         self._bare.close()
 
@@ -433,7 +435,7 @@ class Transport:
                     doubts.append(failure)
             if failure is not None:
                 # Not in the block above: the error would hold what requests raised, and that the request with its key.
-                if last or (once and doubts):
+                if last or self._closed or (once and doubts):
                     raise NetworkError(f"{what} got no answer from {where}: {failure}.")
                 self._wait(attempt, None)
                 continue
@@ -441,7 +443,7 @@ class Transport:
             log.debug("%s: %d in %.3f s", what, status, time.perf_counter() - began)
             if status >= 500 and status != 501:
                 doubts.append(f"it was answered with {status}")
-            if status not in RETRIED or last or (once and doubts):
+            if status not in RETRIED or last or self._closed or (once and doubts):
                 return response
             self._wait(attempt, response.headers.get("Retry-After"))
         raise AssertionError("unreachable")
