@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 import pytest
+from conftest import join_workers
 from faulty_proxy import FAULTS, REFUSALS, FaultyProxy, Plan, Request
 
 import nucleus_pandas as npd
@@ -74,6 +75,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def behind_proxy(served: str, folder: Path, kind: str) -> Iterator[World]:
     with FaultyProxy(served, hide_extensions=kind == "contract") as proxy, npd.NucleusClient(endpoint=served) as clean:
         yield World(proxy, clean, folder, kind)
+    join_workers()
 
 
 @pytest.fixture(params=["embedded", "contract"])

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import requests
 import responses
+from conftest import join_workers
 
 import nucleus_pandas as npd
 from nucleus_pandas.transport import Multipart
@@ -404,6 +405,7 @@ def test_interrupting_ends_at_once(dataset: Any) -> None:
     dataset.mock.add_callback(responses.POST, f"{HOST}/dataset/ds_1/annotate", callback=answer)
     with pytest.raises(KeyboardInterrupt):
         dataset.annotate(pd.DataFrame({"reference_id": range(1_000), **BOX}), batch_size=1)
+    join_workers()
     assert calls < 100
 
 
