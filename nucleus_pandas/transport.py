@@ -435,17 +435,17 @@ class Transport:
                     doubts.append(failure)
             if failure is not None:
                 # Not in the block above: the error would hold what requests raised, and that the request with its key.
-                if last or self._closed or (once and doubts):
+                if last or (once and doubts) or self._wait(attempt, None):
                     raise NetworkError(f"{what} got no answer from {where}: {failure}.")
-                self._wait(attempt, None)
                 continue
             status = response.status_code
             log.debug("%s: %d in %.3f s", what, status, time.perf_counter() - began)
             if status >= 500 and status != 501:
                 doubts.append(f"it was answered with {status}")
-            if status not in RETRIED or last or self._closed or (once and doubts):
+            if status not in RETRIED or last or (once and doubts):
                 return response
-            self._wait(attempt, response.headers.get("Retry-After"))
+            if self._wait(attempt, response.headers.get("Retry-After")):
+                return response
         raise AssertionError("unreachable")
 
     def _send(self, method: str, url: str, headers: dict[str, str], data: Any) -> requests.Response:
@@ -457,11 +457,14 @@ class Transport:
         settings = self._session.merge_environment_settings(self.endpoint, {}, False, None, None)
         return self._session.send(prepared, timeout=self.timeout, allow_redirects=False, **settings)
 
-    def _wait(self, attempt: int, retry_after: str | None) -> None:
-        pause = _seconds(retry_after)
-        if pause is None:
-            pause = min(0.5 * 2**attempt, 16.0) * random.uniform(0.5, 1.0)
-        time.sleep(min(pause, _LONGEST_WAIT))
+    def _wait(self, attempt: int, retry_after: str | None) -> bool:
+        """Pause before the next try; tell whether there is none, since the client is closed."""
+        if not self._closed:
+            pause = _seconds(retry_after)
+            if pause is None:
+                pause = min(0.5 * 2**attempt, 16.0) * random.uniform(0.5, 1.0)
+            time.sleep(min(pause, _LONGEST_WAIT))
+        return self._closed
 
 
 _MAY_EXIST = "What it makes may exist nevertheless: look before you make it again."

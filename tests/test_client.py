@@ -480,6 +480,18 @@ def test_both_forms_of_annotations_are_read(hosted: npd.NucleusClient, annotatio
     assert hosted.get_dataset("ds_1").refloc("a") == {"item": {"id": "di_1"}, "annotations": [{"type": "box"}]}
 
 
+@responses.activate
+@pytest.mark.parametrize("failure", [{"status": 503}, {"body": requests.ConnectionError()}], ids=["503", "no answer"])
+def test_a_client_that_is_closed_in_a_pause_sends_nothing_more(
+    hosted: npd.NucleusClient, monkeypatch: pytest.MonkeyPatch, failure: dict[str, Any]
+) -> None:
+    responses.get(f"{HOST}/dataset/", **failure)
+    monkeypatch.setattr(time, "sleep", lambda seconds: hosted.close())
+    with pytest.raises((npd.ServerError, npd.NetworkError)):
+        hosted.list_datasets()
+    assert len(responses.calls) == 1
+
+
 def test_nothing_listens() -> None:
     client = npd.NucleusClient(endpoint="http://127.0.0.1:9/v1/nucleus", max_retries=0)
     with pytest.raises(npd.NetworkError, match="nothing listens there"):
