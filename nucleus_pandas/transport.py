@@ -273,11 +273,14 @@ class Transport:
     def extensions(self) -> frozenset[str]:
         """What the server can do beyond the contract. Asked once.
 
-        An answer that is no JSON object holding ``extensions`` comes from the hosted service, which has none.
+        An answer that is no JSON object holding ``extensions`` comes from the hosted service, which has none. That of
+        a server which fails for the moment tells nothing, and is raised.
         """
         try:
             answer = self.request("GET", "_nucleus_pandas")
-        except APIError:
+        except APIError as error:
+            if error.status_code in RETRIED:
+                raise
             return frozenset()
         found = answer.get("extensions") if isinstance(answer, dict) else None
         return frozenset(found) if isinstance(found, list) else frozenset()

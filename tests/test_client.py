@@ -449,19 +449,35 @@ def test_a_lost_connection_ends_the_upload_and_keeps_account(hosted: npd.Nucleus
         {"status": 200, "json": {"version": "1"}},
         {"status": 200, "json": ["extensions"]},
         {"status": 200, "json": {"extensions": "all"}},
-        {"status": 503, "body": "busy"},
     ],
 )
-def test_a_server_that_names_no_extensions_counts_as_hosted(
-    hosted: npd.NucleusClient, waits: list[float], answer: dict[str, Any]
-) -> None:
+def test_a_server_that_names_no_extensions_counts_as_hosted(hosted: npd.NucleusClient, answer: dict[str, Any]) -> None:
     responses.get(f"{HOST}/_nucleus_pandas", **answer)
     responses.post(f"{HOST}/dataset/create", json={"dataset_id": "ds_1"})
     assert [hosted.create_dataset("d").id for _ in range(2)] == ["ds_1", "ds_1"]
     posts = [call.request for call in responses.calls if call.request.method == "POST"]
     assert not any("Idempotency-Key" in post.headers for post in posts)
-    asked = [call for call in responses.calls if call.request.method == "GET"]
-    assert len(asked) == (3 if answer["status"] == 503 else 1)
+    assert len([call for call in responses.calls if call.request.method == "GET"]) == 1
+
+
+@responses.activate
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_server_that_is_busy_is_asked_again_what_it_can_do(
+    hosted: npd.NucleusClient, waits: list[float], status: int
+) -> None:
+    for _ in range(6):
+        responses.get(f"{HOST}/_nucleus_pandas", status=status, body="busy")
+    responses.get(f"{HOST}/_nucleus_pandas", json={"extensions": ["idempotency"]})
+    made = responses.post(f"{HOST}/dataset/create", json={"dataset_id": "ds_1"})
+    responses.get(f"{HOST}/dataset/ds_1/name", json={"name": "d"})
+    with pytest.raises(npd.APIError, match="busy"):
+        hosted.create_dataset("d")
+    with pytest.raises(npd.APIError, match="busy") as caught:
+        hosted.get_dataset("ds_1").append([{"reference_id": "a", "image_url": "https://example.org/a"}])
+    assert "may" not in str(caught.value)
+    assert made.call_count == 0
+    hosted.create_dataset("d")
+    assert "Idempotency-Key" in made.calls[0].request.headers
 
 
 @responses.activate

@@ -47,7 +47,7 @@ def upload(target: Target, rows: Rows, layout: Layout, options: Options, *, loca
 def _send(tally: Tally, options: Options) -> None:
     try:
         extensions = tally.target.transport.extensions
-    except NetworkError as error:  # an upload accounts for its rows also when it cannot begin
+    except (APIError, NetworkError) as error:  # an upload accounts for its rows also when it cannot begin
         tally.fail(0, len(tally.checked.units), error, [])
         return
     if tally.target.kind == "items" and "outcomes" not in extensions:
@@ -67,11 +67,10 @@ def _with_jobs(tally: Tally, options: Options) -> UploadResult:
         return tally.result(wait)
     try:
         tally.wait(None, none_may_exist=options.if_exists == "error")
-        return _finished(tally, options)
     except (APIError, NetworkError) as error:
-        if not tally.jobs:
-            raise
         reason = str(error)
+    else:
+        return _finished(tally, options)
     result = tally.result(wait)
     if options.on_error == "collect":
         return result
