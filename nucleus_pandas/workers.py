@@ -8,7 +8,6 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any, TypeVar
-from weakref import WeakSet
 
 T = TypeVar("T")
 _Call = tuple["Future[Any]", Callable[..., Any], tuple[Any, ...]]
@@ -30,7 +29,7 @@ class Workers:
 
     def __init__(self, count: int, name: str) -> None:
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()
-        self._futures: WeakSet[Future[Any]] = WeakSet()
+        self._stopped = False
         self._threads = [
             threading.Thread(target=self._work, name=f"{name}_{number}", daemon=True) for number in range(count)
         ]
@@ -40,21 +39,21 @@ class Workers:
     def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
         """Have a function called."""
         future: Future[T] = Future()
-        self._futures.add(future)
         self._calls.put((future, function, arguments))
         return future
 
     def stop(self) -> None:
-        """Begin no other call, and let the threads end."""
-        for future in list(self._futures):
-            future.cancel()
+        """Begin no other call, and let the threads end; who waits for one that was not begun gets CancelledError."""
+        self._stopped = True
         for _ in self._threads:
             self._calls.put(None)
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
             future, function, arguments = call
-            if future.set_running_or_notify_cancel():
+            if self._stopped:
+                future.cancel()
+            else:
                 try:
                     future.set_result(function(*arguments))
                 except BaseException as error:
