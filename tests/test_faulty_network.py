@@ -615,9 +615,30 @@ def test_a_refusal_says_that_nothing_is_in_doubt(world: World, fault: str) -> No
     assert "may" not in str(caught.value) + str(creation.value)
 
 
-def interrupt(after: float) -> threading.Timer:
-    """Press Ctrl+C a little later."""
-    return threading.Timer(after, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+@contextmanager
+def interrupted(proxy: FaultyProxy, after: int) -> Iterator[None]:
+    """Press Ctrl+C as soon as so many more requests are at the proxy, and hold that it ends the block at once."""
+    start = len(proxy.requests)
+    pressed: list[float] = []
+
+    def press() -> None:
+        wait_for(lambda: len(proxy.requests) >= start + after)
+        pressed.append(time.monotonic())
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        yield
+    assert time.monotonic() - pressed[0] < 2
+    thread.join(20)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(
@@ -629,16 +650,12 @@ def interrupt(after: float) -> threading.Timer:
 )
 def test_ctrl_c_ends_at_once_though_nobody_answers(hosted: World, act: Callable[[npd.Dataset], Any]) -> None:
     made = hosted.dataset(6)
-    with hosted.client(timeout=5) as client:
+    with hosted.client(timeout=3) as client:
         dataset = handle(client, made)
         _ = client._transport.extensions
-        with hosted.proxy.breaking(at(ALWAYS, "too late")) as seen:
-            interrupt(0.3).start()
-            began = time.monotonic()
-            with pytest.raises(KeyboardInterrupt):
-                act(dataset)
-            assert time.monotonic() - began < 4
-        assert 2 <= len(seen) <= 3
+        with hosted.proxy.breaking(at(ALWAYS, "too late")) as seen, interrupted(hosted.proxy, 3):
+            act(dataset)
+        assert len(seen) == 3
     threads = [thread for thread in threading.enumerate() if thread.name.startswith("nucleus_pandas-")]
     for thread in threads:  # a client that is closed tries nothing again
         thread.join(20)
@@ -658,10 +675,7 @@ dataset.annotate(frame, batch_size=1)
 """
     with hosted.proxy.breaking(only("/annotate", "too late")):
         process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
-        until = time.monotonic() + 30
-        while not any("/annotate" in request.target for request in hosted.proxy.requests):
-            assert time.monotonic() < until
-            time.sleep(0.02)
+        wait_for(lambda: any("/annotate" in request.target for request in hosted.proxy.requests))
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=20)
