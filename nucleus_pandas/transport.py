@@ -1,4 +1,4 @@
-"""The only module that talks HTTP: session, keys, retries, errors."""
+"""The only module that talks HTTP: sessions, retries, answers."""
 
 from __future__ import annotations
 
@@ -6,22 +6,17 @@ import email.utils
 import logging
 import random
 import re
-import threading
 import time
 import uuid
-from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC
 from functools import cached_property
-from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
-from requests.auth import AuthBase
 from urllib3.exceptions import NewConnectionError
 
 from nucleus_pandas.errors import (
@@ -29,10 +24,11 @@ from nucleus_pandas.errors import (
     ConfigurationError,
     InvalidInputError,
     NetworkError,
-    NucleusError,
     ServerError,
     from_status,
 )
+from nucleus_pandas.keys import Key, secret_addresses
+from nucleus_pandas.multipart import Multipart
 from nucleus_pandas.wire import known
 
 T = TypeVar("T")
@@ -41,50 +37,6 @@ log = logging.getLogger("nucleus_pandas")
 
 RETRIED = frozenset({429, 500, 502, 503, 504, 520, 524})
 _LONGEST_WAIT = 60.0  # seconds, whatever Retry-After says
-_READ = 1 << 16
-_SHORTEST_SECRET = 8  # characters; less is found in any text
-
-
-class Key(AuthBase):
-    """An API key, which shows itself to the server only.
-
-    Parameters
-    ----------
-    api_key, limited_access_key : str, optional
-        At most one of them. Without either nothing is sent, not even what a .netrc file says.
-    """
-
-    def __init__(self, api_key: str | None = None, limited_access_key: str | None = None) -> None:
-        self._api_key = api_key
-        self._limited_access_key = limited_access_key
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Put the key into a request's headers."""
-        if self._api_key is not None:
-            request.headers["Authorization"] = f"Basic {b64encode(f'{self._api_key}:'.encode()).decode()}"
-        if self._limited_access_key is not None:
-            request.headers["x-limited-access-key"] = self._limited_access_key
-        return request
-
-    def redact(self, text: str) -> str:
-        """Take the key out of what a server said, should it have said it.
-
-        Examples
-        --------
-        >>> Key("live_0123456789").redact("There is no key live_0123456789.")
-        'There is no key ….'
-        """
-        for key in (self._api_key, self._limited_access_key):
-            if key is not None and len(key) >= _SHORTEST_SECRET:
-                for form in (key, b64encode(f"{key}:".encode()).decode()):
-                    text = text.replace(form, "…")
-        return text
-
-    def __repr__(self) -> str:
-        return "Key(…)"
-
-    def __reduce__(self) -> str:
-        raise NucleusError("Keys and connections are not pickled; make a client where it is needed.")
 
 
 def quoted(segment: str) -> str:
@@ -102,110 +54,6 @@ def quoted(segment: str) -> str:
         return quote(segment, safe="")
     except UnicodeEncodeError:
         raise InvalidInputError(f"The id {segment!r} holds half a surrogate pair, which is no Unicode.") from None
-
-
-class _Silence(logging.Filter):
-    """Keeps what urllib3 notes of a thread's requests to itself, while they go to addresses that are secret."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._here = threading.local()
-
-    @contextmanager
-    def kept(self) -> Iterator[None]:
-        """Drop what this thread notes."""
-        self._here.kept = True
-        try:
-            yield
-        finally:
-            self._here.kept = False
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether a note passes."""
-        return not getattr(self._here, "kept", False)
-
-
-_silence = _Silence()
-logging.getLogger("urllib3.connectionpool").addFilter(_silence)  # at DEBUG it writes down every address
-
-
-class Multipart:
-    """A multipart body that reads its files while it is sent: its memory does not grow with their size.
-
-    A file that changes meanwhile, or goes, ends the request by an InvalidInputError before its body is whole.
-
-    Parameters
-    ----------
-    fields : dict of str to bytes
-        The first parts, JSON.
-    files : sequence of (str, pathlib.Path, str)
-        Name of the part, file, and file name to send.
-    """
-
-    def __init__(self, fields: Mapping[str, bytes], files: Sequence[tuple[str, Path, str]]) -> None:
-        boundary = uuid.uuid4().hex
-        self.content_type = f"multipart/form-data; boundary={boundary}"
-        self._parts: list[bytes | tuple[Path, int]] = []
-        self._length = 0
-        for name, text in fields.items():
-            disposition = f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n'
-            field = f"{disposition}Content-Type: application/json\r\n\r\n".encode() + text + b"\r\n"
-            self._parts.append(field)
-            self._length += len(field)
-        for part, path, filename in files:
-            kind = re.sub(r"[^a-z0-9]", "", path.suffix.lower()) or "octet-stream"
-            disposition = f'form-data; name="{part}"; filename="{quote(filename)}"'
-            head = f"--{boundary}\r\nContent-Disposition: {disposition}\r\nContent-Type: image/{kind}\r\n\r\n"
-            size = path.stat().st_size
-            self._parts += [head.encode(), (path, size), b"\r\n"]
-            self._length += len(head.encode()) + size + 2
-        tail = f"--{boundary}--\r\n".encode()
-        self._parts.append(tail)
-        self._length += len(tail)
-        self._chunks: Iterator[bytes] | None = None
-        self._rest = b""
-
-    def __len__(self) -> int:
-        return self._length
-
-    def _read(self) -> Iterator[bytes]:
-        for part in self._parts:
-            if isinstance(part, bytes):
-                yield part
-            else:
-                yield from _chunks(*part)
-
-    def read(self, size: int = -1) -> bytes:
-        """Read on, as a file."""
-        if self._chunks is None:
-            self._chunks = self._read()
-        while size < 0 or len(self._rest) < size:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                break
-            self._rest += chunk
-        end = len(self._rest) if size < 0 else size
-        given, self._rest = self._rest[:end], self._rest[end:]
-        return given
-
-    def rewind(self) -> None:
-        """Begin again, for a retry."""
-        self._chunks, self._rest = None, b""
-
-
-def _chunks(path: Path, size: int) -> Iterator[bytes]:
-    try:
-        with path.open("rb") as file:
-            left = size
-            while chunk := file.read(_READ):
-                left -= len(chunk)
-                if left < 0:
-                    break
-                yield chunk
-    except OSError as error:
-        raise InvalidInputError(f"The picture '{path}' cannot be read any more: {error.strerror}.") from None
-    if left:
-        raise InvalidInputError(f"The picture '{path}' changed while it was sent.")
 
 
 class Transport:
@@ -414,7 +262,7 @@ class Transport:
 
         def send() -> requests.Response:
             body.seek(0)
-            with _silence.kept():
+            with secret_addresses():
                 return self._bare.send(prepared, timeout=self.timeout, allow_redirects=False, **settings)
 
         response = self._persist(what, urlsplit(url).hostname or "", send, once=False, doubts=[])

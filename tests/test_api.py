@@ -23,7 +23,7 @@ LAYERS = [
     {"evaluation"},
     {"payloads"},
     {"checks"},
-    {"transport", "workers"},
+    {"keys", "multipart", "transport", "workers"},
     {"resource"},
     {"jobs"},
     {"uploads"},

@@ -20,9 +20,9 @@ import responses
 from faulty_proxy import FAULTS, FaultyProxy, Request
 
 import nucleus_pandas as npd
+from nucleus_pandas.keys import Key
 from nucleus_pandas.local.adapter import InProcessAdapter
 from nucleus_pandas.local.serving import Server
-from nucleus_pandas.transport import Key
 
 KEY = "live_0123456789abcdef"
 SECRETS = (KEY, base64.b64encode(f"{KEY}:".encode()).decode(), base64.b64encode(KEY.encode()).decode().rstrip("="))

@@ -12,7 +12,7 @@ from typing import Any
 from nucleus_pandas.columns import Units
 from nucleus_pandas.errors import APIError, InvalidInputError, NetworkError, TooLargeError
 from nucleus_pandas.jobs import Job
-from nucleus_pandas.transport import Multipart
+from nucleus_pandas.multipart import Multipart
 from nucleus_pandas.uploads.options import Options
 from nucleus_pandas.uploads.tally import Tally
 from nucleus_pandas.workers import workers
