@@ -224,6 +224,18 @@ def test_rows_that_exist_are_an_error_where_that_was_asked_for(dataset: Any, upl
     assert caught.value.result.rows["status"].tolist() == ["error", "error"]
 
 
+def test_rows_of_a_job_that_was_asked_for_twice_may_be_ours(
+    dataset: Any, uploaded: list[bytes], waits: list[float]
+) -> None:
+    append = f"{HOST}/dataset/ds_1/append?async=1"
+    dataset.mock.remove(responses.POST, append)
+    dataset.mock.post(append, body=requests.ConnectionError())
+    dataset.mock.post(append, json=JOB)
+    finish(dataset, message={"ignored_items": 2})
+    with pytest.raises(npd.AlreadyExistsError, match="an earlier try of the same request.*stored it"):
+        dataset.append(items(), if_exists="error")
+
+
 def test_rows_of_which_some_exist_are_an_error_too(dataset: Any, uploaded: list[bytes]) -> None:
     finish(dataset, message={"new_items": 1, "ignored_items": 1})
     with pytest.raises(npd.AlreadyExistsError, match="Of 2 rows that were sent together 1 exist already") as caught:

@@ -111,6 +111,18 @@ def test_nobody_has_to_wait_for_any_of_them(service: HostedStandIn, dataset: npd
     assert sorted(dataset.items.to_frame()["reference_id"]) == frame["reference_id"].tolist()
 
 
+def test_a_disk_without_room_for_an_upload_is_told_of_every_row(
+    service: HostedStandIn, dataset: npd.Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(signed, "_IN_MEMORY", 1)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    frame = items(3)
+    with pytest.raises(npd.UploadError, match=r"(?s)3 of 3 rows.*No such file.*No row is stored") as caught:
+        frame.nucleus.append(dataset)
+    assert caught.value.result.failed.equals(frame)
+    assert service.uploads == []
+
+
 def test_what_is_not_ascii_counts_as_it_is_sent(service: HostedStandIn, dataset: npd.Dataset, lowered: int) -> None:
     frame = items(60, **{"metadata.place": "日本 \U0001f600" * 9})
     frame.nucleus.append(dataset)

@@ -75,26 +75,26 @@ def _send_run(tally: Tally, run: range, options: Options) -> int:
     """
     start = run.start
     while start < run.stop:
-        with SpooledTemporaryFile(_IN_MEMORY) as file:
-            stop, size = _write(tally, file, range(start, run.stop))
-            _let_end(tally, options)
-            if tally.broken is not None:
-                send_batch(tally, range(start, run.stop), options)  # which notes that it is not sent
-                break
-            doubts: list[str] = []
-            try:
+        stop, doubts = run.stop, list[str]()
+        try:
+            with SpooledTemporaryFile(_IN_MEMORY) as file:
+                stop = _write(tally, file, range(start, run.stop))
+                _let_end(tally, options)
+                if tally.broken is not None:
+                    send_batch(tally, range(start, run.stop), options)  # which notes that it is not sent
+                    break
                 address = _address(tally)
                 if address is None:
                     return start
-                _put(tally, file, size, address, range(start, stop), options, doubts)
-            except (APIError, NetworkError, OSError) as error:
-                tally.fail(start, stop, error, doubts)
+                _put(tally, file, address, range(start, stop), options, doubts)
+        except (APIError, NetworkError, OSError) as error:
+            tally.fail(start, stop, error, doubts)
         start = stop
     return run.stop
 
 
-def _write(tally: Tally, file: IO[bytes], run: range) -> tuple[int, int]:
-    """Write lines until the file is full; give the first unit that is not in it, and its size."""
+def _write(tally: Tally, file: IO[bytes], run: range) -> int:
+    """Write lines until the file is full; give the first unit that is not in it."""
     size, start = 0, run.start
     while start < run.stop:
         stop = min(start + BATCH, run.stop)
@@ -106,7 +106,7 @@ def _write(tally: Tally, file: IO[bytes], run: range) -> tuple[int, int]:
             break
         file.write(lines)
         size, start = size + len(lines), stop
-    return start, size
+    return start
 
 
 def in_ascii(text: bytes) -> bytes:
@@ -134,14 +134,14 @@ def _address(tally: Tally) -> tuple[str, str] | None:
 
 
 def _put(
-    tally: Tally, file: Any, size: int, address: tuple[str, str], run: range, options: Options, doubts: list[str]
+    tally: Tally, file: Any, address: tuple[str, str], run: range, options: Options, doubts: list[str]
 ) -> None:
-    """Send a file, and have a job work through it; doubts are about the job alone."""
+    """Send a file that was just written, and have a job work through it; doubts are about the job alone."""
     transport = tally.target.transport
     request_id, url = address
-    transport.put(url, file, size)
+    transport.put(url, file, file.tell())
     body = FromUpload(request_id=request_id, update=options.if_exists == "update")
     job: JobEntry = transport.request(
         "POST", *tally.target.route, params={"async": 1}, body=body, doubts=doubts, shape=JobEntry
     )
-    tally.started(run.start, run.stop, Job(transport, job.job_id))
+    tally.started(run.start, run.stop, Job(transport, job.job_id), again=bool(doubts))
