@@ -364,9 +364,9 @@ def test_addresses_begin_with_the_public_one(store: Path, picture: Path) -> None
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("nucleus.example.org", "no http or https address without a path"),
-        ("ftp://example.org", "no http or https address without a path"),
-        ("https://example.org/below", "no http or https address without a path"),
+        ("nucleus.example.org", "public_url is an http or https address without a path"),
+        ("ftp://example.org", "public_url is an http or https address without a path"),
+        ("https://example.org/below", "public_url is an http or https address without a path"),
         ("https://key@example.org", "holds no key"),
     ],
 )

@@ -241,9 +241,9 @@ def _check(host: str, port: int, api_keys: Sequence[str], public_url: str | None
     if public_url is not None:
         parts = urlsplit(public_url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
-            raise ConfigurationError(f"'{public_url}' is no http or https address without a path.")
+            raise ConfigurationError(f"public_url is an http or https address without a path, not '{public_url}'.")
         if parts.username or parts.password:
-            raise ConfigurationError("A public URL holds no key.")
+            raise ConfigurationError("public_url holds no key.")
 
 
 def _listen(host: str, port: int) -> socket.socket:
