@@ -180,9 +180,16 @@ class NucleusClient:
     def get_dataset(self, dataset_id: str) -> Dataset:
         """Find a dataset by its id, or raise NotFoundError."""
         _check_id("dataset", dataset_id)
-        return Dataset(
-            self._transport, dataset_id, self._transport.read(DatasetName, "dataset", dataset_id, "name").name
-        )
+        try:
+            name = self._transport.read(DatasetName, "dataset", dataset_id, "name").name
+        except NotFoundError as error:
+            if not dataset_id.startswith("ds_"):
+                error.args = (
+                    f"{error} Ids start with 'ds_'; client.datasets lists them with their names, and "
+                    "client.create_dataset(name, exist_ok=True) finds a dataset by its name.",
+                )
+            raise
+        return Dataset(self._transport, dataset_id, name)
 
     def list_datasets(self) -> list[str]:
         """List the ids of all datasets, oldest first."""

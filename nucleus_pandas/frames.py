@@ -334,7 +334,10 @@ def _kind(kind: str) -> Kind:
 
 def _frame(frame: object) -> pd.DataFrame:
     if not isinstance(frame, pd.DataFrame):
-        raise InvalidInputError(f"Expected a DataFrame, got {type(frame).__name__}; payloads go to the methods.")
+        raise InvalidInputError(
+            f"Expected a DataFrame, got {type(frame).__name__}. Lists of dicts and payloads go to dataset.append, "
+            "dataset.annotate and run.predict."
+        )
     return frame
 
 

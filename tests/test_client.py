@@ -515,6 +515,16 @@ def test_nothing_listens() -> None:
         client.list_datasets()
 
 
+def test_a_name_in_place_of_an_id_is_told_how_to_find_it(store: Path) -> None:
+    with npd.NucleusClient.local(store) as client:
+        made = client.create_dataset("Street scenes")
+        with pytest.raises(npd.NotFoundError, match=r"no dataset 'Street scenes'.*'ds_'.*client\.datasets.*exist_ok"):
+            client.get_dataset("Street scenes")
+        with pytest.raises(npd.NotFoundError, match=r"There is no dataset 'ds_000000000000'\.$"):
+            client.get_dataset("ds_000000000000")
+        assert client.create_dataset("Street scenes", exist_ok=True).id == made.id
+
+
 def test_a_closed_store_is_told(store: Path) -> None:
     client = npd.NucleusClient.local(store)
     client.close()
