@@ -679,6 +679,6 @@ dataset.annotate(frame, batch_size=1)
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=20)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15
     assert "KeyboardInterrupt" in said
     assert process.returncode != 0

@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,6 +73,26 @@ def connected(endpoint: str) -> Iterator[http.client.HTTPConnection]:
 def plugged(endpoint: str) -> socket.socket:
     parts = urlsplit(endpoint)
     return socket.create_connection((parts.hostname, parts.port), timeout=20)
+
+
+@contextmanager
+def waiting(endpoint: str, name: str) -> Iterator[socket.socket]:
+    """Ask for a dataset while every writer waits; the server has the request, since one sent along is answered."""
+    body = json.dumps({"name": name}).encode()
+    first = f"GET {PREFIX}/dataset/ HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    second = f"POST {PREFIX}/dataset/create HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+    with plugged(endpoint) as connection:
+        connection.sendall(f"{first}{second}".encode() + body)
+        assert status_on(connection) == 200
+        yield connection
+
+
+def status_on(connection: socket.socket) -> int:
+    """Read an answer."""
+    with closing(http.client.HTTPResponse(connection)) as response:
+        response.begin()
+        response.read()
+        return response.status
 
 
 @contextmanager
@@ -149,14 +169,13 @@ def test_an_upload_signed_by_one_server_is_taken_by_another(store: Path) -> None
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_request_is_answered_before_the_end(store: Path, number: signal.Signals) -> None:
-    with Served(store) as server, connected(server.endpoint) as connection:
+    with Served(store) as server, ExitStack() as stack:
         with locked(store):
-            connection.request("POST", f"{PREFIX}/dataset/create", b'{"name": "Waits for its turn"}')
-            time.sleep(0.2)
+            connection = stack.enter_context(waiting(server.endpoint, "Waits for its turn"))
             server.end(number)
             wait_until_refused(server.endpoint)
             assert server.process.is_alive()
-        assert answer_of(connection).status == 200
+        assert status_on(connection) == 200
         server.process.join(20)
         assert server.process.exitcode == 0
     with npd.NucleusClient.local(store) as client:
@@ -208,18 +227,14 @@ def test_connections_without_a_whole_request_do_not_delay_the_end(store: Path) -
     with Served(store) as server, connected(server.endpoint) as idle, plugged(server.endpoint) as half:
         assert ask(idle, "GET", f"{PREFIX}/dataset/").status == 200
         half.sendall(f"POST {PREFIX}/dataset/create HTTP/1.1\r\nContent-Length: 100\r\n\r\n{{".encode())
-        began = time.monotonic()
         server.end(signal.SIGTERM)
-        server.process.join(20)
+        server.process.join(serving.FINISH_SECONDS / 3)
         assert server.process.exitcode == 0
-        assert time.monotonic() - began < 4
         assert half.recv(1) == b""
 
 
 def test_a_second_signal_ends_a_server_at_once(store: Path) -> None:
-    with Served(store) as server, connected(server.endpoint) as connection, locked(store):
-        connection.request("POST", f"{PREFIX}/dataset/create", b'{"name": "Never"}')
-        time.sleep(0.2)
+    with Served(store) as server, locked(store), waiting(server.endpoint, "Never"):
         server.end(signal.SIGTERM)
         wait_until_refused(server.endpoint)
         server.end(signal.SIGTERM)
@@ -231,12 +246,10 @@ def test_a_second_signal_ends_a_server_at_once(store: Path) -> None:
 
 def test_a_server_that_stops_leaves_requests_a_time(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving, "FINISH_SECONDS", 0.2)
-    with Server(store, port=0) as server, connected(server.endpoint) as connection:
+    with Server(store, port=0) as server:
         thread = threading.Thread(target=server.run)
         thread.start()
-        with locked(store):
-            connection.request("POST", f"{PREFIX}/dataset/create", b'{"name": "Late"}')
-            time.sleep(0.2)
+        with locked(store), waiting(server.endpoint, "Late"):
             server.stop()
             thread.join(5)
             assert not thread.is_alive()
