@@ -318,6 +318,7 @@ class Transport:
         return self._closed
 
 
+_REFUSAL = frozenset({"status_code", "error", "error_type"})  # what answers hold that hold nothing else
 _MAY_EXIST = "What it makes may exist nevertheless: look before you make it again."
 
 
@@ -390,12 +391,15 @@ def _answer(what: str, response: requests.Response, shape: Any, doubts: list[str
     if 200 <= response.status_code < 300:
         kind = key.redact(response.headers.get("Content-Type", "nothing known"))
         try:
-            return shaped(what, response.content, shape, kind)
+            found = shaped(what, response.content, shape, kind)
         except ServerError as error:
             refusal = _refused(response, key)
             if refusal is None:
                 doubts.append(f"it{str(error).removeprefix(what).rstrip('.')}")
             raise refusal or error from None
+        if isinstance(found, dict) and found.keys() <= _REFUSAL and (refusal := _refused(response, key)):
+            raise refusal  # a dict of anything takes it in
+        return found
     try:
         answer = msgspec.json.decode(response.content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

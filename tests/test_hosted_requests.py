@@ -1195,6 +1195,23 @@ def test_a_refusal_may_come_as_a_success(
         asked(mock, picture, lambda at: at.client.add_model("M", "m"), answer)
 
 
+@pytest.mark.parametrize(
+    "act",
+    [
+        pytest.param(lambda at: at.dataset.annotate(boxes("a", "b")), id="annotate"),
+        pytest.param(lambda at: at.run.commit(), id="commit"),
+        pytest.param(lambda at: at.run.info, id="info"),
+        pytest.param(lambda at: at.client.delete_dataset("ds_1"), id="delete"),
+    ],
+)
+def test_a_refusal_may_come_as_a_success_where_any_object_is_taken(
+    mock: responses.RequestsMock, picture: Path, act: Callable[[Any], object]
+) -> None:
+    with pytest.raises((npd.ConflictError, npd.UploadError), match="That cannot be") as caught:
+        asked(mock, picture, act, {"error": "That cannot be.", "status_code": 409})
+    assert "may be stored" not in str(caught.value)
+
+
 @pytest.mark.parametrize("answer", [[], {}, 7, None, {"error": 7}])
 def test_an_answer_in_another_form_is_no_refusal(mock: responses.RequestsMock, picture: Path, answer: Any) -> None:
     with pytest.raises(npd.ServerError, match="not Nucleus'"):

@@ -133,9 +133,7 @@ def _address(tally: Tally) -> tuple[str, str] | None:
     return request_id, answer.signed_url
 
 
-def _put(
-    tally: Tally, file: Any, address: tuple[str, str], run: range, options: Options, doubts: list[str]
-) -> None:
+def _put(tally: Tally, file: Any, address: tuple[str, str], run: range, options: Options, doubts: list[str]) -> None:
     """Send a file that was just written, and have a job work through it; doubts are about the job alone."""
     transport = tally.target.transport
     request_id, url = address
