@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import os
 from collections.abc import Mapping
+from numbers import Integral
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -31,6 +32,7 @@ from nucleus_pandas.wire import (
 )
 
 HOSTED = "https://api.scale.com/v1/nucleus"
+_MODEL = ("name", "reference_id", "metadata", "tags", "bundle_name", "trained_slice_ids")
 
 
 class NucleusClient:
@@ -252,8 +254,10 @@ class NucleusClient:
         if metadata is not None:
             given["metadata"] = metadata
         given |= fields
-        if unknown := set(given) - {"name", "reference_id", "metadata", "tags", "bundle_name", "trained_slice_ids"}:
-            raise InvalidInputError(f"A model has no {', '.join(sorted(map(repr, unknown)))}.")
+        if unknown := set(given) - set(_MODEL):
+            raise InvalidInputError(
+                f"A model has no {', '.join(sorted(map(repr, unknown)))}; there are {', '.join(map(repr, _MODEL))}."
+            )
         for key in ("name", "reference_id"):
             if not isinstance(given.get(key), str) or not given[key]:
                 raise InvalidInputError(f"A model needs a {key}: add_model('My Model', reference_id='model-0.5').")
@@ -366,5 +370,5 @@ def _check_id(kind: str, public_id: object) -> None:
 
 
 def _check_number(name: str, value: object, *, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ConfigurationError(f"{name} is a whole number, at least {least}, not {value!r}.")

@@ -170,7 +170,8 @@ class Dataset(Resource):
         on_error : {"raise", "collect"}
             Whether refused rows raise an error, or are only told in the result.
         batch_size : int, optional
-            Rows a request.
+            Rows a request. Requests that travel side by side, as those to the hosted service do, end where the rows of
+            a picture end, so that these keep their order.
         progress : bool, optional
             Whether to show a bar; by default on a terminal or in a notebook only.
         wait : bool

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 import requests
 import responses
@@ -623,3 +624,17 @@ def test_memory_does_not_grow_with_a_picture(client: npd.NucleusClient, picture:
 @pytest.mark.parametrize(("name", "segment"), [("..", "%2E%2E"), (".", "%2E"), ("a/b?", "a%2Fb%3F"), ("...", "...")])
 def test_ids_are_quoted(name: str, segment: str) -> None:
     assert quoted(name) == segment
+
+
+def test_what_a_model_can_have_is_listed() -> None:
+    with pytest.raises(npd.InvalidInputError, match="has no 'ref_id'; there are 'name', 'reference_id', 'metadata'"):
+        npd.NucleusClient(KEY, HOST).add_model("M", ref_id="m")
+
+
+def test_settings_may_be_numpy_integers(waits: list[float]) -> None:
+    client = npd.NucleusClient(KEY, HOST, max_retries=np.int64(1), max_concurrency=np.int32(2))
+    with responses.RequestsMock() as mock:
+        mock.get(f"{HOST}/dataset/", status=503)
+        mock.get(f"{HOST}/dataset/", json=[])
+        assert client.list_datasets() == []
+    assert len(waits) == 1

@@ -355,6 +355,21 @@ def test_boxes_go_in_batches_of_5_000(dataset: Any, kind: str) -> None:
     assert sorted(sizes) == [2_001, 5_000, 5_000]
 
 
+def test_a_batch_ends_where_a_picture_does(dataset: Any) -> None:
+    batches: list[list[str]] = []
+
+    def answer(request: Any) -> tuple[int, dict[str, str], str]:
+        batches.append([row["reference_id"] for row in msgspec.json.decode(request.body)["annotations"]])
+        return 200, {}, json.dumps({"annotations_processed": len(batches[-1])})
+
+    dataset.mock.add_callback(responses.POST, f"{HOST}/dataset/ds_1/annotate", callback=answer)
+    names = ["a"] * 3 + ["b"] * 3 + ["c"] * 9 + ["d"]
+    frame = pd.DataFrame({"reference_id": names, **BOX, "x": range(len(names))})
+    assert frame.nucleus.annotate(dataset, batch_size=4).annotations_processed == len(names)
+    parts = [["a"] * 3, ["b"] * 3, ["c"] * 4, ["c"] * 4, ["c", "d"]]  # the one that is too large is cut all the same
+    assert sorted(batches) == sorted(parts)
+
+
 def test_nothing_is_sent_side_by_side_beyond_max_concurrency(dataset: Any) -> None:
     lock, now, most = threading.Lock(), [0], [0]
     client = npd.NucleusClient(KEY, HOST, max_concurrency=2)

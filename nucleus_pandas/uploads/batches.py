@@ -24,8 +24,14 @@ LARGEST_BODY = 48 << 20  # bytes of a JSON body; a larger batch is cut in two
 _WRITERS = 2  # threads that write bodies
 
 
-def cut(units: Units, size: int, start: int = 0, *, masks_apart: bool = False) -> Iterator[range]:
-    """Cut units into batches, in their order; pictures of this machine, and perhaps masks, go apart from the others."""
+def cut(
+    units: Units, size: int, start: int = 0, *, masks_apart: bool = False, items_whole: bool = False
+) -> Iterator[range]:
+    """Cut units into batches, in their order; pictures of this machine, and perhaps masks, go apart from the others.
+
+    With `items_whole` a batch ends where an item does, if it can: of two batches that travel side by side the later may
+    arrive first.
+    """
     apart: Collection[int] = units.files
     most, count = PICTURES, len(units)
     if masks_apart and not apart:
@@ -35,8 +41,19 @@ def cut(units: Units, size: int, start: int = 0, *, masks_apart: bool = False) -
         stop = min(start + (min(size, most) if special else size), count)
         if apart:
             stop = next((unit for unit in range(start, stop) if (unit in apart) != special), stop)
+        if items_whole and stop < count:
+            stop = _end_of_item(units, start, stop)
         yield range(start, stop)
         start = stop
+
+
+def _end_of_item(units: Units, start: int, stop: int) -> int:
+    """Move the end of a batch back to where an item ends; where it holds one alone, leave it."""
+    (following,) = units.keys(stop, stop + 1)
+    if units.keys(stop - 1, stop)[0] != following:
+        return stop
+    keys = units.keys(start, stop)
+    return next((start + at + 1 for at in range(len(keys) - 1, -1, -1) if keys[at] != following), stop)
 
 
 def send_batches(tally: Tally, options: Options, start: int = 0) -> None:
@@ -47,8 +64,9 @@ def send_batches(tally: Tally, options: Options, start: int = 0) -> None:
     """
     transport, kind = tally.target.transport, tally.target.kind
     tells_all = "outcomes" in transport.extensions
-    batches = list(cut(tally.checked.units, options.batch_size or BATCH, start, masks_apart=not tells_all))
     in_turn = tells_all or kind == "items"
+    size = options.batch_size or BATCH
+    batches = list(cut(tally.checked.units, size, start, masks_apart=not tells_all, items_whole=not in_turn))
     connections = 1 if in_turn else min(transport.max_concurrency, len(batches))
     with progress_bar(tally, len(batches), options) as bar:
         if connections == 1:
