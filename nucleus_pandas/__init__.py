@@ -40,7 +40,17 @@ from nucleus_pandas.errors import (
     UnsupportedError,
     UploadError,
 )
-from nucleus_pandas.frames import annotate, append, check, predict, read_annotations, read_items, read_predictions
+from nucleus_pandas.evaluation import Comparison, Evaluation
+from nucleus_pandas.frames import (
+    annotate,
+    append,
+    check,
+    evaluate,
+    predict,
+    read_annotations,
+    read_items,
+    read_predictions,
+)
 from nucleus_pandas.jobs import Job
 from nucleus_pandas.models import Model, ModelRun
 from nucleus_pandas.results import UploadResult
@@ -50,9 +60,11 @@ __all__ = [
     "AlreadyExistsError",
     "AuthenticationError",
     "BadRequestError",
+    "Comparison",
     "ConfigurationError",
     "ConflictError",
     "Dataset",
+    "Evaluation",
     "FrozenRunError",
     "InvalidInputError",
     "Job",
@@ -76,6 +88,7 @@ __all__ = [
     "annotate",
     "append",
     "check",
+    "evaluate",
     "predict",
     "read_annotations",
     "read_items",

@@ -28,6 +28,8 @@ def _method(function: Callable[Concatenate[pd.DataFrame, P], R]) -> Callable[Con
 class NucleusAccessor:
     """Send the rows of a frame: ``df.nucleus.append(dataset)``, ``.annotate(dataset)``, ``.predict(run)``.
 
+    Or evaluate them where they are: ``df.nucleus.evaluate(ground_truth)``.
+
     Examples
     --------
     >>> import nucleus_pandas as npd
@@ -44,6 +46,7 @@ class NucleusAccessor:
     annotate = _method(frames.annotate)
     predict = _method(frames.predict)
     check = _method(frames.check)
+    evaluate = _method(frames.evaluate)
 
     def __repr__(self) -> str:
-        return f"<nucleus accessor of {len(self._frame)} rows: append, annotate, predict, check>"
+        return f"<nucleus accessor of {len(self._frame)} rows: append, annotate, predict, check, evaluate>"

@@ -20,14 +20,17 @@ from nucleus_pandas.columns.dtypes import (
 from nucleus_pandas.columns.geometry import BoxColumn
 from nucleus_pandas.columns.items import check_items
 from nucleus_pandas.columns.metadata import Metadata
+from nucleus_pandas.columns.naming import CANONICAL, NamedColumns
 from nucleus_pandas.columns.pictures import is_remote, readable
 from nucleus_pandas.columns.plain import plain
 from nucleus_pandas.columns.problems import Problems, label_of, warn
+from nucleus_pandas.columns.values import floats, texts, within
 
 __all__ = [
     "ANNOTATIONS",
     "Backend",
     "BoxColumn",
+    "CANONICAL",
     "Checked",
     "DATASETS",
     "JOBS",
@@ -36,6 +39,7 @@ __all__ = [
     "MODELS",
     "Metadata",
     "NOT_SENT",
+    "NamedColumns",
     "PREDICTIONS",
     "Problems",
     "Units",
@@ -43,6 +47,7 @@ __all__ = [
     "check_backend",
     "check_items",
     "column",
+    "floats",
     "frame",
     "indexed",
     "is_remote",
@@ -50,5 +55,7 @@ __all__ = [
     "no_backend",
     "plain",
     "readable",
+    "texts",
     "warn",
+    "within",
 ]

@@ -41,6 +41,8 @@ class NamedColumns:
         The caller's; never changed.
     columns : dict of str to hashable, optional
         Canonical names and what the caller calls them.
+    canonical : sequence of str
+        The names that there are.
 
     Raises
     ------
@@ -48,7 +50,9 @@ class NamedColumns:
         This is no frame, its column names are ambiguous, or the mapping names something that is not there.
     """
 
-    def __init__(self, frame: pd.DataFrame, columns: Mapping[str, Hashable] | None) -> None:
+    def __init__(
+        self, frame: pd.DataFrame, columns: Mapping[str, Hashable] | None, canonical: Sequence[str] = CANONICAL
+    ) -> None:
         if not isinstance(frame, pd.DataFrame):
             raise InvalidInputError(f"Expected a DataFrame, got {type(frame).__name__}.")
         if not frame.columns.is_unique:
@@ -66,16 +70,16 @@ class NamedColumns:
                 f"columns= is a dict such as {{'reference_id': 'your_column'}}, not {type(columns).__name__}."
             )
         self._mapping = dict(columns or {})
-        for canonical, own in self._mapping.items():
-            if canonical not in CANONICAL:
-                near = difflib.get_close_matches(str(canonical), CANONICAL, 1)
+        for name, own in self._mapping.items():
+            if name not in canonical:
+                near = difflib.get_close_matches(str(name), canonical, 1)
                 hint = f" Is {near[0]!r} meant?" if near else ""
                 raise InvalidInputError(
-                    f"columns= maps {canonical!r}, which is no name of a column; there are "
-                    f"{', '.join(map(repr, CANONICAL))}.{hint} It is written columns={{'reference_id': 'your_column'}}."
+                    f"columns= maps {name!r}, which is no name of a column; there are "
+                    f"{', '.join(map(repr, canonical))}.{hint} It is written columns={{'reference_id': 'your_column'}}."
                 )
             if not self.holds(own):
-                raise InvalidInputError(self._missing(own, f" for {canonical!r}"))
+                raise InvalidInputError(self._missing(own, f" for {name!r}"))
 
     def __len__(self) -> int:
         return len(self.frame)

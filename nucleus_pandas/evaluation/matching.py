@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucleus_pandas.boxes import edge_iou, edges
+from nucleus_pandas.evaluation.blocks import blocks, ranges
 
-__all__ = ["Boxes", "LabelRule", "Matches", "match"]
+__all__ = ["Boxes", "LabelRule", "Matches", "match", "match_pairs"]
 
 Bools: TypeAlias = NDArray[np.bool_]
 Floats: TypeAlias = NDArray[np.float64]
@@ -215,6 +216,44 @@ def match(ground_truth: Boxes, predictions: Boxes, rule: LabelRule, *, pair_budg
     return Matches(g[order], p[order], iou[order])
 
 
+def match_pairs(
+    ground_truth: Boxes, predictions: Boxes, rule: LabelRule, pairs: tuple[Indices, Indices, Floats]
+) -> Matches:
+    """Match predictions with ground truth whose overlaps are known, as those of masks.
+
+    Parameters
+    ----------
+    ground_truth, predictions : Boxes
+        The two sides, in any order; their boxes do not matter.
+    rule : LabelRule
+        Which labels may pair.
+    pairs : (numpy.ndarray of intp, numpy.ndarray of intp, numpy.ndarray of float64)
+        Rows of the two sides of all pairs of the same item whose IoU is above 0, and their IoU.
+
+    Returns
+    -------
+    Matches
+        As `match` gives it.
+
+    Examples
+    --------
+    >>> one = Boxes(np.zeros(1, int), np.array(["car"]), np.zeros((1, 4)), np.array(["a"]))
+    >>> match_pairs(one, one, LabelRule(), (np.array([0]), np.array([0]), np.array([0.7]))).iou.tolist()
+    [0.7]
+    """
+    g, p, iou = pairs
+    if not rule.class_agnostic:
+        allowed = rule.agrees(ground_truth.label[g], predictions.label[p])
+        g, p, iou = g[allowed], p[allowed], iou[allowed]
+    (truths, predicted), _ = _sorted_sides(ground_truth, predictions, LabelRule())
+    place_g, place_p = np.argsort(truths.row), np.argsort(predicted.row)
+    order = np.lexsort((place_g[g], place_p[p]))
+    g, p, iou = g[order], p[order], iou[order]
+    chosen = _greedy(place_g[g], place_p[p], iou, len(place_g), len(place_p))
+    chosen = chosen[np.argsort(p[chosen])]
+    return Matches(g[chosen], p[chosen], iou[chosen])
+
+
 @dataclass(frozen=True, eq=False)
 class _Side:
     """One side, sorted by group, then by confidence and id: positions are ranks within the group."""
@@ -289,16 +328,10 @@ def _break_ties(order: Indices, tied: Bools, rank: Callable[[Indices], Indices])
     return order
 
 
-def _ranges(truths: _Side, predicted: _Side) -> tuple[Indices, Indices]:
-    """First and last + 1 ground truth of the group of each prediction."""
-    start = np.searchsorted(truths.group, predicted.group, side="left")
-    return start, np.searchsorted(truths.group, predicted.group, side="right")
-
-
 def _parts(truths: _Side, predicted: _Side, budget: int) -> Iterator[tuple[_Side, _Side]]:
     """Split between groups, so that a part has few enough pairs or a single group."""
     group = predicted.group
-    start, stop = _ranges(truths, predicted)
+    start, stop = ranges(truths.group, predicted.group)
     pairs = np.concatenate(([0], np.cumsum(stop - start)))
     low = 0
     while low < len(group):
@@ -310,20 +343,6 @@ def _parts(truths: _Side, predicted: _Side, budget: int) -> Iterator[tuple[_Side
         low = high
 
 
-def _blocks(truths: _Side, predicted: _Side, size: int) -> Iterator[tuple[Indices, Indices]]:
-    """All pairs of the same group, by rank of the prediction, then of the ground truth; some at a time."""
-    start, stop = _ranges(truths, predicted)
-    count = stop - start
-    pairs = np.concatenate(([0], np.cumsum(count)))
-    low = 0
-    while low < len(count):
-        high = max(int(np.searchsorted(pairs, pairs[low] + size, side="right")) - 1, low + 1)
-        some = slice(low, high)
-        p = np.repeat(np.arange(low, high), count[some])
-        yield np.arange(len(p)) + np.repeat(start[some] - (pairs[some] - pairs[low]), count[some]), p
-        low = high
-
-
 def _best_pairs(
     truths: _Side, predicted: _Side, allowed: NDArray[np.int64] | None, budget: int
 ) -> tuple[Indices, Indices, Floats, bool]:
@@ -332,7 +351,7 @@ def _best_pairs(
     held: list[tuple[Indices, Indices, Floats]] = [(none, none, np.empty(0))]
     total, floor, complete = 0, 0.0, True
     (left, _, right, _), (p_left, _, p_right, _) = truths.edges, predicted.edges
-    for g, p in _blocks(truths, predicted, min(budget, _BLOCK)):
+    for g, p in blocks(truths.group, predicted.group, min(budget, _BLOCK)):
         meet = (left[g] < p_right[p]) & (p_left[p] < right[g])
         if allowed is not None:
             meet &= np.isin((truths.code[g] << 32) + predicted.code[p], allowed)

@@ -180,6 +180,18 @@ class BoxRows:
             occurrences=None if self.occurrences is None else self.occurrences[rows],
         )
 
+    def ids(self) -> Texts:
+        """Give the annotation ids."""
+        if self.words is None:
+            return self.given_ids
+        digits = pa.py_buffer(hex_digits(self.words))
+        offsets = pa.py_buffer(np.arange(0, 32 * len(self) + 1, 32))
+        computed = pa.Array.from_buffers(TEXT, len(self), [None, offsets, digits])
+        if self.occurrences is not None and self.occurrences.any():
+            again = pc.cast(pa.array(self.occurrences, mask=self.occurrences == 0), TEXT)
+            computed = joined(computed, pc.coalesce(joined("-", again), _EMPTY))
+        return computed if self.given_ids is None else pc.coalesce(self.given_ids, computed)
+
     def annotation_ids(self) -> list[str | Texts]:
         """Give what joins to the annotation ids, quoted."""
         if self.words is None:

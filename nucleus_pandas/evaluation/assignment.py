@@ -1,0 +1,147 @@
+"""COCO's assignment: predictions by falling confidence, each to the free ground truth that it overlaps most.
+
+The protocol is that of ``COCOeval.evaluateImg`` in pycocotools, ties included, for all thresholds and all area ranges
+at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nucleus_pandas.evaluation.matching import LabelRule
+from nucleus_pandas.evaluation.overlaps import Overlaps
+from nucleus_pandas.evaluation.sides import Bools, Floats, Indices, Side
+
+UNASSIGNED = -1
+_LARGEST = 1 - 1e-10  # COCO: at a threshold of 1, nearly 1 is enough
+
+
+def ranked(side: Side) -> Indices:
+    """Give the rows of predictions by falling confidence, equal ones in their own order; missing ones stand last."""
+    assert side.confidence is not None
+    return np.argsort(-side.confidence, kind="stable")
+
+
+def places(side: Side) -> Indices:
+    """Count for each prediction how many of its label in its picture come before it by confidence.
+
+    Examples
+    --------
+    >>> zeros = np.zeros(3, dtype=np.intp)
+    >>> places(Side(zeros, zeros, np.zeros((3, 4)), np.zeros(3), None, zeros > 0, np.array([0.5, 0.9, 0.5]))).tolist()
+    [1, 0, 2]
+    """
+    order = ranked(side)
+    group = side.picture * (int(side.label.max(initial=0)) + 1) + side.label
+    order = order[np.argsort(group[order], kind="stable")]
+    found = np.empty(len(order), dtype=np.intp)
+    found[order] = _counted(group[order])
+    return found
+
+
+def _counted(groups: Indices) -> Indices:
+    """Count the entries of each run of equal values from 0 on."""
+    every = np.arange(len(groups))
+    starts = np.concatenate(([True], groups[1:] != groups[:-1]))[: len(groups)]
+    return every - np.maximum.accumulate(np.where(starts, every, 0))
+
+
+class Agreement:
+    """Which labels a prediction may find: equal ones, or those of the given pairs.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        The names of the labels.
+    rule : LabelRule
+        Its pairs, if it has any. Whether other labels may match in the Nucleus match does not matter here.
+    """
+
+    def __init__(self, labels: Sequence[str], rule: LabelRule) -> None:
+        self._pairs: Indices | None = None
+        self._count = len(labels)
+        if rule.allowed is not None:
+            code = {label: number for number, label in enumerate(labels)}
+            known = [(code[truth], code[other]) for truth, other in rule.allowed if truth in code and other in code]
+            self._pairs = np.array(sorted(truth * self._count + other for truth, other in known), dtype=np.intp)
+
+    def of(self, truth: Indices, prediction: Indices) -> Bools:
+        """Tell which pairs of labels, given by their numbers, agree."""
+        found: Bools
+        if self._pairs is None:
+            found = truth == prediction
+            return found
+        found = np.isin(truth * self._count + prediction, self._pairs)
+        return found
+
+    def predicted_for(self, truth: int) -> Indices:
+        """Give the predicted labels that may find ground truth of a label."""
+        if self._pairs is None:
+            return np.array([truth], dtype=np.intp)
+        found: Indices = self._pairs[self._pairs // self._count == truth] % self._count
+        return found
+
+
+def assign(pairs: Overlaps, truth: Side, predictions: Side, thresholds: Floats, ignored: Bools) -> NDArray[np.intp]:
+    """Assign ground truths to predictions.
+
+    Parameters
+    ----------
+    pairs : Overlaps
+        All pairs that may be assigned to each other and reach the lowest threshold.
+    truth, predictions : Side
+        The two sides.
+    thresholds : numpy.ndarray of shape (t,), float64
+        IoU thresholds.
+    ignored : numpy.ndarray of shape (a, n), bool
+        For each area range the ground truths that do not count; crowds are among them.
+
+    Returns
+    -------
+    numpy.ndarray of shape (t, a, m), intp
+        The ground truth of each prediction, -1 where there is none. Crowds may be assigned more than once.
+    """
+    found = np.full((len(thresholds), len(ignored), len(predictions)), UNASSIGNED, dtype=np.intp)
+    if not len(pairs.iou):
+        return found
+    rank = np.empty(len(predictions), dtype=np.intp)
+    rank[ranked(predictions)] = np.arange(len(predictions))
+    at_least = np.minimum(thresholds, _LARGEST)
+    g, p, iou = _by_round(pairs, predictions.picture, rank)
+    first = np.flatnonzero(np.concatenate(([True], p[1:] != p[:-1])))  # of each prediction
+    own = p[first]
+    turn = _counted(predictions.picture[own])
+    taken = np.zeros((len(thresholds), len(ignored), len(truth)), dtype=np.bool_)
+    order = np.argsort(turn, kind="stable")
+    ends = np.append(first[1:], len(p))
+    for at in np.split(order, np.flatnonzero(np.diff(turn[order])) + 1):
+        # predictions of one turn lie in different pictures, so that they cannot take from each other
+        lengths = ends[at] - first[at]
+        starts = np.concatenate(([0], np.cumsum(lengths)[:-1]))
+        rows = np.repeat(first[at] - starts, lengths) + np.arange(int(lengths.sum()))
+        candidate = g[rows]
+        free = ~taken[:, :, candidate] & (iou[rows] >= at_least[:, None])[:, None, :]
+        position = np.arange(len(rows))
+        counts = np.where(free & ~ignored[:, candidate], position, -1)
+        best = np.maximum.reduceat(counts, starts, axis=2)
+        if ignored[:, candidate].any():
+            other = np.maximum.reduceat(np.where(free, position, -1), starts, axis=2)
+            best = np.where(best < 0, other, best)
+        hit = best >= 0
+        chosen = np.where(hit, candidate[best], UNASSIGNED)
+        found[:, :, own[at]] = chosen
+        t, a, k = np.nonzero(hit)
+        winners = chosen[t, a, k]
+        once = ~truth.crowd[winners]
+        taken[t[once], a[once], winners[once]] = True
+    return found
+
+
+def _by_round(pairs: Overlaps, picture: Indices, rank: Indices) -> tuple[Indices, Indices, Floats]:
+    """Sort pairs by picture, rank of the prediction, IoU and row: a prediction's best stands last."""
+    g, p, iou = pairs
+    order = np.lexsort((g, iou, rank[p], picture[p]))
+    return g[order], p[order], iou[order]

@@ -1,0 +1,76 @@
+"""Which ground truths are crowds: regions that stand for many objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from nucleus_pandas.columns import NamedColumns
+from nucleus_pandas.evaluation.sides import Bools
+
+_NONE = (0, "", "0")
+
+
+def is_crowd(value: object) -> bool:
+    """Tell whether a value of ``iscrowd`` says so: anything but a missing value, 0, False, ``""`` and ``"0"``.
+
+    Examples
+    --------
+    >>> [is_crowd(value) for value in (1, True, "1", 0, 0.0, False, "0", None, float("nan"), pd.NA)]
+    [True, True, True, False, False, False, False, False, False, False]
+    """
+    if value is None or value is pd.NA or isinstance(value, (list, dict, tuple, np.ndarray)):
+        return value is not None and value is not pd.NA
+    return not (value != value or value in _NONE)
+
+
+def crowds(named: NamedColumns) -> Bools:
+    """Tell which rows are crowds.
+
+    Parameters
+    ----------
+    named : NamedColumns
+        The ground truth: a column ``iscrowd``, else ``metadata.iscrowd``, else the key ``iscrowd`` of ``metadata``
+        (dicts, Arrow structs or JSON texts).
+
+    Returns
+    -------
+    numpy.ndarray of bool
+        A row each.
+    """
+    if named.has("iscrowd"):
+        return _flags(named.need("iscrowd"))
+    if named.holds("metadata.iscrowd"):
+        return _flags(named.own("metadata.iscrowd"))
+    series = named.get("metadata")
+    if series is None:
+        return np.zeros(len(named), dtype=np.bool_)
+    if isinstance(series.dtype, pd.ArrowDtype) and pa.types.is_struct(series.dtype.pyarrow_dtype):
+        kind = series.dtype.pyarrow_dtype
+        if kind.get_field_index("iscrowd") < 0:
+            return np.zeros(len(named), dtype=np.bool_)
+        return np.array([is_crowd(value and value.get("iscrowd")) for value in pa.array(series).to_pylist()], np.bool_)
+    return np.fromiter(map(_said_by_metadata, series), np.bool_, len(series))
+
+
+def _flags(series: pd.Series[Any]) -> Bools:
+    if pd.api.types.is_bool_dtype(series.dtype) or pd.api.types.is_numeric_dtype(series.dtype):
+        numbers = series.to_numpy(dtype=np.float64, na_value=0.0)
+        return np.asarray(np.nan_to_num(numbers) != 0, dtype=np.bool_)
+    return np.fromiter(map(is_crowd, series), np.bool_, len(series))
+
+
+def _said_by_metadata(value: object) -> bool:
+    if isinstance(value, str):
+        if "iscrowd" not in value:
+            return False
+        try:
+            value = msgspec.json.decode(value.encode("utf-8", "replace"))
+        except msgspec.DecodeError:
+            return False  # refused where metadata is sent; here it says nothing
+    return isinstance(value, Mapping) and is_crowd(value.get("iscrowd"))

@@ -1,0 +1,170 @@
+"""The engines that compute COCO's precision and recall; both are fed from arrays."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from nucleus_pandas.errors import MissingExtraError
+from nucleus_pandas.evaluation.assignment import places
+from nucleus_pandas.evaluation.average_precision import NO_CONFIDENCE, Accumulated, accumulate, empty
+from nucleus_pandas.evaluation.parameters import Engine, Parameters
+from nucleus_pandas.evaluation.sides import Floats, Side, Sides
+
+_EXTENT = 1 << 16  # pixels of a picture whose size does not matter, as its masks carry theirs
+_INSTALL: dict[Engine, str] = {
+    "hotcoco": "pip install 'nucleus_pandas[evaluate]'",
+    "pycocotools": "pip install pycocotools",
+}
+
+
+def require(engine: Engine) -> str:
+    """Look whether an engine is installed, and give its version.
+
+    Raises
+    ------
+    MissingExtraError
+        It is not; the text holds the line to type.
+    """
+    try:
+        import_module(engine)
+    except ImportError as error:
+        raise MissingExtraError(f"The engine {engine} is not installed: {_INSTALL[engine]}") from error
+    return version(engine)
+
+
+def accumulated(sides: Sides, parameters: Parameters) -> Accumulated:
+    """Compute precision and recall at all thresholds, labels, area ranges and numbers of predictions.
+
+    Pairs of labels go to the own accumulation, since no engine knows them; all else to the engine.
+
+    Parameters
+    ----------
+    sides : Sides
+        Ground truth and predictions.
+    parameters : Parameters
+        What is asked for, and of which engine.
+
+    Returns
+    -------
+    Accumulated
+        NaN where a label has no ground truth.
+    """
+    if parameters.rule.allowed is not None:
+        return accumulate(sides, parameters)
+    engine = parameters.engine
+    installed = require(engine)
+    if not len(sides.countable):  # engines refuse empty sides, each in its own way
+        return Accumulated(*empty(sides, parameters), engine, installed)
+    if not len(sides.predictions):
+        precision, recall, scores = empty(sides, parameters)
+        for at, (low, high) in enumerate(parameters.area_ranges.values()):
+            inside = (sides.countable.area >= low) & (sides.countable.area <= high)
+            there = np.unique(sides.countable.label[inside])
+            precision[:, :, there, at], recall[:, there, at], scores[:, :, there, at] = 0.0, 0.0, 0.0
+        return Accumulated(precision, recall, scores, engine, installed)
+    compute: Callable[[Sides, Parameters], Mapping[str, Any]] = _hotcoco if engine == "hotcoco" else _pycocotools
+    found = compute(sides, parameters)
+    precision, recall = (np.where(found[name] == -1, np.nan, found[name]) for name in ("precision", "recall"))
+    scores = np.where(np.isnan(precision), np.nan, found["scores"])  # where -1 may be a missing confidence
+    return Accumulated(precision, recall, scores, engine, installed)
+
+
+def _confidence(predictions: Side) -> Floats:
+    assert predictions.confidence is not None
+    return np.where(np.isnan(predictions.confidence), NO_CONFIDENCE, predictions.confidence)
+
+
+def _pictures(sides: Sides) -> list[dict[str, int]]:
+    return [{"id": number, "width": _EXTENT, "height": _EXTENT} for number in range(1, len(sides.pictures) + 1)]
+
+
+def _hotcoco(sides: Sides, parameters: Parameters) -> Mapping[str, Any]:
+    hotcoco: Any = import_module("hotcoco")
+    truth = sides.truth
+    # what no number can depend on is not handed over
+    predictions = sides.predictions.take(places(sides.predictions) < parameters.max_dets[-1])
+    pictures = _pictures(sides)
+    labels = [{"id": number, "name": str(number)} for number in range(1, len(sides.labels) + 1)]
+    rank = sides.pictures.rank + 1
+    loaded = hotcoco.COCO.from_arrays(
+        pictures,
+        labels,
+        rank[truth.picture],
+        truth.label + 1,
+        truth.box,
+        ids=np.arange(1, len(truth) + 1),
+        area=truth.area,
+        iscrowd=truth.crowd.astype(np.int64),
+        segmentation=truth.masks,
+    )
+    rows = np.column_stack(
+        (rank[predictions.picture], predictions.box, _confidence(predictions), predictions.label + 1)
+    )
+    results = loaded.load_res(rows, segmentation=predictions.masks)
+    if predictions.masks is not None:  # it takes the areas of the boxes
+        results.update_anns(ids=np.arange(1, len(predictions) + 1), area=predictions.area)
+    evaluation = hotcoco.COCOeval(loaded, results, parameters.iou_type)
+    # attributes are copies: whole values are assigned
+    evaluation.params.max_dets = list(parameters.max_dets)
+    evaluation.params.area_rng = [list(bounds) for bounds in parameters.area_ranges.values()]
+    evaluation.params.area_rng_lbl = list(parameters.area_ranges)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    found: Mapping[str, Any] = evaluation.eval
+    return found
+
+
+def _pycocotools(sides: Sides, parameters: Parameters) -> Mapping[str, Any]:
+    COCO = import_module("pycocotools.coco").COCO
+    COCOeval = import_module("pycocotools.cocoeval").COCOeval
+    rank = sides.pictures.rank + 1
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints
+        loaded, results = COCO(), COCO()
+        for coco, side in ((loaded, sides.truth), (results, sides.predictions)):
+            coco.dataset = {
+                "images": _pictures(sides),
+                "categories": [{"id": number} for number in range(1, len(sides.labels) + 1)],
+                "annotations": _annotations(side, rank[side.picture].tolist()),
+            }
+            coco.createIndex()
+        evaluation = COCOeval(loaded, results, parameters.iou_type)
+        evaluation.params.maxDets = list(parameters.max_dets)
+        evaluation.params.areaRng = [list(bounds) for bounds in parameters.area_ranges.values()]
+        evaluation.params.areaRngLbl = list(parameters.area_ranges)
+        evaluation.evaluate()
+        evaluation.accumulate()
+    found: Mapping[str, Any] = evaluation.eval
+    return found
+
+
+def _annotations(side: Side, pictures: list[int]) -> list[dict[str, Any]]:
+    score = [0.0] * len(side) if side.confidence is None else _confidence(side).tolist()
+    columns = zip(
+        pictures,
+        (side.label + 1).tolist(),
+        side.box.tolist(),
+        side.area.tolist(),
+        side.crowd.tolist(),
+        score,
+        strict=True,
+    )
+    return [
+        {
+            "id": number,
+            "image_id": picture,
+            "category_id": label,
+            "bbox": box,
+            "area": area,
+            "iscrowd": int(crowd),
+            "score": confidence,
+            **({} if side.masks is None else {"segmentation": side.masks[number - 1]}),
+        }
+        for number, (picture, label, box, area, crowd, confidence) in enumerate(columns, start=1)
+    ]

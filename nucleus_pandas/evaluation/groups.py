@@ -1,0 +1,182 @@
+"""Groups of pictures, by a column, a Series, a function, or named lists of ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from nucleus_pandas.columns import NamedColumns, Problems, texts
+from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.evaluation.sides import Bools, Pictures
+
+By: TypeAlias = "Hashable | pd.Series[Any] | Callable[[str], Any] | Mapping[str, Sequence[str]]"
+"""What groups pictures: a column's name, a Series on ids, a function of an id, or names and their ids."""
+
+_PREFIX = "metadata."
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The frames of an evaluation, asked for columns in this order.
+
+    Attributes
+    ----------
+    frames : sequence of (str, NamedColumns)
+        What each is called, and the frame.
+    """
+
+    frames: Sequence[tuple[str, NamedColumns]] = ()
+
+    def values(self, name: Hashable, pictures: Pictures) -> pd.Series[Any]:
+        """Give a column's value for each picture, indexed by its id.
+
+        Raises
+        ------
+        InvalidInputError
+            No frame has it, or rows of one picture differ in it.
+        """
+        for what, named in self.frames:
+            found = _column(named, name)
+            if found is not None:
+                return _one_each(found, named, pictures, f"The column {name!r} of the {what}")
+        names = [repr(own) for _, named in self.frames for own in named.names]
+        raise InvalidInputError(
+            f"Column {name!r} not found; there are {', '.join(dict.fromkeys(names))}. items= takes a frame of the "
+            "pictures with what is known of them."
+        )
+
+
+def _column(named: NamedColumns, name: Hashable) -> list[Any] | None:
+    if named.holds(name):
+        return named.own(name).tolist()
+    if not isinstance(name, str) or not name.startswith(_PREFIX) or not named.has("metadata"):
+        return None
+    key = name.removeprefix(_PREFIX)
+    objects = [_object(value) for value in named.need("metadata").tolist()]
+    return [each.get(key) for each in objects] if any(key in each for each in objects) else None
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    if isinstance(value, str):
+        try:
+            value = msgspec.json.decode(value.encode("utf-8", "replace"))
+        except msgspec.DecodeError:
+            return {}
+    return value if isinstance(value, Mapping) else {}
+
+
+def _one_each(values: list[Any], named: NamedColumns, pictures: Pictures, what: str) -> pd.Series[Any]:
+    """Give the one value that the rows of each picture share."""
+    keys = texts(named.need(pictures.key), Problems(named.index)).to_pylist()
+    rows = pd.DataFrame({"key": keys, "code": _codes(values, what)})
+    shared = rows.groupby("key")["code"]
+    differing = shared.nunique()
+    if (differing > 1).any():
+        key = differing.index[differing > 1][0]
+        raise InvalidInputError(
+            f"{what} differs within {int((differing > 1).sum())} pictures, such as {key!r}: it does not group pictures."
+        )
+    first = rows.drop_duplicates("key")
+    by_key = dict(zip(first["key"], first.index, strict=True))
+    return pd.Series([values[by_key[key]] if key in by_key else None for key in pictures.ids], pictures.ids, object)
+
+
+def _codes(values: list[Any], what: str) -> Any:
+    try:
+        return pd.factorize(np.fromiter(values, dtype=object, count=len(values)))[0]
+    except TypeError:
+        raise InvalidInputError(f"{what} holds lists or dicts, which do not group pictures.") from None
+
+
+def groups_of(by: By, sources: Sources, pictures: Pictures) -> tuple[pd.Index[Any], list[Bools]]:
+    """Give the names of the groups, sorted where they can be, and which pictures are in each.
+
+    Parameters
+    ----------
+    by : column name, pandas.Series, callable or dict
+        As in `Evaluation.by`.
+    sources : Sources
+        Where columns are looked up.
+    pictures : Pictures
+        What is grouped.
+
+    Raises
+    ------
+    InvalidInputError
+        There is no such column, it differs within a picture, or an id is unknown.
+    """
+    if isinstance(by, Mapping):
+        return pd.Index(list(by), name="group"), [_members(name, ids, pictures) for name, ids in by.items()]
+    if isinstance(by, pd.Series):
+        values, name = _aligned(by, pictures), by.name
+    elif callable(by):
+        values, name = pd.Series([by(key) for key in pictures.ids], dtype=object), "group"
+    else:
+        values, name = sources.values(by, pictures), by
+    found = np.fromiter(values.tolist(), dtype=object, count=len(values))
+    codes = _codes(found.tolist(), "What is grouped by")
+    distinct = pd.Series(found[_firsts(codes)], dtype=object).infer_objects()
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        distinct = distinct.astype(values.dtype)
+    try:
+        order = np.argsort(distinct.to_numpy(), kind="stable") if distinct.dtype == object else distinct.argsort()
+    except TypeError:  # of different kinds: in the order in which they occur
+        order = np.arange(len(distinct))
+    order = np.asarray(order)
+    index = pd.Index(distinct.iloc[order])
+    members = [codes == code for code in order.tolist()]
+    if (codes < 0).any():
+        index = index.append(pd.Index([np.nan if index.dtype != object else None], dtype=object))
+        members.append(codes < 0)
+    return index.rename(name), members
+
+
+def _firsts(codes: Any) -> Any:
+    there = np.flatnonzero(codes >= 0)
+    return there[np.unique(codes[there], return_index=True)[1]]
+
+
+def _members(name: str, ids: Sequence[str], pictures: Pictures) -> Bools:
+    if isinstance(ids, str):
+        raise InvalidInputError(f"The group {name!r} is a list of ids of pictures, not the text {ids!r}.")
+    wanted = set(_texts(pd.Series(list(ids), dtype=object, name=str(name))))
+    unknown = sorted(wanted - set(pictures.ids))
+    if unknown:
+        raise InvalidInputError(f"The group {name!r} holds {_listed(unknown)} that were not evaluated.")
+    return np.fromiter((key in wanted for key in pictures.ids), np.bool_, len(pictures))
+
+
+def _aligned(series: pd.Series[Any], pictures: Pictures) -> pd.Series[Any]:
+    """Give a Series' value for each picture, found by either of its ids."""
+    index = pd.Index(_texts(series.index.to_series().reset_index(drop=True)))
+    if not index.is_unique:
+        raise InvalidInputError("The index of the Series to group by holds ids more than once.")
+    for ids in (pictures.ids, *(np.array(ids.to_pylist(), dtype=object) for ids in pictures.both)):
+        at = index.get_indexer(pd.Index(ids))
+        if (at >= 0).any():
+            missing = [str(key) for key in ids[at < 0]]
+            if missing:
+                raise InvalidInputError(f"The Series to group by lacks {_listed(missing)} that were evaluated.")
+            return series.iloc[at]
+    raise InvalidInputError(
+        f"The index of the Series to group by holds none of the pictures, such as {pictures.ids[0]!r}; it holds "
+        f"{index[0]!r}." if len(index) and len(pictures) else "There is nothing to group."
+    )  # fmt: skip
+
+
+def _texts(series: pd.Series[Any]) -> list[str]:
+    problems = Problems(series.index)
+    found: list[str] = texts(series, problems, required=np.ones(len(series), dtype=np.bool_)).to_pylist()
+    if problems.bad.any():
+        raise InvalidInputError(f"An id of pictures {next(iter(problems.reasons().values()))}")
+    return found
+
+
+def _listed(ids: Sequence[str]) -> str:
+    return f"{len(ids)} pictures, {', '.join(map(repr, ids[:_SHOWN]))}{', …' if len(ids) > _SHOWN else ''},"

@@ -1,0 +1,61 @@
+"""An evaluation as a small table for notebooks: no script, nothing from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+_CLASSES = 10  # labels shown
+
+
+def as_html(
+    title: str, summary: pd.Series[float], per_class: pd.DataFrame, said: Mapping[str, Any], notes: list[str]
+) -> str:
+    """Set the numbers of an evaluation.
+
+    Parameters
+    ----------
+    title : str
+        What was evaluated.
+    summary : pandas.Series
+        Numbers by name.
+    per_class : pandas.DataFrame
+        ``AP``, ``AP50``, ``ground_truths``, ``TP``, ``FP`` and ``FN`` by label; the most frequent labels are shown.
+    said : dict
+        What has to stand beside numbers: matchers, engine, parameters.
+    notes : list of str
+        Why numbers are missing.
+    """
+    shown = per_class.sort_values("ground_truths", ascending=False, kind="stable").iloc[:_CLASSES]
+    columns = ["AP", "AP50", "ground_truths", "TP", "FP", "FN"]
+    rows = zip(shown.index, shown[columns].to_numpy(object), strict=True)
+    beside = "; ".join(f"{escape(name)} {escape(str(value))}" for name, value in said.items())
+    parts = [
+        f"<p><b>Evaluation</b> of {escape(title)}</p>",
+        _table([str(name) for name in summary.index], [[_number(value) for value in summary]]),
+        _table(
+            ["label", *columns],
+            [[escape(str(label)), *map(_number, row)] for label, row in rows],
+        ),
+    ]
+    if len(per_class) > len(shown):
+        parts.append(f"<p>The {len(shown)} most frequent of {len(per_class)} labels.</p>")
+    parts.append(f"<p><small>{beside}</small></p>")
+    parts += [f"<p><small>{escape(note)}</small></p>" for note in notes]
+    return f"<div>{''.join(parts)}</div>"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    cells = "".join(f"<th>{escape(name)}</th>" for name in head)
+    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, (int, np.integer)):
+        return str(value)
+    return "NaN" if np.isnan(value) else f"{value:.3f}"

@@ -1,0 +1,126 @@
+"""The Nucleus match of two sides as rows: pairs, predictions without a match, ground truths without one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from nucleus_pandas.columns import MATCHES, frame
+from nucleus_pandas.evaluation.matching import Matches, match, match_pairs
+from nucleus_pandas.evaluation.outcomes import Outcomes, outcomes
+from nucleus_pandas.evaluation.overlaps import Overlaps, overlaps
+from nucleus_pandas.evaluation.parameters import Parameters
+from nucleus_pandas.evaluation.sides import Bools, Floats, Indices, Sides
+from nucleus_pandas.wire import TEXT
+
+NONE = -1
+
+
+@dataclass(frozen=True, eq=False)
+class MatchRows:
+    """What a commit stores: by picture, in it the predictions in their order, then the ground truths left over.
+
+    Attributes
+    ----------
+    truth, prediction : numpy.ndarray of shape (n,), intp
+        Rows of the ground truth without crowds, and of the predictions; -1 where a side is missing.
+    iou : numpy.ndarray of shape (n,), float64
+        NaN where a side is missing.
+    agrees : numpy.ndarray of shape (n,), bool
+        Whether the labels of a pair are right.
+    """
+
+    truth: Indices
+    prediction: Indices
+    iou: Floats
+    agrees: Bools
+
+    def outcomes(self, iou_threshold: float) -> Outcomes:
+        """Tell true positives, false positives and false negatives at a threshold."""
+        return outcomes(self.iou, self.truth != NONE, self.prediction != NONE, self.agrees, iou_threshold)
+
+
+def match_rows(sides: Sides, parameters: Parameters) -> MatchRows:
+    """Match the predictions with the ground truth; crowds are left out."""
+    truth, predictions = sides.countable, sides.predictions
+    boxes = sides.boxes(truth), sides.boxes(predictions)
+    if parameters.iou_type == "segm":
+        found = match_pairs(*boxes, parameters.rule, _mask_pairs(sides))
+    else:
+        found = match(*boxes, parameters.rule)
+    return _laid_out(sides, found, parameters.rule.agrees(boxes[0].label[found.ground_truth],
+                                                         boxes[1].label[found.prediction]))  # fmt: skip
+
+
+def _mask_pairs(sides: Sides) -> Overlaps:
+    none = np.empty(0, dtype=np.intp)
+    every = [Overlaps(none, none, np.empty(0)), *overlaps(sides.countable, sides.predictions)]
+    return Overlaps(*(np.concatenate(column) for column in zip(*every, strict=True)))
+
+
+def _laid_out(sides: Sides, found: Matches, agreed: Bools) -> MatchRows:
+    truth, predictions = sides.countable, sides.predictions
+    count = len(predictions)
+    partner, iou = np.full(count, NONE, dtype=np.intp), np.full(count, np.nan)
+    agrees = np.zeros(count, dtype=np.bool_)
+    partner[found.prediction], iou[found.prediction] = found.ground_truth, found.iou
+    agrees[found.prediction] = agreed
+    free = np.ones(len(truth), dtype=np.bool_)
+    free[found.ground_truth] = False
+    alone = np.flatnonzero(free)
+    picture = np.concatenate([predictions.picture, truth.picture[alone]])
+    order = np.argsort(picture, kind="stable")
+    return MatchRows(
+        truth=np.concatenate([partner, alone])[order],
+        prediction=np.concatenate([np.arange(count), np.full(len(alone), NONE)])[order],
+        iou=np.concatenate([iou, np.full(len(alone), np.nan)])[order],
+        agrees=np.concatenate([agrees, np.zeros(len(alone), dtype=np.bool_)])[order],
+    )
+
+
+def matches_frame(sides: Sides, rows: MatchRows, iou_threshold: float) -> pd.DataFrame:
+    """Give the matches at a threshold as `ModelRun.matches` does."""
+    found = rows.outcomes(iou_threshold)
+    columns = columns_of(sides, rows, found.row, found.ground_truth, found.prediction)
+    return frame({**columns, "match_type": pa.array(found.match_type.astype(object), TEXT)}, MATCHES)
+
+
+def columns_of(sides: Sides, rows: MatchRows, at: Indices, with_truth: Bools, with_prediction: Bools) -> dict[str, Any]:
+    """Give the columns of the frame of matches, but its last, for some of the rows.
+
+    Parameters
+    ----------
+    sides : Sides
+        What was matched.
+    rows : MatchRows
+        How.
+    at : numpy.ndarray of intp
+        The rows that are shown.
+    with_truth, with_prediction : numpy.ndarray of bool
+        Which sides of each are shown.
+    """
+    truth, prediction = rows.truth[at], rows.prediction[at]
+    predictions = sides.predictions
+    has_prediction = prediction != NONE
+    picture = np.empty(len(at), dtype=np.intp)
+    picture[has_prediction] = predictions.picture[prediction[has_prediction]]
+    picture[~has_prediction] = sides.countable.picture[truth[~has_prediction]]
+    g, p = pa.array(truth, mask=~with_truth), pa.array(prediction, mask=~with_prediction)
+    names = pa.array(sides.labels, TEXT)
+    confidence = np.full(len(at), np.nan)
+    assert predictions.confidence is not None
+    confidence[with_prediction] = predictions.confidence[prediction[with_prediction]]
+    return {
+        "dataset_item_id": sides.pictures.dataset_item_ids.take(pa.array(picture)),
+        "reference_id": sides.pictures.reference_ids.take(pa.array(picture)),
+        "annotation_id": sides.countable.ids.take(g),
+        "prediction_id": predictions.ids.take(p),
+        "label": names.take(pa.array(sides.countable.label).take(g)),
+        "predicted_label": names.take(pa.array(predictions.label).take(p)),
+        "confidence": confidence,
+        "iou": np.where(with_truth & with_prediction, rows.iou[at], np.nan),
+    }

@@ -1,0 +1,179 @@
+"""Ground truth and predictions as arrays: what every matcher works on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nucleus_pandas.evaluation.matching import Boxes
+from nucleus_pandas.wire import Texts
+
+Bools: TypeAlias = NDArray[np.bool_]
+Floats: TypeAlias = NDArray[np.float64]
+Indices: TypeAlias = NDArray[np.intp]
+Mask: TypeAlias = dict[str, Any]
+"""A mask in COCO's compressed run-length encoding: ``size`` (height, width) and ``counts`` (bytes)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """The pictures that are evaluated, in the order of the items, or of their first mention.
+
+    Attributes
+    ----------
+    key : {"reference_id", "dataset_item_id"}
+        By which id the frames were joined.
+    ids : numpy.ndarray of shape (n,), object
+        That id of each picture, unique.
+    reference_ids, dataset_item_ids : Texts
+        Both ids of each picture as far as a frame told them, else null.
+    """
+
+    key: str
+    ids: NDArray[Any]
+    reference_ids: Texts
+    dataset_item_ids: Texts
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def both(self) -> tuple[Texts, Texts]:
+        """Reference ids and dataset item ids."""
+        return self.reference_ids, self.dataset_item_ids
+
+    @cached_property
+    def rank(self) -> Indices:
+        """The place of each picture when they are sorted by id: as numbers where all ids are integers, else as text.
+
+        Equal confidences in different pictures count in this order, so that the order of the rows does not matter.
+        """
+        order = sorted(range(len(self.ids)), key=natural_order(self.ids.tolist()).__getitem__)
+        found = np.empty(len(order), dtype=np.intp)
+        found[order] = np.arange(len(order))
+        return found
+
+
+def natural_order(texts: Sequence[str]) -> list[Any]:
+    """Give what sorts texts: their numbers where all are integers, else the texts themselves.
+
+    Examples
+    --------
+    >>> natural_order(["10", "9"]), natural_order(["10", "9", "a"])
+    ([10, 9], ['10', '9', 'a'])
+    """
+    if all(text.isascii() and text.isdigit() for text in texts):
+        return [int(text) for text in texts]
+    return list(texts)
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """Ground truth or predictions, a row each, in the order of the frame.
+
+    Attributes
+    ----------
+    picture : numpy.ndarray of shape (n,), intp
+        Number of the picture.
+    label : numpy.ndarray of shape (n,), intp
+        Number of the label.
+    box : numpy.ndarray of shape (n, 4), float64
+        ``(x, y, width, height)`` in pixels.
+    area : numpy.ndarray of shape (n,), float64
+        In square pixels.
+    ids : Texts
+        Annotation ids, unique within a picture.
+    crowd : numpy.ndarray of shape (n,), bool
+        Which ground truths stand for many objects; never true for predictions.
+    confidence : numpy.ndarray of shape (n,), float64, or None
+        NaN where a prediction has none. None for ground truth.
+    masks : list of dict, or None
+        The mask of each row, if masks are evaluated.
+    """
+
+    picture: Indices
+    label: Indices
+    box: Floats
+    area: Floats
+    ids: Texts
+    crowd: Bools
+    confidence: Floats | None = None
+    masks: list[Mask] | None = None
+
+    def __len__(self) -> int:
+        return len(self.picture)
+
+    def take(self, rows: Indices | Bools) -> Side:
+        """Give some of the rows, in the order asked for."""
+        at = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        return Side(
+            self.picture[at],
+            self.label[at],
+            self.box[at],
+            self.area[at],
+            self.ids.take(at),
+            self.crowd[at],
+            None if self.confidence is None else self.confidence[at],
+            None if self.masks is None else [self.masks[row] for row in at.tolist()],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """Both sides, and what they share.
+
+    Attributes
+    ----------
+    pictures : Pictures
+        Where rows lie.
+    labels : tuple of str
+        The names of the labels of both sides, sorted.
+    truth, predictions : Side
+        The two sides.
+    area_source : str
+        Where the areas of the ground truth come from.
+    notes : tuple of str
+        What was noticed while the frames were taken.
+    """
+
+    pictures: Pictures
+    labels: tuple[str, ...]
+    truth: Side
+    predictions: Side
+    area_source: str
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def countable(self) -> Side:
+        """The ground truth without crowds, which never are found or missed."""
+        return self.truth.take(~self.truth.crowd) if self.truth.crowd.any() else self.truth
+
+    def boxes(self, side: Side) -> Boxes:
+        """Give a side as the Nucleus match takes it."""
+        labels = np.array(self.labels, dtype=object)
+        return Boxes(
+            item=side.picture.astype(np.int64),
+            label=labels[side.label] if len(labels) else np.empty(0, dtype=object),
+            box=side.box,
+            annotation_id=side.ids.to_numpy(zero_copy_only=False),
+            confidence=side.confidence,
+        )
+
+    def of_pictures(self, wanted: Bools) -> Sides:
+        """Give what lies in some of the pictures; the others are as if they had never been."""
+        number = np.cumsum(wanted) - 1
+        rows = np.flatnonzero(wanted)
+        pictures = replace(
+            self.pictures,
+            ids=self.pictures.ids[rows],
+            reference_ids=self.pictures.reference_ids.take(rows),
+            dataset_item_ids=self.pictures.dataset_item_ids.take(rows),
+        )
+        sides = [side.take(wanted[side.picture]) for side in (self.truth, self.predictions)]
+        truth, predictions = (replace(side, picture=number[side.picture]) for side in sides)
+        return replace(self, pictures=pictures, truth=truth, predictions=predictions)
