@@ -401,7 +401,7 @@ def evaluate(
     >>> found = truth.drop(index=1).assign(x=[0, 2], confidence=[0.9, 0.8])
     >>> evaluation = evaluate(found, truth)
     >>> evaluation.summary[["AP", "AP50", "precision", "recall"]].round(3).to_dict()
-    {'AP': 0.425, 'AP50': 0.5, 'precision': 1.0, 'recall': 0.667}
+    {'AP': 0.426, 'AP50': 0.5, 'precision': 1.0, 'recall': 0.667}
     >>> evaluation.counts[["TP", "FP", "FN"]].to_dict("index")
     {'bus': {'TP': 0, 'FP': 0, 'FN': 1}, 'car': {'TP': 2, 'FP': 0, 'FN': 0}}
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ from nucleus_pandas.columns import MATCHES, BoxColumn, Metadata, frame, plain
 from nucleus_pandas.errors import InvalidInputError, ServerError, UnsupportedError
 from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.evaluation.outcomes import outcomes
+from nucleus_pandas.evaluation.parameters import label_pairs
 from nucleus_pandas.resource import Resource
 from nucleus_pandas.results import UploadResult
 from nucleus_pandas.transport import Transport
@@ -167,9 +168,7 @@ class ModelRun(Resource):
         """
         body: dict[str, Any] = {}
         if allowed_label_matches is not None:
-            if isinstance(allowed_label_matches, (str, bytes)) or not isinstance(allowed_label_matches, Iterable):
-                raise InvalidInputError(f"allowed_label_matches holds pairs, it is no {allowed_label_matches!r}.")
-            pairs = [_pair(pair) for pair in allowed_label_matches]
+            pairs = label_pairs(allowed_label_matches)
             try:
                 LabelRule.of(class_agnostic, pairs)
             except ValueError as error:
@@ -294,14 +293,6 @@ def model_of(transport: Transport, fields: Mapping[str, Any]) -> Model:
     body = plain({"metadata": {}, **fields}, "$")
     made = transport.create(ModelAdded, "models", "add", body=body)
     return Model(transport, made.model_id, fields["reference_id"])
-
-
-def _pair(pair: object) -> tuple[str, str]:
-    if isinstance(pair, Mapping):
-        pair = (pair.get("ground_truth_label"), pair.get("model_prediction_label"))
-    if isinstance(pair, (tuple, list)) and len(pair) == 2 and all(isinstance(label, str) for label in pair):
-        return pair[0], pair[1]
-    raise InvalidInputError(f"allowed_label_matches holds pairs (ground-truth label, predicted label), not {pair!r}.")
 
 
 def _matches_frame(columns: Mapping[str, list[Any]], iou_threshold: float | None) -> pd.DataFrame:

@@ -79,7 +79,7 @@ class NamedColumns:
                     f"{', '.join(map(repr, canonical))}.{hint} It is written columns={{'reference_id': 'your_column'}}."
                 )
             if not self.holds(own):
-                raise InvalidInputError(self._missing(own, f" for {name!r}"))
+                raise InvalidInputError(self.missing(own, f" for {name!r}"))
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -106,7 +106,7 @@ class NamedColumns:
     def own(self, own: Hashable, use: str = "") -> pd.Series[Any]:
         """Give a column, or an index level, by the name that the caller uses."""
         if not self.holds(own):
-            raise InvalidInputError(self._missing(own, use))
+            raise InvalidInputError(self.missing(own, use))
         if own in self._positions:
             found: pd.Series[Any] = self.frame.iloc[:, self._positions[own]]
             return found
@@ -136,7 +136,7 @@ class NamedColumns:
         """Give a canonical column, or raise InvalidInputError."""
         if not self.has(canonical):
             hint = remedy or f"Use columns={{{canonical!r}: {self._example(canonical)!r}}}."
-            raise InvalidInputError(f"{self._missing(self.name(canonical))} {hint}")
+            raise InvalidInputError(f"{self.missing(self.name(canonical))} {hint}")
         return self.own(self.name(canonical))
 
     def _example(self, canonical: str) -> Hashable:
@@ -152,7 +152,8 @@ class NamedColumns:
         near += [name for name in names if len(name) > 2 and (name.lower() in key or key in name.lower())]
         return [names[name] for name in dict.fromkeys(near)]
 
-    def _missing(self, own: Hashable, use: str = "") -> str:
+    def missing(self, own: Hashable, use: str = "") -> str:
+        """Say that there is no such column, and what there is."""
         names = self.names
         there = ", ".join(map(repr, names[:_SHOWN])) + (", …" if len(names) > _SHOWN else "")
         near = self._near(own)

@@ -7,11 +7,11 @@ from collections.abc import Hashable, Iterable, Mapping
 import pandas as pd
 
 from nucleus_pandas.boxes import BoxFormat
-from nucleus_pandas.columns import BoxColumn
+from nucleus_pandas.columns import BoxColumn, warn
 from nucleus_pandas.evaluation.comparison import Comparison
 from nucleus_pandas.evaluation.inputs import Layout, sides_of, sources_of
 from nucleus_pandas.evaluation.parameters import Engine, IouType, LabelPairs, Parameters
-from nucleus_pandas.evaluation.report import Evaluation
+from nucleus_pandas.evaluation.report import Evaluation, left_out
 
 __all__ = ["Comparison", "Engine", "Evaluation", "IouType", "LabelPairs", "evaluate"]
 
@@ -44,4 +44,6 @@ def evaluate(
     )
     layout = Layout(columns, bbox, bbox_format)
     sides = sides_of(predictions, ground_truth, items, layout, parameters.iou_type)
+    if (cut := left_out(sides, parameters)) is not None:
+        warn(cut)
     return Evaluation(sides, parameters, sources_of(predictions, ground_truth, items, layout))

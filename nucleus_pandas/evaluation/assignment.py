@@ -13,40 +13,10 @@ from numpy.typing import NDArray
 
 from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.evaluation.overlaps import Overlaps
-from nucleus_pandas.evaluation.sides import Bools, Floats, Indices, Side
+from nucleus_pandas.evaluation.sides import Bools, Floats, Indices, Side, counted_from_0
 
 UNASSIGNED = -1
 _LARGEST = 1 - 1e-10  # COCO: at a threshold of 1, nearly 1 is enough
-
-
-def ranked(side: Side) -> Indices:
-    """Give the rows of predictions by falling confidence, equal ones in their own order; missing ones stand last."""
-    assert side.confidence is not None
-    return np.argsort(-side.confidence, kind="stable")
-
-
-def places(side: Side) -> Indices:
-    """Count for each prediction how many of its label in its picture come before it by confidence.
-
-    Examples
-    --------
-    >>> zeros = np.zeros(3, dtype=np.intp)
-    >>> places(Side(zeros, zeros, np.zeros((3, 4)), np.zeros(3), None, zeros > 0, np.array([0.5, 0.9, 0.5]))).tolist()
-    [1, 0, 2]
-    """
-    order = ranked(side)
-    group = side.picture * (int(side.label.max(initial=0)) + 1) + side.label
-    order = order[np.argsort(group[order], kind="stable")]
-    found = np.empty(len(order), dtype=np.intp)
-    found[order] = _counted(group[order])
-    return found
-
-
-def _counted(groups: Indices) -> Indices:
-    """Count the entries of each run of equal values from 0 on."""
-    every = np.arange(len(groups))
-    starts = np.concatenate(([True], groups[1:] != groups[:-1]))[: len(groups)]
-    return every - np.maximum.accumulate(np.where(starts, every, 0))
 
 
 class Agreement:
@@ -108,12 +78,12 @@ def assign(pairs: Overlaps, truth: Side, predictions: Side, thresholds: Floats, 
     if not len(pairs.iou):
         return found
     rank = np.empty(len(predictions), dtype=np.intp)
-    rank[ranked(predictions)] = np.arange(len(predictions))
+    rank[predictions.ranked] = np.arange(len(predictions))
     at_least = np.minimum(thresholds, _LARGEST)
     g, p, iou = _by_round(pairs, predictions.picture, rank)
     first = np.flatnonzero(np.concatenate(([True], p[1:] != p[:-1])))  # of each prediction
     own = p[first]
-    turn = _counted(predictions.picture[own])
+    turn = counted_from_0(predictions.picture[own])
     taken = np.zeros((len(thresholds), len(ignored), len(truth)), dtype=np.bool_)
     order = np.argsort(turn, kind="stable")
     ends = np.append(first[1:], len(p))

@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucleus_pandas._version import __version__
-from nucleus_pandas.evaluation.assignment import UNASSIGNED, Agreement, assign, places
+from nucleus_pandas.evaluation.assignment import UNASSIGNED, Agreement, assign
 from nucleus_pandas.evaluation.overlaps import Overlaps, overlaps
 from nucleus_pandas.evaluation.parameters import IOU_THRESHOLDS, RECALLS, Parameters
 from nucleus_pandas.evaluation.sides import Bools, Floats, Indices, Sides
 
+NAME = "nucleus_pandas"
+"""Of the own accumulation, beside the names of engines."""
 NO_CONFIDENCE = -1.0
 """Stands for a missing confidence where predictions are ranked: below all others."""
 
@@ -98,7 +100,10 @@ def accumulate(sides: Sides, parameters: Parameters) -> Accumulated:
         Labels are those of the ground truth.
     """
     truth, predictions = sides.truth, sides.predictions
-    place = places(predictions)
+    precision, recall, scores = empty(sides, parameters)
+    if len(predictions) and not predictions.has_ranks:
+        return Accumulated(precision, recall, scores, NAME, __version__)
+    place = predictions.place
     kept = np.flatnonzero(place < parameters.max_dets[-1])
     predictions, place = predictions.take(kept), place[kept]
     agreement = Agreement(sides.labels, parameters.rule)
@@ -113,7 +118,6 @@ def accumulate(sides: Sides, parameters: Parameters) -> Accumulated:
     assert predictions.confidence is not None
     confidence = np.where(np.isnan(predictions.confidence), NO_CONFIDENCE, predictions.confidence)
     order = order[np.argsort(-confidence[order], kind="stable")]
-    precision, recall, scores = empty(sides, parameters)
     for label in range(len(sides.labels)):
         own = truth.label == label
         rows = order[np.isin(predictions.label[order], agreement.predicted_for(label))]
@@ -129,7 +133,7 @@ def accumulate(sides: Sides, parameters: Parameters) -> Accumulated:
                 some = place[rows] < most
                 curve = _curve(right[:, some], wrong[:, some], positives, confidence[rows[some]])
                 precision[:, :, label, area, at], recall[:, label, area, at], scores[:, :, label, area, at] = curve
-    return Accumulated(precision, recall, scores, "nucleus_pandas", __version__)
+    return Accumulated(precision, recall, scores, NAME, __version__)
 
 
 def near_pairs(sides: Sides, kept: Indices, agreement: Agreement) -> Overlaps:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from nucleus_pandas.errors import MissingExtraError
-from nucleus_pandas.evaluation.assignment import places
 from nucleus_pandas.evaluation.average_precision import NO_CONFIDENCE, Accumulated, accumulate, empty
 from nucleus_pandas.evaluation.parameters import Engine, Parameters
 from nucleus_pandas.evaluation.sides import Floats, Side, Sides
@@ -60,8 +59,9 @@ def accumulated(sides: Sides, parameters: Parameters) -> Accumulated:
         return accumulate(sides, parameters)
     engine = parameters.engine
     installed = require(engine)
-    if not len(sides.countable):  # engines refuse empty sides, each in its own way
+    if not len(sides.countable) or (len(sides.predictions) and not sides.predictions.has_ranks):
         return Accumulated(*empty(sides, parameters), engine, installed)
+    # engines refuse an empty side, each in its own way
     if not len(sides.predictions):
         precision, recall, scores = empty(sides, parameters)
         for at, (low, high) in enumerate(parameters.area_ranges.values()):
@@ -89,7 +89,7 @@ def _hotcoco(sides: Sides, parameters: Parameters) -> Mapping[str, Any]:
     hotcoco: Any = import_module("hotcoco")
     truth = sides.truth
     # what no number can depend on is not handed over
-    predictions = sides.predictions.take(places(sides.predictions) < parameters.max_dets[-1])
+    predictions = sides.predictions.take(sides.predictions.place < parameters.max_dets[-1])
     pictures = _pictures(sides)
     labels = [{"id": number, "name": str(number)} for number in range(1, len(sides.labels) + 1)]
     rank = sides.pictures.rank + 1

@@ -157,6 +157,8 @@ def _aligned(series: pd.Series[Any], pictures: Pictures) -> pd.Series[Any]:
     index = pd.Index(_texts(series.index.to_series().reset_index(drop=True)))
     if not index.is_unique:
         raise InvalidInputError("The index of the Series to group by holds ids more than once.")
+    if not len(pictures):
+        return series.iloc[:0]
     for ids in (pictures.ids, *(np.array(ids.to_pylist(), dtype=object) for ids in pictures.both)):
         at = index.get_indexer(pd.Index(ids))
         if (at >= 0).any():
@@ -164,10 +166,11 @@ def _aligned(series: pd.Series[Any], pictures: Pictures) -> pd.Series[Any]:
             if missing:
                 raise InvalidInputError(f"The Series to group by lacks {_listed(missing)} that were evaluated.")
             return series.iloc[at]
+    shown = ", ".join(map(repr, index[:3]))
     raise InvalidInputError(
-        f"The index of the Series to group by holds none of the pictures, such as {pictures.ids[0]!r}; it holds "
-        f"{index[0]!r}." if len(index) and len(pictures) else "There is nothing to group."
-    )  # fmt: skip
+        f"The index of the Series to group by names none of the {len(pictures)} pictures that were evaluated, such as "
+        f"{', '.join(map(repr, pictures.ids[:3]))}; it holds {shown or 'nothing'}."
+    )
 
 
 def _texts(series: pd.Series[Any]) -> list[str]:

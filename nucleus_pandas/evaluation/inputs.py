@@ -106,7 +106,7 @@ def sides_of(
     frames = {"ground truth": ground_truth, "predictions": predictions}
     for name, frame in (*frames.items(), ("items", items)):
         if frame is not None and not isinstance(frame, pd.DataFrame):
-            raise InvalidInputError(f"The {name} are to be a DataFrame, not {type(frame).__name__}.")
+            raise InvalidInputError(f"Expected a DataFrame of {name}, got {type(frame).__name__}.")
     _check_layout(layout, *frames.values())
     key = _key(frames, items, layout)
     sizes = _sizes(key, layout, *frames.values(), items) if iou_type == "segm" else {}
@@ -122,6 +122,10 @@ def sides_of(
         _side(taken, picture, place[label], iou_type)
         for taken, picture, label in zip((truth, predicted), codes, label_codes, strict=True)
     )
+    named = NamedColumns(predictions, layout.of(predictions).columns, _NAMES)
+    if len(predictions) and not named.has("confidence"):
+        hint = named.missing(named.name("confidence"))
+        warn(f"The predictions cannot be ranked, and average precision is NaN: {hint}")
     for name, taken in (("ground truth", truth), ("predictions", predicted)):
         if taken.left_out:
             other = "boxes" if iou_type == "bbox" else "polygons or masks"
@@ -236,7 +240,7 @@ def _take(
         crowd=crowd[rows],
         area=area[rows],
         masks=None if masks is None else masks.take(rows),
-        left_out=int(np.count_nonzero(is_unit & ~is_box)),
+        left_out=int(np.count_nonzero(is_unit & ~is_box)) if masks is None else masks.missing(named),
     )
 
 

@@ -57,6 +57,14 @@ class Masks:
         """Count the pixels of each mask."""
         return np.array([codec().area(mask) for mask in self.encoded], dtype=np.float64)
 
+    def missing(self, named: NamedColumns) -> int:
+        """Count the rows that have a box, but no mask."""
+        x = named.get("x")
+        if x is None:
+            return 0
+        there: Any = x.notna()
+        return sum(mask is None and bool(box) for mask, box in zip(self.encoded, there.tolist(), strict=True))
+
     def boxed(self, named: NamedColumns) -> pd.DataFrame:
         """Give the frame with the box around each mask for its place; rows without a mask have none."""
         there = [row for row, mask in enumerate(self.encoded) if mask is not None]

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from nucleus_pandas._compat import TEXT
-from nucleus_pandas.columns import column, warn
+from nucleus_pandas._version import __version__
+from nucleus_pandas.columns import column
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation import counts, suspicion, tables
-from nucleus_pandas.evaluation.assignment import places
-from nucleus_pandas.evaluation.average_precision import Accumulated
+from nucleus_pandas.evaluation.average_precision import NAME, Accumulated
 from nucleus_pandas.evaluation.comparison import Compared, Comparison, compare
 from nucleus_pandas.evaluation.engines import accumulated, require
 from nucleus_pandas.evaluation.groups import By, Sources, groups_of
@@ -86,9 +86,9 @@ class Evaluation:
         self._sides = sides
         self._parameters = parameters
         self._sources = Sources() if sources is None else sources
-        if parameters.rule.allowed is None:
-            require(parameters.engine)
-        self._cut = _cut(sides, parameters)
+        own = parameters.rule.allowed is not None
+        self.engine: str = NAME if own else parameters.engine
+        self.engine_version: str = __version__ if own else require(parameters.engine)
         self.matchers: dict[str, str] = dict(MATCHERS)
         self.area_source = sides.area_source
 
@@ -97,16 +97,6 @@ class Evaluation:
         """The arguments as they hold."""
         return self._parameters.as_dict()
 
-    @property
-    def engine(self) -> str:
-        """What computes the COCO numbers."""
-        return "nucleus_pandas" if self._parameters.rule.allowed is not None else self._parameters.engine
-
-    @property
-    def engine_version(self) -> str:
-        """The version of the engine."""
-        return self.accumulated.version
-
     @cached_property
     def accumulated(self) -> Accumulated:
         """Precision and recall at every threshold, label, area range and number of predictions, as arrays.
@@ -114,11 +104,7 @@ class Evaluation:
         Labels are in the order of `per_class`, area ranges and numbers of predictions in that of `parameters`; where
         pycocotools has -1, they have NaN.
         """
-        found = accumulated(self._sides, self._parameters)
-        if not self._ranks:
-            for values in (found.precision, found.recall, found.scores):
-                values[...] = np.nan
-        return found
+        return accumulated(self._sides, self._parameters)
 
     @cached_property
     def _rows(self) -> MatchRows:
@@ -133,15 +119,11 @@ class Evaluation:
         return tide(self._sides, self._parameters)
 
     @cached_property
-    def _ranks(self) -> bool:
-        """Whether predictions can be ranked: some have a confidence, or there are none."""
-        confidence = self._sides.predictions.confidence
-        return confidence is None or not len(confidence) or not bool(np.isnan(confidence).all())
-
-    @cached_property
     def notes(self) -> list[str]:
         """What a reader of the numbers has to know: why some are NaN, what was left out."""
-        return [*self._sides.notes, *tables.reasons(self._sides, ranked=self._ranks), *self._cut]
+        found = [*self._sides.notes, *tables.reasons(self._sides, self._parameters, self.f1_curve)]
+        cut = left_out(self._sides, self._parameters)
+        return found if cut is None else [*found, cut]
 
     @cached_property
     def summary(self) -> pd.Series[float]:
@@ -172,7 +154,7 @@ class Evaluation:
             ``ignored_by_map``, true for labels without ground truth, which the mean over the labels leaves out. text:
             ``reason`` why a number is NaN, else null.
         """
-        return tables.per_class(self._sides, self.accumulated, self._parameters, self.counts, ranked=self._ranks)
+        return tables.per_class(self._sides, self.accumulated, self._parameters, self.counts)
 
     @cached_property
     def pr_curve(self) -> pd.DataFrame:
@@ -326,7 +308,7 @@ class Evaluation:
         ...                       "x": 0, "y": 0, "width": 10, "height": [10, 40]})
         >>> items = pd.DataFrame({"reference_id": ["a.jpg", "b.jpg"], "weather": ["sun", "fog"]})
         >>> found = npd.evaluate(truth.assign(confidence=0.5, x=[0, 9]), truth, items=items)
-        >>> found.by("weather")[["pictures", "TP", "AP50"]].to_dict("index")
+        >>> found.by("weather")[["pictures", "TP", "AP50"]].round(3).to_dict("index")
         {'fog': {'pictures': 1, 'TP': 0, 'AP50': 0.0}, 'sun': {'pictures': 1, 'TP': 1, 'AP50': 1.0}}
         """
         names, members = groups_of(by, self._sources, self._sides.pictures)
@@ -421,18 +403,15 @@ class Evaluation:
         return as_html(self._title, self.summary, self.per_class, said, self.notes)
 
 
-def _cut(sides: Sides, parameters: Parameters) -> list[str]:
-    """Warn of predictions that the COCO numbers and TIDE do not see."""
+def left_out(sides: Sides, parameters: Parameters) -> str | None:
+    """Tell of predictions that the COCO numbers and TIDE do not see; None where they see all."""
     most = parameters.max_dets[-1]
-    beyond = places(sides.predictions) >= most
-    if not beyond.any():
-        return []
-    rows = np.flatnonzero(beyond)
+    rows = np.flatnonzero(sides.predictions.place >= most)
+    if not len(rows):
+        return None
     pictures = np.unique(sides.predictions.picture[rows])
-    text = (
+    return (
         f"{len(rows)} predictions in {len(pictures)} pictures, such as {sides.pictures.ids[pictures[0]]!r}, are beyond "
         f"max_dets={most}, the most of one label in a picture: the COCO numbers and TIDE leave the least confident "
         "out. The Nucleus match takes all. Raise max_dets to count them."
     )
-    warn(text)
-    return [text]

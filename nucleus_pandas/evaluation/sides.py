@@ -59,6 +59,19 @@ class Pictures:
         return found
 
 
+def counted_from_0(groups: Indices) -> Indices:
+    """Count the entries of each run of equal values.
+
+    Examples
+    --------
+    >>> counted_from_0(np.array([7, 7, 5, 7])).tolist()
+    [0, 1, 0, 0]
+    """
+    every = np.arange(len(groups))
+    starts = np.concatenate(([True], groups[1:] != groups[:-1]))[: len(groups)]
+    return every - np.maximum.accumulate(np.where(starts, every, 0))
+
+
 def natural_order(texts: Sequence[str]) -> list[Any]:
     """Give what sorts texts: their numbers where all are integers, else the texts themselves.
 
@@ -107,6 +120,26 @@ class Side:
 
     def __len__(self) -> int:
         return len(self.picture)
+
+    @cached_property
+    def has_ranks(self) -> bool:
+        """Whether predictions can be ranked: some of them have a confidence."""
+        return self.confidence is not None and not bool(np.isnan(self.confidence).all())
+
+    @cached_property
+    def ranked(self) -> Indices:
+        """The rows of predictions by falling confidence, equal ones in their order; missing ones stand last."""
+        assert self.confidence is not None
+        return np.argsort(-self.confidence, kind="stable")
+
+    @cached_property
+    def place(self) -> Indices:
+        """How many predictions of the same label in the same picture come before each by confidence."""
+        group = self.picture * (int(self.label.max(initial=0)) + 1) + self.label
+        order = self.ranked[np.argsort(group[self.ranked], kind="stable")]
+        found = np.empty(len(order), dtype=np.intp)
+        found[order] = counted_from_0(group[order])
+        return found
 
     def take(self, rows: Indices | Bools) -> Side:
         """Give some of the rows, in the order asked for."""

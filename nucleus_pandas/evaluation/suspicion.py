@@ -14,7 +14,7 @@ from nucleus_pandas.evaluation.counts import Counted
 from nucleus_pandas.evaluation.match_rows import NONE, MatchRows, columns_of
 from nucleus_pandas.evaluation.overlaps import overlaps
 from nucleus_pandas.evaluation.sides import Floats, Sides
-from nucleus_pandas.evaluation.tide import BACKGROUND
+from nucleus_pandas.evaluation.tide import BACKGROUND_IOU
 
 SUSPECTS: dict[str, str] = {
     **{name: kind for name, kind in MATCHES.items() if name != "match_type"},
@@ -60,12 +60,12 @@ def suspects(sides: Sides, rows: MatchRows, found: Counted, min_confidence: floa
     confidence[has_prediction] = given[rows.prediction[has_prediction]]
     with np.errstate(invalid="ignore"):
         sure = confidence >= min_confidence
-        apart = both & (rows.iou >= BACKGROUND) & ~found.right & ~found.confused & rows.agrees
+        apart = both & (rows.iou >= BACKGROUND_IOU) & ~found.right & ~found.confused & rows.agrees
     of_truth, of_predictions = _nearest(sides)
     alone = has_prediction & ~found.right & ~found.confused
-    alone[alone] = of_predictions[rows.prediction[alone]] < BACKGROUND
+    alone[alone] = of_predictions[rows.prediction[alone]] < BACKGROUND_IOU
     unseen = rows.truth != NONE
-    unseen[unseen] = of_truth[rows.truth[unseen]] < BACKGROUND
+    unseen[unseen] = of_truth[rows.truth[unseen]] < BACKGROUND_IOU
     trust = _precision(sides, rows, found)
     scores = {
         "missing annotation": (alone & sure, confidence),

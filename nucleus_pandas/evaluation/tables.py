@@ -18,6 +18,7 @@ from nucleus_pandas.evaluation.parameters import IOU_THRESHOLDS, RECALLS, Parame
 from nucleus_pandas.evaluation.sides import Sides
 
 COUNTS = ("ground_truths", "predictions", "TP", "FP", "FN")
+_SHOWN = 5  # labels in a sentence
 _NO_TRUTH = "no ground truth"
 _ONLY_CROWDS = "no ground truth but crowds"
 _NO_CONFIDENCE = "no prediction has a confidence"
@@ -41,9 +42,7 @@ def summary(
     return pd.Series(numbers, dtype=np.float64, name="value")
 
 
-def per_class(
-    sides: Sides, found: Accumulated, parameters: Parameters, counts: pd.DataFrame, *, ranked: bool
-) -> pd.DataFrame:
+def per_class(sides: Sides, found: Accumulated, parameters: Parameters, counts: pd.DataFrame) -> pd.DataFrame:
     """Give the numbers of each label."""
     numbers = {"AP": found.ap(), "AP50": found.ap(0.5), "AP75": found.ap(0.75)}
     numbers |= {f"AP_{name}": found.ap(area=at) for at, name in list(enumerate(parameters.area_ranges))[1:]}
@@ -51,7 +50,7 @@ def per_class(
     frame = frame.join(counts[list(COUNTS)])
     ignored = frame["ground_truths"].to_numpy() == 0
     crowds = np.bincount(sides.truth.label[sides.truth.crowd], minlength=len(sides.labels)) > 0
-    why: list[str | None] = [None if ranked else _NO_CONFIDENCE] * len(frame)
+    why: list[str | None] = [_NO_CONFIDENCE if _unranked(sides) else None] * len(frame)
     for at in np.flatnonzero(ignored).tolist():
         why[at] = _ONLY_CROWDS if crowds[at] else _NO_TRUTH
     reason = column(pa.array(why, pa.large_string()), TEXT)
@@ -131,26 +130,42 @@ def by_group(rows: Sequence[Mapping[str, Any]], names: pd.Index[Any], numbers: S
     return pd.DataFrame(list(rows), index=names, columns=list(kinds)).astype(kinds)
 
 
-def reasons(sides: Sides, *, ranked: bool) -> list[str]:
-    """Say why numbers are NaN."""
+def _unranked(sides: Sides) -> bool:
+    return bool(len(sides.predictions)) and not sides.predictions.has_ranks
+
+
+def reasons(sides: Sides, parameters: Parameters, f1_curve: pd.DataFrame) -> list[str]:
+    """Say why numbers are NaN, and what predictions without a confidence mean."""
     found = []
+    confidence = sides.predictions.confidence
+    missing = 0 if confidence is None else int(np.isnan(confidence).sum())
     if not len(sides.countable):
         crowds = " but crowds" if sides.truth.crowd.any() else ""
         found.append(f"There is no ground truth{crowds}: average precision and recall do not exist and are NaN.")
+    else:
+        found += _without_truth(sides, parameters)
     if not len(sides.predictions):
         found.append("There are no predictions: precision does not exist and is NaN; average precision is 0.")
-    elif not ranked:
+    elif _unranked(sides):
         found.append("No prediction has a confidence: they cannot be ranked, and average precision is NaN.")
-    else:
-        confidence = sides.predictions.confidence
-        missing = 0 if confidence is None else int(np.isnan(confidence).sum())
-        if missing:
-            found.append(
-                f"{missing} predictions have no confidence: they are ranked behind all others, and are in no bin of "
-                "the score histogram."
-            )
-    without = sorted(set(np.unique(sides.predictions.label).tolist()) - set(np.unique(sides.countable.label).tolist()))
-    if without and len(sides.countable):
-        names = ", ".join(repr(sides.labels[label]) for label in without[:5]) + (", …" if len(without) > 5 else "")
+    elif missing:
+        found.append(
+            f"{missing} predictions have no confidence: they are ranked behind all others, and are in no bin of the "
+            "score histogram."
+        )
+    if len(sides.predictions) and not f1_curve["TP"].any():
+        found.append("No prediction with a confidence is right: none maximizes F1, and best_confidence is NaN.")
+    return found
+
+
+def _without_truth(sides: Sides, parameters: Parameters) -> list[str]:
+    found = []
+    labels = np.setdiff1d(sides.predictions.label, sides.countable.label).tolist()
+    if labels:
+        names = ", ".join(repr(sides.labels[label]) for label in labels[:_SHOWN]) + (", …" if labels[_SHOWN:] else "")
         found.append(f"Without ground truth, and so not in the mean over the labels: {names}.")
+    area = sides.countable.area
+    for name, (low, high) in parameters.area_ranges.items():
+        if not ((area >= low) & (area <= high)).any():
+            found.append(f"No ground truth has an area of {low:g} to {high:g}: the numbers of {name!r} are NaN.")
     return found

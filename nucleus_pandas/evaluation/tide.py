@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 
 from nucleus_pandas._compat import TEXT
-from nucleus_pandas.evaluation.assignment import UNASSIGNED, Agreement, assign, places
+from nucleus_pandas.evaluation.assignment import UNASSIGNED, Agreement, assign
 from nucleus_pandas.evaluation.overlaps import Overlaps, overlaps
 from nucleus_pandas.evaluation.parameters import Parameters
 from nucleus_pandas.evaluation.sides import Bools, Floats, Indices, Side, Sides
 
-FOREGROUND = 0.5
-BACKGROUND = 0.1
+FOREGROUND_IOU = 0.5
+BACKGROUND_IOU = 0.1
 ERRORS = ("classification", "localization", "both", "duplicate", "background", "missed")
 
 
@@ -86,7 +86,7 @@ def tide(sides: Sides, parameters: Parameters) -> Tide:
     in its label.
     """
     truth = sides.truth
-    kept = np.flatnonzero(places(sides.predictions) < parameters.max_dets[-1])
+    kept = np.flatnonzero(sides.predictions.place < parameters.max_dets[-1])
     predictions = sides.predictions.take(kept)
     agreement = Agreement(sides.labels, parameters.rule)
     own, other = Best.of(len(predictions)), Best.of(len(predictions))
@@ -96,7 +96,7 @@ def tide(sides: Sides, parameters: Parameters) -> Tide:
         counts = ~truth.crowd[some.truth]
         own.see(_some(some, agreed & counts))
         other.see(_some(some, ~agreed & counts))
-        near.append(_some(some, agreed & (some.iou >= FOREGROUND)))
+        near.append(_some(some, agreed & (some.iou >= FOREGROUND_IOU)))
     took = _assigned(near, truth, predictions)
     hit = took != UNASSIGNED
     ignored = np.zeros(len(kept), dtype=np.bool_)
@@ -104,10 +104,10 @@ def tide(sides: Sides, parameters: Parameters) -> Tide:
     right = hit & ~ignored
     errors, rest = {}, ~hit
     for name, fits in (
-        ("localization", (own.iou >= BACKGROUND) & (own.iou < FOREGROUND)),
-        ("classification", other.iou >= FOREGROUND),
-        ("duplicate", own.iou >= FOREGROUND),
-        ("background", np.maximum(own.iou, other.iou) <= BACKGROUND),
+        ("localization", (own.iou >= BACKGROUND_IOU) & (own.iou < FOREGROUND_IOU)),
+        ("classification", other.iou >= FOREGROUND_IOU),
+        ("duplicate", own.iou >= FOREGROUND_IOU),
+        ("background", np.maximum(own.iou, other.iou) <= BACKGROUND_IOU),
         ("both", np.ones(len(kept), dtype=np.bool_)),
     ):
         errors[name] = rest & fits
@@ -129,7 +129,7 @@ def _assigned(near: list[Overlaps], truth: Side, predictions: Side) -> Indices:
     none = np.empty(0, dtype=np.intp)
     near.append(Overlaps(none, none, np.empty(0)))
     pairs = Overlaps(*(np.concatenate(column) for column in zip(*near, strict=True)))
-    found: Indices = assign(pairs, truth, predictions, np.array([FOREGROUND]), truth.crowd[None, :])[0, 0]
+    found: Indices = assign(pairs, truth, predictions, np.array([FOREGROUND_IOU]), truth.crowd[None, :])[0, 0]
     return found
 
 
