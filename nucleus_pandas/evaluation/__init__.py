@@ -9,6 +9,7 @@ import pandas as pd
 from nucleus_pandas.boxes import BoxFormat
 from nucleus_pandas.columns import BoxColumn, warn
 from nucleus_pandas.evaluation.comparison import Comparison
+from nucleus_pandas.evaluation.engines import require
 from nucleus_pandas.evaluation.inputs import Layout, sides_of, sources_of
 from nucleus_pandas.evaluation.parameters import Engine, IouType, LabelPairs, Parameters
 from nucleus_pandas.evaluation.report import Evaluation, left_out
@@ -42,6 +43,8 @@ def evaluate(
         engine=engine,
         iou_type=iou_type,
     )
+    if parameters.rule.allowed is None:
+        require(parameters.engine)
     layout = Layout(columns, bbox, bbox_format)
     sides = sides_of(predictions, ground_truth, items, layout, parameters.iou_type)
     if (cut := left_out(sides, parameters)) is not None:
