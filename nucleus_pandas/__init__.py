@@ -16,6 +16,7 @@ import logging
 
 from nucleus_pandas._version import __version__
 from nucleus_pandas.accessor import NucleusAccessor as _NucleusAccessor  # noqa: F401  # registers df.nucleus
+from nucleus_pandas.assessment import RunEvaluation
 from nucleus_pandas.client import NucleusClient
 from nucleus_pandas.datasets import Dataset
 from nucleus_pandas.errors import (
@@ -78,6 +79,7 @@ __all__ = [
     "NucleusError",
     "NucleusWarning",
     "PositionError",
+    "RunEvaluation",
     "ServerError",
     "StoreError",
     "TooLargeError",

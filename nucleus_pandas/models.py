@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from nucleus_pandas.assessment import Assessment, RunEvaluation
 from nucleus_pandas.boxes import BoxFormat
 from nucleus_pandas.checks import Layout, Rows
 from nucleus_pandas.columns import MATCHES, BoxColumn, Metadata, frame, plain
 from nucleus_pandas.errors import InvalidInputError, ServerError, UnsupportedError
+from nucleus_pandas.evaluation import Engine, LabelPairs
+from nucleus_pandas.evaluation.engines import require
 from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.evaluation.outcomes import outcomes
-from nucleus_pandas.evaluation.parameters import label_pairs
+from nucleus_pandas.evaluation.parameters import Parameters, label_pairs
+from nucleus_pandas.examples import MatchType, check_choice, examples
 from nucleus_pandas.resource import Resource
 from nucleus_pandas.results import UploadResult
 from nucleus_pandas.transport import Transport
@@ -221,6 +225,161 @@ class ModelRun(Resource):
                 return _matches_frame(columns, iou_threshold)
             place["after"] = page.next
 
+    def evaluate(
+        self,
+        *,
+        iou_threshold: float = 0.5,
+        class_agnostic: bool | None = None,
+        allowed_label_matches: LabelPairs | None = None,
+        max_dets: int | Iterable[int] = 100,
+        area_ranges: Mapping[str, tuple[float, float]] | None = None,
+        engine: Engine | None = None,
+    ) -> RunEvaluation:
+        """Evaluate the predictions against the ground truth as both are now.
+
+        Boxes are read from the server with all items of the dataset, so that pictures without boxes count and
+        `Evaluation.by` knows the metadata; the numbers are computed here. The run need not be committed.
+
+        Parameters
+        ----------
+        iou_threshold : float in (0, 1], default 0.5
+            From which IoU on a pair counts, in all that the Nucleus match counts. The COCO numbers have their own ten.
+        class_agnostic : bool, optional
+            Whether boxes of different labels may match in the Nucleus match.
+        allowed_label_matches : iterable of (str, str), optional
+            Pairs of a ground-truth label and a predicted label, which alone may match, and are right. Where neither
+            this nor `class_agnostic` is given, labels may pair as in the commit of the run; without one, or where the
+            server does not tell of it, they all may.
+        max_dets, area_ranges, engine
+            As in `nucleus_pandas.evaluate`.
+
+        Returns
+        -------
+        RunEvaluation
+            An `Evaluation` that also says whether the commit is stale.
+
+        Raises
+        ------
+        InvalidInputError
+            An argument is none of those above, or the run spans datasets.
+        MissingExtraError
+            The engine is not installed.
+
+        Warns
+        -----
+        NucleusWarning
+            Boxes have changed since the commit; `max_dets` leaves predictions out; rows are no boxes.
+
+        Examples
+        --------
+        >>> import nucleus_pandas as npd
+        >>> from nucleus_pandas import sample
+        >>> client = npd.NucleusClient.local()
+        >>> dataset = client.create_dataset("Doc")
+        >>> _ = dataset.append(sample.items()), dataset.annotate(sample.ground_truth())
+        >>> run = dataset.create_model_run(client.add_model("Careful", reference_id="careful"))
+        >>> _ = run.predict(sample.detections("careful"))
+        >>> evaluation = run.evaluate()
+        >>> evaluation.summary[["AP", "AP50", "precision", "recall"]].round(2).to_dict()
+        {'AP': 0.43, 'AP50': 0.52, 'precision': 0.87, 'recall': 0.49}
+        >>> evaluation.by("metadata.scene")["pictures"].to_dict()
+        {'animal': 2, 'kitchen': 2, 'sky': 1, 'sports': 2, 'street': 3, 'table': 2}
+        >>> client.close()
+        """
+        asked = Parameters.of(
+            iou_threshold=iou_threshold,
+            class_agnostic=class_agnostic,
+            allowed_label_matches=allowed_label_matches,
+            max_dets=max_dets,
+            area_ranges=area_ranges,
+            engine=engine,
+        )
+        if allowed_label_matches is None:
+            require(asked.engine)
+        read = Assessment.read(self._transport, self.id, self._single_dataset())
+        as_committed = class_agnostic is None and allowed_label_matches is None
+        return read.evaluation(read.as_committed(asked) if as_committed else asked)
+
+    def examples(
+        self,
+        match_type: MatchType,
+        *,
+        sort_by: str | None = None,
+        ascending: bool = False,
+        limit: int | None = None,
+        iou_threshold: float = 0.5,
+    ) -> pd.DataFrame:
+        """Give true positives, false positives or false negatives with all that is needed to look at them.
+
+        They are those of ``run.evaluate(iou_threshold=…).matches``: of the boxes as they are now, whose labels pair as
+        in the commit. No engine is needed.
+
+        Parameters
+        ----------
+        match_type : {"TP", "FP", "FN"}
+            Which to give.
+        sort_by : str, optional
+            A column of the frame, such as ``"confidence"``, ``"iou"``, ``"area"`` or ``"reference_id"``; missing values
+            stand last. By default they stand in the order of the pictures.
+        ascending : bool
+            Whether the smallest stands first; by default the largest.
+        limit : int, optional
+            How many to give at most.
+        iou_threshold : float in (0, 1], default 0.5
+            From which IoU on a pair counts.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Text: ``dataset_item_id``, ``reference_id``, ``image_url``, ``match_type``; of the ground truth
+            ``annotation_id`` and ``label``, of the prediction ``prediction_id`` and ``predicted_label``. float64, in
+            pixels: ``x``, ``y``, ``width``, ``height`` of the ground truth, ``predicted_x``, ``predicted_y``,
+            ``predicted_width``, ``predicted_height`` of the prediction; then ``confidence``, ``iou``, and ``area``
+            (square pixels) of the box in question, which is the prediction of an FP, else the ground truth. The side
+            that is missing is null. A confusion is an FP that shows both sides, and an FN that shows the ground truth.
+
+            The frame can be sent on: its ground truth as it is, its predictions with
+            ``columns={"label": "predicted_label"}`` and
+            ``bbox=("predicted_x", "predicted_y", "predicted_width", "predicted_height")``.
+
+        Raises
+        ------
+        InvalidInputError
+            An argument is none of those above, or the run spans datasets.
+
+        Warns
+        -----
+        NucleusWarning
+            Boxes have changed since the commit; rows are no boxes.
+
+        Examples
+        --------
+        >>> import nucleus_pandas as npd
+        >>> from nucleus_pandas import sample
+        >>> client = npd.NucleusClient.local()
+        >>> dataset = client.create_dataset("Doc")
+        >>> _ = dataset.append(sample.items()), dataset.annotate(sample.ground_truth())
+        >>> run = dataset.create_model_run(client.add_model("Careful", reference_id="careful"))
+        >>> _ = run.predict(sample.detections("careful"))
+        >>> run.examples("FP", sort_by="confidence", limit=2)[["label", "predicted_label", "confidence", "iou"]].round(2)
+           label predicted_label  confidence   iou
+        0    bus           truck        0.86  0.88
+        1  chair           couch        0.86  0.89
+        >>> client.close()
+        """
+        check_choice(match_type, sort_by, limit)
+        asked = Parameters.of(iou_threshold=iou_threshold)
+        read = Assessment.read(self._transport, self.id, self._single_dataset())
+        return examples(
+            read.sides,
+            read.as_committed(asked),
+            read.items,
+            match_type,
+            sort_by=sort_by,
+            ascending=ascending,
+            limit=limit,
+        )
+
     @property
     def predictions(self) -> PredictionsView:
         """The predictions, as a frame that is read when it is asked for."""
@@ -273,6 +432,16 @@ class ModelRun(Resource):
         if self._dataset_id is None and "lookup" in self._transport.extensions:
             return self._transport.read(RunPlace, "_nucleus_pandas", "modelRun", self.id).dataset_id
         return self._dataset_id
+
+    def _single_dataset(self) -> str:
+        """Give the dataset to evaluate on."""
+        if self._home is None and "lookup" in self._transport.extensions:
+            raise InvalidInputError(
+                f"The run '{self.id}' spans datasets, and is evaluated on one at a time: give npd.evaluate its "
+                "run.predictions.to_frame(), without those on items of other datasets, and "
+                "dataset.annotations.to_frame()."
+            )
+        return self._dataset()
 
     def _dataset(self) -> str:
         if self._home is not None:

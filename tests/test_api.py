@@ -28,6 +28,7 @@ LAYERS = [
     {"jobs"},
     {"uploads"},
     {"views"},
+    {"assessment", "examples"},
     {"models"},
     {"datasets"},
     {"client"},
@@ -88,13 +89,14 @@ def test_every_public_name_is_documented(name: str) -> None:
             assert inspect.getdoc(value), member
 
 
-@pytest.mark.parametrize("name", ["append", "annotate", "predict", "check"])
+@pytest.mark.parametrize("name", ["append", "annotate", "predict", "check", "evaluate"])
 def test_the_accessor_offers_its_methods_with_every_argument_explained(name: str) -> None:
     accessor = pd.DataFrame({"a": [1]}).nucleus
     assert [member for member in dir(accessor) if not member.startswith("_")] == [
         "annotate",
         "append",
         "check",
+        "evaluate",
         "predict",
     ]
     method, function = getattr(accessor, name), getattr(npd, name)

@@ -5,6 +5,7 @@ from nucleus_pandas.columns.checked import NOT_SENT, Checked, Units
 from nucleus_pandas.columns.dtypes import (
     ANNOTATIONS,
     DATASETS,
+    EXAMPLES,
     ITEMS,
     JOBS,
     MATCHES,
@@ -33,6 +34,7 @@ __all__ = [
     "CANONICAL",
     "Checked",
     "DATASETS",
+    "EXAMPLES",
     "JOBS",
     "ITEMS",
     "MATCHES",

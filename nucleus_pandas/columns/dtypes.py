@@ -78,6 +78,29 @@ MATCHES: dict[str, str] = {
 }
 """Columns of the frames that `ModelRun.matches` gives."""
 
+EXAMPLES: dict[str, str] = {
+    "dataset_item_id": TEXT,
+    "reference_id": TEXT,
+    "image_url": TEXT,
+    "match_type": TEXT,
+    "annotation_id": TEXT,
+    "label": TEXT,
+    "x": "float64",
+    "y": "float64",
+    "width": "float64",
+    "height": "float64",
+    "prediction_id": TEXT,
+    "predicted_label": TEXT,
+    "predicted_x": "float64",
+    "predicted_y": "float64",
+    "predicted_width": "float64",
+    "predicted_height": "float64",
+    "confidence": "float64",
+    "iou": "float64",
+    "area": "float64",
+}
+"""Columns of the frames that `ModelRun.examples` gives."""
+
 DATASETS: dict[str, str] = {"id": TEXT, "name": TEXT, "is_public": "bool"}
 """Columns of `NucleusClient.datasets`."""
 

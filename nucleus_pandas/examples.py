@@ -1,0 +1,84 @@
+"""Examples of true positives, false positives and false negatives: what was matched, with both boxes."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+import pandas as pd
+
+from nucleus_pandas.boxes import areas
+from nucleus_pandas.columns import EXAMPLES, column, frame, indexed
+from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.evaluation.match_rows import columns_of, match_rows
+from nucleus_pandas.evaluation.parameters import Parameters
+from nucleus_pandas.evaluation.sides import Bools, Floats, Indices, Side, Sides
+
+MatchType: TypeAlias = Literal["TP", "FP", "FN"]
+
+
+def check_choice(match_type: object, sort_by: object, limit: object) -> None:
+    """Refuse what chooses no examples, before anything is read.
+
+    Raises
+    ------
+    InvalidInputError
+        The text says what is allowed.
+    """
+    if match_type not in get_args(MatchType):
+        raise InvalidInputError(f"match_type is 'TP', 'FP' or 'FN', not {match_type!r}.")
+    if sort_by is not None and sort_by not in list(EXAMPLES):
+        raise InvalidInputError(f"sort_by is one of {', '.join(map(repr, EXAMPLES))}, or None, not {sort_by!r}.")
+    whole = isinstance(limit, numbers.Integral) and not isinstance(limit, bool)
+    if limit is not None and not (whole and int(limit) >= 0):  # type: ignore[call-overload]
+        raise InvalidInputError(f"limit is a number of rows, 0 or more, or None, not {limit!r}.")
+
+
+def examples(
+    sides: Sides,
+    parameters: Parameters,
+    items: pd.DataFrame,
+    match_type: MatchType,
+    *,
+    sort_by: str | None = None,
+    ascending: bool = False,
+    limit: int | None = None,
+) -> pd.DataFrame:
+    """Give what the Nucleus match made of boxes; see `ModelRun.examples`.
+
+    Parameters
+    ----------
+    sides : Sides
+        What is matched.
+    parameters : Parameters
+        How, and from which IoU on a pair counts.
+    items : pandas.DataFrame
+        ``reference_id`` and ``image_url`` of the pictures.
+    match_type, sort_by, ascending, limit
+        As in `ModelRun.examples`.
+    """
+    rows = match_rows(sides, parameters)
+    found = rows.outcomes(parameters.iou_threshold)
+    wanted = found.match_type == match_type
+    at, with_truth, with_prediction = found.row[wanted], found.ground_truth[wanted], found.prediction[wanted]
+    columns = columns_of(sides, rows, at, with_truth, with_prediction)
+    truth = _boxes(sides.countable, rows.truth[at], with_truth)
+    predicted = _boxes(sides.predictions, rows.prediction[at], with_prediction)
+    for prefix, box in (("", truth), ("predicted_", predicted)):
+        columns |= {f"{prefix}{name}": box[:, side] for side, name in enumerate(("x", "y", "width", "height"))}
+    columns["area"] = areas(predicted if match_type == "FP" else truth)
+    columns["match_type"] = np.full(len(at), match_type, dtype=object)
+    urls = indexed(items, "reference_id")["image_url"]
+    names = column(columns["reference_id"], EXAMPLES["reference_id"])
+    columns["image_url"] = urls.reindex(names).to_numpy(dtype=object)
+    shown = frame(columns, EXAMPLES)
+    if sort_by is not None:
+        shown = shown.sort_values(sort_by, ascending=ascending, kind="stable", ignore_index=True)
+    return shown if limit is None else shown.head(limit)
+
+
+def _boxes(side: Side, rows: Indices, there: Bools) -> Floats:
+    found = np.full((len(rows), 4), np.nan)
+    found[there] = side.box[rows[there]]
+    return found
