@@ -361,7 +361,8 @@ class ModelRun(Resource):
         >>> _ = dataset.append(sample.items()), dataset.annotate(sample.ground_truth())
         >>> run = dataset.create_model_run(client.add_model("Careful", reference_id="careful"))
         >>> _ = run.predict(sample.detections("careful"))
-        >>> run.examples("FP", sort_by="confidence", limit=2)[["label", "predicted_label", "confidence", "iou"]].round(2)
+        >>> wrong = run.examples("FP", sort_by="confidence", limit=2)
+        >>> wrong[["label", "predicted_label", "confidence", "iou"]].round(2)
            label predicted_label  confidence   iou
         0    bus           truck        0.86  0.88
         1  chair           couch        0.86  0.89
