@@ -29,6 +29,7 @@ from nucleus_pandas.wire import (
     BoxColumns,
     ItemColumns,
     ItemPage,
+    RunCommit,
     RunPlace,
 )
 
@@ -188,10 +189,25 @@ def test_a_run_that_spans_datasets_belongs_to_none(http: Http) -> None:
     assert http("GET", f"_nucleus_pandas/modelRun/{http.new_run(None)}")["dataset_id"] is None
 
 
+def test_a_run_tells_how_it_was_committed(http: Http, abc: str) -> None:
+    run = http.new_run(abc)
+    route = f"_nucleus_pandas/modelRun/{run}/commit"
+    assert msgspec.convert(http("GET", route), RunCommit) == RunCommit()
+    pair = {"ground_truth_label": "car", "model_prediction_label": "van"}
+    http("POST", f"modelRun/{run}/commit", {"allowed_label_matches": [pair]})
+    found = msgspec.convert(http("GET", route), RunCommit)
+    assert found.committed_at is not None
+    assert (found.class_agnostic, found.allowed_label_matches, found.stale) == (False, [("car", "van")], False)
+    http("POST", f"modelRun/{run}/commit", {})
+    found = msgspec.convert(http("GET", route), RunCommit)
+    assert (found.class_agnostic, found.allowed_label_matches) == (True, None)
+
+
 @pytest.mark.parametrize(
     ("method", "route"),
     [
         ("GET", "modelRun/run_0"),
+        ("GET", "modelRun/run_0/commit"),
         ("POST", "modelRun/run_0/predictions"),
         ("POST", "dataset/ds_0/items"),
         ("POST", "dataset/ds_0/annotations"),
