@@ -1,4 +1,4 @@
-"""The main job on the packaged sample: append, annotate, predict, commit, read back."""
+"""The main job on the packaged sample: append, annotate, predict, commit, evaluate, read back."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ import pandas as pd
 from nucleus_pandas import sample
 from nucleus_pandas.client import NucleusClient
 from nucleus_pandas.datasets import Dataset
+from nucleus_pandas.evaluation import Comparison, Evaluation
 from nucleus_pandas.models import ModelRun
 
 IOU = 0.5
 _SHOWN = 10
+_COUNTS = ["TP", "FP", "FN"]
 _NAME = "Sample"
 
 
@@ -31,73 +33,127 @@ class Report:
         The store.
     counts : dict of str to int
         Pictures, ground-truth boxes and predictions that the store holds.
-    per_class : dict of str to pandas.DataFrame
-        A detector's TP, FP and FN at IoU 0.5, a row each class, the most frequent class first.
+    evaluations : dict of str to Evaluation
+        Of each detector, at IoU 0.5 and with equal labels.
+    comparison : Comparison
+        What the second detector finds better and worse than the first.
     seconds : float
         How long it took.
     """
 
     folder: Path
     counts: dict[str, int]
-    per_class: dict[str, pd.DataFrame]
+    evaluations: dict[str, Evaluation]
+    comparison: Comparison
     seconds: float
 
+    @property
+    def per_class(self) -> dict[str, pd.DataFrame]:
+        """A detector's AP, TP, FP and FN, a row each class, the most frequent class first."""
+        every = {name: found.per_class for name, found in self.evaluations.items()}
+        frequent = pd.concat(every.values())["ground_truths"].groupby(level="label").max()
+        order = frequent.sort_values(ascending=False, kind="stable").index
+        shown = ["AP", "TP", "FP", "FN"]
+        return {
+            name: table.reindex(order)[shown].fillna(dict.fromkeys(shown[1:], 0)).astype(dict.fromkeys(shown[1:], int))
+            for name, table in every.items()
+        }
+
     def as_dict(self) -> dict[str, Any]:
-        """Give the report as plain data."""
-        tables = {name: table.reset_index().to_dict("records") for name, table in self.per_class.items()}
+        """Give the report as plain data; numbers that do not exist are None."""
+        one, compared = next(iter(self.evaluations.values())), self.comparison
         return {
             "store": str(self.folder),
             "counts": self.counts,
+            "simulated": True,
             "iou_threshold": IOU,
-            "per_class": tables,
+            "engine": f"{one.engine} {one.engine_version}",
+            "matchers": {"AP": one.matchers["summary"], "TP, FP, FN, precision, recall, F1": one.matchers["counts"]},
+            "summary": {name: _plain(found.summary) for name, found in self.evaluations.items()},
+            "difference": _plain(compared.summary["difference"]),
+            "won": len(compared.won),
+            "lost": len(compared.lost),
+            "per_class": {
+                name: [{"label": label} | _plain(row) for label, row in zip(table.index, _rows(table), strict=True)]
+                for name, table in self.per_class.items()
+            },
             "seconds": round(self.seconds, 2),
         }
 
     def text(self) -> str:
         """Set the report for a terminal."""
-        both = pd.concat(self.per_class, axis=1).fillna(0).astype(int)
-        both = both.loc[next(iter(self.per_class.values())).index.union(both.index, sort=False)]
-        width = max(len("label"), *(len(str(label)) for label in both.index[:_SHOWN]), len("all classes"))
-        names = list(self.per_class)
-        head = " " * width + "".join(f"   {f'{name} detector':^14}" for name in names)
-        columns = "label".ljust(width) + "   " + "   ".join(["  TP   FP   FN"] * len(names))
-        lines = [_line(str(label), row, width) for label, row in zip(both.index[:_SHOWN], both.values, strict=False)]
-        if len(both) > _SHOWN:
-            rest = both.iloc[_SHOWN:]
-            lines.append(_line(f"{len(rest)} others", rest.sum().to_numpy(), width))
-        lines.append(_line("all classes", both.sum().to_numpy(), width))
-        store = json.dumps(str(self.folder))
+        tables = self.per_class
+        labels = next(iter(tables.values())).index
+        rest = f"{len(labels) - _SHOWN} others"
+        width = max(map(len, ("all classes", rest, *labels[:_SHOWN])))
+        lines = [
+            _line(label, [[table["AP"].iloc[at], *table[_COUNTS].iloc[at]] for table in tables.values()], width)
+            for at, label in enumerate(labels[:_SHOWN])
+        ]
+        if len(labels) > _SHOWN:
+            others = [table.iloc[_SHOWN:] for table in tables.values()]
+            lines.append(_line(rest, [[table["AP"].mean(), *table[_COUNTS].sum()] for table in others], width))
+        whole = zip(self.evaluations.values(), tables.values(), strict=True)
+        lines.append(
+            _line("all classes", [[found.summary["AP"], *table[_COUNTS].sum()] for found, table in whole], width)
+        )
+        one, compared = next(iter(self.evaluations.values())), self.comparison
+        first, second = self.evaluations
+        summary = compared.summary.loc[["AP", "AP50", "precision", "recall", "F1"]]
         counts = ", ".join(f"{count} {name}" for name, count in self.counts.items())
         return "\n".join(
             [
                 "nucleus_pandas demo: real photographs and ground truth, simulated detections of two detectors.",
                 "",
                 f"Stored and read back: {counts}.",
-                f"Matched picture by picture, highest IoU first; counted at IoU {IOU}, equal labels only:",
                 "",
-                head.rstrip(),
-                columns,
+                (" " * width + "".join(f"   {f'{name} (simulated)':^21}" for name in tables)).rstrip(),
+                "label".ljust(width) + " ".join(["     AP   TP   FP   FN"] * len(tables)),
                 *lines,
+                "",
+                " " * width + f"{first:>10}{second:>10}{'difference':>14}",
+                *(
+                    f"{name:<{width}}" + f"{row['this']:>10.3f}{row['other']:>10.3f}{row['difference']:>+14.3f}"
+                    for name, row in zip(summary.index, _rows(summary), strict=True)
+                ),
+                "",
+                f"Objects found by the {second} detector alone: {len(compared.won)}, "
+                f"by the {first} one alone: {len(compared.lost)}.",
+                f"AP is COCO's ({one.engine} {one.engine_version}). The rest counts what was matched in each picture, "
+                "highest IoU first,",
+                f"at IoU {IOU} and with equal labels.",
                 "",
                 f"The store is the folder {self.folder}  ({self.seconds:.1f} s)",
                 "",
                 "Go on in Python:",
                 "    import nucleus_pandas as npd",
-                f"    client = npd.NucleusClient.local({store})",
+                f"    client = npd.NucleusClient.local({json.dumps(str(self.folder))})",
                 f'    dataset = client.create_dataset("{_NAME}", exist_ok=True)',
                 "    dataset.items.to_frame()             # pictures as a DataFrame",
                 "    dataset.annotations.loc[dataset.items.iloc[0].name]  # the boxes of the first one",
-                "    dataset.model_runs[0].matches(0.5)   # a DataFrame",
+                "    run = dataset.model_runs[0]",
+                '    run.evaluate().by("metadata.scene")  # the numbers of every kind of scene',
+                '    run.examples("FP", sort_by="confidence", limit=5)  # the surest mistakes',
                 "or serve it over HTTP:",
                 f"    nucleus-pandas serve {shlex.quote(str(self.folder))}",
             ]
         )
 
 
-def _line(label: str, numbers: Any, width: int) -> str:
-    cells = [f"{number:>4}" for number in numbers]
-    groups = [" ".join(cells[start : start + 3]) for start in range(0, len(cells), 3)]
-    return label.ljust(width) + "   " + "   ".join(groups)
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def _plain(numbers: Any) -> dict[str, float | None]:
+    return {str(name): None if pd.isna(value) else value for name, value in numbers.items()}
+
+
+def _line(label: str, groups: list[list[float]], width: int) -> str:
+    cells = [
+        f"  {'-' if pd.isna(ap) else f'{ap:.2f}':>5}" + "".join(f" {int(count):>4}" for count in counts)
+        for ap, *counts in groups
+    ]
+    return (label.ljust(width) + " ".join(cells)).rstrip()
 
 
 def run(folder: Path) -> Report:
@@ -114,13 +170,14 @@ def run(folder: Path) -> Report:
         sample.items().nucleus.append(dataset)
         sample.ground_truth().nucleus.annotate(dataset)
         runs: dict[str, ModelRun] = {name: _run(client, dataset, name) for name in sample.DETECTORS}
-        tables = {name: _per_class(run.matches(IOU)) for name, run in runs.items()}
+        evaluations: dict[str, Evaluation] = {name: run.evaluate(iou_threshold=IOU) for name, run in runs.items()}
         counts = {
             "pictures": len(dataset.items.to_frame()),
             "ground-truth boxes": len(dataset.annotations.to_frame()),
             "predictions": sum(len(run.predictions.to_frame()) for run in runs.values()),
         }
-    return Report(folder, counts, tables, time.perf_counter() - began)
+    first, second = evaluations.values()
+    return Report(folder, counts, evaluations, first.compare(second), time.perf_counter() - began)
 
 
 def _run(client: NucleusClient, dataset: Dataset, detector: sample.Detector) -> ModelRun:
@@ -131,14 +188,3 @@ def _run(client: NucleusClient, dataset: Dataset, detector: sample.Detector) -> 
         sample.detections(detector).nucleus.predict(run)
         run.commit(class_agnostic=False)
     return run
-
-
-def _per_class(matches: pd.DataFrame) -> pd.DataFrame:
-    label = matches["label"].where(matches["match_type"] != "FP", matches["predicted_label"])
-    table = pd.crosstab(label, matches["match_type"]).reindex(columns=["TP", "FP", "FN"], fill_value=0)
-    table = table.rename_axis(index="label", columns=None)
-    return (
-        table.assign(count=table["TP"] + table["FN"])
-        .sort_values("count", ascending=False, kind="stable")
-        .drop(columns="count")
-    )

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import nucleus_pandas as npd
@@ -19,7 +20,10 @@ def test_the_demo_reports_and_runs_again_without_harm(tmp_path: Path, capsys: py
     assert main(["demo", str(folder)]) == 0
     first = capsys.readouterr().out
     assert "12 pictures, 166 ground-truth boxes, 287 predictions" in first
-    assert "simulated" in first
+    assert "careful (simulated)      eager (simulated)" in first
+    assert "AP is COCO's (hotcoco " in first
+    assert all(line == line.rstrip() for line in first.splitlines())
+    assert max(map(len, first.replace(str(folder), "").splitlines())) <= 100
     assert str(folder) in first
     assert main(["demo", str(folder), "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
@@ -49,6 +53,39 @@ def test_the_demo_counts_every_box_once(tmp_path: Path) -> None:
         crowds = sample.ground_truth()["metadata"].str.contains("iscrowd").sum()
         assert table[["TP", "FN"]].sum().sum() == len(sample.ground_truth()) - crowds
         assert table[["TP", "FP"]].sum().sum() == len(sample.detections(detector))  # type: ignore[arg-type]
+
+
+def test_the_demo_evaluates_as_the_frames_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from nucleus_pandas import sample
+
+    assert main(["demo", str(tmp_path / "demo"), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert main(["demo", str(tmp_path / "demo")]) == 0
+    text = capsys.readouterr().out
+    careful, eager = (
+        npd.evaluate(sample.detections(name), sample.ground_truth(), class_agnostic=False, items=sample.items())
+        for name in sample.DETECTORS
+    )
+    compared = careful.compare(eager)
+    for name, found in (("careful", careful), ("eager", eager)):
+        assert report["summary"][name] == pytest.approx(found.summary.to_dict(), abs=1e-12)
+        table = pd.DataFrame(report["per_class"][name]).set_index("label")
+        own = found.per_class[list(table.columns)]
+        pd.testing.assert_frame_equal(table.loc[own.index], own, check_names=False, check_index_type=False)
+        rest = table.drop(index=own.index)
+        assert rest["AP"].isna().all()
+        assert (rest[["TP", "FP", "FN"]] == 0).all(axis=None)
+    assert report["difference"] == pytest.approx(compared.summary["difference"].to_dict(), abs=1e-12)
+    assert (report["won"], report["lost"]) == (len(compared.won), len(compared.lost))
+    assert (report["simulated"], report["engine"]) == (True, f"hotcoco {careful.engine_version}")
+    lines = [line.split() for line in text.splitlines()]
+    whole = [f"{careful.summary['AP']:.2f}", "83", "10", "81", f"{eager.summary['AP']:.2f}", "134", "60", "30"]
+    assert ["all", "classes", *whole] in lines
+    for name in ("AP", "AP50", "precision", "recall", "F1"):
+        row = compared.summary.loc[name]
+        assert [name, f"{row['this']:.3f}", f"{row['other']:.3f}", f"{row['difference']:+.3f}"] in lines
+    assert [line[0] for line in lines[6:10]] == ["person", "car", "wine", "cup"]
+    assert f"Objects found by the eager detector alone: {len(compared.won)}" in text
 
 
 def test_serve_prints_its_endpoint_and_answers(endpoint: str) -> None:
