@@ -16,6 +16,7 @@ from nucleus_pandas.local.store.models import Run
 
 _PORTION = 100_000  # boxes of one side held at once, unless one item has more
 _BOX = "item, key, label, x, y, width, height"
+_COUNTED = "(metadata IS NULL OR coalesce(json_extract(metadata, '$.iscrowd'), 0) IN (0, '', '0'))"  # no crowd
 
 
 def commit(db: sqlite3.Connection, run: Run, rule: LabelRule) -> None:
@@ -25,7 +26,6 @@ def commit(db: sqlite3.Connection, run: Run, rule: LabelRule) -> None:
     are left out, as are shapes that are no boxes.
     """
     db.execute("DELETE FROM match WHERE run = ?", (run.id,))
-    digest = blake2b(digest_size=16)
     for first, last in _portions(db, run):
         rows = _match_portion(db, run, rule, first, last)
         db.executemany(
@@ -33,7 +33,6 @@ def commit(db: sqlite3.Connection, run: Run, rule: LabelRule) -> None:
             " iou, agrees) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             rows,
         )
-        _digest_portion(db, run, first, last, digest)
     parameters = {
         "matcher": "nucleus",
         "class_agnostic": rule.class_agnostic,
@@ -41,7 +40,7 @@ def commit(db: sqlite3.Connection, run: Run, rule: LabelRule) -> None:
     }
     db.execute(
         "UPDATE run SET committed_at = ?, parameters = ?, content = ? WHERE id = ?",
-        (now(), msgspec.json.encode(parameters).decode(), digest.hexdigest(), run.id),
+        (now(), msgspec.json.encode(parameters).decode(), content(db, run), run.id),
     )
 
 
@@ -80,8 +79,7 @@ def _match_portion(
     db: sqlite3.Connection, run: Run, rule: LabelRule, first: int, last: int
 ) -> Iterator[tuple[object, ...]]:
     truth = db.execute(
-        f"SELECT {_BOX} FROM annotation WHERE item BETWEEN ? AND ? AND type = 'box' AND"
-        " (metadata IS NULL OR coalesce(json_extract(metadata, '$.iscrowd'), 0) IN (0, '', '0'))"
+        f"SELECT {_BOX} FROM annotation WHERE {_COUNTED} AND item BETWEEN ? AND ? AND type = 'box'"
         " ORDER BY item, arrival",
         (first, last),
     ).fetchall()
@@ -139,16 +137,27 @@ def _rows(run: Run, truths: Boxes, predictions: Boxes, found: Matches, rule: Lab
         )
 
 
-def _digest_portion(db: sqlite3.Connection, run: Run, first: int, last: int, digest: blake2b) -> None:
-    """Add what could change the matches, in an order that does not depend on the order of arrival."""
-    for table, where, owner in (("annotation", "", ()), ("prediction", "run = ? AND ", (run.id,))):
-        rows = db.execute(
-            f"SELECT {_BOX}, type, geometry, confidence, metadata FROM {table} WHERE {where}item BETWEEN ? AND ?"
-            " ORDER BY item, key",
-            (*owner, first, last),
-        )
-        while some := rows.fetchmany(10_000):
-            digest.update(msgspec.json.encode(some))
+def content(db: sqlite3.Connection, run: Run) -> str:
+    """Hash what a commit matches: boxes of both sides, in an order that does not depend on the order of arrival."""
+    digest = blake2b(digest_size=16)
+    for dataset in _datasets(db, run):
+        items = dataset << ITEM_BITS, ((dataset + 1) << ITEM_BITS) - 1
+        for table, where, owner in (("annotation", _COUNTED, ()), ("prediction", "run = ?", (run.id,))):
+            rows = db.execute(
+                f"SELECT {_BOX}, confidence FROM {table} WHERE {where} AND item BETWEEN ? AND ? AND type = 'box'"
+                " ORDER BY item, key",
+                (*owner, *items),
+            )
+            digest.update(table.encode())
+            while some := rows.fetchmany(10_000):
+                digest.update(msgspec.json.encode(some))
+    return digest.hexdigest()
+
+
+def is_stale(db: sqlite3.Connection, run: Run) -> bool:
+    """Tell whether what a committed run was matched from has changed since."""
+    (matched,) = db.execute("SELECT content FROM run WHERE id = ?", (run.id,)).fetchone()
+    return bool(matched != content(db, run))
 
 
 class MatchPage(NamedTuple):

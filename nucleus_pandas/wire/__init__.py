@@ -63,6 +63,7 @@ from nucleus_pandas.wire.extensions import (
     MatchPage,
     OnConflict,
     Outcomes,
+    RunCommit,
     RunPlace,
     Selection,
 )
@@ -210,6 +211,7 @@ __all__ = [
     "RawPrediction",
     "RunCreated",
     "RunInfo",
+    "RunCommit",
     "RunPlace",
     "Segment",
     "Selection",

@@ -177,3 +177,15 @@ class RunPlace(Struct, kw_only=True):
 
     model_id: str
     dataset_id: str | None
+
+
+class RunCommit(Struct, kw_only=True):
+    """``GET _nucleus_pandas/modelRun/{id}/commit``: how a run was matched; all null where it is not committed.
+
+    `stale` tells whether the boxes that were matched have changed since.
+    """
+
+    committed_at: str | None = None
+    class_agnostic: bool | None = None
+    allowed_label_matches: list[tuple[str, str]] | None = None
+    stale: bool | None = None

@@ -13,11 +13,11 @@ from nucleus_pandas.local.routes.common import body, file_url, nucleus, reply
 from nucleus_pandas.local.store import datasets, models
 from nucleus_pandas.local.store.ids import item_id
 from nucleus_pandas.local.store.layers import Layer
-from nucleus_pandas.wire import RunPlace, Selection
+from nucleus_pandas.wire import RunCommit, RunPlace, Selection
 
 blueprint = Blueprint("extensions", __name__)
 
-EXTENSIONS = ("columns", "idempotency", "lookup", "matches", "outcomes", "refuse-existing")
+EXTENSIONS = ("columns", "commits", "idempotency", "lookup", "matches", "outcomes", "refuse-existing")
 _PAGE = 10_000
 
 
@@ -61,6 +61,24 @@ def run_place(run_id: str) -> Response:
         run = models.find_run(db, run_id)
         _, dataset = layer_of(db, run)
     return reply(RunPlace(model_id=f"prj_{run.model_tag}", dataset_id=None if dataset is None else dataset.public_id))
+
+
+@blueprint.get("/_nucleus_pandas/modelRun/<id:run_id>/commit")
+def run_commit(run_id: str) -> Response:
+    """Tell how a run was committed, and whether what it was matched from has changed since."""
+    with nucleus().database.read() as db:
+        run = models.find_run(db, run_id)
+        if run.committed_at is None:
+            return reply(RunCommit())
+        stale = evaluations.is_stale(db, run)
+    return reply(
+        RunCommit(
+            committed_at=run.committed_at,
+            class_agnostic=run.parameters["class_agnostic"],
+            allowed_label_matches=run.parameters["allowed_label_matches"],
+            stale=stale,
+        )
+    )
 
 
 @blueprint.get("/_nucleus_pandas/modelRun/<id:run_id>/matches")
