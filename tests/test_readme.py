@@ -41,9 +41,29 @@ def test_the_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     matches = names["matches"]
     assert matches["match_type"].tolist() == ["TP"]  # type: ignore[index]
     assert round(matches["iou"][0], 2) == 0.95  # type: ignore[index]
+    evaluation, compared = names["evaluation"], names["compared"]
+    assert evaluation.counts.loc["car", ["TP", "FP", "FN"]].tolist() == [1, 0, 0]  # type: ignore[attr-defined]
+    assert evaluation.by("metadata.weather")["TP"].to_dict() == {"rain": 1, "sun": 0}  # type: ignore[attr-defined]
+    assert f"# AP {compared.summary['difference']['AP']:+.3f};" in README.read_text()  # type: ignore[attr-defined]
     assert names["result"].rows["status"].tolist() == ["new", "skipped"]  # type: ignore[attr-defined]
     assert len(names["dataset"]) == 5  # type: ignore[arg-type]
     names["client"].close()  # type: ignore[attr-defined]
+
+
+def test_the_results_of_an_evaluation_it_names_exist() -> None:
+    section = README.read_text().partition("### How good is it?")[2].partition("\n### ")[0]
+    named = set(re.findall(r"`(\w+)(?:\(\))?`", section)) | set(re.findall(r"evaluation\.(\w+)", section))
+    assert {"pr_curve", "suspects", "summary", "by"} <= named
+    assert named <= set(dir(npd.Evaluation))
+
+
+def test_the_matchers_it_tells_are_those_of_an_evaluation() -> None:
+    told = {matcher: behind for matcher, behind, _ in rows_of("matcher |")}
+    empty = pd.DataFrame(columns=["reference_id", "label", "x", "y", "width", "height", "confidence"])
+    matchers = npd.evaluate(empty, empty).matchers
+    assert set(told) == set(matchers.values())
+    for name, matcher in matchers.items():
+        assert name in re.findall(r"\w+", told[matcher]), name
 
 
 def test_twelve_lines_lead_from_a_frame_to_its_matches() -> None:
