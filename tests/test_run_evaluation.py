@@ -59,7 +59,7 @@ def coco(
 
 
 class TestTheWholePath:
-    @pytest.mark.oracle
+    @pytest.mark.newest
     def test_the_numbers_are_those_of_pycocotools(
         self, coco: npd.ModelRun, truth: pd.DataFrame, detections: pd.DataFrame, pictures: pd.DataFrame
     ) -> None:
