@@ -49,8 +49,10 @@ class Layout:
         """Leave out what the frame does not have, since the other frame has it."""
         held = NamedColumns(frame, None)
         columns = {name: own for name, own in (self.columns or {}).items() if held.holds(own)}
+        if self.bbox is None:
+            return Layout(columns, None, self.bbox_format)
         own = list(self.bbox) if isinstance(self.bbox, (tuple, list)) else [self.bbox]
-        if self.bbox is None or not all(map(held.holds, own)):
+        if not all(map(held.holds, own)):
             return Layout(columns)
         return Layout(columns, self.bbox, self.bbox_format)
 
@@ -286,9 +288,7 @@ def _item_keys(items: pd.DataFrame, key: str, layout: Layout) -> dict[str, Texts
 
 def _coded(columns: list[Texts]) -> tuple[list[str], list[Indices]]:
     """Give the distinct texts of several columns in the order of their first appearance, and their numbers."""
-    coded = pa.chunked_array([*columns, pa.array([], TEXT)], TEXT).dictionary_encode().combine_chunks()
-    if isinstance(coded, pa.ChunkedArray):  # of old versions, where nothing is there
-        coded = pa.array([], TEXT).dictionary_encode() if not coded.num_chunks else coded.chunk(0)
+    coded = pa.concat_arrays([pa.array([], TEXT), *columns]).dictionary_encode()
     codes = pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False).astype(np.intp)
     return coded.dictionary.to_pylist(), np.split(codes, np.cumsum([len(column) for column in columns])[:-1])
 
@@ -316,18 +316,13 @@ def _joined(
             sources.append(source)
             number[column_codes[there][::-1]] = (starts + np.flatnonzero(there))[::-1]
             starts += len(source)
-        every = pa.chunked_array([*sources, pa.array([], TEXT)], TEXT).combine_chunks()
-        both[one] = every.take(pa.array(number, mask=number < 0))
+        both[one] = pa.concat_arrays([pa.array([], TEXT), *sources]).take(pa.array(number, mask=number < 0))
     own = [
         column_codes[np.isin(np.flatnonzero(taken.mentions), taken.rows, assume_unique=True)]
         for taken, column_codes in zip((truth, predicted), codes[-2:], strict=True)
     ]
     names = np.array(ids, dtype=object)
-    return Pictures(key, names, _whole(both["reference_id"]), _whole(both["dataset_item_id"])), own, notes
-
-
-def _whole(column: Any) -> Texts:
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return Pictures(key, names, both["reference_id"], both["dataset_item_id"]), own, notes
 
 
 def _sources(
