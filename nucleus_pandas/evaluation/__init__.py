@@ -12,7 +12,8 @@ from nucleus_pandas.evaluation.comparison import Comparison
 from nucleus_pandas.evaluation.engines import require
 from nucleus_pandas.evaluation.inputs import Layout, sides_of, sources_of
 from nucleus_pandas.evaluation.parameters import Engine, IouType, LabelPairs, Parameters
-from nucleus_pandas.evaluation.report import Evaluation, left_out
+from nucleus_pandas.evaluation.report import Evaluation
+from nucleus_pandas.evaluation.tables import left_out
 
 __all__ = ["Comparison", "Engine", "Evaluation", "IouType", "LabelPairs", "evaluate"]
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from nucleus_pandas.boxes import BoxFormat, areas
 from nucleus_pandas.columns import (
@@ -28,13 +27,14 @@ from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.crowds import crowds
 from nucleus_pandas.evaluation.groups import Sources
 from nucleus_pandas.evaluation.masks import Masks, Size, masks_of, sizes_of
+from nucleus_pandas.evaluation.meeting import KEYS, Mentions, coded, meet
 from nucleus_pandas.evaluation.parameters import IouType
-from nucleus_pandas.evaluation.sides import Bools, Floats, Indices, Pictures, Side, Sides, natural_order
-from nucleus_pandas.wire import TEXT, Texts
+from nucleus_pandas.evaluation.sides import Bools, Floats, Indices, Side, Sides, natural_order
+from nucleus_pandas.wire import Texts
 
-KEYS = ("reference_id", "dataset_item_id")
+SIDES = ("x", "y", "width", "height")
 _NAMES = (*CANONICAL, "area", "iscrowd", "segmentation")
-_SHOWN = 5  # refused rows, or ids, in an error's text
+_SHOWN = 5  # refused rows in an error's text
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,16 @@ class Layout:
             return Layout(columns)
         return Layout(columns, self.bbox, self.bbox_format)
 
+    def without_boxes(self) -> Layout:
+        """Leave out what names boxes."""
+        return Layout({name: own for name, own in (self.columns or {}).items() if name not in SIDES})
+
 
 @dataclass(frozen=True, eq=False)
 class _Taken:
     """The rows of a frame that are boxes, and the pictures that it names."""
 
-    keys: dict[str, Texts]  # by the kind of id, for every row of the frame
-    mentions: Bools  # the rows that name a picture
-    rows: Indices  # those of them with a box
+    mentions: Mentions
     labels: Texts
     box: Floats
     ids: Texts
@@ -115,8 +117,8 @@ def sides_of(
     truth = _take(ground_truth, "ground truth", key, layout, iou_type, sizes)
     predicted = _take(predictions, "predictions", key, layout, iou_type, sizes)
     known = None if items is None else _item_keys(items, key, layout)
-    pictures, codes, notes = _joined(key, truth, predicted, known)
-    labels, label_codes = _coded([truth.labels, predicted.labels])
+    pictures, codes, notes = meet(key, truth.mentions, predicted.mentions, known)
+    labels, label_codes = coded([truth.labels, predicted.labels])
     order = sorted(range(len(labels)), key=natural_order(labels).__getitem__)
     place = np.empty(len(order), dtype=np.intp)
     place[order] = np.arange(len(order))
@@ -193,66 +195,48 @@ def _take(
     own = layout.of(frame)
     named = NamedColumns(frame, own.columns, _NAMES)
     problems = Problems(named.index)
-    keys = {one: texts(named.need(one), problems if one == key else Problems(named.index)) for one in KEYS
-            if one == key or named.has(one)}  # fmt: skip
+    # what is wrong with ids the check of the whole rows tells
+    keys = {kind: texts(named.need(kind), Problems(named.index)) for kind in KEYS if named.has(kind)}
     masks = None
     if iou_type == "segm":
         masks = masks_of(named, keys[key], problems, sizes)
-        frame = masks.boxed(named)
-        own = Layout({n: c for n, c in (own.columns or {}).items() if n not in ("x", "y", "width", "height")})
-    layer_columns = {n: c for n, c in (own.columns or {}).items() if n in CANONICAL}
+        frame, own = masks.boxed(named), own.without_boxes()
     checked = check_annotations(
         frame,
         "annotations" if name == "ground truth" else "predictions",
-        columns=layer_columns,
+        columns={canonical: column for canonical, column in (own.columns or {}).items() if canonical in CANONICAL},
         bbox=own.bbox,
         bbox_format=own.bbox_format,
         metadata_from=False,
     )
+    problems.extend(checked.problems)
     units: Any = checked.units
     is_unit = checked.unit_of_row != NOT_SENT
-    is_box = is_unit.copy()
-    if units.others:
-        is_box[np.isin(checked.unit_of_row, list(units.others))] = False
-    for found in (problems, checked.problems):
-        if found.bad.any():
-            raise _refused(found, name, len(frame))
-    crowd, area = np.zeros(len(named), dtype=np.bool_), np.full(len(named), np.nan)
-    if name == "ground truth":
-        crowd = crowds(named)
-        area = _given_areas(named, problems)
-    mentions = is_box | ~is_unit
-    column = str(named.name(key))
-    problems.add(mentions & ~_valid(keys[key]), column, "is missing. Fill it, or drop the row.")
+    is_box = is_unit & ~np.isin(checked.unit_of_row, list(units.others))
+    has_key: Bools = keys[key].is_valid().to_numpy(zero_copy_only=False)
+    problems.add(is_box & ~has_key, str(named.name(key)), "is missing. Fill it, or drop the row.")
+    is_truth = name == "ground truth"
+    area = _given_areas(named, problems) if is_truth else np.full(len(named), np.nan)
     if problems.bad.any():
         raise _refused(problems, name, len(frame))
+    mentions = is_box | (~is_unit & has_key)
     rows = np.flatnonzero(is_box)
     of_unit = checked.unit_of_row[rows]
     boxes = units.boxes
-    some = len(of_unit) < len(boxes)
-    ids, labels = boxes.ids(), boxes.labels
+    confidence = np.full(len(boxes), np.nan) if boxes.confidences is None else boxes.confidences
     return _Taken(
-        keys=keys,
-        mentions=mentions,
-        rows=rows,
-        labels=labels.take(of_unit) if some else labels,
-        box=np.ascontiguousarray(boxes.sides.T[of_unit] if some else boxes.sides.T),
-        ids=ids.take(of_unit) if some else ids,
-        confidence=None if name == "ground truth" else _confidence(boxes.confidences, of_unit),
-        crowd=crowd[rows],
+        mentions=Mentions(
+            {kind: column.filter(pa.array(mentions)) for kind, column in keys.items()}, np.flatnonzero(is_box[mentions])
+        ),
+        labels=boxes.labels.take(of_unit),
+        box=np.ascontiguousarray(boxes.sides.T[of_unit]),
+        ids=boxes.ids().take(of_unit),
+        confidence=None if is_truth else confidence[of_unit],
+        crowd=crowds(named)[rows] if is_truth else np.zeros(len(rows), dtype=np.bool_),
         area=area[rows],
         masks=None if masks is None else masks.take(rows),
         left_out=int(np.count_nonzero(is_unit & ~is_box)) if masks is None else masks.missing(named),
     )
-
-
-def _confidence(given: Floats | None, rows: Indices) -> Floats:
-    return np.full(len(rows), np.nan) if given is None else given[rows]
-
-
-def _valid(column: Texts) -> Bools:
-    found: Bools = column.is_valid().to_numpy(zero_copy_only=False)
-    return found
 
 
 def _given_areas(named: NamedColumns, problems: Problems) -> Floats:
@@ -284,101 +268,6 @@ def _item_keys(items: pd.DataFrame, key: str, layout: Layout) -> dict[str, Texts
         if other != key and named.has(other):
             found[other] = texts(named.need(other), Problems(named.index))
     return found
-
-
-def _coded(columns: list[Texts]) -> tuple[list[str], list[Indices]]:
-    """Give the distinct texts of several columns in the order of their first appearance, and their numbers."""
-    coded = pa.concat_arrays([pa.array([], TEXT), *columns]).dictionary_encode()
-    codes = pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False).astype(np.intp)
-    return coded.dictionary.to_pylist(), np.split(codes, np.cumsum([len(column) for column in columns])[:-1])
-
-
-def _joined(
-    key: str, truth: _Taken, predicted: _Taken, known: dict[str, Texts] | None
-) -> tuple[Pictures, list[Indices], list[str]]:
-    """Give the pictures, and the number of the picture of each box of both sides."""
-    mentioned = [taken.keys[key].filter(pa.array(taken.mentions)) for taken in (truth, predicted)]
-    columns = mentioned if known is None else [known[key], *mentioned]
-    ids, codes = _coded(columns)
-    notes: list[str] = []
-    if known is not None:
-        for name, column in (("ground truth", codes[1]), ("predictions", codes[2])):
-            _check_known(name, column, ids, len(np.unique(codes[0])))
-        notes += _check_meeting(ids, codes[1], codes[2], some_may_differ=True)
-    else:
-        notes += _check_meeting(ids, codes[0], codes[1], some_may_differ=False)
-    both: dict[str, Texts] = {}
-    for one in KEYS:
-        number = np.full(len(ids), -1, dtype=np.intp)
-        sources, starts = [], 0
-        for column_codes, source in _sources(one, codes, truth, predicted, known):
-            there = _valid(source)
-            sources.append(source)
-            number[column_codes[there][::-1]] = (starts + np.flatnonzero(there))[::-1]
-            starts += len(source)
-        both[one] = pa.concat_arrays([pa.array([], TEXT), *sources]).take(pa.array(number, mask=number < 0))
-    own = [
-        column_codes[np.isin(np.flatnonzero(taken.mentions), taken.rows, assume_unique=True)]
-        for taken, column_codes in zip((truth, predicted), codes[-2:], strict=True)
-    ]
-    names = np.array(ids, dtype=object)
-    return Pictures(key, names, both["reference_id"], both["dataset_item_id"]), own, notes
-
-
-def _sources(
-    one: str, codes: list[Indices], truth: _Taken, predicted: _Taken, known: dict[str, Texts] | None
-) -> list[tuple[Indices, Texts]]:
-    """Give what tells an id of pictures; later ones are preferred, so the items stand last."""
-    found = [
-        (column_codes, taken.keys[one].filter(pa.array(taken.mentions)))
-        for taken, column_codes in zip((predicted, truth), (codes[-1], codes[-2]), strict=True)
-        if one in taken.keys
-    ]
-    if known is not None and one in known:
-        found.append((codes[0], known[one]))
-    return found
-
-
-def _check_known(name: str, codes: Indices, ids: list[str], known: int) -> None:
-    strange = np.unique(codes[codes >= known])
-    if len(strange):
-        rows = int(np.count_nonzero(codes >= known))
-        raise InvalidInputError(
-            f"{rows} of {len(codes)} rows of the {name} lie on {len(strange)} pictures that items does not hold, such "
-            f"as {_examples(ids, strange)}; items holds {_examples(ids, np.arange(known))}. Are these the same ids?"
-        )
-
-
-def _check_meeting(ids: list[str], truth: Indices, predicted: Indices, *, some_may_differ: bool) -> list[str]:
-    """Refuse frames of which no ids meet: their average precision would be a silent 0."""
-    of_truth, of_predictions = np.unique(truth), np.unique(predicted)
-    if not len(of_truth) or not len(of_predictions):
-        return []
-    strange = np.setdiff1d(of_predictions, of_truth, assume_unique=True)
-    if len(strange) == len(of_predictions):
-        if some_may_differ:
-            return []
-        raise InvalidInputError(
-            f"None of the {len(of_predictions)} pictures of the predictions is one of the {len(of_truth)} of the "
-            f"ground truth. Predictions lie on {_examples(ids, of_predictions)}; ground truth on "
-            f"{_examples(ids, of_truth)}. Make the ids equal; where the pictures really have no ground truth, items= "
-            "names all that are evaluated."
-        )
-    if some_may_differ or not len(strange):
-        return []
-    rows = int(np.count_nonzero(np.isin(predicted, strange)))
-    text = (
-        f"{rows} of {len(predicted)} predictions lie on {len(strange)} pictures that the ground truth does not name, "
-        f"such as {_examples(ids, strange)}; the ground truth names {_examples(ids, of_truth)}. They count as false "
-        "positives on pictures without ground truth; items= names all pictures that are evaluated."
-    )
-    warn(text)
-    return [text]
-
-
-def _examples(ids: list[str], numbers: Indices) -> str:
-    shown = ", ".join(repr(ids[number]) for number in numbers[:3].tolist())
-    return shown + (", …" if len(numbers) > 3 else "") or "nothing"
 
 
 def _side(taken: _Taken, picture: Indices, label: Indices, iou_type: IouType) -> tuple[Side, str]:

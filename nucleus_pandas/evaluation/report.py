@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
 from nucleus_pandas._compat import TEXT
@@ -122,7 +121,7 @@ class Evaluation:
     def notes(self) -> list[str]:
         """What a reader of the numbers has to know: why some are NaN, what was left out."""
         found = [*self._sides.notes, *tables.reasons(self._sides, self._parameters, self.f1_curve)]
-        cut = left_out(self._sides, self._parameters)
+        cut = tables.left_out(self._sides, self._parameters)
         return found if cut is None else [*found, cut]
 
     @cached_property
@@ -401,17 +400,3 @@ class Evaluation:
             **self.parameters,
         }
         return as_html(self._title, self.summary, self.per_class, said, self.notes)
-
-
-def left_out(sides: Sides, parameters: Parameters) -> str | None:
-    """Tell of predictions that the COCO numbers and TIDE do not see; None where they see all."""
-    most = parameters.max_dets[-1]
-    rows = np.flatnonzero(sides.predictions.place >= most)
-    if not len(rows):
-        return None
-    pictures = np.unique(sides.predictions.picture[rows])
-    return (
-        f"{len(rows)} predictions in {len(pictures)} pictures, such as {sides.pictures.ids[pictures[0]]!r}, are beyond "
-        f"max_dets={most}, the most of one label in a picture: the COCO numbers and TIDE leave the least confident "
-        "out. The Nucleus match takes all. Raise max_dets to count them."
-    )

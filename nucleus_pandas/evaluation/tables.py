@@ -169,3 +169,17 @@ def _without_truth(sides: Sides, parameters: Parameters) -> list[str]:
         if not ((area >= low) & (area <= high)).any():
             found.append(f"No ground truth has an area of {low:g} to {high:g}: the numbers of {name!r} are NaN.")
     return found
+
+
+def left_out(sides: Sides, parameters: Parameters) -> str | None:
+    """Tell of predictions that the COCO numbers and TIDE do not see; None where they see all."""
+    most = parameters.max_dets[-1]
+    rows = np.flatnonzero(sides.predictions.place >= most)
+    if not len(rows):
+        return None
+    pictures = np.unique(sides.predictions.picture[rows])
+    return (
+        f"{len(rows)} predictions in {len(pictures)} pictures, such as {sides.pictures.ids[pictures[0]]!r}, are beyond "
+        f"max_dets={most}, the most of one label in a picture: the COCO numbers and TIDE leave the least confident "
+        "out. The Nucleus match takes all. Raise max_dets to count them."
+    )
