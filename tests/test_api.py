@@ -20,7 +20,7 @@ LAYERS = [
     {"_version", "_compat", "errors"},
     {"wire", "boxes"},
     {"columns", "results"},
-    {"evaluation"},
+    {"evaluation", "plots"},
     {"payloads"},
     {"checks"},
     {"keys", "multipart", "transport", "workers"},

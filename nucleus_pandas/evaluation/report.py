@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from nucleus_pandas import plots
 from nucleus_pandas._compat import TEXT
 from nucleus_pandas._version import __version__
 from nucleus_pandas.columns import column
@@ -366,6 +367,14 @@ class Evaluation:
         if not isinstance(other, Evaluation):
             raise InvalidInputError(f"compare takes an Evaluation, not {type(other).__name__}.")
         return compare(self._compared, other._compared)
+
+    plot_pr_curve = plots.pr_curve
+    plot_confusion_matrix = plots.confusion_matrix
+    plot_score_histogram = plots.score_histogram
+    plot_tide = plots.tide
+    plot_per_class = plots.per_class
+    plot_f1_curve = plots.f1_curve
+    plot_comparison = plots.comparison
 
     @property
     def _compared(self) -> Compared:

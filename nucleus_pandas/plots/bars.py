@@ -1,0 +1,354 @@
+"""Bars: confidence, TIDE, labels, and labels of two evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.evaluation.tide import BACKGROUND, FOREGROUND
+from nucleus_pandas.plots.canvas import (
+    BLUE,
+    DARK,
+    GREY,
+    HATCH,
+    VERMILLION,
+    axes,
+    matched,
+    names,
+    overlap,
+    plain,
+    sentence,
+    size,
+    title,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from nucleus_pandas.evaluation.report import Evaluation
+
+ClassMetric = Literal["AP", "AP50", "AP75", "AR"]
+ComparedMetric = Literal["AP", "AP50", "AR"]
+_ROW = 0.2  # inches
+
+
+def score_histogram(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
+    """Draw how many predictions of each confidence are true and false positives, on top of each other.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; without it in a new figure of pyplot.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        `ax`, or the new one.
+
+    Raises
+    ------
+    MissingExtraError
+        matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import nucleus_pandas as npd
+    >>> truth = pd.DataFrame({"reference_id": "a.jpg", "label": ["car", "bus"],
+    ...                       "x": [0, 20], "y": 0, "width": 10, "height": 10})
+    >>> found = npd.evaluate(truth.assign(confidence=[0.9, 0.3], x=[0, 28]), truth)
+    >>> found.plot_score_histogram().get_legend_handles_labels()[1]
+    ['TP: 1', 'FP: 1']
+    """
+    ax = axes(ax)
+    title(ax, "Confidence of true and false positives", matched(evaluation))
+    ax.set_xlabel("confidence")
+    ax.set_ylabel("predictions")
+    bins = evaluation.score_histogram
+    right, wrong = bins["TP"], bins["FP"]
+    if not (right + wrong).any():
+        return sentence(ax, *evaluation.notes)
+    left, width = bins["low"], bins["high"] - bins["low"]
+    ax.bar(left, right, width, align="edge", color=BLUE, edgecolor="white", linewidth=0.6, label=f"TP: {right.sum()}")
+    ax.bar(
+        left,
+        wrong,
+        width,
+        bottom=right,
+        align="edge",
+        color=VERMILLION,
+        edgecolor="white",
+        linewidth=0.6,
+        hatch=HATCH,
+        label=f"FP: {wrong.sum()}",
+    )
+    missing = int(evaluation.counts["predictions"].sum() - right.sum() - wrong.sum())
+    if missing:
+        ax.set_xlabel(f"confidence ({missing} predictions without one are not drawn)")
+    ax.set_xlim(0, 1)
+    ax.yaxis.get_major_locator().set_params(integer=True)
+    plain(ax, "y")
+    ax.legend(fontsize="small")
+    return ax
+
+
+def tide(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
+    """Draw the errors by category, in counts and in shares of all errors.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; without it in a new figure of pyplot.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        `ax`, or the new one.
+
+    Raises
+    ------
+    MissingExtraError
+        matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import nucleus_pandas as npd
+    >>> truth = pd.DataFrame({"reference_id": "a.jpg", "label": ["car", "bus"],
+    ...                       "x": [0, 20], "y": 0, "width": 10, "height": 10})
+    >>> found = npd.evaluate(truth.assign(confidence=[0.9, 0.3], x=[5, 28]), truth)
+    >>> [text.get_text() for text in found.plot_tide().texts]
+    ['0', '2 (100%)', '0', '0', '0', '0']
+    """
+    ax = axes(ax, height=3.6)
+    near = f"foreground from {overlap(evaluation)} {FOREGROUND:g}, background up to {BACKGROUND:g}"
+    title(ax, "Errors by category", f"matcher: tide, {near}")
+    ax.set_xlabel("errors")
+    errors = evaluation.tide
+    counts = errors["count"].to_numpy()
+    if not evaluation.counts[["ground_truths", "predictions"]].to_numpy().any():
+        return sentence(ax, *evaluation.notes)
+    rows = np.arange(len(errors))
+    missed = errors.index == "missed"
+    for which, colour, hatch, label in (
+        (~missed, VERMILLION, None, "predictions that are wrong"),
+        (missed, BLUE, HATCH, "ground truths that nothing came near"),
+    ):
+        ax.barh(rows[which], counts[which], color=colour, edgecolor="white", hatch=hatch, height=0.72, label=label)
+    for row, (count, share) in enumerate(zip(counts, errors["share"], strict=True)):
+        ax.annotate(
+            f"{count} ({share:.0%})" if count else "0",
+            (count, row),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize="small",
+        )
+    names(ax, errors.index.tolist())
+    ax.invert_yaxis()
+    ax.set_xlim(0, max(1.0, 1.18 * counts.max()))
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    plain(ax, "x")
+    ax.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False)
+    return ax
+
+
+def per_class(
+    evaluation: Evaluation,
+    *,
+    metric: ClassMetric = "AP",
+    labels: Sequence[str] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a number of each label, the highest first.
+
+    Labels whose number does not exist stand last, with the reason.
+
+    Parameters
+    ----------
+    metric : {"AP", "AP50", "AP75", "AR"}
+        A column of `Evaluation.per_class`.
+    labels : sequence of str, optional
+        Those to draw; without it all.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; without it in a new figure of pyplot, which grows with the labels.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        `ax`, or the new one.
+
+    Raises
+    ------
+    InvalidInputError
+        There is no such label or metric.
+    MissingExtraError
+        matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import nucleus_pandas as npd
+    >>> truth = pd.DataFrame({"reference_id": "a.jpg", "label": ["car", "bus"],
+    ...                       "x": [0, 20], "y": 0, "width": 10, "height": 10})
+    >>> found = npd.evaluate(truth.assign(confidence=[0.9, 0.3], x=[0, 28]), truth)
+    >>> [name.get_text() for name in found.plot_per_class().get_yticklabels()]
+    ['car', 'bus']
+    """
+    _check(metric, get_args(ClassMetric))
+    table = _chosen(evaluation.per_class, labels).sort_values(metric, ascending=False, kind="stable")
+    ax = axes(ax, height=_height(len(table)))
+    title(ax, f"{_long(metric, evaluation)} by label", _coco(metric, evaluation))
+    ax.set_xlabel(metric)
+    if not len(table):
+        return sentence(ax, *evaluation.notes)
+    values = table[metric].to_numpy()
+    there = ~np.isnan(values)
+    rows = np.arange(len(table))
+    ax.barh(rows[there], values[there], color=BLUE, height=0.76)
+    names(ax, table.index.tolist())
+    points = size(ax, len(table))
+    for row, value in zip(rows[there], values[there], strict=True):
+        _beside(ax, value, row, f"{value:.3f}", points, DARK)
+    for row in rows[~there]:
+        _beside(ax, 0.0, row, f"NaN: {table['reason'].iloc[row]}", points, GREY)
+    if there.sum() > 1:
+        mean = values[there].mean()
+        whose = "all" if labels is None else "these"
+        ax.axvline(mean, color=DARK, linewidth=1.0, linestyle="--", label=f"mean of {whose}: {mean:.3f}")
+        ax.legend(fontsize="small", loc="lower right")
+    ax.set(xlim=(0, 1.08), ylim=(len(table) - 0.4, -0.6))
+    plain(ax, "x")
+    return ax
+
+
+def comparison(
+    evaluation: Evaluation,
+    other: Evaluation,
+    *,
+    metric: ComparedMetric = "AP",
+    labels: Sequence[str] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw by how much another evaluation is better or worse for each label, the most won first.
+
+    Beside the bars stand the ground truths that only the other one finds (+), and that only this one finds (-).
+
+    Parameters
+    ----------
+    other : Evaluation
+        Of the same ground truth, with the same parameters.
+    metric : {"AP", "AP50", "AR"}
+        What is compared: the other less this one.
+    labels : sequence of str, optional
+        Those to draw; without it all.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; without it in a new figure of pyplot, which grows with the labels.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        `ax`, or the new one.
+
+    Raises
+    ------
+    InvalidInputError
+        There is no such label or metric, or the ground truths or the parameters differ.
+    MissingExtraError
+        matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import nucleus_pandas as npd
+    >>> truth = pd.DataFrame({"reference_id": "a.jpg", "label": ["car", "bus"],
+    ...                       "x": [0, 20], "y": 0, "width": 10, "height": 10})
+    >>> old = npd.evaluate(truth.assign(confidence=0.9, x=[0, 28]), truth)
+    >>> new = npd.evaluate(truth.assign(confidence=0.9), truth)
+    >>> [text.get_text() for text in old.plot_comparison(new).texts]
+    ['+1.000', '+1', '0.000', '0']
+    """
+    _check(metric, get_args(ComparedMetric))
+    compared = evaluation.compare(other)
+    column = f"{metric}_difference"
+    table = _chosen(compared.per_class, labels).sort_values([column, "won"], ascending=False, kind="stable")
+    ax = axes(ax, height=_height(len(table)))
+    before, after, change = compared.summary.loc[_summary_name(metric, evaluation), ["this", "other", "difference"]]
+    title(
+        ax,
+        f"{_long(metric, evaluation)} of two evaluations, by label: in all {before:.3f} → {after:.3f} ({change:+.3f})",
+        f"{_coco(metric, evaluation)}; won and lost: {matched(evaluation)}",
+    )
+    ax.set_xlabel(f"{metric} of the other less {metric} of this one")
+    if not len(table):
+        return sentence(ax, *evaluation.notes)
+    values = table[column].to_numpy()
+    rows = np.arange(len(table))
+    for which, colour, hatch, label in (
+        (values >= 0, BLUE, None, "the other is better"),
+        (values < 0, VERMILLION, HATCH, "this one is better"),
+    ):
+        ax.barh(rows[which], values[which], color=colour, edgecolor="white", hatch=hatch, height=0.76, label=label)
+    names(ax, table.index.tolist())
+    points = size(ax, len(table))
+    for row, (value, won, lost) in enumerate(zip(values, table["won"], table["lost"], strict=True)):
+        text = "NaN: no ground truth" if np.isnan(value) else f"{value:+.3f}" if value else "0.000"
+        _beside(ax, 0.0 if np.isnan(value) else value, row, text, points, GREY if np.isnan(value) else DARK)
+        text = " ".join(f"{sign}{count}" for sign, count in (("+", won), ("−", lost)) if count) or "0"
+        ax.text(1.01, row, text, transform=ax.get_yaxis_transform(), va="center", fontsize=points, clip_on=False)
+    reach = 1.3 * max(0.02, float(np.nanmax(np.abs(values), initial=0.0)))
+    ax.axvline(0, color=DARK, linewidth=0.8)
+    ax.set(xlim=(-reach, reach), ylim=(len(table) - 0.4, -0.6))
+    plain(ax, "x")
+    ax.legend(fontsize="small", loc="lower left")
+    return ax
+
+
+def _check(metric: str, allowed: tuple[str, ...]) -> None:
+    if metric not in allowed:
+        raise InvalidInputError(f"metric is {', '.join(map(repr, allowed[:-1]))} or {allowed[-1]!r}, not {metric!r}.")
+
+
+def _chosen(table: pd.DataFrame, labels: Sequence[str] | None) -> pd.DataFrame:
+    if labels is None:
+        return table
+    strange = [label for label in labels if label not in table.index]
+    if strange:
+        raise InvalidInputError(f"There is no label {strange[0]!r}.")
+    return table.loc[list(labels)]
+
+
+def _height(rows: int) -> float:
+    return min(40.0, max(2.6, 1.3 + _ROW * rows))
+
+
+def _beside(ax: Axes, value: float, row: int, text: str, points: float, colour: str) -> None:
+    """Write beside the end of a bar."""
+    ax.annotate(
+        text,
+        (value, row),
+        xytext=(3 if value >= 0 else -3, 0),
+        textcoords="offset points",
+        ha="left" if value >= 0 else "right",
+        va="center",
+        fontsize=points,
+        color=colour,
+    )
+
+
+def _long(metric: str, evaluation: Evaluation) -> str:
+    return "Average recall" if metric == "AR" else "Average precision"
+
+
+def _coco(metric: str, evaluation: Evaluation) -> str:
+    at = f"≥ 0.{metric[2:]}" if metric[2:] else "from 0.5 to 0.95"
+    most = evaluation.parameters["max_dets"][-1]
+    return f"matcher: coco, {overlap(evaluation)} {at}, at most {most} of a label in a picture"
+
+
+def _summary_name(metric: str, evaluation: Evaluation) -> str:
+    return f"AR_{evaluation.parameters['max_dets'][-1]}" if metric == "AR" else metric

@@ -1,0 +1,114 @@
+"""The axes that are drawn on, and what all plots share: colours, titles, names, sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from nucleus_pandas.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from nucleus_pandas.evaluation.report import Evaluation
+
+BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+"""Of the palette of Okabe and Ito, which colour-blind readers tell apart."""
+DARK, GREY, PALE = "#222222", "#767676", "#C4C4C4"
+HATCH = "////"
+"""Tells the second of two categories from the first without colour."""
+_LONGEST = 28  # characters of a name that is shown whole
+
+
+def axes(ax: Axes | None, width: float = 6.4, height: float = 4.8) -> Axes:
+    """Give the axes to draw on: the caller's, or those of a new figure of pyplot.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes or None
+        What the caller gave.
+    width, height : float
+        Of a new figure, in inches.
+
+    Raises
+    ------
+    MissingExtraError
+        matplotlib is not installed; the text holds the line to type.
+    """
+    if ax is not None:
+        return ax
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise MissingExtraError("Plots need matplotlib: pip install 'nucleus_pandas[plot]'") from error
+    _, made = pyplot.subplots(figsize=(width, height), layout="constrained")
+    return made
+
+
+def title(ax: Axes, what: str, how: str) -> None:
+    """Say what is drawn, and in a second line how it was computed."""
+    ax.set_title(f"{what}\n{how}", loc="left", fontsize="medium", linespacing=1.4)
+
+
+def matched(evaluation: Evaluation) -> str:
+    """Say what the Nucleus match of an evaluation goes by."""
+    parameters = evaluation.parameters
+    if parameters["allowed_label_matches"] is not None:
+        labels = ", pairs of labels"
+    else:
+        labels = ", any labels" if parameters["class_agnostic"] else ""
+    return f"matcher: nucleus, {overlap(evaluation)} ≥ {parameters['iou_threshold']:g}{labels}"
+
+
+def overlap(evaluation: Evaluation) -> str:
+    """Name the overlap, which is of boxes unless something else is said."""
+    return "mask IoU" if evaluation.parameters["iou_type"] == "segm" else "IoU"
+
+
+def sentence(ax: Axes, *texts: str) -> Axes:
+    """Write why there is nothing to draw."""
+    ax.text(0.5, 0.5, "\n".join(texts), transform=ax.transAxes, ha="center", va="center", wrap=True, color=GREY)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    return ax
+
+
+def plain(ax: Axes, grid: str | None = None) -> None:
+    """Take away the lines that say nothing; draw a pale grid along an axis."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.set_axisbelow(True)
+    if grid == "x" or grid == "y" or grid == "both":
+        ax.grid(visible=True, axis=grid, color=PALE, linewidth=0.6, alpha=0.6)
+
+
+def short(label: str) -> str:
+    """Shorten a long name in its middle, since both ends tell names apart.
+
+    Examples
+    --------
+    >>> short("traffic light"), short("construction vehicle with a raised arm")
+    ('traffic light', 'construction v…th a raised arm')
+    """
+    text = " ".join(label.split())
+    if len(text) <= _LONGEST:
+        return text
+    return f"{text[: _LONGEST // 2]}…{text[-(_LONGEST // 2) :]}".replace(" …", "…").replace("… ", "…")
+
+
+def size(ax: Axes, count: int, axis: str = "y") -> float:
+    """Give the size of type, in points, that lets so many names stand beside each other."""
+    assert ax.figure is not None
+    extent = ax.get_window_extent()
+    points = (extent.height if axis == "y" else extent.width) / ax.figure.dpi * 72
+    return float(min(9.0, max(3.0, 0.85 * points / max(count, 1))))
+
+
+def names(ax: Axes, labels: Sequence[str], axis: str = "y") -> None:
+    """Write a name beside each row or below each column."""
+    texts, at = [short(label) for label in labels], range(len(labels))
+    # a dollar sign in a name does not begin a formula
+    if axis == "y":
+        ax.set_yticks(at, texts, fontsize=size(ax, len(labels)), parse_math=False)
+    else:
+        ax.set_xticks(at, texts, fontsize=size(ax, len(labels), "x"), rotation=90, parse_math=False)
+    ax.tick_params(axis="y" if axis == "y" else "x", length=0)

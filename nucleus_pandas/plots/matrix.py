@@ -1,0 +1,151 @@
+"""The confusion matrix as a picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+
+from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.evaluation.counts import BACKGROUND
+from nucleus_pandas.plots.canvas import DARK, GREY, PALE, axes, matched, names, plain, sentence, size, title
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from nucleus_pandas.evaluation.report import Evaluation
+
+_WRITTEN = 24  # rows up to which numbers are written into the cells
+_OF = {"truth": "ground truths", "predicted": "predictions"}
+
+
+def confusion_matrix(
+    evaluation: Evaluation,
+    *,
+    normalize: Literal["truth", "predicted"] | None = None,
+    top: int | None = 20,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw how often predictions of each label met ground truth of each label.
+
+    The background stands last, for what met nothing. Empty cells are white; numbers stand in the cells where there
+    are few, and are read from the colours where there are many.
+
+    Parameters
+    ----------
+    normalize : {"truth", "predicted"}, optional
+        Draw shares of the ground truths of a label, so that rows sum to 1, or of the predictions, so that columns do.
+        Without it counts, in colours of a logarithmic scale.
+    top : int or None
+        Show so many labels, those with the most ground truths and predictions together, and sum all the others into
+        one row and one column. `None` shows all.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; without it in a new figure of pyplot.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        `ax`, or the new one.
+
+    Raises
+    ------
+    InvalidInputError
+        `normalize` or `top` is none.
+    MissingExtraError
+        matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import nucleus_pandas as npd
+    >>> truth = pd.DataFrame({"reference_id": "a.jpg", "label": ["car", "bus", "bus"],
+    ...                       "x": [0, 20, 40], "y": 0, "width": 10, "height": 10})
+    >>> found = npd.evaluate(truth.assign(confidence=0.9, label="bus"), truth, class_agnostic=True)
+    >>> ax = found.plot_confusion_matrix()
+    >>> [text.get_text() for text in ax.texts]
+    ['2', '1']
+    """
+    if normalize is not None and normalize not in _OF:
+        raise InvalidInputError(f"normalize is 'truth', 'predicted' or None, not {normalize!r}.")
+    if top is not None and (isinstance(top, bool) or not isinstance(top, int) or top < 1):
+        raise InvalidInputError(f"top is a number of labels, at least 1, or None, not {top!r}.")
+    counts, labels, note = _grouped(evaluation.confusion_matrix, top)
+    inches = min(20.0, max(4.0, 1.9 + 0.32 * len(counts)))
+    if len(counts) > _WRITTEN:
+        inches = min(20.0, 2.4 + 0.15 * len(counts))
+    ax = axes(ax, inches + 0.9, inches)
+    shown = f"shares of the {_OF[normalize]}" if normalize else "counts"
+    title(ax, f"Confusion matrix, {shown}", matched(evaluation) + note)
+    ax.set_xlabel("predicted label")
+    ax.set_ylabel("label of the ground truth")
+    if not counts.any():
+        return sentence(ax, *evaluation.notes)
+    values = counts.astype(np.float64)
+    if normalize:
+        total = counts.sum(axis=1, keepdims=True) if normalize == "truth" else counts.sum(axis=0, keepdims=True)
+        values = np.divide(values, total, out=np.full(values.shape, np.nan), where=total > 0)
+    _draw(ax, values, normalize, labels)
+    return ax
+
+
+def _grouped(matrix: pd.DataFrame, top: int | None) -> tuple[np.ndarray, list[str], str]:
+    """Sum the less frequent labels into one; give the counts, the names and what has to be said."""
+    counts, labels = matrix.to_numpy(), matrix.index.tolist()
+    last = len(labels) - 1
+    if top is None or last <= top + 1:  # one label alone is shown itself
+        return counts, _named(labels), ""
+    order = np.argsort(-(counts.sum(axis=0) + counts.sum(axis=1))[:last], kind="stable")
+    kept, rest = np.sort(order[:top]), np.sort(order[top:])
+    place = np.full(last + 1, top)
+    place[kept], place[last] = np.arange(top), top + 1
+    found = np.zeros((top + 2, top + 2), dtype=counts.dtype)
+    np.add.at(found, (place[:, None], place[None, :]), counts)
+    same = int(counts[rest, rest].sum())
+    note = f"\nothers with others: {same} of the same label, {int(found[top, top]) - same} of two"
+    return found, _named([*(labels[at] for at in kept), f"{len(rest)} others", BACKGROUND]), note
+
+
+def _named(labels: list[str]) -> list[str]:
+    return ["background" if label == BACKGROUND else label for label in labels]
+
+
+def _draw(ax: Axes, values: np.ndarray, normalize: str | None, labels: list[str]) -> None:
+    from matplotlib.colors import LogNorm, Normalize
+
+    assert ax.figure is not None
+    count = len(values)
+    norm = Normalize(0, 1) if normalize else LogNorm(1, max(2.0, float(values.max())))
+    image = ax.imshow(np.ma.masked_where(~(values > 0), values), cmap="Blues", norm=norm, aspect="equal")
+    names(ax, labels, "x")
+    names(ax, labels, "y")
+    ax.set_xticks(np.arange(count + 1) - 0.5, minor=True)
+    ax.set_yticks(np.arange(count + 1) - 0.5, minor=True)
+    ax.tick_params(which="minor", length=0)
+    ax.grid(visible=True, which="minor", color=PALE, linewidth=0.4, alpha=0.7)
+    for line in (ax.axhline, ax.axvline):  # parts the background from the labels
+        line(count - 1.5, color=GREY, linewidth=1.0)
+    plain(ax)
+    # what met nothing on either side is nothing
+    ax.fill_between([count - 1.5, count - 0.5], count - 1.5, count - 0.5, facecolor="none", edgecolor=PALE, hatch="xxx")
+    if count <= _WRITTEN:
+        _write(ax, values, norm, normalize)
+    bar = ax.figure.colorbar(image, ax=ax, fraction=0.04, pad=0.02)
+    bar.set_label(f"share of the {_OF[normalize]}" if normalize else "pairs, or boxes that met nothing")
+    bar.outline.set_visible(False)
+
+
+def _write(ax: Axes, values: np.ndarray, norm: object, normalize: str | None) -> None:
+    points = size(ax, len(values))
+    for row, column in np.argwhere(values > 0).tolist():
+        value = float(values[row, column])
+        dark = float(norm(value)) > 0.55  # type: ignore[operator]
+        ax.text(
+            column,
+            row,
+            f"{value:.2f}".lstrip("0") if normalize and value < 1 else f"{value:.0f}",
+            ha="center",
+            va="center",
+            fontsize=points,
+            color="white" if dark else DARK,
+        )
