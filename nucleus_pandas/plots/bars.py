@@ -15,8 +15,10 @@ from nucleus_pandas.plots.canvas import (
     DARK,
     GREY,
     HATCH,
+    LEGIBLE,
     VERMILLION,
     axes,
+    coco,
     matched,
     names,
     overlap,
@@ -90,7 +92,7 @@ def score_histogram(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
     if missing:
         ax.set_xlabel(f"confidence ({missing} predictions without one are not drawn)")
     ax.set_xlim(0, 1)
-    ax.yaxis.get_major_locator().set_params(integer=True)
+    ax.locator_params(axis="y", integer=True)
     plain(ax, "y")
     ax.legend(fontsize="small")
     return ax
@@ -151,7 +153,7 @@ def tide(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
     names(ax, errors.index.tolist())
     ax.invert_yaxis()
     ax.set_xlim(0, max(1.0, 1.18 * counts.max()))
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.locator_params(axis="x", integer=True)
     plain(ax, "x")
     ax.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False)
     return ax
@@ -202,7 +204,7 @@ def per_class(
     _check(metric, get_args(ClassMetric))
     table = _chosen(evaluation.per_class, labels).sort_values(metric, ascending=False, kind="stable")
     ax = axes(ax, height=_height(len(table)))
-    title(ax, f"{_long(metric, evaluation)} by label", _coco(metric, evaluation))
+    title(ax, f"{_long(metric)} by label", coco(evaluation, _range(metric)))
     ax.set_xlabel(metric)
     if not len(table):
         return sentence(ax, *evaluation.notes)
@@ -280,8 +282,8 @@ def comparison(
     before, after, change = compared.summary.loc[_summary_name(metric, evaluation), ["this", "other", "difference"]]
     title(
         ax,
-        f"{_long(metric, evaluation)} of two evaluations, by label: in all {before:.3f} → {after:.3f} ({change:+.3f})",
-        f"{_coco(metric, evaluation)}; won and lost: {matched(evaluation)}",
+        f"{_long(metric)} by label; in all {before:.3f} → {after:.3f} ({change:+.3f})",
+        f"{coco(evaluation, _range(metric))}\nwon and lost: {matched(evaluation)}",
     )
     ax.set_xlabel(f"{metric} of the other less {metric} of this one")
     if not len(table):
@@ -298,13 +300,15 @@ def comparison(
     for row, (value, won, lost) in enumerate(zip(values, table["won"], table["lost"], strict=True)):
         text = "NaN: no ground truth" if np.isnan(value) else f"{value:+.3f}" if value else "0.000"
         _beside(ax, 0.0 if np.isnan(value) else value, row, text, points, GREY if np.isnan(value) else DARK)
-        text = " ".join(f"{sign}{count}" for sign, count in (("+", won), ("−", lost)) if count) or "0"
-        ax.text(1.01, row, text, transform=ax.get_yaxis_transform(), va="center", fontsize=points, clip_on=False)
+        text = " ".join(f"{sign}{count}" for sign, count in (("+", won), ("-", lost)) if count) or "0"
+        if points >= LEGIBLE:
+            ax.text(1.01, row, text, transform=ax.get_yaxis_transform(), va="center", fontsize=points)
+    ax.text(1.01, -0.9, "won, lost", transform=ax.get_yaxis_transform(), va="bottom", fontsize="small")
     reach = 1.3 * max(0.02, float(np.nanmax(np.abs(values), initial=0.0)))
     ax.axvline(0, color=DARK, linewidth=0.8)
     ax.set(xlim=(-reach, reach), ylim=(len(table) - 0.4, -0.6))
     plain(ax, "x")
-    ax.legend(fontsize="small", loc="lower left")
+    ax.legend(fontsize="small", loc="upper left")
     return ax
 
 
@@ -327,7 +331,9 @@ def _height(rows: int) -> float:
 
 
 def _beside(ax: Axes, value: float, row: int, text: str, points: float, colour: str) -> None:
-    """Write beside the end of a bar."""
+    """Write beside the end of a bar, if that is legible."""
+    if points < LEGIBLE:
+        return
     ax.annotate(
         text,
         (value, row),
@@ -337,17 +343,16 @@ def _beside(ax: Axes, value: float, row: int, text: str, points: float, colour: 
         va="center",
         fontsize=points,
         color=colour,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
     )
 
 
-def _long(metric: str, evaluation: Evaluation) -> str:
+def _long(metric: str) -> str:
     return "Average recall" if metric == "AR" else "Average precision"
 
 
-def _coco(metric: str, evaluation: Evaluation) -> str:
-    at = f"≥ 0.{metric[2:]}" if metric[2:] else "from 0.5 to 0.95"
-    most = evaluation.parameters["max_dets"][-1]
-    return f"matcher: coco, {overlap(evaluation)} {at}, at most {most} of a label in a picture"
+def _range(metric: str) -> str:
+    return f"≥ 0.{metric[2:]}" if metric[2:] else "0.5 to 0.95"
 
 
 def _summary_name(metric: str, evaluation: Evaluation) -> str:

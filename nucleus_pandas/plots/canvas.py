@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from math import ceil
+from textwrap import fill
+from typing import TYPE_CHECKING, Literal
 
 from nucleus_pandas.errors import MissingExtraError
 
@@ -17,6 +19,8 @@ BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", 
 DARK, GREY, PALE = "#222222", "#767676", "#C4C4C4"
 HATCH = "////"
 """Tells the second of two categories from the first without colour."""
+LEGIBLE = 4.5
+"""The smallest type, in points."""
 _LONGEST = 28  # characters of a name that is shown whole
 
 
@@ -65,19 +69,26 @@ def overlap(evaluation: Evaluation) -> str:
     return "mask IoU" if evaluation.parameters["iou_type"] == "segm" else "IoU"
 
 
+def coco(evaluation: Evaluation, at: str) -> str:
+    """Say what COCO's matcher goes by, beside the thresholds."""
+    return f"matcher: coco, {overlap(evaluation)} {at}, max_dets {evaluation.parameters['max_dets'][-1]}"
+
+
 def sentence(ax: Axes, *texts: str) -> Axes:
     """Write why there is nothing to draw."""
-    ax.text(0.5, 0.5, "\n".join(texts), transform=ax.transAxes, ha="center", va="center", wrap=True, color=GREY)
+    letters = max(12, int(_extent(ax, "x") / 6))
+    text = "\n".join(fill(each, letters) for each in texts)
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=GREY)
     ax.set_xticks([])
     ax.set_yticks([])
     return ax
 
 
-def plain(ax: Axes, grid: str | None = None) -> None:
+def plain(ax: Axes, grid: Literal["x", "y", "both"] | None = None) -> None:
     """Take away the lines that say nothing; draw a pale grid along an axis."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.set_axisbelow(True)
-    if grid == "x" or grid == "y" or grid == "both":
+    if grid is not None:
         ax.grid(visible=True, axis=grid, color=PALE, linewidth=0.6, alpha=0.6)
 
 
@@ -95,20 +106,26 @@ def short(label: str) -> str:
     return f"{text[: _LONGEST // 2]}…{text[-(_LONGEST // 2) :]}".replace(" …", "…").replace("… ", "…")
 
 
-def size(ax: Axes, count: int, axis: str = "y") -> float:
+def size(ax: Axes, count: int, axis: Literal["x", "y"] = "y") -> float:
     """Give the size of type, in points, that lets so many names stand beside each other."""
+    return min(9.0, 0.85 * _extent(ax, axis) / max(count, 1))
+
+
+def _extent(ax: Axes, axis: Literal["x", "y"]) -> float:
+    """Give the width or height of axes in points."""
     assert ax.figure is not None
     extent = ax.get_window_extent()
-    points = (extent.height if axis == "y" else extent.width) / ax.figure.dpi * 72
-    return float(min(9.0, max(3.0, 0.85 * points / max(count, 1))))
+    return float((extent.height if axis == "y" else extent.width) / ax.figure.dpi * 72)
 
 
-def names(ax: Axes, labels: Sequence[str], axis: str = "y") -> None:
-    """Write a name beside each row or below each column."""
-    texts, at = [short(label) for label in labels], range(len(labels))
+def names(ax: Axes, labels: Sequence[str], axis: Literal["x", "y"] = "y") -> None:
+    """Write a name beside each row or below each column; every second, third… where all would not be legible."""
+    fitting = size(ax, len(labels), axis)
+    step = max(1, ceil(LEGIBLE / fitting))
+    at, texts = range(0, len(labels), step), [short(label) for label in labels[::step]]
     # a dollar sign in a name does not begin a formula
     if axis == "y":
-        ax.set_yticks(at, texts, fontsize=size(ax, len(labels)), parse_math=False)
+        ax.set_yticks(at, texts, fontsize=max(LEGIBLE, fitting), parse_math=False)
     else:
-        ax.set_xticks(at, texts, fontsize=size(ax, len(labels), "x"), rotation=90, parse_math=False)
-    ax.tick_params(axis="y" if axis == "y" else "x", length=0)
+        ax.set_xticks(at, texts, fontsize=max(LEGIBLE, fitting), rotation=90, parse_math=False)
+    ax.tick_params(axis=axis, length=0)

@@ -19,8 +19,8 @@ from nucleus_pandas.plots.canvas import (
     SKY,
     VERMILLION,
     axes,
+    coco,
     matched,
-    overlap,
     plain,
     sentence,
     short,
@@ -92,9 +92,7 @@ def pr_curve(
     thresholds = list(np.atleast_1d(np.asarray(iou_thresholds, dtype=np.float64)))
     curves = _curves(evaluation.pr_curve, labels, thresholds)
     ax = axes(ax)
-    at_iou = f"{overlap(evaluation)} ≥ {thresholds[0]:g}" if len(thresholds) == 1 else f"mean at each {overlap(evaluation)}"
-    most = evaluation.parameters["max_dets"][-1]
-    title(ax, "Precision over recall", f"matcher: coco, {at_iou}, at most {most} of a label in a picture")
+    title(ax, "Precision over recall", coco(evaluation, f"≥ {thresholds[0]:g}" if len(thresholds) == 1 else "as named"))
     ax.set_xlabel("recall")
     ax.set_ylabel("precision, the highest at this recall or beyond")
     if not len(evaluation.pr_curve):

@@ -9,10 +9,24 @@ import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.counts import BACKGROUND
-from nucleus_pandas.plots.canvas import DARK, GREY, PALE, axes, matched, names, plain, sentence, size, title
+from nucleus_pandas.plots.canvas import (
+    DARK,
+    GREY,
+    LEGIBLE,
+    PALE,
+    axes,
+    matched,
+    names,
+    plain,
+    sentence,
+    short,
+    size,
+    title,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Normalize
 
     from nucleus_pandas.evaluation.report import Evaluation
 
@@ -71,10 +85,9 @@ def confusion_matrix(
     if top is not None and (isinstance(top, bool) or not isinstance(top, int) or top < 1):
         raise InvalidInputError(f"top is a number of labels, at least 1, or None, not {top!r}.")
     counts, labels, note = _grouped(evaluation.confusion_matrix, top)
-    inches = min(20.0, max(4.0, 1.9 + 0.32 * len(counts)))
-    if len(counts) > _WRITTEN:
-        inches = min(20.0, 2.4 + 0.15 * len(counts))
-    ax = axes(ax, inches + 0.9, inches)
+    cells = len(counts) * (0.34 if len(counts) <= _WRITTEN else 0.15)
+    beside = 0.7 + 0.085 * max(len(short(label)) for label in labels)
+    ax = axes(ax, min(24.0, max(2.6, cells) + beside + 0.9), min(24.0, max(2.6, cells) + beside))
     shown = f"shares of the {_OF[normalize]}" if normalize else "counts"
     title(ax, f"Confusion matrix, {shown}", matched(evaluation) + note)
     ax.set_xlabel("predicted label")
@@ -111,12 +124,14 @@ def _named(labels: list[str]) -> list[str]:
 
 
 def _draw(ax: Axes, values: np.ndarray, normalize: str | None, labels: list[str]) -> None:
-    from matplotlib.colors import LogNorm, Normalize
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap, LogNorm, Normalize
 
     assert ax.figure is not None
     count = len(values)
+    colours = ListedColormap(colormaps["Blues"](np.linspace(0.15, 1.0, 256)))  # the palest is told from white
     norm = Normalize(0, 1) if normalize else LogNorm(1, max(2.0, float(values.max())))
-    image = ax.imshow(np.ma.masked_where(~(values > 0), values), cmap="Blues", norm=norm, aspect="equal")
+    image = ax.imshow(np.ma.masked_where(~(values > 0), values), cmap=colours, norm=norm, aspect="equal")
     names(ax, labels, "x")
     names(ax, labels, "y")
     ax.set_xticks(np.arange(count + 1) - 0.5, minor=True)
@@ -130,22 +145,23 @@ def _draw(ax: Axes, values: np.ndarray, normalize: str | None, labels: list[str]
     ax.fill_between([count - 1.5, count - 0.5], count - 1.5, count - 0.5, facecolor="none", edgecolor=PALE, hatch="xxx")
     if count <= _WRITTEN:
         _write(ax, values, norm, normalize)
-    bar = ax.figure.colorbar(image, ax=ax, fraction=0.04, pad=0.02)
+    bar = ax.figure.colorbar(image, ax=ax, fraction=0.04, pad=0.02, format=None if normalize else "{x:g}")
+    bar.ax.tick_params(which="minor", labelsize=0)
     bar.set_label(f"share of the {_OF[normalize]}" if normalize else "pairs, or boxes that met nothing")
     bar.outline.set_visible(False)
 
 
-def _write(ax: Axes, values: np.ndarray, norm: object, normalize: str | None) -> None:
-    points = size(ax, len(values))
-    for row, column in np.argwhere(values > 0).tolist():
-        value = float(values[row, column])
-        dark = float(norm(value)) > 0.55  # type: ignore[operator]
-        ax.text(
-            column,
-            row,
-            f"{value:.2f}".lstrip("0") if normalize and value < 1 else f"{value:.0f}",
-            ha="center",
-            va="center",
-            fontsize=points,
-            color="white" if dark else DARK,
-        )
+def _write(ax: Axes, values: np.ndarray, norm: Normalize, normalize: str | None) -> None:
+    """Write the numbers into the cells, if there they are legible."""
+    there = np.argwhere(values > 0).tolist()
+    texts = [
+        f"{values[row, column]:.2f}".removeprefix("0") if normalize else f"{values[row, column]:.0f}"
+        for row, column in there
+    ]
+    # a digit is 0.65 times as wide as type is high, and names and scale take a fifth of the axes
+    points = min(9.0, 0.8 * size(ax, len(values)) / (0.65 * max(map(len, texts))))
+    if points < LEGIBLE:
+        return
+    for (row, column), text in zip(there, texts, strict=True):
+        colour = "white" if norm(values[row, column]) > 0.55 else DARK
+        ax.text(column, row, text, ha="center", va="center", fontsize=points, color=colour)
