@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -18,6 +20,26 @@ from nucleus_pandas.local.serving import Server
 # A shell that runs the tests in the background has them ignore Ctrl+C, and servers that they start would too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Plots of the tests and of the examples open no window.
+os.environ.setdefault("MPLBACKEND", "agg")
+
+
+@pytest.hookimpl(tryfirst=True)  # before marks are looked at
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what draws, examples too: the environment at the lower bounds has no matplotlib."""
+    for item in items:
+        if "pyplot" in getattr(item, "fixturenames", ()) or item.name.startswith("nucleus_pandas.plots."):
+            item.add_marker(pytest.mark.newest)
+
+
+@pytest.fixture
+def pyplot() -> Iterator[Any]:
+    """matplotlib.pyplot, whose figures are closed afterwards."""
+    from matplotlib import pyplot
+
+    yield pyplot
+    pyplot.close("all")
 
 
 def join_workers() -> None:

@@ -91,7 +91,7 @@ def score_histogram(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
     missing = int(evaluation.counts["predictions"].sum() - right.sum() - wrong.sum())
     if missing:
         ax.set_xlabel(f"confidence ({missing} predictions without one are not drawn)")
-    ax.set_xlim(0, 1)
+    ax.set(xlim=(0, 1), ylim=(0, 1.2 * float((right + wrong).max())))
     ax.locator_params(axis="y", integer=True)
     plain(ax, "y")
     ax.legend(fontsize="small")
@@ -221,8 +221,8 @@ def per_class(
     if there.sum() > 1:
         mean = values[there].mean()
         whose = "all" if labels is None else "these"
-        ax.axvline(mean, color=DARK, linewidth=1.0, linestyle="--", label=f"mean of {whose}: {mean:.3f}")
-        ax.legend(fontsize="small", loc="lower right")
+        ax.axvline(mean, color=DARK, linewidth=1.0, linestyle="--")
+        ax.set_xlabel(f"{metric} (dashed: the mean of {whose}, {mean:.3f})")
     ax.set(xlim=(0, 1.08), ylim=(len(table) - 0.4, -0.6))
     plain(ax, "x")
     return ax
@@ -272,7 +272,7 @@ def comparison(
     >>> old = npd.evaluate(truth.assign(confidence=0.9, x=[0, 28]), truth)
     >>> new = npd.evaluate(truth.assign(confidence=0.9), truth)
     >>> [text.get_text() for text in old.plot_comparison(new).texts]
-    ['+1.000', '+1', '0.000', '0']
+    ['+1.000', '+1', '0.000', '0', 'won, lost']
     """
     _check(metric, get_args(ComparedMetric))
     compared = evaluation.compare(other)
@@ -285,30 +285,28 @@ def comparison(
         f"{_long(metric)} by label; in all {before:.3f} → {after:.3f} ({change:+.3f})",
         f"{coco(evaluation, _range(metric))}\nwon and lost: {matched(evaluation)}",
     )
-    ax.set_xlabel(f"{metric} of the other less {metric} of this one")
+    ax.set_xlabel(f"{metric} of the other less {metric} of this one\n← this one is better | the other is better →")
     if not len(table):
         return sentence(ax, *evaluation.notes)
     values = table[column].to_numpy()
     rows = np.arange(len(table))
-    for which, colour, hatch, label in (
-        (values >= 0, BLUE, None, "the other is better"),
-        (values < 0, VERMILLION, HATCH, "this one is better"),
-    ):
-        ax.barh(rows[which], values[which], color=colour, edgecolor="white", hatch=hatch, height=0.76, label=label)
+    for which, colour, hatch in ((values >= 0, BLUE, None), (values < 0, VERMILLION, HATCH)):
+        ax.barh(rows[which], values[which], color=colour, edgecolor="white", hatch=hatch, height=0.76)
     names(ax, table.index.tolist())
     points = size(ax, len(table))
+    reasons = evaluation.per_class["reason"].combine_first(other.per_class["reason"])
     for row, (value, won, lost) in enumerate(zip(values, table["won"], table["lost"], strict=True)):
-        text = "NaN: no ground truth" if np.isnan(value) else f"{value:+.3f}" if value else "0.000"
+        text = f"NaN: {reasons[table.index[row]]}" if np.isnan(value) else f"{value:+.3f}" if value else "0.000"
         _beside(ax, 0.0 if np.isnan(value) else value, row, text, points, GREY if np.isnan(value) else DARK)
         text = " ".join(f"{sign}{count}" for sign, count in (("+", won), ("-", lost)) if count) or "0"
         if points >= LEGIBLE:
             ax.text(1.01, row, text, transform=ax.get_yaxis_transform(), va="center", fontsize=points)
-    ax.text(1.01, -0.9, "won, lost", transform=ax.get_yaxis_transform(), va="bottom", fontsize="small")
-    reach = 1.3 * max(0.02, float(np.nanmax(np.abs(values), initial=0.0)))
+    if points >= LEGIBLE:
+        ax.text(1.01, -0.01, "won, lost", transform=ax.transAxes, va="top", fontsize="small")
+    reach = 1.45 * max(0.02, float(np.nanmax(np.abs(values), initial=0.0)))
     ax.axvline(0, color=DARK, linewidth=0.8)
     ax.set(xlim=(-reach, reach), ylim=(len(table) - 0.4, -0.6))
     plain(ax, "x")
-    ax.legend(fontsize="small", loc="upper left")
     return ax
 
 

@@ -76,7 +76,7 @@ def coco(evaluation: Evaluation, at: str) -> str:
 
 def sentence(ax: Axes, *texts: str) -> Axes:
     """Write why there is nothing to draw."""
-    letters = max(12, int(_extent(ax, "x") / 6))
+    letters = max(12, int(extent(ax, "x") / 6))
     text = "\n".join(fill(each, letters) for each in texts)
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=GREY)
     ax.set_xticks([])
@@ -98,7 +98,7 @@ def short(label: str) -> str:
     Examples
     --------
     >>> short("traffic light"), short("construction vehicle with a raised arm")
-    ('traffic light', 'construction v…th a raised arm')
+    ('traffic light', 'construction v…h a raised arm')
     """
     text = " ".join(label.split())
     if len(text) <= _LONGEST:
@@ -108,14 +108,14 @@ def short(label: str) -> str:
 
 def size(ax: Axes, count: int, axis: Literal["x", "y"] = "y") -> float:
     """Give the size of type, in points, that lets so many names stand beside each other."""
-    return min(9.0, 0.85 * _extent(ax, axis) / max(count, 1))
+    return min(9.0, 0.85 * extent(ax, axis) / max(count, 1))
 
 
-def _extent(ax: Axes, axis: Literal["x", "y"]) -> float:
+def extent(ax: Axes, axis: Literal["x", "y"]) -> float:
     """Give the width or height of axes in points."""
     assert ax.figure is not None
-    extent = ax.get_window_extent()
-    return float((extent.height if axis == "y" else extent.width) / ax.figure.dpi * 72)
+    box = ax.get_window_extent()
+    return float((box.height if axis == "y" else box.width) / ax.figure.dpi * 72)
 
 
 def names(ax: Axes, labels: Sequence[str], axis: Literal["x", "y"] = "y") -> None:

@@ -128,10 +128,12 @@ def _curves(frame: pd.DataFrame, labels: Sequence[str] | None, thresholds: list[
     strange = [label for label in labels or () if label not in there]
     if strange:
         raise InvalidInputError(f"There is no curve of {strange[0]!r}: it has no ground truth, or is no label.")
+    if not thresholds:
+        raise InvalidInputError("iou_thresholds names none: curves are drawn at some of 0.5, 0.55, … 0.95.")
     found = []
     for threshold in thresholds:
         at = frame[np.isclose(frame["iou_threshold"], threshold)]
-        if not len(thresholds) or (len(frame) and not len(at)):
+        if len(frame) and not len(at):
             raise InvalidInputError(f"There is no curve at IoU {threshold:g}: there is at 0.5, 0.55, … 0.95.")
         found.append(at.pivot(index="recall", columns="label", values="precision"))
     return found

@@ -15,12 +15,12 @@ from nucleus_pandas.plots.canvas import (
     LEGIBLE,
     PALE,
     axes,
+    extent,
     matched,
     names,
     plain,
     sentence,
     short,
-    size,
     title,
 )
 
@@ -115,7 +115,7 @@ def _grouped(matrix: pd.DataFrame, top: int | None) -> tuple[np.ndarray, list[st
     found = np.zeros((top + 2, top + 2), dtype=counts.dtype)
     np.add.at(found, (place[:, None], place[None, :]), counts)
     same = int(counts[rest, rest].sum())
-    note = f"\nothers with others: {same} of the same label, {int(found[top, top]) - same} of two"
+    note = f"\namong the others: {same} pairs of one label, {int(found[top, top]) - same} of two"
     return found, _named([*(labels[at] for at in kept), f"{len(rest)} others", BACKGROUND]), note
 
 
@@ -154,14 +154,18 @@ def _draw(ax: Axes, values: np.ndarray, normalize: str | None, labels: list[str]
 def _write(ax: Axes, values: np.ndarray, norm: Normalize, normalize: str | None) -> None:
     """Write the numbers into the cells, if there they are legible."""
     there = np.argwhere(values > 0).tolist()
-    texts = [
-        f"{values[row, column]:.2f}".removeprefix("0") if normalize else f"{values[row, column]:.0f}"
-        for row, column in there
-    ]
+    texts = [_text(float(values[row, column]), normalize is not None) for row, column in there]
     # a digit is 0.65 times as wide as type is high, and names and scale take a fifth of the axes
-    points = min(9.0, 0.8 * size(ax, len(values)) / (0.65 * max(map(len, texts))))
+    cell = 0.8 * min(extent(ax, "x"), extent(ax, "y")) / len(values)
+    points = min(9.0, cell / (0.65 * max(map(len, texts))))
     if points < LEGIBLE:
         return
     for (row, column), text in zip(there, texts, strict=True):
         colour = "white" if norm(values[row, column]) > 0.55 else DARK
         ax.text(column, row, text, ha="center", va="center", fontsize=points, color=colour)
+
+
+def _text(value: float, share: bool) -> str:
+    if not share:
+        return f"{value:.0f}"
+    return f"{value:.2f}".removeprefix("0") if value >= 0.005 else "<.01"
