@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.evaluation.tide import BACKGROUND, FOREGROUND
+from nucleus_pandas.evaluation.tide import BACKGROUND_IOU, FOREGROUND_IOU
 from nucleus_pandas.plots.canvas import (
     BLUE,
     DARK,
@@ -127,7 +127,7 @@ def tide(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
     ['0', '2 (100%)', '0', '0', '0', '0']
     """
     ax = axes(ax, height=3.6)
-    near = f"foreground from {overlap(evaluation)} {FOREGROUND:g}, background up to {BACKGROUND:g}"
+    near = f"foreground from {overlap(evaluation)} {FOREGROUND_IOU:g}, background up to {BACKGROUND_IOU:g}"
     title(ax, "Errors by category", f"matcher: tide, {near}")
     ax.set_xlabel("errors")
     errors = evaluation.tide
