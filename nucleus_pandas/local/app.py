@@ -16,7 +16,19 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from nucleus_pandas.errors import APIError, AuthenticationError, BadRequestError, ServerError, TooLargeError
 from nucleus_pandas.local.embedded import EmbeddedNucleus
-from nucleus_pandas.local.routes import datasets, exports, extensions, items, jobs, models, runs, uploads
+from nucleus_pandas.local.routes import (
+    benchmarks,
+    datasets,
+    evaluations,
+    exports,
+    extensions,
+    items,
+    jobs,
+    models,
+    objects,
+    runs,
+    uploads,
+)
 from nucleus_pandas.local.routes.common import MAX_JSON, PREFIX, ItemId, RawId, RestOfPath, reply
 
 log = logging.getLogger("nucleus_pandas.local")
@@ -61,7 +73,7 @@ def _build(nucleus: EmbeddedNucleus, keys: tuple[bytes, ...], hosts: frozenset[s
     app.url_map.redirect_defaults = False
     app.url_map.converters.update(id=RawId, item=ItemId, rest=RestOfPath)
     app.before_request(_guard(keys, hosts))
-    for routes in (datasets, items, exports, models, runs, jobs, uploads, extensions):
+    for routes in (datasets, items, exports, models, runs, jobs, uploads, evaluations, benchmarks, objects, extensions):
         app.register_blueprint(routes.blueprint, url_prefix=PREFIX)
     app.register_error_handler(APIError, _refusal)
     app.register_error_handler(HTTPException, _http_error)

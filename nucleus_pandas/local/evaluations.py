@@ -1,18 +1,20 @@
-"""Commits: what a run matched in the ground truth, computed and kept."""
+"""What a run matched in the ground truth, computed and kept."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
 
 from nucleus_pandas.evaluation.matching import Boxes, LabelRule, Matches, match
 from nucleus_pandas.local.store.ids import ITEM_BITS, now
-from nucleus_pandas.local.store.models import Run
+from nucleus_pandas.local.store.models import Run, datasets_of
+
+Kind: TypeAlias = Literal["iou", "false_positive", "false_negative"]
 
 _PORTION = 100_000  # boxes of one side held at once, unless one item has more
 _BOX = "item, key, label, x, y, width, height"
@@ -20,9 +22,15 @@ _COUNTED = "(metadata IS NULL OR coalesce(json_extract(metadata, '$.iscrowd'), 0
 
 
 def commit(db: sqlite3.Connection, run: Run, rule: LabelRule) -> None:
-    """Match a run's boxes with the ground truth, keep the matches, and freeze the run.
+    """Match a run's boxes with the ground truth, keep the matches, and freeze the run."""
+    calculate(db, run, rule)
+    db.execute("UPDATE run SET committed_at = ? WHERE id = ?", (now(), run.id))
 
-    A second commit matches again, with other parameters perhaps. Annotations that say ``iscrowd`` in their metadata
+
+def calculate(db: sqlite3.Connection, run: Run, rule: LabelRule) -> None:
+    """Match a run's boxes with the ground truth, and keep the matches.
+
+    A second time matches again, with other parameters perhaps. Annotations that say ``iscrowd`` in their metadata
     are left out, as are shapes that are no boxes.
     """
     db.execute("DELETE FROM match WHERE run = ?", (run.id,))
@@ -39,14 +47,14 @@ def commit(db: sqlite3.Connection, run: Run, rule: LabelRule) -> None:
         "allowed_label_matches": None if rule.allowed is None else sorted(rule.allowed),
     }
     db.execute(
-        "UPDATE run SET committed_at = ?, parameters = ?, content = ? WHERE id = ?",
-        (now(), msgspec.json.encode(parameters).decode(), content(db, run), run.id),
+        "UPDATE run SET parameters = ?, content = ? WHERE id = ?",
+        (msgspec.json.encode(parameters).decode(), content(db, run), run.id),
     )
 
 
 def _portions(db: sqlite3.Connection, run: Run) -> Iterator[tuple[int, int]]:
     """Cut the items that matter into ranges (first and last number) that hold a bounded number of boxes."""
-    for dataset in _datasets(db, run):
+    for dataset in datasets_of(db, run):
         first, end = dataset << ITEM_BITS, (dataset + 1) << ITEM_BITS
         while first < end:
             ends = [end]
@@ -60,19 +68,6 @@ def _portions(db: sqlite3.Connection, run: Run) -> Iterator[tuple[int, int]]:
             last = max(min(ends) - 1, first)
             yield first, last
             first = last + 1
-
-
-def _datasets(db: sqlite3.Connection, run: Run) -> list[int]:
-    if run.dataset is not None:
-        return [run.dataset]
-    found: list[int] = []
-    after = 0
-    while row := db.execute(
-        "SELECT item FROM prediction WHERE run = ? AND item >= ? ORDER BY item LIMIT 1", (run.id, after)
-    ).fetchone():
-        found.append(row[0] >> ITEM_BITS)
-        after = (found[-1] + 1) << ITEM_BITS
-    return found
 
 
 def _match_portion(
@@ -140,7 +135,7 @@ def _rows(run: Run, truths: Boxes, predictions: Boxes, found: Matches, rule: Lab
 def content(db: sqlite3.Connection, run: Run) -> str:
     """Hash what a commit matches: boxes of both sides, in an order that does not depend on the order of arrival."""
     digest = blake2b(digest_size=16)
-    for dataset in _datasets(db, run):
+    for dataset in datasets_of(db, run):
         items = dataset << ITEM_BITS, ((dataset + 1) << ITEM_BITS) - 1
         for table, where, owner in (("annotation", _COUNTED, ()), ("prediction", "run = ?", (run.id,))):
             rows = db.execute(
@@ -177,3 +172,41 @@ def page(db: sqlite3.Connection, run: Run, after: tuple[int, int], limit: int) -
         (run.id, *after, limit),
     ).fetchall()
     return MatchPage(rows, (rows[-1][0], rows[-1][1]) if len(rows) == limit else None)
+
+
+COUNTED = 0.5
+"""The IoU threshold of `counts`."""
+
+
+def counts(db: sqlite3.Connection, run: Run) -> dict[str, int]:
+    """Count what was matched, at IoU 0.5."""
+    right = "coalesce(iou >= :t AND agrees, 0)"
+    row = db.execute(
+        f"SELECT coalesce(sum({right}), 0), coalesce(sum(prediction_id IS NOT NULL AND NOT {right}), 0),"
+        f" coalesce(sum(annotation_id IS NOT NULL AND NOT {right}), 0) FROM match WHERE run = :run",
+        {"t": COUNTED, "run": run.id},
+    ).fetchone()
+    return dict(zip(("true_positives", "false_positives", "false_negatives"), row, strict=True))
+
+
+def objects(
+    db: sqlite3.Connection, run: Run, kind: Kind, items: tuple[int, int], after: tuple[int, int], limit: int
+) -> list[tuple[Any, ...]]:
+    """Read pairs, false positives or false negatives on a range of items, from behind `after` (item number, number).
+
+    No IoU threshold is applied. A pair whose labels do not agree is a pair, a false positive that shows both sides,
+    and a false negative that shows the ground truth alone.
+    """
+    where = {
+        "iou": "iou IS NOT NULL",
+        "false_positive": "prediction_id IS NOT NULL AND NOT (iou IS NOT NULL AND agrees)",
+        "false_negative": "annotation_id IS NOT NULL AND NOT (iou IS NOT NULL AND agrees)",
+    }[kind]
+    shown = "prediction_id, predicted_label, coalesce(iou, 0.0)"
+    if kind == "false_negative":
+        shown = "NULL, NULL, 0.0"
+    return db.execute(
+        f"SELECT item, number, annotation_id, label, iou IS NOT NULL AND agrees, {shown} FROM match WHERE run = ? AND"
+        f" item >= ? AND item < ? AND (item, number) > (?, ?) AND {where} ORDER BY item, number LIMIT ?",
+        (run.id, *items, *after, limit),
+    ).fetchall()

@@ -18,7 +18,7 @@ from werkzeug.routing import BaseConverter
 from nucleus_pandas.errors import TooLargeError
 from nucleus_pandas.local.embedded import EmbeddedNucleus
 from nucleus_pandas.local.images import Images
-from nucleus_pandas.local.store import idempotency
+from nucleus_pandas.local.store import idempotency, jobs
 from nucleus_pandas.wire import decode
 
 T = TypeVar("T")
@@ -83,6 +83,15 @@ def creation(create: Callable[[sqlite3.Connection], object]) -> Response:
             answer = msgspec.json.encode(create(db))
             idempotency.remember(db, key, seal.hexdigest(), answer)
     return Response(answer, content_type="application/json")
+
+
+def end_stale_jobs() -> None:
+    """End the jobs whose process is gone, so that nobody waits for them."""
+    with nucleus().database.read() as db:
+        stale = jobs.any_stale(db)
+    if stale:
+        with nucleus().database.write() as db:
+            jobs.end_stale(db)
 
 
 def is_async() -> bool:

@@ -12,7 +12,7 @@ from nucleus_pandas.local.ingest import layer_of
 from nucleus_pandas.local.routes.common import body, file_url, nucleus, reply
 from nucleus_pandas.local.store import datasets, models
 from nucleus_pandas.local.store.ids import item_id
-from nucleus_pandas.local.store.layers import Layer
+from nucleus_pandas.local.store.layers import Layer, id_of_key
 from nucleus_pandas.wire import RunCommit, RunPlace, Selection
 
 blueprint = Blueprint("extensions", __name__)
@@ -107,7 +107,10 @@ def matches(run_id: str) -> Response:
         "iou",
         "agrees",
     )
-    rows = [(tag and item_id(tag, number), *rest) for number, _, tag, *rest in page.rows]
+    rows = [
+        (tag and item_id(tag, number), reference_id, id_of_key(truth), id_of_key(prediction), *rest)
+        for number, _, tag, reference_id, truth, prediction, *rest in page.rows
+    ]
     columns = dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(names, ())
     after = None if page.after is None else f"{page.after[0]},{page.after[1]}"
     return reply({"columns": columns, "next": after, "parameters": run.parameters})

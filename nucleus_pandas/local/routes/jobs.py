@@ -5,25 +5,17 @@ from __future__ import annotations
 import msgspec
 from flask import Blueprint, Response
 
-from nucleus_pandas.local.routes.common import body, nucleus, reply
+from nucleus_pandas.local.routes.common import body, end_stale_jobs, nucleus, reply
 from nucleus_pandas.local.store import jobs
 from nucleus_pandas.wire import JobStatus, ListJobs
 
 blueprint = Blueprint("jobs", __name__)
 
 
-def _end_stale() -> None:
-    with nucleus().database.read() as db:
-        stale = jobs.any_stale(db)
-    if stale:
-        with nucleus().database.write() as db:
-            jobs.end_stale(db)
-
-
 @blueprint.get("/job/<id:job_id>")
 def status(job_id: str) -> Response:
     """Tell how far a job is."""
-    _end_stale()
+    end_stale_jobs()
     with nucleus().database.read() as db:
         job = jobs.find(db, job_id)
     return reply(
@@ -48,7 +40,7 @@ def errors(job_id: str) -> Response:
 @blueprint.get("/job/<id:job_id>/info")
 def info(job_id: str) -> Response:
     """Describe a job."""
-    _end_stale()
+    end_stale_jobs()
     with nucleus().database.read() as db:
         return reply(jobs.find(db, job_id).entry())
 
@@ -57,6 +49,6 @@ def info(job_id: str) -> Response:
 def listing() -> Response:
     """List jobs, newest first."""
     wanted = body(ListJobs)
-    _end_stale()
+    end_stale_jobs()
     with nucleus().database.read() as db:
         return reply([job.entry() for job in jobs.listing(db, wanted)])

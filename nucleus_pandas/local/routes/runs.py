@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from flask import Blueprint, Response
 
 from nucleus_pandas.errors import BadRequestError
-from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.local import evaluations, render
 from nucleus_pandas.local.ingest import layer_of
 from nucleus_pandas.local.routes.common import (
@@ -26,6 +25,7 @@ from nucleus_pandas.local.routes.common import (
     reply,
     summary,
 )
+from nucleus_pandas.local.routes.evaluations import label_rule
 from nucleus_pandas.local.routes.items import consume, find_annotation, locate, receive_annotations
 from nucleus_pandas.local.store import datasets, items, jobs, layers, models
 from nucleus_pandas.local.store.datasets import Dataset
@@ -113,18 +113,31 @@ def predict(**names: str) -> Response:
 def commit(run_id: str) -> Response:
     """Match the predictions with the ground truth, and freeze the run."""
     wanted = body(Commit)
-    pairs = wanted.allowed_label_matches
-    try:
-        rule = LabelRule.of(
-            wanted.class_agnostic,
-            None if pairs is None else [(p.ground_truth_label, p.model_prediction_label) for p in pairs],
-        )
-    except ValueError as error:
-        raise BadRequestError(str(error)) from None
+    rule = label_rule(wanted.class_agnostic, wanted.allowed_label_matches)
     with nucleus().database.write() as db:
         run = models.find_run(db, run_id)
         evaluations.commit(db, run, rule)
     return reply({"model_run_id": run_id})
+
+
+@blueprint.post("/dataset/<id:dataset_id>/model/<id:model_id>/calculateEvaluationMetrics")
+def calculate(dataset_id: str, model_id: str) -> Response:
+    """Match the newest predictions of a model with the ground truth, without freezing their run."""
+    wanted = body(Commit)
+    rule = label_rule(wanted.class_agnostic, wanted.allowed_label_matches)
+    with nucleus().database.write() as db:
+        run, _, _ = Place(dataset_id=dataset_id, model_id=model_id).source(db)
+        evaluations.calculate(db, run, rule)
+        counts = evaluations.counts(db, models.find_run(db, run.public_id))
+    return reply(
+        {
+            "dataset_id": dataset_id,
+            "model_id": f"prj_{run.model_tag}",
+            "model_run_id": run.public_id,
+            "iou_threshold": evaluations.COUNTED,
+            **counts,
+        }
+    )
 
 
 @blueprint.get("/modelRun/<id:run_id>/info")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import threading
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 from nucleus_pandas.errors import StoreError
 
 APPLICATION_ID = 0x4E55434C  # "NUCL", in the file's header
-VERSION = 1
+VERSION = 2
 BUSY_SECONDS = 60
 FILE_NAME = "nucleus.sqlite"
 
@@ -89,11 +90,14 @@ class Database:
         return False
 
     def _migrate(self) -> None:
+        """Bring the tables to this version: all of them for a new store, what an older one lacks."""
         with self.write() as db:
-            if not self._check_ours(db):
-                script = files("nucleus_pandas.local").joinpath("schema.sql").read_text("utf-8")
-                for statement in script.split(";\n\n"):
+            ours = self._check_ours(db)
+            version: int = db.execute("PRAGMA user_version").fetchone()[0] if ours else 0
+            for section in _schema()[version:]:
+                for statement in section.split(";\n\n"):
                     db.execute(statement)
+            if version < VERSION:
                 db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 db.execute(f"PRAGMA user_version = {VERSION}")
 
@@ -147,6 +151,12 @@ class Database:
             idle, self._idle = self._idle, []
         for db in idle:
             db.close()
+
+
+def _schema() -> list[str]:
+    """Give what makes a store of each version from one of the version before, beginning with version 1."""
+    script = files("nucleus_pandas.local").joinpath("schema.sql").read_text("utf-8")
+    return re.split(r"^-- Version \d+:.*$", script, flags=re.MULTILINE)[1:]
 
 
 def _switch_to_wal(db: sqlite3.Connection) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from nucleus_pandas.errors import NotFoundError
-from nucleus_pandas.local.store.ids import new_tag, now, tag_of
+from nucleus_pandas.local.store.ids import ITEM_BITS, new_tag, now, tag_of
 from nucleus_pandas.wire import CreateDataset, DatasetInfo
 
 _COLUMNS = "id, tag, name, is_scene, use_privacy_mode, length"
@@ -65,6 +65,12 @@ def find(db: sqlite3.Connection, public_id: str) -> Dataset:
     return Dataset(row[0], row[1], row[2], bool(row[3]), bool(row[4]), row[5])
 
 
+def by_number(db: sqlite3.Connection, number: int) -> Dataset:
+    """Find a dataset by what its items' numbers begin with, or raise NotFoundError."""
+    row = db.execute("SELECT tag FROM dataset WHERE id = ?", (number,)).fetchone()
+    return find(db, f"ds_{row and row[0]}")
+
+
 def listing(db: sqlite3.Connection) -> list[tuple[str, str]]:
     """List id and name of every dataset, oldest first."""
     return [
@@ -93,6 +99,21 @@ def run_ids(db: sqlite3.Connection, dataset: Dataset) -> list[str]:
     """List the runs on a dataset, oldest first."""
     rows = db.execute("SELECT tag FROM run WHERE dataset = ? AND NOT deleted ORDER BY id", (dataset.id,))
     return [f"run_{tag}" for (tag,) in rows]
+
+
+def labels(db: sqlite3.Connection, dataset: Dataset) -> tuple[list[str], list[str]]:
+    """List the labels of the ground truth, and those of the predictions of every run."""
+    first, last = dataset.id << ITEM_BITS, ((dataset.id + 1) << ITEM_BITS) - 1
+    truth = db.execute(
+        "SELECT DISTINCT label FROM annotation WHERE item BETWEEN ? AND ? AND label IS NOT NULL ORDER BY 1",
+        (first, last),
+    ).fetchall()
+    predicted = db.execute(
+        "SELECT DISTINCT label FROM run CROSS JOIN prediction ON prediction.run = run.id AND item BETWEEN ? AND ?"
+        " WHERE (dataset = ? OR dataset IS NULL) AND NOT deleted AND label IS NOT NULL ORDER BY 1",
+        (first, last, dataset.id),
+    ).fetchall()
+    return [label for (label,) in truth], [label for (label,) in predicted]
 
 
 def mark_deleted(db: sqlite3.Connection, dataset: Dataset) -> None:

@@ -93,6 +93,17 @@ def _plain_key(annotation_id: str) -> str:
     return f"{_UNIT}id{_UNIT}{annotation_id}" if annotation_id.startswith(_UNIT) else annotation_id
 
 
+def id_of_key(key: str | None) -> str | None:
+    r"""Give the annotation id behind the key of a box.
+
+    Examples
+    --------
+    >>> id_of_key(_plain_key("7")), id_of_key(_plain_key("\x1f7"))
+    ('7', '\x1f7')
+    """
+    return None if key is None else key.removeprefix(f"{_UNIT}id{_UNIT}")
+
+
 def to_row(annotation: AnyAnnotation, item: int, arrival: int, file: str | None = None) -> AnnotationRow:
     """Lay an annotation out as a row; `file` is that of an uploaded mask."""
     x = y = width = height = None

@@ -15,7 +15,10 @@ from nucleus_pandas.local.store.layers import Layer
 from nucleus_pandas.wire import AddModel, CreateModelRun, ModelEntry
 
 _MODEL = "id, tag, name, reference_id, metadata, bundle_name, tags, trained_slice_ids"
-_RUN = "run.id, run.tag, run.model, model.tag, run.dataset, run.name, run.metadata, run.committed_at, run.parameters"
+_RUN = (
+    "run.id, run.tag, run.model, model.tag, run.dataset, run.name, run.metadata, run.committed_at, run.parameters,"
+    " run.content"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class Run:
     metadata: Any
     committed_at: str | None
     parameters: Any
+    content: str | None
 
     @property
     def public_id(self) -> str:
@@ -203,8 +207,8 @@ def find_run(db: sqlite3.Connection, public_id: str) -> Run:
     ).fetchone()
     if row is None:
         raise NotFoundError(f"There is no model run '{public_id}'.")
-    number, tag, model, model_tag, dataset, name, metadata, committed_at, parameters = row
-    return Run(number, tag, model, model_tag, dataset, name, _json(metadata), committed_at, _json(parameters))
+    number, tag, model, model_tag, dataset, name, metadata, committed_at, parameters, content = row
+    return Run(number, tag, model, model_tag, dataset, name, _json(metadata), committed_at, _json(parameters), content)
 
 
 def open_run(db: sqlite3.Connection, model: Model, dataset: Dataset) -> Run:
@@ -234,6 +238,21 @@ def runs_of(db: sqlite3.Connection, model: Model) -> list[str]:
     """List the ids of a model's runs, oldest first."""
     rows = db.execute("SELECT tag FROM run WHERE model = ? AND NOT deleted ORDER BY id", (model.id,))
     return [f"run_{tag}" for (tag,) in rows]
+
+
+def datasets_of(db: sqlite3.Connection, run: Run) -> list[int]:
+    """List the datasets that a run has predictions on; its own one where it has one."""
+    if run.dataset is not None:
+        return [run.dataset]
+    found: list[int] = []
+    after = 0
+    while row := db.execute(
+        "SELECT item FROM prediction WHERE run = ? AND item >= ? ORDER BY item LIMIT 1", (run.id, after)
+    ).fetchone():
+        found.append(row[0] >> ITEM_BITS)
+        after = (found[-1] + 1) << ITEM_BITS
+    there = {number for (number,) in db.execute("SELECT id FROM dataset WHERE NOT deleted")}
+    return [number for number in found if number in there]
 
 
 def delete_run(db: sqlite3.Connection, run: Run) -> None:

@@ -14,13 +14,19 @@ def is_left(db: sqlite3.Connection) -> bool:
     """Whether there is something to remove."""
     (left,) = db.execute(
         "SELECT EXISTS (SELECT 1 FROM dataset WHERE deleted) OR EXISTS (SELECT 1 FROM run WHERE deleted)"
+        " OR EXISTS (SELECT 1 FROM evaluation WHERE deleted) OR EXISTS (SELECT 1 FROM benchmark WHERE deleted)"
         " OR EXISTS (SELECT 1 FROM released)"
     ).fetchone()
     return bool(left)
 
 
 def purge_some(db: sqlite3.Connection) -> None:
-    """Remove up to `STEP` rows of a deleted run, else of a deleted dataset."""
+    """Remove up to `STEP` rows of a deleted evaluation, else of a benchmark, of a run, of a dataset."""
+    for table, rows in (("evaluation", "evaluation_match"), ("benchmark", "benchmark_item")):
+        deleted = db.execute(f"SELECT id FROM {table} WHERE deleted LIMIT 1").fetchone()
+        if deleted is not None:
+            _purge_rows_of(db, table, rows, deleted[0])
+            return
     run = db.execute("SELECT id FROM run WHERE deleted LIMIT 1").fetchone()
     if run is not None:
         if _clear_run(db, run[0], 0, 1 << 62):
@@ -29,6 +35,19 @@ def purge_some(db: sqlite3.Connection) -> None:
     dataset = db.execute("SELECT id FROM dataset WHERE deleted LIMIT 1").fetchone()
     if dataset is not None:
         _purge_dataset(db, dataset[0])
+
+
+def _purge_rows_of(db: sqlite3.Connection, table: str, rows: str, number: int) -> None:
+    last = db.execute(
+        f"SELECT item FROM {rows} WHERE {table} = ? ORDER BY item LIMIT 1 OFFSET ?", (number, STEP)
+    ).fetchone()
+    if last is not None:
+        db.execute(f"DELETE FROM {rows} WHERE {table} = ? AND item <= ?", (number, *last))
+        return
+    db.execute(f"DELETE FROM {rows} WHERE {table} = ?", (number,))
+    if table == "evaluation":
+        db.execute("DELETE FROM evaluation_source WHERE evaluation = ?", (number,))
+    db.execute(f"DELETE FROM {table} WHERE id = ?", (number,))
 
 
 def _clear_run(db: sqlite3.Connection, run: int, first: int, end: int) -> bool:

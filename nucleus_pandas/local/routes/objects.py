@@ -1,0 +1,96 @@
+"""Routes that give objects of a dataset: ground truth, predictions, and what a run's commit found."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from flask import Blueprint, Response
+
+from nucleus_pandas.errors import BadRequestError, ConflictError, UnsupportedError
+from nucleus_pandas.local import evaluations, render
+from nucleus_pandas.local.reading import parse_token, token
+from nucleus_pandas.local.render import JsonObject
+from nucleus_pandas.local.routes.common import body, file_url, nucleus, reply
+from nucleus_pandas.local.routes.runs import Place
+from nucleus_pandas.local.store import datasets, items, layers
+from nucleus_pandas.local.store.datasets import Dataset
+from nucleus_pandas.local.store.ids import ITEM_BITS, item_id
+from nucleus_pandas.local.store.layers import AnnotationRow, Layer
+from nucleus_pandas.local.store.models import Run
+from nucleus_pandas.wire import ObjectsPage
+
+blueprint = Blueprint("objects", __name__)
+
+_PAGE = 10_000
+
+
+@blueprint.post("/dataset/<id:dataset_id>/queryObjectsPage")
+def page(dataset_id: str) -> Response:
+    """Give a page of annotations, of predictions, or of the matches of a run."""
+    wanted = body(ObjectsPage)
+    if wanted.query:
+        raise UnsupportedError("Queries are not supported by this server yet; leave `query` empty - at `$.query`.")
+    if wanted.model_run_id is None and wanted.patch_mode != "ground_truth_only":
+        raise BadRequestError(f"The mode `{wanted.patch_mode}` needs a run - at `$.model_run_id`.")
+    limit = min(wanted.page_size or _PAGE, _PAGE)
+    with nucleus().database.read() as db:
+        dataset = datasets.find(db, dataset_id)
+        run: Run | None = None
+        layer = Layer(None, ("dataset", dataset.id))
+        if wanted.model_run_id is not None:
+            run, of_run, _ = Place(run_id=wanted.model_run_id, dataset_id=dataset_id).source(db)
+            layer = layer if wanted.patch_mode == "ground_truth_only" else of_run
+        after = parse_token(wanted.page_token, dataset, arrivals=True) if wanted.page_token else None
+        if wanted.patch_mode == "predictions_only":
+            found, following = _annotations(db, dataset, layer, run, after, limit)
+        elif wanted.patch_mode == "ground_truth_only":
+            found, following = _annotations(db, dataset, layer, None, after, limit)
+        else:
+            assert run is not None
+            found, following = _matches(db, dataset, run, wanted.patch_mode, after, limit)
+    return reply({"items": found, "nextPageToken": following})
+
+
+def _annotations(
+    db: sqlite3.Connection, dataset: Dataset, layer: Layer, run: Run | None, after: tuple[int, int] | None, limit: int
+) -> tuple[list[JsonObject], str | None]:
+    end = (dataset.id + 1) << ITEM_BITS
+    columns = ", ".join(AnnotationRow._fields)
+    rows = layers.select_page(db, layer, after or (dataset.id << ITEM_BITS, -1), end, limit + 1, columns)
+    following = token(*rows[limit - 1][:2]) if len(rows) > limit else None
+    known: dict[int, str] = dict(items.select(db, {row[0] for row in rows[:limit]}, "id, reference_id"))
+    return [
+        render.annotation(AnnotationRow._make(row), dataset.tag, known[row[0]], file_url, run) for row in rows[:limit]
+    ], following
+
+
+def _matches(
+    db: sqlite3.Connection,
+    dataset: Dataset,
+    run: Run,
+    kind: evaluations.Kind,
+    after: tuple[int, int] | None,
+    limit: int,
+) -> tuple[list[JsonObject], str | None]:
+    if run.parameters is None:
+        raise ConflictError(
+            f"The run '{run.public_id}' is not matched with the ground truth yet; commit it, or calculate the "
+            "evaluation metrics of its model."
+        )
+    first = dataset.id << ITEM_BITS
+    bounds = (first, first + (1 << ITEM_BITS))
+    rows = evaluations.objects(db, run, kind, bounds, after or (first, -1), limit + 1)
+    following = token(*rows[limit - 1][:2]) if len(rows) > limit else None
+    return [
+        {
+            "model_run_id": run.public_id,
+            "dataset_item_id": item_id(dataset.tag, item),
+            "ground_truth_annotation_id": layers.id_of_key(annotation),
+            "ground_truth_annotation_label": label,
+            "model_prediction_id": layers.id_of_key(prediction),
+            "model_prediction_label": predicted,
+            "iou": iou,
+            "true_positive": bool(right),
+        }
+        for item, _, annotation, label, right, prediction, predicted, iou in rows[:limit]
+    ], following
