@@ -66,7 +66,7 @@ def charts(db: sqlite3.Connection, evaluation: Evaluation, wanted: ChartsRequest
         per_class_ap=per_class,
         confusion_matrix=_confusion(counted),
         score_histogram=_histogram(selected.confidences(db)),
-        computed_iou_ranges=list(THRESHOLDS),
+        computed_iou_ranges=[round(threshold, 2) for threshold in THRESHOLDS],
         total_counts=_totals(counted),
         ap_by_size=ApBySize(small=found.small, medium=found.medium, large=found.large),
         pr_curve=curve,

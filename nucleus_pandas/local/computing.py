@@ -134,7 +134,7 @@ def describe(request: Request) -> dict[str, Any]:
         "area": AREA,
         "max_dets": parameters.max_dets[-1],
         "area_ranges": parameters.area_ranges,
-        "iou_thresholds": THRESHOLDS,
+        "iou_thresholds": [round(threshold, 2) for threshold in THRESHOLDS],
     }
 
 

@@ -48,7 +48,7 @@ class LabelsRule(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="ty
     labels: Annotated[list[str], Meta(min_length=1)]
 
 
-class AreaRule(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="boxArea"):
+class AreaRule(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="type", tag="boxArea"):
     """Leaves out boxes whose area in square pixels is outside [min, max], or every item with such a box."""
 
     scope: Literal["item", "annotation"]
