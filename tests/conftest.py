@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from evaluated import Http, World, scene, world
 from PIL import Image
 
 import nucleus_pandas as npd
+from nucleus_pandas.local.embedded import EmbeddedNucleus
 from nucleus_pandas.local.serving import Server
 
 # A shell that runs the tests in the background has them ignore Ctrl+C, and servers that they start would too.
@@ -123,3 +125,25 @@ def picture(tmp_path: Path) -> Path:
     path = tmp_path / "my_img_001.png"
     Image.new("RGB", (64, 48), "red").save(path)
     return path
+
+
+@pytest.fixture
+def http(store: Path) -> Iterator[Http]:
+    """Requests to an embedded Nucleus, as they are written."""
+    nucleus = EmbeddedNucleus(store)
+    yield Http(nucleus)
+    nucleus.close()
+
+
+@pytest.fixture
+def drawn(http: Http) -> World:
+    """Pictures, ground truth and predictions that this embedded Nucleus holds."""
+    return world(http, scene(4))
+
+
+@pytest.fixture(scope="module")
+def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The same, of which nobody changes a row."""
+    nucleus = EmbeddedNucleus(tmp_path_factory.mktemp("store"))
+    yield world(Http(nucleus), scene(4))
+    nucleus.close()

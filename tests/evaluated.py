@@ -18,6 +18,9 @@ from nucleus_pandas.local.embedded import EmbeddedNucleus
 LABELS = ("bus", "car", "truck", "van")
 Row = dict[str, Any]
 
+NEGATIVE = {"type": "labels", "scope": "annotation", "target": "prediction", "labels": ["van"]}
+GROUPS = [{"class_name": "big", "labels": ["bus", "truck"]}]
+
 
 class Http:
     """Requests to an embedded Nucleus, as they are written."""
@@ -420,3 +423,20 @@ def world(http: Http, made: Scene, name: str = "detector") -> World:
     run = http("POST", f"dataset/{dataset}/modelRun/create", {"model_id": model, "name": "first"})["model_run_id"]
     http("POST", f"modelRun/{run}/predict", {"annotations": made.predictions})
     return World(http, made, dataset, model, run)
+
+
+def an_image(name: str) -> Row:
+    return {"reference_id": name, "image_url": f"https://example.org/{name}", "metadata": {}}
+
+
+def box(name: str, annotation_id: str, label: str = "car", x: float = 0, **fields: Any) -> Row:
+    geometry = {"x": x, "y": 0, "width": 10, "height": 10}
+    row = {"type": "box", "reference_id": name, "annotation_id": annotation_id, "label": label, "geometry": geometry}
+    return {**row, "metadata": {}, **fields}
+
+
+def small(http: Http, *confidences: float, name: str = "detector") -> World:
+    """A picture of two cars, with predictions of the first one."""
+    predictions = [box("a.jpg", str(n), x=n, confidence=value) for n, value in enumerate(confidences)]
+    truths = [box("a.jpg", "1"), box("a.jpg", "2", x=50)]
+    return world(http, Scene([an_image("a.jpg")], truths, predictions), name)

@@ -1,0 +1,586 @@
+"""Evaluations over plain HTTP, as both generations of clients ask for them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from evaluated import GROUPS, NEGATIVE, Http, Row, Rule, Scene, World, an_image, box, outcomes, small, world
+
+import nucleus_pandas as npd
+from nucleus_pandas.local import computing
+from nucleus_pandas.local.store import jobs
+
+CHARTS = {
+    "mapSummary": {"mapAt50", "mapAt75", "mapAt5095"},
+    "perClassAp": ["classLabel", "ap"],
+    "confusionMatrix": ["gtLabel", "predLabel", "count"],
+    "scoreHistogram": ["bucketMin", "bucketMax", "count"],
+    "computedIouRanges": None,
+    "totalCounts": {"tp", "fp", "fn", "predsWithConfidence"},
+    "apBySize": {"small", "medium", "large"},
+    "prCurve": ["classLabel", "recall", "precision"],
+    "tideAttribution": {"truePositive", "localization", "classification", "both", "duplicate", "background", "missed"},
+}
+EVALUATION = {
+    "id",
+    "status",
+    "model_run_id",
+    "dataset_id",
+    "model_id",
+    "name",
+    "temporal_workflow_id",
+    "error_message",
+    "created_at",
+    "rollup_groups",
+    "benchmark_id",
+    "slice_id",
+    "exclusion_rules",
+    "exclusion_stats",
+}
+EXAMPLE = {
+    "id",
+    "evaluation_id",
+    "dataset_item_id",
+    "true_positive",
+    "match_type",
+    "model_prediction_id",
+    "ground_truth_annotation_id",
+    "pred_canonical_label",
+    "gt_canonical_label",
+    "pred_raw_label",
+    "gt_raw_label",
+    "iou",
+    "confidence",
+    "gt_area",
+    "item_metadata",
+    "prediction_metadata",
+    "prediction_row",
+    "annotation_row",
+}
+
+# Both generations
+
+
+def test_a_run_is_evaluated_as_an_older_client_asks(still: World) -> None:
+    pairs = [{"ground_truth_label": "car", "model_prediction_label": "van"}]
+    evaluation = still.evaluate(name="older", allowed_label_matches=pairs)
+    told = still.info(evaluation)
+    assert set(told) >= EVALUATION
+    assert (told["id"], told["status"], told["name"]) == (evaluation, "succeeded", "older")
+    assert (told["model_run_id"], told["dataset_id"], told["model_id"]) == (still.run, still.dataset, still.model)
+    assert told["parameters"]["allowed_label_matches"] == [["car", "van"]]
+    assert (evaluation.startswith("evalv2_"), told["benchmark_id"], told["error_message"]) == (True, None, None)
+    filters = quote(json.dumps({"predLabels": ["van"]}))
+    charts = still.http("GET", f"evaluationsV2/{evaluation}/charts?iouThreshold=0.3&filters={filters}&query=", {})
+    assert charts == still.charts(evaluation, iouThreshold=0.3, filters={"predLabels": ["van"]})
+    assert still.http("GET", f"evaluationsV2/{evaluation}/charts", {}) == still.charts(evaluation)
+
+
+def test_a_model_is_evaluated_on_a_benchmark_as_the_current_client_asks(still: World) -> None:
+    made = still.http("POST", "benchmarks", {"name": "Streets", "dataset_id": still.dataset})
+    assert still.http("GET", f"job/{made['job_id']}", {})["status"] == "Completed"
+    groups = [{"class_name": "big", "labels": ["bus", "truck"]}]
+    evaluation = still.evaluate_on(made["benchmark_id"], name="new", rollupGroups=groups, exclusionRules=[NEGATIVE])
+    told = still.info(evaluation)
+    assert set(told) >= EVALUATION
+    assert (told["model_id"], told["model_run_id"], told["benchmark_id"]) == (still.model, None, made["benchmark_id"])
+    assert (told["rollup_groups"], told["exclusion_rules"]) == (groups, [NEGATIVE])
+    assert told["model_run_ids"] == [still.run]
+    found = still.examples(evaluation)["rows"]
+    assert {row["pred_raw_label"] for row in found} & {"bus", "truck"}
+    assert "van" not in {row["pred_raw_label"] for row in found}
+    assert {row["pred_canonical_label"] for row in found} <= {"big", "car", None}
+
+
+def test_charts_have_every_key_of_the_contract(still: World) -> None:
+    charts = still.charts(still.evaluate())
+    for key, inner in CHARTS.items():
+        if isinstance(inner, set):
+            assert set(charts[key]) == inner, key
+        elif inner is not None:
+            assert charts[key] != []
+            assert all(list(row) == inner for row in charts[key]), key
+    assert set(charts) == {*CHARTS, "reasons", "stale"}
+    assert all(type(count) is int for count in charts["tideAttribution"].values())
+    assert "__background__" in {cell["gtLabel"] for cell in charts["confusionMatrix"]}
+
+
+def test_examples_have_every_key_of_the_contract(still: World) -> None:
+    evaluation = still.evaluate()
+    page = still.examples(evaluation)
+    assert all(set(row) == EXAMPLE for row in page["rows"])
+    for row in page["rows"]:
+        assert row["evaluation_id"] == evaluation
+        assert row["true_positive"] is (row["match_type"] == "TP")
+        assert (row["annotation_row"] is None) is (row["ground_truth_annotation_id"] is None)
+        assert (row["prediction_row"] is None) is (row["model_prediction_id"] is None)
+    kinds = {kind: still.examples(evaluation, match_type=kind)["total"] for kind in ("TP", "FP", "FN")}
+    counts = still.charts(evaluation)["totalCounts"]
+    assert kinds == {"TP": counts["tp"], "FP": counts["fp"], "FN": counts["fn"]}
+
+
+def test_an_example_shows_the_boxes_as_they_were_sent(http: Http) -> None:
+    made = small(http, 0.5)
+    (row,) = made.examples(made.evaluate(), match_type="TP")["rows"]
+    assert row["prediction_row"] == {
+        "type": "box",
+        "dataset_item_id": made.item_id("a.jpg"),
+        "reference_id": "a.jpg",
+        "annotation_id": "0",
+        "label": "car",
+        "geometry": {"x": 0, "y": 0, "width": 10, "height": 10},
+        "metadata": {},
+        "confidence": 0.5,
+    }
+    assert (row["annotation_row"]["annotation_id"], row["gt_area"], row["iou"]) == ("1", 100, 1)
+
+
+def test_ids_that_begin_with_a_control_character_are_told_as_they_were_sent(http: Http) -> None:
+    name = "\x1fid\x1fa"
+    one = [box("a.jpg", name, confidence=0.5)]
+    made = world(http, Scene([an_image("a.jpg")], [box("a.jpg", "\x1f")], one))
+    (row,) = made.examples(made.evaluate())["rows"]
+    assert (row["model_prediction_id"], row["ground_truth_annotation_id"]) == (name, "\x1f")
+    http("POST", f"modelRun/{made.run}/commit", {})
+    matches = http("GET", f"_nucleus_pandas/modelRun/{made.run}/matches")["columns"]
+    assert (matches["prediction_id"], matches["annotation_id"]) == ([name], ["\x1f"])
+
+
+def test_the_filter_schema_lists_what_there_is(still: World) -> None:
+    evaluation = still.evaluate(rollupGroups=[{"class_name": "big", "labels": ["bus", "truck"]}])
+    schema = still.http("GET", f"evaluationsV2/{evaluation}/filterSchema", {})
+    assert (schema["gt_labels"], schema["pred_labels"]) == (["big", "car"], ["big", "car", "van"])
+    fields = {field["key"]: (field["value_type"], field["values"]) for field in schema["metadata_fields"]}
+    assert fields["dark"] == ("boolean", ["false", "true"])
+    assert fields["camera"] == ("string", ["7"])
+    assert fields["hour"][0] == "number"
+    assert set(fields["hour"][1]) <= {"7", "12", "18.5"}
+    assert "tags" not in fields
+
+
+def test_every_value_of_a_filter_schema_is_one_to_filter_by(still: World) -> None:
+    evaluation = still.evaluate()
+    schema = still.http("GET", f"evaluationsV2/{evaluation}/filterSchema", {})
+    whole = still.examples(evaluation)["total"]
+    for field in schema["metadata_fields"]:
+        found = [
+            still.examples(evaluation, filters={"itemMetadata": [{"key": field["key"], "op": "EQ", "value": value}]})
+            for value in field["values"]
+        ]
+        assert all(0 < page["total"] <= whole for page in found), field
+        together = {"key": field["key"], "op": "IN", "value": field["values"]}
+        page = still.examples(evaluation, filters={"itemMetadata": [together]})
+        assert page["total"] == sum(one["total"] for one in found)
+
+
+def test_evaluations_are_listed_newest_first(drawn: World) -> None:
+    first, second = drawn.evaluate(), drawn.evaluate()
+    third = drawn.evaluate_on(drawn.benchmark())
+    of_run = drawn.http("GET", f"modelRun/{drawn.run}/evaluationsV2", {})
+    of_model = drawn.http("GET", f"model/{drawn.model}/evaluationsV2", {})
+    assert [one["id"] for one in of_run] == [second, first]
+    assert [one["id"] for one in of_model] == [third, second, first]
+    assert of_model[0] == drawn.info(third)
+
+
+def test_a_deleted_evaluation_is_gone_with_its_rows(drawn: World) -> None:
+    evaluation, kept = drawn.evaluate(), drawn.evaluate()
+    rows = drawn.examples(kept)["total"]
+    assert drawn.http("DELETE", f"evaluationsV2/{evaluation}", {})
+    drawn.http.refused("GET", f"evaluationsV2/{evaluation}", {}, 404)
+    assert [one["id"] for one in drawn.http("GET", f"model/{drawn.model}/evaluationsV2", {})] == [kept]
+    assert len(drawn.http.table("evaluation")) == len(drawn.http.table("evaluation_source")) == 1
+    assert drawn.examples(kept)["total"] == rows
+
+
+@pytest.mark.parametrize("what", ["modelRun/{run}", "model/{model}", "dataset/{dataset}"])
+def test_evaluations_go_with_what_they_evaluate(drawn: World, what: str) -> None:
+    evaluation = drawn.evaluate()
+    drawn.http("DELETE", what.format(run=drawn.run, model=drawn.model, dataset=drawn.dataset), {})
+    drawn.http.refused("GET", f"evaluationsV2/{evaluation}", {}, 404)
+    for table in ("evaluation", "evaluation_match", "evaluation_source"):
+        assert drawn.http.table(table) == []
+
+
+def test_a_run_without_predictions_misses_everything(http: Http) -> None:
+    made = small(http)
+    charts = made.charts(made.evaluate())
+    assert charts["totalCounts"] == {"tp": 0, "fp": 0, "fn": 2, "predsWithConfidence": 0}
+    assert charts["mapSummary"] == {"mapAt50": 0, "mapAt75": 0, "mapAt5095": 0}
+    assert charts["perClassAp"] == [{"classLabel": "car", "ap": 0}]
+
+
+def test_without_ground_truth_there_is_no_average_precision(http: Http) -> None:
+    made = world(http, Scene([an_image("a.jpg")], [], [box("a.jpg", "1", confidence=0.5)]))
+    charts = made.charts(made.evaluate())
+    assert charts["totalCounts"] == {"tp": 0, "fp": 1, "fn": 0, "predsWithConfidence": 1}
+    assert set(charts["mapSummary"].values()) | set(charts["apBySize"].values()) == {None}
+    assert "no ground truth" in charts["reasons"]["mapSummary"]
+
+
+def test_without_confidences_there_is_no_average_precision(http: Http) -> None:
+    made = world(http, Scene([an_image("a.jpg")], [box("a.jpg", "1")], [box("a.jpg", "1")]))
+    charts = made.charts(made.evaluate())
+    assert charts["totalCounts"] == {"tp": 1, "fp": 0, "fn": 0, "predsWithConfidence": 0}
+    assert (charts["mapSummary"]["mapAt50"], charts["perClassAp"]) == (None, [])
+    assert "confidence" in charts["reasons"]["mapSummary"]
+
+
+def test_nothing_at_all_is_evaluated(http: Http) -> None:
+    made = world(http, Scene([an_image("a.jpg")]))
+    evaluation = made.evaluate()
+    assert made.examples(evaluation) == {"rows": [], "total": 0, "stale": False}
+    assert made.charts(evaluation)["confusionMatrix"] == []
+    assert made.http("GET", f"evaluationsV2/{evaluation}/filterSchema", {}) == {
+        "gt_labels": [],
+        "pred_labels": [],
+        "metadata_fields": [],
+    }
+
+
+def test_a_run_that_spans_datasets_is_evaluated_on_each(http: Http) -> None:
+    one, other = small(http, 0.5, name="one"), small(http, 0.5, name="other")
+    run = http("POST", f"model/{one.model}/modelRun/create", {})["model_run_id"]
+    for made in (one, other):
+        rows = [box("a.jpg", "1", confidence=0.5, dataset_id=made.dataset)]
+        http("POST", f"modelRun/{run}/predict", {"annotations": rows})
+    evaluation = http("POST", f"modelRun/{run}/evaluationsV2", {})["evaluation_id"]
+    told = one.info(evaluation)
+    assert (told["dataset_id"], told["dataset_ids"]) == (None, [one.dataset, other.dataset])
+    rows = one.examples(evaluation, match_type="TP", sort_by="dataset_item_id")["rows"]
+    assert sorted(row["dataset_item_id"] for row in rows) == sorted([one.item_id("a.jpg"), other.item_id("a.jpg")])
+    assert one.charts(evaluation)["totalCounts"] == {"tp": 2, "fp": 0, "fn": 2, "predsWithConfidence": 2}
+
+
+# What was evaluated, and whether it is still so
+
+
+def test_results_say_what_computed_them(still: World) -> None:
+    told = still.info(still.evaluate())
+    assert (told["engine"], told["engine_version"] > "", told["parameters"]["matcher"]) == ("hotcoco", True, "nucleus")
+    assert (len(told["content"]), told["stale"]) == (32, False)
+    pairs = still.evaluate(allowed_label_matches=[{"ground_truth_label": "car", "model_prediction_label": "car"}])
+    assert (still.info(pairs)["engine"], still.info(pairs)["engine_version"]) == ("nucleus_pandas", npd.__version__)
+
+
+CHANGES: dict[str, tuple[str, str, Row | None]] = {
+    "new ground truth": ("POST", "dataset/{dataset}/annotate", {"annotations": [box("0.jpg", "new")]}),
+    "other ground truth": (
+        "POST",
+        "dataset/{dataset}/annotate",
+        {"update": True, "annotations": [box("1.jpg", "g0", "tram")]},
+    ),
+    "other metadata": (
+        "POST",
+        "dataset/{dataset}/annotate",
+        {"update": True, "annotations": [box("1.jpg", "g0", metadata={"iscrowd": 1})]},
+    ),
+    "no ground truth": ("DELETE", "annotation/{dataset}", {"reference_ids": ["1.jpg"], "keep_history": False}),
+    "new predictions": ("POST", "modelRun/{run}/predict", {"annotations": [box("1.jpg", "new", confidence=0.5)]}),
+    "a deleted item": ("DELETE", "dataset/{dataset}/refloc/1.jpg", {}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("on", ["run", "benchmark"])
+def test_a_result_whose_rows_have_changed_says_so(drawn: World, change: str, on: str) -> None:
+    assert any(one["reference_id"] == "1.jpg" and one["annotation_id"] == "g0" for one in drawn.made.truths)
+    evaluation = drawn.evaluate() if on == "run" else drawn.evaluate_on(drawn.benchmark())
+    before, charts = drawn.examples(evaluation), drawn.charts(evaluation)
+    method, route, body = CHANGES[change]
+    drawn.http(method, route.format(dataset=drawn.dataset, run=drawn.run), body)
+    for _ in range(2):  # the second time from what was kept of the first
+        assert drawn.info(evaluation)["stale"] is True
+    after = drawn.examples(evaluation)
+    assert (after["stale"], drawn.charts(evaluation)) == (True, {**charts, "stale": True})
+    assert [row["id"] for row in after["rows"]] == [row["id"] for row in before["rows"]]
+    assert drawn.info(drawn.evaluate())["stale"] is False
+
+
+def test_a_result_is_not_stale_for_what_was_not_evaluated(drawn: World) -> None:
+    evaluation = drawn.evaluate_on(drawn.benchmark(item_ids=[drawn.item_id("1.jpg")]))
+    body = {"annotations": [box("0.jpg", "new")]}
+    drawn.http("POST", f"dataset/{drawn.dataset}/annotate", body)
+    drawn.http("POST", f"dataset/{drawn.dataset}/append", {"items": [an_image("new.jpg")]})
+    assert drawn.info(evaluation)["stale"] is False
+
+
+def test_a_result_is_no_longer_stale_when_the_change_is_undone(drawn: World) -> None:
+    evaluation = drawn.evaluate()
+    truth = next(one for one in drawn.made.truths if one["annotation_id"] == "g0")
+    for changed, stale in (({**truth, "label": "tram"}, True), (truth, False)):
+        drawn.http("POST", f"dataset/{drawn.dataset}/annotate", {"update": True, "annotations": [changed]})
+        assert drawn.info(evaluation)["stale"] is stale
+
+
+def test_metadata_of_items_counts_where_it_excludes(drawn: World) -> None:
+    rule = {"type": "metadata", "scope": "item", "key": "weather", "op": "EQ", "value": "rain"}
+    plain, excluding = drawn.evaluate(), drawn.evaluate(exclusionRules=[rule])
+    changed = {**drawn.made.items[0], "metadata": {"weather": "hail"}}
+    drawn.http("POST", f"dataset/{drawn.dataset}/append", {"items": [changed], "update": True})
+    assert (drawn.info(plain)["stale"], drawn.info(excluding)["stale"]) == (False, True)
+
+
+def test_a_commit_says_when_it_is_stale(drawn: World) -> None:
+    route = f"_nucleus_pandas/modelRun/{drawn.run}/commit"
+    drawn.http.refused("GET", route, None, 409)
+    drawn.http("POST", f"modelRun/{drawn.run}/commit", {"class_agnostic": False})
+    told = drawn.http("GET", route)
+    assert (told["stale"], told["parameters"]["class_agnostic"], told["committed_at"] > "") == (False, False, True)
+    drawn.http("POST", f"dataset/{drawn.dataset}/annotate", {"annotations": [box("0.jpg", "new")]})
+    assert drawn.http("GET", route)["stale"] is True
+
+
+# Large ones, dead ones
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Every evaluation is a large one, and waits for this before it is computed."""
+    go = threading.Event()
+    compute = computing.compute
+
+    def waiting(*arguments: Any) -> None:
+        assert go.wait(20)
+        compute(*arguments)
+
+    monkeypatch.setattr(computing, "SMALL", -1)
+    monkeypatch.setattr(computing, "compute", waiting)
+    yield go
+    go.set()
+
+
+def test_a_large_evaluation_is_computed_in_the_background(drawn: World, held: threading.Event) -> None:
+    evaluation = drawn.evaluate()
+    told = drawn.info(evaluation)
+    assert (told["status"], told["stale"], told["content"]) == ("pending", None, None)
+    reason = drawn.http.refused("POST", f"evaluationsV2/{evaluation}/charts", {}, 409)
+    assert "pending" in reason
+    held.set()
+    drawn.http.nucleus.close()  # waits for it
+    with npd.NucleusClient.local(drawn.http.nucleus.folder) as client:
+        assert client.jobs["status"].tolist() == ["Completed"]
+
+
+def test_a_large_evaluation_is_the_same(drawn: World, held: threading.Event) -> None:
+    held.set()
+    evaluation = drawn.evaluate()
+    drawn.http.nucleus.submit(held.set)
+    done = threading.Event()
+    drawn.http.nucleus.submit(done.set)
+    assert done.wait(20)
+    found = drawn.examples(evaluation)
+    assert found["total"] == len(outcomes(drawn.made, Rule(), 0.5))
+
+
+def test_a_running_evaluation_can_be_cancelled(drawn: World, held: threading.Event) -> None:
+    evaluation = drawn.evaluate()
+    drawn.http("POST", f"evaluationsV2/{evaluation}/cancel", {})
+    held.set()
+    done = threading.Event()
+    drawn.http.nucleus.submit(done.set)
+    assert done.wait(20)
+    assert drawn.info(evaluation)["status"] == "cancelled"
+    assert drawn.http.table("evaluation_match") == []
+    assert "cancelled" in drawn.http.refused("POST", f"evaluationsV2/{evaluation}/cancel", {}, 409)
+
+
+def test_an_evaluation_that_is_deleted_while_it_runs_leaves_nothing(drawn: World, held: threading.Event) -> None:
+    drawn.http("DELETE", f"evaluationsV2/{drawn.evaluate()}", {})
+    held.set()
+    done = threading.Event()
+    drawn.http.nucleus.submit(done.set)
+    assert done.wait(20)
+    assert drawn.http.table("evaluation") == drawn.http.table("evaluation_match") == []
+
+
+def test_finished_evaluations_are_neither_cancelled_nor_retried(still: World) -> None:
+    evaluation = still.evaluate()
+    for action in ("cancel", "retry"):
+        assert "succeeded" in still.http.refused("POST", f"evaluationsV2/{evaluation}/{action}", {}, 409)
+
+
+def test_an_evaluation_that_fails_says_so_and_is_retried(drawn: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> None:
+        raise RuntimeError("on purpose")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(computing, "match_rows", fail)
+        evaluation = drawn.evaluate(name="mine", rollupGroups=[{"class_name": "big", "labels": ["bus"]}])
+    told = drawn.info(evaluation)
+    assert (told["status"], "log" in told["error_message"]) == ("failed", True)
+    again = drawn.http("POST", f"evaluationsV2/{evaluation}/retry", {})["evaluation_id"]
+    told_again = drawn.info(again)
+    assert (again != evaluation, told_again["status"], told_again["name"]) == (True, "succeeded", "mine")
+    assert told_again["rollup_groups"] == told["rollup_groups"]
+
+
+DIES = """
+import json, os, sys
+from nucleus_pandas.local import computing
+from nucleus_pandas.local.app import create_app
+from nucleus_pandas.local.embedded import EmbeddedNucleus
+from nucleus_pandas.local.store import evaluations
+
+nucleus = EmbeddedNucleus(sys.argv[1])
+computing._ROWS = 5
+store, stored = evaluations.add_matches, []
+
+def add(*arguments):
+    store(*arguments)
+    stored.append(1)
+    if len(stored) == 3:
+        print("half", flush=True)
+        os.kill(os.getpid(), 9)
+
+evaluations.add_matches = add
+create_app(nucleus).test_client().post(sys.argv[2], json={})
+"""
+
+
+def test_an_evaluation_whose_process_is_killed_fails_and_is_retried(drawn: World) -> None:
+    folder = drawn.http.nucleus.folder
+    route = f"http://127.0.0.1/v1/nucleus/modelRun/{drawn.run}/evaluationsV2"
+    died = subprocess.run([sys.executable, "-c", DIES, str(folder), route], capture_output=True, text=True, timeout=60)
+    assert (died.stdout, died.returncode) == ("half\n", -signal.SIGKILL), died.stderr
+    (one,) = drawn.http("GET", f"modelRun/{drawn.run}/evaluationsV2", {})
+    assert one["status"] == "computing"
+    drawn.http.refused("POST", f"evaluationsV2/{one['id']}/retry", {}, 409)
+    with drawn.http.nucleus.database.write() as db:
+        db.execute("UPDATE job SET heartbeat = heartbeat - ?", (jobs.STALE_SECONDS + 1,))
+    told = drawn.info(one["id"])
+    assert (told["status"], "stopped" in told["error_message"]) == ("failed", True)
+    again = drawn.http("POST", f"evaluationsV2/{one['id']}/retry", {})["evaluation_id"]
+    assert drawn.examples(again)["total"] == len(outcomes(drawn.made, Rule(), 0.5))
+    drawn.http("DELETE", f"evaluationsV2/{one['id']}", {})
+    assert {row[0] for row in drawn.http.table("evaluation_match")} == {
+        row[0] for row in drawn.http.table("evaluation")
+    }
+
+
+# Presets
+
+
+def test_presets_are_kept_changed_and_deleted(drawn: World) -> None:
+    made = drawn.http(
+        "POST", "evaluationV2Presets", {"name": "mine", "rollupGroups": GROUPS, "exclusionRules": [NEGATIVE]}
+    )
+    assert (made["id"][:5], made["name"], made["rollup_groups"]) == ("prev_", "mine", GROUPS)
+    assert drawn.http("GET", "evaluationV2Presets", {}) == [made]
+    assert "unique" in drawn.http.refused("POST", "evaluationV2Presets", {"name": "mine"}, 409)
+    route = f"evaluationV2Presets/{made['id']}"
+    changed = drawn.http("PATCH", route, {"exclusionRules": None})
+    assert (changed["exclusion_rules"], changed["rollup_groups"], changed["name"]) == (None, GROUPS, "mine")
+    assert drawn.http("PATCH", route, {"name": "yours"})["name"] == "yours"
+    assert drawn.http("PATCH", route, {})["rollup_groups"] == GROUPS
+    drawn.http("DELETE", route, {})
+    assert drawn.http("GET", "evaluationV2Presets", {}) == []
+    for method in ("PATCH", "DELETE"):
+        drawn.http.refused(method, route, {}, 404)
+
+
+# Metrics without an evaluation, and objects
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_metrics_are_calculated_without_freezing(drawn: World, committed: bool) -> None:
+    if committed:
+        drawn.http("POST", f"modelRun/{drawn.run}/commit", {})
+    route = f"dataset/{drawn.dataset}/model/{drawn.model}/calculateEvaluationMetrics"
+    told = drawn.http("POST", route, {})
+    plain = outcomes(drawn.made, Rule(), 0.5)["match_type"].value_counts()
+    counts = (told["true_positives"], told["false_positives"], told["false_negatives"])
+    assert (told["model_run_id"], counts) == (drawn.run, (plain["TP"], plain["FP"], plain["FN"]))
+    status = drawn.http("GET", f"modelRun/{drawn.run}/info", {})["status"]
+    assert status == ("committed" if committed else "open")
+    if not committed:
+        drawn.http("POST", f"modelRun/{drawn.run}/predict", {"annotations": [box("0.jpg", "new", confidence=0.5)]})
+    told = drawn.http("POST", route, {"class_agnostic": False})
+    assert told["true_positives"] >= counts[0]
+
+
+def objects(made: World, mode: str, size: int = 3, run: str | None = "") -> list[Row]:
+    """Read all objects, page by page."""
+    body: Row = {"query": "", "patch_mode": mode, "model_run_id": made.run if run == "" else run, "pageSize": size}
+    found: list[Row] = []
+    token = None
+    while token is not None or not found:
+        page = made.http("POST", f"dataset/{made.dataset}/queryObjectsPage", {**body, "pageToken": token})
+        assert len(page["items"]) <= size
+        found += page["items"]
+        token = page["nextPageToken"]
+        if token is None:
+            break
+    return found
+
+
+@pytest.mark.parametrize("size", [1, 3, 10_000])
+def test_matches_are_read_by_what_they_are(drawn: World, size: int) -> None:
+    drawn.http("POST", f"dataset/{drawn.dataset}/model/{drawn.model}/calculateEvaluationMetrics", {})
+    plain = outcomes(drawn.made, Rule(), 1e-9)  # no threshold
+    names = {drawn.item_id(one["reference_id"]): one["reference_id"] for one in drawn.made.items}
+    wanted = {
+        "iou": plain[plain["iou"].notna()],
+        "false_positive": plain[plain["match_type"] == "FP"],
+        "false_negative": plain[plain["match_type"] == "FN"],
+    }
+    for mode, rows in wanted.items():
+        found = objects(drawn, mode, size)
+        told = [
+            (
+                names[row["dataset_item_id"]],
+                row["ground_truth_annotation_id"],
+                row["model_prediction_id"],
+                row["ground_truth_annotation_label"],
+                row["model_prediction_label"],
+                row["true_positive"],
+                round(row["iou"], 12),
+            )
+            for row in found
+        ]
+        expected = [
+            (
+                row.reference_id,
+                row.gt_id or None,
+                row.pred_id or None,
+                row.gt_label or None,
+                row.pred_label or None,
+                row.match_type == "TP",
+                0.0 if row.iou is None or row.iou != row.iou else round(row.iou, 12),
+            )
+            for row in rows.astype(object).where(rows.notna(), None).itertuples()
+        ]
+        assert sorted(told, key=repr) == sorted(expected, key=repr), mode
+        assert found
+        assert {row["model_run_id"] for row in found} == {drawn.run}
+
+
+@pytest.mark.parametrize("size", [1, 3, 10_000])
+def test_annotations_and_predictions_are_read_page_by_page(still: World, size: int) -> None:
+    key = ("reference_id", "annotation_id", "label", "geometry", "type")
+    for mode, sent in (("ground_truth_only", still.made.truths), ("predictions_only", still.made.predictions)):
+        found = objects(still, mode, size)
+        assert [[one[name] for name in key] for one in found] == [[one[name] for name in key] for one in sent]
+    assert objects(still, "ground_truth_only", size, None) == objects(still, "ground_truth_only", size)
+
+
+def test_matches_need_a_commit(still: World) -> None:
+    body = {"query": "", "patch_mode": "iou", "model_run_id": still.run}
+    reason = still.http.refused("POST", f"dataset/{still.dataset}/queryObjectsPage", body, 409)
+    assert "commit" in reason
+
+
+def test_labels_of_a_dataset(still: World) -> None:
+    found = still.http("GET", f"dataset/{still.dataset}/labelSchema", {})
+    assert found == {
+        "gt_labels": sorted({one["label"] for one in still.made.truths}),
+        "prediction_labels": sorted({one["label"] for one in still.made.predictions}),
+    }
