@@ -24,5 +24,9 @@ def upload(items: pd.DataFrame, boxes: pd.DataFrame, predictions: pd.DataFrame, 
         some: pd.DataFrame = dataset.annotations.refloc[["a.jpg", "b.jpg"]]
         for chunk in run.predictions.iter_frames(chunksize=1_000):
             some = pd.concat([some, chunk])
+        evaluation: npd.RunEvaluation = run.evaluate(iou_threshold=0.75, allowed_label_matches=[("car", "vehicle")])
+        offline: npd.Evaluation = npd.evaluate(predictions, boxes)
+        if evaluation.stale or evaluation.summary["AP"] < offline.summary["AP"]:
+            return run.examples("FP", sort_by="confidence", limit=20)
         names: pd.DataFrame = client.datasets
         return pd.concat([statuses, whole, some, names, run.matches(0.5)])
