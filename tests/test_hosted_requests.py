@@ -716,6 +716,18 @@ def views() -> list[Case]:
             predicted,
             [1],
         ),
+        Case(
+            "ModelRun.evaluate",
+            lambda at: at.run.evaluate().counts[["TP", "FP", "FN"]].sum().tolist(),
+            [*predicted, *exported, *paged],
+            [1, 0, 1],
+        ),
+        Case(
+            "ModelRun.examples",
+            lambda at: frame_of(at.run.examples("FN"), *ids),
+            [*predicted, *exported, *paged],
+            both[:1],
+        ),
         Case("PredictionsView.__len__", lambda at: len(at.run.predictions), predicted, 1),
         Case(
             "ItemIndexer.__getitem__",
