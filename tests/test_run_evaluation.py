@@ -156,6 +156,11 @@ class TestEvaluate:
             run.evaluate(**arguments)
         assert not asked
 
+    def test_predictions_beyond_max_dets_are_told(self, run: npd.ModelRun) -> None:
+        with pytest.warns(npd.NucleusWarning, match="beyond max_dets=3"):
+            found = run.evaluate(max_dets=3)
+        assert any("beyond max_dets=3" in note for note in found.notes)
+
     def test_it_says_where_it_comes_from(self, run: npd.ModelRun) -> None:
         found = run.evaluate()
         assert (found.run_id, found.computed_by, found.committed_at, found.stale) == (run.id, "client", None, None)
