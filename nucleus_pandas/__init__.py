@@ -53,8 +53,9 @@ from nucleus_pandas.frames import (
     read_predictions,
 )
 from nucleus_pandas.jobs import Job
-from nucleus_pandas.models import Model, ModelRun
+from nucleus_pandas.models import Model
 from nucleus_pandas.results import UploadResult
+from nucleus_pandas.runs import ModelRun
 
 __all__ = [
     "APIError",

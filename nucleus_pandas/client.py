@@ -17,8 +17,9 @@ from nucleus_pandas.datasets import Dataset
 from nucleus_pandas.errors import ConfigurationError, InvalidInputError, MissingExtraError, NotFoundError
 from nucleus_pandas.jobs import Job
 from nucleus_pandas.keys import Key
-from nucleus_pandas.models import Model, ModelRun, model_of
+from nucleus_pandas.models import Model, model_of
 from nucleus_pandas.resource import Resource
+from nucleus_pandas.runs import ModelRun
 from nucleus_pandas.transport import Transport
 from nucleus_pandas.wire import (
     DatasetCreated,

@@ -10,9 +10,10 @@ from nucleus_pandas.boxes import BoxFormat
 from nucleus_pandas.checks import Layout, Rows
 from nucleus_pandas.columns import BoxColumn, Metadata, plain
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.models import Model, ModelRun
+from nucleus_pandas.models import Model
 from nucleus_pandas.resource import Resource
 from nucleus_pandas.results import UploadResult
+from nucleus_pandas.runs import ModelRun
 from nucleus_pandas.transport import Transport
 from nucleus_pandas.uploads import IfExists, OnError, Options, Target, upload
 from nucleus_pandas.views import AnnotationsView, DatasetIndexer, ItemsView

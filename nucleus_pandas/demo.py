@@ -15,7 +15,7 @@ from nucleus_pandas import sample
 from nucleus_pandas.client import NucleusClient
 from nucleus_pandas.datasets import Dataset
 from nucleus_pandas.evaluation import Comparison, Evaluation
-from nucleus_pandas.models import ModelRun
+from nucleus_pandas.runs import ModelRun
 
 IOU = 0.5
 _SHOWN = 10

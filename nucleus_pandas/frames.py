@@ -14,8 +14,8 @@ from nucleus_pandas.columns import Backend, BoxColumn, Metadata, label_of, no_ba
 from nucleus_pandas.datasets import Dataset
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation import Engine, Evaluation, IouType, LabelPairs
-from nucleus_pandas.models import ModelRun
 from nucleus_pandas.results import Kind, UploadResult
+from nucleus_pandas.runs import ModelRun
 from nucleus_pandas.uploads import IfExists, OnError
 from nucleus_pandas.views import MetadataAs
 

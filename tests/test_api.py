@@ -29,7 +29,7 @@ LAYERS = [
     {"uploads"},
     {"views"},
     {"assessment", "examples"},
-    {"models"},
+    {"models", "runs"},
     {"datasets"},
     {"client"},
     {"frames"},
