@@ -169,6 +169,9 @@ def test_a_name_is_no_formula_and_none_is_hidden(pyplot: Any) -> None:
     for name in NAMES:
         draw(found, name).figure.canvas.draw()
     assert set(ticks(found.plot_per_class().yaxis)) == {"_private", "$a$ and $b$", "$", "last"}
+    matrix = found.plot_confusion_matrix()
+    assert ticks(matrix.xaxis) == ticks(matrix.yaxis)
+    assert not any(text.get_parse_math() for text in (*matrix.get_xticklabels(), *matrix.get_yticklabels()))
     legend = found.plot_pr_curve().get_legend()
     assert any(text.get_text().endswith("_private") for text in legend.get_texts())
     assert not any(text.get_parse_math() for text in legend.get_texts())
@@ -267,9 +270,9 @@ def test_shares_sum_to_one(pyplot: Any, few: Evaluation, normalize: Any, axis: i
     values = ax.images[0].get_array().filled(0)
     total = few.confusion_matrix.to_numpy().sum(axis=axis)
     assert values.sum(axis=axis) == pytest.approx((total > 0).astype(float))
-    matrix = few.confusion_matrix.to_numpy()
-    assert values[0, 0] == pytest.approx(matrix[0, 0] / total[0])
-    assert cells(ax)["bus", "bus"] == f"{matrix[0, 0] / total[0]:.2f}".removeprefix("0")
+    share = few.confusion_matrix.loc["bus", "bus"] / total[0]
+    assert values[0, 0] == pytest.approx(share)
+    assert cells(ax)["bus", "bus"] == f"{share:.2f}".removeprefix("0")
 
 
 def test_other_labels_are_summed_and_said(pyplot: Any, many: Evaluation) -> None:
@@ -289,6 +292,11 @@ def test_other_labels_are_summed_and_said(pyplot: Any, many: Evaluation) -> None
     assert np.diag(values)[:5].tolist() == [matrix.loc[label, label] for label in sorted(kept)]
     same = np.trace(block)
     assert f"among the others: {same} pairs of one label, {block.sum() - same} of two" in ax.get_title(loc="left")
+
+
+def test_a_label_of_the_name_background_is_told_from_the_background(pyplot: Any) -> None:
+    ax = evaluation(["background", "car"]).plot_confusion_matrix()
+    assert ticks(ax.xaxis) == ticks(ax.yaxis) == ["background", "car", BACKGROUND]
 
 
 def test_many_labels_are_read_from_the_colours(pyplot: Any, many: Evaluation) -> None:
@@ -358,10 +366,13 @@ def test_bars_of_two_evaluations_are_their_differences(pyplot: Any, few: Evaluat
     table = few.compare(other).per_class
     differences = table[f"{metric}_difference"].dropna()
     assert ticks(ax.yaxis)[-1] == "zebra"
-    assert "NaN: no ground truth" in texts(ax)
     for label, bar in zip(ticks(ax.yaxis)[:-1], sorted(ax.patches, key=lambda bar: bar.get_y()), strict=True):
         assert bar.get_width() == pytest.approx(differences[label])
         assert bool(bar.get_hatch()) == (differences[label] < 0)
+    assert texts(ax)[:-1:2] == [
+        *(f"{differences[label]:+.3f}" for label in ticks(ax.yaxis)[:-1]),
+        "NaN: no ground truth",
+    ]
     beside = dict(zip(ticks(ax.yaxis), texts(ax)[1:-1:2], strict=True))
     for label, text in beside.items():
         won, lost = table.loc[label, ["won", "lost"]].astype(int)

@@ -120,7 +120,8 @@ def _grouped(matrix: pd.DataFrame, top: int | None) -> tuple[np.ndarray, list[st
 
 
 def _named(labels: list[str]) -> list[str]:
-    return ["background" if label == BACKGROUND else label for label in labels]
+    background = BACKGROUND if "background" in labels else "background"  # which is a label of some
+    return [background if label == BACKGROUND else label for label in labels]
 
 
 def _draw(ax: Axes, values: np.ndarray, normalize: str | None, labels: list[str]) -> None:
