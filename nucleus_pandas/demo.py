@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,8 @@ class Report:
         What the second detector finds better and worse than the first.
     seconds : float
         How long it took.
+    plot : pathlib.Path or None
+        The picture of both precision-recall curves; None where matplotlib is not installed.
     """
 
     folder: Path
@@ -46,6 +49,7 @@ class Report:
     evaluations: dict[str, Evaluation]
     comparison: Comparison
     seconds: float
+    plot: Path | None
 
     @property
     def per_class(self) -> dict[str, pd.DataFrame]:
@@ -77,6 +81,7 @@ class Report:
                 name: [{"label": label} | _plain(row) for label, row in zip(table.index, _rows(table), strict=True)]
                 for name, table in self.per_class.items()
             },
+            "plot": None if self.plot is None else str(self.plot),
             "seconds": round(self.seconds, 2),
         }
 
@@ -124,6 +129,9 @@ class Report:
                 f"at IoU {IOU} and with equal labels.",
                 "",
                 f"The store is the folder {self.folder}  ({self.seconds:.1f} s)",
+                "pip install 'nucleus_pandas[plot]' adds a plot."
+                if self.plot is None
+                else f"Precision over recall is drawn in {self.plot}",
                 "",
                 "Go on in Python:",
                 "    import nucleus_pandas as npd",
@@ -177,7 +185,23 @@ def run(folder: Path) -> Report:
             "predictions": sum(len(run.predictions.to_frame()) for run in runs.values()),
         }
     first, second = evaluations.values()
-    return Report(folder, counts, evaluations, first.compare(second), time.perf_counter() - began)
+    compared, plot = first.compare(second), draw(evaluations, folder / "precision_recall.png")
+    return Report(folder, counts, evaluations, compared, time.perf_counter() - began, plot)
+
+
+def draw(evaluations: Mapping[str, Evaluation], path: Path) -> Path | None:
+    """Draw the precision of each detector over its recall, and give the picture; None where matplotlib is missing."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return None
+    figure = Figure(figsize=(12.0, 4.8), layout="constrained")
+    places: Any = figure.subfigures(1, len(evaluations), squeeze=False)[0]
+    for place, (name, found) in zip(places, evaluations.items(), strict=True):
+        place.suptitle(f"{name} detector (simulated)")
+        found.plot_pr_curve(ax=place.subplots())
+    figure.savefig(path, dpi=100, metadata={"Software": None})
+    return path
 
 
 def _run(client: NucleusClient, dataset: Dataset, detector: sample.Detector) -> ModelRun:

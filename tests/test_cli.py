@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 import nucleus_pandas as npd
 from nucleus_pandas.cli import main
@@ -142,3 +143,25 @@ def test_without_a_command_the_usage_is_shown(capsys: pytest.CaptureFixture[str]
         main([])
     assert ended.value.code == 2
     assert "usage: nucleus-pandas" in capsys.readouterr().err
+
+
+@pytest.mark.newest
+def test_the_demo_draws_a_plot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "demo"
+    assert main(["demo", str(folder)]) == 0
+    picture = folder / "precision_recall.png"
+    assert f"is drawn in {picture}" in capsys.readouterr().out
+    with Image.open(picture) as found:
+        assert (found.format, found.size) == ("PNG", (1200, 480))
+        assert len(found.convert("RGB").getcolors(1 << 20)) > 100
+
+
+def test_without_matplotlib_the_demo_tells_how_to_get_a_plot(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert main(["demo", str(tmp_path / "demo")]) == 0
+    assert "pip install 'nucleus_pandas[plot]' adds a plot." in capsys.readouterr().out
+    assert main(["demo", str(tmp_path / "demo"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["plot"] is None

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import requests
+from PIL import Image
 
 import nucleus_pandas as npd
 from nucleus_pandas.cli import main
@@ -147,3 +148,12 @@ def test_three_lines_tell_hosted_from_embedded(served: str, store: Path, tmp_pat
         frames.append(names["matches"].drop(columns="dataset_item_id"))
         client.close()
     pd.testing.assert_frame_equal(*frames)
+
+
+def test_the_pictures_that_it_shows_are_there() -> None:
+    shown = re.findall(r"!\[(.+?)\]\((.+?)\)", README.read_text())
+    assert shown
+    for words, path in shown:
+        assert len(words.split()) > 3
+        with Image.open(README.parent / path) as picture:
+            assert picture.width >= 800
