@@ -543,6 +543,12 @@ class TestComparison:
         assert "AP +" in repr(there)
         assert "difference" in there._repr_html_()
 
+    def test_what_both_find_is_neither_won_nor_lost(self, evaluation: npd.Evaluation) -> None:
+        found = evaluation.compare(evaluation)
+        assert evaluation.counts["TP"].sum() == 1
+        assert (len(found.won), len(found.lost)) == (0, 0)
+        assert (found.summary["difference"].fillna(0) == 0).all()
+
     def test_order_of_the_rows_does_not_matter(
         self, predictions: pd.DataFrame, truth: pd.DataFrame, other: npd.Evaluation
     ) -> None:

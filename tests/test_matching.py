@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nucleus_pandas.boxes import iou_pairs
 from nucleus_pandas.evaluation import matching
-from nucleus_pandas.evaluation.matching import PAIR_BUDGET, Boxes, LabelRule, match
+from nucleus_pandas.evaluation.matching import PAIR_BUDGET, Boxes, LabelRule, match, match_pairs
 from nucleus_pandas.evaluation.outcomes import outcomes
 
 RULES = [
@@ -119,6 +119,19 @@ def sides(draw):
 def test_match_is_the_greedy_rule_whatever_the_memory(two_sides, rule, pair_budget, block, some):
     with patch.multiple(matching, _BLOCK=block, _SLICE=some):
         assert_is_oracle(*two_sides, rule, pair_budget=pair_budget)
+
+
+@settings(deadline=None)
+@given(sides(), st.sampled_from(RULES), st.randoms(use_true_random=False))
+def test_known_overlaps_are_matched_by_the_same_rule(two_sides, rule, random):
+    truth, predicted = two_sides
+    g, p = np.nonzero(truth.item[:, None] == predicted.item[None, :])
+    iou = iou_pairs(truth.box[g], predicted.box[p])
+    order = np.flatnonzero(iou > 0)
+    order = order[random.sample(range(len(order)), len(order))]
+    found = match_pairs(truth, predicted, rule, (g[order], p[order], iou[order]))
+    rows = zip(found.prediction.tolist(), found.ground_truth.tolist(), found.iou.tolist(), strict=True)
+    assert list(rows) == oracle(truth, predicted, rule)
 
 
 @pytest.mark.parametrize("dtype", [object, str])
