@@ -28,8 +28,12 @@ class RunEvaluation(Evaluation):
     ----------
     run_id : str
         The run.
-    computed_by : {"client"}
-        Who computed it: this package, from the predictions, ground truth and items that the server gave.
+    computed_by : {"client", "server"}
+        Who computed it: this package, from the predictions, ground truth and items that the server gave; or the hosted
+        service, as far as it gives numbers of its own: then `summary`, `ap_by_size`, `confusion_matrix` and `tide` are
+        the service's, and all else is computed here.
+    evaluation_id : str or None
+        The service's evaluation, where numbers are of one.
     committed_at : str or None
         When the run was committed (ISO 8601, UTC); None where it is not, or where the server does not tell.
     stale : bool or None
@@ -40,7 +44,8 @@ class RunEvaluation(Evaluation):
     def __init__(self, assessment: Assessment, parameters: Parameters) -> None:
         super().__init__(assessment.sides, parameters, assessment.sources)
         self.run_id = assessment.run_id
-        self.computed_by: Literal["client"] = "client"
+        self.computed_by: Literal["client", "server"] = "client"
+        self.evaluation_id: str | None = None
         self.committed_at = assessment.commit.committed_at
         self.stale = assessment.commit.stale
         self._remarks = assessment.remarks

@@ -23,6 +23,7 @@ from nucleus_pandas.evaluation.parameters import Parameters, label_pairs
 from nucleus_pandas.examples import MatchType, check_choice, examples
 from nucleus_pandas.resource import Resource
 from nucleus_pandas.results import UploadResult
+from nucleus_pandas.served import ServedEvaluation, find
 from nucleus_pandas.transport import Transport
 from nucleus_pandas.uploads import IfExists, OnError, Options, Target, upload
 from nucleus_pandas.views import PredictionsView, RunIndexer
@@ -196,7 +197,9 @@ class ModelRun(Resource):
         """Evaluate the predictions against the ground truth as both are now.
 
         Boxes are read from the server with all items of the dataset, so that pictures without boxes count and
-        `Evaluation.by` knows the metadata; the numbers are computed here. The run need not be committed.
+        `Evaluation.by` knows the metadata; the numbers are computed here. Where the hosted service has finished an
+        evaluation of its own, and no argument but `iou_threshold` is given, its numbers are taken as far as it gives
+        them; `RunEvaluation.computed_by` and the notes say so. The run need not be committed.
 
         Parameters
         ----------
@@ -256,6 +259,12 @@ class ModelRun(Resource):
             require(asked.engine)
         read = Assessment.read(self._transport, self.id, self._single_dataset())
         as_committed = class_agnostic is None and allowed_label_matches is None
+        # A server does not tell by which arguments it evaluated: its numbers stand for the defaults alone.
+        defaults = as_committed and asked == Parameters.of(iou_threshold=iou_threshold)
+        if defaults and "commits" not in self._transport.extensions:
+            served = find(self._transport, self.id, iou_threshold)
+            if served is not None:
+                return ServedEvaluation(read, asked, served)
         return read.evaluation(read.as_committed(asked) if as_committed else asked)
 
     def examples(

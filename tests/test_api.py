@@ -28,7 +28,7 @@ LAYERS = [
     {"jobs"},
     {"uploads"},
     {"views"},
-    {"assessment", "examples"},
+    {"assessment", "examples", "served"},
     {"models", "runs"},
     {"datasets"},
     {"client"},

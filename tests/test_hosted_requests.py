@@ -719,7 +719,7 @@ def views() -> list[Case]:
         Case(
             "ModelRun.evaluate",
             lambda at: at.run.evaluate().counts[["TP", "FP", "FN"]].sum().tolist(),
-            [*predicted, *exported, *paged],
+            [*predicted, *exported, *paged, get("modelRun/run_1/evaluationsV2", [])],
             [1, 0, 1],
         ),
         Case(

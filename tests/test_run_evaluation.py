@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import coco_val2014
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +16,7 @@ from contract_only import contract_only, count_requests
 import nucleus_pandas as npd
 from nucleus_pandas import sample
 from nucleus_pandas.columns import EXAMPLES, MATCHES
+from nucleus_pandas.errors import from_status
 
 SIDES = ["x", "y", "width", "height"]
 PREDICTED = [f"predicted_{name}" for name in SIDES]
@@ -304,6 +306,56 @@ class TestElsewhere:
         assert (there.computed_by, there.committed_at, there.stale) == ("client", None, None)
         assert any("does not tell how the run was committed" in note for note in there.notes)
         assert len(run.examples("FN")) == here.counts["FN"].sum()
+
+    @pytest.mark.parametrize("threshold", [0.5, 0.7])
+    def test_the_numbers_of_the_server_are_taken_where_it_has_evaluated(
+        self, local: npd.NucleusClient, run: npd.ModelRun, threshold: float
+    ) -> None:
+        here = run.evaluate(iou_threshold=threshold)
+        contract_only(local)
+        asked = local._transport.request
+        of_a_benchmark = {"id": "evalv2_0", "status": "succeeded", "benchmark_id": "bm_1"}
+        unfinished = {"id": "evalv2_1", "status": "computing"}
+        made = asked("POST", "modelRun", run.id, "evaluationsV2", body={})["evaluation_id"]
+
+        def request(method: str, *segments: str, **options: Any) -> Any:
+            answer = asked(method, *segments, **options)
+            if segments == ("modelRun", run.id, "evaluationsV2"):
+                others = msgspec.convert([of_a_benchmark, unfinished], options["shape"])
+                return [*others, *answer]
+            return answer
+
+        local._transport.request = request  # type: ignore[method-assign]
+        found = run.evaluate(iou_threshold=threshold)
+        assert (found.computed_by, found.evaluation_id) == ("server", made)
+        assert f"those of the server's evaluation '{made}'" in found.notes[0]
+        assert "computed by the server" in repr(found)
+        told = ["AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "precision", "recall", "F1"]
+        pd.testing.assert_series_equal(found.summary[told], here.summary[told], rtol=0, atol=1e-12)
+        assert found.summary.drop(told).isna().all()
+        assert found.summary.index.equals(here.summary.index)
+        pd.testing.assert_series_equal(found.ap_by_size["AP"], here.ap_by_size["AP"], rtol=0, atol=1e-12)
+        pd.testing.assert_frame_equal(found.confusion_matrix, here.confusion_matrix)
+        pd.testing.assert_frame_equal(found.tide, here.tide)
+        pd.testing.assert_frame_equal(found.per_class, here.per_class)
+        assert run.evaluate(iou_threshold=threshold, class_agnostic=False).computed_by == "client"
+        assert run.evaluate(iou_threshold=threshold, max_dets=50).computed_by == "client"
+
+    def test_other_refusals_of_the_server_are_told(self, local: npd.NucleusClient, run: npd.ModelRun) -> None:
+        contract_only(local)
+        asked = local._transport.request
+        status = 404
+
+        def request(method: str, *segments: str, **options: Any) -> Any:
+            if segments[-1] == "evaluationsV2":
+                raise from_status(status, "No.")
+            return asked(method, *segments, **options)
+
+        local._transport.request = request  # type: ignore[method-assign]
+        assert run.evaluate().computed_by == "client"
+        status = 403
+        with pytest.raises(npd.AuthenticationError, match="No"):
+            run.evaluate()
 
     def test_the_dataset_has_to_be_known(self, local: npd.NucleusClient, run: npd.ModelRun) -> None:
         contract_only(local)

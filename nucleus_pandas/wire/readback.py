@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from nucleus_pandas.wire.content import Metadata
+from nucleus_pandas.wire.evaluations import ApBySize, Confusion, MapSummary, Tide, TotalCounts
 from nucleus_pandas.wire.extensions import AnnotationColumns, AnnotationPage, ItemColumns, ItemPage
 
 A = TypeVar("A")
@@ -136,6 +137,33 @@ class FoundPredictions(Struct, Generic[A], kw_only=True):
     """``GET modelRun/{id}/refloc/{reference id}`` and its kin."""
 
     annotations: dict[str, list[A] | A | None] | list[A] | None
+
+
+class FoundEvaluation(Struct, kw_only=True):
+    """What a client needs of ``GET modelRun/{id}/evaluationsV2``, newest first."""
+
+    id: str
+    status: str
+    benchmark_id: str | None = None
+    slice_id: str | None = None
+    rollup_groups: Any = None
+    exclusion_rules: Any = None
+
+
+class ChartsAt(Struct, kw_only=True, rename={"iou_threshold": "iouThreshold"}):
+    """Which charts a client asks for."""
+
+    iou_threshold: float
+
+
+class FoundCharts(Struct, kw_only=True, rename="camel"):
+    """What a client needs of ``POST evaluationsV2/{id}/charts``."""
+
+    map_summary: MapSummary
+    confusion_matrix: list[Confusion]
+    total_counts: TotalCounts
+    ap_by_size: ApBySize
+    tide_attribution: Tide
 
 
 class PagingRequest(Struct, kw_only=True, rename={"page_token": "pageToken", "page_size": "pageSize"}):
