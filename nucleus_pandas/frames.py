@@ -391,8 +391,8 @@ def evaluate(
     Warns
     -----
     NucleusWarning
-        Some predictions lie on pictures that the ground truth does not name; `max_dets` leaves predictions out; rows
-        are no boxes.
+        Some predictions lie on pictures that the ground truth does not name; there is no column ``confidence``;
+        `max_dets` leaves predictions out; rows are no boxes.
 
     Examples
     --------

@@ -307,6 +307,9 @@ ARGUMENTS: list[tuple[dict[str, Any], str]] = [
     ({"engine": "detectron"}, "engine is 'hotcoco' or 'pycocotools', not 'detectron'"),
     ({"iou_type": "keypoints"}, "iou_type is 'bbox' or 'segm', not 'keypoints'"),
     ({"bbox_format": "xyxy"}, "needs bbox="),
+    ({"bbox": "label", "bbox_format": "xy"}, "bbox_format is one of"),
+    ({"columns": ["label"]}, "columns= is a dict"),
+    ({"columns": {"label": ["a"]}}, "is no name of a column"),
     ({"items": "a.jpg"}, "Expected a DataFrame of items, got str"),
 ]  # fmt: skip
 

@@ -30,3 +30,17 @@ def upload(items: pd.DataFrame, boxes: pd.DataFrame, predictions: pd.DataFrame, 
             return run.examples("FP", sort_by="confidence", limit=20)
         names: pd.DataFrame = client.datasets
         return pd.concat([statuses, whole, some, names, run.matches(0.5)])
+
+
+def evaluate(truth: pd.DataFrame, predictions: pd.DataFrame, items: pd.DataFrame) -> tuple[float, pd.DataFrame]:
+    found: npd.Evaluation = npd.evaluate(predictions, truth, items=items, iou_threshold=0.6, max_dets=(1, 10, 300))
+    pairs = [("car", "vehicle"), ("bus", "vehicle")]
+    other = npd.evaluate(
+        predictions, truth, allowed_label_matches=pairs, engine="hotcoco", area_ranges={"tiny": (0, 256)}
+    )
+    groups: pd.DataFrame = found.by("metadata.weather")
+    late: pd.DataFrame = found.by(lambda picture: picture.endswith("night.jpg"))
+    comparison: npd.Comparison = found.compare(other)
+    tables = [found.per_class, found.tide, found.suspects(min_confidence=0.7), comparison.won, groups, late]
+    ap: float = found.summary["AP"]
+    return ap, pd.concat(tables)

@@ -160,6 +160,8 @@ def _sizes(key: str, layout: Layout, *frames: pd.DataFrame | None) -> dict[str, 
 def _check_layout(layout: Layout, *frames: pd.DataFrame) -> None:
     """Refuse names that no frame holds, and names of columns that there are none of."""
     held = [NamedColumns(frame, None) for frame in frames]
+    if not isinstance(layout.columns, Mapping | None):
+        NamedColumns(frames[-1], layout.columns, _NAMES)  # raises what is wrong
     for name, own in (layout.columns or {}).items():
         if name not in _NAMES or not any(named.holds(own) for named in held):
             NamedColumns(frames[-1], {name: own}, _NAMES)  # raises what is wrong

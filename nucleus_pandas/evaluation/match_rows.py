@@ -14,7 +14,7 @@ from nucleus_pandas.evaluation.matching import Matches, match, match_pairs
 from nucleus_pandas.evaluation.outcomes import Outcomes, outcomes
 from nucleus_pandas.evaluation.overlaps import Overlaps, overlaps
 from nucleus_pandas.evaluation.parameters import Parameters
-from nucleus_pandas.evaluation.sides import Bools, Floats, Indices, Sides
+from nucleus_pandas.evaluation.sides import Bools, Floats, Indices, Sides, stable_order
 from nucleus_pandas.wire import TEXT
 
 NONE = -1
@@ -73,7 +73,7 @@ def _laid_out(sides: Sides, found: Matches, agreed: Bools) -> MatchRows:
     free[found.ground_truth] = False
     alone = np.flatnonzero(free)
     picture = np.concatenate([predictions.picture, truth.picture[alone]])
-    order = np.argsort(picture, kind="stable")
+    order = stable_order(picture)
     return MatchRows(
         truth=np.concatenate([partner, alone])[order],
         prediction=np.concatenate([np.arange(count), np.full(len(alone), NONE)])[order],

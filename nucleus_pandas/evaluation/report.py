@@ -52,6 +52,9 @@ class Evaluation:
       the highest IoU first, whatever the labels unless asked otherwise; each box once. As `ModelRun.commit` matches.
     * **tide** (`tide`): the errors of the predictions by category.
 
+    Crowds are neither found nor missed by any of them. A prediction in a crowd that matched nothing else is ignored by
+    coco and tide, and a false positive of nucleus, as in a commit.
+
     Numbers that do not exist, such as the average precision of a label without ground truth, are NaN; `notes` and the
     column ``reason`` of `per_class` say why.
 
@@ -68,7 +71,8 @@ class Evaluation:
     engine_version : str
         Its version.
     area_source : str
-        Where the areas of the ground truth come from.
+        Where the areas of the ground truth come from: ``"width times height"``, ``"pixels of the mask"``, ``"the column
+        'area'"``.
 
     Examples
     --------

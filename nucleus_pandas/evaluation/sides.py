@@ -59,6 +59,18 @@ class Pictures:
         return found
 
 
+def stable_order(codes: Indices) -> Indices:
+    """Give the order of whole numbers from 0 on, equal ones as they stand.
+
+    Examples
+    --------
+    >>> stable_order(np.array([2, 0, 2, 0])).tolist()
+    [1, 3, 0, 2]
+    """
+    # numbers of 16 bits are sorted by radix, ten times as fast
+    return np.argsort(codes.astype(np.uint16) if codes.max(initial=0) < 1 << 16 else codes, kind="stable")
+
+
 def counted_from_0(groups: Indices) -> Indices:
     """Count the entries of each run of equal values.
 
@@ -135,11 +147,17 @@ class Side:
     @cached_property
     def place(self) -> Indices:
         """How many predictions of the same label in the same picture come before each by confidence."""
+        order = self.ranked[stable_order(self.label[self.ranked])]
+        order = order[stable_order(self.picture[order])]
         group = self.picture * (int(self.label.max(initial=0)) + 1) + self.label
-        order = self.ranked[np.argsort(group[self.ranked], kind="stable")]
         found = np.empty(len(order), dtype=np.intp)
         found[order] = counted_from_0(group[order])
         return found
+
+    @cached_property
+    def by_picture(self) -> Indices:
+        """The rows by picture, those of one in their order."""
+        return stable_order(self.picture)
 
     def take(self, rows: Indices | Bools) -> Side:
         """Give some of the rows, in the order asked for."""
