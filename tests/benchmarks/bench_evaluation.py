@@ -132,11 +132,29 @@ def peer(name):
     return time.perf_counter() - started, before, evaluation.stats[0]
 
 
+def commit():
+    """Match on an embedded Nucleus, in process: boxes are read from the store, matches and their hash written to it."""
+    import nucleus_pandas as npd
+
+    truth, predictions, names = frames()
+    with npd.NucleusClient.local() as client:
+        dataset = client.create_dataset("Benchmark")
+        items = pd.DataFrame({"reference_id": names, "image_url": "https://example.org/a.jpg"})
+        items.nucleus.append(dataset, progress=False)
+        truth.nucleus.annotate(dataset, progress=False)
+        run = dataset.create_model_run(client.add_model("Detector", reference_id="detector"))
+        predictions.nucleus.predict(run, progress=False)
+        before = peak()
+        started = time.perf_counter()
+        run.commit()
+        return time.perf_counter() - started, before, float("nan")
+
+
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
 
 
-WORK = {"own": own, "crowd": crowd, "peer": peer}
+WORK = {"own": own, "crowd": crowd, "peer": peer, "commit": commit}
 
 
 def measured(*arguments):
@@ -161,6 +179,9 @@ def main():
     runs = sorted(measured("own") for _ in range(3))
     shown("npd.evaluate, every table (median of 3)", runs[1], base[0])
     assert abs(runs[1][3] - base[3]) < 1e-9
+    committed = sorted(measured("commit") for _ in range(3))[1]
+    shown("run.commit(), embedded (median of 3)", committed)
+    print(f"  a commit takes {committed[0] / runs[1][0]:.2f} times as long as npd.evaluate")
     print("More predictions, as many on each picture")
     for times in (1, 2, 5):
         size = (PICTURES * times, TRUTHS * times, PREDICTIONS * times)
