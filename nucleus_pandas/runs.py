@@ -14,9 +14,10 @@ from nucleus_pandas.assessment import Assessment, RunEvaluation
 from nucleus_pandas.boxes import BoxFormat
 from nucleus_pandas.checks import Layout, Rows
 from nucleus_pandas.columns import MATCHES, BoxColumn, Metadata, frame
-from nucleus_pandas.errors import InvalidInputError, ServerError, UnsupportedError
+from nucleus_pandas.errors import InvalidInputError, ServerError
 from nucleus_pandas.evaluation import Engine, LabelPairs
 from nucleus_pandas.evaluation.engines import require
+from nucleus_pandas.evaluation.match_rows import match_rows, matches_frame
 from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.evaluation.outcomes import outcomes
 from nucleus_pandas.evaluation.parameters import Parameters, label_pairs
@@ -149,6 +150,9 @@ class ModelRun(Resource):
     def matches(self, iou_threshold: float | None = None) -> pd.DataFrame:
         """Read what the commit matched.
 
+        The hosted service does not give its matches: there they are made here, from what it gives back, whatever the
+        labels; ``run.evaluate(class_agnostic=False).matches`` has others.
+
         Parameters
         ----------
         iou_threshold : float in [0, 1], optional
@@ -167,13 +171,11 @@ class ModelRun(Resource):
         ------
         ConflictError
             The run is not committed.
-        UnsupportedError
-            The server is the hosted Nucleus, whose matches this version cannot read yet.
         """
         if iou_threshold is not None and not isinstance(iou_threshold, numbers.Real):
             raise InvalidInputError(f"iou_threshold is a number from 0 to 1, not {iou_threshold!r}.")
         if "matches" not in self._transport.extensions:
-            raise UnsupportedError("Matches can be read from an embedded Nucleus only, so far.")
+            return self._matched_here(iou_threshold)
         columns: dict[str, list[Any]] = {}
         place: dict[str, object] = {}
         while True:
@@ -183,6 +185,13 @@ class ModelRun(Resource):
             if page.next is None:
                 return _matches_frame(columns, iou_threshold)
             place["after"] = page.next
+
+    def _matched_here(self, iou_threshold: float | None) -> pd.DataFrame:
+        read = Assessment.read(self._transport, self.id, self._single_dataset())
+        try:
+            return matches_frame(read.sides, match_rows(read.sides, Parameters.of()), iou_threshold)
+        except ValueError as error:
+            raise InvalidInputError(str(error)) from None
 
     def evaluate(
         self,

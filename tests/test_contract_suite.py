@@ -536,13 +536,16 @@ def test_a_run_is_committed(dataset: npd.Dataset, run: npd.ModelRun, stated: Sta
     assert run.commit(class_agnostic=False) == {"model_run_id": run.id}
     assert run.info["status"] == stated(embedded="committed", hosted="completed")
     more = boxes("b.jpg", confidence=0.8)
+    matches = run.matches(0.5)
+    assert matches["match_type"].tolist() == ["TP", "FN"]
+    assert matches["reference_id"].tolist() == ["a.jpg", "b.jpg"]
+    assert run.matches().equals(matches)
+    with pytest.raises(npd.InvalidInputError, match="from 0 to 1"):
+        run.matches(1.5)
     if stated(embedded=True, hosted=False):
-        assert run.matches(0.5)["match_type"].tolist() == ["TP", "FN"]
         with pytest.raises(npd.FrozenRunError):
             more.nucleus.predict(run)
-    else:  # which takes predictions after a commit, and whose matches are not read yet
-        with pytest.raises(npd.UnsupportedError, match="embedded Nucleus only"):
-            run.matches(0.5)
+    else:  # which takes predictions after a commit
         assert more.nucleus.predict(run).predictions_processed == 1
 
 

@@ -644,7 +644,6 @@ def resources() -> list[Case]:
             [post("modelRun/run_1/commit", {"allowed_label_matches": pairs}, committed)],
             committed,
         ),
-        Case("ModelRun.matches", lambda at: refused(at.run.matches), [], "UnsupportedError"),
         *(
             Case(
                 f"ModelRun.{name}", lambda at, name=name: repr(getattr(at.run, name)), [], f"<{name} of modelRun/run_1>"
@@ -662,12 +661,6 @@ def resources() -> list[Case]:
         ),
         Case("Job.ended", lambda at: at.job.ended().message, [get("job/job_1", ENDED)], COUNTS),
     ]
-
-
-def refused(act: Callable[[], Any]) -> str:
-    with pytest.raises(npd.NucleusError) as caught:
-        act()
-    return type(caught.value).__name__
 
 
 def views() -> list[Case]:
@@ -715,6 +708,12 @@ def views() -> list[Case]:
             lambda at: [len(one) for one in at.run.predictions.iter_frames()],
             predicted,
             [1],
+        ),
+        Case(
+            "ModelRun.matches",
+            lambda at: at.run.matches()["match_type"].tolist(),
+            [*predicted, *exported, *paged],
+            ["FN", "TP"],
         ),
         Case(
             "ModelRun.evaluate",

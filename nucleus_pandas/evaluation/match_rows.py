@@ -39,8 +39,8 @@ class MatchRows:
     iou: Floats
     agrees: Bools
 
-    def outcomes(self, iou_threshold: float) -> Outcomes:
-        """Tell true positives, false positives and false negatives at a threshold."""
+    def outcomes(self, iou_threshold: float | None) -> Outcomes:
+        """Tell true positives, false positives and false negatives at a threshold; None lets every pair count."""
         return outcomes(self.iou, self.truth != NONE, self.prediction != NONE, self.agrees, iou_threshold)
 
 
@@ -82,7 +82,7 @@ def _laid_out(sides: Sides, found: Matches, agreed: Bools) -> MatchRows:
     )
 
 
-def matches_frame(sides: Sides, rows: MatchRows, iou_threshold: float) -> pd.DataFrame:
+def matches_frame(sides: Sides, rows: MatchRows, iou_threshold: float | None) -> pd.DataFrame:
     """Give the matches at a threshold as `ModelRun.matches` does."""
     found = rows.outcomes(iou_threshold)
     columns = columns_of(sides, rows, found.row, found.ground_truth, found.prediction)
