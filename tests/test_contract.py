@@ -105,6 +105,7 @@ class InProcess(Api):
     """The WSGI application, called without a socket."""
 
     def __init__(self, nucleus: EmbeddedNucleus, *, api_keys: tuple[str, ...] = ()) -> None:
+        self.nucleus = nucleus
         self._client = create_app(nucleus, api_keys=api_keys).test_client()
 
     def send(self, method: str, path: str, content: bytes | None, headers: dict[str, str]) -> Answer:
@@ -2542,7 +2543,31 @@ def world(api: Api) -> dict[str, str]:
     job = consume(api, f"dataset/{dataset}/append", request_id)["job_id"]
     token = sign(api, dataset, "open").removeprefix(f"{PREFIX}/")
     names = {"ds": dataset, "run": run, "model": model, "job": job, "request": request_id, "upload": token}
-    return {**names, "item": api.get(f"dataset/{dataset}/iloc/0")["item"]["id"], "again": again}
+    names |= {"item": api.get(f"dataset/{dataset}/iloc/0")["item"]["id"], "again": again}
+    return {**names, "fresh": fresh("name")}
+
+
+EVALUATED = ("committed", "benchmark", "draft", "preset", "evaluation", "running", "failed")
+
+
+def evaluated(api: Api, dataset: str, run: str) -> dict[str, str]:
+    """Make one of everything that evaluates, and give the names."""
+    assert isinstance(api, InProcess)
+    committed = new_run(api, dataset, box(annotation_id="1"))
+    api.post(f"modelRun/{committed}/commit", {})
+    benchmark = api.post("benchmarks", {"name": "Streets", "dataset_id": dataset})["benchmark_id"]
+    draft = api.post("benchmarks", {"name": "Streets", "dataset_id": dataset, "draft": True})["benchmark_id"]
+    preset = api.post("evaluationV2Presets", {"name": fresh("preset"), "rollupGroups": []})["id"]
+    made = {
+        name: api.post(f"modelRun/{run}/evaluationsV2", {})["evaluation_id"]
+        for name in ("evaluation", "running", "failed")
+    }
+    names = {"committed": committed, "benchmark": benchmark, "draft": draft, "preset": preset}
+    for name, status in (("running", "Running"), ("failed", "Errored")):
+        job = api.get(f"evaluationsV2/{made[name]}")["job_id"].removeprefix("job_")
+        with api.nucleus.database.write() as db:
+            db.execute("UPDATE job SET status = ?, message = '{}' WHERE tag = ?", (status, job))
+    return names | made
 
 
 ROUTES: list[tuple[str, str, Any]] = [
@@ -2596,6 +2621,36 @@ ROUTES: list[tuple[str, str, Any]] = [
     ("GET", "job/{job}/errors", {}),
     ("GET", "job/{job}/info", {}),
     ("POST", "jobs/", {}),
+    ("POST", "dataset/{ds}/model/{model}/calculateEvaluationMetrics", {}),
+    ("POST", "dataset/{ds}/queryObjectsPage", {"query": "", "patch_mode": "iou", "model_run_id": "{committed}"}),
+    ("GET", "dataset/{ds}/labelSchema", {}),
+    ("POST", "modelRun/{run}/evaluationsV2", {"name": "mine"}),
+    ("GET", "modelRun/{run}/evaluationsV2", {}),
+    ("GET", "model/{model}/evaluationsV2", {}),
+    ("GET", "evaluationsV2/{evaluation}", {}),
+    ("POST", "evaluationsV2/{evaluation}/charts", {"iouThreshold": 0.5}),
+    ("GET", "evaluationsV2/{evaluation}/charts?iouThreshold=0.5", {}),
+    ("POST", "evaluationsV2/{evaluation}/examples", {"limit": 50, "offset": 0}),
+    ("GET", "evaluationsV2/{evaluation}/filterSchema", {}),
+    ("POST", "evaluationsV2/{running}/cancel", {}),
+    ("POST", "evaluationsV2/{failed}/retry", {}),
+    ("DELETE", "evaluationsV2/{evaluation}", {}),
+    ("GET", "evaluationV2Presets", {}),
+    ("POST", "evaluationV2Presets", {"name": "{fresh}"}),
+    ("PATCH", "evaluationV2Presets/{preset}", {"rollupGroups": None}),
+    ("DELETE", "evaluationV2Presets/{preset}", {}),
+    ("POST", "benchmarks", {"name": "Streets", "dataset_id": "{ds}"}),
+    ("GET", "benchmarks", {}),
+    ("GET", "benchmarks/{benchmark}", {}),
+    ("PATCH", "benchmarks/{benchmark}", {"description": "better"}),
+    ("GET", "benchmarks/{benchmark}/items?limit=1&offset=0", {}),
+    ("POST", "benchmarks/{draft}/items", {"dataset_id": "{ds}"}),
+    ("DELETE", "benchmarks/{draft}/items", {"item_ids": ["{item}"]}),
+    ("POST", "benchmarks/{draft}/finalize", {}),
+    ("POST", "benchmarks/{benchmark}/evaluationsV2", {"model_id": "{model}"}),
+    ("POST", "leaderboard/ranking", {"metric_type": "F1", "benchmark_ids": ["{benchmark}"]}),
+    ("POST", "leaderboard/f1Curve", {"benchmark_ids": ["{benchmark}"], "top_n": 5}),
+    ("DELETE", "benchmarks/{benchmark}", {}),
     ("DELETE", "dataset/{ds}/refloc/b.jpg", {}),
     ("DELETE", "dataset/{ds}/{item}", {}),
     ("DELETE", "modelRun/{run}", {}),
@@ -2627,6 +2682,8 @@ def ask(api: Api) -> Ask:
         key = f"{method} {route} {body!r}"
         if key not in answers:
             names = world(api)
+            if any(f"{{{name}}}" in key for name in EVALUATED):
+                names |= evaluated(api, names["ds"], names["run"])
             answers[key] = api.call(method, fill(route, names), fill(body, names))
         return answers[key]
 

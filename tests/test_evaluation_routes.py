@@ -7,16 +7,18 @@ import signal
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-from evaluated import GROUPS, NEGATIVE, Http, Row, Rule, Scene, World, an_image, box, outcomes, small, world
+from evaluated import GROUPS, NEGATIVE, Http, Row, Rule, Scene, World, an_image, box, outcomes, scene, small, world
 
 import nucleus_pandas as npd
 from nucleus_pandas.local import computing
-from nucleus_pandas.local.store import jobs
+from nucleus_pandas.local.scopes import Scope
+from nucleus_pandas.local.store import evaluations, jobs
 
 CHARTS = {
     "mapSummary": {"mapAt50", "mapAt75", "mapAt5095"},
@@ -464,6 +466,32 @@ def test_an_evaluation_whose_process_is_killed_fails_and_is_retried(drawn: World
     assert {row[0] for row in drawn.http.table("evaluation_match")} == {
         row[0] for row in drawn.http.table("evaluation")
     }
+
+
+@pytest.mark.parametrize("rules", [[], [NEGATIVE], [{**NEGATIVE, "scope": "item"}]], ids=["all", "some", "items"])
+def test_the_work_grows_with_the_rows_alone(http: Http, rules: list[Row]) -> None:
+    steps = []
+    for pictures in (60, 240):
+        made = world(http, scene(4, pictures), f"{pictures} {uuid.uuid4()}")
+        evaluation = made.evaluate(exclusionRules=rules)
+        with http.nucleus.database.read() as db:
+            stored = evaluations.find(db, evaluation)
+            count = 0
+
+            def step() -> None:
+                nonlocal count
+                count += 1
+
+            db.set_progress_handler(step, 100)
+            scope = Scope(db, evaluations.sources(db, stored), None)
+            scope.size()
+            scope.content(stored.request)
+            scope.exclude_items(stored.request.exclusion_rules or [])
+            scope.rows("groundTruth")
+            scope.rows("prediction")
+            db.set_progress_handler(None, 100)
+        steps.append(count)
+    assert 3 < steps[1] / steps[0] < 6
 
 
 # Presets

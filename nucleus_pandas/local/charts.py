@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
+from collections import Counter
 from typing import NamedTuple
 
 import msgspec
@@ -16,7 +17,7 @@ from nucleus_pandas.local.measures import RECALL_POINTS, THRESHOLDS, Measures
 from nucleus_pandas.local.sides import Rows, sides_of
 from nucleus_pandas.local.store import evaluations, outcomes
 from nucleus_pandas.local.store.evaluations import Evaluation
-from nucleus_pandas.local.store.outcomes import Selected
+from nucleus_pandas.local.store.outcomes import Cell, Selected
 from nucleus_pandas.wire import (
     ApBySize,
     Bucket,
@@ -60,17 +61,17 @@ def charts(db: sqlite3.Connection, evaluation: Evaluation, wanted: ChartsRequest
     if at is None:
         reasons |= dict.fromkeys(("perClassAp", "prCurve"), _THRESHOLD)
     per_class, curve = _by_class(found, at) if measured.measures is not None and at is not None else ([], [])
-    counted = selected.confusion(db)
+    cells = selected.cells(db)
     return Charts(
         map_summary=MapSummary(mapAt50=found.map_at_50, mapAt75=found.map_at_75, mapAt5095=found.map_at_50_95),
         per_class_ap=per_class,
-        confusion_matrix=_confusion(counted),
+        confusion_matrix=_confusion(cells),
         score_histogram=_histogram(selected.confidences(db)),
         computed_iou_ranges=[round(threshold, 2) for threshold in THRESHOLDS],
-        total_counts=_totals(counted),
+        total_counts=_totals(cells),
         ap_by_size=ApBySize(small=found.small, medium=found.medium, large=found.large),
         pr_curve=curve,
-        tide_attribution=msgspec.convert(selected.tide(db), Tide),
+        tide_attribution=_tide(cells),
         reasons=reasons,
         stale=stale,
     )
@@ -95,24 +96,31 @@ def _by_class(found: Measures, at: int) -> tuple[list[ClassAp], list[CurvePoint]
     return per_class, points
 
 
-def _confusion(counted: list[tuple[str, str | None, str | None, int, int]]) -> list[Confusion]:
+def _confusion(cells: list[Cell]) -> list[Confusion]:
     """Count pairs by both labels; a side that is missing is the background."""
-    cells: dict[tuple[str, str], int] = {}
-    for match_type, label, predicted, count, _ in counted:
-        if match_type == "FN" and label is None:  # the FP of its pair shows both sides
-            continue
-        cell = (BACKGROUND if label is None else label, BACKGROUND if predicted is None else predicted)
-        cells[cell] = cells.get(cell, 0) + count
-    return [Confusion(gt_label=truth, pred_label=predicted, count=n) for (truth, predicted), n in sorted(cells.items())]
+    counts: Counter[tuple[str, str]] = Counter()
+    for cell in cells:
+        if cell.match_type != "FN" or cell.label_class is not None:  # else the FP of its pair shows both sides
+            counts[cell.label_class or BACKGROUND, cell.predicted_class or BACKGROUND] += cell.outcomes
+    return [
+        Confusion(gt_label=truth, pred_label=predicted, count=n) for (truth, predicted), n in sorted(counts.items())
+    ]
 
 
-def _totals(counted: list[tuple[str, str | None, str | None, int, int]]) -> TotalCounts:
-    totals = {"TP": 0, "FP": 0, "FN": 0}
-    confident = 0
-    for match_type, _, _, count, with_confidence in counted:
-        totals[match_type] += count
-        confident += with_confidence
+def _totals(cells: list[Cell]) -> TotalCounts:
+    totals: Counter[str] = Counter()
+    for cell in cells:
+        totals[cell.match_type] += cell.outcomes
+    confident = sum(cell.with_confidence for cell in cells)
     return TotalCounts(tp=totals["TP"], fp=totals["FP"], fn=totals["FN"], preds_with_confidence=confident)
+
+
+def _tide(cells: list[Cell]) -> Tide:
+    counts: Counter[str] = Counter()
+    for cell in cells:
+        if cell.tide is not None:
+            counts[cell.tide] += cell.outcomes
+    return msgspec.convert({**counts, "missed": sum(cell.missed for cell in cells)}, Tide)
 
 
 def _histogram(confidences: list[tuple[float, int]]) -> list[Bucket]:

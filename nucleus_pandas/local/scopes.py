@@ -60,6 +60,14 @@ def check_request(request: Request) -> None:
                 raise BadRequestError(f"`min` is above `max`, so every box would be left out - at `{place}`.")
 
 
+def _joined(table: str, where: str) -> str:
+    """Walk the scope, and find each item's rows in a table by the key that begins with the item.
+
+    The plus sign keeps SQLite from carrying a range of items over to the table, which it would search for each item.
+    """
+    return f"scope CROSS JOIN {table} ON {table}.item = +scope.item AND {where}"
+
+
 class Scope:
     """The items that an evaluation looks at, in a table of the connection's own.
 
@@ -100,8 +108,7 @@ class Scope:
         columns = "scope.item, key, label, x, y, width, height, type, geometry, confidence, metadata"
         for table, where, values in self._tables():
             rows = self._db.execute(
-                f"SELECT {columns} FROM scope CROSS JOIN {table} ON {table}.item = scope.item AND {where}"
-                " ORDER BY scope.item, key",
+                f"SELECT {columns} FROM {_joined(table, where)} ORDER BY scope.item, key",
                 values,
             )
             while some := rows.fetchmany(_SOME):
@@ -127,9 +134,7 @@ class Scope:
     def size(self) -> int:
         """Count the ground truth and the predictions, about."""
         return sum(
-            self._db.execute(
-                f"SELECT count(*) FROM scope CROSS JOIN {table} ON {table}.item = scope.item AND {where}", values
-            ).fetchone()[0]
+            self._db.execute(f"SELECT count(*) FROM {_joined(table, where)}", values).fetchone()[0]
             for table, where, values in self._tables()
         )
 
@@ -170,9 +175,7 @@ class Scope:
                 if rule.max is not None:
                     tests.append(f"width * height > {values.bind(rule.max)}")
                 test = f"type = 'box' AND ({' OR '.join(tests)})"
-            statement = (
-                f"SELECT scope.item FROM scope CROSS JOIN {table} ON {table}.item = scope.item AND {where} WHERE {test}"
-            )
+            statement = f"SELECT scope.item FROM {_joined(table, where)} WHERE {test}"
             found.append((statement, values.named))
         return found
 
@@ -189,8 +192,8 @@ class Scope:
                 continue
             crowd = _CROWD if table == "annotation" else "0"
             rows = self._db.execute(
-                f"SELECT scope.item, key, label, x, y, width, height, confidence, {crowd} FROM scope CROSS JOIN {table}"
-                f" ON {table}.item = scope.item AND {where} WHERE NOT excluded AND type = 'box'"
+                f"SELECT scope.item, key, label, x, y, width, height, confidence, {crowd}"
+                f" FROM {_joined(table, where)} WHERE NOT excluded AND type = 'box'"
                 " ORDER BY scope.item, arrival",
                 values,
             )

@@ -94,6 +94,22 @@ class Outcome(NamedTuple):
     prediction_metadata: str | None
 
 
+class Cell(NamedTuple):
+    """Outcomes that have much in common.
+
+    The FN of a pair whose labels do not agree has no class: its FP shows both. `missed` counts the ground truths that
+    TIDE says were missed.
+    """
+
+    match_type: str
+    label_class: str | None
+    predicted_class: str | None
+    tide: str | None
+    outcomes: int
+    with_confidence: int
+    missed: int
+
+
 class Selected:
     """The outcomes of an evaluation at an IoU threshold that pass filters.
 
@@ -154,30 +170,20 @@ class Selected:
         )
         return map(Outcome._make, rows)
 
-    def confusion(self, db: sqlite3.Connection) -> list[tuple[str, str | None, str | None, int, int]]:
-        """Count by match type and both classes: (match type, class, predicted class, count, with a confidence).
-
-        The FN of a pair whose labels do not agree has no class: the FP shows both.
-        """
-        return self._run(
+    def cells(self, db: sqlite3.Connection) -> list[Cell]:
+        """Count by all that charts show but confidence."""
+        rows = self._run(
             db,
-            "SELECT match_type, CASE WHEN match_type <> 'FN' OR NOT confused THEN class END, predicted_class, count(*),"
-            f" count(confidence) {self._from} GROUP BY 1, 2, 3",
-        ).fetchall()
+            "SELECT match_type, CASE WHEN match_type <> 'FN' OR NOT confused THEN class END, predicted_class, tide,"
+            f" count(*), count(confidence), sum(missed) {self._from} GROUP BY 1, 2, 3, 4",
+        )
+        return list(map(Cell._make, rows.fetchall()))
 
     def confidences(self, db: sqlite3.Connection) -> list[tuple[float, int]]:
         """Count predictions by confidence."""
         return self._run(
             db, f"SELECT confidence, count(*) {self._from} AND confidence IS NOT NULL GROUP BY 1"
         ).fetchall()
-
-    def tide(self, db: sqlite3.Connection) -> dict[str, int]:
-        """Count what TIDE says of the predictions, and the ground truths that were missed."""
-        counts: dict[str, int] = dict(
-            self._run(db, f"SELECT tide, count(*) {self._from} AND tide IS NOT NULL GROUP BY 1").fetchall()
-        )
-        counts["missed"] = self._run(db, f"SELECT coalesce(sum(missed), 0) {self._from}").fetchone()[0]
-        return counts
 
     def scores(self, db: sqlite3.Connection) -> tuple[list[tuple[float | None, bool]], int]:
         """Give confidence and rightness of every prediction, and the number of ground truths."""
