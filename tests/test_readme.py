@@ -13,6 +13,7 @@ import requests
 from PIL import Image
 
 import nucleus_pandas as npd
+from nucleus_pandas import sample
 from nucleus_pandas.cli import main
 from nucleus_pandas.client import HOSTED
 from nucleus_pandas.local import serve
@@ -157,3 +158,20 @@ def test_the_pictures_that_it_shows_are_there() -> None:
         assert len(words.split()) > 3
         with Image.open(README.parent / path) as picture:
             assert picture.width >= 800
+
+
+def test_the_labels_that_it_shows_have_these_numbers() -> None:
+    truth, photographs = sample.ground_truth(), sample.items()
+    careful, eager = (sample.detections(name).nucleus.evaluate(truth, items=photographs) for name in sample.DETECTORS)
+    compared = careful.compare(eager).per_class
+    shown = rows_of("label | AP")
+    frequent = careful.per_class["ground_truths"].sort_values(ascending=False)
+    assert [row[0] for row in shown] == frequent.index[:5].tolist()
+    for label, ap, other, difference, *counts in shown:
+        found = compared.loc[label]
+        assert [ap, other, difference] == [
+            f"{found['AP']:.3f}",
+            f"{found['AP_other']:.3f}",
+            f"{found['AP_difference']:+.3f}",
+        ]
+        assert list(map(int, counts)) == [int(found[name]) for name in ("TP", "TP_other", "won", "lost")]
