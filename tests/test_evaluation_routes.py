@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -236,6 +237,15 @@ def test_without_confidences_there_is_no_average_precision(http: Http) -> None:
     assert "confidence" in charts["reasons"]["mapSummary"]
 
 
+def test_what_the_engine_leaves_out_is_told(http: Http) -> None:
+    many = [box("a.jpg", str(n), x=n, confidence=0.5) for n in range(103)]
+    made = world(http, Scene([an_image("a.jpg")], [box("a.jpg", "1")], many))
+    charts = made.charts(made.evaluate())
+    assert charts["reasons"]["maxDets"].startswith("3 predictions")
+    tide = charts["tideAttribution"]
+    assert (sum(tide.values()) - tide["missed"], charts["totalCounts"]["fp"]) == (100, 102)
+
+
 def test_nothing_at_all_is_evaluated(http: Http) -> None:
     made = world(http, Scene([an_image("a.jpg")]))
     evaluation = made.evaluate()
@@ -395,6 +405,20 @@ def test_a_running_evaluation_can_be_cancelled(drawn: World, held: threading.Eve
     assert "cancelled" in drawn.http.refused("POST", f"evaluationsV2/{evaluation}/cancel", {}, 409)
 
 
+def test_an_evaluation_that_is_cancelled_half_way_leaves_no_rows(drawn: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    add = evaluations.add_matches
+
+    def added(db: sqlite3.Connection, evaluation: Any, rows: Any) -> None:
+        add(db, evaluation, rows)
+        evaluations.cancel(db, evaluations.find(db, evaluation.public_id))
+
+    monkeypatch.setattr(computing, "_ROWS", 5)
+    monkeypatch.setattr(evaluations, "add_matches", added)
+    evaluation = drawn.evaluate()
+    assert drawn.info(evaluation)["status"] == "cancelled"
+    assert drawn.http.table("evaluation_match") == []
+
+
 def test_an_evaluation_that_is_deleted_while_it_runs_leaves_nothing(drawn: World, held: threading.Event) -> None:
     drawn.http("DELETE", f"evaluationsV2/{drawn.evaluate()}", {})
     held.set()
@@ -419,6 +443,7 @@ def test_an_evaluation_that_fails_says_so_and_is_retried(drawn: World, monkeypat
         evaluation = drawn.evaluate(name="mine", rollupGroups=[{"class_name": "big", "labels": ["bus"]}])
     told = drawn.info(evaluation)
     assert (told["status"], "log" in told["error_message"]) == ("failed", True)
+    assert drawn.http.table("evaluation_match") == []
     again = drawn.http("POST", f"evaluationsV2/{evaluation}/retry", {})["evaluation_id"]
     told_again = drawn.info(again)
     assert (again != evaluation, told_again["status"], told_again["name"]) == (True, "succeeded", "mine")

@@ -58,6 +58,7 @@ def compute(nucleus: EmbeddedNucleus, evaluation: Evaluation) -> None:
 
 def _fail(nucleus: EmbeddedNucleus, evaluation: Evaluation, status: str, text: str) -> None:
     with nucleus.database.write() as db:
+        evaluations.drop_matches(db, evaluation)
         jobs.finish(db, evaluation.job, status, {"final_error": text})
 
 
@@ -109,17 +110,20 @@ def _compute(nucleus: EmbeddedNucleus, evaluation: Evaluation) -> None:
     for some in rows:
         with nucleus.database.write() as db:
             if not jobs.is_running(db, evaluation.job):
+                evaluations.drop_matches(db, evaluation)
                 return
             evaluations.add_matches(db, evaluation, some)
             jobs.progress(db, evaluation.job, 2, 3)
             jobs.beat(db, nucleus.owner)
+    parameters = describe(request) | {"engine": engine, "engine_version": version}
     with nucleus.database.write() as db:
-        if jobs.is_running(db, evaluation.job):
-            parameters = describe(request) | {"engine": engine, "engine_version": version}
-            evaluations.note_staleness(db, evaluation, False, sources)
-            evaluations.finish(
-                db, evaluation, parameters=parameters, results=results, exclusions=exclusions, content=content
-            )
+        if not jobs.is_running(db, evaluation.job):
+            evaluations.drop_matches(db, evaluation)
+            return
+        evaluations.note_staleness(db, evaluation, False, sources)
+        evaluations.finish(
+            db, evaluation, parameters=parameters, results=results, exclusions=exclusions, content=content
+        )
 
 
 def describe(request: Request) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class Measures(Struct, kw_only=True):
     precision : list of list of list
         By threshold, class and recall point.
     reasons : dict of str to str
-        Why numbers do not exist.
+        Why numbers do not exist, or do not count everything.
     """
 
     classes: list[str]
@@ -72,11 +72,17 @@ def parameters_of(rule: LabelRule, areas: tuple[float, float] | None = None) -> 
 
 def measure(sides: Sides, rule: LabelRule, areas: tuple[float, float] | None = None) -> tuple[Measures, str, str]:
     """Compute average precision, and tell by which engine of which version."""
-    found = accumulated(sides, parameters_of(rule, areas))
-    confidence = sides.predictions.confidence
-    ranked = confidence is None or not len(confidence) or not bool(np.isnan(confidence).all())
+    parameters = parameters_of(rule, areas)
+    found = accumulated(sides, parameters)
+    ranked = not len(sides.predictions) or sides.predictions.has_ranks
     area = 0 if areas is None else 1
     reasons: dict[str, str] = {}
+    beyond = int(np.count_nonzero(sides.predictions.place >= parameters.max_dets[-1]))
+    if beyond:
+        reasons["maxDets"] = (
+            f"{beyond} predictions count neither in average precision nor in TIDE: of one class in one picture those "
+            f"with the {parameters.max_dets[-1]} highest confidences do."
+        )
     if not ranked:
         there = np.empty(0, dtype=np.intp)
         reasons["mapSummary"] = _NO_CONFIDENCE

@@ -340,7 +340,7 @@ class Tide(Struct, kw_only=True, rename="camel"):
 class Charts(Struct, kw_only=True, rename="camel"):
     """``POST evaluationsV2/{id}/charts``; `reasons` and `stale` are more than the contract has.
 
-    `reasons` says of numbers that do not exist why.
+    `reasons` says of numbers that do not exist why, and what others leave out.
     """
 
     map_summary: MapSummary

@@ -218,7 +218,7 @@ def draw_from_query(evaluation_id: str) -> Response:
     unknown = set(request.args) - {"iouThreshold", "filters", "query"}
     if unknown:
         raise BadRequestError(f"Charts take `iouThreshold`, `filters` and `query`, not `{min(unknown)[:50]}`.")
-    text = request.args.get("iouThreshold", "0.5")
+    text = request.args.get("iouThreshold") or "0.5"
     try:
         threshold = float(text)
     except ValueError:

@@ -239,6 +239,11 @@ def add_matches(db: sqlite3.Connection, evaluation: Evaluation, rows: Iterable[t
     db.executemany(f"INSERT INTO evaluation_match (evaluation, {MATCH}) VALUES ({evaluation.id}, {marks})", rows)
 
 
+def drop_matches(db: sqlite3.Connection, evaluation: Evaluation) -> None:
+    """Remove what was stored of an evaluation that will not be finished."""
+    db.execute("DELETE FROM evaluation_match WHERE evaluation = ?", (evaluation.id,))
+
+
 def finish(
     db: sqlite3.Connection,
     evaluation: Evaluation,
