@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evaluated import Http, World, scene, world
 from PIL import Image
 
 import nucleus_pandas as npd
@@ -128,22 +127,28 @@ def picture(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def http(store: Path) -> Iterator[Http]:
-    """Requests to an embedded Nucleus, as they are written."""
+def http(store: Path) -> Iterator[Any]:
+    """Requests to an embedded Nucleus, as they are written: an `evaluated.Http`."""
+    from evaluated import Http
+
     nucleus = EmbeddedNucleus(store)
     yield Http(nucleus)
     nucleus.close()
 
 
 @pytest.fixture
-def drawn(http: Http) -> World:
-    """Pictures, ground truth and predictions that this embedded Nucleus holds."""
+def drawn(http: Any) -> Any:
+    """Pictures, ground truth and predictions that this embedded Nucleus holds: an `evaluated.World`."""
+    from evaluated import scene, world
+
     return world(http, scene(4))
 
 
 @pytest.fixture(scope="module")
-def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The same, of which nobody changes a row."""
+    from evaluated import Http, scene, world
+
     nucleus = EmbeddedNucleus(tmp_path_factory.mktemp("store"))
     yield world(Http(nucleus), scene(4))
     nucleus.close()
