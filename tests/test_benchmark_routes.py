@@ -101,8 +101,9 @@ def test_items_without_predictions_are_missed(http: Http) -> None:
     benchmark = made.benchmark(dataset_ids=[made.dataset, other.dataset], item_ids=[])
     told = made.charts(made.evaluate_on(benchmark))["totalCounts"]
     assert told == {"tp": 1, "fp": 0, "fn": 3, "predsWithConfidence": 1}
-    elsewhere = made.charts(made.evaluate_on(made.benchmark(), model_run_id=other.run))["totalCounts"]
-    assert elsewhere == {"tp": 0, "fp": 0, "fn": 2, "predsWithConfidence": 0}
+    elsewhere = made.evaluate_on(made.benchmark(), model_run_id=other.run)
+    assert made.charts(elsewhere)["totalCounts"] == {"tp": 0, "fp": 0, "fn": 2, "predsWithConfidence": 0}
+    assert (made.info(elsewhere)["model_run_id"], made.info(elsewhere)["model_run_ids"]) == (other.run, [])
 
 
 def test_a_model_is_evaluated_by_its_newest_run(drawn: World) -> None:
