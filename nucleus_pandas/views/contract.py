@@ -129,13 +129,13 @@ class _Contract(Source, Generic[R]):
     def _columns(self, records: list[R], wanted: Sequence[str]) -> Columns:
         """Set records as columns."""
 
+    @abstractmethod
     def _ids(self, record: R) -> tuple[str | None, str | None]:
         """Give the item id and the reference id of a record."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _length(self, record: R) -> int:
         """Count the rows of a record."""
-        raise NotImplementedError
 
 
 class ContractItems(_Contract[FoundItem]):

@@ -159,8 +159,8 @@ class View(ABC):
     def __bool__(self) -> bool:
         return True  # without asking how many rows there are
 
-    def __len__(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def __len__(self) -> int: ...
 
 
 @contextmanager
