@@ -29,6 +29,7 @@ from nucleus_pandas.errors import (
     FrozenRunError,
     InvalidInputError,
     JobTimeoutError,
+    JournalError,
     MissingExtraError,
     NetworkError,
     NotFoundError,
@@ -47,6 +48,7 @@ from nucleus_pandas.frames import (
     append,
     check,
     evaluate,
+    import_parquet,
     predict,
     read_annotations,
     read_items,
@@ -54,7 +56,7 @@ from nucleus_pandas.frames import (
 )
 from nucleus_pandas.jobs import Job
 from nucleus_pandas.models import Model
-from nucleus_pandas.results import UploadResult
+from nucleus_pandas.results import ImportResult, UploadResult
 from nucleus_pandas.runs import ModelRun
 
 __all__ = [
@@ -68,9 +70,11 @@ __all__ = [
     "Dataset",
     "Evaluation",
     "FrozenRunError",
+    "ImportResult",
     "InvalidInputError",
     "Job",
     "JobTimeoutError",
+    "JournalError",
     "MissingExtraError",
     "Model",
     "ModelRun",
@@ -92,6 +96,7 @@ __all__ = [
     "append",
     "check",
     "evaluate",
+    "import_parquet",
     "predict",
     "read_annotations",
     "read_items",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from nucleus_pandas.boxes import BoxFormat
 from nucleus_pandas.checks import Layout, Rows
@@ -69,6 +70,7 @@ class Dataset(Resource):
         batch_size: int | None = None,
         progress: bool | None = None,
         wait: bool = True,
+        journal: str | os.PathLike[str] | None = None,
     ) -> UploadResult:
         """Add items.
 
@@ -101,6 +103,9 @@ class Dataset(Resource):
         wait : bool
             Whether to wait for the jobs that the hosted service makes of uploads. Without it, ``result.wait()`` does,
             and items that took several uploads may be stored in another order.
+        journal : path-like, optional
+            A file, made when absent, that remembers which requests were answered, so that the same call goes on where
+            an earlier one ended. A request is known by its content; pictures by the size and the time of their files.
 
         Returns
         -------
@@ -128,10 +133,9 @@ class Dataset(Resource):
         >>> first.new_items, second.ignored_items
         (1, 1)
         """
-        target = Target("items", self._transport, ("dataset", self.id, "append"), {"dataset_id": self.id})
         layout = Layout(columns=columns, bbox=bbox, metadata=metadata)
         options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress, wait=wait)
-        return upload(target, items, layout, options, local=local)
+        return upload(self._target("items"), items, layout, options, local=local, journal=journal)
 
     def annotate(
         self,
@@ -146,6 +150,7 @@ class Dataset(Resource):
         batch_size: int | None = None,
         progress: bool | None = None,
         wait: bool = True,
+        journal: str | os.PathLike[str] | None = None,
     ) -> UploadResult:
         """Add ground truth.
 
@@ -177,6 +182,8 @@ class Dataset(Resource):
             Whether to show a bar; by default on a terminal or in a notebook only.
         wait : bool
             Whether to wait for the jobs that the hosted service makes of uploads. Without it, ``result.wait()`` does.
+        journal : path-like, optional
+            As `append` takes it.
 
         Returns
         -------
@@ -203,10 +210,14 @@ class Dataset(Resource):
           label     x     y  width  height
         0   car  10.0  20.0   30.0    60.0
         """
-        target = Target("annotations", self._transport, ("dataset", self.id, "annotate"), {"dataset_id": self.id})
         layout = Layout(columns, bbox, bbox_format, metadata)
         options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress, wait=wait)
-        return upload(target, annotations, layout, options)
+        return upload(self._target("annotations"), annotations, layout, options, journal=journal)
+
+    def _target(self, kind: Literal["items", "annotations"]) -> Target:
+        """Give where rows go."""
+        verb = "append" if kind == "items" else "annotate"
+        return Target(kind, self._transport, ("dataset", self.id, verb), {"dataset_id": self.id})
 
     def create_model_run(self, model: Model | Mapping[str, Any], **fields: Any) -> ModelRun:
         """Make a run of a model on this dataset.

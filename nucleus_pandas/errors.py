@@ -11,6 +11,7 @@
     │   └── AlreadyExistsError                     rows exist, and if_exists="error" lets none be
     ├── JobTimeoutError     (TimeoutError)         a job goes on, and the time to wait for it is up
     ├── StoreError              (OSError)          a folder that is no embedded Nucleus, or a newer one
+    ├── JournalError            (OSError)          the journal of an upload cannot be read or written
     └── APIError                                   the server answered with a refusal
         ├── BadRequestError     (ValueError)       400, 422
         ├── AuthenticationError (PermissionError)  401, 403
@@ -30,12 +31,12 @@ raises the same leaf again: in process and over a socket a mistake looks the sam
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from nucleus_pandas.results import UploadResult
+    from nucleus_pandas.results import ImportResult, UploadResult
 
 
 class NucleusWarning(UserWarning):
@@ -87,20 +88,24 @@ class StoreError(NucleusError, OSError):
     """A folder cannot be opened as the store of an embedded Nucleus."""
 
 
+class JournalError(NucleusError, OSError):
+    """The journal of an upload cannot be read or written; what was answered until then is stored."""
+
+
 class UploadError(NucleusError):
     """Some rows were refused, while the others were stored.
 
     Attributes
     ----------
-    result : UploadResult
-        What became of every row.
+    result : UploadResult or ImportResult
+        What became of every row; of an import, of how many rows.
     """
 
-    def __init__(self, message: str, result: UploadResult) -> None:
+    def __init__(self, message: str, result: UploadResult | ImportResult) -> None:
         super().__init__(message)
-        self.result = result
+        self.result: Any = result  # which of the two is known to who called
 
-    def __reduce__(self) -> tuple[type[UploadError], tuple[str, UploadResult]]:
+    def __reduce__(self) -> tuple[type[UploadError], tuple[str, Any]]:
         return type(self), (str(self), self.result)
 
 

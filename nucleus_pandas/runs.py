@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import os
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -70,6 +71,7 @@ class ModelRun(Resource):
         batch_size: int | None = None,
         progress: bool | None = None,
         wait: bool = True,
+        journal: str | os.PathLike[str] | None = None,
     ) -> UploadResult:
         """Send predictions.
 
@@ -77,7 +79,7 @@ class ModelRun(Resource):
         ----------
         predictions : pandas.DataFrame, dict or list of dict
             As `Dataset.annotate` takes them, with ``confidence`` in [0, 1].
-        columns, bbox, bbox_format, metadata, if_exists, on_error, batch_size, progress, wait
+        columns, bbox, bbox_format, metadata, if_exists, on_error, batch_size, progress, wait, journal
             As in `Dataset.annotate`.
 
         Returns
@@ -95,12 +97,15 @@ class ModelRun(Resource):
         FrozenRunError
             The run is committed, and this would change it.
         """
-        names = ("model_id", "name", "status", "metadata")
-        context = {"model_run_id": self.id} | {name: lambda name=name: self.info[name] for name in names}
-        target = Target("predictions", self._transport, ("modelRun", self.id, "predict"), context)
         layout = Layout(columns, bbox, bbox_format, metadata)
         options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress, wait=wait)
-        return upload(target, predictions, layout, options)
+        return upload(self._target(), predictions, layout, options, journal=journal)
+
+    def _target(self) -> Target:
+        """Give where rows go."""
+        names = ("model_id", "name", "status", "metadata")
+        context = {"model_run_id": self.id} | {name: lambda name=name: self.info[name] for name in names}
+        return Target("predictions", self._transport, ("modelRun", self.id, "predict"), context)
 
     def commit(
         self,

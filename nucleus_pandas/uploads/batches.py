@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from nucleus_pandas.columns import Units
-from nucleus_pandas.errors import APIError, InvalidInputError, NetworkError, TooLargeError
+from nucleus_pandas.errors import APIError, InvalidInputError, JournalError, NetworkError, TooLargeError
 from nucleus_pandas.jobs import Job
+from nucleus_pandas.journal import content_of
 from nucleus_pandas.multipart import Multipart
 from nucleus_pandas.uploads.options import Options
 from nucleus_pandas.uploads.tally import Tally
@@ -68,8 +69,9 @@ def send_batches(tally: Tally, options: Options, start: int = 0) -> None:
     size = options.batch_size or BATCH
     batches = list(cut(tally.checked.units, size, start, masks_apart=not tells_all, items_whole=not in_turn))
     connections = 1 if in_turn else min(transport.max_concurrency, len(batches))
+    ahead = transport.max_concurrency > 1 and len(batches) > 1 and not tally.checked.units.files
     with progress_bar(tally, len(batches), options) as bar:
-        if connections == 1:
+        if connections == 1 and not ahead:
             for batch in batches:
                 send_batch(tally, batch, options)
                 bar(len(batch))
@@ -107,6 +109,9 @@ def _send_at_once(
 @contextmanager
 def progress_bar(tally: Tally, batches: int, options: Options) -> Iterator[Callable[[int], object]]:
     """Give a function to call with the number of units that were sent."""
+    if tally.watch is not None:
+        yield tally.watch
+        return
     if options.progress is False or (options.progress is None and batches == 1):
         yield lambda sent: None
         return
@@ -129,23 +134,29 @@ def send_batch(tally: Tally, batch: range, options: Options, write: Callable[[],
             tally.refuse(start, stop, f"Not sent, since an earlier request failed: {tally.broken}")
         return
     doubts: list[str] = []
+    content, told = b"", None
     try:
         extensions = target.transport.extensions
         route = ("_nucleus_pandas", *target.route) if "outcomes" in extensions else target.route
         if start in tally.checked.units.files:
             params: dict[str, object] = {} if "outcomes" in extensions else {"async": 1}
             body: Any = {"params": params, "multipart": _pictures(tally, batch, options)}
+            seal = _picture_seal(tally, batch, options) if tally.log is not None else b""
         else:
-            text = _body(tally, batch, options) if write is None else write()
-            if len(text) > LARGEST_BODY and len(batch) > 1:
-                raise TooLargeError("The batch is too large for one request.")
-            body = {"body": text}
+            seal = _body(tally, batch, options) if write is None else write()
+            body = {"body": seal}
+        if tally.log is not None:
+            content = content_of(seal)
+            if tally.recall(start, stop, content):
+                return
+        if "body" in body and len(seal) > LARGEST_BODY and len(batch) > 1:
+            raise TooLargeError("The batch is too large for one request.")
         answer = target.transport.request("POST", *route, **body, doubts=doubts, shape=dict[str, Any])
         with tally.lock:
             if isinstance(answer.get("job_id"), str):
-                tally.started(start, stop, Job(target.transport, answer["job_id"]), again=bool(doubts))
+                tally.started(start, stop, Job(target.transport, answer["job_id"]), content, again=bool(doubts))
             else:
-                tally.answer(start, stop, answer, doubts, none_may_exist=options.if_exists == "error")
+                told = tally.answer(start, stop, answer, doubts, none_may_exist=options.if_exists == "error")
     except TooLargeError as error:
         if len(batch) == 1:
             with tally.lock:
@@ -154,9 +165,13 @@ def send_batch(tally: Tally, batch: range, options: Options, write: Callable[[],
         middle = (start + stop) // 2
         for half in (range(start, middle), range(middle, stop)):
             send_batch(tally, half, options)
+    except JournalError:
+        raise  # what was sent is stored, but it would not be known the next time
     except (APIError, NetworkError, InvalidInputError, OSError) as error:
         with tally.lock:
             tally.fail(start, stop, error, doubts)
+    if told is not None:
+        tally.write_down(start, stop, content, told)
 
 
 def _body(tally: Tally, batch: range, options: Options) -> bytes:
@@ -172,6 +187,14 @@ def _body(tally: Tally, batch: range, options: Options) -> bytes:
     update = b"true" if options.if_exists == "update" else b"false"
     refuse = options.if_exists == "error" and "refuse-existing" in extensions
     return b"".join([*rows, b',"update":', update, b',"if_exists":"error"}' if refuse else b"}"])
+
+
+def _picture_seal(tally: Tally, batch: range, options: Options) -> bytes:
+    """Give what tells pictures of this machine from others: their items, and size and time of their files."""
+    units = tally.checked.units
+    states = [(str(units.files[unit]), units.files[unit].stat()) for unit in batch]
+    files = [(name, state.st_size, state.st_mtime_ns) for name, state in states]
+    return units.pictures(batch.start, batch.stop, update=options.if_exists == "update") + repr(files).encode()
 
 
 def _pictures(tally: Tally, batch: range, options: Options) -> Multipart:

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
-from nucleus_pandas.errors import APIError, NetworkError, NotFoundError
+from nucleus_pandas.errors import APIError, JournalError, NetworkError, NotFoundError
 from nucleus_pandas.jobs import Job
+from nucleus_pandas.journal import content_of
 from nucleus_pandas.uploads.batches import BATCH, cut, progress_bar, send_batch, send_batches
 from nucleus_pandas.uploads.options import Options
 from nucleus_pandas.uploads.tally import Tally
@@ -78,7 +79,10 @@ def _send_run(tally: Tally, run: range, options: Options) -> int:
         stop, doubts = run.stop, list[str]()
         try:
             with SpooledTemporaryFile(_IN_MEMORY) as file:
-                stop = _write(tally, file, range(start, run.stop))
+                stop, content = _write(tally, file, range(start, run.stop), options)
+                if tally.recall(start, stop, content):
+                    start = stop
+                    continue
                 _let_end(tally, options)
                 if tally.broken is not None:
                     send_batch(tally, range(start, run.stop), options)  # which notes that it is not sent
@@ -86,16 +90,19 @@ def _send_run(tally: Tally, run: range, options: Options) -> int:
                 address = _address(tally)
                 if address is None:
                     return start
-                _put(tally, file, address, range(start, stop), options, doubts)
+                _put(tally, file, address, range(start, stop), options, doubts, content)
+        except JournalError:
+            raise
         except (APIError, NetworkError, OSError) as error:
             tally.fail(start, stop, error, doubts)
         start = stop
     return run.stop
 
 
-def _write(tally: Tally, file: IO[bytes], run: range) -> int:
-    """Write lines until the file is full; give the first unit that is not in it."""
+def _write(tally: Tally, file: IO[bytes], run: range, options: Options) -> tuple[int, bytes]:
+    """Write lines until the file is full; give the first unit that is not in it, and the hash of what is."""
     size, start = 0, run.start
+    content = content_of(options.if_exists.encode())
     while start < run.stop:
         stop = min(start + BATCH, run.stop)
         lines = in_ascii(tally.checked.units.lines(start, stop))
@@ -106,7 +113,9 @@ def _write(tally: Tally, file: IO[bytes], run: range) -> int:
             break
         file.write(lines)
         size, start = size + len(lines), stop
-    return start
+        if tally.log is not None:
+            content = content_of(content, lines)
+    return start, content
 
 
 def in_ascii(text: bytes) -> bytes:
@@ -133,7 +142,15 @@ def _address(tally: Tally) -> tuple[str, str] | None:
     return request_id, answer.signed_url
 
 
-def _put(tally: Tally, file: Any, address: tuple[str, str], run: range, options: Options, doubts: list[str]) -> None:
+def _put(
+    tally: Tally,
+    file: Any,
+    address: tuple[str, str],
+    run: range,
+    options: Options,
+    doubts: list[str],
+    content: bytes,
+) -> None:
     """Send a file that was just written, and have a job work through it; doubts are about the job alone."""
     transport = tally.target.transport
     request_id, url = address
@@ -142,4 +159,4 @@ def _put(tally: Tally, file: Any, address: tuple[str, str], run: range, options:
     job: JobEntry = transport.request(
         "POST", *tally.target.route, params={"async": 1}, body=body, doubts=doubts, shape=JobEntry
     )
-    tally.started(run.start, run.stop, Job(transport, job.job_id), again=bool(doubts))
+    tally.started(run.start, run.stop, Job(transport, job.job_id), content, again=bool(doubts))

@@ -1,0 +1,241 @@
+"""What earlier uploads were answered: the same upload again goes on where they ended.
+
+A journal is one SQLite file. It is written after each answer, so that whatever it holds is stored on the server; what
+it does not hold is sent again, which stores nothing twice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from nucleus_pandas.errors import JournalError
+
+FILE_NAME = ".nucleus_import.sqlite"  # hidden, so that no reader of the folder takes it for data
+_APPLICATION_ID = 0x4E554A4C  # "NUJL", in the file's header
+_VERSION = 1
+_BUSY_SECONDS = 60
+_SCHEMA = (
+    """CREATE TABLE batch (
+  upload BLOB NOT NULL,     -- a hash of what rows are sent to, and how
+  part TEXT NOT NULL,       -- a row group of a file; nothing for a frame
+  content BLOB NOT NULL,    -- a hash of the request
+  outcomes TEXT NOT NULL,   -- JSON: what became of its rows, in runs of [status, rows]
+  counts TEXT NOT NULL,     -- JSON: the server's counters, where it told no more
+  PRIMARY KEY (upload, part, content)
+) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE part (
+  upload BLOB NOT NULL,
+  part TEXT NOT NULL,
+  identity TEXT NOT NULL,   -- of the file, when all rows of the part were answered well
+  counts TEXT NOT NULL,     -- JSON: rows by status
+  PRIMARY KEY (upload, part)
+) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE file (
+  upload BLOB NOT NULL,
+  file TEXT NOT NULL,
+  identity TEXT NOT NULL,   -- size, time and footer, as they were last seen
+  PRIMARY KEY (upload, file)
+) STRICT, WITHOUT ROWID""",
+)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What became of the rows of a request: `outcomes` in runs of (status, rows), `counts` where those say no more."""
+
+    outcomes: Sequence[tuple[int, int]]
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+class Journal:
+    """A file that remembers answered requests.
+
+    Several threads and processes may use it at once.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file, made when absent.
+
+    Raises
+    ------
+    JournalError
+        It cannot be opened or is something else.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        with self._told("opened"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            try:
+                self._prepare()
+            except BaseException:
+                self._db.close()
+                raise
+
+    def _prepare(self) -> None:
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")  # what a power cut takes away is sent again
+        self._db.execute("BEGIN IMMEDIATE")
+        (application,) = self._db.execute("PRAGMA application_id").fetchone()
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        (tables,) = self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if tables and (application, version) != (_APPLICATION_ID, _VERSION):
+            self._db.execute("ROLLBACK")
+            other = "of another version of nucleus_pandas" if application == _APPLICATION_ID else "of something else"
+            raise JournalError(f"'{self.path}' is a file {other}; name another file by journal=.")
+        if not tables:
+            for statement in _SCHEMA:
+                self._db.execute(statement)
+            self._db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            self._db.execute(f"PRAGMA user_version = {_VERSION}")
+        self._db.execute("COMMIT")
+
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        """Tell of the file what SQLite says."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            if isinstance(error, JournalError):
+                raise
+            remedy = (
+                "Make room, and run the same again: it goes on where it ended"
+                if "full" in str(error)
+                else "Name another file by journal=, or work without one by journal=False"
+            )
+            raise JournalError(f"The journal '{self.path}' cannot be {what}: {error}. {remedy}.") from error
+
+    def _write(self, statement: str, *values: object) -> None:
+        with self._told("written"), self._lock:
+            self._db.execute(statement, values)
+
+    def _read(self, statement: str, *values: object) -> tuple[Any, ...] | None:
+        with self._told("read"), self._lock:
+            found: tuple[Any, ...] | None = self._db.execute(statement, values).fetchone()
+        return found
+
+    def upload(self, *what: object) -> Upload:
+        """Give what is remembered of an upload, known by what its rows are sent to and how.
+
+        Parameters
+        ----------
+        *what
+            Anything that JSON takes; another value is another upload.
+        """
+        return Upload(self, blake2b(json.dumps(what).encode(), digest_size=16).digest())
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What a journal remembers of one upload."""
+
+    journal: Journal
+    key: bytes
+
+    def part(self, name: str) -> Part:
+        """Give what is remembered of one part."""
+        return Part(self, name)
+
+    def seen(self, file: str) -> str | None:
+        """Tell the identity of a file when it was last seen."""
+        row = self.journal._read("SELECT identity FROM file WHERE upload = ? AND file = ?", self.key, file)
+        return None if row is None else str(row[0])
+
+    def see(self, file: str, identity: str) -> None:
+        """Note the identity of a file."""
+        self.journal._write("INSERT OR REPLACE INTO file VALUES (?, ?, ?)", self.key, file, identity)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a journal remembers of a part of an upload, such as a row group."""
+
+    upload: Upload
+    name: str
+
+    def known(self, content: bytes) -> Answered | None:
+        """Tell what became of a request, where it was answered before."""
+        row = self.upload.journal._read(
+            "SELECT outcomes, counts FROM batch WHERE upload = ? AND part = ? AND content = ?",
+            self.upload.key,
+            self.name,
+            content,
+        )
+        return (
+            None
+            if row is None
+            else Answered([(status, rows) for status, rows in json.loads(row[0])], json.loads(row[1]))
+        )
+
+    def answered(self, content: bytes, answer: Answered) -> None:
+        """Note what became of a request."""
+        self.upload.journal._write(
+            "INSERT OR REPLACE INTO batch VALUES (?, ?, ?, ?, ?)",
+            self.upload.key,
+            self.name,
+            content,
+            json.dumps(answer.outcomes),
+            json.dumps(answer.counts),
+        )
+
+    def finished(self, identity: str) -> dict[str, int] | None:
+        """Count the rows of the part by status, where all were answered well while its file was this one."""
+        row = self.upload.journal._read(
+            "SELECT counts FROM part WHERE upload = ? AND part = ? AND identity = ?",
+            self.upload.key,
+            self.name,
+            identity,
+        )
+        return None if row is None else json.loads(row[0])
+
+    def finish(self, identity: str, counts: Mapping[str, int]) -> None:
+        """Note that all rows of the part were answered well."""
+        self.upload.journal._write(
+            "INSERT OR REPLACE INTO part VALUES (?, ?, ?, ?)", self.upload.key, self.name, identity, json.dumps(counts)
+        )
+
+
+def content_of(*parts: bytes | memoryview) -> bytes:
+    """Give a hash of a request."""
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        digest.update(part)
+    return digest.digest()
+
+
+def user_folder() -> Path:
+    """Give the folder of this user where journals stand that have no place beside their source."""
+    if sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    elif os.name == "nt":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "nucleus_pandas"

@@ -1,0 +1,1 @@
+"""Parquet files <-> Nucleus, row group by row group."""
