@@ -8,10 +8,10 @@ import sys
 from collections.abc import Callable, Sequence
 
 from nucleus_pandas._version import __version__
-from nucleus_pandas.cli import datasets, demo, serve
+from nucleus_pandas.cli import datasets, demo, importing, serve
 from nucleus_pandas.errors import NucleusError
 
-COMMANDS = (demo, serve, datasets)
+COMMANDS = (demo, serve, importing, datasets)
 """The modules of the commands, each of which has an ``add``, in the order of the help."""
 
 
@@ -26,12 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        What the process ends with: 0, or 1 after an error, 2 after a wrong command line, 130 after Ctrl+C.
+        What the process ends with: 0, or 1 after an error, 2 after a wrong command line, 3 where rows were refused, 130
+        after Ctrl+C.
     """
     options = parser().parse_args(arguments)
-    command: Callable[[argparse.Namespace], None] = options.run
+    command: Callable[[argparse.Namespace], int | None] = options.run_command
     try:
-        command(options)
+        return command(options) or 0
     except NucleusError as error:
         sys.stderr.write(f"nucleus-pandas: {error}\n")
         return 1
@@ -41,7 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    return 0
 
 
 def parser() -> argparse.ArgumentParser:

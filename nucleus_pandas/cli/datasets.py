@@ -22,7 +22,7 @@ def add(commands: Any) -> None:
     )
     add_json(command, "a list of objects with id, items and name")
     add_nucleus(command)
-    command.set_defaults(run=_run)
+    command.set_defaults(run_command=_run)
 
 
 def _run(options: argparse.Namespace) -> None:

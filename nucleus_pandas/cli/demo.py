@@ -17,7 +17,7 @@ def add(commands: Any) -> None:
         "folder", nargs="?", type=Path, default=Path("nucleus_demo"), help="where the store goes (%(default)s)"
     )
     add_json(command, "the report")
-    command.set_defaults(run=_run)
+    command.set_defaults(run_command=_run)
 
 
 def _run(options: argparse.Namespace) -> None:

@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
         "--request-seconds", type=float, default=600.0, help="how long a request may take to arrive (%(default)s)"
     )
     add_json(command, "the endpoint")
-    command.set_defaults(run=_run)
+    command.set_defaults(run_command=_run)
 
 
 def _run(options: argparse.Namespace) -> None:

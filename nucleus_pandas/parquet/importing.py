@@ -121,7 +121,7 @@ class Import:
         """Look at the columns of a file, before anything is sent of any."""
         plan = Plan(file.schema, file.partitions, self.target.kind, self.layout)
         try:
-            look_at(self.target.kind, plan.empty(), self.layout)
+            look_at(self.target.kind, plan.sample(), self.layout)
             plan.check_types()
         except InvalidInputError as error:
             raise InvalidInputError(f"{file.name}: {error}") from None

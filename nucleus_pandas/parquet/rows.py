@@ -119,9 +119,14 @@ class Plan:
             ]
         return found
 
-    def empty(self) -> pd.DataFrame:
-        """Give a frame without rows and with all columns, those inside of structs too, for errors to name them."""
-        return pd.DataFrame({name: pd.Series([], dtype=object) for name in self.fields})
+    def sample(self) -> pd.DataFrame:
+        """Give a frame of all columns, those inside of structs too, to look for what is missing before rows are read.
+
+        It has a row of missing values, without which boxes would be looked for nowhere, unless other shapes may be
+        all that there is.
+        """
+        rows = 0 if self.kind != "items" and self._mapped("type") in self.fields else 1
+        return pd.DataFrame({name: pd.Series([None] * rows, dtype=object) for name in self.fields})
 
     def check_types(self) -> None:
         """Refuse columns whose type cannot hold what they stand for."""

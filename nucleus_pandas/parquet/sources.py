@@ -187,7 +187,7 @@ def _near(path: Path) -> str:
         others = sorted(one.name for one in path.parent.iterdir() if one.suffix in _ENDINGS)
     except OSError:
         return f" Its folder '{path.parent}' does not exist either."
-    return f" There are {', '.join(map(repr, others[:5]))} in its folder." if others else ""
+    return f" Its folder holds {', '.join(map(repr, others[:5]))}." if others else ""
 
 
 def _elsewhere(source: str) -> tuple[Any, str]:
