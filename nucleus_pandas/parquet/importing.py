@@ -19,7 +19,7 @@ from nucleus_pandas.errors import APIError, InvalidInputError, NetworkError, Upl
 from nucleus_pandas.journal import FILE_NAME, Journal, Part, Upload, user_folder
 from nucleus_pandas.parquet.progress import Progress
 from nucleus_pandas.parquet.rejects import Rejects
-from nucleus_pandas.parquet.rows import Plan, Rows
+from nucleus_pandas.parquet.rows import Plan, Rows, without_views
 from nucleus_pandas.parquet.sources import ParquetSource, Sources, first_line
 from nucleus_pandas.results import ACCEPTED, ERROR, STATUSES, UNSENT, ImportResult
 from nucleus_pandas.uploads import Options, Tally, Target, send
@@ -239,6 +239,8 @@ class Import:
             found.append((int(rows.source[at]), column, f"{box}{reason}"))
         found.sort(key=lambda one: one[0] or 0)
         found += [(None, None, note) for note in tally.notes]  # of rows that the server does not name
+        if not found:
+            return
         numbers = [row if row is None else group.first + row for row, _, _ in found]
         for number, (_, column, reason) in list(zip(numbers, found, strict=True))[: _SHOWN - len(self.first_refused)]:
             named = f", column '{column}'" if column else ""
@@ -308,7 +310,7 @@ class _Reader:
             if self._file is not group.file:
                 self._opened = group.file.open()
                 self._file = group.file
-            return self._opened.read_row_group(group.number, columns=group.plan.columns)
+            return without_views(self._opened.read_row_group(group.number, columns=group.plan.columns))
         except (pa.ArrowException, OSError) as error:
             raise InvalidInputError(
                 f"Row group {group.number} of '{group.file.name}' cannot be read: {first_line(error)}. What was sent "

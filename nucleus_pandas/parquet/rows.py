@@ -117,7 +117,7 @@ class Plan:
                 for name in self.own
                 if name not in found and self.fields[name] is not None and _is_list(self.fields[name])
             ]
-        return found
+        return sorted(found, key=lambda name: name not in bbox)  # the boxes are what the others have to fit
 
     def sample(self) -> pd.DataFrame:
         """Give a frame of all columns, those inside of structs too, to look for what is missing before rows are read.
@@ -174,6 +174,14 @@ def _one(column: Any) -> Any:
 def _plain(column: Any) -> Any:
     """Give the storage of a column whose type is an extension of Arrow's own."""
     return _plain(column.storage) if isinstance(column, pa.ExtensionArray) else column
+
+
+def without_views(table: Any) -> Any:
+    """Give a table whose views of text, of which Arrow cannot take some, are text."""
+    for at, field in enumerate(table.schema):
+        if pa.types.is_string_view(field.type):
+            table = table.set_column(at, field.name, table.column(at).cast(pa.large_string()))
+    return table
 
 
 def _is_list(kind: Any) -> bool:

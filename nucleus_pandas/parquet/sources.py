@@ -227,10 +227,10 @@ def _files_at(system: Any, place: str, shown: str, *, prefix: str = "") -> list[
         if info.type == fs.FileType.Directory:
             found, root = _in_folder(system, place), f"{place}/"
         elif info.type == fs.FileType.File:
-            found, root = [info], f"{place.rpartition('/')[0]}/"
+            found, root = [info], _folder_of(place)
         elif _PATTERN.search(place):
-            root = f"{_PATTERN.split(place, maxsplit=1)[0].rpartition('/')[0]}/"
-            below = system.get_file_info(fs.FileSelector(root.rstrip("/") or "/", recursive=True, allow_not_found=True))
+            root = _folder_of(_PATTERN.split(place, maxsplit=1)[0])
+            below = system.get_file_info(fs.FileSelector(root.rstrip("/"), recursive=True, allow_not_found=True))
             found = [one for one in below if one.type == fs.FileType.File and _matches(one.path, place)]
             found = [one for one in found if not _is_hidden(one.path, root)]
         else:
@@ -240,6 +240,10 @@ def _files_at(system: Any, place: str, shown: str, *, prefix: str = "") -> list[
     if not found:
         raise InvalidInputError(f"'{shown}' holds no Parquet file.")
     return list(_sources(sorted(found, key=lambda one: one.path), system, root, prefix))
+
+
+def _folder_of(place: str) -> str:
+    return place[: place.rfind("/") + 1]
 
 
 def _matches(path: str, pattern: str) -> bool:
