@@ -30,7 +30,7 @@ _SCHEMA = (
   upload BLOB NOT NULL,     -- a hash of what rows are sent to, and how
   part TEXT NOT NULL,       -- a row group of a file; nothing for a frame
   content BLOB NOT NULL,    -- a hash of the request
-  outcomes TEXT NOT NULL,   -- JSON: what became of its rows, in runs of [status, rows]
+  outcomes TEXT NOT NULL,   -- JSON: what became of its rows, in runs of [status, rows]; none yet: it may be stored
   counts TEXT NOT NULL,     -- JSON: the server's counters, where it told no more
   PRIMARY KEY (upload, part, content)
 ) STRICT, WITHOUT ROWID""",
@@ -188,11 +188,17 @@ class Part:
             self.name,
             content,
         )
-        return (
-            None
-            if row is None
-            else Answered([(status, rows) for status, rows in json.loads(row[0])], json.loads(row[1]))
-        )
+        outcomes = [] if row is None else [(status, rows) for status, rows in json.loads(row[0])]
+        return Answered(outcomes, json.loads(row[1])) if row is not None and outcomes else None
+
+    def sending(self, content: bytes) -> bool:
+        """Note that a request is about to be sent; whether it was before, and got no answer."""
+        journal = self.upload.journal
+        place = (self.upload.key, self.name, content)
+        again = journal._read("SELECT 1 FROM batch WHERE upload = ? AND part = ? AND content = ?", *place) is not None
+        if not again:
+            journal._write("INSERT OR IGNORE INTO batch VALUES (?, ?, ?, '[]', '{}')", *place)
+        return again
 
     def answered(self, content: bytes, answer: Answered) -> None:
         """Note what became of a request."""

@@ -664,6 +664,32 @@ def test_a_journal_knows_uploads_apart(local: npd.NucleusClient, scene: npd.Data
     assert npd.import_parquet(source, scene, "annotations", journal=str(tmp_path / "elsewhere")).resumed == 12
 
 
+def test_what_an_interrupted_import_stored_is_its_own_where_nothing_may_exist(
+    scene: npd.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boxes_of().to_parquet(tmp_path / "boxes.parquet", row_group_size=6)
+    from nucleus_pandas.uploads.tally import Tally
+
+    def killed(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Tally, "answer", killed)
+        npd.import_parquet(tmp_path / "boxes.parquet", scene, "annotations", if_exists="error")
+    assert len(imported(scene)) == 6
+    result = npd.import_parquet(tmp_path / "boxes.parquet", scene, "annotations", if_exists="error")
+    assert (result.new, result.failed) == (12, 0)
+    other = npd.import_parquet(
+        tmp_path / "boxes.parquet",
+        scene,
+        "annotations",
+        if_exists="error",
+        on_error="collect",
+        journal=tmp_path / "new",
+    )
+    assert (other.new, other.failed) == (0, 12)
+
+
 def test_a_frame_is_sent_once_where_a_journal_is_named(scene: npd.Dataset, tmp_path: Path) -> None:
     boxes, journal = boxes_of(), tmp_path / "journal"
     first = boxes.nucleus.annotate(scene, journal=journal, batch_size=6)

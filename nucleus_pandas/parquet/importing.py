@@ -20,7 +20,7 @@ from nucleus_pandas.journal import FILE_NAME, Journal, Part, Upload, user_folder
 from nucleus_pandas.parquet.progress import Progress
 from nucleus_pandas.parquet.rejects import Rejects
 from nucleus_pandas.parquet.rows import Plan, Rows, without_views
-from nucleus_pandas.parquet.sources import ParquetSource, Sources, first_line
+from nucleus_pandas.parquet.sources import File, Sources, first_line
 from nucleus_pandas.results import ACCEPTED, ERROR, STATUSES, UNSENT, ImportResult
 from nucleus_pandas.uploads import Options, Tally, Target, send
 from nucleus_pandas.workers import workers
@@ -62,7 +62,7 @@ class Records:
 class _Group:
     """A row group that is to be sent."""
 
-    file: ParquetSource
+    file: File
     number: int
     first: int
     rows: int
@@ -97,7 +97,7 @@ class Import:
             journal = self._journal(folder)
             log = None if journal is None else stack.enter_context(journal).upload(*self._what())
             rejects = stack.enter_context(Rejects(self._rejects_path(folder)))
-            total = sum(file.metadata.num_rows for file in files)
+            total = sum(rows for file in files for rows, _ in file.groups)
             with Progress(self.target.kind, total, self.options.progress) as bar:
                 error = self._send_all(plans, log, rejects, bar)
             result = ImportResult(
@@ -117,7 +117,7 @@ class Import:
             raise UploadError(f"{self._refused(result)}\nThe other rows are stored.", result)
         return result
 
-    def _plan(self, file: ParquetSource) -> Plan:
+    def _plan(self, file: File) -> Plan:
         """Look at the columns of a file, before anything is sent of any."""
         plan = Plan(file.schema, file.partitions, self.target.kind, self.layout)
         try:
@@ -125,12 +125,11 @@ class Import:
             plan.check_types()
         except InvalidInputError as error:
             raise InvalidInputError(f"{file.name}: {error}") from None
-        for number in range(file.metadata.num_row_groups):
-            group = file.metadata.row_group(number)
-            if group.num_rows > _GIANT_ROWS or group.total_byte_size > _GIANT_BYTES:
+        for number, (rows, size) in enumerate(file.groups):
+            if rows > _GIANT_ROWS or size > _GIANT_BYTES:
                 warn(
-                    f"Row group {number} of '{file.name}' has {group.num_rows:,} rows and "
-                    f"{group.total_byte_size >> 20:,} MB, all of which are in memory at once. Write it with smaller "
+                    f"Row group {number} of '{file.name}' has {rows:,} rows and {size >> 20:,} MB, all of which are "
+                    "in memory at once. Write it with smaller "
                     "ones: frame.to_parquet(…, row_group_size=100_000)."
                 )
                 break
@@ -189,8 +188,7 @@ class Import:
             if log is not None:
                 self._notice(file, log)
             first = 0
-            for number in range(file.metadata.num_row_groups):
-                rows = file.metadata.row_group(number).num_rows
+            for number, (rows, _) in enumerate(file.groups):
                 part = None if log is None else log.part(f"{file.name}#{number}")
                 done = None if part is None else part.finished(file.identity)
                 if done is not None:
@@ -201,7 +199,7 @@ class Import:
                     yield _Group(file, number, first, rows, plans[file.name], part)
                 first += rows
 
-    def _notice(self, file: ParquetSource, log: Upload) -> None:
+    def _notice(self, file: File, log: Upload) -> None:
         """Notice a file that is not what it was when an earlier import saw it."""
         seen = log.seen(file.name)
         if seen is not None and seen != file.identity:
@@ -301,7 +299,7 @@ class _Reader:
     """Reads row groups, and keeps the file open that it reads from."""
 
     def __init__(self) -> None:
-        self._file: ParquetSource | None = None
+        self._file: File | None = None
         self._opened: Any = None
 
     def read(self, group: _Group) -> Any:

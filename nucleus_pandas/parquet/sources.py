@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
@@ -74,6 +74,12 @@ class ParquetSource:
                 raise
             raise InvalidInputError(f"The file '{self.name}' cannot be read as Parquet: {first_line(error)}.") from None
 
+    @cached_property
+    def groups(self) -> list[tuple[int, int]]:
+        """How many rows and bytes each row group has."""
+        found = map(self.metadata.row_group, range(self.metadata.num_row_groups))
+        return [(group.num_rows, group.total_byte_size) for group in found]
+
     @property
     def identity(self) -> str:
         """What tells it from another version of itself."""
@@ -89,19 +95,52 @@ class ParquetSource:
         return pq.ParquetFile(self.filesystem.open_input_file(self.place), metadata=self.metadata, pre_buffer=False)
 
 
+class File(Protocol):
+    """What rows are imported from, a group of rows after the other; see `ParquetSource`."""
+
+    @property
+    def name(self) -> str:
+        """What errors, rejects and the journal call it."""
+        ...
+
+    @property
+    def partitions(self) -> Mapping[str, str | int | None]:
+        """Columns that have one value in all rows."""
+        ...
+
+    @property
+    def schema(self) -> Any:
+        """The columns, as Arrow has them."""
+        ...
+
+    @property
+    def groups(self) -> Sequence[tuple[int, int]]:
+        """How many rows and bytes each group has."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """What tells it from another version of itself."""
+        ...
+
+    def open(self) -> Any:
+        """Give what reads groups: ``read_row_group(number, columns=names)``."""
+        ...
+
+
 @dataclass(frozen=True)
 class Sources:
     """The files of a source, in the order of their names.
 
     Attributes
     ----------
-    files : list of ParquetSource
+    files : list of File
         They may be none.
     folder : pathlib.Path or None
         The local folder that holds them; None where they are elsewhere.
     """
 
-    files: Sequence[ParquetSource]
+    files: Sequence[File]
     folder: Path | None
 
 
@@ -131,12 +170,11 @@ def find(source: Source, filesystem: Any = None) -> Sources:
             "sent by df.nucleus.append, .annotate or .predict."
         )
     parts = [_find_one(os.fspath(one), filesystem) for one in source]
-    folders = [part.folder for part in parts]
-    if any(folder is None for folder in folders):
-        folder, files = None, [file for part in parts for file in part.files]
-    else:
-        folder = Path(os.path.commonpath([str(one) for one in folders]))
-        files = [_named_below(file, folder) for part in parts for file in part.files]
+    folders = [part.folder for part in parts if part.folder is not None]
+    folder, files = None, [file for part in parts for file in part.files if isinstance(file, ParquetSource)]
+    if len(folders) == len(parts):
+        folder = Path(os.path.commonpath(folders))
+        files = [_named_below(file, folder) for file in files]
     twice = sorted({file.name for file in files if sum(file.name == other.name for other in files) > 1})
     if twice:
         raise InvalidInputError(f"The source names '{twice[0]}' twice.")

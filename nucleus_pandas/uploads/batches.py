@@ -134,7 +134,7 @@ def send_batch(tally: Tally, batch: range, options: Options, write: Callable[[],
             tally.refuse(start, stop, f"Not sent, since an earlier request failed: {tally.broken}")
         return
     doubts: list[str] = []
-    content, told = b"", None
+    content, told, before = b"", None, False
     try:
         extensions = target.transport.extensions
         route = ("_nucleus_pandas", *target.route) if "outcomes" in extensions else target.route
@@ -151,12 +151,15 @@ def send_batch(tally: Tally, batch: range, options: Options, write: Callable[[],
                 return
         if "body" in body and len(seal) > LARGEST_BODY and len(batch) > 1:
             raise TooLargeError("The batch is too large for one request.")
+        if tally.log is not None and options.if_exists == "error":
+            before = tally.log.sending(content)
         answer = target.transport.request("POST", *route, **body, doubts=doubts, shape=dict[str, Any])
         with tally.lock:
             if isinstance(answer.get("job_id"), str):
                 tally.started(start, stop, Job(target.transport, answer["job_id"]), content, again=bool(doubts))
             else:
-                told = tally.answer(start, stop, answer, doubts, none_may_exist=options.if_exists == "error")
+                none_may_exist = options.if_exists == "error"
+                told = tally.answer(start, stop, answer, doubts, none_may_exist=none_may_exist, before=before)
     except TooLargeError as error:
         if len(batch) == 1:
             with tally.lock:

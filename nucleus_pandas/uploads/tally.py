@@ -25,6 +25,7 @@ from nucleus_pandas.results import (
     COUNTERS,
     ERROR,
     IGNORED,
+    NEW,
     SKIPPED,
     STATUSES,
     UNSENT,
@@ -143,9 +144,21 @@ class Tally:
         self._refuse(np.arange(start, stop), reason)
 
     def answer(
-        self, start: int, stop: int, answer: Mapping[str, Any], doubts: list[str], *, none_may_exist: bool
+        self,
+        start: int,
+        stop: int,
+        answer: Mapping[str, Any],
+        doubts: list[str],
+        *,
+        none_may_exist: bool,
+        before: bool = False,
     ) -> Counter[str] | None:
         """Note the answer to a batch.
+
+        Parameters
+        ----------
+        before : bool
+            Whether the journal says that an earlier import sent the same and got no answer: what exists is its own.
 
         Returns
         -------
@@ -160,7 +173,9 @@ class Tally:
         kind = self.target.kind
         try:
             if "outcomes" in answer:
-                self._tell(start, stop, convert(answer, Outcomes, "The server's answer"), again=bool(doubts))
+                self._tell(
+                    start, stop, convert(answer, Outcomes, "The server's answer"), again=bool(doubts), before=before
+                )
                 return Counter()
             counters = msgspec.to_builtins(convert(answer, _ANSWERS[kind], "The server's answer"))
             if not answer.keys() & {*COUNTERS[kind], "errors"}:
@@ -176,11 +191,14 @@ class Tally:
             return self._count(units, counts, reasons, none_may_exist=none_may_exist, again=bool(doubts))
         raise ServerError(doubts[-1], 200)
 
-    def _tell(self, start: int, stop: int, answer: Outcomes, *, again: bool) -> None:
+    def _tell(self, start: int, stop: int, answer: Outcomes, *, again: bool, before: bool) -> None:
         """Note the outcome of every unit, where a server tells it."""
         size = stop - start
         if sum(count for _, count in answer.outcomes) != size or any(row >= size for row, _ in answer.row_errors):
             raise BadRequestError(f"The server's answer is about other than the {size} rows that were sent.")
+        if before and all(outcome == "exists" for outcome, _ in answer.outcomes):
+            self.statuses[start:stop] = NEW
+            return
         at = start
         for outcome, count in answer.outcomes:
             self.existing += count if outcome == "exists" else 0
