@@ -673,9 +673,10 @@ def test_what_an_interrupted_import_stored_is_its_own_where_nothing_may_exist(
     def killed(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(Tally, "answer", killed)
-        npd.import_parquet(tmp_path / "boxes.parquet", scene, "annotations", if_exists="error")
+        with pytest.raises(KeyboardInterrupt):
+            npd.import_parquet(tmp_path / "boxes.parquet", scene, "annotations", if_exists="error")
     assert len(imported(scene)) == 6
     result = npd.import_parquet(tmp_path / "boxes.parquet", scene, "annotations", if_exists="error")
     assert (result.new, result.failed) == (12, 0)
