@@ -114,7 +114,7 @@ class Import:
             if error is not None:
                 raise self._stopped(error, result) from error
         if result.failed and self.options.on_error == "raise":
-            raise UploadError(f"{self._refused(result)}\nThe other rows are stored.", result)
+            raise UploadError(f"{self.refused(result)}\nThe other rows are stored.", result)
         return result
 
     def _plan(self, file: File) -> Plan:
@@ -215,7 +215,9 @@ class Import:
 
     def _look(self, group: _Group, table: Any, bar: Progress) -> tuple[Rows, Tally]:
         try:
-            rows = group.plan.rows(table)
+            last = group.first + group.rows
+            known = {row - group.first: why for row, why in group.file.reasons.items() if group.first <= row < last}
+            rows = group.plan.rows(table).without(known)
             source, checked = look_at(self.target.kind, rows.frame, self.layout, local=self.local)
         except InvalidInputError as error:
             raise InvalidInputError(f"{self.at}: {error}") from None
@@ -232,7 +234,7 @@ class Import:
     def _reject(self, group: _Group, tally: Tally, rows: Rows, table: Any, rejects: Rejects) -> None:
         """Write down the rows of a row group that were refused."""
         found: list[tuple[int | None, str | None, str]] = [(row, *why) for row, why in rows.refused.items()]
-        for at, column, reason in refused(tally):
+        for at, column, reason in refused_rows(tally):
             box = "" if rows.box is None else f"Box {rows.box[at]}: "
             found.append((int(rows.source[at]), column, f"{box}{reason}"))
         found.sort(key=lambda one: one[0] or 0)
@@ -252,7 +254,7 @@ class Import:
             table.take(pa.array([row for row, _, _ in found], pa.int64())),
         )
 
-    def _refused(self, result: ImportResult) -> str:
+    def refused(self, result: ImportResult) -> str:
         """Name what was refused, the first rows."""
         lines = [f"{result.failed:,} of {result.rows:,} rows are refused:", *self.first_refused]
         if result.failed > len(self.first_refused):
@@ -264,7 +266,7 @@ class Import:
         stored = sum(self.counts.values()) - self.counts["failed"]
         if isinstance(error, _TooManyError):
             return UploadError(
-                f"{error}, so the import ended at {self.at}.\n{self._refused(result)}\n"
+                f"{error}, so the import ended at {self.at}.\n{self.refused(result)}\n"
                 "Correct them, and run the same again: it goes on where it ended.",
                 result,
             )
@@ -334,7 +336,7 @@ def counted(tally: Tally) -> Counter[str]:
     return +found
 
 
-def refused(tally: Tally) -> Iterator[tuple[int, str | None, str]]:
+def refused_rows(tally: Tally) -> Iterator[tuple[int, str | None, str]]:
     """Give the rows that were refused: position, column and reason."""
     result = tally.result()
     rows = np.flatnonzero(result.is_error)

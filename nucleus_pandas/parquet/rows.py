@@ -46,6 +46,14 @@ class Rows:
     box: npt.NDArray[np.intp] | None
     refused: Mapping[int, tuple[str, str]]
 
+    def without(self, refused: Mapping[int, tuple[str, str]]) -> Rows:
+        """Leave rows of the group out."""
+        if not refused:
+            return self
+        kept = ~np.isin(self.source, list(refused))
+        box = None if self.box is None else self.box[kept]
+        return Rows(self.frame[kept].reset_index(drop=True), self.source[kept], box, {**self.refused, **refused})
+
 
 class Plan:
     """Which columns of a file are read, and what becomes of them.

@@ -90,6 +90,11 @@ class ParquetSource:
         """The columns, as Arrow has them."""
         return self.metadata.schema.to_arrow_schema()
 
+    @property
+    def reasons(self) -> Mapping[int, tuple[str, str]]:
+        """Rows are not known before they are read."""
+        return {}
+
     def open(self) -> Any:
         """Open it for reading row groups, each alone in memory."""
         return pq.ParquetFile(self.filesystem.open_input_file(self.place), metadata=self.metadata, pre_buffer=False)
@@ -121,6 +126,11 @@ class File(Protocol):
     @property
     def identity(self) -> str:
         """What tells it from another version of itself."""
+        ...
+
+    @property
+    def reasons(self) -> Mapping[int, tuple[str, str]]:
+        """Rows that cannot be sent, as is known before: column and reason."""
         ...
 
     def open(self) -> Any:
