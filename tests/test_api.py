@@ -21,6 +21,7 @@ LAYERS = [
     {"wire", "boxes"},
     {"columns", "results"},
     {"evaluation", "plots"},
+    {"formats"},
     {"payloads"},
     {"checks"},
     {"journal", "keys", "multipart", "transport", "workers"},
