@@ -43,6 +43,7 @@ from nucleus_pandas.errors import (
     UploadError,
 )
 from nucleus_pandas.evaluation import Comparison, Evaluation
+from nucleus_pandas.formats import Frames, read_coco, to_coco
 from nucleus_pandas.frames import (
     annotate,
     append,
@@ -69,6 +70,7 @@ __all__ = [
     "ConflictError",
     "Dataset",
     "Evaluation",
+    "Frames",
     "FrozenRunError",
     "ImportResult",
     "InvalidInputError",
@@ -99,8 +101,10 @@ __all__ = [
     "import_parquet",
     "predict",
     "read_annotations",
+    "read_coco",
     "read_items",
     "read_predictions",
+    "to_coco",
 ]
 
 logging.getLogger("nucleus_pandas").addHandler(logging.NullHandler())

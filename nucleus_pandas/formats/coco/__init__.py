@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import msgspec
+import pandas as pd
 
 from nucleus_pandas._compat import TEXT
 from nucleus_pandas.columns import column
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.formats.coco.parsing import Source, parse
 from nucleus_pandas.formats.coco.reading import Names, dataset_of, labels_of, names_of, pictures_of, results_of
+from nucleus_pandas.formats.coco.writing import dataset_from, results_from
 from nucleus_pandas.formats.faults import Faults
+from nucleus_pandas.formats.files import write
 from nucleus_pandas.formats.pictures import folder_of, local_url
 from nucleus_pandas.formats.tables import Frames
 
-__all__ = ["read_coco"]
+__all__ = ["read_coco", "to_coco"]
 
 
 def read_coco(
@@ -118,3 +125,101 @@ def read_coco(
         items, pictures = pictures_of(truth, folder)
         names = Names(pictures, labels_of(truth)[0], truth.name)
     return Frames(items, results_of(parsed, Names(names.pictures, names.labels, parsed.name)))
+
+
+@overload
+def to_coco(
+    items: pd.DataFrame,
+    annotations: pd.DataFrame,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    results: Literal[False] = False,
+    like: Source | None = None,
+) -> dict[str, Any]: ...
+
+
+@overload
+def to_coco(
+    items: pd.DataFrame,
+    annotations: pd.DataFrame,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    results: Literal[True],
+    like: Source | None = None,
+) -> list[dict[str, Any]]: ...
+
+
+def to_coco(
+    items: pd.DataFrame,
+    annotations: pd.DataFrame,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    results: bool = False,
+    like: Source | None = None,
+) -> dict[str, Any] | list[dict[str, Any]]:
+    """Write frames as a COCO file.
+
+    What `read_coco` read is written as it was. What a COCO file cannot hold, or a frame could not, is lost: paths
+    of pictures on this machine, annotation ids that are no numbers, names of columns beside those below. Numbers that
+    were written as text become numbers; what was missing is filled in: ids by the next free number, ``area`` by width
+    times height, ``iscrowd`` by 0, ``segmentation`` by ``[]``. Where the frames went through something that drops
+    ``items.attrs``, such as Nucleus, ``info``, ``licenses`` and categories without boxes are lost too, unless `like`
+    has them.
+
+    Parameters
+    ----------
+    items : pandas.DataFrame
+        Pictures, as of `read_coco` or of ``dataset.items.to_frame()``: ``reference_id``, perhaps ``width``, ``height``,
+        ``image_url`` (an address becomes ``coco_url``) and metadata, whose keys become keys of the image.
+    annotations : pandas.DataFrame
+        Boxes on them, as of `read_coco` or of ``dataset.annotations.to_frame()``: ``reference_id`` or
+        ``dataset_item_id``, ``label``, ``x``, ``y``, ``width``, ``height``, perhaps ``confidence``, which becomes
+        ``score``, ``area``, ``iscrowd``, ``segmentation``, and metadata, whose keys become keys of the annotation.
+        Polygons are written with the boxes around them; rows of other types are left out with a warning.
+    path : path, optional
+        Where to write. The file appears whole or not at all, and replaces one that is there.
+    results : bool
+        Whether to give a list of results, as evaluation servers take them. It needs ``confidence``, and ids of the
+        ground truth.
+    like : path or dict, optional
+        A COCO file whose ids of pictures (by name) and categories (by name), ``info`` and ``licenses`` are used. By
+        default ids are those in the metadata (``id``, ``category_id``), and others are numbered.
+
+    Returns
+    -------
+    dict, or list of dict with `results`
+        What was written.
+
+    Raises
+    ------
+    InvalidInputError
+        A column is missing, a row is wrong, names a picture that `items` lacks, or an id of results is not known.
+
+    Warns
+    -----
+    NucleusWarning
+        Rows are left out, for they are neither boxes nor polygons.
+
+    See Also
+    --------
+    read_coco : Read such a file.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import nucleus_pandas as npd
+    >>> items = pd.DataFrame({"reference_id": ["a.jpg"], "width": [640], "height": [480]})
+    >>> boxes = pd.DataFrame({"reference_id": "a.jpg", "label": ["car"], "x": 1, "y": 2, "width": 3, "height": 4})
+    >>> coco = npd.to_coco(items, boxes)
+    >>> coco["categories"], coco["annotations"][0]["bbox"]
+    ([{'id': 1, 'name': 'car'}], [1.0, 2.0, 3.0, 4.0])
+    >>> npd.to_coco(items, boxes.assign(confidence=0.5), results=True, like=coco)
+    [{'image_id': 1, 'category_id': 1, 'bbox': [1.0, 2.0, 3.0, 4.0], 'score': 0.5}]
+    """
+    model = None if like is None else parse(like, "like=")
+    if model is not None and not isinstance(model.value, Mapping):
+        raise InvalidInputError(f"{model.name} is no COCO file with 'images' and 'categories'; like= needs one.")
+    made = results_from(items, annotations, model) if results else dataset_from(items, annotations, model)
+    if path is not None:
+        write(Path(path), msgspec.json.encode(made))
+    return made

@@ -83,8 +83,8 @@ def _name(image: Mapping[str, Any], at: int, faults: Faults) -> str | None:
             url = image.get(key)
             if isinstance(url, str) and url.rpartition("/")[2]:
                 return url.rpartition("/")[2]
-        key = key_of(image.get("id"))
-        return None if key is None else str(key)
+        number = key_of(image.get("id"))
+        return None if number is None else str(number)
     if type(name) is int:
         return str(name)
     faults.add(f"images[{at}].file_name", f"is {shown(name)}; it must be a text.")
@@ -196,7 +196,7 @@ def _boxes_of(
         others.append(("confidence", "float64", _confidences(scores, part, faults, needed=results)))
     else:
         others.append(("area", "float64", _areas(found, part, faults)))
-        others.append(("iscrowd", "bool", [_is_crowd(entry.get("iscrowd")) for entry in found]))
+        others.append(("iscrowd", "bool", [is_crowd(entry.get("iscrowd")) for entry in found]))
     segmentations = [entry.get("segmentation") for entry in found]
     others.append(("segmentation", "O", [None if is_empty(value) else value for value in segmentations]))
     faults.check()
@@ -207,7 +207,7 @@ def _joined(
     found: Sequence[Mapping[str, Any]], place: str, names: Mapping[Key, str], field: str, faults: Faults
 ) -> Any:
     """Give the name that each entry's id stands for, as an Arrow column."""
-    number = {key: at for at, key in enumerate(names)}
+    number: dict[Key | None, int] = {key: at for at, key in enumerate(names)}
     ids = [entry.get(field) for entry in found]
     positions = list(map(number.get, keys_of(ids)))
     if None in positions:
@@ -276,8 +276,8 @@ def _sides(found: Sequence[Mapping[str, Any]], part: str, faults: Faults) -> tup
 
 def _sound(boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     """Tell which boxes are finite, not too far off, and of no negative side."""
-    found: npt.NDArray[np.bool_] = (np.abs(boxes) <= _LARGEST_BOX).all(axis=1) & (boxes[:, 2:] >= 0).all(axis=1)
-    return found
+    sound: npt.NDArray[np.bool_] = np.all(np.abs(boxes) <= _LARGEST_BOX, axis=1) & np.all(boxes[:, 2:] >= 0, axis=1)
+    return sound
 
 
 def _confidences(scores: Sequence[object], part: str, faults: Faults, *, needed: bool) -> npt.NDArray[np.float64]:
@@ -317,7 +317,8 @@ def _floats(values: Sequence[object]) -> npt.NDArray[np.float64]:
     return np.array([math.nan if number is None else number for number in numbers], dtype=np.float64)
 
 
-def _is_crowd(value: object) -> bool:
+def is_crowd(value: object) -> bool:
+    """Tell whether a value of ``iscrowd`` says so: anything but a missing value, 0, False, ``""`` and ``"0"``."""
     return not (value is None or value != value or value in (0, "", "0"))
 
 
@@ -348,7 +349,7 @@ def _metadata(
     if supers:
         for entry in kept:
             key = key_of(entry["category_id"])
-            if key in supers:
+            if key is not None and key in supers:
                 entry.setdefault("supercategory", supers[key])
     for at in computed:
         kept[at][COMPUTED] = "segmentation"
