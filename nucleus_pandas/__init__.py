@@ -43,7 +43,7 @@ from nucleus_pandas.errors import (
     UploadError,
 )
 from nucleus_pandas.evaluation import Comparison, Evaluation
-from nucleus_pandas.formats import Frames, read_coco, to_coco
+from nucleus_pandas.formats import Frames, read_coco, read_voc, read_yolo, to_coco, to_voc, to_yolo
 from nucleus_pandas.frames import (
     annotate,
     append,
@@ -104,7 +104,11 @@ __all__ = [
     "read_coco",
     "read_items",
     "read_predictions",
+    "read_voc",
+    "read_yolo",
     "to_coco",
+    "to_voc",
+    "to_yolo",
 ]
 
 logging.getLogger("nucleus_pandas").addHandler(logging.NullHandler())

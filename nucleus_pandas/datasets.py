@@ -11,6 +11,7 @@ from nucleus_pandas.boxes import BoxFormat
 from nucleus_pandas.checks import Layout, Rows
 from nucleus_pandas.columns import BoxColumn, Metadata, plain
 from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.formats import CocoSource, to_coco
 from nucleus_pandas.models import Model
 from nucleus_pandas.resource import Resource
 from nucleus_pandas.results import UploadResult
@@ -261,6 +262,46 @@ class Dataset(Resource):
     def annotations(self) -> AnnotationsView:
         """The ground truth, as a frame that is read when it is asked for."""
         return AnnotationsView(self._transport, ("dataset", self.id), lambda: self.id)
+
+    def to_coco(self, path: str | os.PathLike[str] | None = None, *, like: CocoSource | None = None) -> dict[str, Any]:
+        """Write items and annotations as a COCO file.
+
+        ``dataset.to_coco(path)`` is ``npd.to_coco(dataset.items.to_frame(), dataset.annotations.to_frame(), path)``,
+        which says what is kept.
+
+        Parameters
+        ----------
+        path : path, optional
+            Where to write.
+        like : path or dict, optional
+            A COCO file whose ids, ``info``, ``licenses`` and categories are used: the one that the dataset was made
+            of, for example.
+
+        Returns
+        -------
+        dict
+            What was written.
+
+        Raises
+        ------
+        InvalidInputError
+            An entry of `like` is wrong.
+
+        Warns
+        -----
+        NucleusWarning
+            Annotations are left out, for they are neither boxes nor polygons.
+
+        Examples
+        --------
+        >>> import nucleus_pandas as npd
+        >>> with npd.NucleusClient.local() as client:
+        ...     dataset = client.create_dataset("Doc")
+        ...     _ = dataset.append([{"reference_id": "a.jpg", "image_url": "https://example.org/a.jpg"}])
+        ...     dataset.to_coco()["images"]
+        [{'id': 1, 'file_name': 'a.jpg', 'coco_url': 'https://example.org/a.jpg'}]
+        """
+        return to_coco(self.items.to_frame(), self.annotations.to_frame(), path, like=like)
 
     @property
     def iloc(self) -> DatasetIndexer:

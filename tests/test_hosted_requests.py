@@ -701,6 +701,14 @@ def views() -> list[Case]:
             exported,
             [2],
         ),
+        Case(
+            "Dataset.to_coco",
+            lambda at: [
+                (each["image_id"], each["bbox"], each["iscrowd"]) for each in at.dataset.to_coco()["annotations"]
+            ],
+            [*paged, *exported],
+            [(1, [1.0, 2.0, 3.0, 4.0], 0), (2, [1.0, 2.0, 3.0, 4.0], 0)],
+        ),
         Case("AnnotationsView.__len__", lambda at: len(at.dataset.annotations), exported, 2),
         Case("PredictionsView.to_frame", lambda at: frame_of(at.run.predictions.to_frame(), *ids), predicted, both[1:]),
         Case(

@@ -18,6 +18,7 @@ from nucleus_pandas.columns.plain import is_plain, plain
 from nucleus_pandas.columns.problems import shown
 from nucleus_pandas.columns.values import is_missing, sides
 from nucleus_pandas.errors import BadRequestError, InvalidInputError
+from nucleus_pandas.formats.files import escapes, stem_of
 from nucleus_pandas.wire import Polygon
 
 _SHOWN = 5  # refused rows in an error's text
@@ -290,6 +291,32 @@ def _sound(value: Mapping[str, Any]) -> bool:
         return is_plain(value)
     except RecursionError:
         return False
+
+
+def paths_of(pictures: Pictures, suffix: str) -> list[str]:
+    """Give the name of the file of each picture: its own with another extension, all different and below a folder.
+
+    Raises
+    ------
+    InvalidInputError
+        No file can be named after a picture, or one after two.
+    """
+    problems = Problems(pictures.named.index)
+    first: dict[str, int] = {}
+    paths = []
+    for row, name in enumerate(pictures.references):
+        reason = escapes(name)
+        path = stem_of(name) + suffix
+        if reason is not None:
+            problems.add_one(row, "reference_id", f"is {shown(name)}, which {reason}; no file can be named after it.")
+        elif path in first:
+            other = pictures.references[first[path]]
+            problems.add_one(row, "reference_id", f"is {shown(name)}, and {shown(other)} has the same file, {path!r}.")
+        first.setdefault(path, row)
+        paths.append(path)
+    if problems.bad.any():
+        raise refused(problems, "items")
+    return paths
 
 
 def refused(problems: Problems, what: str) -> InvalidInputError:
