@@ -97,11 +97,11 @@ class UploadError(NucleusError):
 
     Attributes
     ----------
-    result : UploadResult or ImportResult
+    result : UploadResult, ImportResult or dict of str to ImportResult
         What became of every row; of an import, of how many rows.
     """
 
-    def __init__(self, message: str, result: UploadResult | ImportResult) -> None:
+    def __init__(self, message: str, result: UploadResult | ImportResult | dict[str, ImportResult]) -> None:
         super().__init__(message)
         self.result: Any = result  # which of the two is known to who called
 

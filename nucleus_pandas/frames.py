@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -13,13 +14,15 @@ from nucleus_pandas.boxes import BoxFormat
 from nucleus_pandas.checks import Layout, look_at
 from nucleus_pandas.columns import Backend, BoxColumn, Metadata, label_of, no_backend, warn
 from nucleus_pandas.datasets import Dataset
-from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.errors import InvalidInputError, UploadError
 from nucleus_pandas.evaluation import Engine, Evaluation, IouType, LabelPairs
 from nucleus_pandas.parquet.importing import Import, Records
-from nucleus_pandas.parquet.sources import Source, find
+from nucleus_pandas.parquet.memory import FrameFile
+from nucleus_pandas.parquet.reading import Form, read_files
+from nucleus_pandas.parquet.sources import Source, Sources, find
 from nucleus_pandas.results import ImportResult, Kind, UploadResult
 from nucleus_pandas.runs import ModelRun
-from nucleus_pandas.uploads import IfExists, OnError, Options
+from nucleus_pandas.uploads import IfExists, OnError, Options, Target
 from nucleus_pandas.views import MetadataAs
 
 T = TypeVar("T")
@@ -594,16 +597,135 @@ def import_parquet(
     target = _run_of(run, dataset)._target() if kind == "predictions" else dataset._target(kind)
     if kind != "predictions" and run is not None:
         raise InvalidInputError(f"run= is where predictions go; these are {kind}. Is kind='predictions' meant?")
-    if max_rejects is not None and (
-        isinstance(max_rejects, bool) or not isinstance(max_rejects, int) or max_rejects < 0
-    ):
-        raise InvalidInputError(f"max_rejects is a number of rows, not {max_rejects!r}.")
     if kind == "items" and bbox_format != "xywh":
         raise InvalidInputError("bbox_format= is about boxes; items have none. Is kind='annotations' meant?")
     options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress)
-    records = Records(journal, rejects, max_rejects)
+    records = Records(journal, rejects, _count(max_rejects))
     layout = Layout(columns, bbox, bbox_format, metadata)
     return Import(target, find(source, filesystem), layout, options, records, local=local).run()
+
+
+def import_files(
+    source: str | os.PathLike[str],
+    dataset: Dataset,
+    form: Form,
+    run: ModelRun | None = None,
+    *,
+    images: str | os.PathLike[str] | None = None,
+    names: str | os.PathLike[str] | None = None,
+    ground_truth: str | os.PathLike[str] | None = None,
+    if_exists: IfExists = "skip",
+    on_error: OnError = "raise",
+    max_rejects: int | None = None,
+    batch_size: int | None = None,
+    progress: bool | None = None,
+    journal: str | os.PathLike[str] | bool | None = None,
+    rejects: str | os.PathLike[str] | None = None,
+) -> dict[str, ImportResult]:
+    """Send what COCO, YOLO or Pascal VOC files say, or a folder of pictures, to a dataset or a run.
+
+    Read by `read_coco`, `read_yolo`, `read_voc` or `read_pictures`, and then sent as `import_parquet` sends: the same
+    call goes on where an earlier one ended, and refused rows go to a Parquet file.
+
+    Parameters
+    ----------
+    source : str or path-like
+        A COCO file, a folder of YOLO's texts, a folder of VOC's XML, or a folder of pictures.
+    dataset : Dataset
+        Where pictures and ground truth go.
+    form : {"coco", "yolo", "voc", "pictures"}
+        What is read.
+    run : ModelRun, optional
+        Where boxes go that have confidences. Their pictures are in the dataset already, and are not sent.
+    images : str or path-like, optional
+        The folder of the pictures, which are uploaded. Without it they need addresses of their own, as COCO has them.
+    names : str or path-like, optional
+        YOLO's names of classes, where they do not stand beside the texts.
+    ground_truth : str or path-like, optional
+        The COCO file that says what the numbers in a file of COCO's results mean.
+    if_exists : {"skip", "update", "error"}
+        What becomes of what is there already: nothing, or it is replaced, or refused.
+    on_error : {"raise", "collect"}
+        Whether refused rows raise an error, after the others are stored, or are only told in the results.
+    max_rejects : int, optional
+        The import ends early when more rows than these are refused.
+    batch_size : int, optional
+        Rows a request.
+    progress : bool, optional
+        Whether to show a bar; by default on a terminal or in a notebook only.
+    journal : path-like or bool, optional
+        As `import_parquet` takes it.
+    rejects : path-like, optional
+        Where refused rows go, as Parquet; the kind of rows is put before the ending.
+
+    Returns
+    -------
+    dict of str to ImportResult
+        Under ``items``, ``annotations`` and ``predictions``, what was sent of these.
+
+    Raises
+    ------
+    InvalidInputError
+        A file cannot be read, or pictures have no addresses; nothing was sent.
+    UploadError
+        Rows were refused, or the import ended early; ``.result`` is what is told above.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import nucleus_pandas as npd
+    >>> items = pd.DataFrame({"reference_id": ["a.jpg"], "image_url": ["https://example.org/a.jpg"]})
+    >>> boxes = pd.DataFrame({"reference_id": ["a.jpg"], "label": ["car"], "x": 1, "y": 2, "width": 30, "height": 40})
+    >>> with tempfile.TemporaryDirectory() as folder, npd.NucleusClient.local() as client:
+    ...     _ = npd.to_coco(items.assign(width=640, height=480), boxes, f"{folder}/instances.json")
+    ...     npd.import_files(f"{folder}/instances.json", client.create_dataset("Doc"), "coco")
+    {'items': ImportResult(rows=1, new=1), 'annotations': ImportResult(rows=1, new=1)}
+    """
+    _of_type(dataset, Dataset, "import_files")
+    options = Options(if_exists=if_exists, on_error="collect", batch_size=batch_size, progress=progress)
+    Options(on_error=on_error)  # refuses what is none
+    read = read_files(source, form, images=images, names=names, ground_truth=ground_truth)
+    parts: list[tuple[Target, FrameFile]] = []
+    if run is None:
+        if read.predicted:
+            raise InvalidInputError(
+                f"'{source}' holds confidences: these are predictions, and go to a run: run=…. Ground truth has none."
+            )
+        parts.append((dataset._target("items"), read.items))
+        if read.annotations is not None:
+            parts.append((dataset._target("annotations"), read.annotations))
+    else:
+        if read.annotations is None or not read.predicted:
+            raise InvalidInputError(
+                f"'{source}' holds no confidences, and run= is where predictions go. Leave run= out."
+            )
+        parts.append((_run_of(run, dataset)._target(), read.annotations))
+    found: dict[str, ImportResult] = {}
+    refused = []
+    for target, file in parts:
+        records = Records(journal, _apart(rejects, target.kind), _count(max_rejects))
+        sending = Import(target, Sources([file], read.folder), Layout(), options, records, local=False)
+        try:
+            found[target.kind] = sending.run()
+        except UploadError as error:
+            error.result = {**found, target.kind: error.result}
+            raise
+        if found[target.kind].failed:
+            refused.append(f"{target.kind}: {sending.refused(found[target.kind])}")
+    if refused and on_error == "raise":
+        raise UploadError("\n".join([*refused, "The other rows are stored."]), found)
+    return found
+
+
+def _apart(rejects: str | os.PathLike[str] | None, kind: Kind) -> Path | None:
+    return None if rejects is None else Path(rejects).with_suffix(f".{kind}{Path(rejects).suffix}")
+
+
+def _count(max_rejects: int | None) -> int | None:
+    wrong = isinstance(max_rejects, bool) or not isinstance(max_rejects, int) or max_rejects < 0
+    if max_rejects is not None and wrong:
+        raise InvalidInputError(f"max_rejects is a number of rows, not {max_rejects!r}.")
+    return max_rejects
 
 
 def _run_of(run: ModelRun | None, dataset: Dataset) -> ModelRun:

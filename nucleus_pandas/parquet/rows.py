@@ -96,7 +96,7 @@ class Plan:
 
     def _wanted(self) -> list[str]:
         names = [self._mapped(canonical) for canonical in (_OF_ITEMS if self.kind == "items" else _OF_BOXES)]
-        names += self._boxes()
+        names += [*(self.layout.columns or {}).values(), *self._boxes()]
         metadata = self.layout.metadata
         if metadata is True:
             names += [name for name in (*self.schema.names, *self.partitions) if name.startswith(_PREFIX)]
