@@ -638,7 +638,8 @@ def import_files(
     run : ModelRun, optional
         Where boxes go that have confidences. Their pictures are in the dataset already, and are not sent.
     images : str or path-like, optional
-        The folder of the pictures, which are uploaded. Without it they need addresses of their own, as COCO has them.
+        The folder of the pictures, which are uploaded. By default their own addresses are taken, as COCO has them, and
+        where there are none a folder ``images`` beside the source or above it that holds them all.
     names : str or path-like, optional
         YOLO's names of classes, where they do not stand beside the texts.
     ground_truth : str or path-like, optional

@@ -16,8 +16,9 @@ from nucleus_pandas.cli.output import add_json, say, say_json
 from nucleus_pandas.client import NucleusClient
 from nucleus_pandas.datasets import Dataset
 from nucleus_pandas.errors import InvalidInputError, JournalError, NotFoundError, NucleusWarning, UploadError
-from nucleus_pandas.frames import import_parquet
-from nucleus_pandas.results import ImportResult
+from nucleus_pandas.frames import import_files, import_parquet
+from nucleus_pandas.parquet.reading import FORMS
+from nucleus_pandas.results import ImportResult, Kind
 from nucleus_pandas.runs import ModelRun
 
 REFUSED = 3  # the exit code where rows were refused
@@ -27,6 +28,7 @@ examples:
   nucleus-pandas import boxes/ "Street scenes" --store my_store --kind annotations \\
       --column label=class --bbox x1 y1 x2 y2 --bbox-format xyxy
   nucleus-pandas import 's3://bucket/run-7/*.parquet' "Street scenes" --kind predictions --model det-0.5
+  nucleus-pandas import instances.json "Street scenes" --format coco --images pictures/
 
 It ends with 0 when all rows are stored, with 3 when rows were refused (they stand in a Parquet file beside the source,
 with their numbers, columns and reasons), with 1 after an error. The same command again goes on where it ended.
@@ -35,7 +37,7 @@ with their numbers, columns and reasons), with 1 after an error. The same comman
 _FLAGS = (
     (r"columns=\{'([^']+)': '?([^'}]*)'?\}", r"--column \1=\2"),
     (r"bbox=\('(\w+)', '(\w+)', '(\w+)', '(\w+)'\)", r"--bbox \1 \2 \3 \4"),
-    (r"bbox='(\w+)'", r"--bbox \1"),
+    (r"(?<![\w-])(bbox|images)='(\w+)'", r"--\1 \2"),
     (r"metadata=\['(\w+)', '(\w+)'\]", r"--metadata \1 \2"),
     (r"(?<![\w-])journal=False", "--no-journal"),
     (r"kind='(\w+)'", r"--kind \1"),
@@ -44,8 +46,8 @@ _FLAGS = (
         lambda found: f"--{found[1].replace('_', '-')} {found[2]}",
     ),
     (
-        r"(?<![\w-])(columns|bbox|metadata|journal|rejects|run)=",
-        lambda found: f"--{found[1].removesuffix('s') if found[1] == 'columns' else found[1]}",
+        r"(?<![\w-])(columns|bbox|metadata|journal|rejects|run|images|names|ground_truth)=",
+        lambda found: f"--{'column' if found[1] == 'columns' else found[1].replace('_', '-')}",
     ),
 )
 
@@ -55,8 +57,8 @@ def add(commands: Any) -> None:
     command = commands.add_parser(
         "import",
         help="send files to a dataset or a run",
-        description="Send Parquet files to a dataset or a run, row group by row group.\n"
-        "A dataset that does not exist is made when items are imported.",
+        description="Send Parquet, COCO, YOLO or Pascal VOC files to a dataset or a run.\n"
+        "A dataset that does not exist is made when pictures are imported.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -65,11 +67,17 @@ def add(commands: Any) -> None:
     )
     add_dataset(command)
     command.add_argument(
+        "--format",
+        choices=("parquet", *FORMS),
+        default="parquet",
+        help="what the files are (%(default)s); all but Parquet hold pictures and boxes at once",
+    )
+    command.add_argument(
         "--kind",
         choices=("items", "annotations", "predictions"),
-        default="items",
-        help="what the rows are (%(default)s)",
+        help="what the rows of Parquet files are (items)",
     )
+    _add_formats(command.add_argument_group("other formats"))
     where = command.add_argument_group("where predictions go")
     either = where.add_mutually_exclusive_group()
     either.add_argument("--run", metavar="RUN", help="the id of a model run")
@@ -84,6 +92,16 @@ def add(commands: Any) -> None:
     add_json(command, "what became of the rows")
     add_nucleus(command)
     command.set_defaults(run_command=_run)
+
+
+def _add_formats(group: Any) -> None:
+    group.add_argument(
+        "--images",
+        metavar="FOLDER",
+        help="the folder of the pictures, which are uploaded (one named images beside the source)",
+    )
+    group.add_argument("--names", metavar="FILE", help="YOLO's names of classes, where they are not beside the texts")
+    group.add_argument("--ground-truth", metavar="FILE", help="the COCO file that COCO's results are about")
 
 
 def _add_columns(group: Any) -> None:
@@ -133,34 +151,82 @@ def _add_sending(group: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    with _in_flags(), open_nucleus(options, make=options.kind == "items") as client:
+    with _in_flags(), open_nucleus(options, make=_makes_items(options)) as client:
         dataset = _dataset(client, options)
-        run = _model_run(client, dataset, options) if options.kind == "predictions" else None
-        if run is None and (options.run or options.model):
-            raise InvalidInputError("run= and --model are for predictions. Is kind='predictions' meant?")
-        result = import_parquet(
-            options.source if len(options.source) > 1 else options.source[0],
-            dataset,
-            options.kind,
-            run,
-            columns=_mapping(options.column),
-            bbox=None if options.bbox is None else options.bbox[0] if len(options.bbox) == 1 else options.bbox,
-            bbox_format=options.bbox_format,
-            metadata=False if options.no_metadata else options.metadata or True,
-            local=options.local,
-            if_exists=options.if_exists,
-            on_error="collect",
-            max_rejects=options.max_rejects,
-            batch_size=options.batch_size,
-            progress=False if options.no_progress else None,
-            journal=False if options.no_journal else options.journal,
-            rejects=options.rejects,
-        )
+        run = _model_run(client, dataset, options) if options.run or options.model else None
+        results = _rows(dataset, run, options) if options.format == "parquet" else _files(dataset, run, options)
     if options.json:
-        say_json({"dataset": dataset.id, **({} if run is None else {"run": run.id}), **result.as_dict()})
+        where = {"dataset": dataset.id, **({} if run is None else {"run": run.id})}
+        told: dict[str, Any] = {kind: result.as_dict() for kind, result in results.items()}
+        say_json({**where, **(told if options.format != "parquet" else next(iter(told.values())))})
     else:
-        say(_text(result, dataset, run))
-    return REFUSED if result.failed else 0
+        for result in results.values():
+            say(_text(result, dataset, run))
+    return REFUSED if any(result.failed for result in results.values()) else 0
+
+
+def _makes_items(options: argparse.Namespace) -> bool:
+    """Tell whether pictures are sent, for which a dataset may be made."""
+    if options.format == "parquet":
+        return (options.kind or "items") == "items"
+    return not (options.run or options.model)
+
+
+def _sending(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "if_exists": options.if_exists,
+        "on_error": "collect",
+        "max_rejects": options.max_rejects,
+        "batch_size": options.batch_size,
+        "progress": False if options.no_progress else None,
+        "journal": False if options.no_journal else options.journal,
+        "rejects": options.rejects,
+    }
+
+
+def _rows(dataset: Dataset, run: ModelRun | None, options: argparse.Namespace) -> dict[str, ImportResult]:
+    """Send Parquet files."""
+    for name in ("images", "names", "ground_truth"):
+        if getattr(options, name):
+            raise InvalidInputError(f"--{name.replace('_', '-')} goes with --format {' or '.join(FORMS)}.")
+    kind: Kind = options.kind or "items"
+    if kind == "predictions" and run is None:
+        raise InvalidInputError("Predictions go to a run: name it by --run RUN, or a model by --model MODEL.")
+    if kind != "predictions" and run is not None:
+        raise InvalidInputError("--run and --model are for predictions. Is --kind predictions meant?")
+    result = import_parquet(
+        options.source if len(options.source) > 1 else options.source[0],
+        dataset,
+        kind,
+        run,
+        columns=_mapping(options.column),
+        bbox=None if options.bbox is None else options.bbox[0] if len(options.bbox) == 1 else options.bbox,
+        bbox_format=options.bbox_format,
+        metadata=False if options.no_metadata else options.metadata or True,
+        local=options.local,
+        **_sending(options),
+    )
+    return {kind: result}
+
+
+def _files(dataset: Dataset, run: ModelRun | None, options: argparse.Namespace) -> dict[str, ImportResult]:
+    """Send files of other formats."""
+    if len(options.source) > 1:
+        raise InvalidInputError(f"--format {options.format} takes one source, not {len(options.source)}.")
+    given = [name for name in ("kind", "column", "bbox", "metadata", "no_metadata", "local") if getattr(options, name)]
+    if given or options.bbox_format != "xywh":
+        name = (given or ["bbox_format"])[0].replace("_", "-")
+        raise InvalidInputError(f"--{name} is about the columns of Parquet files, not of --format {options.format}.")
+    return import_files(
+        options.source[0],
+        dataset,
+        options.format,
+        run,
+        images=options.images,
+        names=options.names,
+        ground_truth=options.ground_truth,
+        **_sending(options),
+    )
 
 
 @contextmanager
@@ -207,7 +273,7 @@ def _dataset(client: NucleusClient, options: argparse.Namespace) -> Dataset:
     try:
         return find_dataset(client, options.dataset)
     except NotFoundError:
-        if options.kind != "items" or options.dataset.startswith("ds_"):
+        if not _makes_items(options) or options.dataset.startswith("ds_"):
             raise
     return client.create_dataset(options.dataset)
 
@@ -215,8 +281,6 @@ def _dataset(client: NucleusClient, options: argparse.Namespace) -> Dataset:
 def _model_run(client: NucleusClient, dataset: Dataset, options: argparse.Namespace) -> ModelRun:
     if options.run:
         return client.get_model_run(options.run, dataset.id)
-    if not options.model:
-        raise InvalidInputError("Predictions go to a run: name it by --run RUN, or a model by --model MODEL.")
     models = client.models
     known = models.loc[(models["id"] == options.model) | (models["reference_id"] == options.model), "id"].tolist()
     model = client.get_model(known[0]) if known else client.add_model(options.model, reference_id=options.model)
@@ -249,7 +313,7 @@ def _text(result: ImportResult, dataset: Dataset, run: ModelRun | None) -> str:
         parts.append(f"of these {result.resumed:,} sent earlier")
     files = "1 file" if result.files == 1 else f"{result.files:,} files"
     where = f"the dataset '{dataset.id}'" if run is None else f"the run '{run.id}'"
-    lines = [f"{result.rows:,} rows of {files} into {where}: {', '.join(parts) or 'nothing to send'}"]
+    lines = [f"{result.kind}: {result.rows:,} rows of {files} into {where}: {', '.join(parts) or 'nothing to send'}"]
     if result.failed:
         lines.append(f"The refused rows, with columns and reasons, are in '{result.rejects}'.")
     return "\n".join(lines)

@@ -32,6 +32,9 @@ _OTHERS = frozenset(("classes", "train", "val", "valid", "test"))
 _SLACK = 0.01  # of the picture, by which tools round beyond its edge
 
 
+_INNER = ("labels", "obj_train_data")  # where the texts are, as Ultralytics and as Darknet have it
+
+
 @dataclass
 class _Lines:
     """What the lines of all files hold."""
@@ -108,8 +111,7 @@ def read_yolo(
     0        a.jpg   car  240.0  120.0  160.0   240.0
     """
     folder = folder_of(labels, "labels")
-    if (folder / "labels").is_dir():
-        folder = folder / "labels"
+    folder = next((folder / name for name in _INNER if (folder / name).is_dir()), folder)
     if images is None and sizes is None:
         raise InvalidInputError(
             "read_yolo needs the sizes of the pictures, since boxes are fractions of them. Give the folder of the "

@@ -11,11 +11,12 @@ import pandas as pd
 
 from nucleus_pandas.columns import CANONICAL
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.formats import read_coco, read_voc, read_yolo
+from nucleus_pandas.formats import Frames, read_coco, read_voc, read_yolo
 from nucleus_pandas.parquet.memory import FrameFile, state_of
 
 Form: TypeAlias = Literal["coco", "yolo", "voc"]
 
+FORMS: tuple[Form, ...] = get_args(Form)
 _TAKES = {"coco": ("images", "ground_truth"), "yolo": ("images", "names"), "voc": ("images",)}
 
 
@@ -56,8 +57,8 @@ def read_files(
     InvalidInputError
         One is not what it should be, or what is given besides does not go with its form.
     """
-    if form not in get_args(Form):
-        raise InvalidInputError(f"form is {' or '.join(map(repr, get_args(Form)))}, not {form!r}.")
+    if form not in FORMS:
+        raise InvalidInputError(f"form is {' or '.join(map(repr, FORMS))}, not {form!r}.")
     given = {"images": images, "names": names, "ground_truth": ground_truth}
     for name, value in given.items():
         if value is not None and name not in _TAKES[form]:
@@ -66,12 +67,18 @@ def read_files(
     path = Path(os.path.expanduser(source)).absolute()
     if not path.exists():
         raise InvalidInputError(f"There is no file '{source}'.")
-    if form == "coco":
-        frames = read_coco(path, images=images, ground_truth=ground_truth)
-    elif form == "yolo":
-        frames = read_yolo(path, images=images, names=names)
-    else:
-        frames = read_voc(path, images=images)
+    if form == "yolo" and images is None:
+        images = next((folder for folder in _beside(path) if folder.name == "images" and folder.is_dir()), None)
+    frames = _frames(path, form, images, names, ground_truth)
+    if images is None and frames.items["image_url"].isna().any():
+        images = next((folder for folder in _beside(path) if _holds(folder, frames.items)), None)
+        if images is not None:
+            frames = _frames(path, form, images, names, ground_truth)
+        elif frames.items["image_url"].isna().all() and len(frames.items) and "confidence" not in frames.annotations:
+            raise InvalidInputError(
+                f"No picture of '{source}' has an address, and they are not beside it. Name their folder: "
+                "images='your_folder'."
+            )
     state = state_of([path, *(place for place in given.values() if place is not None)])
     return Read(
         FrameFile(path.name, _sent(frames.items), state, pictures=images is not None),
@@ -79,6 +86,31 @@ def read_files(
         "confidence" in frames.annotations,
         path if path.is_dir() else path.parent,
     )
+
+
+def _frames(
+    path: Path,
+    form: Form,
+    images: str | os.PathLike[str] | None,
+    names: str | os.PathLike[str] | None,
+    ground_truth: str | os.PathLike[str] | None,
+) -> Frames:
+    if form == "coco":
+        return read_coco(path, images=images, ground_truth=ground_truth)
+    if form == "yolo":
+        return read_yolo(path, images=images, names=names)
+    return read_voc(path, images=images)
+
+
+def _beside(path: Path) -> list[Path]:
+    """Give the folders in which pictures usually are."""
+    folder = path if path.is_dir() else path.parent
+    return [folder / "images", folder.parent / "images", folder, folder.parent.parent / "images"]
+
+
+def _holds(folder: Path, items: pd.DataFrame) -> bool:
+    """Tell whether a folder holds all pictures."""
+    return folder.is_dir() and all((folder / name).is_file() for name in items["reference_id"])
 
 
 def _sent(frame: pd.DataFrame) -> pd.DataFrame:
