@@ -6,6 +6,12 @@ import os
 from collections.abc import Hashable, Mapping
 from functools import cached_property
 from typing import Any, Literal
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from functools import cached_property, partial
+from itertools import chain
+from typing import Any
+
+import pandas as pd
 
 from nucleus_pandas.boxes import BoxFormat
 from nucleus_pandas.checks import Layout, Rows
@@ -13,12 +19,14 @@ from nucleus_pandas.columns import BoxColumn, Metadata, plain
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.formats import CocoSource, to_coco
 from nucleus_pandas.models import Model
+from nucleus_pandas.parquet.export import Part, check_what, export, rows_of
+from nucleus_pandas.parquet.schema import WHAT, What
 from nucleus_pandas.resource import Resource
 from nucleus_pandas.results import UploadResult
-from nucleus_pandas.runs import ModelRun
+from nucleus_pandas.runs import ModelRun, parts_of
 from nucleus_pandas.transport import Transport
 from nucleus_pandas.uploads import IfExists, OnError, Options, Target, upload
-from nucleus_pandas.views import AnnotationsView, DatasetIndexer, ItemsView
+from nucleus_pandas.views import AnnotationsView, DatasetIndexer, ItemsView, View
 from nucleus_pandas.wire import DatasetName, DatasetSize, RunCreated
 
 
@@ -281,6 +289,44 @@ class Dataset(Resource):
         -------
         dict
             What was written.
+    def to_parquet(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        what: Iterable[What] = WHAT,
+        runs: Iterable[ModelRun | str] | None = None,
+        overwrite: bool = False,
+    ) -> pd.DataFrame:
+        """Write the dataset into Parquet files.
+
+        The folder holds ``items.parquet``, ``annotations.parquet``, and for every run
+        ``predictions/model_run_id={id}/predictions.parquet`` and, if it is committed,
+        ``matches/model_run_id={id}/matches.parquet``. `pandas.read_parquet` gives the frame of a file as the library
+        does, ``to_frame(metadata_as="json")`` with the shapes in ``geometry`` as JSON text too; of the folder
+        ``predictions`` it gives those of all runs, with a column ``model_run_id``. Such frames can be sent to another
+        dataset as they are.
+
+        Files are compressed with zstd, their row groups hold 100,000 rows, and no more than that is in memory at once.
+        (The hosted service gives the predictions of a run in one piece; its matches are made here.) Each column says
+        in the schema what it means, and in which unit; the schema's metadata ``nucleus_pandas`` is a JSON object with
+        the ids of dataset, model run and model, and the time. Pictures are not written: ``image_url`` is what the
+        frame of the items has, an address, or the path of a picture that was uploaded to an embedded Nucleus.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The folder, made when absent. It appears when all files are written; what fails leaves nothing.
+        what : iterable of {"items", "annotations", "predictions", "matches"}
+            What to write; by default everything.
+        runs : iterable of ModelRun or str, optional
+            The runs, or their ids, whose predictions and matches are written; by default all of the dataset.
+        overwrite : bool
+            Whether an earlier export is replaced as a whole. A folder that holds anything else is not.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each file: ``what``, ``model_run_id`` and ``path`` (text), ``rows`` and ``bytes`` (``Int64``).
 
         Raises
         ------
@@ -302,6 +348,51 @@ class Dataset(Resource):
         [{'id': 1, 'file_name': 'a.jpg', 'coco_url': 'https://example.org/a.jpg'}]
         """
         return to_coco(self.items.to_frame(), self.annotations.to_frame(), path, like=like)
+            The folder holds something already, or an argument is none of those above.
+        FileError
+            The files cannot be written, such as on a full disk.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import pandas as pd
+        >>> import nucleus_pandas as npd
+        >>> with npd.NucleusClient.local() as client, tempfile.TemporaryDirectory() as folder:
+        ...     dataset = client.create_dataset("Doc")
+        ...     _ = dataset.append([{"reference_id": "a.jpg", "image_url": "https://example.org/a.jpg"}])
+        ...     files = dataset.to_parquet(Path(folder, "export"))
+        ...     items = pd.read_parquet(files["path"][0])
+        >>> files[["what", "rows"]]
+                  what  rows
+        0        items     1
+        1  annotations     0
+        >>> items["reference_id"].tolist()
+        ['a.jpg']
+        """
+        wanted = check_what(what)
+        chosen = self._chosen_runs(wanted, runs)
+        views: dict[What, View] = {"items": self.items, "annotations": self.annotations}
+        parts = [Part(one, partial(rows_of, view)) for one, view in views.items() if one in wanted]
+        of_runs = (part for run in chosen for part in parts_of(run, wanted))
+        about = {"dataset_id": self.id, "dataset_name": self.name}
+        return export(path, chain(parts, of_runs), about, overwrite=overwrite)
+
+    def _chosen_runs(self, what: Sequence[What], runs: Iterable[ModelRun | str] | None) -> list[ModelRun]:
+        if not {"predictions", "matches"} & set(what):
+            if runs is not None:
+                raise InvalidInputError("runs= chooses predictions and matches, and what= leaves out both.")
+            return []
+        known = {run.id: run for run in self.model_runs}
+        if runs is None:
+            return list(known.values())
+        given = [runs] if isinstance(runs, (str, ModelRun)) else runs
+        ids = dict.fromkeys(run.id if isinstance(run, ModelRun) else run for run in given)
+        if unknown := [run_id for run_id in ids if run_id not in known]:
+            raise InvalidInputError(
+                f"The dataset has no run {unknown[0]!r}; there are {', '.join(map(repr, known)) or 'none'}."
+            )
+        return [known[run_id] for run_id in ids]
 
     @property
     def iloc(self) -> DatasetIndexer:

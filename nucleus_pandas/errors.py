@@ -10,6 +10,7 @@
     ├── UploadError                                some rows were refused; `.result` tells which
     │   └── AlreadyExistsError                     rows exist, and if_exists="error" lets none be
     ├── JobTimeoutError     (TimeoutError)         a job goes on, and the time to wait for it is up
+    ├── FileError               (OSError)          a file or folder that cannot be written or read
     ├── StoreError              (OSError)          a folder that is no embedded Nucleus, or a newer one
     ├── JournalError            (OSError)          the journal of an upload cannot be read or written
     └── APIError                                   the server answered with a refusal
@@ -90,6 +91,8 @@ class StoreError(NucleusError, OSError):
 
 class JournalError(NucleusError, OSError):
     """The journal of an upload cannot be read or written; what was answered until then is stored."""
+class FileError(NucleusError, OSError):
+    """A file or a folder cannot be written or read, such as on a full disk."""
 
 
 class UploadError(NucleusError):

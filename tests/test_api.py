@@ -30,6 +30,7 @@ LAYERS = [
     {"uploads"},
     {"views"},
     {"assessment", "examples", "served"},
+    {"assessment", "examples", "matches", "served"},
     {"parquet"},
     {"models", "runs"},
     {"datasets"},

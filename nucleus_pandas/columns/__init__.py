@@ -6,6 +6,7 @@ from nucleus_pandas.columns.dtypes import (
     ANNOTATIONS,
     DATASETS,
     EXAMPLES,
+    EXPORTED,
     ITEMS,
     JOBS,
     MATCHES,
@@ -13,6 +14,8 @@ from nucleus_pandas.columns.dtypes import (
     PREDICTIONS,
     Backend,
     Values,
+    arrow_type,
+    as_texts,
     check_backend,
     column,
     frame,
@@ -21,6 +24,13 @@ from nucleus_pandas.columns.dtypes import (
 )
 from nucleus_pandas.columns.geometry import BoxColumn
 from nucleus_pandas.columns.items import check_items
+from nucleus_pandas.columns.meanings import (
+    ANNOTATION_COLUMNS,
+    ITEM_COLUMNS,
+    MATCH_COLUMNS,
+    PREDICTION_COLUMNS,
+    Meaning,
+)
 from nucleus_pandas.columns.metadata import Metadata
 from nucleus_pandas.columns.naming import CANONICAL, NamedColumns
 from nucleus_pandas.columns.pictures import is_remote, readable
@@ -30,23 +40,31 @@ from nucleus_pandas.columns.values import floats, texts, within
 
 __all__ = [
     "ANNOTATIONS",
+    "ANNOTATION_COLUMNS",
     "Backend",
     "BoxColumn",
     "CANONICAL",
     "Checked",
     "DATASETS",
     "EXAMPLES",
+    "EXPORTED",
     "JOBS",
     "ITEMS",
+    "ITEM_COLUMNS",
     "MATCHES",
+    "MATCH_COLUMNS",
     "MODELS",
+    "Meaning",
     "Metadata",
     "NOT_SENT",
     "NamedColumns",
     "PREDICTIONS",
+    "PREDICTION_COLUMNS",
     "Problems",
     "Units",
     "Values",
+    "arrow_type",
+    "as_texts",
     "check_annotations",
     "check_backend",
     "check_items",

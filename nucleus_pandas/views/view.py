@@ -81,9 +81,7 @@ class View(ABC):
         """
         check_form(metadata_as)
         check_backend(dtype_backend)
-        return self._finished(
-            _stacked(list(self._frames(ROWS, metadata_as, dtype_backend))), metadata_as, dtype_backend
-        )
+        return self._finished(stacked(list(self._frames(ROWS, metadata_as, dtype_backend))), metadata_as, dtype_backend)
 
     def iter_frames(
         self, chunksize: int = 10_000, *, metadata_as: MetadataAs = "dict", dtype_backend: Backend = no_backend
@@ -116,14 +114,14 @@ class View(ABC):
         for part in self._frames(rows, metadata_as, backend):
             waiting.append(part)
             if sum(len(one) for one in waiting) >= rows:
-                whole = _stacked(waiting)
+                whole = stacked(waiting)
                 full = len(whole) - len(whole) % rows
                 for first in range(0, full, rows):
                     yield self._chunk(whole.iloc[first : first + rows], start, metadata_as, backend)
                     start += rows
                 waiting = [whole.iloc[full:]]
         if start == 0 or any(len(one) for one in waiting):
-            yield self._chunk(_stacked(waiting), start, metadata_as, backend)
+            yield self._chunk(stacked(waiting), start, metadata_as, backend)
 
     def _chunk(self, rows: pd.DataFrame, start: int, metadata_as: MetadataAs, backend: Backend) -> pd.DataFrame:
         numbered = rows.set_axis(pd.RangeIndex(start, start + len(rows)), axis=0)
@@ -175,7 +173,8 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Put frames of the same columns and dtypes together; at least one."""
     filled = [part for part in frames if len(part)]
     if not filled:
         return frames[0]
