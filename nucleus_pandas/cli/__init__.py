@@ -12,6 +12,10 @@ from nucleus_pandas.cli import datasets, demo, importing, serve
 from nucleus_pandas.errors import NucleusError
 
 COMMANDS = (demo, serve, importing, datasets)
+from nucleus_pandas.cli import datasets, demo, export, serve
+from nucleus_pandas.errors import NucleusError
+
+COMMANDS = (demo, serve, export, datasets)
 """The modules of the commands, each of which has an ``add``, in the order of the help."""
 
 
