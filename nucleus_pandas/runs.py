@@ -440,7 +440,7 @@ class ModelRun(Resource):
 def parts_of(run: ModelRun, what: Collection[What]) -> list[Part]:
     """Give what an export writes of a run; matches if it is committed."""
     info = run.info
-    about = {"model_run_id": run.id, "model_run_name": info.get("name"), "model_id": info["model_id"]}
+    about = {"model_run_id": run.id, "model_run_name": info.get("name"), "model_id": info.get("model_id")}
     parts = []
     if "predictions" in what:
         parts.append(Part("predictions", partial(rows_of, run.predictions), about))

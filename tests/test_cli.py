@@ -319,3 +319,69 @@ def test_an_unknown_dataset_is_told_with_its_near_misses(
         find_dataset(local, "street scene")
     with pytest.raises(npd.NotFoundError, match="'ds_0'.*`nucleus-pandas datasets` lists all"):
         find_dataset(local, "ds_0")
+
+
+@pytest.fixture
+def exportable(local: npd.NucleusClient, two_datasets: list[npd.Dataset]) -> list[str]:
+    """Two runs on the first dataset, of which the first is committed, with a prediction each."""
+    model = local.add_model("Detector", "det")
+    box = {"reference_id": "a", "label": "car", "confidence": 0.5, "type": "box"}
+    box["geometry"] = {"x": 1, "y": 2, "width": 30, "height": 40}  # type: ignore[assignment]
+    runs = [two_datasets[0].create_model_run(model) for _ in range(2)]
+    for run in runs:
+        run.predict([box])
+    runs[0].commit()
+    return [run.id for run in runs]
+
+
+def test_export_writes_what_the_library_writes(
+    store: Path, local: npd.NucleusClient, exportable: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = local.create_dataset("Street scenes", exist_ok=True)
+    assert main(["export", "Street scenes", str(tmp_path / "cli"), "--store", str(store), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    expected = dataset.to_parquet(tmp_path / "cli", overwrite=True)
+    assert pd.DataFrame(told)["path"].tolist() == expected["path"].tolist()
+    assert [file["rows"] for file in told] == [2, 0, 1, 1, 1]
+    assert [file["model_run_id"] for file in told] == [None, None, exportable[0], exportable[0], exportable[1]]
+    assert [file["what"] for file in told] == ["items", "annotations", "predictions", "matches", "predictions"]
+    pd.testing.assert_frame_equal(pd.read_parquet(told[0]["path"]), dataset.items.to_frame(metadata_as="json"))
+
+
+def test_export_tells_people_what_it_wrote(
+    store: Path, exportable: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "cli"
+    command = ["export", "Street scenes", str(folder), "--store", str(store)]
+    options = ["--what", "matches", "--what", "predictions", "--run", exportable[0], "--run", exportable[1]]
+    assert main([*command, *options]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [Path(line[-1]).name for line in lines] == ["predictions.parquet", "matches.parquet", "predictions.parquet"]
+    assert all(line[:2] == ["1", "rows"] for line in lines)
+    assert all(int(line[2]) == Path(line[-1]).stat().st_size for line in lines)
+    assert main(command) == 1
+    assert "is not empty" in capsys.readouterr().err
+    assert main([*command, "--overwrite", "--what", "items"]) == 0
+    assert [path.name for path in folder.iterdir()] == ["items.parquet"]
+
+
+def test_export_refuses_what_it_does_not_know(
+    store: Path, exportable: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["export", "Street scenes", str(tmp_path / "cli"), "--store", str(store)]
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--what", "pictures"])
+    assert ended.value.code == 2
+    assert main([*command, "--run", "run_0"]) == 1
+    assert "has no run 'run_0'" in capsys.readouterr().err
+    assert main(["export", "Nowhere", str(tmp_path / "cli"), "--store", str(store)]) == 1
+    assert "There is no dataset 'Nowhere'" in capsys.readouterr().err
+    assert not (tmp_path / "cli").exists()
+
+
+def test_export_takes_a_server(
+    served: str, exportable: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["export", "Street scenes", str(tmp_path / "cli"), "--endpoint", served, "--what", "items", "--json"]
+    assert main(command) == 0
+    assert json.loads(capsys.readouterr().out)[0]["rows"] == 2

@@ -352,10 +352,12 @@ def test_no_more_than_a_row_group_is_in_memory(folder: Path) -> None:
 
 
 def test_the_views_are_read_row_group_by_row_group(
-    plain: npd.Dataset, folder: Path, monkeypatch: pytest.MonkeyPatch
+    local: npd.NucleusClient, plain: npd.Dataset, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exporting, "ROW_GROUP", 5)
+    asked = count_requests(local)
     files = plain.to_parquet(folder)
+    assert (asked["items"], asked["annotations"]) == (3, 3)
     for path in files["path"]:
         found = pq.ParquetFile(path).metadata
         assert [found.row_group(at).num_rows for at in range(found.num_row_groups)] == [5, 5, 2]
@@ -430,10 +432,19 @@ def test_an_empty_folder_is_taken(plain: npd.Dataset, folder: Path) -> None:
     assert list(folder.parent.iterdir()) == [folder]
 
 
-@pytest.mark.parametrize("strange", ["notes.txt", "items.parquet.bak", "images/a.jpg", "predictions/mine.parquet"])
+@pytest.mark.parametrize(
+    "strange",
+    [
+        "notes.txt",
+        "items.parquet.bak",
+        "backup/items.parquet",
+        "predictions/mine.parquet",
+        "predictions/model_run_id=a/b/predictions.parquet",
+    ],
+)
 def test_a_folder_with_anything_else_is_never_replaced(plain: npd.Dataset, folder: Path, strange: str) -> None:
     plain.to_parquet(folder)
-    (folder / strange).parent.mkdir(exist_ok=True)
+    (folder / strange).parent.mkdir(parents=True, exist_ok=True)
     (folder / strange).write_text("mine")
     before = written(folder)
     with pytest.raises(npd.InvalidInputError, match=f"no part of an export, such as '{strange}'"):
@@ -453,7 +464,7 @@ def test_the_working_folder_is_not_replaced(plain: npd.Dataset, folder: Path, mo
     folder.mkdir(parents=True)
     monkeypatch.chdir(folder)
     for path in (".", folder.parent):
-        with pytest.raises(npd.InvalidInputError, match="is in use"):
+        with pytest.raises(npd.InvalidInputError, match="is the working folder"):
             plain.to_parquet(path)
     plain.to_parquet("here")
     assert written(folder / "here") == ["annotations.parquet", "items.parquet"]

@@ -7,6 +7,7 @@ import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from nucleus_pandas.errors import FileError, InvalidInputError, NucleusError
@@ -38,8 +39,8 @@ def whole_folder(path: str | os.PathLike[str], ours: Sequence[str], *, overwrite
         The disk is full, or writing fails otherwise.
     """
     folder = _resolved(path)
-    _check(folder, ours, overwrite)
     try:
+        _check(folder, ours, overwrite)
         folder.parent.mkdir(parents=True, exist_ok=True)
         made = folder.with_name(f".nucleus-export-{secrets.token_hex(8)}")
         made.mkdir()
@@ -69,16 +70,24 @@ def _check(folder: Path, ours: Sequence[str], overwrite: bool) -> None:
     if not folder.is_dir():
         raise InvalidInputError(f"'{folder}' is a file, and what is written is a folder. Choose another name.")
     if folder.is_mount() or Path.cwd().is_relative_to(folder):
-        raise InvalidInputError(f"'{folder}' is in use, and cannot be replaced. Name a new folder in it.")
-    held = {file.relative_to(folder) for file in folder.rglob("*") if not file.is_dir() or file.is_symlink()}
-    if held and not overwrite:
-        raise InvalidInputError(f"'{folder}' is not empty. overwrite=True replaces an earlier export.")
-    strange = sorted(str(file) for file in held if not any(map(file.match, ours)))
-    if strange:
         raise InvalidInputError(
-            f"'{folder}' holds what is no part of an export, such as '{strange[0]}', and is not replaced. Choose "
-            "another name."
+            f"'{folder}' is the working folder, or a file system of its own, and cannot be replaced. Name a new folder "
+            "in it."
         )
+    for file in folder.rglob("*"):
+        if file.is_dir() and not file.is_symlink():
+            continue
+        if not overwrite:
+            raise InvalidInputError(f"'{folder}' is not empty. overwrite=True replaces an earlier export.")
+        if not any(_fits(file.relative_to(folder).parts, pattern.split("/")) for pattern in ours):
+            raise InvalidInputError(
+                f"'{folder}' holds what is no part of an export, such as '{file.relative_to(folder)}', and is not "
+                "replaced. Choose another name."
+            )
+
+
+def _fits(parts: Sequence[str], patterns: Sequence[str]) -> bool:
+    return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
 
 
 def _rename(made: Path, folder: Path) -> None:
