@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Mapping
-from functools import cached_property
-from typing import Any, Literal
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -289,6 +286,28 @@ class Dataset(Resource):
         -------
         dict
             What was written.
+
+        Raises
+        ------
+        InvalidInputError
+            An entry of `like` is wrong.
+
+        Warns
+        -----
+        NucleusWarning
+            Annotations are left out, for they are neither boxes nor polygons.
+
+        Examples
+        --------
+        >>> import nucleus_pandas as npd
+        >>> with npd.NucleusClient.local() as client:
+        ...     dataset = client.create_dataset("Doc")
+        ...     _ = dataset.append([{"reference_id": "a.jpg", "image_url": "https://example.org/a.jpg"}])
+        ...     dataset.to_coco()["images"]
+        [{'id': 1, 'file_name': 'a.jpg', 'coco_url': 'https://example.org/a.jpg'}]
+        """
+        return to_coco(self.items.to_frame(), self.annotations.to_frame(), path, like=like)
+
     def to_parquet(
         self,
         path: str | os.PathLike[str],
@@ -332,23 +351,6 @@ class Dataset(Resource):
         Raises
         ------
         InvalidInputError
-            An entry of `like` is wrong.
-
-        Warns
-        -----
-        NucleusWarning
-            Annotations are left out, for they are neither boxes nor polygons.
-
-        Examples
-        --------
-        >>> import nucleus_pandas as npd
-        >>> with npd.NucleusClient.local() as client:
-        ...     dataset = client.create_dataset("Doc")
-        ...     _ = dataset.append([{"reference_id": "a.jpg", "image_url": "https://example.org/a.jpg"}])
-        ...     dataset.to_coco()["images"]
-        [{'id': 1, 'file_name': 'a.jpg', 'coco_url': 'https://example.org/a.jpg'}]
-        """
-        return to_coco(self.items.to_frame(), self.annotations.to_frame(), path, like=like)
             The folder holds something already, or an argument is none of those above.
         FileError
             The files cannot be written, such as on a full disk.

@@ -91,6 +91,8 @@ class StoreError(NucleusError, OSError):
 
 class JournalError(NucleusError, OSError):
     """The journal of an upload cannot be read or written; what was answered until then is stored."""
+
+
 class FileError(NucleusError, OSError):
     """A file or a folder cannot be written or read, such as on a full disk."""
 

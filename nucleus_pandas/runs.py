@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numbers
 import os
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from functools import cached_property
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any

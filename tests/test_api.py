@@ -29,7 +29,6 @@ LAYERS = [
     {"jobs"},
     {"uploads"},
     {"views"},
-    {"assessment", "examples", "served"},
     {"assessment", "examples", "matches", "served"},
     {"parquet"},
     {"models", "runs"},

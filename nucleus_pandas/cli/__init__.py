@@ -8,14 +8,10 @@ import sys
 from collections.abc import Callable, Sequence
 
 from nucleus_pandas._version import __version__
-from nucleus_pandas.cli import datasets, demo, importing, serve
+from nucleus_pandas.cli import datasets, demo, export, importing, serve
 from nucleus_pandas.errors import NucleusError
 
-COMMANDS = (demo, serve, importing, datasets)
-from nucleus_pandas.cli import datasets, demo, export, serve
-from nucleus_pandas.errors import NucleusError
-
-COMMANDS = (demo, serve, export, datasets)
+COMMANDS = (demo, serve, importing, export, datasets)
 """The modules of the commands, each of which has an ``add``, in the order of the help."""
 
 

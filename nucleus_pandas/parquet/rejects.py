@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from nucleus_pandas.errors import InvalidInputError, JournalError
+from nucleus_pandas.errors import InvalidInputError, FileError
 
 _OURS = b"nucleus_pandas.rejects"
 _PLACE = pa.schema(
@@ -84,7 +84,7 @@ class Rejects:
         try:
             self._write(table)
         except (pa.ArrowException, OSError) as error:
-            raise JournalError(
+            raise FileError(
                 f"The rejects cannot be written to '{self.path}': {error}. Make room, and run it again."
             ) from error
         self.count += count
