@@ -39,7 +39,7 @@ def add(commands: Any) -> None:
     command.add_argument("--overwrite", action="store_true", help="replace an earlier export in that folder")
     add_json(command, "a list of objects with what, model_run_id, path, rows and bytes")
     add_nucleus(command)
-    command.set_defaults(run=_run)
+    command.set_defaults(run_command=_run)
 
 
 def _run(options: argparse.Namespace) -> None:
