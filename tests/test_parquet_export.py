@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -151,9 +152,23 @@ def test_the_predictions_of_all_runs_are_read_with_their_run(
     assert list(found.columns) == [*PREDICTIONS, "model_run_id"]
 
 
+def send(how: str, folder: Path, dataset: npd.Dataset, run: npd.ModelRun, of: npd.ModelRun) -> None:
+    """Send an export to another dataset and another run: as frames, or as files."""
+    predictions = folder / "predictions" / f"model_run_id={of.id}"
+    if how == "frames":
+        pd.read_parquet(folder / "items.parquet").nucleus.append(dataset)
+        pd.read_parquet(folder / "annotations.parquet").nucleus.annotate(dataset)
+        pd.read_parquet(predictions).nucleus.predict(run)
+    else:
+        npd.import_parquet(folder / "items.parquet", dataset)
+        npd.import_parquet(folder / "annotations.parquet", dataset, "annotations")
+        npd.import_parquet(predictions, dataset, "predictions", run)
+
+
+@pytest.mark.parametrize("how", ["frames", "files"])
 @pytest.mark.parametrize("metadata_as", ["dict", "json"])
 def test_an_export_goes_into_another_dataset_and_comes_back_equal(
-    client: npd.NucleusClient, filled: npd.Dataset, folder: Path, metadata_as: Any
+    client: npd.NucleusClient, filled: npd.Dataset, folder: Path, metadata_as: Any, how: str
 ) -> None:
     run = filled.model_runs[0]
     twice = pd.DataFrame({"reference_id": ["a.jpg"] * 2, "label": "car", "x": 3.5, "y": 1, "width": 7, "height": 8})
@@ -162,9 +177,7 @@ def test_an_export_goes_into_another_dataset_and_comes_back_equal(
     filled.to_parquet(folder)
     other = client.create_dataset("To")
     again = other.create_model_run(client.get_model(run["model_id"]))
-    pd.read_parquet(folder / "items.parquet").nucleus.append(other)
-    pd.read_parquet(folder / "annotations.parquet").nucleus.annotate(other)
-    pd.read_parquet(folder / "predictions" / f"model_run_id={run.id}").nucleus.predict(again)
+    send(how, folder, other, again, run)
     for view, back in (
         (filled.items, other.items),
         (filled.annotations, other.annotations),
@@ -237,11 +250,12 @@ box_rows = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.parametrize("how", ["frames", "files"])
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(boxes=st.lists(box_rows, min_size=1, max_size=4))
 @pytest.mark.filterwarnings("ignore:No number of any box is above 1")
 def test_any_boxes_with_any_metadata_survive(
-    local: npd.NucleusClient, tmp_path: Path, boxes: list[dict[str, Any]]
+    local: npd.NucleusClient, tmp_path: Path, how: str, boxes: list[dict[str, Any]]
 ) -> None:
     sent = pd.DataFrame(boxes).assign(reference_id=[str(number) for number in range(len(boxes))])
     first, second = local.create_dataset("From"), local.create_dataset("To")
@@ -249,9 +263,10 @@ def test_any_boxes_with_any_metadata_survive(
     model = local.add_model("Detector", "det")
     runs = [dataset.create_model_run(model) for dataset in (first, second)]
     sent.nucleus.predict(runs[0])
-    first.to_parquet(tmp_path / "export", overwrite=True)
-    pd.read_parquet(tmp_path / "export" / "items.parquet").nucleus.append(second)
-    pd.read_parquet(tmp_path / "export" / "predictions").nucleus.predict(runs[1])
+    for earlier in tmp_path.glob("export"):
+        shutil.rmtree(earlier)
+    first.to_parquet(tmp_path / "export")
+    send(how, tmp_path / "export", second, runs[1], runs[0])
     for one, two in ((first.items, second.items), (runs[0].predictions, runs[1].predictions)):
         before, after = one.to_frame(), two.to_frame()
         pd.testing.assert_frame_equal(without_ids(before), without_ids(after), check_exact=True)

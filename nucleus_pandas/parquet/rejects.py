@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from nucleus_pandas.errors import InvalidInputError, FileError
+from nucleus_pandas.errors import FileError, InvalidInputError
 
 _OURS = b"nucleus_pandas.rejects"
 _PLACE = pa.schema(
