@@ -440,6 +440,19 @@ def test_an_existing_export_is_kept_unless_told(plain: npd.Dataset, folder: Path
     assert list(folder.parent.iterdir()) == [folder]
 
 
+def test_an_export_that_was_imported_is_replaced_too(
+    plain: npd.Dataset, local: npd.NucleusClient, folder: Path
+) -> None:
+    plain.to_parquet(folder)
+    other = local.create_dataset("To")
+    result = npd.import_parquet(folder / "annotations.parquet", other, "annotations", on_error="collect")
+    assert result.rejects is not None  # it has no items
+    assert result.journal is not None
+    assert result.rejects.parent == result.journal.parent == folder
+    plain.to_parquet(folder, overwrite=True)
+    assert written(folder) == ["annotations.parquet", "items.parquet"]
+
+
 def test_an_empty_folder_is_taken(plain: npd.Dataset, folder: Path) -> None:
     folder.mkdir(parents=True)
     plain.to_parquet(folder)

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from nucleus_pandas._version import __version__
 from nucleus_pandas.columns import EXPORTED, frame
 from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.journal import FILE_NAME as JOURNAL
 from nucleus_pandas.parquet.folder import whole_folder
 from nucleus_pandas.parquet.schema import WHAT, What, schema
 from nucleus_pandas.views import View
@@ -31,6 +32,11 @@ _FILES = [
     "annotations.parquet",
     f"predictions/{_RUN}=*/predictions.parquet",
     f"matches/{_RUN}=*/matches.parquet",
+]
+_BESIDE = [  # what an import of an export leaves there: its journal, and rows that were refused
+    f"{folder}{name}"
+    for folder in ("", "predictions/", f"predictions/{_RUN}=*/")
+    for name in (f"{JOURNAL}*", "_*.rejects.parquet")
 ]
 _encode = msgspec.json.Encoder().encode
 
@@ -97,7 +103,7 @@ def export(
     """
     about = {**about, "exported_at": datetime.now(UTC).isoformat(timespec="seconds"), "exported_by": __version__}
     found: dict[str, list[Any]] = {name: [] for name in EXPORTED}
-    with whole_folder(folder, _FILES, overwrite=overwrite) as made:
+    with whole_folder(folder, [*_FILES, *_BESIDE], overwrite=overwrite) as made:
         for part in parts:
             file = made / part.path
             file.parent.mkdir(parents=True, exist_ok=True)
