@@ -26,7 +26,7 @@ def names_from(source: NamesSource) -> dict[int, str]:
     Raises
     ------
     InvalidInputError
-        There are none, or the file is not simple enough to be read without a YAML library.
+        A name is no text, or the file is not simple enough to be read without a YAML library.
     """
     if isinstance(source, (str, os.PathLike)):
         return read_names(Path(source))
@@ -58,10 +58,7 @@ def read_names(path: Path) -> dict[int, str]:
     if path.suffix.lower() in (".yaml", ".yml"):
         return yaml_names(text, str(path))
     lines = [line.strip() for line in text.split("\n")]
-    names = {number: line for number, line in enumerate(lines) if line}
-    if not names:
-        raise InvalidInputError(f"{path} holds no names. {_SAY}")
-    return names
+    return {number: line for number, line in enumerate(lines) if line}
 
 
 def yaml_names(text: str, source: str) -> dict[int, str]:
@@ -70,7 +67,7 @@ def yaml_names(text: str, source: str) -> dict[int, str]:
     Raises
     ------
     InvalidInputError
-        They are written in another way, or are missing.
+        They are written in another way, or there is no such key.
 
     Examples
     --------
@@ -96,8 +93,6 @@ def yaml_names(text: str, source: str) -> dict[int, str]:
             raise ValueError(f"{rest!r} is neither a list nor a mapping")
     except ValueError as error:
         raise faults.error("names", f"cannot be read without a YAML library ({error}). {_SAY}") from None
-    if not names:
-        raise faults.error("names", f"is empty. {_SAY}")
     return names
 
 

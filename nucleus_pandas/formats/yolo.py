@@ -147,7 +147,7 @@ def read_yolo(
         str(files[name]) if name in files else None if told is None else told.urls[at_told[name]] for name in pictures
     ]
     items = items_frame(pictures, urls, [size or (None, None) for size in measured], metadata)
-    items.attrs[HEAD] = {"names": [class_names.get(number, "") for number in range(max(class_names) + 1)]}
+    items.attrs[HEAD] = {"names": [class_names.get(number, "") for number in range(max(class_names, default=-1) + 1)]}
     return Frames(items, _boxes(found, pictures, box_sizes))
 
 
@@ -208,10 +208,8 @@ def _read_line(parts: list[str], names: Mapping[int, str], found: _Lines) -> Non
         raise ValueError(f"begins with {parts[0]}; the class is a whole number from 0 on.")
     label = names.get(int(values[0]))
     if label is None:
-        raise ValueError(
-            f"is of class {int(values[0])}, which has no name; there are {len(names)}, {min(names)} to {max(names)}. "
-            "Is it another names file?"
-        )
+        there = f"there are {len(names)}, {min(names)} to {max(names)}" if names else "there are none"
+        raise ValueError(f"is of class {int(values[0])}, which has no name; {there}. Is it another names file?")
     if min(places) < -_SLACK or max(places) > 1 + _SLACK:
         worst = max(places, key=lambda place: abs(place - 0.5))
         raise ValueError(

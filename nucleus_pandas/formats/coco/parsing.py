@@ -51,7 +51,7 @@ def parse(source: Source, what: str = "The COCO data") -> Parsed:
         data = text_of(data, name).encode("utf-8", "surrogatepass")
     try:
         return Parsed(msgspec.json.decode(data), name, True)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Parsed(_parse_leniently(data, name, error), name, True)
 
 

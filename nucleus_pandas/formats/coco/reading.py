@@ -155,7 +155,7 @@ def labels_of(parsed: Parsed) -> tuple[dict[Key, str], dict[Key, Any]]:
                 )
         else:
             faults.add(f"categories[{at}].name", f"is {shown(name)}; every category needs a name, a text.")
-        if "supercategory" in category:
+        if category.get("supercategory") is not None:
             supers.setdefault(key, category["supercategory"])
     faults.check()
     return labels, supers
