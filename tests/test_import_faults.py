@@ -143,8 +143,11 @@ def test_an_import_goes_on_after_a_fault_at_any_request(world: World, tmp_path: 
             if first is not None:
                 assert second.resumed >= sum(first.counts.values()) - first.failed - (case == "refused") * 2
                 assert first.new <= stored
-            exactly = (fault in BEFORE or fault in REFUSALS) and case != "refused"  # those batches are sent again
-            agree(second.counts, expected.result.counts, exactly=exactly)
+            if place != 0 or fault in BEFORE:  # else it looks like a server without extensions
+                unseen = fault in BEFORE or fault in REFUSALS
+                # batches with refused rows are sent again, and so is what a job was started for that was lost sight of
+                once = case != "refused" and (world.kind, case) != ("contract", "items")
+                agree(second.counts, expected.result.counts, exactly=unseen and once)
             check_end(world, case, destination, source, expected)
         except BaseException as error:
             error.add_note(f"{case}, request {place}, {retries} retries")

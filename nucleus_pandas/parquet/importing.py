@@ -166,10 +166,10 @@ class Import:
             send(tally, self.options)
             self._await_jobs(tally)
             counts = counted(tally)
-            counts["failed"] += len(rows.refused)
+            counts = +(counts + Counter(failed=len(rows.refused)))
             self.resumed += tally.recalled
             if tally.broken is not None:
-                counts["failed"] = 0  # they are sent again
+                del counts["failed"]  # they are sent again
                 self.counts += counts
                 return tally.broken
             self.counts += counts

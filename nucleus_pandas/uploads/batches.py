@@ -66,6 +66,7 @@ def send_batches(tally: Tally, options: Options, start: int = 0) -> None:
     transport, kind = tally.target.transport, tally.target.kind
     tells_all = "outcomes" in transport.extensions
     in_turn = tells_all or kind == "items"
+    tally.in_order = tells_all and tally.log is not None
     size = options.batch_size or BATCH
     batches = list(cut(tally.checked.units, size, start, masks_apart=not tells_all, items_whole=not in_turn))
     connections = 1 if in_turn else min(transport.max_concurrency, len(batches))

@@ -42,6 +42,7 @@ _NAMINGS = (
     re.compile(r"(?=[^\s'\"`,;]*[^\W\d_])(?=[^\s'\"`,;]*[\d./_-])([^\s'\"`,;]+)"),  # no word of any sentence
 )
 _SHOWN = 5  # refused rows in an error's text
+_REFUSED = (400, 413, 422)  # what a batch is answered that the next one need not meet
 _EXISTS = "It exists already, and if_exists='error' lets nothing be overwritten or skipped."
 _TOGETHER = "Not stored: other rows of its batch exist already, and if_exists='error' refuses a batch whole."
 _MAYBE = "It may be stored nevertheless."
@@ -99,6 +100,7 @@ class Tally:
         self.jobs: list[Started] = []
         self.log = log
         self.watch = watch  # called with the number of units that were sent
+        self.in_order = False  # whether nothing may overtake a batch that failed
         self.recalled = 0  # units that an earlier upload was answered for
         self.lock = threading.Lock()
 
@@ -131,11 +133,12 @@ class Tally:
     def fail(self, start: int, stop: int, error: Exception, doubts: Sequence[str]) -> None:
         """Note that a request failed for good; what is in doubt may be stored nevertheless.
 
-        Nothing more is sent where the next request would meet the same. A 500 may be due to this batch alone.
+        Nothing more is sent where the next request would meet the same. A 500 may be due to this batch alone; but what
+        goes on by a journal, in the order of its rows, goes on there.
         """
         self.refuse(start, stop, f"{error} {_MAYBE}" if doubts else str(error))
         self.doubtful += stop - start if doubts else 0
-        alone = isinstance(error, APIError) and error.status_code in (400, 413, 422, 500)
+        alone = isinstance(error, APIError) and error.status_code in (_REFUSED if self.in_order else (*_REFUSED, 500))
         if isinstance(error, (APIError, NetworkError)) and not alone:
             self.broken = error
 
