@@ -112,6 +112,7 @@ class Dataset(Resource):
         journal : path-like, optional
             A file, made when absent, that remembers which requests were answered, so that the same call goes on where
             an earlier one ended. A request is known by its content; pictures by the size and the time of their files.
+            With ``if_exists="update"`` it knows the last frame alone.
 
         Returns
         -------

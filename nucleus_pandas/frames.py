@@ -76,6 +76,7 @@ def append(
     journal : path-like, optional
         A file, made when absent, that remembers which requests were answered, so that the same call goes on where an
         earlier one ended. A request is known by its content; pictures by the size and the time of their files.
+        With ``if_exists="update"`` it knows the last frame alone.
 
     Returns
     -------
@@ -152,6 +153,7 @@ def annotate(
     journal : path-like, optional
         A file, made when absent, that remembers which requests were answered, so that the same call goes on where an
         earlier one ended. A request is known by its content; pictures by the size and the time of their files.
+        With ``if_exists="update"`` it knows the last frame alone.
 
     Returns
     -------
@@ -232,6 +234,7 @@ def predict(
     journal : path-like, optional
         A file, made when absent, that remembers which requests were answered, so that the same call goes on where an
         earlier one ended. A request is known by its content; pictures by the size and the time of their files.
+        With ``if_exists="update"`` it knows the last frame alone.
 
     Returns
     -------

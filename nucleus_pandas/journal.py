@@ -1,7 +1,7 @@
 """What earlier uploads were answered: the same upload again goes on where they ended.
 
 A journal is one SQLite file. It is written after each answer, so that whatever it holds is stored on the server; what
-it does not hold is sent again, which stores nothing twice.
+it does not hold is sent again, which stores nothing twice. Before rows are replaced it forgets what they were.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import sqlite3
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,6 +32,9 @@ _SCHEMA = (
   part TEXT NOT NULL,       -- a row group of a file; nothing for a frame
   content BLOB NOT NULL,    -- a hash of the request
   outcomes TEXT NOT NULL,   -- JSON: what became of its rows, in runs of [status, rows]; none yet: it may be stored
+  start INTEGER NOT NULL,   -- its rows in the part
+  stop INTEGER NOT NULL,
+  outcomes TEXT NOT NULL,   -- JSON: what became of its rows, in runs of [status, rows]
   counts TEXT NOT NULL,     -- JSON: the server's counters, where it told no more
   PRIMARY KEY (upload, part, content)
 ) STRICT, WITHOUT ROWID""",
@@ -87,7 +91,7 @@ class Journal:
                 raise
 
     def _prepare(self) -> None:
-        self._db.execute("PRAGMA journal_mode = WAL")
+        self._switch_to_wal()
         self._db.execute("PRAGMA synchronous = NORMAL")  # what a power cut takes away is sent again
         self._db.execute("BEGIN IMMEDIATE")
         (application,) = self._db.execute("PRAGMA application_id").fetchone()
@@ -103,6 +107,17 @@ class Journal:
             self._db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             self._db.execute(f"PRAGMA user_version = {_VERSION}")
         self._db.execute("COMMIT")
+
+    def _switch_to_wal(self) -> None:
+        """Turn the write-ahead log on; SQLite does not wait there for others who do the same at that moment."""
+        until = time.monotonic() + _BUSY_SECONDS
+        while self._db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > until:
+                    raise
+                time.sleep(0.01)
 
     @contextmanager
     def _told(self, what: str) -> Iterator[None]:
@@ -168,8 +183,13 @@ class Upload:
         row = self.journal._read("SELECT identity FROM file WHERE upload = ? AND file = ?", self.key, file)
         return None if row is None else str(row[0])
 
-    def see(self, file: str, identity: str) -> None:
-        """Note the identity of a file."""
+    def see(self, file: str, identity: str, parts: int) -> None:
+        """Note the identity of a file, and forget what was sent of more parts than it has."""
+        number = "CAST(substr(part, length(?) + 2) AS INTEGER)"
+        self.journal._write(
+            f"DELETE FROM batch WHERE upload = ? AND substr(part, 1, length(?) + 1) = ? || '#' AND {number} >= ?",
+            *(self.key, file, file, file, parts),
+        )
         self.journal._write("INSERT OR REPLACE INTO file VALUES (?, ?, ?)", self.key, file, identity)
 
 
@@ -200,26 +220,48 @@ class Part:
             journal._write("INSERT OR IGNORE INTO batch VALUES (?, ?, ?, '[]', '{}')", *place)
         return again
 
-    def answered(self, content: bytes, answer: Answered) -> None:
-        """Note what became of a request."""
+    def forget(self, start: int, stop: int) -> None:
+        """Forget what was sent of rows, since something else will replace them."""
         self.upload.journal._write(
-            "INSERT OR REPLACE INTO batch VALUES (?, ?, ?, ?, ?)",
+            "DELETE FROM batch WHERE upload = ? AND part = ? AND start < ? AND stop > ?",
+            self.upload.key,
+            self.name,
+            stop,
+            start,
+        )
+
+    def answered(self, start: int, stop: int, content: bytes, answer: Answered) -> None:
+        """Note what became of a request, and of which rows it was."""
+        self.upload.journal._write(
+            "INSERT OR REPLACE INTO batch VALUES (?, ?, ?, ?, ?, ?, ?)",
             self.upload.key,
             self.name,
             content,
+            start,
+            stop,
             json.dumps(answer.outcomes),
             json.dumps(answer.counts),
         )
 
-    def finished(self, identity: str) -> dict[str, int] | None:
-        """Count the rows of the part by status, where all were answered well while its file was this one."""
-        row = self.upload.journal._read(
-            "SELECT counts FROM part WHERE upload = ? AND part = ? AND identity = ?",
-            self.upload.key,
-            self.name,
-            identity,
-        )
-        return None if row is None else json.loads(row[0])
+    def finished(self, identity: str) -> tuple[dict[str, int] | None, bool]:
+        """Count the rows of the part by status, where all were answered well while its file was this one.
+
+        Returns
+        -------
+        dict of str to int, or None
+            The counts.
+        bool
+            Whether all were answered well while the file was another one. That is forgotten: what is sent from now on
+            may replace them.
+        """
+        journal, of_part = self.upload.journal, (self.upload.key, self.name)
+        row = journal._read("SELECT identity, counts FROM part WHERE upload = ? AND part = ?", *of_part)
+        if row is None:
+            return None, False
+        if row[0] == identity:
+            return json.loads(row[1]), True
+        journal._write("DELETE FROM part WHERE upload = ? AND part = ?", *of_part)
+        return None, True
 
     def finish(self, identity: str, counts: Mapping[str, int]) -> None:
         """Note that all rows of the part were answered well."""

@@ -15,7 +15,20 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from faulty_proxy import BEFORE, FAULTS, REFUSALS, Request
-from faulty_world import ALWAYS, RETRIES, SCHEDULES, Clock, World, at, behind_proxy, serving, some, sound, stop_clock
+from faulty_world import (
+    ALWAYS,
+    PASSING,
+    RETRIES,
+    SCHEDULES,
+    Clock,
+    World,
+    at,
+    behind_proxy,
+    serving,
+    some,
+    sound,
+    stop_clock,
+)
 from imports import Destination, boxes, pictures, read_journal, read_rejects, same, with_refused, write
 
 import nucleus_pandas as npd
@@ -101,7 +114,9 @@ def check_end(world: World, case: str, destination: Destination, source: Path, e
     assert len(sent) == (0 if case != "refused" else 2)  # the batches with rows that the server refuses
     assert again.failed == expected.result.failed
     assert sum(again.counts.values()) == total
-    assert again.resumed == sum(noted.answered.values())
+    assert again.resumed <= sum(noted.answered.values())
+    if case != "refused":
+        assert again.resumed == total
     if expected.rejects is not None:
         pd.testing.assert_frame_equal(read_rejects(again.rejects), expected.rejects)
     same(destination.rows(ordered=world.kind == "embedded"), expected.rows)
@@ -141,9 +156,11 @@ def test_an_import_goes_on_after_a_fault_at_any_request(world: World, tmp_path: 
             with world.client() as client:
                 second = destination.imported(client, source, on_error="collect")
             if first is not None:
-                assert second.resumed >= sum(first.counts.values()) - first.failed - (case == "refused") * 2
                 assert first.new <= stored
-            if place != 0 or fault in BEFORE:  # else it looks like a server without extensions
+            if place != 0 or fault in PASSING:  # else it looked like a server without extensions
+                if first is not None:
+                    lost = 2 if case == "refused" else 0  # of batches that hold refused rows
+                    assert second.resumed >= sum(first.counts.values()) - first.failed - lost
                 unseen = fault in BEFORE or fault in REFUSALS
                 # batches with refused rows are sent again, and so is what a job was started for that was lost sight of
                 once = case != "refused" and (world.kind, case) != ("contract", "items")

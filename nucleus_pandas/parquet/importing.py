@@ -68,6 +68,7 @@ class _Group:
     rows: int
     plan: Plan
     part: Part | None
+    was_sent: bool  # when its file was another one
 
 
 class Import:
@@ -168,6 +169,8 @@ class Import:
             counts = counted(tally)
             counts = +(counts + Counter(failed=len(rows.refused)))
             self.resumed += tally.recalled
+            if group.was_sent and tally.recalled < len(tally.checked.units):
+                self._tell_changed(group.file)
             if tally.broken is not None:
                 del counts["failed"]  # they are sent again
                 self.counts += counts
@@ -190,28 +193,34 @@ class Import:
             first = 0
             for number, (rows, _) in enumerate(file.groups):
                 part = None if log is None else log.part(f"{file.name}#{number}")
-                done = None if part is None else part.finished(file.identity)
+                done, was_sent = (None, False) if part is None else part.finished(file.identity)
                 if done is not None:
                     self.counts.update(done)
                     self.resumed += sum(done.values())
                     bar.end(rows, self.counts)
                 elif rows:
-                    yield _Group(file, number, first, rows, plans[file.name], part)
+                    yield _Group(file, number, first, rows, plans[file.name], part, was_sent)
                 first += rows
 
     def _notice(self, file: File, log: Upload) -> None:
         """Notice a file that is not what it was when an earlier import saw it."""
+    def _notice(self, file: ParquetSource, log: Upload) -> None:
+        """Notice a file that is not what it was when an earlier import saw it; another time alone says little."""
         seen = log.seen(file.name)
-        if seen is not None and seen != file.identity:
-            self.changed.append(file.name)
-            kept = "are replaced" if self.options.if_exists == "update" else "stay as they are"
-            warn(
-                f"'{file.name}' has changed since it was imported. Its rows are compared with what was sent, and "
-                f"batches that differ are sent; rows that are there already {kept} "
-                f"(if_exists={self.options.if_exists!r})."
-            )
+        if seen is not None and not file.is_same(seen):
+            self._tell_changed(file)
         if seen != file.identity:
-            log.see(file.name, file.identity)
+            log.see(file.name, file.identity, file.metadata.num_row_groups)
+
+    def _tell_changed(self, file: ParquetSource) -> None:
+        if file.name in self.changed:
+            return
+        self.changed.append(file.name)
+        kept = "are replaced" if self.options.if_exists == "update" else "stay as they are"
+        warn(
+            f"'{file.name}' has changed since it was imported. Its rows are compared with what was sent, and batches "
+            f"that differ are sent; rows that are there already {kept} (if_exists={self.options.if_exists!r})."
+        )
 
     def _look(self, group: _Group, table: Any, bar: Progress) -> tuple[Rows, Tally]:
         try:
@@ -306,16 +315,25 @@ class _Reader:
 
     def read(self, group: _Group) -> Any:
         """Read a row group, those columns that are wanted."""
+        name, before = group.file.name, f"What was sent before row group {group.number} is stored"
+        table, reason, has_changed = None, "", False
         try:
             if self._file is not group.file:
                 self._opened = group.file.open()
                 self._file = group.file
             return without_views(self._opened.read_row_group(group.number, columns=group.plan.columns))
+            table = self._opened.read_row_group(group.number, columns=group.plan.columns)
         except (pa.ArrowException, OSError) as error:
-            raise InvalidInputError(
-                f"Row group {group.number} of '{group.file.name}' cannot be read: {first_line(error)}. What was sent "
-                "before it is stored."
-            ) from None
+            reason = first_line(error)
+        try:
+            has_changed = group.file.has_changed
+        except OSError as error:
+            reason = reason or first_line(error)
+        if has_changed:
+            raise InvalidInputError(f"'{name}' changed while it was imported. {before}; run the same again.")
+        if reason:
+            raise InvalidInputError(f"Row group {group.number} of '{name}' cannot be read: {reason}. {before}.")
+        return table
 
 
 def counted(tally: Tally) -> Counter[str]:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from nucleus_pandas.errors import FileError, InvalidInputError
+from nucleus_pandas.errors import InvalidInputError, JournalError
+from nucleus_pandas.parquet.sources import first_line
 
 _OURS = b"nucleus_pandas.rejects"
 _PLACE = pa.schema(
@@ -44,7 +50,7 @@ class Rejects:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.count = 0
-        self._partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        self._file: IO[bytes] | None = None  # without a name, so that a process that is killed leaves nothing
         self._writer: Any = None
         self._schema = _PLACE
         if path.exists() and not _is_ours(path):
@@ -81,13 +87,22 @@ class Rejects:
             pa.array(reasons, pa.string()),
         ]
         table = pa.Table.from_arrays([*place, *held.columns], names=[*_PLACE.names, *held.column_names])
-        try:
+        with self._told():
             self._write(table)
+        self.count += count
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Tell of the file what the disk says."""
+        try:
+            yield
         except (pa.ArrowException, OSError) as error:
             raise FileError(
                 f"The rejects cannot be written to '{self.path}': {error}. Make room, and run it again."
+            raise JournalError(
+                f"The rejects cannot be written to '{self.path}': {first_line(error)}. Make room, or name another file "
+                "by rejects=, and run the same again."
             ) from error
-        self.count += count
 
     def _write(self, table: Any) -> None:
         schema = _united(self._schema, table.schema)
@@ -97,28 +112,41 @@ class Rejects:
 
     def _widen(self, schema: Any) -> None:
         """Write on with more columns, or wider ones, which files may have that are read later."""
-        earlier = self._partial.with_name(f"{self._partial.name}-earlier")
+        earlier = self._file
         if self._writer is not None:
             self._writer.close()
-            os.replace(self._partial, earlier)
-        self._writer = pq.ParquetWriter(self._partial, schema, compression="zstd")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = TemporaryFile(dir=self.path.parent)  # noqa: SIM115 closed with the rejects
+        self._writer = pq.ParquetWriter(self._file, schema, compression="zstd")
         self._schema = schema
-        if earlier.exists():
-            with pq.ParquetFile(earlier) as old:
+        if earlier is not None:
+            with earlier:
+                old = pq.ParquetFile(earlier)
                 for group in range(old.num_row_groups):
                     self._writer.write_table(_as(old.read_row_group(group), schema))
-            earlier.unlink()
 
     def close(self, *, keep: bool) -> None:
         """Give the file its name; without any rows, or where they are not kept, there is none."""
-        if self._writer is not None:
-            self._writer.close()
-        if keep and self.count:
-            os.replace(self._partial, self.path)
-        else:
-            self._partial.unlink(missing_ok=True)
+        if self._file is None:
             if keep:
                 self.path.unlink(missing_ok=True)
+            return
+        with self._file:
+            self._writer.close()
+            if keep:
+                self._name(self._file)
+
+    def _name(self, file: IO[bytes]) -> None:
+        """Put a copy where the rejects belong."""
+        file.seek(0)
+        partial = self.path.with_name(f"{self.path.name}.{uuid.uuid4().hex}.partial")
+        try:
+            with partial.open("xb") as named:
+                shutil.copyfileobj(file, named)
+            os.replace(partial, self.path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
 
     def __enter__(self) -> Rejects:
         return self
@@ -126,7 +154,12 @@ class Rejects:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.close(keep=kind is None or self.count > 0)
+        if kind is None:
+            with self._told():
+                self.close(keep=True)
+        else:
+            with suppress(pa.ArrowException, OSError):  # what ended the import comes first
+                self.close(keep=self.count > 0)
 
 
 def _is_ours(path: Path) -> bool:

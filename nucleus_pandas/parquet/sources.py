@@ -94,10 +94,21 @@ class ParquetSource:
     def reasons(self) -> Mapping[int, tuple[str, str]]:
         """Rows are not known before they are read."""
         return {}
+    def is_same(self, identity: str | None) -> bool:
+        """Tell whether an identity is this one, but for the time."""
+        first, second = self.identity.split(), (identity or "").split()
+        return len(second) == 3 and (first[0], first[2]) == (second[0], second[2])
 
     def open(self) -> Any:
         """Open it for reading row groups, each alone in memory."""
-        return pq.ParquetFile(self.filesystem.open_input_file(self.place), metadata=self.metadata, pre_buffer=False)
+        file = self.filesystem.open_input_file(self.place)
+        return pq.ParquetFile(file, metadata=self.metadata, pre_buffer=False, page_checksum_verification=True)
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether it is not what it was when it was found."""
+        info = self.filesystem.get_file_info(self.place)
+        return (info.size or 0, info.mtime_ns) != (self.size, self.modified)
 
 
 class File(Protocol):

@@ -73,6 +73,7 @@ def send(tally: Tally, options: Options) -> None:
         extensions = tally.target.transport.extensions
     except (APIError, NetworkError) as error:  # an upload accounts for its rows also when it cannot begin
         tally.fail(0, len(tally.checked.units), error, [])
+        tally.broken = error
         return
     if tally.target.kind == "items" and "outcomes" not in extensions:
         send_signed(tally, options)

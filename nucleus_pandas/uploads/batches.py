@@ -154,6 +154,8 @@ def send_batch(tally: Tally, batch: range, options: Options, write: Callable[[],
             raise TooLargeError("The batch is too large for one request.")
         if tally.log is not None and options.if_exists == "error":
             before = tally.log.sending(content)
+        if options.if_exists == "update":
+            tally.replace(start, stop)
         answer = target.transport.request("POST", *route, **body, doubts=doubts, shape=dict[str, Any])
         with tally.lock:
             if isinstance(answer.get("job_id"), str):

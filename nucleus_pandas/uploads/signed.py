@@ -90,6 +90,8 @@ def _send_run(tally: Tally, run: range, options: Options) -> int:
                 address = _address(tally)
                 if address is None:
                     return start
+                if options.if_exists == "update":
+                    tally.replace(start, stop)
                 _put(tally, file, address, range(start, stop), options, doubts, content)
         except JournalError:
             raise

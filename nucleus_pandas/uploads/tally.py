@@ -118,6 +118,11 @@ class Tally:
             self.recalled += stop - start
         return True
 
+    def replace(self, start: int, stop: int) -> None:
+        """Have the journal forget what was sent of rows that a request will replace."""
+        if self.log is not None:
+            self.log.forget(start, stop)
+
     def write_down(self, start: int, stop: int, content: bytes, counts: Mapping[str, int]) -> None:
         """Note in the journal what became of a request, if all went well."""
         if self.log is None:
@@ -128,7 +133,7 @@ class Tally:
         firsts = np.flatnonzero(np.append(True, statuses[1:] != statuses[:-1]))
         runs = np.diff(np.append(firsts, len(statuses)))
         outcomes = list(zip(statuses[firsts].tolist(), runs.tolist(), strict=True))
-        self.log.answered(content, Answered(outcomes, dict(counts)))
+        self.log.answered(start, stop, content, Answered(outcomes, dict(counts)))
 
     def fail(self, start: int, stop: int, error: Exception, doubts: Sequence[str]) -> None:
         """Note that a request failed for good; what is in doubt may be stored nevertheless.
