@@ -18,6 +18,7 @@ from faulty_world import handle
 import nucleus_pandas as npd
 
 PICTURES = 6  # that boxes are on
+JOURNAL = ".nucleus_import.sqlite"
 
 
 def pictures(count: int = 12, start: int = 0) -> pd.DataFrame:
@@ -27,11 +28,10 @@ def pictures(count: int = 12, start: int = 0) -> pd.DataFrame:
     return frame.assign(**{"metadata.number": range(start, start + count)})
 
 
-def boxes(count: int = 13, *, repeats: bool = True) -> pd.DataFrame:
-    """Boxes without ids; of them two repeat another exactly, in its row group of five and in a later one."""
+def boxes(count: int = 13, later: int = 8) -> pd.DataFrame:
+    """Boxes without ids; the third is repeated at once, the second in a later row group."""
     numbers = np.arange(count)
-    if repeats:
-        numbers[[3, 8]] = numbers[[2, 1]]
+    numbers[[3, later]] = numbers[[2, 1]]
     frame = pd.DataFrame({"reference_id": [f"{number % PICTURES:02}.jpg" for number in numbers], "label": "car"})
     frame = frame.assign(x=numbers * 1.5, y=1.0, width=10.0, height=20.0)
     return frame.assign(**{"metadata.number": numbers, "confidence": numbers / (2 * count)})
@@ -70,11 +70,21 @@ class Destination:
         model = client.add_model("M", reference_id=dataset.id)
         return cls(kind, dataset, dataset.create_model_run(model))
 
-    def imported(self, client: npd.NucleusClient, source: Any, **options: Any) -> npd.ImportResult:
+    def imported(self, client: npd.NucleusClient, source: Any, batch_size: int = 2, **options: Any) -> npd.ImportResult:
         """Import with a client of its own."""
-        dataset = handle(client, self.dataset)
-        run = None if self.run is None else npd.ModelRun(client._transport, self.run.id, dataset.id)
-        return npd.import_parquet(source, dataset, self.kind, run, batch_size=2, **options)
+        there = self.at(client)
+        return npd.import_parquet(source, there.dataset, self.kind, there.run, batch_size=batch_size, **options)
+
+    def arguments(self, source: Path, batch_size: int) -> list[str]:
+        """Give the command that imports."""
+        options = ["--kind", self.kind, "--batch-size", str(batch_size), "--no-progress"]
+        options += [] if self.run is None else ["--run", self.run.id]
+        return ["import", str(source), self.dataset.id, *options]
+
+    def at(self, client: npd.NucleusClient) -> Destination:
+        """The same, reached by another client."""
+        run = None if self.run is None else npd.ModelRun(client._transport, self.run.id, self.dataset.id)
+        return Destination(self.kind, handle(client, self.dataset), run)
 
     def rows(self, *, ordered: bool = True) -> pd.DataFrame:
         """Read everything that is there, but for the ids that the server gave; in their order, where they have one."""

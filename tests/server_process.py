@@ -1,6 +1,6 @@
-"""`nucleus-pandas serve` in processes that start at once, since a template of them has imported everything already.
+"""Commands in processes that start at once, since a template of them has imported everything already.
 
-They can kill themselves, as ``kill -9`` would, at one point of the first request behind a mark.
+Servers can kill themselves, as ``kill -9`` would, at one point of the first request behind a mark.
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -79,6 +80,48 @@ class Served:
     def __exit__(self, *error: object) -> None:
         self.kill()
         self.process.close()
+
+
+class Command:
+    """A command in a process.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where it works, and where what it says goes.
+    *arguments : str
+        Of the command line.
+    """
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self._said = folder / f"said {uuid.uuid4().hex}"
+        self.process = CONTEXT.Process(target=_command, args=(arguments, folder, self._said))
+        self.process.start()
+
+    def end(self, number: signal.Signals) -> None:
+        """Send a signal to it, if it is still there."""
+        if self.process.is_alive():
+            assert self.process.pid is not None
+            os.kill(self.process.pid, number)
+
+    def wait(self, seconds: float | None = None) -> int | None:
+        """Wait until it has ended, and give what it ended with; None where it goes on."""
+        self.process.join(seconds)
+        return self.process.exitcode
+
+    @property
+    def said(self) -> str:
+        """What it wrote."""
+        return self._said.read_text()
+
+
+def _command(arguments: Sequence[str], folder: Path, said: Path) -> None:
+    with said.open("w") as out:
+        for number in (1, 2):
+            os.dup2(out.fileno(), number)
+    os.chdir(folder)
+    warnings.simplefilter("error")
+    raise SystemExit(cli.main(arguments))
 
 
 def _serve(
