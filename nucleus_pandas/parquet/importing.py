@@ -323,6 +323,7 @@ class _Reader:
                 self._file = group.file
             return without_views(self._opened.read_row_group(group.number, columns=group.plan.columns))
             table = self._opened.read_row_group(group.number, columns=group.plan.columns)
+            table.validate(full=True)  # that texts are UTF-8, which nobody has looked at yet
         except (pa.ArrowException, OSError) as error:
             reason = first_line(error)
         try:

@@ -69,7 +69,7 @@ class ParquetSource:
             with self.filesystem.open_input_file(self.place) as file:
                 tail = _tail(file, self.size, self.name)
                 return pq.read_metadata(file), blake2b(tail, digest_size=16).hexdigest()
-        except (pa.ArrowException, OSError, EOFError) as error:
+        except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
             if isinstance(error, InvalidInputError):
                 raise
             raise InvalidInputError(f"The file '{self.name}' cannot be read as Parquet: {first_line(error)}.") from None
