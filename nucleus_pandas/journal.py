@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import sys
 import threading
@@ -127,11 +128,9 @@ class Journal:
         except (sqlite3.Error, OSError) as error:
             if isinstance(error, JournalError):
                 raise
-            remedy = (
-                "Make room, and run the same again: it goes on where it ended"
-                if "full" in str(error)
-                else "Name another file by journal=, or work without one by journal=False"
-            )
+            remedy = "Name another file by journal=, or work without one by journal=False"
+            if "full" in str(error) or "I/O" in str(error):  # where a disk is full SQLite may say either
+                remedy = "Make room, and run the same again: it goes on where it ended"
             raise JournalError(f"The journal '{self.path}' cannot be {what}: {error}. {remedy}.") from error
 
     def _write(self, statement: str, *values: object) -> None:
@@ -278,12 +277,17 @@ def content_of(*parts: bytes | memoryview) -> bytes:
     return digest.digest()
 
 
-def user_folder() -> Path:
-    """Give the folder of this user where journals stand that have no place beside their source."""
+def user_folder(source: str) -> Path:
+    """Give the folder of this user where the journal stands that has no place beside its source."""
     if sys.platform == "darwin":
         base = Path.home() / "Library" / "Caches"
     elif os.name == "nt":
         base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "nucleus_pandas"
+    name = re.sub(r"[^\w.-]+", "_", source.rstrip("/").rpartition("/")[2])[:40]
+    return (
+        base
+        / "nucleus_pandas"
+        / f"{name}-{blake2b(source.encode(errors='surrogateescape'), digest_size=8).hexdigest()}"
+    )

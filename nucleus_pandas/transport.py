@@ -36,6 +36,7 @@ T = TypeVar("T")
 log = logging.getLogger("nucleus_pandas")
 
 RETRIED = frozenset({429, 500, 502, 503, 504, 520, 524})
+_UNDONE = (501, 507)  # above 500, but nothing was done: it cannot be, or there is no room
 _LONGEST_WAIT = 60.0  # seconds, whatever Retry-After says
 
 
@@ -291,7 +292,7 @@ class Transport:
                 continue
             status = response.status_code
             log.debug("%s: %d in %.3f s", what, status, time.perf_counter() - began)
-            if status >= 500 and status != 501:
+            if status >= 500 and status not in _UNDONE:
                 doubts.append(f"it was answered with {status}")
             if status not in RETRIED or last or (once and doubts):
                 return response

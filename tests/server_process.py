@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import signal
 import uuid
 import warnings
@@ -23,6 +24,7 @@ from nucleus_pandas.local import embedded
 from nucleus_pandas.local.images import Images
 from nucleus_pandas.local.store.database import Database
 
+NOBODY = 65534
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["pytest", "nucleus_pandas.cli", "nucleus_pandas.local"])
 
@@ -38,6 +40,8 @@ class Served:
         Of the command line.
     environment : dict, optional
         More of what its environment holds.
+    file_size : int, optional
+        Bytes; no file that it writes may grow beyond, as on a full disk.
     point : (str, int), optional
         Where it kills itself once it is marked: `arrived`, `staged`, `published`, `stored` or `committed`, and at the
         how manieth time.
@@ -48,12 +52,14 @@ class Served:
         folder: Path,
         *options: str,
         environment: dict[str, str] | None = None,
+        file_size: int | None = None,
         point: tuple[str, int] | None = None,
     ) -> None:
         self.mark = folder.with_suffix(".mark")
         receiver, sender = CONTEXT.Pipe(duplex=False)
         arguments = ["serve", str(folder), "--port", "0", *options]
-        self.process = CONTEXT.Process(target=_serve, args=(arguments, environment or {}, sender, point, self.mark))
+        told = (arguments, environment or {}, sender, file_size, point, self.mark)
+        self.process = CONTEXT.Process(target=_serve, args=told)
         self.process.start()
         sender.close()
         with receiver, os.fdopen(os.dup(receiver.fileno())) as lines:
@@ -91,11 +97,25 @@ class Command:
         Where it works, and where what it says goes.
     *arguments : str
         Of the command line.
+    environment : dict, optional
+        More of what its environment holds.
+    file_size : int, optional
+        Bytes; no file that it writes may grow beyond, as on a full disk.
+    as_nobody : bool
+        Whether it may do no more than what anybody may.
     """
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *arguments: str,
+        environment: dict[str, str] | None = None,
+        file_size: int | None = None,
+        as_nobody: bool = False,
+    ) -> None:
         self._said = folder / f"said {uuid.uuid4().hex}"
-        self.process = CONTEXT.Process(target=_command, args=(arguments, folder, self._said))
+        told = (arguments, folder, self._said, environment or {}, file_size, as_nobody)
+        self.process = CONTEXT.Process(target=_command, args=told)
         self.process.start()
 
     def end(self, number: signal.Signals) -> None:
@@ -115,12 +135,30 @@ class Command:
         return self._said.read_text()
 
 
-def _command(arguments: Sequence[str], folder: Path, said: Path) -> None:
+def _limit(file_size: int | None) -> None:
+    if file_size is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
+
+
+def _command(
+    arguments: Sequence[str],
+    folder: Path,
+    said: Path,
+    environment: dict[str, str],
+    file_size: int | None,
+    as_nobody: bool,
+) -> None:
     with said.open("w") as out:
         for number in (1, 2):
             os.dup2(out.fileno(), number)
     os.chdir(folder)
     warnings.simplefilter("error")
+    os.environ.update(environment)
+    _limit(file_size)
+    if as_nobody and os.geteuid() == 0:  # who may write everywhere
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
     raise SystemExit(cli.main(arguments))
 
 
@@ -128,6 +166,7 @@ def _serve(
     arguments: list[str],
     environment: dict[str, str],
     sender: Connection,
+    file_size: int | None,
     point: tuple[str, int] | None,
     mark: Path,
 ) -> None:
@@ -135,6 +174,7 @@ def _serve(
     sender.close()
     warnings.simplefilter("error")
     os.environ.update(environment)
+    _limit(file_size)
     if point is not None:
         _die_at(*point, mark)
     raise SystemExit(cli.main(arguments))

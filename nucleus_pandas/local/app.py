@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hmac
 import logging
 import re
@@ -35,6 +36,7 @@ log = logging.getLogger("nucleus_pandas.local")
 
 MAX_UPLOAD = 512 << 20  # bytes, of a signed upload or of pictures in one request
 _BUILDING = threading.Lock()  # Python 3.11 can fail when routes are compiled in two threads at once
+_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -158,9 +160,18 @@ def _http_error(error: HTTPException) -> Response:
     return response
 
 
+def _is_full(error: Exception) -> bool:
+    """Whether a disk has no room, or none for this user: what no second try mends."""
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", None) in _FULL
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 def _failure(error: Exception) -> Response:
     is_secret = request.endpoint == "uploads.receive"  # whoever knows its path may write there
     log.error("%s %s failed.", request.method, request.url_rule if is_secret else request.path, exc_info=error)
+    if _is_full(error):
+        return _refusal(ServerError(f"The store cannot be written to, and nothing was: {error}. Make room.", 507))
     if isinstance(error, sqlite3.OperationalError):
         return _refusal(ServerError(f"The store could not do this: {error}."))
     return _refusal(ServerError("The server failed; its log says why."))

@@ -373,6 +373,6 @@ def refused_rows(tally: Tally) -> Iterator[tuple[int, str | None, str]]:
 
 def _folder(sources: Sources) -> Path:
     """Give the folder for the journal and the rejects: that of the files, or where that cannot be, the user's own."""
-    if sources.folder is not None and os.access(sources.folder, os.W_OK):
-        return sources.folder
-    return user_folder()
+    if sources.is_local and os.access(sources.root, os.W_OK):
+        return Path(sources.root)
+    return user_folder(sources.root)

@@ -157,12 +157,17 @@ class Sources:
     ----------
     files : list of File
         They may be none.
-    folder : pathlib.Path or None
-        The local folder that holds them; None where they are elsewhere.
+    root : str
+        The folder, or the address, below which they are.
+    is_local : bool
+        Whether that is a folder of this machine.
     """
 
     files: Sequence[File]
     folder: Path | None
+    files: Sequence[ParquetSource]
+    root: str
+    is_local: bool
 
 
 def find(source: Source, filesystem: Any = None) -> Sources:
@@ -196,13 +201,20 @@ def find(source: Source, filesystem: Any = None) -> Sources:
     if len(folders) == len(parts):
         folder = Path(os.path.commonpath(folders))
         files = [_named_below(file, folder) for file in files]
+    files = [file for part in parts for file in part.files]
+    is_local = all(part.is_local for part in parts)
+    if is_local:
+        root = os.path.commonpath([part.root for part in parts])
+        files = [_named_below(file, root) for file in files]
+    else:
+        root = " ".join(sorted({part.root for part in parts}))
     twice = sorted({file.name for file in files if sum(file.name == other.name for other in files) > 1})
     if twice:
         raise InvalidInputError(f"The source names '{twice[0]}' twice.")
-    return Sources(files, folder)
+    return Sources(files, root, is_local)
 
 
-def _named_below(file: ParquetSource, folder: Path) -> ParquetSource:
+def _named_below(file: ParquetSource, folder: str) -> ParquetSource:
     name = Path(file.place).relative_to(folder).as_posix()
     return ParquetSource(name, file.place, file.filesystem, file.partitions, file.size, file.modified)
 
@@ -210,12 +222,12 @@ def _named_below(file: ParquetSource, folder: Path) -> ParquetSource:
 def _find_one(source: str, filesystem: Any) -> Sources:
     if filesystem is not None:
         system = filesystem if isinstance(filesystem, fs.FileSystem) else fs.PyFileSystem(fs.FSSpecHandler(filesystem))
-        return Sources(_files_at(system, source.strip("/") if "://" not in source else source, source), None)
+        return _files_at(system, source.strip("/") if "://" not in source else source, source)
     if "://" in source and not source.lower().startswith("file://"):
         system, place = _elsewhere(source)
         shown, root = _without_secrets(source), place
         prefix = shown[: len(shown) - len(root)] if shown.endswith(root) else f"{urlsplit(shown).scheme}://"
-        return Sources(_files_at(system, place, shown, prefix=prefix), None)
+        return _files_at(system, place, shown, prefix=prefix)
     local = unquote(urlsplit(source).path) if source.lower().startswith("file://") else os.path.expanduser(source)
     return _local(local)
 
@@ -238,7 +250,7 @@ def _local(source: str) -> Sources:
         raise InvalidInputError(f"There is no file '{source}'.{_near(path)}")
     if not found:
         raise InvalidInputError(f"The folder '{source}' holds no file that ends in {' or '.join(_ENDINGS)}.")
-    return Sources(list(_sources(found, system, f"{folder.as_posix().rstrip('/')}/", "")), folder)
+    return Sources(list(_sources(found, system, f"{folder.as_posix().rstrip('/')}/", "")), str(folder), True)
 
 
 def _near(path: Path) -> str:
@@ -279,7 +291,7 @@ def _without_secrets(source: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def _files_at(system: Any, place: str, shown: str, *, prefix: str = "") -> list[ParquetSource]:
+def _files_at(system: Any, place: str, shown: str, *, prefix: str = "") -> Sources:
     place = place.rstrip("/")
     try:
         info = system.get_file_info(place)
@@ -298,7 +310,8 @@ def _files_at(system: Any, place: str, shown: str, *, prefix: str = "") -> list[
         raise InvalidInputError(f"'{shown}' cannot be reached: {first_line(error)}.") from None
     if not found:
         raise InvalidInputError(f"'{shown}' holds no Parquet file.")
-    return list(_sources(sorted(found, key=lambda one: one.path), system, root, prefix))
+    files = list(_sources(sorted(found, key=lambda one: one.path), system, root, prefix))
+    return Sources(files, f"{prefix}{root}", False)
 
 
 def _folder_of(place: str) -> str:
