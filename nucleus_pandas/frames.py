@@ -708,7 +708,7 @@ def import_files(
     refused = []
     for target, file in parts:
         records = Records(journal, _apart(rejects, target.kind), _count(max_rejects))
-        sending = Import(target, Sources([file], read.folder), Layout(), options, records, local=False)
+        sending = Import(target, Sources([file], str(read.folder), True), Layout(), options, records, local=False)
         try:
             found[target.kind] = sending.run()
         except UploadError as error:

@@ -32,10 +32,9 @@ _SCHEMA = (
   upload BLOB NOT NULL,     -- a hash of what rows are sent to, and how
   part TEXT NOT NULL,       -- a row group of a file; nothing for a frame
   content BLOB NOT NULL,    -- a hash of the request
-  outcomes TEXT NOT NULL,   -- JSON: what became of its rows, in runs of [status, rows]; none yet: it may be stored
   start INTEGER NOT NULL,   -- its rows in the part
   stop INTEGER NOT NULL,
-  outcomes TEXT NOT NULL,   -- JSON: what became of its rows, in runs of [status, rows]
+  outcomes TEXT NOT NULL,   -- JSON: what became of its rows, in runs of [status, rows]; none yet: it may be stored
   counts TEXT NOT NULL,     -- JSON: the server's counters, where it told no more
   PRIMARY KEY (upload, part, content)
 ) STRICT, WITHOUT ROWID""",
@@ -210,13 +209,13 @@ class Part:
         outcomes = [] if row is None else [(status, rows) for status, rows in json.loads(row[0])]
         return Answered(outcomes, json.loads(row[1])) if row is not None and outcomes else None
 
-    def sending(self, content: bytes) -> bool:
+    def sending(self, start: int, stop: int, content: bytes) -> bool:
         """Note that a request is about to be sent; whether it was before, and got no answer."""
         journal = self.upload.journal
         place = (self.upload.key, self.name, content)
         again = journal._read("SELECT 1 FROM batch WHERE upload = ? AND part = ? AND content = ?", *place) is not None
         if not again:
-            journal._write("INSERT OR IGNORE INTO batch VALUES (?, ?, ?, '[]', '{}')", *place)
+            journal._write("INSERT OR IGNORE INTO batch VALUES (?, ?, ?, ?, ?, '[]', '{}')", *place, start, stop)
         return again
 
     def forget(self, start: int, stop: int) -> None:

@@ -130,8 +130,7 @@ class Import:
             if rows > _GIANT_ROWS or size > _GIANT_BYTES:
                 warn(
                     f"Row group {number} of '{file.name}' has {rows:,} rows and {size >> 20:,} MB, all of which are "
-                    "in memory at once. Write it with smaller "
-                    "ones: frame.to_parquet(…, row_group_size=100_000)."
+                    "in memory at once. Write it with smaller ones: frame.to_parquet(…, row_group_size=100_000)."
                 )
                 break
         return plan
@@ -203,16 +202,14 @@ class Import:
                 first += rows
 
     def _notice(self, file: File, log: Upload) -> None:
-        """Notice a file that is not what it was when an earlier import saw it."""
-    def _notice(self, file: ParquetSource, log: Upload) -> None:
         """Notice a file that is not what it was when an earlier import saw it; another time alone says little."""
         seen = log.seen(file.name)
         if seen is not None and not file.is_same(seen):
             self._tell_changed(file)
         if seen != file.identity:
-            log.see(file.name, file.identity, file.metadata.num_row_groups)
+            log.see(file.name, file.identity, len(file.groups))
 
-    def _tell_changed(self, file: ParquetSource) -> None:
+    def _tell_changed(self, file: File) -> None:
         if file.name in self.changed:
             return
         self.changed.append(file.name)
@@ -321,8 +318,7 @@ class _Reader:
             if self._file is not group.file:
                 self._opened = group.file.open()
                 self._file = group.file
-            return without_views(self._opened.read_row_group(group.number, columns=group.plan.columns))
-            table = self._opened.read_row_group(group.number, columns=group.plan.columns)
+            table = without_views(self._opened.read_row_group(group.number, columns=group.plan.columns))
             table.validate(full=True)  # that texts are UTF-8, which nobody has looked at yet
         except (pa.ArrowException, OSError) as error:
             reason = first_line(error)

@@ -58,6 +58,12 @@ class FrameFile:
         starts = range(0, len(self._frame), self._size)
         return [(min(self._size, len(self._frame) - start), 0) for start in starts]
 
+    has_changed = False  # it is in memory
+
+    def is_same(self, identity: str | None) -> bool:
+        """Tell whether an identity is this one."""
+        return identity == self.identity
+
     def open(self) -> FrameFile:
         """Give what reads groups."""
         return self

@@ -17,7 +17,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from nucleus_pandas.errors import FileError, InvalidInputError
-from nucleus_pandas.errors import InvalidInputError, JournalError
 from nucleus_pandas.parquet.sources import first_line
 
 _OURS = b"nucleus_pandas.rejects"
@@ -98,8 +97,6 @@ class Rejects:
             yield
         except (pa.ArrowException, OSError) as error:
             raise FileError(
-                f"The rejects cannot be written to '{self.path}': {error}. Make room, and run it again."
-            raise JournalError(
                 f"The rejects cannot be written to '{self.path}': {first_line(error)}. Make room, or name another file "
                 "by rejects=, and run the same again."
             ) from error

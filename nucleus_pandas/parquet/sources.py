@@ -94,6 +94,7 @@ class ParquetSource:
     def reasons(self) -> Mapping[int, tuple[str, str]]:
         """Rows are not known before they are read."""
         return {}
+
     def is_same(self, identity: str | None) -> bool:
         """Tell whether an identity is this one, but for the time."""
         first, second = self.identity.split(), (identity or "").split()
@@ -144,6 +145,15 @@ class File(Protocol):
         """Rows that cannot be sent, as is known before: column and reason."""
         ...
 
+    @property
+    def has_changed(self) -> bool:
+        """Whether it is not what it was when it was found."""
+        ...
+
+    def is_same(self, identity: str | None) -> bool:
+        """Tell whether an identity is this one, as far as its content goes."""
+        ...
+
     def open(self) -> Any:
         """Give what reads groups: ``read_row_group(number, columns=names)``."""
         ...
@@ -164,8 +174,6 @@ class Sources:
     """
 
     files: Sequence[File]
-    folder: Path | None
-    files: Sequence[ParquetSource]
     root: str
     is_local: bool
 
@@ -196,12 +204,7 @@ def find(source: Source, filesystem: Any = None) -> Sources:
             "sent by df.nucleus.append, .annotate or .predict."
         )
     parts = [_find_one(os.fspath(one), filesystem) for one in source]
-    folders = [part.folder for part in parts if part.folder is not None]
-    folder, files = None, [file for part in parts for file in part.files if isinstance(file, ParquetSource)]
-    if len(folders) == len(parts):
-        folder = Path(os.path.commonpath(folders))
-        files = [_named_below(file, folder) for file in files]
-    files = [file for part in parts for file in part.files]
+    files = [file for part in parts for file in part.files if isinstance(file, ParquetSource)]
     is_local = all(part.is_local for part in parts)
     if is_local:
         root = os.path.commonpath([part.root for part in parts])

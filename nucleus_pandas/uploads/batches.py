@@ -153,7 +153,7 @@ def send_batch(tally: Tally, batch: range, options: Options, write: Callable[[],
         if "body" in body and len(seal) > LARGEST_BODY and len(batch) > 1:
             raise TooLargeError("The batch is too large for one request.")
         if tally.log is not None and options.if_exists == "error":
-            before = tally.log.sending(content)
+            before = tally.log.sending(start, stop, content)
         if options.if_exists == "update":
             tally.replace(start, stop)
         answer = target.transport.request("POST", *route, **body, doubts=doubts, shape=dict[str, Any])
