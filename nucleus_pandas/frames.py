@@ -562,7 +562,9 @@ def import_parquet(
     UploadError
         Rows were refused, or the import ended early; ``.result`` is the `ImportResult`.
     JournalError
-        The journal or the rejects cannot be written.
+        The journal cannot be read or written.
+    FileError
+        The refused rows cannot be written.
     MissingExtraError
         A package that reads the source is not installed.
 

@@ -449,7 +449,8 @@ def test_an_address_that_arrow_does_not_know_is_read_by_fsspec(scene: npd.Datase
     try:
         result = npd.import_parquet("memory://bucket/boxes", scene, "annotations", metadata=["split"])
         assert (result.files, result.new) == (2, 12)
-        assert result.journal == cache / "nucleus_pandas" / ".nucleus_import.sqlite"
+        assert result.journal is not None
+        assert cache / "nucleus_pandas" in result.journal.parents
         again = npd.import_parquet("memory://bucket/boxes/**/*.parquet", scene, "annotations", metadata=["split"])
         assert again.new + again.ignored == 12
         assert {one["split"] for one in imported(scene)["metadata"]} == {"train", "val"}
