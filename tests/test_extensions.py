@@ -171,7 +171,8 @@ def ids_in(http: Http, dataset: str) -> dict[str, str]:
 
 def test_a_server_names_its_extensions_in_order(http: Http) -> None:
     found = http("GET", "_nucleus_pandas")["extensions"]
-    assert found == ["columns", "commits", "idempotency", "lookup", "matches", "outcomes", "refuse-existing"]
+    names = ["columns", "commits", "idempotency", "lookup", "matches", "outcomes", "pictures", "refuse-existing"]
+    assert found == names
 
 
 def test_answers_have_the_columns_of_the_wire() -> None:

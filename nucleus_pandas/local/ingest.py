@@ -12,12 +12,12 @@ from typing import Any, Literal, TypeAlias
 
 from nucleus_pandas.errors import APIError, BadRequestError
 from nucleus_pandas.local.embedded import EmbeddedNucleus
-from nucleus_pandas.local.images import Staged
 from nucleus_pandas.local.store import datasets, items, jobs, layers, models
 from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.ids import ITEM_BITS
 from nucleus_pandas.local.store.items import NewItem
 from nucleus_pandas.local.store.layers import Layer
+from nucleus_pandas.local.store.waiting import Picture
 from nucleus_pandas.wire import (
     AnyAnnotation,
     BoxColumns,
@@ -96,7 +96,7 @@ def store_items(
     *,
     update: bool,
     refuse: bool = False,
-    files: Sequence[Staged | BadRequestError] | None = None,
+    files: Sequence[Picture | BadRequestError | None] | None = None,
 ) -> Stored:
     """Store items; those with an uploaded file by that, the others by their URL.
 
@@ -106,6 +106,8 @@ def store_items(
         Whether one that is there already is replaced, or ignored.
     refuse : bool
         Whether nothing is stored when one is there already.
+    files : sequence, optional
+        The uploaded picture of each, why it has none, or None where it has a URL.
 
     Raises
     ------
@@ -131,7 +133,7 @@ def store_items(
     return _stored(db, len(wanted), errors, lambda: items.append(db, dataset, rows), exists if refuse else None)
 
 
-def _new_item(item: Item, file: Staged | None, *, update: bool) -> NewItem:
+def _new_item(item: Item, file: Picture | None, *, update: bool) -> NewItem:
     extra = {name: value for name in ("pointcloud_url", "embedding_info") if (value := getattr(item, name)) is not None}
     return NewItem(
         reference_id=item.reference_id,

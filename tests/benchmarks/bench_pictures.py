@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-
 from bench_upload import peak
 
 WAYS = ("in turn", "one connection", "ours", "in process")
@@ -177,7 +176,9 @@ def read_headers(folder: Path) -> None:
     frame = npd.read_pictures(folder)
     ours = time.perf_counter() - began
     assert list(zip(frame["width"], frame["height"], strict=True)) == sizes
-    print(f"{len(frame):,} headers: read_pictures {ours:.3f} s, Pillow in turn {pillow:.3f} s, {pillow / ours:.1f} times")
+    print(
+        f"{len(frame):,} headers: read_pictures {ours:.3f} s, Pillow in turn {pillow:.3f} s, {pillow / ours:.1f} times"
+    )
 
 
 def main() -> None:
@@ -202,7 +203,7 @@ def main() -> None:
         small, large = Path(folder) / "small", Path(folder) / "large"
         make_pictures(small, arguments.pictures)
         if arguments.pictures:
-            pass  # read_headers(small)
+            read_headers(small)
             for delay in arguments.delay:
                 ways = [way for way in arguments.ways if way != "in process" or not delay]
                 compare(ways, small, delay, arguments.runs, f"{arguments.pictures:,} pictures")

@@ -17,7 +17,7 @@ from nucleus_pandas.wire import RunCommit, RunPlace, Selection
 
 blueprint = Blueprint("extensions", __name__)
 
-EXTENSIONS = ("columns", "commits", "idempotency", "lookup", "matches", "outcomes", "refuse-existing")
+EXTENSIONS = ("columns", "commits", "idempotency", "lookup", "matches", "outcomes", "pictures", "refuse-existing")
 _PAGE = 10_000
 
 
