@@ -207,6 +207,8 @@ class Transport:
             No whole answer came.
         APIError
             The server refused.
+        FileError
+            A file of the multipart body cannot be sent; nothing came of the request.
         """
         url = "/".join((self.endpoint, *map(quoted, segments))) + (f"?{urlencode(params)}" if params else "")
         headers = {"Accept": "application/json"}
@@ -231,6 +233,8 @@ class Transport:
             response = self._persist(what, self.endpoint, send, once=makes and idempotency_key is None, doubts=doubts)
             return _answer(what, response, shape, doubts, self._key)
         except (APIError, NetworkError) as error:
+            if multipart is not None and multipart.failure is not None:
+                raise multipart.failure from None  # in process a server that reads half a body can answer
             if makes and doubts:
                 error.args = (f"{error} {_MAY_EXIST}",)
             raise

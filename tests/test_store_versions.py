@@ -52,7 +52,7 @@ def append_picture(http: Http, dataset: str) -> Any:
 
 
 def fill(version: int, path: Path, source: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Make a store as an earlier version did, with the rows of another one; give those that it holds, table by table."""
+    """Make a store as an earlier version did, with the rows of another one; give those it holds, table by table."""
     script = (Path(__file__).parent / "data" / f"schema_{version}.sql").read_text("utf-8")
     db = sqlite3.connect(path, isolation_level=None)
     for statement in script.split(";\n\n"):

@@ -16,6 +16,7 @@ from nucleus_pandas.journal import Journal
 from nucleus_pandas.results import UploadResult
 from nucleus_pandas.uploads.batches import send_batches
 from nucleus_pandas.uploads.options import IfExists, OnError, Options, Target
+from nucleus_pandas.uploads.pictures import send_items
 from nucleus_pandas.uploads.signed import send_signed
 from nucleus_pandas.uploads.tally import Tally
 
@@ -77,6 +78,8 @@ def send(tally: Tally, options: Options) -> None:
         return
     if tally.target.kind == "items" and "outcomes" not in extensions:
         send_signed(tally, options)
+    elif tally.checked.units.files:
+        send_items(tally, options)
     else:
         send_batches(tally, options)
 

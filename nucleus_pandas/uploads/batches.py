@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
+
+import msgspec
 
 from nucleus_pandas.columns import Units
 from nucleus_pandas.errors import APIError, InvalidInputError, JournalError, NetworkError, TooLargeError
 from nucleus_pandas.jobs import Job
 from nucleus_pandas.journal import content_of
 from nucleus_pandas.multipart import Multipart
+from nucleus_pandas.multipart import FileError
 from nucleus_pandas.uploads.options import Options
 from nucleus_pandas.uploads.tally import Tally
 from nucleus_pandas.workers import workers
@@ -99,7 +102,7 @@ def _send_at_once(
     sending = workers(connections, "nucleus_pandas-send")
     with writing as writers, sending as senders:
         for batch in batches:
-            body = writers.submit(_body, tally, batch, options)
+            body = writers.submit(_body, tally, batch, options, {})
             waiting.append((batch, senders.submit(send_batch, tally, batch, options, body.result)))
             if len(waiting) > connections:
                 settle()
@@ -123,13 +126,47 @@ def progress_bar(tally: Tally, batches: int, options: Options) -> Iterator[Calla
         yield bar.update
 
 
-def send_batch(tally: Tally, batch: range, options: Options, write: Callable[[], bytes] | None = None) -> None:
+def send_batch(
+    tally: Tally,
+    batch: range,
+    options: Options,
+    write: Callable[[], bytes] | None = None,
+    *,
+    pictures: Mapping[int, str] | None = None,
+) -> None:
     """Send a batch; when it fails for good, its rows bear the reason and the other batches go on.
 
-    `write` gives its body where another thread writes it.
+    `write` gives its body where another thread writes it, `pictures` are the names of those that the server has.
     """
-    start, stop = batch.start, batch.stop
+
+    def ask(doubts: list[str]) -> dict[str, Any]:
+        transport = tally.target.transport
+        text = _body(tally, batch, options, pictures or {}) if write is None else write()
+        if len(text) > LARGEST_BODY and len(batch) > 1:
+            raise TooLargeError("The batch is too large for one request.")
+        answer: dict[str, Any] = transport.request(
+            "POST", *route_of(tally), body=text, doubts=doubts, shape=dict[str, Any]
+        )
+        return answer
+
+    deliver(tally, batch, options, ask, lambda part: send_batch(tally, part, options, pictures=pictures))
+
+
+def route_of(tally: Tally) -> tuple[str, ...]:
+    """Give the route of the rows: one that tells the outcome of each, where there is one."""
     target = tally.target
+    return ("_nucleus_pandas", *target.route) if "outcomes" in target.transport.extensions else target.route
+
+
+def deliver(
+    tally: Tally,
+    batch: range,
+    options: Options,
+    ask: Callable[[list[str]], Mapping[str, Any]],
+    again: Callable[[range], None],
+) -> None:
+    """Send a batch by `ask`, and note what became of it; by `again` its halves, or what is left without a bad file."""
+    start, stop = batch.start, batch.stop
     if tally.broken is not None:
         with tally.lock:
             tally.refuse(start, stop, f"Not sent, since an earlier request failed: {tally.broken}")
@@ -160,6 +197,10 @@ def send_batch(tally: Tally, batch: range, options: Options, write: Callable[[],
         with tally.lock:
             if isinstance(answer.get("job_id"), str):
                 tally.started(start, stop, Job(target.transport, answer["job_id"]), content, again=bool(doubts))
+        answer = ask(doubts)
+        with tally.lock:
+            if isinstance(answer.get("job_id"), str):
+                tally.started(start, stop, Job(tally.target.transport, answer["job_id"]), again=bool(doubts))
             else:
                 none_may_exist = options.if_exists == "error"
                 told = tally.answer(start, stop, answer, doubts, none_may_exist=none_may_exist, before=before)
@@ -173,6 +214,14 @@ def send_batch(tally: Tally, batch: range, options: Options, write: Callable[[],
             send_batch(tally, half, options)
     except JournalError:
         raise  # what was sent is stored, but it would not be known the next time
+            again(half)
+    except FileError as error:
+        bad = start + error.number
+        with tally.lock:
+            tally.refuse(bad, bad + 1, str(error))
+        for rest in (range(start, bad), range(bad + 1, stop)):
+            if rest:
+                again(rest)
     except (APIError, NetworkError, InvalidInputError, OSError) as error:
         with tally.lock:
             tally.fail(start, stop, error, doubts)
@@ -180,7 +229,7 @@ def send_batch(tally: Tally, batch: range, options: Options, write: Callable[[],
         tally.write_down(start, stop, content, told)
 
 
-def _body(tally: Tally, batch: range, options: Options) -> bytes:
+def _body(tally: Tally, batch: range, options: Options, pictures: Mapping[int, str]) -> bytes:
     units, extensions = tally.checked.units, tally.target.transport.extensions
     columns = units.columns(batch.start, batch.stop) if "columns" in extensions else None
     if columns is not None:
@@ -189,7 +238,8 @@ def _body(tally: Tally, batch: range, options: Options) -> bytes:
         name = b"items" if tally.target.kind == "items" else b"annotations"
         if "outcomes" not in extensions and units.masks(batch.start, batch.start + 1):
             name = b"segmentations"
-        rows = [b'{"%b":[' % name, units.objects(batch.start, batch.stop), b"]"]
+        objects = _pictured(units, batch, pictures) if pictures else units.objects(batch.start, batch.stop)
+        rows = [b'{"%b":[' % name, objects, b"]"]
     update = b"true" if options.if_exists == "update" else b"false"
     refuse = options.if_exists == "error" and "refuse-existing" in extensions
     return b"".join([*rows, b',"update":', update, b',"if_exists":"error"}' if refuse else b"}"])
@@ -210,3 +260,10 @@ def _pictures(tally: Tally, batch: range, options: Options) -> Multipart:
     if options.if_exists == "error" and "refuse-existing" in tally.target.transport.extensions:
         fields["if_exists"] = b"error"
     return Multipart(fields, [("image", units.files[unit], units.files[unit].name) for unit in batch])
+def _pictured(units: Units, batch: range, pictures: Mapping[int, str]) -> bytes:
+    """Write items as JSON objects, parted by commas, with the names of their pictures."""
+    lines = units.lines(batch.start, batch.stop).splitlines()
+    for at, unit in enumerate(batch):
+        if unit in pictures:
+            lines[at] = b'%b,"picture":%b}' % (lines[at][:-1], msgspec.json.encode(pictures[unit]))
+    return b",".join(lines)

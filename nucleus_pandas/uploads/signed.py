@@ -6,6 +6,7 @@ import json
 import re
 import uuid
 from collections.abc import Iterator
+from itertools import groupby
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
@@ -13,7 +14,9 @@ from nucleus_pandas.errors import APIError, JournalError, NetworkError, NotFound
 from nucleus_pandas.jobs import Job
 from nucleus_pandas.journal import content_of
 from nucleus_pandas.uploads.batches import BATCH, cut, progress_bar, send_batch, send_batches
+from nucleus_pandas.uploads.batches import BATCH, cut, progress_bar, send_batch
 from nucleus_pandas.uploads.options import Options
+from nucleus_pandas.uploads.pictures import send_items, send_pictures
 from nucleus_pandas.uploads.tally import Tally
 from nucleus_pandas.wire import FromUpload, JobEntry, SignedUrl
 
@@ -29,16 +32,19 @@ def send_signed(tally: Tally, options: Options) -> None:
     """
     units = tally.checked.units
     runs = list(_runs(tally, options))
-    with progress_bar(tally, len(runs), options) as bar:
+    with progress_bar(tally, sum(map(len, runs)), options) as bar:
         for run in runs:
-            if run.start in units.files:
+            if run[0].start in units.files:
                 _let_end(tally, options)
-            if run.start in units.files or tally.broken is not None:
-                send_batch(tally, run, options)
-            elif (sent := _send_run(tally, run, options)) < run.stop:
-                send_batches(tally, options, sent)
+                send_pictures(tally, run, options, bar)
+                continue
+            whole = range(run[0].start, run[-1].stop)
+            if tally.broken is not None:
+                send_batch(tally, whole, options)  # which notes that it is not sent
+            elif (sent := _send_run(tally, whole, options)) < whole.stop:
+                send_items(tally, options, sent)
                 return
-            bar(len(run))
+            bar(len(whole))
 
 
 def _let_end(tally: Tally, options: Options) -> None:
@@ -50,20 +56,12 @@ def _let_end(tally: Tally, options: Options) -> None:
             tally.broken = error  # its jobs go on; more would overtake them
 
 
-def _runs(tally: Tally, options: Options) -> Iterator[range]:
-    """Give what is sent together: pictures by batches, everything between them whole."""
-    first: int | None = None
+def _runs(tally: Tally, options: Options) -> Iterator[list[range]]:
+    """Give the batches that are sent together: those of pictures, and those of what is between."""
     units = tally.checked.units
-    for batch in cut(units, options.batch_size or BATCH):
-        if batch.start in units.files:
-            if first is not None:
-                yield range(first, batch.start)
-                first = None
-            yield batch
-        elif first is None:
-            first = batch.start
-    if first is not None:
-        yield range(first, len(units))
+    batches = cut(units, options.batch_size or BATCH)
+    for _, run in groupby(batches, lambda batch: batch.start in units.files):
+        yield list(run)
 
 
 def _send_run(tally: Tally, run: range, options: Options) -> int:

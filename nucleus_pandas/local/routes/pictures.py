@@ -23,7 +23,7 @@ blueprint = Blueprint("pictures", __name__)
 FileKind: TypeAlias = Literal["images", "masks"]
 StagedFiles: TypeAlias = list[Staged | BadRequestError]
 
-_FIELD = 1_000  # bytes of a part that is no file
+_FIELD = 1 << 20  # bytes of a part that is no file; the parser reads ahead by a part of it
 
 
 @blueprint.post("/_nucleus_pandas/pictures")
