@@ -21,7 +21,7 @@ from typing import Any
 import nucleus_pandas as npd
 from nucleus_pandas import cli
 from nucleus_pandas.local import embedded
-from nucleus_pandas.local.images import Images
+from nucleus_pandas.local.images import Arriving, Images, Staged
 from nucleus_pandas.local.store.database import Database
 
 NOBODY = 65534
@@ -189,7 +189,7 @@ def _die_at(point: str, times: int, mark: Path) -> None:
             if len(met) == times:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    write, stage, publish, sync = Database.write, Images.stage, Images.publish, embedded.sync_folder
+    write, end, publish, sync = Database.write, Arriving.end, Images.publish, embedded.sync_folder
 
     @contextmanager
     def watched_write(self: Database) -> Iterator[Sqlite]:
@@ -198,18 +198,18 @@ def _die_at(point: str, times: int, mark: Path) -> None:
             reached("stored")
         reached("committed")
 
-    def watched_stage(self: Images, *arguments: Any) -> Any:
-        staged = stage(self, *arguments)
+    def watched_end(self: Arriving) -> Staged:
+        staged = end(self)
         reached("staged")
         return staged
 
-    def watched_publish(self: Images, *arguments: Any) -> None:
-        publish(self, *arguments)
+    def watched_publish(self: Images, files: Sequence[Staged]) -> None:
+        publish(self, files)
         reached("published")
 
     def watched_sync(path: Path) -> None:
         sync(path)
         reached("arrived")
 
-    Database.write, Images.stage, Images.publish = watched_write, watched_stage, watched_publish  # type: ignore
+    Database.write, Arriving.end, Images.publish = watched_write, watched_end, watched_publish  # type: ignore
     embedded.sync_folder = watched_sync

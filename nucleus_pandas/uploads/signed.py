@@ -35,8 +35,10 @@ def send_signed(tally: Tally, options: Options) -> None:
     with progress_bar(tally, sum(map(len, runs)), options) as bar:
         for run in runs:
             if run[0].start in units.files:
-                _let_end(tally, options)
-                send_pictures(tally, run, options, bar)
+                # on one connection each waits for the job of the one before it, and so their order is kept
+                for batches in [run] if tally.target.transport.max_concurrency > 1 else [[batch] for batch in run]:
+                    _let_end(tally, options)
+                    send_pictures(tally, batches, options, bar)
                 continue
             whole = range(run[0].start, run[-1].stop)
             if tally.broken is not None:
