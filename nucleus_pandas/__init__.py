@@ -60,6 +60,8 @@ from nucleus_pandas.frames import (
 from nucleus_pandas.jobs import Job
 from nucleus_pandas.models import Model
 from nucleus_pandas.results import ImportResult, UploadResult
+from nucleus_pandas.pictures import read_pictures
+from nucleus_pandas.results import UploadResult
 from nucleus_pandas.runs import ModelRun
 
 __all__ = [
@@ -107,6 +109,7 @@ __all__ = [
     "read_annotations",
     "read_coco",
     "read_items",
+    "read_pictures",
     "read_predictions",
     "read_voc",
     "read_yolo",

@@ -80,6 +80,10 @@ class Dataset(Resource):
     ) -> UploadResult:
         """Add items.
 
+        Pictures of this machine are uploaded on up to ``max_concurrency`` connections, and read while they are sent.
+        An embedded Nucleus gives their items the order of the frame all the same. The hosted service orders ten at a
+        time as they arrive; with ``NucleusClient(max_concurrency=1)`` the order is kept there too.
+
         Parameters
         ----------
         items : pandas.DataFrame, dict or list of dict
@@ -103,7 +107,8 @@ class Dataset(Resource):
         on_error : {"raise", "collect"}
             Whether refused rows raise an error, or are only told in the result.
         batch_size : int, optional
-            Rows a request; pictures of this machine go at most ten a request.
+            Rows a request; pictures of this machine go at most ten a request to the hosted service, and at most 32
+            to an embedded Nucleus.
         progress : bool, optional
             Whether to show a bar; by default on a terminal or in a notebook only.
         wait : bool
@@ -125,7 +130,8 @@ class Dataset(Resource):
             A column is missing, a row is wrong, or its file is missing, empty or unreadable; nothing was sent.
         UploadError
             The server refused rows; the others are stored. AlreadyExistsError where rows exist and `if_exists` is
-            ``"error"``; a batch with such a row is refused whole by an embedded Nucleus.
+            ``"error"``; a batch with such a row is refused whole by an embedded Nucleus. A picture that goes, or
+            changes while it is sent, is refused alone.
 
         Examples
         --------

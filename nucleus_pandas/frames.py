@@ -47,10 +47,16 @@ def append(
 ) -> UploadResult:
     """Add a frame's items to a dataset.
 
+    Pictures of this machine are uploaded on up to ``max_concurrency`` connections, and read while they are sent; a
+    folder of them is made a frame by `read_pictures`. An embedded Nucleus gives their items the order of the frame all
+    the same. The hosted service orders ten at a time as they arrive; with ``NucleusClient(max_concurrency=1)`` the order
+    is kept there too.
+
     Parameters
     ----------
     frame : pandas.DataFrame
-        ``reference_id`` and ``image_url``, perhaps ``width`` and ``height`` (pixels) and metadata, a row each.
+        ``reference_id`` and ``image_url``, perhaps ``width`` and ``height`` (pixels) and metadata, a row each. A row
+        with a ``picture_error``, as `read_pictures` gives it, is refused for that reason.
     dataset : Dataset
         Where they go.
     local : bool

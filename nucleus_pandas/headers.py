@@ -68,7 +68,7 @@ def size_of(file: BinaryIO) -> Size:
     file.seek(0)
     head = file.read(_HEAD)
     if not head:
-        raise BadRequestError("it is an empty file")
+        raise BadRequestError("is an empty file")
     reader = next((read for is_kind, read in _READERS if is_kind(head)), None)
     if reader is None:
         return _checked(_by_pillow(file))
@@ -76,13 +76,13 @@ def size_of(file: BinaryIO) -> Size:
     try:
         pair = reader(file)
     except (struct.error, EOFError, OverflowError):
-        raise BadRequestError("its header is cut off or damaged") from None
+        raise BadRequestError("is cut off or damaged before its size") from None
     return _checked(pair)
 
 
 def _checked(pair: _Pair) -> Size:
     if not all(0 < side < _LARGEST for side in pair):
-        raise BadRequestError(f"its header claims {pair[0]} by {pair[1]} pixels")
+        raise BadRequestError(f"claims to have {pair[0]} by {pair[1]} pixels")
     return Size(*pair)
 
 
@@ -272,14 +272,14 @@ def _by_pillow(file: BinaryIO) -> _Pair:
         from PIL import Image
     except ImportError:
         raise BadRequestError(
-            "it is no picture of a kind that is known without Pillow: pip install 'nucleus_pandas[local]'"
+            "is no picture of a kind that is known without Pillow: pip install 'nucleus_pandas[local]'"
         ) from None
     try:
         file.seek(0)
         with Image.open(file) as image:
             return image.size
     except Exception:  # the readers of damaged and unknown formats raise all kinds
-        raise BadRequestError("it is no picture of a kind that is known") from None
+        raise BadRequestError("is no picture of a kind that is known") from None
 
 
 def _is_heif(head: bytes) -> bool:

@@ -23,6 +23,7 @@ LAYERS = [
     {"evaluation", "plots"},
     {"formats"},
     {"payloads"},
+    {"payloads", "pictures"},
     {"checks"},
     {"journal", "keys", "multipart", "transport", "workers"},
     {"keys", "multipart", "transport"},

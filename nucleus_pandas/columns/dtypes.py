@@ -62,6 +62,15 @@ PREDICTIONS: dict[str, str] = {
 }
 """Columns of the frames of predictions."""
 
+PICTURES: dict[str, str] = {
+    "reference_id": TEXT,
+    "image_url": TEXT,
+    "width": "Int64",
+    "height": "Int64",
+    "picture_error": TEXT,
+}
+"""Columns of the frames that `read_pictures` gives."""
+
 JOBS: dict[str, str] = {"id": TEXT, "type": TEXT, "status": TEXT}
 """Columns of the frames of jobs, beside the time."""
 
