@@ -49,8 +49,8 @@ def append(
 
     Pictures of this machine are uploaded on up to ``max_concurrency`` connections, and read while they are sent; a
     folder of them is made a frame by `read_pictures`. An embedded Nucleus gives their items the order of the frame all
-    the same. The hosted service orders ten at a time as they arrive; with ``NucleusClient(max_concurrency=1)`` the order
-    is kept there too.
+    the same. The hosted service orders ten at a time as they arrive; with ``NucleusClient(max_concurrency=1)`` the
+    order is kept there too.
 
     Parameters
     ----------
