@@ -9,6 +9,7 @@ claim very many pixels, and reads some kinds whole. Every other kind is left to 
 
 from __future__ import annotations
 
+import stat
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -53,6 +54,8 @@ def read_size(path: Path) -> Size:
     >>> path.write_bytes(b"GIF89a" + bytes([64, 0, 48, 0])) and read_size(path)
     Size(width=64, height=48)
     """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise BadRequestError("is no file")  # who opens a pipe waits for who writes
     with path.open("rb") as file:
         return size_of(file)
 
