@@ -59,9 +59,8 @@ from nucleus_pandas.frames import (
 )
 from nucleus_pandas.jobs import Job
 from nucleus_pandas.models import Model
-from nucleus_pandas.results import ImportResult, UploadResult
 from nucleus_pandas.pictures import read_pictures
-from nucleus_pandas.results import UploadResult
+from nucleus_pandas.results import ImportResult, UploadResult
 from nucleus_pandas.runs import ModelRun
 
 __all__ = [

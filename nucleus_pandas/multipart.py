@@ -15,7 +15,7 @@ from nucleus_pandas.errors import InvalidInputError
 _READ = 1 << 16  # bytes
 
 
-class FileError(InvalidInputError):
+class UnreadableFileError(InvalidInputError):
     """A file of a body cannot be sent.
 
     Attributes
@@ -32,11 +32,11 @@ class FileError(InvalidInputError):
 class Multipart:
     """A multipart body that reads its files while it is sent: its memory does not grow with their size.
 
-    A file that changes meanwhile, or goes, ends the request by a FileError before its body is whole.
+    A file that changes meanwhile, or goes, ends the request by a UnreadableFileError before its body is whole.
 
     Attributes
     ----------
-    failure : FileError or None
+    failure : UnreadableFileError or None
         Why the body is not whole, whatever has become of the request.
 
     Parameters
@@ -48,14 +48,14 @@ class Multipart:
 
     Raises
     ------
-    FileError
+    UnreadableFileError
         A file is not there any more, or is empty.
     """
 
     def __init__(self, fields: Mapping[str, bytes], files: Sequence[tuple[str, Path, str]]) -> None:
         boundary = uuid.uuid4().hex
         self.content_type = f"multipart/form-data; boundary={boundary}"
-        self.failure: FileError | None = None
+        self.failure: UnreadableFileError | None = None
         self._parts: list[bytes | tuple[int, Path, int]] = []
         self._length = 0
         for name, text in fields.items():
@@ -86,7 +86,7 @@ class Multipart:
             else:
                 try:
                     yield from _chunks(*part)
-                except FileError as error:
+                except UnreadableFileError as error:
                     self.failure = error
                     raise
 
@@ -115,7 +115,7 @@ def _size(number: int, path: Path) -> int:
         raise _unreadable(number, path, error) from None
     if not stat.S_ISREG(found.st_mode) or not found.st_size:
         what = "an empty file" if stat.S_ISREG(found.st_mode) else "no file"
-        raise FileError(f"The picture '{path}' is {what} now.", number)
+        raise UnreadableFileError(f"The picture '{path}' is {what} now.", number)
     return found.st_size
 
 
@@ -133,8 +133,8 @@ def _chunks(number: int, path: Path, size: int) -> Iterator[bytes]:
     except OSError as error:
         raise _unreadable(number, path, error) from None
     if left or after.st_mtime_ns != before.st_mtime_ns:
-        raise FileError(f"The picture '{path}' changed while it was sent.", number)
+        raise UnreadableFileError(f"The picture '{path}' changed while it was sent.", number)
 
 
-def _unreadable(number: int, path: Path, error: OSError) -> FileError:
-    return FileError(f"The picture '{path}' cannot be read any more: {error.strerror}.", number)
+def _unreadable(number: int, path: Path, error: OSError) -> UnreadableFileError:
+    return UnreadableFileError(f"The picture '{path}' cannot be read any more: {error.strerror}.", number)

@@ -207,7 +207,7 @@ class Transport:
             No whole answer came.
         APIError
             The server refused.
-        FileError
+        UnreadableFileError
             A file of the multipart body cannot be sent; nothing came of the request.
         """
         url = "/".join((self.endpoint, *map(quoted, segments))) + (f"?{urlencode(params)}" if params else "")

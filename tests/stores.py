@@ -42,11 +42,14 @@ def check_whole(folder: Path) -> None:
 
 
 def check_purged(folder: Path) -> None:
-    """Open a store, and see that soon nothing is left of what was deleted or not finished, no row and no file."""
+    """Open a store a day later, and see that soon nothing is left of what was deleted or not finished."""
+    with database_of(folder) as db:
+        db.execute("UPDATE waiting SET since = since - 86400")
+        db.commit()
     with npd.NucleusClient.local(folder), database_of(folder) as db:
         until = time.monotonic() + 20
-        left = "SELECT (SELECT count(*) FROM dataset WHERE deleted) + (SELECT count(*) FROM released)"
-        while db.execute(left).fetchone() != (0,):
+        left = "SELECT (SELECT count(*) FROM dataset WHERE deleted), (SELECT count(*) FROM released)"
+        while db.execute(f"{left}, (SELECT count(*) FROM waiting)").fetchone() != (0, 0, 0):
             assert time.monotonic() < until, "waited in vain"
             time.sleep(0.01)
         for kind, query in FILES.items():

@@ -91,25 +91,58 @@ def test_an_import_of_a_format_goes_on_where_it_ended(
 def test_an_interrupted_import_of_pictures_sends_the_others(
     files: Path, local: npd.NucleusClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nucleus_pandas.uploads import batches
+    from nucleus_pandas.uploads import pictures
 
-    dataset, journal, sent = local.create_dataset("COCO"), tmp_path / "journal", 0
-    whole = batches.send_batch
+    monkeypatch.setattr(pictures, "_BATCH_FILES", 10)
+    dataset, journal = local.create_dataset("COCO"), tmp_path / "journal"
+    begun: list[range] = []
+    whole = pictures.begin
 
-    def interrupted(*arguments: Any, **options: Any) -> None:
-        nonlocal sent
-        sent += 1
-        if sent == 4:
+    def interrupted(tally: Any, batch: range, *arguments: Any) -> Any:
+        begun.append(batch)
+        if len(begun) == 5:
             raise KeyboardInterrupt
-        whole(*arguments, **options)
+        return whole(tally, batch, *arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(batches, "send_batch", interrupted)
+        patched.setattr(pictures, "begin", interrupted)
         with pytest.raises(KeyboardInterrupt):
             npd.import_files(files / "coco_cvat.json", dataset, "coco", journal=journal)
-    assert len(dataset) == 30
+    stored = len(dataset)
+    assert stored in (20, 30, 40)
     result = npd.import_files(files / "coco_cvat.json", dataset, "coco", journal=journal)["items"]
-    assert (result.new, result.resumed, len(dataset)) == (100, 30, 100)
+    assert (result.new, result.resumed, len(dataset)) == (100, stored, 100)
+    order = [image["file_name"] for image in json.loads((files / "coco_cvat.json").read_text())["images"]]
+    assert dataset.items.to_frame()["reference_id"].tolist() == order
+
+
+def test_a_folder_of_pictures_is_imported(files: Path, run_command: Any, store: Path, tmp_path: Path) -> None:
+    images = shutil.copytree(files.parent / "images", tmp_path / "images")
+    (images / "night").mkdir()
+    shutil.copy(images / "2007_000027.jpg", images / "night" / "again.jpg")
+    (images / "2007_000032.jpg").write_bytes(b"no picture")
+    (images / "2007_000033.jpg").write_bytes(b"")
+    code, out, _ = run_command(images, "Pictures", "--format", "pictures")
+    assert code == 3
+    assert "items: 101 rows" in out
+    assert "99 new, 2 refused" in out
+    rejects = pd.read_parquet(images / "_images.items.rejects.parquet")
+    assert rejects["reference_id"].tolist() == ["2007_000032.jpg", "2007_000033.jpg"]
+    with npd.NucleusClient.local(store) as client:
+        (dataset,) = map(client.get_dataset, client.list_datasets())
+        items = dataset.items.to_frame().set_index("reference_id")
+        assert list(items.index) == sorted(items.index)
+        assert items.loc["night/again.jpg", "image_url"] == items.loc["2007_000027.jpg", "image_url"]
+        with Image.open(items.loc["2007_000027.jpg", "image_url"]) as image:
+            assert items.loc["2007_000027.jpg", ["width", "height"]].tolist() == list(image.size)
+        stored = [path for path in (store / "images").rglob("*") if path.is_file()]
+        assert len(stored) == 98
+    for name in ("2007_000032.jpg", "2007_000033.jpg"):
+        shutil.copy(files.parent / "images" / name, images / name)
+    code, out, _ = run_command(images, "Pictures", "--format", "pictures", "--json")
+    told = json.loads(out)["items"]
+    assert (code, told["new"] + told["ignored"], told["failed"]) == (0, 101, 0)
+    assert not (images / "_images.items.rejects.parquet").exists()
 
 
 def test_detections_go_to_a_run(files: Path, run_command: Any, store: Path) -> None:
@@ -164,7 +197,7 @@ def test_what_does_not_go_together_is_refused(files: Path, run_command: Any, loc
         code, _, err = run_command(*where)
         assert code == 1
         assert says in err, (where, err)
-    with pytest.raises(npd.InvalidInputError, match="form is 'coco' or 'yolo' or 'voc'"):
+    with pytest.raises(npd.InvalidInputError, match="form is 'coco' or 'yolo' or 'voc' or 'pictures'"):
         npd.import_files(coco, local.create_dataset("D"), "csv")  # type: ignore[arg-type]
 
 

@@ -221,9 +221,7 @@ class Import:
 
     def _look(self, group: _Group, table: Any, bar: Progress) -> tuple[Rows, Tally]:
         try:
-            last = group.first + group.rows
-            known = {row - group.first: why for row, why in group.file.reasons.items() if group.first <= row < last}
-            rows = group.plan.rows(table).without(known)
+            rows = group.plan.rows(table)
             source, checked = look_at(self.target.kind, rows.frame, self.layout, local=self.local)
         except InvalidInputError as error:
             raise InvalidInputError(f"{self.at}: {error}") from None

@@ -31,23 +31,12 @@ class FrameFile:
         What tells its files from another version of them.
     pictures : bool
         Whether rows go with files of this machine.
-    reasons : dict of int to (str, str)
-        Rows that cannot be sent: column and reason.
     """
 
-    def __init__(
-        self,
-        name: str,
-        frame: pd.DataFrame,
-        identity: str,
-        *,
-        pictures: bool = False,
-        reasons: Mapping[int, tuple[str, str]] | None = None,
-    ) -> None:
+    def __init__(self, name: str, frame: pd.DataFrame, identity: str, *, pictures: bool = False) -> None:
         self.name = name
         self.identity = identity
         self.partitions: Mapping[str, str | int | None] = {}
-        self.reasons: Mapping[int, tuple[str, str]] = dict(reasons or {})
         self._frame = frame.assign(**{key: _texts(frame[key]) for key in _OBJECTS if key in frame})
         self._size = _PICTURES if pictures else _ROWS
         self.schema = pa.Schema.from_pandas(self._frame, preserve_index=False)

@@ -13,11 +13,12 @@ from nucleus_pandas.columns import CANONICAL
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.formats import Frames, read_coco, read_voc, read_yolo
 from nucleus_pandas.parquet.memory import FrameFile, state_of
+from nucleus_pandas.pictures import read_pictures
 
-Form: TypeAlias = Literal["coco", "yolo", "voc"]
+Form: TypeAlias = Literal["coco", "yolo", "voc", "pictures"]
 
 FORMS: tuple[Form, ...] = get_args(Form)
-_TAKES = {"coco": ("images", "ground_truth"), "yolo": ("images", "names"), "voc": ("images",)}
+_TAKES = {"coco": ("images", "ground_truth"), "yolo": ("images", "names"), "voc": ("images",), "pictures": ()}
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,9 @@ def read_files(
     path = Path(os.path.expanduser(source)).absolute()
     if not path.exists():
         raise InvalidInputError(f"There is no file '{source}'.")
+    if form == "pictures":
+        pictures = FrameFile(path.name, read_pictures(path), state_of([path]), pictures=True)
+        return Read(pictures, None, False, path)
     if form == "yolo" and images is None:
         images = next((folder for folder in _beside(path) if folder.name == "images" and folder.is_dir()), None)
     frames = _frames(path, form, images, names, ground_truth)
@@ -79,7 +83,7 @@ def read_files(
                 f"No picture of '{source}' has an address, and they are not beside it. Name their folder: "
                 "images='your_folder'."
             )
-    state = state_of([path, *(place for place in given.values() if place is not None)])
+    state = state_of([path, *(place for place in (images, names, ground_truth) if place is not None)])
     return Read(
         FrameFile(path.name, _sent(frames.items), state, pictures=images is not None),
         FrameFile(path.name, _sent(frames.annotations), state),

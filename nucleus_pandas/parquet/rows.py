@@ -20,7 +20,18 @@ from nucleus_pandas.parquet.types import wrong_types
 from nucleus_pandas.results import Kind
 
 _PREFIX = "metadata."
-_OF_ITEMS = ("reference_id", "image_url", "image_width", "image_height", "width", "height", "x", "y", "metadata")
+_OF_ITEMS = (
+    "reference_id",
+    "image_url",
+    "image_width",
+    "image_height",
+    "width",
+    "height",
+    "x",
+    "y",
+    "metadata",
+    "picture_error",
+)
 _OF_BOXES = tuple(name for name in CANONICAL if name not in ("image_url", "image_width", "image_height"))
 _OF_PICTURES = ("reference_id", "dataset_item_id")
 
@@ -45,14 +56,6 @@ class Rows:
     source: npt.NDArray[np.intp]
     box: npt.NDArray[np.intp] | None
     refused: Mapping[int, tuple[str, str]]
-
-    def without(self, refused: Mapping[int, tuple[str, str]]) -> Rows:
-        """Leave rows of the group out."""
-        if not refused:
-            return self
-        kept = ~np.isin(self.source, list(refused))
-        box = None if self.box is None else self.box[kept]
-        return Rows(self.frame[kept].reset_index(drop=True), self.source[kept], box, {**self.refused, **refused})
 
 
 class Plan:

@@ -90,11 +90,6 @@ class ParquetSource:
         """The columns, as Arrow has them."""
         return self.metadata.schema.to_arrow_schema()
 
-    @property
-    def reasons(self) -> Mapping[int, tuple[str, str]]:
-        """Rows are not known before they are read."""
-        return {}
-
     def is_same(self, identity: str | None) -> bool:
         """Tell whether an identity is this one, but for the time."""
         first, second = self.identity.split(), (identity or "").split()
@@ -138,11 +133,6 @@ class File(Protocol):
     @property
     def identity(self) -> str:
         """What tells it from another version of itself."""
-        ...
-
-    @property
-    def reasons(self) -> Mapping[int, tuple[str, str]]:
-        """Rows that cannot be sent, as is known before: column and reason."""
         ...
 
     @property

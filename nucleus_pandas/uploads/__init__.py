@@ -76,6 +76,7 @@ def send(tally: Tally, options: Options) -> None:
         tally.fail(0, len(tally.checked.units), error, [])
         tally.broken = error
         return
+    tally.in_order = tally.log is not None and "outcomes" in extensions
     if tally.target.kind == "items" and "outcomes" not in extensions:
         send_signed(tally, options)
     elif tally.checked.units.files:

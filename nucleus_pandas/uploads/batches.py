@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -15,8 +16,7 @@ from nucleus_pandas.columns import Units
 from nucleus_pandas.errors import APIError, InvalidInputError, JournalError, NetworkError, TooLargeError
 from nucleus_pandas.jobs import Job
 from nucleus_pandas.journal import content_of
-from nucleus_pandas.multipart import Multipart
-from nucleus_pandas.multipart import FileError
+from nucleus_pandas.multipart import UnreadableFileError
 from nucleus_pandas.uploads.options import Options
 from nucleus_pandas.uploads.tally import Tally
 from nucleus_pandas.workers import workers
@@ -69,7 +69,6 @@ def send_batches(tally: Tally, options: Options, start: int = 0) -> None:
     transport, kind = tally.target.transport, tally.target.kind
     tells_all = "outcomes" in transport.extensions
     in_turn = tells_all or kind == "items"
-    tally.in_order = tells_all and tally.log is not None
     size = options.batch_size or BATCH
     batches = list(cut(tally.checked.units, size, start, masks_apart=not tells_all, items_whole=not in_turn))
     connections = 1 if in_turn else min(transport.max_concurrency, len(batches))
@@ -133,23 +132,27 @@ def send_batch(
     write: Callable[[], bytes] | None = None,
     *,
     pictures: Mapping[int, str] | None = None,
+    seal: bytes | None = None,
 ) -> None:
     """Send a batch; when it fails for good, its rows bear the reason and the other batches go on.
 
-    `write` gives its body where another thread writes it, `pictures` are the names of those that the server has.
+    `write` gives its body where another thread writes it, `pictures` are the names of those that the server has, and
+    `seal` is what the journal knows it by, if not by its body.
     """
+    text = cache(write or (lambda: _body(tally, batch, options, pictures or {})))
 
     def ask(doubts: list[str]) -> dict[str, Any]:
-        transport = tally.target.transport
-        text = _body(tally, batch, options, pictures or {}) if write is None else write()
-        if len(text) > LARGEST_BODY and len(batch) > 1:
+        if len(text()) > LARGEST_BODY and len(batch) > 1:
             raise TooLargeError("The batch is too large for one request.")
-        answer: dict[str, Any] = transport.request(
-            "POST", *route_of(tally), body=text, doubts=doubts, shape=dict[str, Any]
+        answer: dict[str, Any] = tally.target.transport.request(
+            "POST", *route_of(tally), body=text(), doubts=doubts, shape=dict[str, Any]
         )
         return answer
 
-    deliver(tally, batch, options, ask, lambda part: send_batch(tally, part, options, pictures=pictures))
+    def again(part: range) -> None:
+        send_batch(tally, part, options, pictures=pictures)
+
+    deliver(tally, batch, options, ask, again, text if seal is None else lambda: seal)
 
 
 def route_of(tally: Tally) -> tuple[str, ...]:
@@ -164,8 +167,12 @@ def deliver(
     options: Options,
     ask: Callable[[list[str]], Mapping[str, Any]],
     again: Callable[[range], None],
+    seal: Callable[[], bytes],
 ) -> None:
-    """Send a batch by `ask`, and note what became of it; by `again` its halves, or what is left without a bad file."""
+    """Send a batch by `ask`, and note what became of it; by `again` its halves, or what is left without a bad file.
+
+    What `seal` gives is what the journal knows it by.
+    """
     start, stop = batch.start, batch.stop
     if tally.broken is not None:
         with tally.lock:
@@ -173,36 +180,21 @@ def deliver(
         return
     doubts: list[str] = []
     content, told, before = b"", None, False
+    none_may_exist = options.if_exists == "error"
     try:
-        extensions = target.transport.extensions
-        route = ("_nucleus_pandas", *target.route) if "outcomes" in extensions else target.route
-        if start in tally.checked.units.files:
-            params: dict[str, object] = {} if "outcomes" in extensions else {"async": 1}
-            body: Any = {"params": params, "multipart": _pictures(tally, batch, options)}
-            seal = _picture_seal(tally, batch, options) if tally.log is not None else b""
-        else:
-            seal = _body(tally, batch, options) if write is None else write()
-            body = {"body": seal}
         if tally.log is not None:
-            content = content_of(seal)
+            content = content_of(seal())
             if tally.recall(start, stop, content):
                 return
-        if "body" in body and len(seal) > LARGEST_BODY and len(batch) > 1:
-            raise TooLargeError("The batch is too large for one request.")
-        if tally.log is not None and options.if_exists == "error":
-            before = tally.log.sending(start, stop, content)
+            before = none_may_exist and tally.log.sending(start, stop, content)
         if options.if_exists == "update":
             tally.replace(start, stop)
-        answer = target.transport.request("POST", *route, **body, doubts=doubts, shape=dict[str, Any])
-        with tally.lock:
-            if isinstance(answer.get("job_id"), str):
-                tally.started(start, stop, Job(target.transport, answer["job_id"]), content, again=bool(doubts))
         answer = ask(doubts)
         with tally.lock:
             if isinstance(answer.get("job_id"), str):
-                tally.started(start, stop, Job(tally.target.transport, answer["job_id"]), again=bool(doubts))
+                job = Job(tally.target.transport, answer["job_id"])
+                tally.started(start, stop, job, content, again=bool(doubts))
             else:
-                none_may_exist = options.if_exists == "error"
                 told = tally.answer(start, stop, answer, doubts, none_may_exist=none_may_exist, before=before)
     except TooLargeError as error:
         if len(batch) == 1:
@@ -211,17 +203,16 @@ def deliver(
             return
         middle = (start + stop) // 2
         for half in (range(start, middle), range(middle, stop)):
-            send_batch(tally, half, options)
-    except JournalError:
-        raise  # what was sent is stored, but it would not be known the next time
             again(half)
-    except FileError as error:
+    except UnreadableFileError as error:
         bad = start + error.number
         with tally.lock:
             tally.refuse(bad, bad + 1, str(error))
         for rest in (range(start, bad), range(bad + 1, stop)):
             if rest:
                 again(rest)
+    except JournalError:
+        raise  # what was sent is stored, but it would not be known the next time
     except (APIError, NetworkError, InvalidInputError, OSError) as error:
         with tally.lock:
             tally.fail(start, stop, error, doubts)
@@ -245,21 +236,6 @@ def _body(tally: Tally, batch: range, options: Options, pictures: Mapping[int, s
     return b"".join([*rows, b',"update":', update, b',"if_exists":"error"}' if refuse else b"}"])
 
 
-def _picture_seal(tally: Tally, batch: range, options: Options) -> bytes:
-    """Give what tells pictures of this machine from others: their items, and size and time of their files."""
-    units = tally.checked.units
-    states = [(str(units.files[unit]), units.files[unit].stat()) for unit in batch]
-    files = [(name, state.st_size, state.st_mtime_ns) for name, state in states]
-    return units.pictures(batch.start, batch.stop, update=options.if_exists == "update") + repr(files).encode()
-
-
-def _pictures(tally: Tally, batch: range, options: Options) -> Multipart:
-    units = tally.checked.units
-    text = units.pictures(batch.start, batch.stop, update=options.if_exists == "update")
-    fields = {"items": text}
-    if options.if_exists == "error" and "refuse-existing" in tally.target.transport.extensions:
-        fields["if_exists"] = b"error"
-    return Multipart(fields, [("image", units.files[unit], units.files[unit].name) for unit in batch])
 def _pictured(units: Units, batch: range, pictures: Mapping[int, str]) -> bytes:
     """Write items as JSON objects, parted by commas, with the names of their pictures."""
     lines = units.lines(batch.start, batch.stop).splitlines()

@@ -17,7 +17,8 @@ from typing import Any
 
 from nucleus_pandas.columns import Units
 from nucleus_pandas.errors import APIError, InvalidInputError, NetworkError, ServerError, TooLargeError
-from nucleus_pandas.multipart import FileError, Multipart
+from nucleus_pandas.journal import content_of
+from nucleus_pandas.multipart import Multipart, UnreadableFileError
 from nucleus_pandas.uploads.batches import BATCH, cut, deliver, progress_bar, route_of, send_batch
 from nucleus_pandas.uploads.options import Options
 from nucleus_pandas.uploads.tally import Tally
@@ -85,12 +86,18 @@ def begin(tally: Tally, batch: range, options: Options, threads: Workers) -> Beg
     if "pictures" not in tally.target.transport.extensions:
         request = threads.submit(_send_together, tally, batch, options)
         return Begun(batch, [request], request.result)
+    seal = _seal(tally, batch, options) if tally.log is not None else b""
+    if tally.log is not None and tally.recall(batch.start, batch.stop, content_of(seal)):
+        return Begun(batch, [], lambda: None)
     files = tally.checked.units.files
     most = min(_FILES, FILES, options.batch_size or FILES)
     requests = [threads.submit(_send_files, tally, part) for part in _parts(files, batch, most)]
 
     def end() -> None:
         names = {unit: name for request in requests for unit, name in request.result().items()}
+        if all(unit in names for unit in batch if unit in files):
+            send_batch(tally, batch, options, pictures=names, seal=seal or None)
+            return
         start = batch.start
         for unit in (*(unit for unit in batch if unit in files and unit not in names), batch.stop):
             if start < unit:
@@ -153,7 +160,7 @@ def _send_files(tally: Tally, units: Sequence[int]) -> dict[int, str]:
         )
         if len(answer.pictures) != len(units):
             raise ServerError(f"The server's answer is about other than the {len(units)} pictures that were sent.", 200)
-    except FileError as error:
+    except UnreadableFileError as error:
         _refuse(tally, units[error.number], str(error))
         return _send_files(tally, [unit for at, unit in enumerate(units) if at != error.number])
     except (APIError, NetworkError, InvalidInputError, OSError) as error:
@@ -193,4 +200,24 @@ def _send_together(tally: Tally, batch: range, options: Options) -> None:
         )
         return answer
 
-    deliver(tally, batch, options, ask, lambda part: _send_together(tally, part, options))
+    def again(part: range) -> None:
+        _send_together(tally, part, options)
+
+    deliver(tally, batch, options, ask, again, lambda: _seal(tally, batch, options))
+
+
+def _seal(tally: Tally, batch: range, options: Options) -> bytes:
+    """Give what the journal knows a batch by: its items, and name, size and time of each file."""
+    units = tally.checked.units
+    states = [(str(units.files[unit]), *_state(units.files[unit])) for unit in batch if unit in units.files]
+    return b"\n".join(
+        [bytes(units.objects(batch.start, batch.stop)), options.if_exists.encode(), repr(states).encode()]
+    )
+
+
+def _state(path: Path) -> tuple[int, int]:
+    try:
+        state = path.stat()
+    except OSError:  # it is refused when it is to be sent
+        return 0, 0
+    return state.st_size, state.st_mtime_ns

@@ -13,7 +13,6 @@ from typing import IO, Any
 from nucleus_pandas.errors import APIError, JournalError, NetworkError, NotFoundError
 from nucleus_pandas.jobs import Job
 from nucleus_pandas.journal import content_of
-from nucleus_pandas.uploads.batches import BATCH, cut, progress_bar, send_batch, send_batches
 from nucleus_pandas.uploads.batches import BATCH, cut, progress_bar, send_batch
 from nucleus_pandas.uploads.options import Options
 from nucleus_pandas.uploads.pictures import send_items, send_pictures
