@@ -97,15 +97,16 @@ def is_plain(value: object) -> bool:
             return False
         return all(map(is_plain, value))  # type: ignore[call-overload]
     if kind is dict:
-        return all(map(_is_key, value)) and all(map(is_plain, value.values()))  # type: ignore[attr-defined,call-overload]
-    if kind is str:
-        return _is_key(value)
+        for key, part in value.items():  # type: ignore[attr-defined]
+            if not _is_text(key) or (type(part) is not int and not is_plain(part)):
+                return False
+        return True
     if kind is float:
         return math.isfinite(value)  # type: ignore[arg-type]
-    return value is None or kind is int or kind is bool
+    return value is None or kind is int or kind is bool or _is_text(value)
 
 
-def _is_key(value: object) -> bool:
+def _is_text(value: object) -> bool:
     if type(value) is not str:
         return False
     try:

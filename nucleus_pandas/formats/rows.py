@@ -99,10 +99,12 @@ class Boxes:
         values = self.named.own(name).tolist()
         problems = Problems(self.named.index)
         found = []
-        for row in self.rows.tolist():
-            value = None if is_missing(values[row]) else values[row]
+        for row, kept in zip(self.rows.tolist(), self.metadata, strict=True):
+            value = values[row]
             try:
-                found.append(value if is_plain(value) else plain(value, "$", nulls=True))
+                if value is not kept.get(name):  # which is known to be sound
+                    value = None if is_missing(value) else value if is_plain(value) else plain(value, "$", nulls=True)
+                found.append(value)
             except (BadRequestError, RecursionError) as error:
                 problems.add_one(row, name, str(error))
         if problems.bad.any():

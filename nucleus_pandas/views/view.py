@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import html
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from numbers import Integral
 from typing import Any
 
@@ -17,7 +15,7 @@ from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.transport import Transport
 from nucleus_pandas.views.metadata import MetadataAs, check_form, kinds_for, spread
 from nucleus_pandas.views.source import Columns, Source
-from nucleus_pandas.wire import ROWS
+from nucleus_pandas.wire import ROWS, uncollected
 
 
 class View(ABC):
@@ -133,7 +131,7 @@ class View(ABC):
         made: pd.DataFrame | None = frame({name: [] for name in kinds}, kinds, backend)
         while made is not None:
             yield made
-            with _uncollected():
+            with uncollected():
                 made = next((frame(page, kinds, backend) for page in pages), None)
 
     def _finished(self, rows: pd.DataFrame, metadata_as: MetadataAs, backend: Backend) -> pd.DataFrame:
@@ -175,6 +173,7 @@ def _uncollected() -> Iterator[None]:
 
 def stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Put frames of the same columns and dtypes together; at least one."""
+def _stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     filled = [part for part in frames if len(part)]
     if not filled:
         return frames[0]

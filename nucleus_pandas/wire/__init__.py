@@ -34,6 +34,7 @@ from nucleus_pandas.wire.decoding import (
     decode,
     item_key,
     known,
+    uncollected,
 )
 from nucleus_pandas.wire.encoding import (
     TEXT,
@@ -337,5 +338,6 @@ __all__ = [
     "numbers",
     "quoted",
     "text_words",
+    "uncollected",
     "with_commas",
 ]

@@ -20,6 +20,7 @@ from nucleus_pandas.formats.faults import Faults
 from nucleus_pandas.formats.files import write
 from nucleus_pandas.formats.pictures import folder_of, local_url
 from nucleus_pandas.formats.tables import Frames
+from nucleus_pandas.wire import uncollected
 
 __all__ = ["read_coco", "to_coco"]
 
@@ -89,6 +90,11 @@ def read_coco(
     [0.9]
     """
     folder = None if images is None else folder_of(images, "images=")
+    with uncollected():
+        return _read(source, folder, ground_truth)
+
+
+def _read(source: Source, folder: Path | None, ground_truth: Source | Frames | None) -> Frames:
     parsed = parse(source)
     if isinstance(parsed.value, Mapping):
         if ground_truth is not None:
@@ -219,7 +225,8 @@ def to_coco(
     model = None if like is None else parse(like, "like=")
     if model is not None and not isinstance(model.value, Mapping):
         raise InvalidInputError(f"{model.name} is no COCO file with 'images' and 'categories'; like= needs one.")
-    made = results_from(items, annotations, model) if results else dataset_from(items, annotations, model)
+    with uncollected():
+        made = results_from(items, annotations, model) if results else dataset_from(items, annotations, model)
     if path is not None:
         write(Path(path), msgspec.json.encode(made))
     return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -197,8 +198,7 @@ def _boxes_of(
     else:
         others.append(("area", "float64", _areas(found, part, faults)))
         others.append(("iscrowd", "bool", [is_crowd(entry.get("iscrowd")) for entry in found]))
-    segmentations = [entry.get("segmentation") for entry in found]
-    others.append(("segmentation", "O", [None if is_empty(value) else value for value in segmentations]))
+    others.append(("segmentation", "O", [_segmentation(entry.get("segmentation")) for entry in found]))
     faults.check()
     return boxes_frame(pictures, _ids(found), labels, boxes, _metadata(found, computed, supers, own=own), others)
 
@@ -233,12 +233,9 @@ def _sides(found: Sequence[Mapping[str, Any]], part: str, faults: Faults) -> tup
     """Take the boxes, and tell which entries have none but a segmentation that they are computed from."""
     raw = [entry.get("bbox") for entry in found]
     computed: list[int] = []
-    try:
-        given = np.array(raw) if raw else np.zeros((0, 4))
-        if given.ndim == 2 and given.shape[1] == 4 and given.dtype.kind in "iuf" and _sound(given).all():
-            return given.astype(np.float64), computed
-    except ValueError:  # lists of several lengths
-        pass
+    boxes = _sound_boxes(raw)
+    if boxes is not None:
+        return boxes, computed
     boxes = np.zeros((len(raw), 4))
     for at, value in enumerate(raw):
         place = f"{part}[{at}].bbox"
@@ -272,6 +269,20 @@ def _sides(found: Sequence[Mapping[str, Any]], part: str, faults: Faults) -> tup
             ),
         )
     return boxes, computed
+
+
+def _sound_boxes(raw: Sequence[Any]) -> npt.NDArray[np.float64] | None:
+    """Take boxes of which every one is sound; None where one is not."""
+    if not set(map(type, raw)) <= {list, tuple} or not set(map(len, raw)) <= {4}:
+        return None
+    numbers = list(chain.from_iterable(raw))
+    if not set(map(type, numbers)) <= {int, float}:
+        return None
+    try:
+        boxes = np.array(numbers, dtype=np.float64).reshape(-1, 4)
+    except OverflowError:
+        return None
+    return boxes if _sound(boxes).all() else None
 
 
 def _sound(boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
@@ -320,6 +331,12 @@ def _floats(values: Sequence[object]) -> npt.NDArray[np.float64]:
 def is_crowd(value: object) -> bool:
     """Tell whether a value of ``iscrowd`` says so: anything but a missing value, 0, False, ``""`` and ``"0"``."""
     return not (value is None or value != value or value in (0, "", "0"))
+
+
+def _segmentation(value: Any) -> Any:
+    if type(value) is list and value and value[0]:
+        return value
+    return None if is_empty(value) else value
 
 
 def _ids(found: Sequence[Mapping[str, Any]]) -> list[str | None]:

@@ -220,10 +220,12 @@ def _annotations(
     )
     written = []
     for at, (number, image, category, box, area, score, row) in enumerate(columns):
-        entry: dict[str, Any] = {"id": number, "image_id": image, "category_id": category, "bbox": box}
         polygon = boxes.polygons.get(at)
+        for name in _OURS:
+            row.pop(name, None)
+        entry: dict[str, Any] = {"id": number, "image_id": image, "category_id": category, "bbox": box}
         entry["segmentation"] = [] if polygon is None else [polygon]
-        entry.update((name, value) for name, value in row.items() if name not in _OURS)
+        entry |= row
         if segmentations[at] is not None:
             entry["segmentation"] = segmentations[at]
         if given_areas[at] is not None:
