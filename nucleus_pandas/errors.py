@@ -68,7 +68,8 @@ class InvalidInputError(NucleusError, ValueError):
     result : UploadResult or None
         Where rows were refused: what became of every row.
     problems : pandas.DataFrame or None
-        Where rows were refused: ``row``, ``column`` and ``reason`` of every offence, on the caller's index.
+        Where rows were refused: ``row``, ``column`` and ``reason`` of every offence, on the caller's index. Where a
+        file was: ``place`` and ``reason``.
     """
 
     def __init__(self, message: str, result: UploadResult | None = None, problems: pd.DataFrame | None = None) -> None:

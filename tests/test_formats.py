@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from unicodedata import normalize
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
 from coco_val2014 import FOLDER as VAL2014
 from coco_val2014 import published
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nucleus_pandas as npd
+from nucleus_pandas.columns.plain import is_plain, plain
 
 DATA = Path(__file__).parent / "data"
 VOC2012 = DATA / "voc2012_100"
@@ -165,7 +168,10 @@ def test_a_dataset_is_written_as_the_file_it_was_made_of(like: bool, local: npd.
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
 PLAIN = TEXT.filter(lambda text: text == text.strip() and all(char.isprintable() for char in text))
-NAMES = PLAIN.filter(lambda text: not set(text) & set("/\\\0") and text not in (".", "..")).map("{}.jpg".format)
+NAMES = PLAIN.map(lambda text: normalize("NFC", text.casefold())).filter(  # which any file system tells apart
+    lambda text: text and not set(text) & set("/\\\0") and text == normalize("NFC", text.casefold()).strip()
+)
+NAMES = NAMES.map("{}.jpg".format)
 NUMBERS = st.floats(-1e150, 1e150, allow_nan=False) | st.floats(0, 1) | st.integers(-(10**6), 10**6).map(float)
 LENGTHS = st.floats(0, 1e150, allow_nan=False) | st.floats(0, 1) | st.integers(0, 10**6).map(float)
 JSON = st.recursive(
@@ -197,6 +203,20 @@ def same(mine: npd.Frames, theirs: npd.Frames) -> None:
 pytestmark = pytest.mark.filterwarnings("ignore:No number of any box:nucleus_pandas.NucleusWarning")
 
 
+STRANGE = st.sampled_from(
+    [float("nan"), float("inf"), np.float64(1.5), np.int8(3), "\ud800", (1, 2), 10**400, {1}, b"x"]
+)
+
+
+@settings(deadline=None)
+@given(st.recursive(JSON | STRANGE, lambda part: st.lists(part) | st.dictionaries(TEXT | st.integers(), part)))
+def test_what_json_holds_needs_no_conversion(value: object) -> None:
+    if is_plain(value):
+        assert plain(value, "$") == value
+        assert msgspec.json.decode(json.dumps(value, allow_nan=False)) == value
+
+
+@settings(max_examples=50, deadline=None)
 @given(
     frames(TEXT.filter(lambda text: "\\" not in text), TEXT),
     st.lists(st.dictionaries(TEXT, JSON, max_size=3), min_size=4),
@@ -216,6 +236,7 @@ def test_any_frame_comes_back_from_coco(
     assert npd.to_coco(*back) == json.loads(path.read_text())
 
 
+@settings(max_examples=50, deadline=None)
 @given(frames(NAMES, PLAIN))
 def test_any_frame_comes_back_from_voc(tmp_path_factory: pytest.TempPathFactory, drawn: npd.Frames) -> None:
     folder = tmp_path_factory.mktemp("voc")
@@ -227,6 +248,7 @@ def test_any_frame_comes_back_from_voc(tmp_path_factory: pytest.TempPathFactory,
     same(back, npd.Frames(items, drawn.annotations.loc[rank.sort_values(kind="stable").index]))
 
 
+@settings(max_examples=50, deadline=None)
 @given(frames(NAMES, TEXT), st.data())
 def test_any_frame_comes_back_from_yolo(
     tmp_path_factory: pytest.TempPathFactory, drawn: npd.Frames, data: st.DataObject

@@ -29,7 +29,7 @@ def names_from(source: NamesSource) -> dict[int, str]:
         A name is no text, or the file is not simple enough to be read without a YAML library.
     """
     if isinstance(source, (str, os.PathLike)):
-        return read_names(Path(source))
+        return read_names(Path(source).expanduser())
     pairs = list(source.items() if isinstance(source, Mapping) else enumerate(source))
     for number, name in pairs:
         if not isinstance(name, str) or not name or isinstance(number, bool) or not isinstance(number, int):
@@ -142,7 +142,7 @@ def _in_brackets(text: str) -> dict[int, str]:
     names: dict[int, str] = {}
     rest = _skipped(text[1:])
     while not rest.startswith(closing):
-        first, rest = _scalar(rest, ",:" + closing)
+        first, rest = _scalar(rest, ":,[]{}" if closing == "}" else ",[]{}")
         rest = _skipped(rest)
         if closing == "]":
             number, name = len(names), first
@@ -150,7 +150,7 @@ def _in_brackets(text: str) -> dict[int, str]:
             if not rest.startswith(":"):
                 raise ValueError(f"{first!r} has no name")
             number = _number(first)
-            name, rest = _scalar(_skipped(rest[1:]), "," + closing)
+            name, rest = _scalar(_skipped(rest[1:]), ",[]{}")
             rest = _skipped(rest)
         _add(names, number, name, "")
         if rest.startswith(","):
@@ -186,7 +186,10 @@ def _scalar(text: str, ends: str) -> tuple[str, str]:
     if text[:1] and text[0] in "&*!|>%@`[]{},?":
         raise ValueError(f"{text.splitlines()[0]!r} is more than a plain text")
     stop = next((at for at, letter in enumerate(text) if letter in "\n" + ends or text[at : at + 2] == " #"), len(text))
-    return text[:stop].strip(), text[stop:]
+    value = text[:stop].strip()
+    if ": " in value or value.endswith(":"):
+        raise ValueError(f"{value!r} is a mapping")
+    return value, text[stop:]
 
 
 def _unescaped(found: re.Match[str]) -> str:

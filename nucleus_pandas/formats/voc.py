@@ -136,7 +136,7 @@ def read_voc(source: VocSource, *, images: str | os.PathLike[str] | None = None)
 def _files(source: VocSource) -> tuple[str, dict[str, Path]]:
     """Give files by their names for the reader."""
     if not isinstance(source, (str, os.PathLike)):
-        paths = [Path(each) for each in source]
+        paths = [Path(each).expanduser() for each in source]
         return "VOC", {str(path): path for path in paths}
     path = Path(source).expanduser()
     if path.is_dir():

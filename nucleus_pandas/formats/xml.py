@@ -37,7 +37,10 @@ def parse_xml(path: Path) -> Element:
         raise InvalidInputError(f"{path} is empty. Export it again.")
     declared = _ENCODING.match(data.lstrip())
     text = text_of(data, str(path), declared[1].decode() if declared else "utf-8")
-    # What is searched here is what is parsed below, whatever encoding the file declares.
+    # What is searched here is what is parsed below, whatever encoding the file declares; without a NUL the parser takes
+    # nothing for UTF-16.
+    if "\0" in text:
+        raise InvalidInputError(f"{path} is no XML: it holds a NUL character. Save it as UTF-8.")
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise InvalidInputError(
             f"{path} has a document type (<!DOCTYPE …>), which can make a parser read other files or fill the memory; "

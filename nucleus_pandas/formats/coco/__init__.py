@@ -228,5 +228,5 @@ def to_coco(
     with uncollected():
         made = results_from(items, annotations, model) if results else dataset_from(items, annotations, model)
     if path is not None:
-        write(Path(path), msgspec.json.encode(made))
+        write(Path(path).expanduser(), msgspec.json.encode(made))
     return made

@@ -42,7 +42,7 @@ def parse(source: Source, what: str = "The COCO data") -> Parsed:
         return Parsed(source, what, False)
     if not isinstance(source, (str, os.PathLike)):
         raise InvalidInputError(f"{what} is a path, a dict or a list, not {type(source).__name__}.")
-    path = Path(source)
+    path = Path(source).expanduser()
     data = path.read_bytes()
     name = str(path)
     if not data.strip():

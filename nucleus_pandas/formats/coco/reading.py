@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -222,7 +222,7 @@ def _joined(
 def _unknown(value: object, kind: str, names: Mapping[Key, str]) -> str:
     if value is None:
         return f"is missing; it names the {kind}. Add it, or drop the entry."
-    there = ", ".join(map(repr, list(names)[:5])) + (", …" if len(names) > 5 else "")
+    there = ", ".join(map(repr, islice(names, 5))) + (", …" if len(names) > 5 else "")
     return (
         f"is {shown(value)}, which is the id of no {kind}; there are {there or 'none'}. Add that {kind}, or drop the "
         "entry."
