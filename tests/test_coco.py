@@ -313,7 +313,7 @@ def test_of_repeated_keys_the_last_one_counts(tmp_path: Path) -> None:
         ("<html>", "is no JSON"),
         ("[" * 100_000, "nested too deeply"),
         ('{"images": [{"id": 1, "file_name": "\\ud800"}]}', "half a surrogate pair"),
-        ('{"images": [{"id": 1, "width": Infinity}]}', "is no JSON"),
+        ('{"images": [{"id": 1, "width": -Infinity}]}', "-Infinity is in it, which is no number in JSON"),
         ("7", "holds a int"),
         ("null", "holds a NoneType"),
         ("{}", "there is no 'images' in it, but nothing"),
@@ -367,6 +367,13 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
         (coco(box={"bbox": [], "segmentation": [[]]}), "annotations[0].bbox", "is missing, and there is no"),
         (coco(box={"bbox": [], "segmentation": [[1, 2, 3]]}), "annotations[0].segmentation", "gives no box: a polygon"),
         (coco(box={"bbox": [], "segmentation": [["a"] * 6]}), "annotations[0].segmentation", "something else"),
+        (coco(box={"bbox": [], "segmentation": 7}), "annotations[0].segmentation", "it is a int, neither"),
+        (coco(box={"bbox": [], "segmentation": {**RLE, "counts": ""}}), "annotations[0].segmentation", "not add up"),
+        (
+            coco(box={"bbox": [], "segmentation": {**RLE, "counts": "p" * 20 + "0"}}),
+            "annotations[0].segmentation",
+            "no",
+        ),
         (coco(box={"bbox": [], "segmentation": "x"}), "annotations[0].segmentation", "neither a list"),
         (coco(box={"bbox": [], "segmentation": {"size": [4, 3]}}), "annotations[0].segmentation", "'counts'"),
         (coco(box={"bbox": [], "segmentation": {**RLE, "size": 4}}), "annotations[0].segmentation", "'size'"),
@@ -384,6 +391,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
         (coco(box={"bbox": [1, 2, -3, 4]}), "annotations[0].bbox", "never negative. Are these two corners?"),
         (coco(box={"bbox": [1e200, 2, 3, 4]}), "annotations[0].bbox", "beyond 1e+150 pixels"),
         (coco(box={"area": -1}), "annotations[0].area", "is -1; an area is 0 or more"),
+        (coco(box={"area": 10**400}), "annotations[0].area", "an area is 0 or more"),
         (coco(box={"area": "big"}), "annotations[0].area", "is 'big'"),
         (coco(box={"score": 97}), "annotations[0].score", "is 97; a score lies in [0, 1]"),
         (coco(box={"score": "high"}), "annotations[0].score", "is 'high'"),
@@ -401,6 +409,12 @@ def test_what_has_no_meaning_is_refused_with_its_place(source: Any, place: str, 
         assert reason in text
         assert ("f.json" if isinstance(given, Path) else "The COCO data") in text
         assert place in caught.value.problems["place"].tolist()
+
+
+def test_infinities_make_no_box() -> None:
+    for box in ({"bbox": [1, 2, float("inf"), 4]}, {"bbox": [], "segmentation": [[1, 2, 3, float("inf"), 5, 6]]}):
+        with pytest.raises(npd.InvalidInputError, match="finite"):
+            npd.read_coco(coco(box=box))
 
 
 def test_all_faults_are_told_at_once() -> None:
@@ -473,6 +487,8 @@ def test_reading_changes_nothing_that_is_given() -> None:
 
 ITEMS = pd.DataFrame({"reference_id": ["a.jpg", "b.jpg"], "width": [640, None], "height": [480, None]})
 BOXES = pd.DataFrame({"reference_id": "b.jpg", "label": ["dog", "cat"], "x": 1, "y": 2.5, "width": 3, "height": 4})
+ENDLESS: dict[str, Any] = {}
+ENDLESS["again"] = ENDLESS
 
 
 def test_any_frames_can_be_written() -> None:
@@ -506,9 +522,10 @@ def test_columns_go_before_metadata() -> None:
 
 
 def test_addresses_are_written_and_paths_are_not() -> None:
-    urls = ["https://e.org/a.jpg", "/home/me/b.jpg"]
-    images = npd.to_coco(ITEMS.assign(image_url=urls), BOXES)["images"]
-    assert [image.get("coco_url") for image in images] == [urls[0], None]
+    items = pd.concat([ITEMS, ITEMS[:1].assign(reference_id="c.jpg")])
+    urls = ["https://e.org/a.jpg", "/home/me/b.jpg", "file:///home/me/c.jpg"]
+    images = npd.to_coco(items.assign(image_url=urls), BOXES)["images"]
+    assert [image.get("coco_url") for image in images] == [urls[0], None, None]
     assert "/home" not in str(images)
 
 
@@ -569,6 +586,8 @@ def test_ids_of_results_are_never_made_up() -> None:
         (ITEMS, BOXES.assign(segmentation=[None, {1}]), "row 1: column 'segmentation'"),
         (ITEMS, BOXES.assign(metadata=[None, {"when": {1}}]), "row 1: .*metadata"),
         (ITEMS, BOXES.assign(metadata=[None, {"inf": float("inf")}]), "row 1: .*metadata.inf"),
+        (ITEMS, BOXES.assign(metadata=[None, ENDLESS]), "row 1: .*nested too deeply"),
+        (ITEMS, pd.concat([BOXES] * 4, ignore_index=True).assign(width=-1), "and 3 more; .problems lists all"),
     ],
 )
 def test_what_cannot_be_written_is_refused_by_row(items: Any, boxes: Any, reason: str, tmp_path: Path) -> None:

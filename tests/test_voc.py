@@ -54,7 +54,8 @@ CVAT = """<?xml version="1.0" encoding="utf-8"?>
       <attribute><name>the colour</name><value>red</value></attribute>
       <attribute><name>rotation</name><value>0.0</value></attribute>
     </attributes>
-    <part><name>head</name><bndbox><xmin>1</xmin></bndbox></part><part><name>hand</name></part>
+    <part><name>head</name><bndbox><xmin>1</xmin></bndbox></part><part><name>hand</name></part><part>foot</part>
+    <actions by="hand">jumping</actions>
     <confidence>0.25</confidence>
   </object>
 </annotation>"""
@@ -84,7 +85,8 @@ def test_everything_that_has_no_column_is_metadata_and_comes_back(tmp_path: Path
             "truncated": "007",
             "area": 1.5,
             "attributes": {"the colour": "red", "rotation": "0.0"},
-            "part": [{"name": "head", "bndbox": {"xmin": "1"}}, {"name": "hand"}],
+            "part": [{"name": "head", "bndbox": {"xmin": "1"}}, {"name": "hand"}, "foot"],
+            "actions": {"@by": "hand", "#text": "jumping"},
         },
     }
     npd.to_voc(*frames, tmp_path / "out")
@@ -104,6 +106,22 @@ def test_files_of_a_folder_are_read_in_the_order_of_their_names(tmp_path: Path) 
     assert len(npd.read_voc(tmp_path / "b.xml").items) == 1
     (tmp_path / "empty").mkdir()
     assert len(npd.read_voc(tmp_path / "empty").items) == 0
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        "<attribute><name>k</name></attribute>",
+        "<attribute><name>k</name><value>1</value></attribute>" * 2,
+        "<colour>red</colour>",
+        "red",
+    ],
+)
+def test_attributes_in_another_form_come_back_too(pairs: str, tmp_path: Path) -> None:
+    text = annotation(OBJECT.replace("</name>", f"</name><attributes>{pairs}</attributes>"))
+    frames = read(tmp_path, text)
+    npd.to_voc(*frames, tmp_path / "out")
+    pd.testing.assert_frame_equal(npd.read_voc(tmp_path / "out").annotations, frames.annotations)
 
 
 @pytest.mark.parametrize("name", ["", "<filename/>", "<filename> </filename>"])

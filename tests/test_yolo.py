@@ -230,6 +230,8 @@ def test_names_are_texts_by_numbers(names: Any, tmp_path: Path) -> None:
         ("names:\n  0: car\n  0: bus", None),
         ("names:\n  0: 'car", None),
         ("names:\n  0: 'car' bus", None),
+        ("names:\n  car", None),
+        ('names:\n  0: "car', None),
         ("names:\n  0:", None),
         ("names:\n  0: car\n    1: bus", None),
         ("names: [car, bus", None),

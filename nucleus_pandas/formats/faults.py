@@ -23,9 +23,6 @@ class Faults:
         self.source = source
         self._found: list[tuple[str, str]] = []
 
-    def __len__(self) -> int:
-        return len(self._found)
-
     def add(self, place: str, reason: str) -> None:
         """Note a fault: where it is, such as ``annotations[17].bbox``, and a sentence that continues it."""
         self._found.append((place, reason))

@@ -63,6 +63,8 @@ def _parse_leniently(data: bytes, name: str, fault: Exception) -> Any:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise InvalidInputError(f"{name}: a text holds half a surrogate pair, which is no Unicode.") from None
+    except ArithmeticError as error:
+        raise InvalidInputError(f"{name}: {error}. Correct it, or take the key out.") from None
     except (ValueError, RecursionError):
         reason = "it is nested too deeply" if isinstance(fault, RecursionError) else str(fault)
         raise InvalidInputError(f"{name} is no JSON: {reason}. Is it whole? Export or download it again.") from None
@@ -72,7 +74,7 @@ def _parse_leniently(data: bytes, name: str, fault: Exception) -> Any:
 def _constant(name: str) -> float:
     if name == "NaN":
         return math.nan
-    raise ValueError(f"{name} is no number")
+    raise ArithmeticError(f"{name} is in it, which is no number in JSON")
 
 
 def entries(parsed: Parsed, part: str, *, needed: bool) -> list[Mapping[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -320,10 +321,8 @@ def _areas(found: Sequence[Mapping[str, Any]], part: str, faults: Faults) -> npt
 def _floats(values: Sequence[object]) -> npt.NDArray[np.float64]:
     """Take numbers; NaN where there is none."""
     if set(map(type, values)) <= {int, float, type(None)}:
-        try:
+        with suppress(OverflowError):
             return np.array(values, dtype=np.float64)
-        except OverflowError:
-            pass
     numbers = map(number_of, values)
     return np.array([math.nan if number is None else number for number in numbers], dtype=np.float64)
 
