@@ -297,6 +297,13 @@ def test_a_file_may_begin_with_a_mark_and_hold_nan(tmp_path: Path) -> None:
         assert (written["area"], written["depth"]) == (1800.0, [None])
 
 
+def test_integers_may_be_of_any_size(tmp_path: Path) -> None:
+    source = coco(image={"id": 10**30}, box={"image_id": 10**30, "hash": 10**40, "segmentation": []})
+    npd.to_coco(*npd.read_coco(source), tmp_path / "f.json")
+    assert json.loads((tmp_path / "f.json").read_text()) == source
+    assert npd.to_coco(*npd.read_coco(tmp_path / "f.json")) == source
+
+
 def test_of_repeated_keys_the_last_one_counts(tmp_path: Path) -> None:
     path = tmp_path / "f.json"
     path.write_text(json.dumps(WHOLE).replace('"file_name": "a.jpg"', '"file_name": "b.jpg", "file_name": "a.jpg"'))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -228,5 +229,12 @@ def to_coco(
     with uncollected():
         made = results_from(items, annotations, model) if results else dataset_from(items, annotations, model)
     if path is not None:
-        write(Path(path).expanduser(), msgspec.json.encode(made))
+        write(Path(path).expanduser(), _encoded(made))
     return made
+
+
+def _encoded(made: Any) -> bytes:
+    try:
+        return msgspec.json.encode(made)
+    except OverflowError:  # an integer of more than 64 bits
+        return json.dumps(made, ensure_ascii=False, allow_nan=False).encode()
