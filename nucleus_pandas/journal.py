@@ -183,11 +183,10 @@ class Upload:
 
     def see(self, file: str, identity: str, parts: int) -> None:
         """Note the identity of a file, and forget what was sent of more parts than it has."""
-        number = "CAST(substr(part, length(?) + 2) AS INTEGER)"
-        self.journal._write(
-            f"DELETE FROM batch WHERE upload = ? AND substr(part, 1, length(?) + 1) = ? || '#' AND {number} >= ?",
-            *(self.key, file, file, file, parts),
-        )
+        beyond = "substr(part, 1, length(?) + 1) = ? || '#' AND CAST(substr(part, length(?) + 2) AS INTEGER) >= ?"
+        for table in ("batch", "part"):
+            values = (self.key, file, file, file, parts)
+            self.journal._write(f"DELETE FROM {table} WHERE upload = ? AND {beyond}", *values)
         self.journal._write("INSERT OR REPLACE INTO file VALUES (?, ?, ?)", self.key, file, identity)
 
 
