@@ -19,7 +19,10 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
 
 from nucleus_pandas.errors import JournalError
 
@@ -52,6 +55,10 @@ _SCHEMA = (
   PRIMARY KEY (upload, file)
 ) STRICT, WITHOUT ROWID""",
 )
+
+
+_OUTCOMES = list[tuple[Annotated[int, Meta(ge=0)], Annotated[int, Meta(gt=0)]]]
+_COUNTS = dict[str, Annotated[int, Meta(ge=0)]]
 
 
 @dataclass(frozen=True)
@@ -124,13 +131,14 @@ class Journal:
         """Tell of the file what SQLite says."""
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, ValueError, msgspec.MsgspecError) as error:
             if isinstance(error, JournalError):
                 raise
             remedy = "Name another file by journal=, or work without one by journal=False"
             if "full" in str(error) or "I/O" in str(error):  # where a disk is full SQLite may say either
                 remedy = "Make room, and run the same again: it goes on where it ended"
-            raise JournalError(f"The journal '{self.path}' cannot be {what}: {error}. {remedy}.") from error
+            reason = str(error) if isinstance(error, (sqlite3.Error, OSError)) else "it is damaged"
+            raise JournalError(f"The journal '{self.path}' cannot be {what}: {reason}. {remedy}.") from error
 
     def _write(self, statement: str, *values: object) -> None:
         with self._told("written"), self._lock:
@@ -216,6 +224,10 @@ class Part:
         if not again:
             journal._write("INSERT OR IGNORE INTO batch VALUES (?, ?, ?, ?, ?, '[]', '{}')", *place, start, stop)
         return again
+        if row is None:
+            return None
+        with self.upload.journal._told("read"):
+            return Answered(msgspec.json.decode(row[0], type=_OUTCOMES), msgspec.json.decode(row[1], type=_COUNTS))
 
     def forget(self, start: int, stop: int) -> None:
         """Forget what was sent of rows, since something else will replace them."""
@@ -256,7 +268,8 @@ class Part:
         if row is None:
             return None, False
         if row[0] == identity:
-            return json.loads(row[1]), True
+            with journal._told("read"):
+                return msgspec.json.decode(row[1], type=_COUNTS), True
         journal._write("DELETE FROM part WHERE upload = ? AND part = ?", *of_part)
         return None, True
 

@@ -109,6 +109,8 @@ class Tally:
         known = None if self.log is None else self.log.known(content)
         if known is None or sum(rows for _, rows in known.outcomes) != stop - start:
             return False
+        if max(status for status, _ in known.outcomes) >= ERROR or known.counts.keys() - COUNTERS[self.target.kind]:
+            return False  # nobody wrote this down
         with self.lock:
             at = start
             for status, rows in known.outcomes:
