@@ -98,22 +98,28 @@ class Journal:
                 raise
 
     def _prepare(self) -> None:
+        self._db.execute("BEGIN")
+        self._is_begun()  # before anything is written
+        self._db.execute("ROLLBACK")
         self._switch_to_wal()
         self._db.execute("PRAGMA synchronous = NORMAL")  # what a power cut takes away is sent again
         self._db.execute("BEGIN IMMEDIATE")
-        (application,) = self._db.execute("PRAGMA application_id").fetchone()
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        (tables,) = self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        if tables and (application, version) != (_APPLICATION_ID, _VERSION):
-            self._db.execute("ROLLBACK")
-            other = "of another version of nucleus_pandas" if application == _APPLICATION_ID else "of something else"
-            raise JournalError(f"'{self.path}' is a file {other}; name another file by journal=.")
-        if not tables:
+        if not self._is_begun():
             for statement in _SCHEMA:
                 self._db.execute(statement)
             self._db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             self._db.execute(f"PRAGMA user_version = {_VERSION}")
         self._db.execute("COMMIT")
+
+    def _is_begun(self) -> bool:
+        """Refuse what is no journal, or one of another version; False where nothing is there yet."""
+        (application,) = self._db.execute("PRAGMA application_id").fetchone()
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        (tables,) = self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if tables and (application, version) != (_APPLICATION_ID, _VERSION):
+            other = "of another version of nucleus_pandas" if application == _APPLICATION_ID else "of something else"
+            raise JournalError(f"'{self.path}' is a file {other}; name another file by journal=.")
+        return bool(tables)
 
     def _switch_to_wal(self) -> None:
         """Turn the write-ahead log on; SQLite does not wait there for others who do the same at that moment."""

@@ -1,12 +1,14 @@
-"""Files that are broken, change or repeat themselves, and disks that are full, when files are imported."""
+"""Files that are broken or change, and journals that are none, when files are imported."""
 
 from __future__ import annotations
 
 import json
 import os
 import random
+import sqlite3
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from contract_only import count_requests
-from imports import JOURNAL, Destination, boxes, pictures, same, write
+from imports import JOURNAL, Destination, boxes, pictures, read_journal, same, write
 
 import nucleus_pandas as npd
 
@@ -384,3 +386,66 @@ def test_a_folder_goes_on_where_it_was_moved_to(
     assert result.changed == ()
     assert sum(result.counts.values()) == 53
     assert result.journal == moved / JOURNAL
+
+
+# Journals
+
+
+def make_foreign(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE notes (text)")
+
+
+def make_newer(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 2")
+
+
+def make_torn(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def scribble(old: bytes, new: bytes) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(path.read_bytes().replace(old, new))
+
+
+BAD_JOURNALS: dict[str, tuple[bool, Callable[[Path], object], str]] = {
+    "a text": (False, lambda path: path.write_text("notes\n" * 100), "cannot be opened: file is not a database"),
+    "a database": (False, make_foreign, "is a file of something else; name another file by journal="),
+    "a folder": (False, lambda path: path.mkdir(), "cannot be opened: unable to open database file"),
+    "a newer one": (True, make_newer, "is a file of another version of nucleus_pandas"),
+    "torn": (True, make_torn, "cannot be (opened|read): .*malformed"),
+    "of no text": (True, scribble(b"[[2, 2]]", b"[[2, \xff]]"), "cannot be read"),
+    "of no rows": (True, scribble(b"[[2, 2]]", b"[[2, 0]]"), "cannot be read: it is damaged"),
+    "of no JSON": (True, scribble(b'{"new": 5}', b'{"new" 55}'), "cannot be read: it is damaged"),
+    "of another shape": (True, scribble(b'{"new": 5}', b'["n", "ew"]'[:10]), "cannot be read: it is damaged"),
+}
+
+
+@pytest.mark.parametrize("what", BAD_JOURNALS)
+def test_a_journal_that_is_none_is_refused_with_a_way_out(
+    items: Destination, local: npd.NucleusClient, source: Path, what: str
+) -> None:
+    path, journal = write(pictures(), source / "a.parquet"), source / JOURNAL
+    begun, break_it, said = BAD_JOURNALS[what]
+    if begun:
+        assert items.imported(local, path).journal == journal
+        if "rows" in what or "text" in what:
+            os.utime(path, ns=(1, 1))  # so that row groups are compared that were answered whole
+    break_it(journal)
+    there = journal.read_bytes() if journal.is_file() else None
+    with pytest.raises(npd.JournalError, match=said) as caught:
+        items.imported(local, path)
+    assert str(journal) in str(caught.value)
+    assert "journal=" in str(caught.value)
+    if what in ("a text", "a database", "a newer one"):
+        assert journal.read_bytes() == there
+    assert items.imported(local, path, journal=source / "another").ignored == (12 if begun else 0)
+    assert items.imported(local, path, journal=False).ignored == 12
+    assert names(items) == [f"{number:02}.jpg" for number in range(12)]
+
+
+def test_an_empty_journal_is_begun(items: Destination, local: npd.NucleusClient, source: Path) -> None:
+    (source / JOURNAL).touch()
+    assert items.imported(local, write(pictures(), source / "a.parquet")).new == 12
+    assert sum(read_journal(source / JOURNAL).finished.values()) == 12
