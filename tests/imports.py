@@ -115,7 +115,7 @@ def read_journal(path: Path) -> Noted:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         sums = "SELECT batch.part, sum(json_extract(run.value, '$[1]')) FROM batch, json_each(batch.outcomes) AS run"
         answered = dict(db.execute(f"{sums} GROUP BY 1").fetchall())
-        counted = "SELECT part.part, sum(one.value) FROM part, json_each(part.counts) AS one GROUP BY 1"
+        counted = "SELECT part, sum(value) FROM part, json_each(counts) AS one WHERE one.key != 'repeats' GROUP BY 1"
         return Noted(answered, dict(db.execute(counted).fetchall()))
 
 

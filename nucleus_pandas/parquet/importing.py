@@ -26,6 +26,7 @@ from nucleus_pandas.uploads import Options, Tally, Target, send
 from nucleus_pandas.workers import workers
 
 _GIANT_ROWS, _GIANT_BYTES = 1_000_000, 512 << 20  # of a row group, which must fit into memory
+_REPEATS = "repeats"  # beside the statuses, in what the journal counts of a row group
 _SHOWN = 5  # refused rows in an error's text
 _OF_COUNTERS = {
     "new_items": "new",
@@ -181,7 +182,7 @@ class Import:
             if limit is not None and self.counts["failed"] > limit:
                 return _TooManyError(f"More rows are refused than max_rejects={limit} allows")
             if group.part is not None and not counts["failed"]:
-                group.part.finish(group.file.identity, counts)
+                group.part.finish(group.file.identity, counts | Counter({_REPEATS: len(tally.checked.repeats)}))
         return None
 
     def _groups(self, plans: Mapping[str, Plan], log: Upload | None, bar: Progress) -> Iterator[_Group]:
@@ -194,6 +195,7 @@ class Import:
                 part = None if log is None else log.part(f"{file.name}#{number}")
                 done, was_sent = (None, False) if part is None else part.finished(file.identity)
                 if done is not None:
+                    self.repeats += done.pop(_REPEATS, 0)
                     self.counts.update(done)
                     self.resumed += sum(done.values())
                     bar.end(rows, self.counts)
