@@ -219,8 +219,11 @@ class Part:
             self.name,
             content,
         )
-        outcomes = [] if row is None else [(status, rows) for status, rows in json.loads(row[0])]
-        return Answered(outcomes, json.loads(row[1])) if row is not None and outcomes else None
+        if row is None:
+            return None
+        with self.upload.journal._told("read"):
+            outcomes = msgspec.json.decode(row[0], type=_OUTCOMES)
+            return Answered(outcomes, msgspec.json.decode(row[1], type=_COUNTS)) if outcomes else None
 
     def sending(self, start: int, stop: int, content: bytes) -> bool:
         """Note that a request is about to be sent; whether it was before, and got no answer."""
@@ -230,10 +233,6 @@ class Part:
         if not again:
             journal._write("INSERT OR IGNORE INTO batch VALUES (?, ?, ?, ?, ?, '[]', '{}')", *place, start, stop)
         return again
-        if row is None:
-            return None
-        with self.upload.journal._told("read"):
-            return Answered(msgspec.json.decode(row[0], type=_OUTCOMES), msgspec.json.decode(row[1], type=_COUNTS))
 
     def forget(self, start: int, stop: int) -> None:
         """Forget what was sent of rows, since something else will replace them."""

@@ -159,21 +159,8 @@ class View(ABC):
     def __len__(self) -> int: ...
 
 
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Pause the garbage collector: it would go through all objects again and again while more are made."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
 def stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Put frames of the same columns and dtypes together; at least one."""
-def _stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     filled = [part for part in frames if len(part)]
     if not filled:
         return frames[0]
