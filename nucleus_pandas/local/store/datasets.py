@@ -88,7 +88,7 @@ def info(db: sqlite3.Connection, dataset: Dataset) -> DatasetInfo:
         name=dataset.name,
         length=dataset.length,
         model_run_ids=run_ids(db, dataset),
-        slice_ids=[],
+        slice_ids=slice_ids(db, dataset),
         annotation_metadata_schema=annotation_schema and msgspec.json.decode(annotation_schema),
         item_metadata_schema=item_schema and msgspec.json.decode(item_schema),
         tags=[],
@@ -99,6 +99,12 @@ def run_ids(db: sqlite3.Connection, dataset: Dataset) -> list[str]:
     """List the runs on a dataset, oldest first."""
     rows = db.execute("SELECT tag FROM run WHERE dataset = ? AND NOT deleted ORDER BY id", (dataset.id,))
     return [f"run_{tag}" for (tag,) in rows]
+
+
+def slice_ids(db: sqlite3.Connection, dataset: Dataset) -> list[str]:
+    """List the slices of a dataset, oldest first."""
+    rows = db.execute("SELECT tag FROM slice WHERE dataset = ? AND NOT deleted ORDER BY id", (dataset.id,))
+    return [f"slc_{tag}" for (tag,) in rows]
 
 
 def labels(db: sqlite3.Connection, dataset: Dataset) -> tuple[list[str], list[str]]:
