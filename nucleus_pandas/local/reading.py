@@ -56,13 +56,16 @@ def token(item: int, arrival: int | None = None) -> str:
     return f"{item:x}" if arrival is None else f"{item:x}-{arrival:x}"
 
 
-def parse_token(text: str, dataset: Dataset | None, *, arrivals: bool) -> tuple[int, int]:
-    """Give the item and the arrival (0 without) that a page ended with, or raise BadRequestError."""
+def parse_token(text: str, owner: int | None, *, arrivals: bool) -> tuple[int, int]:
+    """Give the item and the arrival (0 without) that a page ended with, or raise BadRequestError.
+
+    In a slice it is the place that stands for the item; `owner` is the number of the dataset or of the slice.
+    """
     found = _TOKEN.fullmatch(text)
     if found is None or (found[2] is not None) != arrivals or (item := int(found[1], 16)) >= 1 << 63:
         raise BadRequestError(f"The token {text[:50]!r} is none that a page ended with.")
-    if dataset is not None and item >> ITEM_BITS != dataset.id:
-        raise BadRequestError(f"The token {text[:50]!r} belongs to another dataset.")
+    if owner is not None and item >> ITEM_BITS != owner:
+        raise BadRequestError(f"The token {text[:50]!r} is one of another dataset or slice.")
     return item, int(found[2] or "0", 16)
 
 
@@ -74,7 +77,7 @@ def read_items(db: sqlite3.Connection, dataset: Dataset, wanted: Selection, file
     after: str | None = None
     rows: list[Row]
     if numbers is None:
-        behind = None if wanted.after is None else parse_token(wanted.after, dataset, arrivals=False)[0]
+        behind = None if wanted.after is None else parse_token(wanted.after, dataset.id, arrivals=False)[0]
         rows = list(items.select_page(db, dataset, behind, wanted.limit + 1, ", ".join(needed)))
         if len(rows) > wanted.limit:
             del rows[wanted.limit :]
@@ -113,7 +116,8 @@ def read_annotations(
     after: str | None = None
     if numbers is None:
         first, end = (0, 1 << 63) if dataset is None else (dataset.id << ITEM_BITS, (dataset.id + 1) << ITEM_BITS)
-        behind = (first, -1) if wanted.after is None else parse_token(wanted.after, dataset, arrivals=True)
+        owner = None if dataset is None else dataset.id
+        behind = (first, -1) if wanted.after is None else parse_token(wanted.after, owner, arrivals=True)
         rows = layers.select_page(db, layer, behind, min(end, (1 << 63) - 1), wanted.limit + 1, ", ".join(needed))
         if len(rows) > wanted.limit:
             del rows[wanted.limit :]

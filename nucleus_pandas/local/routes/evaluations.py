@@ -305,7 +305,7 @@ def label_schema(dataset_id: str) -> Response:
     """List the labels of a dataset's ground truth, and those of the predictions on it."""
     with nucleus().database.read() as db:
         dataset = datasets.find(db, dataset_id)
-        truth, predicted = datasets.labels(db, dataset)
+        truth, predicted = datasets.truth_labels(db, dataset), datasets.predicted_labels(db, dataset)
     return reply({"gt_labels": truth, "prediction_labels": predicted})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 from flask import Blueprint, Response
 
 from nucleus_pandas.errors import UnsupportedError
@@ -14,6 +13,12 @@ from nucleus_pandas.local.store import datasets
 blueprint = Blueprint("exports", __name__)
 
 
+def no_chips(wanted: Paging) -> None:
+    """Refuse to cut pictures."""
+    if wanted.chip:
+        raise UnsupportedError("Cutting pictures into chips is not supported by this server; leave `chip` out.")
+
+
 @blueprint.post("/dataset/<id:dataset_id>/itemsPage")
 def items_page(dataset_id: str) -> Response:
     """Give a page of items."""
@@ -21,7 +26,7 @@ def items_page(dataset_id: str) -> Response:
     limit = wanted.limit(exports.ITEMS)
     with nucleus().database.read() as db:
         dataset = datasets.find(db, dataset_id)
-        found, following = exports.item_page(db, dataset, wanted.after(dataset), limit, file_url)
+        found, following = exports.of_dataset(db, dataset, file_url).items(wanted.after(dataset.id), limit)
     return reply({"items": found, "nextPageToken": following})
 
 
@@ -31,12 +36,11 @@ def page(dataset_id: str) -> Response:
     wanted = body(Paging)
     if wanted.query is not None:
         raise UnsupportedError("Queries are not supported by this server yet; leave `query` out.")
-    if wanted.chip:
-        raise UnsupportedError("Cutting pictures into chips is not supported by this server; leave `chip` out.")
+    no_chips(wanted)
     limit = wanted.limit(exports.ROWS)
     with nucleus().database.read() as db:
         dataset = datasets.find(db, dataset_id)
-        rows, following = exports.page(db, dataset, wanted.after(dataset), limit, file_url)
+        rows, following = exports.of_dataset(db, dataset, file_url).rows(wanted.after(dataset.id), limit)
     return reply({"data": rows, "nextPageToken": following})
 
 
@@ -45,7 +49,11 @@ def whole(dataset_id: str) -> Response:
     """Give all items with their annotations."""
     with nucleus().database.read() as db:
         dataset = datasets.find(db, dataset_id)
-        # each page is written down at once, since its text is far smaller than its objects
-        pages = [msgspec.json.encode(rows)[1:-1] for rows in exports.every(db, dataset, file_url)]
-    text = b",".join(page for page in pages if page)
-    return reply({"exportedRows": msgspec.Raw(b"[" + text + b"]")})
+        return reply({"exportedRows": exports.of_dataset(db, dataset, file_url).every()})
+
+
+@blueprint.get("/dataset/<id:dataset_id>/class_labels")
+def class_labels(dataset_id: str) -> Response:
+    """List the labels of the ground truth."""
+    with nucleus().database.read() as db:
+        return reply({"data": datasets.truth_labels(db, datasets.find(db, dataset_id))})

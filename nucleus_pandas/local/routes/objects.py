@@ -40,7 +40,7 @@ def page(dataset_id: str) -> Response:
         if wanted.model_run_id is not None:
             run, of_run, _ = Place(run_id=wanted.model_run_id, dataset_id=dataset_id).source(db)
             layer = layer if wanted.patch_mode == "ground_truth_only" else of_run
-        after = parse_token(wanted.page_token, dataset, arrivals=True) if wanted.page_token else None
+        after = parse_token(wanted.page_token, dataset.id, arrivals=True) if wanted.page_token else None
         if wanted.patch_mode == "predictions_only":
             found, following = _annotations(db, dataset, layer, run, after, limit)
         elif wanted.patch_mode == "ground_truth_only":

@@ -15,7 +15,7 @@ from nucleus_pandas.local.store.places import Places
 Outcome: TypeAlias = Literal["new", "updated", "ignored"]
 
 _PLACES = Places("item", "id", "hole", "dataset")
-_COLUMNS = "id, reference_id, url, file, width, height, metadata, extra"
+COLUMNS = "id, reference_id, url, file, width, height, metadata, extra"
 
 
 class ItemRow(NamedTuple):
@@ -143,7 +143,7 @@ def select_page(
 def by_reference_id(db: sqlite3.Connection, dataset: Dataset, reference_id: str) -> ItemRow:
     """Find an item by its reference id, or raise NotFoundError."""
     row = db.execute(
-        f"SELECT {_COLUMNS} FROM item WHERE dataset = ? AND reference_id = ?", (dataset.id, reference_id)
+        f"SELECT {COLUMNS} FROM item WHERE dataset = ? AND reference_id = ?", (dataset.id, reference_id)
     ).fetchone()
     if row is None:
         raise NotFoundError(
@@ -158,7 +158,7 @@ def by_item_id(db: sqlite3.Connection, dataset: Dataset, public_id: str) -> Item
     row = None
     if parts is not None and parts[0] == dataset.tag:
         number = dataset.id << ITEM_BITS | parts[1]
-        row = db.execute(f"SELECT {_COLUMNS} FROM item WHERE id = ?", (number,)).fetchone()
+        row = db.execute(f"SELECT {COLUMNS} FROM item WHERE id = ?", (number,)).fetchone()
     if row is None:
         hint = "" if public_id.startswith("di_") else " Item ids start with 'di_'; refloc looks reference ids up."
         raise NotFoundError(f"There is no item '{public_id}' in the dataset '{dataset.public_id}'.{hint}")
@@ -172,7 +172,7 @@ def at_position(db: sqlite3.Connection, dataset: Dataset, position: int) -> Item
             f"Position {position} is outside the dataset '{dataset.public_id}', which holds {dataset.length} items."
         )
     number = _PLACES.find(db, dataset.id, position)
-    return ItemRow(*db.execute(f"SELECT {_COLUMNS} FROM item WHERE id = ?", (number,)).fetchone())
+    return ItemRow(*db.execute(f"SELECT {COLUMNS} FROM item WHERE id = ?", (number,)).fetchone())
 
 
 def at_positions(db: sqlite3.Connection, dataset: Dataset, positions: Sequence[int]) -> list[int | None]:
@@ -183,7 +183,7 @@ def at_positions(db: sqlite3.Connection, dataset: Dataset, positions: Sequence[i
 
 def page(db: sqlite3.Connection, dataset: Dataset, after: int | None = None, limit: int = -1) -> Iterator[ItemRow]:
     """Walk the items in order, from behind the item number `after`."""
-    return map(ItemRow._make, select_page(db, dataset, after, limit, _COLUMNS))
+    return map(ItemRow._make, select_page(db, dataset, after, limit, COLUMNS))
 
 
 def delete(db: sqlite3.Connection, dataset: Dataset, item: ItemRow) -> None:

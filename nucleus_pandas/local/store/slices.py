@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from nucleus_pandas.errors import ConflictError, NotFoundError
+from nucleus_pandas.errors import BadRequestError, ConflictError, NotFoundError
 from nucleus_pandas.local.store.datasets import Dataset, json_or_none
 from nucleus_pandas.local.store.ids import ITEM_BITS, batches, new_tag, now, tag_of
 from nucleus_pandas.local.store.places import Places
@@ -47,6 +47,14 @@ class Slice:
         """The first place, and that behind the last."""
         return self.id << ITEM_BITS, (self.id + 1) << ITEM_BITS
 
+    def check_of(self, dataset: Dataset) -> None:
+        """Raise BadRequestError when this is a slice of another dataset."""
+        if self.dataset != dataset.id:
+            raise BadRequestError(
+                f"The slice '{self.public_id}' is one of the dataset 'ds_{self.dataset_tag}', not of "
+                f"'{dataset.public_id}'."
+            )
+
     def entry(self) -> SliceEntry:
         """Describe the slice as a row of a list."""
         return SliceEntry(
@@ -82,9 +90,7 @@ def create(db: sqlite3.Connection, dataset: Dataset, name: str, numbers: Iterabl
             "or append to that slice."
         )
     tag = new_tag()
-    db.execute(
-        "INSERT INTO slice (tag, dataset, name, created_at) VALUES (?, ?, ?, ?)", (tag, dataset.id, name, now())
-    )
+    db.execute("INSERT INTO slice (tag, dataset, name, created_at) VALUES (?, ?, ?, ?)", (tag, dataset.id, name, now()))
     made = find(db, f"slc_{tag}")
     add(db, made, numbers)
     return find(db, made.public_id)
