@@ -42,7 +42,7 @@ def test_a_store_of_an_earlier_version_is_brought_to_this_one(drawn: World, tmp_
 
 
 def fill_version(version: int, path: Path, source: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Make a store as an earlier version did, with the rows of another one; give those that it holds, table by table."""
+    """Make a store as an earlier version did, with the rows of another one; give those that it holds."""
     script = (Path(__file__).parent / "data" / f"schema_{version}.sql").read_text("utf-8")
     db = sqlite3.connect(path, isolation_level=None)
     for statement in script.split(";\n\n"):
