@@ -15,7 +15,7 @@ from nucleus_pandas.local.exports import Paging
 from nucleus_pandas.local.render import JsonObject
 from nucleus_pandas.local.routes.common import body, creation, file_url, nucleus, reply
 from nucleus_pandas.local.routes.exports import no_chips
-from nucleus_pandas.local.store import datasets, items, models, slices
+from nucleus_pandas.local.store import datasets, items, jobs, models, slices
 from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.ids import ITEM_BITS, item_id
 from nucleus_pandas.local.store.models import Run
@@ -25,7 +25,6 @@ from nucleus_pandas.wire import (
     AppendToSlice,
     BuildSlice,
     CreateSlice,
-    SliceBuilt,
     SliceCreated,
     SliceEntry,
     SliceTags,
@@ -98,7 +97,10 @@ def _check_known(dataset: Dataset, missing: Sequence[str]) -> None:
 
 @blueprint.post("/dataset/<id:dataset_id>/build_slice")
 def build(dataset_id: str) -> Response:
-    """Make a slice of a random sample, of a dataset or of another slice; the same name and seed give the same."""
+    """Make a slice of a random sample, of a dataset or of another slice; the same name and seed give the same.
+
+    It is there at once; some clients expect a job beside it.
+    """
     wanted = body(BuildSlice)
     filters = wanted.filters
     if wanted.sample_method == "Uniqueness":
@@ -119,7 +121,10 @@ def build(dataset_id: str) -> Response:
         places = sorted(draw.sample(range(length), min(wanted.sample_size, length)))
         found = items.at_positions(db, dataset, places) if source is None else slices.at_positions(db, source, places)
         made = slices.create(db, dataset, wanted.name, (number for number in found if number is not None))
-        return SliceBuilt(slice_id=made.public_id)
+        job = jobs.create(db, "sliceQuery", dataset.id, nucleus().owner)
+        jobs.finish(db, job.id, "Completed", {"slice_id": made.public_id, "items": made.length})
+        entry: JsonObject = msgspec.to_builtins(jobs.find(db, job.public_id).entry())
+        return {**entry, "sliceId": made.public_id}
 
     return creation(make)
 
