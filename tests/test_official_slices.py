@@ -119,7 +119,7 @@ def test_names_of_slices_are_unique(nucleus: Any, street: Any, rainy: Any) -> No
 def test_a_sample_is_a_slice(nucleus: Any, official: Any, street: Any, rainy: Any) -> None:
     methods, filters = nucleus.slice.SliceBuilderMethods, nucleus.slice.SliceBuilderFilters(slice_id=rainy.id)
     job, made = street.build_slice("two", 2, methods.RANDOM, filters)
-    job.sleep_until_complete(verbose_std_out=False)
+    job.sleep_until_complete()
     found = names(official.get_slice(made).items)
     assert len(found) == 2
     assert set(found) <= {NAMES[3], NAMES[0], NAMES[2]}
