@@ -123,7 +123,7 @@ def test_a_sample_is_a_slice(nucleus: Any, official: Any, street: Any, rainy: An
     found = names(official.get_slice(made).items)
     assert len(found) == 2
     assert set(found) <= {NAMES[3], NAMES[0], NAMES[2]}
-    assert names(official.get_slice(street.build_slice("all", 20, "Random")[1]).items) == NAMES
+    assert names(official.get_slice(street.build_slice("all", 20, methods.RANDOM)[1]).items) == NAMES
     with pytest.raises(nucleus.NucleusAPIError) as caught:
         street.build_slice("unique", 2, methods.UNIQUENESS)
     assert caught.value.status_code == 501
