@@ -6,9 +6,10 @@ from flask import Blueprint, Response
 
 from nucleus_pandas.errors import UnsupportedError
 from nucleus_pandas.local import exports
-from nucleus_pandas.local.exports import Paging
+from nucleus_pandas.local.exports import Export, Paging
 from nucleus_pandas.local.routes.common import body, file_url, nucleus, reply
 from nucleus_pandas.local.store import datasets
+from nucleus_pandas.local.subsets import Subset
 
 blueprint = Blueprint("exports", __name__)
 
@@ -25,8 +26,8 @@ def items_page(dataset_id: str) -> Response:
     wanted = body(Paging)
     limit = wanted.limit(exports.ITEMS)
     with nucleus().database.read() as db:
-        dataset = datasets.find(db, dataset_id)
-        found, following = exports.of_dataset(db, dataset, file_url).items(wanted.after(dataset.id), limit)
+        subset = Subset(datasets.find(db, dataset_id))
+        found, following = Export(db, subset, file_url).items(wanted.after(subset), limit)
     return reply({"items": found, "nextPageToken": following})
 
 
@@ -39,8 +40,8 @@ def page(dataset_id: str) -> Response:
     no_chips(wanted)
     limit = wanted.limit(exports.ROWS)
     with nucleus().database.read() as db:
-        dataset = datasets.find(db, dataset_id)
-        rows, following = exports.of_dataset(db, dataset, file_url).rows(wanted.after(dataset.id), limit)
+        subset = Subset(datasets.find(db, dataset_id))
+        rows, following = Export(db, subset, file_url).rows(wanted.after(subset), limit)
     return reply({"data": rows, "nextPageToken": following})
 
 
@@ -48,8 +49,7 @@ def page(dataset_id: str) -> Response:
 def whole(dataset_id: str) -> Response:
     """Give all items with their annotations."""
     with nucleus().database.read() as db:
-        dataset = datasets.find(db, dataset_id)
-        return reply({"exportedRows": exports.of_dataset(db, dataset, file_url).every()})
+        return reply({"exportedRows": Export(db, Subset(datasets.find(db, dataset_id)), file_url).every()})
 
 
 @blueprint.get("/dataset/<id:dataset_id>/class_labels")

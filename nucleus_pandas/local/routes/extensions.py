@@ -6,18 +6,19 @@ from flask import Blueprint, Response, request, send_file
 
 from nucleus_pandas._version import __version__
 from nucleus_pandas.errors import BadRequestError, ConflictError, NotFoundError
-from nucleus_pandas.local import evaluations, reading
+from nucleus_pandas.local import evaluations, reading, subsets
 from nucleus_pandas.local.images import Images
 from nucleus_pandas.local.ingest import layer_of
 from nucleus_pandas.local.routes.common import body, file_url, nucleus, reply
 from nucleus_pandas.local.store import datasets, models
 from nucleus_pandas.local.store.ids import item_id
 from nucleus_pandas.local.store.layers import Layer, id_of_key
+from nucleus_pandas.local.subsets import Subset
 from nucleus_pandas.wire import RunCommit, RunPlace, Selection
 
 blueprint = Blueprint("extensions", __name__)
 
-EXTENSIONS = ("columns", "commits", "idempotency", "lookup", "matches", "outcomes", "refuse-existing")
+EXTENSIONS = ("columns", "commits", "idempotency", "lookup", "matches", "outcomes", "refuse-existing", "slices")
 _PAGE = 10_000
 
 
@@ -32,7 +33,7 @@ def read_items(dataset_id: str) -> Response:
     """Give items, as columns."""
     wanted = body(Selection)
     with nucleus().database.read() as db:
-        return reply(reading.read_items(db, datasets.find(db, dataset_id), wanted, file_url))
+        return reply(reading.read_items(db, Subset(datasets.find(db, dataset_id)), wanted, file_url))
 
 
 @blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/annotations")
@@ -42,7 +43,7 @@ def read_annotations(dataset_id: str) -> Response:
     with nucleus().database.read() as db:
         dataset = datasets.find(db, dataset_id)
         layer = Layer(None, ("dataset", dataset.id))
-        return reply(reading.read_annotations(db, layer, dataset, wanted, file_url))
+        return reply(reading.read_annotations(db, layer, Subset(dataset), wanted, file_url))
 
 
 @blueprint.post("/_nucleus_pandas/modelRun/<id:run_id>/predictions")
@@ -51,7 +52,31 @@ def read_predictions(run_id: str) -> Response:
     wanted = body(Selection)
     with nucleus().database.read() as db:
         layer, dataset = layer_of(db, models.find_run(db, run_id))
-        return reply(reading.read_annotations(db, layer, dataset, wanted, file_url))
+        subset = None if dataset is None else Subset(dataset)
+        return reply(reading.read_annotations(db, layer, subset, wanted, file_url))
+
+
+@blueprint.post("/_nucleus_pandas/slice/<id:slice_id>/items")
+def read_slice_items(slice_id: str) -> Response:
+    """Give items of a slice, as columns; positions are those in the slice."""
+    wanted = body(Selection)
+    with nucleus().database.read() as db:
+        return reply(reading.read_items(db, subsets.of_slice(db, slice_id), wanted, file_url))
+
+
+@blueprint.post("/_nucleus_pandas/slice/<id:slice_id>/annotations")
+@blueprint.post("/_nucleus_pandas/slice/<id:slice_id>/modelRun/<id:run_id>/predictions")
+def read_slice_objects(slice_id: str, run_id: str | None = None) -> Response:
+    """Give the ground truth of items of a slice, or the predictions of a run on them, as columns."""
+    wanted = body(Selection)
+    with nucleus().database.read() as db:
+        subset = subsets.of_slice(db, slice_id)
+        layer = Layer(None, ("dataset", subset.dataset.id))
+        if run_id is not None:
+            run = models.find_run(db, run_id)
+            run.check_of(subset.dataset)
+            layer = run.layer
+        return reply(reading.read_annotations(db, layer, subset, wanted, file_url))
 
 
 @blueprint.get("/_nucleus_pandas/modelRun/<id:run_id>")

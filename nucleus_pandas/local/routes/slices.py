@@ -10,16 +10,14 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from nucleus_pandas.errors import BadRequestError, NotFoundError, UnsupportedError
-from nucleus_pandas.local import exports
-from nucleus_pandas.local.exports import Paging
+from nucleus_pandas.local import exports, subsets
+from nucleus_pandas.local.exports import Export, Paging
 from nucleus_pandas.local.render import JsonObject
 from nucleus_pandas.local.routes.common import body, creation, file_url, nucleus, reply
 from nucleus_pandas.local.routes.exports import no_chips
 from nucleus_pandas.local.store import datasets, items, jobs, models, slices
 from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.ids import ITEM_BITS, item_id
-from nucleus_pandas.local.store.models import Run
-from nucleus_pandas.local.store.slices import Slice
 from nucleus_pandas.wire import (
     SLICE_IDS,
     AppendToSlice,
@@ -155,13 +153,12 @@ def whole(slice_id: str) -> Response:
     if choice not in ("dataset_item_id", "reference_id"):
         raise BadRequestError(f"`idType` is `dataset_item_id` or `reference_id`, not '{choice[:50]}'.")
     with nucleus().database.read() as db:
-        one = slices.find(db, slice_id)
-        rows = slices.select_page(db, one, None, -1, "id, reference_id")
-        ids = [(item_id(one.dataset_tag, number), name) for _, number, name in rows]
-        found = exports.of_slice(db, one, file_url).every_item()
-    described: JsonObject = msgspec.to_builtins(one.info())
-    described["dataset_item_ids"] = [public_id for public_id, _ in ids]
-    described["reference_ids"] = [name for _, name in ids]
+        subset = subsets.of_slice(db, slice_id)
+        ids = subset.page(db, None, -1, "id, reference_id")
+        found = Export(db, subset, file_url).every_item()
+        described: JsonObject = msgspec.to_builtins(slices.find(db, slice_id).info())
+    described["dataset_item_ids"] = [item_id(subset.dataset.tag, number) for _, number, _ in ids]
+    described["reference_ids"] = [name for _, _, name in ids]
     return reply({**described, "items": found})
 
 
@@ -178,8 +175,8 @@ def items_page(slice_id: str) -> Response:
     wanted = body(Paging)
     limit = wanted.limit(exports.ITEMS)
     with nucleus().database.read() as db:
-        one = slices.find(db, slice_id)
-        found, following = exports.of_slice(db, one, file_url).items(wanted.after(one.id), limit)
+        subset = subsets.of_slice(db, slice_id)
+        found, following = Export(db, subset, file_url).items(wanted.after(subset), limit)
     return reply({"items": found, "nextPageToken": following})
 
 
@@ -223,21 +220,19 @@ def delete(slice_id: str) -> Response:
     return reply({"message": "Slice deleted; its items are still there.", "slice_id": slice_id})
 
 
-def _source(db: sqlite3.Connection, slice_id: str, model_id: str | None) -> tuple[Slice, Run | None]:
+def _export(db: sqlite3.Connection, slice_id: str, model_id: str | None = None) -> Export:
     """Find a slice, and the newest run of a model on its dataset where a model is named."""
-    one = slices.find(db, slice_id)
-    if model_id is None:
-        return one, None
-    return one, models.newest_run(db, models.find(db, model_id), datasets.by_number(db, one.dataset))
+    subset = subsets.of_slice(db, slice_id)
+    run = None if model_id is None else models.newest_run(db, models.find(db, model_id), subset.dataset)
+    return Export(db, subset, file_url, run)
 
 
 @blueprint.get("/slice/<id:slice_id>/exportForTraining")
 @blueprint.get("/slice/<id:slice_id>/<id:model_id>/exportForTraining")
-def export(slice_id: str, model_id: str | None = None) -> Response:
+def whole_export(slice_id: str, model_id: str | None = None) -> Response:
     """Give all items with their ground truth, or with the newest predictions of a model."""
     with nucleus().database.read() as db:
-        one, run = _source(db, slice_id, model_id)
-        return reply({"exportedRows": exports.of_slice(db, one, file_url, run).every()})
+        return reply({"exportedRows": _export(db, slice_id, model_id).every()})
 
 
 @blueprint.post("/slice/<id:slice_id>/exportForTrainingPage")
@@ -248,8 +243,8 @@ def export_page(slice_id: str, model_id: str | None = None) -> Response:
     no_chips(wanted)
     limit = wanted.limit(exports.ROWS)
     with nucleus().database.read() as db:
-        one, run = _source(db, slice_id, model_id)
-        rows, following = exports.of_slice(db, one, file_url, run).rows(wanted.after(one.id), limit)
+        export = _export(db, slice_id, model_id)
+        rows, following = export.rows(wanted.after(export.subset), limit)
     return reply({"data": rows, "nextPageToken": following})
 
 
@@ -257,9 +252,7 @@ def export_page(slice_id: str, model_id: str | None = None) -> Response:
 def export_raw_json(slice_id: str) -> Response:
     """Give the items as they are, each under ``item``; slices of objects, which hold more, are not made here."""
     with nucleus().database.read() as db:
-        one = slices.find(db, slice_id)
-        found = exports.of_slice(db, one, file_url).every_item(_as_item)
-    return reply(found)
+        return reply(_export(db, slice_id).every_item(_as_item))
 
 
 def _as_item(described: Iterable[JsonObject]) -> list[JsonObject]:
@@ -270,9 +263,7 @@ def _as_item(described: Iterable[JsonObject]) -> list[JsonObject]:
 def export_raw_items(slice_id: str) -> Response:
     """Give the addresses of the pictures; `scale_url` is where this server has them from."""
     with nucleus().database.read() as db:
-        one = slices.find(db, slice_id)
-        found = exports.of_slice(db, one, file_url).every_item(_as_raw_item)
-    return reply(found)
+        return reply(_export(db, slice_id).every_item(_as_raw_item))
 
 
 def _as_raw_item(described: Iterable[JsonObject]) -> list[JsonObject]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,19 +131,6 @@ def add(db: sqlite3.Connection, one: Slice, numbers: Iterable[int]) -> list[int]
         "UPDATE slice SET length = length + ?, positions = positions + ? WHERE id = ?", (len(new), len(new), one.id)
     )
     return new
-
-
-def select_page(
-    db: sqlite3.Connection, one: Slice, after: int | None, limit: int, columns: str
-) -> Iterator[tuple[Any, ...]]:
-    """Walk the place and some columns of the items in a slice, from behind the place `after`."""
-    first, end = one.bounds
-    named = ", ".join(f"item.{column}" for column in columns.split(", "))
-    return db.execute(
-        f"SELECT place, {named} FROM slice_item CROSS JOIN item ON item.id = slice_item.item"
-        " WHERE place > ? AND place < ? ORDER BY place LIMIT ?",
-        (first - 1 if after is None else after, end, limit),
-    )
 
 
 def at_positions(db: sqlite3.Connection, one: Slice, positions: Sequence[int]) -> list[int | None]:
