@@ -8,12 +8,14 @@ from typing import Any
 
 from nucleus_pandas.boxes import BoxFormat
 from nucleus_pandas.checks import Layout, Rows
-from nucleus_pandas.columns import BoxColumn, Metadata, plain
+from nucleus_pandas.columns import BoxColumn, Items, Metadata, item_ids, plain
+from nucleus_pandas.columns.members import Named
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.models import Model
 from nucleus_pandas.resource import Resource
 from nucleus_pandas.results import UploadResult
 from nucleus_pandas.runs import ModelRun
+from nucleus_pandas.slices import Slice, sample_of, slice_of, slices_of
 from nucleus_pandas.transport import Transport
 from nucleus_pandas.uploads import IfExists, OnError, Options, Target, upload
 from nucleus_pandas.views import AnnotationsView, DatasetIndexer, ItemsView
@@ -242,6 +244,104 @@ class Dataset(Resource):
         return [ModelRun(self._transport, run_id, self.id) for run_id in ids]
 
     @property
+    def slices(self) -> list[Slice]:
+        """The slices of this dataset."""
+        return slices_of(self._transport, self.id)
+
+    def create_slice(self, name: str | Mapping[str, Any], reference_ids: Items | None = None) -> Slice:
+        """Make a slice of items of this dataset.
+
+        Parameters
+        ----------
+        name : str or dict
+            The name, which no other slice of the dataset may have; or the fields, ``{"name": …}`` with
+            ``reference_ids`` or ``dataset_item_ids``.
+        reference_ids : iterable of str, or pandas.DataFrame, optional
+            Reference ids; or a frame with ``reference_id`` or ``dataset_item_id``, in a column or the index: items,
+            annotations, or what `query` gives. Each item is in the slice once, in the order in which it comes first.
+            Without any the slice is empty.
+
+        Returns
+        -------
+        Slice
+            It also answers ``["slice_id"]``.
+
+        Raises
+        ------
+        InvalidInputError
+            An id is missing or no text, or a frame names no items.
+        NotFoundError
+            Items are not in the dataset; no slice was made, or with more than 10,000 items, it holds those before.
+        ConflictError
+            The dataset has a slice of that name.
+
+        Examples
+        --------
+        >>> import nucleus_pandas as npd
+        >>> from nucleus_pandas import sample
+        >>> client = npd.NucleusClient.local()
+        >>> dataset = client.create_dataset("Doc")
+        >>> _ = dataset.append(sample.items()), dataset.annotate(sample.ground_truth())
+        >>> boxes = dataset.annotations.to_frame()
+        >>> cats = dataset.create_slice("with cats", boxes[boxes["label"] == "cat"])
+        >>> cats.to_frame()["reference_id"].tolist() == boxes["reference_id"][boxes["label"] == "cat"].unique().tolist()
+        True
+        >>> client.close()
+        """
+        if isinstance(name, Mapping):
+            return slice_of(self._transport, self.id, *_slice_fields(name, reference_ids))
+        return slice_of(self._transport, self.id, name, item_ids(reference_ids))
+
+    def build_slice(
+        self,
+        name: str,
+        sample_size: int,
+        sample_method: str = "Random",
+        filters: Mapping[str, str] | None = None,
+        *,
+        seed: int | None = None,
+    ) -> Slice:
+        """Make a slice of a sample of the items.
+
+        Parameters
+        ----------
+        name : str
+            The name, which no other slice of the dataset may have.
+        sample_size : int
+            How many items, if there are so many.
+        sample_method : {"Random", "Uniqueness"}
+            How to draw. Uniqueness needs the embeddings of the hosted service.
+        filters : dict, optional
+            ``{"slice_id": …}``: the slice from whose items to draw, instead of all.
+        seed : int, optional
+            What an embedded Nucleus draws by: the same items, the same seed, the same sample. Without it the name
+            stands for the seed.
+
+        Raises
+        ------
+        ConflictError
+            The dataset has a slice of that name.
+        UnsupportedError
+            The server cannot draw by that method.
+
+        Examples
+        --------
+        >>> import nucleus_pandas as npd
+        >>> client = npd.NucleusClient.local()
+        >>> dataset = client.create_dataset("Doc")
+        >>> names = [f"{number}.jpg" for number in range(100)]
+        >>> _ = dataset.append([{"reference_id": n, "image_url": f"https://example.org/{n}"} for n in names])
+        >>> tenth = dataset.build_slice("a tenth", 10, seed=1)
+        >>> len(tenth), len(dataset.build_slice("half of it", 5, filters={"slice_id": tenth.id}))
+        (10, 5)
+        >>> client.close()
+        """
+        if unknown := set(filters or {}) - {"slice_id"}:
+            raise InvalidInputError(f"A sample is filtered by 'slice_id', not by {', '.join(map(repr, unknown))}.")
+        source = (filters or {}).get("slice_id")
+        return sample_of(self._transport, self.id, name, sample_size, sample_method, source, seed)
+
+    @property
     def items(self) -> ItemsView:
         """The items, as a frame that is read when it is asked for."""
         return ItemsView(self._transport, ("dataset", self.id), lambda: self.id)
@@ -307,3 +407,18 @@ class Dataset(Resource):
         >>> client.close()
         """
         return DatasetIndexer(self.items, "refloc")
+
+
+def _slice_fields(fields: Mapping[str, Any], reference_ids: Items | None) -> tuple[str, Named]:
+    """Take the fields of a slice from a payload dict."""
+    known = {"name", "reference_ids", "dataset_item_ids", "allow_empty"}
+    if unknown := set(fields) - known:
+        raise InvalidInputError(f"A slice has no {', '.join(sorted(map(repr, unknown)))}.")
+    both = [name for name in ("reference_ids", "dataset_item_ids") if fields.get(name)]
+    if len(both) + (reference_ids is not None) > 1:
+        raise InvalidInputError("A slice is made of reference_ids or of dataset_item_ids, not of both.")
+    if reference_ids is not None:
+        return fields.get("name", ""), item_ids(reference_ids)
+    if fields.get("dataset_item_ids"):
+        return fields.get("name", ""), item_ids(fields["dataset_item_ids"], "dataset_item_id")
+    return fields.get("name", ""), item_ids(fields.get("reference_ids"))

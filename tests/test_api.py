@@ -30,6 +30,7 @@ LAYERS = [
     {"views"},
     {"assessment", "examples", "served"},
     {"models", "runs"},
+    {"slices"},
     {"datasets"},
     {"client"},
     {"frames"},

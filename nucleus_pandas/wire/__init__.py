@@ -137,6 +137,7 @@ from nucleus_pandas.wire.readback import (
     RawItemPage,
     RawPrediction,
     Shape,
+    SliceExportRequest,
 )
 from nucleus_pandas.wire.requests import (
     AddModel,
@@ -177,14 +178,18 @@ from nucleus_pandas.wire.responses import (
 )
 from nucleus_pandas.wire.slices import (
     SLICE_IDS,
+    AppendedToSlice,
     AppendToSlice,
     BuildFilters,
     BuildSlice,
     CreateSlice,
+    FoundSlice,
+    FoundSliceEntry,
     SliceBuilt,
     SliceCreated,
     SliceEntry,
     SliceInfo,
+    SliceSize,
     SliceTags,
     SliceType,
 )
@@ -202,6 +207,7 @@ __all__ = [
     "Append",
     "AppendRows",
     "AppendToSlice",
+    "AppendedToSlice",
     "AreaRule",
     "BenchmarkEntry",
     "BenchmarkItem",
@@ -259,6 +265,8 @@ __all__ = [
     "FoundPrediction",
     "FoundPredictions",
     "FoundRow",
+    "FoundSlice",
+    "FoundSliceEntry",
     "FromUpload",
     "GROUND_TRUTH_KEYS",
     "Grouped",
@@ -326,7 +334,9 @@ __all__ = [
     "SliceBuilt",
     "SliceCreated",
     "SliceEntry",
+    "SliceExportRequest",
     "SliceInfo",
+    "SliceSize",
     "SliceTags",
     "SliceType",
     "Standing",

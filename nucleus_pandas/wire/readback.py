@@ -181,6 +181,12 @@ class ExportRequest(PagingRequest, kw_only=True, rename={"recent": "onlyMostRece
     recent: bool = True
 
 
+class SliceExportRequest(PagingRequest, kw_only=True):
+    """Which page of ``slice/{id}/exportForTrainingPage`` to give, of whole pictures."""
+
+    chip: bool = False
+
+
 class RawItemColumns(ItemColumns, kw_only=True, omit_defaults=True):
     """Items column by column, their metadata as JSON text."""
 

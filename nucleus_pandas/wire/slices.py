@@ -42,10 +42,18 @@ class BuildSlice(Struct, kw_only=True, omit_defaults=True, rename="camel"):
     seed: int | None = None
 
 
-class SliceBuilt(Struct, kw_only=True, rename="camel"):
+class SliceBuilt(Struct, kw_only=True, rename={"slice_id": "sliceId"}):
     """The answer to ``POST dataset/{id}/build_slice``; a job beside it may still be drawing."""
 
     slice_id: str
+    job_id: str | None = None
+
+
+class AppendedToSlice(Struct, kw_only=True):
+    """The answer to ``POST slice/{id}/append``."""
+
+    slice_id: str
+    new_items: list[Any] = []
 
 
 class AppendToSlice(Struct, kw_only=True, omit_defaults=True):
@@ -76,6 +84,27 @@ class SliceEntry(Struct, kw_only=True):
     created_at: str
     type: SliceType = "dataset_item"
     pending_job_count: int = 0
+
+
+class SliceSize(Struct, kw_only=True):
+    """What an embedded Nucleus tells of the size of a slice in ``GET slice/{id}/info``."""
+
+    length: int
+
+
+class FoundSlice(Struct, kw_only=True):
+    """What a client needs of ``GET slice/{id}/info``."""
+
+    name: str
+    dataset_id: str
+    tags: list[str] | None = None
+
+
+class FoundSliceEntry(Struct, kw_only=True):
+    """What a client needs of a row of ``GET dataset/{id}/slices``."""
+
+    id: str
+    name: str | None = None
 
 
 class SliceInfo(Struct, kw_only=True):
