@@ -31,7 +31,7 @@ class Paging(
 
     page_token: str | None = None
     page_size: int | None = None
-    query: object = None
+    query: str | None = None
     chip: bool | None = None
     recent: bool | None = None
 

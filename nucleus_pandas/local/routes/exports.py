@@ -7,9 +7,11 @@ from flask import Blueprint, Response
 from nucleus_pandas.errors import UnsupportedError
 from nucleus_pandas.local import exports
 from nucleus_pandas.local.exports import Export, Paging
+from nucleus_pandas.local.queries import compile_query
 from nucleus_pandas.local.routes.common import body, file_url, nucleus, reply
 from nucleus_pandas.local.store import datasets
-from nucleus_pandas.local.subsets import Subset
+from nucleus_pandas.local.store.datasets import Dataset
+from nucleus_pandas.local.subsets import Condition, Subset
 
 blueprint = Blueprint("exports", __name__)
 
@@ -20,13 +22,19 @@ def no_chips(wanted: Paging) -> None:
         raise UnsupportedError("Cutting pictures into chips is not supported by this server; leave `chip` out.")
 
 
+def queried(dataset: Dataset, query: str | None) -> Subset:
+    """Give the items of a dataset that a query finds; all where there is none."""
+    return Subset(dataset, condition=compile_query(query, "item") or Condition())
+
+
 @blueprint.post("/dataset/<id:dataset_id>/itemsPage")
+@blueprint.post("/dataset/<id:dataset_id>/queryItemsPage")
 def items_page(dataset_id: str) -> Response:
-    """Give a page of items."""
+    """Give a page of items; of those that a query finds, where there is one."""
     wanted = body(Paging)
     limit = wanted.limit(exports.ITEMS)
     with nucleus().database.read() as db:
-        subset = Subset(datasets.find(db, dataset_id))
+        subset = queried(datasets.find(db, dataset_id), wanted.query)
         found, following = Export(db, subset, file_url).items(wanted.after(subset), limit)
     return reply({"items": found, "nextPageToken": following})
 
@@ -35,14 +43,21 @@ def items_page(dataset_id: str) -> Response:
 def page(dataset_id: str) -> Response:
     """Give a page of items with their annotations."""
     wanted = body(Paging)
-    if wanted.query is not None:
-        raise UnsupportedError("Queries are not supported by this server yet; leave `query` out.")
     no_chips(wanted)
     limit = wanted.limit(exports.ROWS)
     with nucleus().database.read() as db:
-        subset = Subset(datasets.find(db, dataset_id))
+        subset = queried(datasets.find(db, dataset_id), wanted.query)
         rows, following = Export(db, subset, file_url).rows(wanted.after(subset), limit)
     return reply({"data": rows, "nextPageToken": following})
+
+
+@blueprint.post("/dataset/<id:dataset_id>/queryScenesPage")
+def scenes_page(dataset_id: str) -> Response:
+    """Refuse to look for scenes."""
+    body(Paging)
+    with nucleus().database.read() as db:
+        datasets.find(db, dataset_id)
+    raise UnsupportedError("Scenes are not kept by this server; query items instead.")
 
 
 @blueprint.get("/dataset/<id:dataset_id>/exportForTraining")
