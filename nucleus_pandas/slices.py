@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from nucleus_pandas.columns import Backend, Items, item_ids, no_backend
@@ -19,9 +20,13 @@ from nucleus_pandas.views import (
     ItemIndexer,
     ItemsView,
     MetadataAs,
+    Query,
+    QueryKind,
     SliceAnnotationsView,
     SliceItemsView,
     SlicePredictionsView,
+    check_query,
+    query_frame,
 )
 from nucleus_pandas.wire import (
     SLICE_IDS,
@@ -148,6 +153,46 @@ class Slice(Resource):
     def refloc(self) -> ItemIndexer:
         """Items of the slice by reference id; see `Dataset.refloc`."""
         return self.items.refloc
+
+    def query(
+        self,
+        text: str,
+        kind: QueryKind = "items",
+        *,
+        run: ModelRun | str | None = None,
+        metadata_as: MetadataAs = "dict",
+        dtype_backend: Backend = no_backend,
+    ) -> pd.DataFrame:
+        """Find items of the slice, or their annotations or predictions, in the order of the slice.
+
+        The hosted service queries whole datasets alone: there what the query finds in the dataset is read, and what is
+        not of the slice left out.
+
+        Parameters
+        ----------
+        text, kind, run, metadata_as, dtype_backend
+            As in `Dataset.query`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            As `Dataset.query` gives it.
+        """
+        run_id = run.id if isinstance(run, ModelRun) else run
+        check_query(text, kind, run_id)
+        embedded = "queries" in self._transport.extensions
+        route = ("slice", self.id) if embedded else ("dataset", self.dataset_id)
+        query = Query(text, run_id)
+        found = query_frame(self._transport, route, lambda: self.dataset_id, query, kind, metadata_as, dtype_backend)
+        return found if embedded else self._own(found, kind)
+
+    def _own(self, found: pd.DataFrame, kind: QueryKind) -> pd.DataFrame:
+        """Keep what is of the slice, in its order."""
+        names = self.to_frame(metadata_as=False)["reference_id"]
+        places = found["reference_id"].map(pd.Series(range(len(names)), index=names)).to_numpy(np.float64, na_value=-1)
+        order = np.argsort(places, kind="stable")
+        kept = found.iloc[order[places[order] >= 0]]
+        return kept if kind == "items" else kept.reset_index(drop=True)
 
     def append(self, reference_ids: Items) -> dict[str, Any]:
         """Put items of the dataset at the end of the slice; those that are in it stay where they are.

@@ -249,6 +249,8 @@ def _numbers(db: sqlite3.Connection, subset: Subset | None, wanted: Selection) -
         raise BadRequestError(
             f"A selection has at most one list of keys, not {' and '.join(map('`{}`'.format, given))}."
         )
+    if given and wanted.query is not None:
+        raise BadRequestError(f"A query looks for items by itself; leave `{given[0]}` out - at `$.query`.")
     if given and wanted.after is not None:
         raise BadRequestError(f"A selection of `{given[0]}` has no pages, so `after` means nothing - at `$.after`.")
     if wanted.item_ids is not None:

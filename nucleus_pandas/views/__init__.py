@@ -6,6 +6,7 @@ from nucleus_pandas.views.annotations import AnnotationsView, PredictionsView
 from nucleus_pandas.views.item_indexer import DatasetIndexer, ItemIndexer
 from nucleus_pandas.views.items import ItemsView
 from nucleus_pandas.views.metadata import MetadataAs
+from nucleus_pandas.views.queries import Query, QueryKind, check_query, query_frame
 from nucleus_pandas.views.slices import SliceAnnotationsView, SliceItemsView, SlicePredictionsView
 
 __all__ = [
@@ -16,9 +17,13 @@ __all__ = [
     "ItemsView",
     "MetadataAs",
     "PredictionsView",
+    "Query",
+    "QueryKind",
     "RunIndexer",
     "SliceAnnotationsView",
     "SliceItemsView",
     "SlicePredictionsView",
+    "check_query",
     "no_backend",
+    "query_frame",
 ]

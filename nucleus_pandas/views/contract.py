@@ -308,8 +308,13 @@ def _flat(groups: _Grouped[A]) -> list[A]:
     if groups is None:
         return []
     if isinstance(groups, list):
-        return list(_typed(groups, "segmentation"))  # the one type that the contract lets go without
+        return listed(groups)
     return [row for key in (*GROUND_TRUTH_KEYS, *groups) for row in _typed(groups.pop(key, None), key)]
+
+
+def listed(rows: list[A]) -> list[A]:
+    """Give annotations that came in a list; a mask, the one type that the contract lets go without, gets its type."""
+    return list(_typed(rows, "segmentation"))
 
 
 _export_groups = attrgetter(*GROUND_TRUTH_KEYS)

@@ -23,15 +23,17 @@ from nucleus_pandas.local.queries.nodes import (
     Not,
 )
 from nucleus_pandas.local.queries.parsing import parse
+from nucleus_pandas.local.store.models import Run
 from nucleus_pandas.local.store.predicates import Values
 from nucleus_pandas.local.subsets import Condition
 
 _LONGEST_PATTERN = 1_000  # characters; SQLite takes 50,000 bytes
-ANY_RUN = "{} IN (SELECT run.id FROM run WHERE (run.dataset = item.dataset OR run.dataset IS NULL) AND NOT run.deleted)"
-"""The runs whose predictions belong to an item where the query is not about one run."""
+_ANY_RUN = (
+    "{} IN (SELECT run.id FROM run WHERE (run.dataset = item.dataset OR run.dataset IS NULL) AND NOT run.deleted)"
+)
 
 
-def compile_query(text: str | None, target: Target, runs: str = ANY_RUN, **bound: object) -> Condition | None:
+def compile_query(text: str | None, target: Target, run: Run | str | None = None) -> Condition | None:
     """Make a condition of a query; None where there is no query, or an empty one.
 
     Parameters
@@ -41,10 +43,9 @@ def compile_query(text: str | None, target: Target, runs: str = ANY_RUN, **bound
     target : {"item", "annotation", "prediction", "match"}
         Whether it is about ``item`` alone, or about ``object`` beside it, which is an annotation, a prediction or a
         match.
-    runs : str
-        A condition on the column that stands for ``{}``, which says whose predictions belong to an item.
-    **bound
-        What `runs` binds.
+    run : Run or str, optional
+        Whose predictions belong to an item: those of one run, or of what an SQL expression gives. By default those of
+        every run on its dataset.
 
     Raises
     ------
@@ -56,7 +57,10 @@ def compile_query(text: str | None, target: Target, runs: str = ANY_RUN, **bound
     node = None if text is None else parse(text)
     if text is None or node is None:
         return None
-    values = Values(**bound)
+    values = Values()
+    runs = _ANY_RUN
+    if run is not None:
+        runs = f"{{}} = {run if isinstance(run, str) else values.bind(run.id)}"
     sql = _Compiler(Complaints(text), values, target, runs).condition(node)
     return Condition(sql, values.named)
 

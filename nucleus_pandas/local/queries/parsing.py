@@ -85,7 +85,7 @@ _SAID: list[tuple[set[str], str]] = [
     ({"NAME", "NUMBER"}, "a field or a value"),
     ({"NAME", "TEXT"}, "a name"),
     ({"FACTOR"}, "an operator"),
-    ({"_AND", "_OR"}, "'and' or 'or'"),
+    ({"_AND"}, "'and'"),
     ({"_OR"}, "'or'"),
     ({"NULL", "NOT"}, "'null' or 'not null'"),
     ({"NULL"}, "'null'"),
