@@ -385,7 +385,7 @@ class Dataset(Resource):
         ------
         BadRequestError
             The query is wrong; the text shows the line, and the place by a caret. Refused are also queries of more
-            than 50,000 characters or 200 fields and values, and those nested more than 12 deep.
+            than 50,000 characters or 200 fields and values, and those nested more than 10 deep.
         UnsupportedError
             It asks for scenes, autotags or labeling tasks, which an embedded Nucleus does not have.
         InvalidInputError
@@ -436,7 +436,7 @@ class Dataset(Resource):
         >>> dataset.query('metadata.scene = "street" and annotations.car > 6')["reference_id"].tolist()
         ['000000116740.jpg']
         >>> len(dataset.query('label = "car" and item.metadata.scene = "street"', kind="annotations"))
-        19
+        14
         >>> dataset.query('metadata.scene = street andd width > 5')
         Traceback (most recent call last):
         nucleus_pandas.errors.BadRequestError: There cannot be 'andd' here; expected an operator, 'and', 'or' or ...

@@ -14,6 +14,7 @@ from nucleus_pandas.local.store.predicates import Values
 
 Kind: TypeAlias = Literal["number", "text", "flag", "any"]
 
+_COMPOSITE = 4  # the rank of lists and dicts, which are equal where they are written alike, and have no order
 _TYPES = {"number": "('integer', 'real')", "text": "('text')", "flag": "('true', 'false')"}  # as SQLite names them
 
 
@@ -63,7 +64,7 @@ class Expression:
         assert self.kind == "any"
         return (
             f"CASE WHEN {self.type} IN ('integer', 'real') THEN 1 WHEN {self.type} = 'text' THEN 2"
-            f" WHEN {self.type} IN ('true', 'false') THEN 3 WHEN {self.type} <> 'null' THEN 4 END"
+            f" WHEN {self.type} IN ('true', 'false') THEN 3 WHEN {self.type} <> 'null' THEN {_COMPOSITE} END"
         )
 
 
@@ -83,7 +84,11 @@ def compare(operator: str, left: Expression, right: Expression) -> str:
     if left.kind == right.kind != "any":
         return plain
     if left.kind == right.kind:
-        return f"CASE WHEN {left.rank} = {right.rank} THEN {plain} WHEN {left.rank} <> {right.rank} THEN {differ} END"
+        alike = f"{left.rank} = {right.rank}"
+        if operator not in ("=", "!="):
+            alike = f"{left.rank} = {right.rank} AND {left.rank} < {_COMPOSITE}"
+        known = f"{left.rank} IS NOT NULL AND {right.rank} IS NOT NULL"
+        return f"CASE WHEN {alike} THEN {plain} WHEN {known} THEN {differ} END"
     known = " AND ".join(f"{side.sql} IS NOT NULL" for side in (left, right) if not side.literal and side.kind != "any")
     if "any" not in (left.kind, right.kind):
         return f"CASE WHEN {known} THEN {differ} END" if known else differ

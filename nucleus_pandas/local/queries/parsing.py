@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from functools import cache
 from typing import Any
@@ -35,8 +36,14 @@ TERMS = 200
 CHOICES = 10_000
 """Values in the lists of a query."""
 
-DEPTH = 12
-"""How deep conditions and calculations of a query may be nested; redundant parentheses do not count."""
+DEPTH = 10
+"""How deep conditions and calculations of a query may be nested; SQLite's parser takes no more."""
+
+PARENTHESES = 50
+"""How deep parentheses may be nested, those that change nothing among them."""
+
+NAMES = 20
+"""Names of one field."""
 
 _GRAMMAR = r"""
 start: [any]
@@ -99,6 +106,7 @@ _SAID: list[tuple[set[str], str]] = [
 ]
 _VALUE = {"NAME", "NUMBER", "TEXT", "DATE", "TRUE", "FALSE", "NULL", "NOT", "SIGN", "LPAR", "LSQB", "$END"}
 _OPERATOR = {"FACTOR", "SIGN", "COMPARISON", "NOT", "_IN", "_LIKE", "_IS", "_DOT", "LSQB"}
+_BRACKETS = re.compile(r""""[^"]*"|'[^']*'|[()\[\]]""")
 _EQUAL = {"==": "=", "<>": "!="}
 _building = threading.Lock()
 
@@ -223,7 +231,8 @@ def _literal(token: Token) -> Literal_:
     if token.type == "NULL":
         return Literal_(at, None)
     if token.type == "NUMBER":
-        return Literal_(at, int(token) if token.isdigit() and len(token) < 19 else float(token))
+        whole = int(token) if token.isdigit() and len(token) < 20 else 1 << 63
+        return Literal_(at, whole if whole < 1 << 63 else float(token))
     return Literal_(at, _text(token) if token.type == "TEXT" else str(token), bare=token.type == "DATE")
 
 
@@ -243,6 +252,7 @@ def parse(text: str) -> Node | None:
     complaints = Complaints(text)
     if len(text) > LONGEST:
         raise complaints.error(0, f"A query has at most {LONGEST:,} characters, not {len(text):,}.")
+    _check_parentheses(text, complaints)
     with _building:
         parser = _parser()
     try:
@@ -254,6 +264,14 @@ def parse(text: str) -> Node | None:
     node = _bare(found)
     _check_size(node, complaints)
     return node
+
+
+def _check_parentheses(text: str, complaints: Complaints) -> None:
+    depth = 0
+    for found in _BRACKETS.finditer(text):
+        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(found[0], 0)
+        if depth > PARENTHESES:
+            raise complaints.error(found.start(), f"Parentheses are nested at most {PARENTHESES} deep.")
 
 
 def _check_size(root: Node, complaints: Complaints) -> None:
@@ -268,6 +286,8 @@ def _check_size(root: Node, complaints: Complaints) -> None:
                 following.append(node.value)
                 continue
             terms += isinstance(node, (Literal_, Field))
+            if isinstance(node, Field) and len(node.names) > NAMES:
+                raise complaints.error(node.names[NAMES].at, f"A field has at most {NAMES} names.")
             if terms > TERMS:
                 raise complaints.error(node.at, f"A query has at most {TERMS} fields and values; this is one too many.")
             if choices > CHOICES:
