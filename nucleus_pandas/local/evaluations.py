@@ -13,7 +13,7 @@ import numpy as np
 from nucleus_pandas.evaluation.matching import Boxes, LabelRule, Matches, match
 from nucleus_pandas.local.store.ids import ITEM_BITS, now
 from nucleus_pandas.local.store.models import Run, datasets_of
-from nucleus_pandas.local.subsets import Condition
+from nucleus_pandas.local.store.predicates import Condition
 
 Kind: TypeAlias = Literal["iou", "false_positive", "false_negative"]
 

@@ -17,7 +17,8 @@ from nucleus_pandas.local.store import items, layers
 from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.ids import ITEM_BITS, item_id
 from nucleus_pandas.local.store.layers import Layer, Row
-from nucleus_pandas.local.subsets import Condition, Subset
+from nucleus_pandas.local.store.predicates import Condition
+from nucleus_pandas.local.subsets import Subset
 from nucleus_pandas.wire import ROWS, Selection
 
 Stored: TypeAlias = dict[str, Sequence[Any]]

@@ -10,15 +10,8 @@ from nucleus_pandas.local.store import datasets, items, slices
 from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.ids import ITEM_BITS
 from nucleus_pandas.local.store.layers import Layer, Row
+from nucleus_pandas.local.store.predicates import Condition
 from nucleus_pandas.local.store.slices import Slice
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """An SQL expression over ``item``, or over ``object`` beside it, with the values that it binds by name."""
-
-    sql: str = "1"
-    values: dict[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +30,7 @@ class Subset:
 
     dataset: Dataset
     one: Slice | None = None
-    condition: Condition = Condition()
+    condition: Condition = field(default_factory=Condition)
 
     @property
     def owner(self) -> int:

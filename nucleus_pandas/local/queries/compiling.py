@@ -24,8 +24,7 @@ from nucleus_pandas.local.queries.nodes import (
 )
 from nucleus_pandas.local.queries.parsing import parse
 from nucleus_pandas.local.store.models import Run
-from nucleus_pandas.local.store.predicates import Values
-from nucleus_pandas.local.subsets import Condition
+from nucleus_pandas.local.store.predicates import Condition, Values
 
 _LONGEST_PATTERN = 1_000  # characters; SQLite takes 50,000 bytes
 _ANY_RUN = (
@@ -57,7 +56,7 @@ def compile_query(text: str | None, target: Target, run: Run | str | None = None
     node = None if text is None else parse(text)
     if text is None or node is None:
         return None
-    values = Values()
+    values = Values("q")
     runs = _ANY_RUN
     if run is not None:
         runs = f"{{}} = {run if isinstance(run, str) else values.bind(run.id)}"

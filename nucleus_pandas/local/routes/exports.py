@@ -11,7 +11,8 @@ from nucleus_pandas.local.queries import compile_query
 from nucleus_pandas.local.routes.common import body, file_url, nucleus, reply
 from nucleus_pandas.local.store import datasets
 from nucleus_pandas.local.store.datasets import Dataset
-from nucleus_pandas.local.subsets import Condition, Subset
+from nucleus_pandas.local.store.predicates import Condition
+from nucleus_pandas.local.subsets import Subset
 
 blueprint = Blueprint("exports", __name__)
 

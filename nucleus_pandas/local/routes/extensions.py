@@ -18,7 +18,8 @@ from nucleus_pandas.local.store import datasets, models
 from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.ids import item_id
 from nucleus_pandas.local.store.layers import Layer, id_of_key
-from nucleus_pandas.local.subsets import Condition, Subset
+from nucleus_pandas.local.store.predicates import Condition
+from nucleus_pandas.local.subsets import Subset
 from nucleus_pandas.wire import RunCommit, RunPlace, Selection
 
 blueprint = Blueprint("extensions", __name__)

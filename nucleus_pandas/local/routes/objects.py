@@ -18,7 +18,8 @@ from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.ids import ITEM_BITS, item_id
 from nucleus_pandas.local.store.layers import AnnotationRow, Layer
 from nucleus_pandas.local.store.models import Run
-from nucleus_pandas.local.subsets import Condition, Subset
+from nucleus_pandas.local.store.predicates import Condition
+from nucleus_pandas.local.subsets import Subset
 from nucleus_pandas.wire import ObjectsPage
 
 blueprint = Blueprint("objects", __name__)

@@ -153,6 +153,12 @@ def members(db: sqlite3.Connection, one: Slice, numbers: Iterable[int]) -> set[i
     return found
 
 
+def items_of(db: sqlite3.Connection, one: Slice) -> list[int]:
+    """List the numbers of the items, in the order of the slice."""
+    rows = db.execute("SELECT item FROM slice_item WHERE place >= ? AND place < ? ORDER BY place", one.bounds)
+    return [item for (item,) in rows]
+
+
 def labels(db: sqlite3.Connection, one: Slice) -> list[str]:
     """List the labels of the ground truth of the items in a slice."""
     rows = db.execute(
