@@ -2659,6 +2659,13 @@ ROUTES: list[tuple[str, str, Any]] = [
     ("POST", "dataset/{ds}/itemsPage", {"pageToken": None, "pageSize": 1}),
     ("GET", "dataset/{ds}/exportForTraining", {}),
     ("POST", "dataset/{ds}/exportForTrainingPage", {"pageToken": None, "pageSize": 1}),
+    (
+        "POST",
+        "dataset/{ds}/exportForTrainingPage",
+        {"pageToken": None, "pageSize": 1, "query": "annotations.count > 0"},
+    ),
+    ("POST", "dataset/{ds}/queryItemsPage", {"pageToken": None, "pageSize": 1, "query": 'metadata.a = "dog"'}),
+    ("POST", "dataset/{ds}/queryObjectsPage", {"query": "x > 0", "patch_mode": "ground_truth_only"}),
     ("GET", "dataset/{ds}/class_labels", {}),
     ("POST", "dataset/{ds}/create_slice", {"name": "rain", "reference_ids": ["a.jpg"]}),
     ("POST", "dataset/{ds}/build_slice", {"name": "some", "sampleSize": 1, "sampleMethod": "Random", "filters": {}}),
