@@ -981,7 +981,7 @@ def test_a_run_that_spans_datasets_is_queried_by_slice(http: Http, abc: str) -> 
     known = ids_in(http, abc)
     rows = [{**box("", name, confidence=0.5), "item_id": known[name]} for name in "abc"]
     http.annotate(run, annotations=[{key: part for key, part in row.items() if key != "reference_id"} for row in rows])
-    assert "query its predictions on the items of a slice" in http.annotations(run, 400, query="true")["error"]
+    assert "query the predictions on the items of a slice" in http.annotations(run, 400, query="true")["error"]
     body = {"name": "s", "reference_ids": ["c", "a"]}
     made = http("POST", f"dataset/{abc}/create_slice", body)["slice_id"]
     route = f"_nucleus_pandas/slice/{made}/modelRun/{run}/predictions"
