@@ -62,6 +62,7 @@ from nucleus_pandas.models import Model
 from nucleus_pandas.pictures import read_pictures
 from nucleus_pandas.results import ImportResult, UploadResult
 from nucleus_pandas.runs import ModelRun
+from nucleus_pandas.slices import Slice
 
 __all__ = [
     "APIError",
@@ -92,6 +93,7 @@ __all__ = [
     "PositionError",
     "RunEvaluation",
     "ServerError",
+    "Slice",
     "StoreError",
     "TooLargeError",
     "UnsupportedError",

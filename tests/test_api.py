@@ -34,6 +34,7 @@ LAYERS = [
     {"assessment", "examples", "matches", "served"},
     {"parquet"},
     {"models", "runs"},
+    {"slices"},
     {"datasets"},
     {"client"},
     {"frames"},
