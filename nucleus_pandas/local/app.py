@@ -19,6 +19,7 @@ from nucleus_pandas.local.embedded import EmbeddedNucleus
 from nucleus_pandas.local.routes import (
     benchmarks,
     datasets,
+    elsewhere,
     evaluations,
     exports,
     extensions,
@@ -73,7 +74,8 @@ def _build(nucleus: EmbeddedNucleus, keys: tuple[bytes, ...], hosts: frozenset[s
     app.url_map.redirect_defaults = False
     app.url_map.converters.update(id=RawId, item=ItemId, rest=RestOfPath)
     app.before_request(_guard(keys, hosts))
-    for routes in (datasets, items, exports, models, runs, jobs, uploads, evaluations, benchmarks, objects, extensions):
+    served = (datasets, items, exports, models, runs, jobs, uploads, evaluations, benchmarks, objects, extensions)
+    for routes in (*served, elsewhere):
         app.register_blueprint(routes.blueprint, url_prefix=PREFIX)
     app.register_error_handler(APIError, _refusal)
     app.register_error_handler(HTTPException, _http_error)
