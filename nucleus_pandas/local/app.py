@@ -107,7 +107,7 @@ class _RawPath:
         path = uri.split("?", 1)[0].split("#", 1)[0]
         path = re.sub(rf"^{PREFIX}/{{2,}}", f"{PREFIX}/", path)
         # the contract has routes with and without a slash at their end; an id at the end may mean its slash
-        environ["PATH_INFO"] = path if re.search("/((ref)?loc|referenceId)/", path) else path.rstrip("/")
+        environ["PATH_INFO"] = path if re.search("/((ref)?loc|referenceId|taxonomy|scene)/", path) else path.rstrip("/")
         environ["SCRIPT_NAME"] = ""
         return self.application(environ, start_response)
 

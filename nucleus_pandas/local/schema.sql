@@ -352,3 +352,26 @@ CREATE TABLE preset (
     created_at TEXT NOT NULL,
     updated_at TEXT NOT NULL
 ) STRICT;
+
+-- Version 3: taxonomies, tags of datasets, predictions without a run
+
+CREATE TABLE taxonomy (
+    dataset INTEGER NOT NULL REFERENCES dataset ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    type TEXT NOT NULL,                        -- 'category' or 'multicategory'
+    labels TEXT NOT NULL,                      -- JSON array, in the order in which they came
+    PRIMARY KEY (dataset, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE dataset_tag (
+    dataset INTEGER NOT NULL REFERENCES dataset ON DELETE CASCADE,
+    number INTEGER NOT NULL,                   -- the order in which they came
+    tag TEXT NOT NULL,
+    PRIMARY KEY (dataset, tag)
+) STRICT, WITHOUT ROWID;
+
+-- Predictions that belong to a model and to no run lie in one that nobody sees.
+CREATE TABLE free_run (
+    model INTEGER PRIMARY KEY REFERENCES model ON DELETE CASCADE,
+    run INTEGER NOT NULL UNIQUE
+) STRICT;

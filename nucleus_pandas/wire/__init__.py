@@ -140,6 +140,7 @@ from nucleus_pandas.wire.readback import (
 )
 from nucleus_pandas.wire.requests import (
     AddModel,
+    AddTaxonomy,
     Annotate,
     Append,
     Commit,
@@ -150,6 +151,7 @@ from nucleus_pandas.wire.requests import (
     LabelPair,
     ListJobs,
     MergeRuns,
+    SchemaField,
     Tags,
     TrainedSlices,
 )
@@ -178,6 +180,7 @@ from nucleus_pandas.wire.responses import (
 
 __all__ = [
     "AddModel",
+    "AddTaxonomy",
     "Annotate",
     "AnnotateRows",
     "Annotation",
@@ -300,6 +303,7 @@ __all__ = [
     "RunCreated",
     "RunInfo",
     "RunPlace",
+    "SchemaField",
     "Segment",
     "Selection",
     "Shape",

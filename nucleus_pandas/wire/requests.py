@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -17,6 +17,23 @@ class CreateDataset(Struct, kw_only=True, omit_defaults=True):
     use_privacy_mode: bool | None = None
     annotation_metadata_schema: Metadata | None = None
     item_metadata_schema: Metadata | None = None
+
+
+class SchemaField(Struct, kw_only=True, omit_defaults=True):
+    """What one field of a metadata schema says: ``{name: {"type": …, "choices": …, "description": …}}``."""
+
+    type: Literal["category", "number", "text", "json"]
+    choices: list[str] | None = None
+    description: str | None = None
+
+
+class AddTaxonomy(Struct, kw_only=True):
+    """``POST dataset/{id}/add_taxonomy``; with `update` the labels of one that is there grow."""
+
+    taxonomy_name: Name
+    type: Literal["category", "multicategory"]
+    labels: list[Name]
+    update: bool = False
 
 
 class Append(Struct, kw_only=True, omit_defaults=True):
@@ -95,7 +112,7 @@ class MergeRuns(Struct, kw_only=True, omit_defaults=True):
 
 
 class Tags(Struct, kw_only=True):
-    """``POST`` and ``DELETE`` of ``model/{id}/tag``."""
+    """``POST`` and ``DELETE`` of ``dataset/{id}/tags`` and ``model/{id}/tag``."""
 
     tags: list[Name]
 

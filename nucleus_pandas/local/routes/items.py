@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 from urllib.parse import unquote
 
 from flask import Blueprint, Response, request
+from msgspec import to_builtins
 
 from nucleus_pandas.errors import BadRequestError, NotFoundError
 from nucleus_pandas.local import render
@@ -20,6 +21,7 @@ from nucleus_pandas.local.ingest import (
     Stored,
     Target,
     check_frozen,
+    final_status,
     item_counters,
     run_upload,
     store_annotations,
@@ -68,8 +70,8 @@ _CHOICE: Any = OnConflict  # no class, so that type checkers know no `type` of i
 def append(dataset_id: str) -> Response:
     """Store items: from the body, from files, or from a signed upload."""
     if is_multipart():
-        stored, job = _append_files(dataset_id)
-        return reply(job.entry()) if job else _counters(dataset_id, stored)
+        stored, job, wanted_items = _append_files(dataset_id)
+        return reply(job.entry()) if job else _counters(dataset_id, stored, wanted_items)
     if names_upload():
         wanted = body(FromUpload)
         return consume(dataset_id, wanted, "uploadDatasetItems", lambda db: (None, datasets.find(db, dataset_id)))
@@ -83,7 +85,7 @@ def append(dataset_id: str) -> Response:
         dataset = datasets.find(db, dataset_id)
         stored = _store_items(db, dataset, wanted_items, update=update, if_exists=if_exists)
         job = _finished_job(db, dataset, stored) if is_async() else None
-    return reply(job.entry()) if job else _counters(dataset_id, stored)
+    return reply(job.entry()) if job else _counters(dataset_id, stored, wanted_items)
 
 
 def _store_items(
@@ -103,15 +105,18 @@ def _store_items(
     return store_items(db, dataset, wanted, update=update, refuse=if_exists == "error", files=files)
 
 
-def _counters(dataset_id: str, stored: Stored) -> Response:
+def _counters(dataset_id: str, stored: Stored, wanted: Sequence[Item]) -> Response:
     _release(stored)
     described = {"dataset_id": dataset_id, **item_counters(Counter(stored.outcomes))}
     if is_extension():
         described |= summary(stored)
+    elif stored.errors:
+        refused = sorted(stored.errors.items())
+        described["error_payload"] = [{**to_builtins(wanted[row]), "error": text} for row, text in refused]
     return reply(described)
 
 
-def _append_files(dataset_id: str) -> tuple[Stored, jobs.JobRow | None]:
+def _append_files(dataset_id: str) -> tuple[Stored, jobs.JobRow | None, list[Item]]:
     """Read a multipart body of any client generation: files `image`, and `items` (many) or `item` (one)."""
     many, one = form_field("items"), form_field("item")
     if many is not None:
@@ -132,7 +137,7 @@ def _append_files(dataset_id: str) -> tuple[Stored, jobs.JobRow | None]:
         stored = _store_items(db, dataset, wanted, update=False, if_exists=if_exists, files=files)
         _publish(db, "images", files, stored)
         job = _finished_job(db, dataset, stored) if is_async() else None
-    return stored, job
+    return stored, job, wanted
 
 
 @contextmanager
@@ -171,8 +176,11 @@ def _publish(db: sqlite3.Connection, kind: FileKind, files: Sequence[Staged | Ba
 def _finished_job(db: sqlite3.Connection, dataset: Dataset, stored: Stored) -> jobs.JobRow:
     """Note an append that was asked for as a job and is done already."""
     job = jobs.create(db, "uploadDatasetItems", dataset.id, nucleus().owner)
-    jobs.add_errors(db, job.id, stored.errors.values())
-    jobs.finish(db, job.id, "Completed", item_counters(Counter(stored.outcomes)))
+    reasons = [stored.errors[row] for row in sorted(stored.errors)]
+    jobs.add_errors(db, job.id, reasons)
+    counts = Counter(stored.outcomes)
+    message = item_counters(counts) | ({"final_error": reasons[0]} if stored.broken else {})
+    jobs.finish(db, job.id, final_status(counts, malformed=bool(stored.broken)), message)
     return jobs.find(db, job.public_id)
 
 
