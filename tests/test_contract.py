@@ -2537,6 +2537,7 @@ def world(api: Api) -> dict[str, str]:
     run = new_run(api, dataset, box(annotation_id="1"))
     model = api.get(f"model/{run}")["id"]
     again = api.post(f"model/{model}/modelRun/create", {})["model_run_id"]
+    api.post(f"dataset/{dataset}/add_taxonomy", {"taxonomy_name": "weather", "type": "category", "labels": ["rain"]})
     api.post(f"model/{model}/tag", {"tags": ["t"]})
     api.post(f"model/{model}/trainedSliceId", {"trained_slice_ids": ["slc_1"]})
     request_id = upload(api, dataset, item("c.jpg"))
@@ -2651,6 +2652,17 @@ ROUTES: list[tuple[str, str, Any]] = [
     ("POST", "leaderboard/ranking", {"metric_type": "F1", "benchmark_ids": ["{benchmark}"]}),
     ("POST", "leaderboard/f1Curve", {"benchmark_ids": ["{benchmark}"], "top_n": 5}),
     ("DELETE", "benchmarks/{benchmark}", {}),
+    ("GET", "dataset/{ds}/tags", {}),
+    ("POST", "dataset/{ds}/tags", {"tags": ["new"]}),
+    ("DELETE", "dataset/{ds}/tags", {"tags": ["absent"]}),
+    ("POST", "dataset/{ds}/add_taxonomy", {"taxonomy_name": "new", "type": "category", "labels": [], "update": True}),
+    ("DELETE", "dataset/{ds}/taxonomy/weather", {}),
+    ("GET", "dataset/{ds}/class_labels", {}),
+    ("POST", "model/{model}/predictions", {"annotations": [box(None, item_id="{item}")], "update": False}),
+    ("GET", "model/{model}/predictions/refloc/a.jpg", None),
+    ("GET", "model/{model}/predictions/iloc/0", None),
+    ("GET", "model/{model}/predictions/loc/{item}", None),
+    ("POST", "model/{model}/predictions/copyFromRun", {"model_run_id": "{run}"}),
     ("DELETE", "dataset/{ds}/refloc/b.jpg", {}),
     ("DELETE", "dataset/{ds}/{item}", {}),
     ("DELETE", "modelRun/{run}", {}),

@@ -27,6 +27,7 @@ from nucleus_pandas.local.routes import (
     jobs,
     models,
     objects,
+    predictions,
     runs,
     uploads,
 )
@@ -74,8 +75,8 @@ def _build(nucleus: EmbeddedNucleus, keys: tuple[bytes, ...], hosts: frozenset[s
     app.url_map.redirect_defaults = False
     app.url_map.converters.update(id=RawId, item=ItemId, rest=RestOfPath)
     app.before_request(_guard(keys, hosts))
-    served = (datasets, items, exports, models, runs, jobs, uploads, evaluations, benchmarks, objects, extensions)
-    for routes in (*served, elsewhere):
+    served = (datasets, items, exports, models, runs, predictions, jobs, uploads, evaluations, benchmarks, objects)
+    for routes in (*served, extensions, elsewhere):
         app.register_blueprint(routes.blueprint, url_prefix=PREFIX)
     app.register_error_handler(APIError, _refusal)
     app.register_error_handler(HTTPException, _http_error)

@@ -39,6 +39,7 @@ Place: TypeAlias = Callable[[int], str]
 _ONE_URL = "An item has exactly one of `image_url` and `pointcloud_url`"
 UNKNOWN = "Item with id {} doesn't exist."
 _UNPLACED = "Item with id {} can't be found: the run spans datasets, so `dataset_id` is needed too."
+_AMBIGUOUS = "Item with id {} is one in several datasets: name it by `item_id`, or add `dataset_id`."
 _ROWS = 5_000  # a transaction
 _BYTES = 8 << 20  # a transaction
 
@@ -167,6 +168,7 @@ def store_annotations(
     mask_files: Sequence[str] | None = None,
     seen: dict[tuple[str, str], int] | None = None,
     place: Place = "$.annotations[{}]".format,
+    anywhere: bool = False,
 ) -> Stored:
     """Store annotations or predictions; one whose item does not exist is refused, the others are stored.
 
@@ -184,6 +186,8 @@ def store_annotations(
         What `fill_annotation_ids` saw before, where one upload is stored in several steps.
     place : callable
         Gives the path of a row in the request, for errors.
+    anywhere : bool
+        Whether a reference id without dataset names the only item that has it in any dataset.
 
     Raises
     ------
@@ -196,7 +200,7 @@ def store_annotations(
         for number, annotation in enumerate(wanted):
             if isinstance(annotation, MultiCategory):
                 raise BadRequestError(f"Predictions of type multicategory do not exist - at `{place(number)}`.")
-    numbers = _find_items(db, dataset, wanted, place)
+    numbers = _find_items(db, dataset, wanted, place, anywhere=anywhere)
     fill_annotation_ids(wanted, predictions=layer.owner is not None, seen=seen)
     broken = rules.broken_annotations(db, layer, wanted, numbers)
     for row, reason in broken.items():
@@ -294,7 +298,12 @@ def _find_keys(db: sqlite3.Connection, dataset: Dataset | None, boxes: BoxColumn
 
 
 def _find_items(
-    db: sqlite3.Connection, dataset: Dataset | None, wanted: Sequence[AnyAnnotation], place: Place
+    db: sqlite3.Connection,
+    dataset: Dataset | None,
+    wanted: Sequence[AnyAnnotation],
+    place: Place,
+    *,
+    anywhere: bool,
 ) -> list[int | str]:
     """Give each annotation's item number, or the reason why there is none."""
     if dataset is not None:
@@ -314,6 +323,7 @@ def _find_items(
     }
     if dataset is not None:
         by_reference_id[""] = items.ids_of(db, dataset, (key for by_reference, key in keys if by_reference))
+    everywhere = items.ids_anywhere(db, (key for by_reference, key in keys if by_reference)) if anywhere else {}
     found: list[int | str] = []
     for annotation, (by_reference, key) in zip(wanted, keys, strict=True):
         if dataset is not None and annotation.dataset_id not in (None, dataset.public_id):
@@ -325,7 +335,11 @@ def _find_items(
             found.append(UNKNOWN.format(key) if number is None or foreign else number)
             continue
         scope = "" if dataset is not None else annotation.dataset_id or ""
-        if scope not in by_reference_id:
+        if scope not in by_reference_id and anywhere:
+            numbers = everywhere.get(key, [])
+            reason = _AMBIGUOUS if numbers else UNKNOWN
+            found.append(numbers[0] if len(numbers) == 1 else reason.format(key))
+        elif scope not in by_reference_id:
             found.append(_UNPLACED.format(key))
         else:
             found.append(by_reference_id[scope].get(key, UNKNOWN.format(key)))

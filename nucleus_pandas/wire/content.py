@@ -110,7 +110,7 @@ class Annotation(Struct, kw_only=True, omit_defaults=True, tag_field="type"):
     annotation_id: Name | None = None
     metadata: Metadata | None = None
     confidence: Fraction | None = None
-    class_pdf: dict[str, float] | None = None
+    class_pdf: dict[str, Fraction] | None = None
     track_reference_id: str | None = None
     task_id: str | None = None
     embedding_vector: list[float] | None = None

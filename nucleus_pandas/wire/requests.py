@@ -111,6 +111,12 @@ class MergeRuns(Struct, kw_only=True, omit_defaults=True):
     metadata: Metadata | None = None
 
 
+class CopyPredictions(Struct, kw_only=True):
+    """``POST model/{id}/predictions/copyFromRun``."""
+
+    model_run_id: Name
+
+
 class Tags(Struct, kw_only=True):
     """``POST`` and ``DELETE`` of ``dataset/{id}/tags`` and ``model/{id}/tag``."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias
 from urllib.parse import unquote
@@ -62,6 +62,7 @@ from nucleus_pandas.wire import (
 blueprint = Blueprint("items", __name__)
 
 FileKind: TypeAlias = Literal["images", "masks"]
+Note: TypeAlias = Callable[[sqlite3.Connection, str | None], None]
 _CHOICE: Any = OnConflict  # no class, so that type checkers know no `type` of it
 
 
@@ -178,7 +179,7 @@ def _finished_job(db: sqlite3.Connection, dataset: Dataset, stored: Stored) -> j
     job = jobs.create(db, "uploadDatasetItems", dataset.id, nucleus().owner)
     reasons = [stored.errors[row] for row in sorted(stored.errors)]
     jobs.add_errors(db, job.id, reasons)
-    counts = Counter(stored.outcomes)
+    counts: Counter[str] = Counter(stored.outcomes)
     message = item_counters(counts) | ({"final_error": reasons[0]} if stored.broken else {})
     jobs.finish(db, job.id, final_status(counts, malformed=bool(stored.broken)), message)
     return jobs.find(db, job.public_id)
@@ -259,17 +260,18 @@ def _release(stored: Stored) -> None:
         nucleus().purge()
 
 
-def receive_annotations(target: LayerTarget, check: Target | None = None) -> Stored:
+def receive_annotations(target: LayerTarget, check: Target | None = None, note: Note | None = None) -> Stored:
     """Store the annotations or predictions of a request, whose body is JSON or multipart with mask files.
 
-    `check` finds what `target` finds, but makes nothing.
+    `check` finds what `target` finds, but makes nothing; `note` is told of the slice that the model was trained on.
     """
-    stored = _store_masks(target, check or target) if is_multipart() else _store_json(target)
+    note = note or (lambda db, slice_id: None)
+    stored = _store_masks(target, check or target, note) if is_multipart() else _store_json(target, note)
     _release(stored)
     return stored
 
 
-def _store_json(target: LayerTarget) -> Stored:
+def _store_json(target: LayerTarget, note: Note) -> Stored:
     wanted = body(_annotate_body())
     boxes = wanted.boxes if isinstance(wanted, AnnotateRows) else None
     update, refuse = _conflicts(wanted)
@@ -279,6 +281,7 @@ def _store_json(target: LayerTarget) -> Stored:
             raise BadRequestError("A request holds either annotations or the columns of `boxes` - at `$.boxes`.")
         with nucleus().database.write() as db:
             layer, dataset = target(db)
+            note(db, wanted.trained_slice_id)
             return store_boxes(db, layer, dataset, boxes, update=update, refuse=refuse)
     count = len(wanted.annotations)
 
@@ -287,6 +290,7 @@ def _store_json(target: LayerTarget) -> Stored:
 
     with nucleus().database.write() as db:
         layer, dataset = target(db)
+        note(db, wanted.trained_slice_id)
         return store_annotations(db, layer, dataset, rows, update=update, refuse=refuse, place=place)
 
 
@@ -300,7 +304,7 @@ def _conflicts(wanted: Annotate) -> tuple[bool, bool]:
     return wanted.update if if_exists is None else if_exists == "update", if_exists == "error"
 
 
-def _store_masks(target: LayerTarget, check: Target) -> Stored:
+def _store_masks(target: LayerTarget, check: Target, note: Note) -> Stored:
     text = form_field("serialized_request")
     if text is None:
         raise BadRequestError("A multipart request with masks has a part `serialized_request`.")
@@ -317,6 +321,7 @@ def _store_masks(target: LayerTarget, check: Target) -> Stored:
         check(db)
     with staged_files("masks", uploaded) as files, nucleus().database.write() as db:
         layer, dataset = target(db)
+        note(db, wanted.trained_slice_id)
         good = [file for file in files if isinstance(file, Staged)]
         if len(good) < len(files):
             raise BadRequestError("A mask is an empty file; nothing was stored.")

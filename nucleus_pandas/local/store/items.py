@@ -110,6 +110,20 @@ def ids_of(db: sqlite3.Connection, dataset: Dataset, reference_ids: Iterable[str
     return found
 
 
+def ids_anywhere(db: sqlite3.Connection, reference_ids: Iterable[str]) -> dict[str, list[int]]:
+    """Look reference ids up in all datasets, oldest first; those that are nowhere are left out."""
+    found: dict[str, list[int]] = {}
+    for part, marks in batches(dict.fromkeys(reference_ids)):
+        rows = db.execute(
+            "SELECT reference_id, id FROM item WHERE dataset IN (SELECT id FROM dataset WHERE NOT deleted)"
+            f" AND reference_id IN ({marks}) ORDER BY id",
+            part,
+        )
+        for reference_id, number in rows:
+            found.setdefault(reference_id, []).append(number)
+    return found
+
+
 def existing(db: sqlite3.Connection, public_ids: Iterable[str]) -> dict[str, int]:
     """Look public item ids of any dataset up; those that are not there are left out."""
     numbers: dict[str, int] = {}
