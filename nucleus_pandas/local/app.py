@@ -25,6 +25,7 @@ from nucleus_pandas.local.routes import (
     extensions,
     items,
     jobs,
+    metadata,
     models,
     objects,
     predictions,
@@ -75,8 +76,8 @@ def _build(nucleus: EmbeddedNucleus, keys: tuple[bytes, ...], hosts: frozenset[s
     app.url_map.redirect_defaults = False
     app.url_map.converters.update(id=RawId, item=ItemId, rest=RestOfPath)
     app.before_request(_guard(keys, hosts))
-    served = (datasets, items, exports, models, runs, predictions, jobs, uploads, evaluations, benchmarks, objects)
-    for routes in (*served, extensions, elsewhere):
+    of_data = (datasets, items, metadata, exports, models, runs, predictions, jobs, uploads)
+    for routes in (*of_data, evaluations, benchmarks, objects, extensions, elsewhere):
         app.register_blueprint(routes.blueprint, url_prefix=PREFIX)
     app.register_error_handler(APIError, _refusal)
     app.register_error_handler(HTTPException, _http_error)

@@ -152,9 +152,11 @@ from nucleus_pandas.wire.requests import (
     LabelPair,
     ListJobs,
     MergeRuns,
+    MetadataChange,
     SchemaField,
     Tags,
     TrainedSlices,
+    UpdateMetadata,
 )
 from nucleus_pandas.wire.responses import (
     AnnotationCounters,
@@ -273,6 +275,7 @@ __all__ = [
     "Members",
     "MergeRuns",
     "Metadata",
+    "MetadataChange",
     "MetadataField",
     "MetadataRule",
     "ModelAdded",
@@ -318,6 +321,7 @@ __all__ = [
     "Tide",
     "TotalCounts",
     "TrainedSlices",
+    "UpdateMetadata",
     "Vertices",
     "Words",
     "box_columns",

@@ -44,6 +44,21 @@ class Append(Struct, kw_only=True, omit_defaults=True):
     force: bool = False
 
 
+class MetadataChange(Struct, kw_only=True, omit_defaults=True):
+    """What is merged into the metadata of one item; `camera_params` becomes the value of that key."""
+
+    reference_id: Name
+    metadata: Metadata
+    camera_params: Metadata | None = None
+
+
+class UpdateMetadata(Struct, kw_only=True):
+    """``POST dataset/{id}/metadata``."""
+
+    metadata: list[MetadataChange]
+    level: Literal["item", "scene"]
+
+
 class FromUpload(Struct, kw_only=True, rename={"request_id": "requestId"}):
     """Any ``POST …?async=1`` that consumes a signed upload."""
 

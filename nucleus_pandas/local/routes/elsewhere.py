@@ -12,7 +12,7 @@ from nucleus_pandas.errors import UnsupportedError
 
 blueprint = Blueprint("elsewhere", __name__)
 
-_SCENES = (
+SCENES = (
     "Scenes, their tracks and point clouds are not supported by this server; a dataset made with is_scene=False takes "
     "their pictures as items, and cuboids as annotations."
 )
@@ -26,13 +26,13 @@ _SCENARIOS = "Scenario tests are not supported by this server; evaluate the mode
 ROUTES: tuple[tuple[str, str, str], ...] = (
     ("GET", "/dataset/<id:name>/exportScaleTaskInfo", _TASKS),
     ("GET", "/task/<id:name>/frame/<id:number>", _TASKS),
-    ("POST", "/<id:name>/upload_scenes", _SCENES),
-    ("POST", "/<id:name>/upload_video_scenes", _SCENES),
-    ("GET", "/dataset/<id:name>/scenes_list", _SCENES),
-    ("GET DELETE", "/dataset/<id:name>/scene/<rest:key>", _SCENES),
-    ("GET POST DELETE", "/dataset/<id:name>/tracks", _SCENES),
-    ("POST", "/dataset/<id:name>/exportForTrainingByScene", _SCENES),
-    ("POST", "/dataset/<id:name>/model/<id:model>/pointcloud/<rest:key>", _SCENES),
+    ("POST", "/<id:name>/upload_scenes", SCENES),
+    ("POST", "/<id:name>/upload_video_scenes", SCENES),
+    ("GET", "/dataset/<id:name>/scenes_list", SCENES),
+    ("GET DELETE", "/dataset/<id:name>/scene/<rest:key>", SCENES),
+    ("GET POST DELETE", "/dataset/<id:name>/tracks", SCENES),
+    ("POST", "/dataset/<id:name>/exportForTrainingByScene", SCENES),
+    ("POST", "/dataset/<id:name>/model/<id:model>/pointcloud/<rest:key>", SCENES),
     ("GET", "/dataset/<id:name>/embeddings", _EMBEDDINGS),
     ("POST", "/dataset/<id:name>/async_export_embeddings", _EMBEDDINGS),
     ("GET", "/dataset/<id:name>/embeddingIndexes", _EMBEDDINGS),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -95,6 +96,22 @@ def append(db: sqlite3.Connection, dataset: Dataset, items: Sequence[NewItem]) -
             (count, count, dataset.id),
         )
     return outcomes
+
+
+def merge_metadata(db: sqlite3.Connection, dataset: Dataset, changes: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
+    """Set values under keys of the metadata of items, one item after the other; the other keys keep theirs."""
+    merged: dict[int, dict[str, Any]] = {
+        number: {} if text is None else msgspec.json.decode(text, type=dict[str, msgspec.Raw])  # as they were written
+        for number, text in select(db, (number for number, _ in changes), "id, metadata")
+    }
+    for number, values in changes:
+        merged[number].update(values)
+    db.executemany(
+        "UPDATE item SET metadata = ? WHERE id = ?",
+        [(msgspec.json.encode(values).decode(), number) for number, values in merged.items()],
+    )
+    if merged:
+        db.execute("UPDATE dataset SET revision = revision + 1 WHERE id = ?", (dataset.id,))
 
 
 def ids_of(db: sqlite3.Connection, dataset: Dataset, reference_ids: Iterable[str]) -> dict[str, int]:
