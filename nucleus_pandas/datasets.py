@@ -10,8 +10,8 @@ from nucleus_pandas.boxes import BoxFormat
 from nucleus_pandas.checks import Layout, Rows
 from nucleus_pandas.columns import BoxColumn, Metadata, plain
 from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.management import Management
 from nucleus_pandas.models import Model
-from nucleus_pandas.resource import Resource
 from nucleus_pandas.results import UploadResult
 from nucleus_pandas.runs import ModelRun
 from nucleus_pandas.transport import Transport
@@ -20,7 +20,7 @@ from nucleus_pandas.views import AnnotationsView, DatasetIndexer, ItemsView
 from nucleus_pandas.wire import DatasetName, DatasetSize, RunCreated
 
 
-class Dataset(Resource):
+class Dataset(Management):
     """A dataset: items in their order, and their ground truth.
 
     Made by `NucleusClient.create_dataset`, found by `NucleusClient.get_dataset`.

@@ -28,7 +28,7 @@ LAYERS = [
     {"jobs"},
     {"uploads"},
     {"views"},
-    {"assessment", "examples", "served"},
+    {"assessment", "examples", "management", "served"},
     {"models", "runs"},
     {"datasets"},
     {"client"},

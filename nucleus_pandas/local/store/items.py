@@ -288,14 +288,14 @@ def page(db: sqlite3.Connection, dataset: Dataset, after: int | None = None, lim
     return map(ItemRow._make, select_page(db, dataset, after, limit, _COLUMNS))
 
 
-def delete(db: sqlite3.Connection, dataset: Dataset, item: ItemRow) -> None:
+def delete(db: sqlite3.Connection, dataset: Dataset, number: int) -> None:
     """Remove an item with its annotations, predictions and matches; the other items keep their order."""
-    db.execute("DELETE FROM annotation WHERE item = ?", (item.id,))
+    db.execute("DELETE FROM annotation WHERE item = ?", (number,))
     for (run,) in db.execute("SELECT id FROM run WHERE dataset = ? OR dataset IS NULL", (dataset.id,)).fetchall():
-        db.execute("DELETE FROM prediction WHERE run = ? AND item = ?", (run, item.id))
-        db.execute("DELETE FROM match WHERE run = ? AND item = ?", (run, item.id))
-    db.execute("DELETE FROM item WHERE id = ?", (item.id,))
-    position = item.id & POSITION
+        db.execute("DELETE FROM prediction WHERE run = ? AND item = ?", (run, number))
+        db.execute("DELETE FROM match WHERE run = ? AND item = ?", (run, number))
+    db.execute("DELETE FROM item WHERE id = ?", (number,))
+    position = number & POSITION
     db.executemany(
         "INSERT INTO hole (dataset, level, block, count) VALUES (?, ?, ?, 1)"
         " ON CONFLICT (dataset, level, block) DO UPDATE SET count = count + 1",
