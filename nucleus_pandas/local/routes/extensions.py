@@ -53,7 +53,7 @@ def delete_items(dataset_id: str) -> Response:
         dataset = datasets.find(db, dataset_id)
         known = items.ids_of(db, dataset, wanted)
         for number in known.values():
-            items.delete(db, dataset, number)
+            items.delete_number(db, dataset, number)
     nucleus().purge()
     missing = [place for place, name in enumerate(wanted) if name not in known]
     return reply(ItemsDeleted(deleted=len(known), missing=missing))

@@ -399,6 +399,6 @@ def delete_item(dataset_id: str, key: str) -> Response:
         dataset = datasets.find(db, dataset_id)
         by_reference = f"/{dataset_id}/refloc/" in request.path
         row = locate(db, dataset, "refloc" if by_reference else "loc", key)
-        items.delete(db, dataset, row.id)
+        items.delete(db, dataset, row)
     nucleus().purge()
     return reply({"message": "Item deleted.", "dataset_id": dataset_id, "reference_id": row.reference_id})
