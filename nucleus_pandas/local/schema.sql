@@ -365,8 +365,8 @@ CREATE TABLE taxonomy (
 
 CREATE TABLE dataset_tag (
     dataset INTEGER NOT NULL REFERENCES dataset ON DELETE CASCADE,
-    number INTEGER NOT NULL,                   -- the order in which they came
     tag TEXT NOT NULL,
+    number INTEGER NOT NULL,                   -- the order in which they came
     PRIMARY KEY (dataset, tag)
 ) STRICT, WITHOUT ROWID;
 

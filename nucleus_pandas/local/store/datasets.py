@@ -112,8 +112,8 @@ def add_tags(db: sqlite3.Connection, dataset: Dataset, wanted: Iterable[str]) ->
     """Tag a dataset; what it is tagged with already stays in its place."""
     for tag in wanted:
         db.execute(
-            "INSERT OR IGNORE INTO dataset_tag SELECT ?1, (SELECT 1 + coalesce(max(number), 0) FROM dataset_tag"
-            " WHERE dataset = ?1), ?2",
+            "INSERT OR IGNORE INTO dataset_tag SELECT ?1, ?2, (SELECT 1 + coalesce(max(number), 0) FROM dataset_tag"
+            " WHERE dataset = ?1)",
             (dataset.id, tag),
         )
 
