@@ -2870,6 +2870,7 @@ WRONG: list[tuple[str, str, Any, int]] = [
     ("DELETE", "autotag/tag_1", {}, 501),
     ("GET", "autotag/tag_1/refinementMetrics", {}, 501),
     ("POST", "autocurate/{ds}/single_model_entropy/name", {"modelRunIds": ["{run}"]}, 501),
+    ("POST", "dataset/{ds}/deduplicate", {"threshold": 10}, 501),
     ("POST", "dataset/{ds}/deduplicate_async", {"threshold": 10}, 501),
     ("POST", "model/{model}/weights/presign", {"declaredSizeBytes": 1}, 501),
     ("POST", "model/{model}/weights/finalize", {"uploadId": "1"}, 501),

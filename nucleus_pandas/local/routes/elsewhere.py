@@ -46,7 +46,7 @@ ROUTES: tuple[tuple[str, str, str], ...] = (
     ("POST DELETE", "/autotag/<id:name>", _AUTOTAGS),
     ("GET", "/autotag/<id:name>/refinementMetrics", _AUTOTAGS),
     ("POST", "/autocurate/<id:name>/single_model_entropy/<rest:key>", _AUTOTAGS),
-    ("POST", "/dataset/<id:name>/deduplicate_async", _DUPLICATES),
+    ("POST", "/dataset/<id:name>/<any(deduplicate, deduplicate_async):what>", _DUPLICATES),
     ("GET DELETE", "/model/<id:name>/weights", _WEIGHTS),
     ("GET", "/model/<id:name>/weights/download", _WEIGHTS),
     ("POST", "/model/<id:name>/weights/<any(presign, finalize):what>", _WEIGHTS),
