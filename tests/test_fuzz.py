@@ -372,7 +372,7 @@ class Stage:
             assert isinstance(answer.json["error"], str), what
             assert answer.json["error"], what
             assert (self.content() if has_files else self.version()) == before, what
-        elif method != "GET":
+        elif has_files or self.version() != before:
             self._names.clear()
         return answer.status
 
