@@ -26,9 +26,11 @@ from nucleus_pandas.errors import (
     BadRequestError,
     ConfigurationError,
     ConflictError,
+    FileError,
     FrozenRunError,
     InvalidInputError,
     JobTimeoutError,
+    JournalError,
     MissingExtraError,
     NetworkError,
     NotFoundError,
@@ -42,11 +44,14 @@ from nucleus_pandas.errors import (
     UploadError,
 )
 from nucleus_pandas.evaluation import Comparison, Evaluation
+from nucleus_pandas.formats import Frames, read_coco, read_voc, read_yolo, to_coco, to_voc, to_yolo
 from nucleus_pandas.frames import (
     annotate,
     append,
     check,
     evaluate,
+    import_files,
+    import_parquet,
     predict,
     read_annotations,
     read_items,
@@ -54,7 +59,8 @@ from nucleus_pandas.frames import (
 )
 from nucleus_pandas.jobs import Job
 from nucleus_pandas.models import Model
-from nucleus_pandas.results import UploadResult
+from nucleus_pandas.pictures import read_pictures
+from nucleus_pandas.results import ImportResult, UploadResult
 from nucleus_pandas.runs import ModelRun
 
 __all__ = [
@@ -67,10 +73,14 @@ __all__ = [
     "ConflictError",
     "Dataset",
     "Evaluation",
+    "FileError",
+    "Frames",
     "FrozenRunError",
+    "ImportResult",
     "InvalidInputError",
     "Job",
     "JobTimeoutError",
+    "JournalError",
     "MissingExtraError",
     "Model",
     "ModelRun",
@@ -92,10 +102,19 @@ __all__ = [
     "append",
     "check",
     "evaluate",
+    "import_files",
+    "import_parquet",
     "predict",
     "read_annotations",
+    "read_coco",
     "read_items",
+    "read_pictures",
     "read_predictions",
+    "read_voc",
+    "read_yolo",
+    "to_coco",
+    "to_voc",
+    "to_yolo",
 ]
 
 logging.getLogger("nucleus_pandas").addHandler(logging.NullHandler())

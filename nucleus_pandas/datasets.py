@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from functools import cached_property
-from typing import Any
+import os
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from functools import cached_property, partial
+from itertools import chain
+from typing import Any, Literal
+
+import pandas as pd
 
 from nucleus_pandas.boxes import BoxFormat
 from nucleus_pandas.checks import Layout, Rows
 from nucleus_pandas.columns import BoxColumn, Metadata, plain
 from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.formats import CocoSource, to_coco
 from nucleus_pandas.management import Management
 from nucleus_pandas.models import Model
+from nucleus_pandas.parquet.export import Part, check_what, export, rows_of
+from nucleus_pandas.parquet.schema import WHAT, What
 from nucleus_pandas.results import UploadResult
-from nucleus_pandas.runs import ModelRun
+from nucleus_pandas.runs import ModelRun, parts_of
 from nucleus_pandas.transport import Transport
 from nucleus_pandas.uploads import IfExists, OnError, Options, Target, upload
-from nucleus_pandas.views import AnnotationsView, DatasetIndexer, ItemsView
+from nucleus_pandas.views import AnnotationsView, DatasetIndexer, ItemsView, View
 from nucleus_pandas.wire import DatasetName, DatasetSize, RunCreated
 
 
@@ -69,8 +76,13 @@ class Dataset(Management):
         batch_size: int | None = None,
         progress: bool | None = None,
         wait: bool = True,
+        journal: str | os.PathLike[str] | None = None,
     ) -> UploadResult:
         """Add items.
+
+        Pictures of this machine are uploaded on up to ``max_concurrency`` connections, and read while they are sent.
+        An embedded Nucleus gives their items the order of the frame all the same. The hosted service orders ten at a
+        time as they arrive; with ``NucleusClient(max_concurrency=1)`` the order is kept there too.
 
         Parameters
         ----------
@@ -95,12 +107,17 @@ class Dataset(Management):
         on_error : {"raise", "collect"}
             Whether refused rows raise an error, or are only told in the result.
         batch_size : int, optional
-            Rows a request; pictures of this machine go at most ten a request.
+            Rows a request; pictures of this machine go at most ten a request to the hosted service, and at most 32
+            to an embedded Nucleus.
         progress : bool, optional
             Whether to show a bar; by default on a terminal or in a notebook only.
         wait : bool
             Whether to wait for the jobs that the hosted service makes of uploads. Without it, ``result.wait()`` does,
             and items that took several uploads may be stored in another order.
+        journal : path-like, optional
+            A file, made when absent, that remembers which requests were answered, so that the same call goes on where
+            an earlier one ended. A request is known by its content; pictures by the size and the time of their files.
+            With ``if_exists="update"`` it knows the last frame alone.
 
         Returns
         -------
@@ -113,7 +130,8 @@ class Dataset(Management):
             A column is missing, a row is wrong, or its file is missing, empty or unreadable; nothing was sent.
         UploadError
             The server refused rows; the others are stored. AlreadyExistsError where rows exist and `if_exists` is
-            ``"error"``; a batch with such a row is refused whole by an embedded Nucleus.
+            ``"error"``; a batch with such a row is refused whole by an embedded Nucleus. A picture that goes, or
+            changes while it is sent, is refused alone.
 
         Examples
         --------
@@ -128,10 +146,9 @@ class Dataset(Management):
         >>> first.new_items, second.ignored_items
         (1, 1)
         """
-        target = Target("items", self._transport, ("dataset", self.id, "append"), {"dataset_id": self.id})
         layout = Layout(columns=columns, bbox=bbox, metadata=metadata)
         options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress, wait=wait)
-        return upload(target, items, layout, options, local=local)
+        return upload(self._target("items"), items, layout, options, local=local, journal=journal)
 
     def annotate(
         self,
@@ -146,6 +163,7 @@ class Dataset(Management):
         batch_size: int | None = None,
         progress: bool | None = None,
         wait: bool = True,
+        journal: str | os.PathLike[str] | None = None,
     ) -> UploadResult:
         """Add ground truth.
 
@@ -177,6 +195,8 @@ class Dataset(Management):
             Whether to show a bar; by default on a terminal or in a notebook only.
         wait : bool
             Whether to wait for the jobs that the hosted service makes of uploads. Without it, ``result.wait()`` does.
+        journal : path-like, optional
+            As `append` takes it.
 
         Returns
         -------
@@ -203,10 +223,14 @@ class Dataset(Management):
           label     x     y  width  height
         0   car  10.0  20.0   30.0    60.0
         """
-        target = Target("annotations", self._transport, ("dataset", self.id, "annotate"), {"dataset_id": self.id})
         layout = Layout(columns, bbox, bbox_format, metadata)
         options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress, wait=wait)
-        return upload(target, annotations, layout, options)
+        return upload(self._target("annotations"), annotations, layout, options, journal=journal)
+
+    def _target(self, kind: Literal["items", "annotations"]) -> Target:
+        """Give where rows go."""
+        verb = "append" if kind == "items" else "annotate"
+        return Target(kind, self._transport, ("dataset", self.id, verb), {"dataset_id": self.id})
 
     def create_model_run(self, model: Model | Mapping[str, Any], **fields: Any) -> ModelRun:
         """Make a run of a model on this dataset.
@@ -250,6 +274,135 @@ class Dataset(Management):
     def annotations(self) -> AnnotationsView:
         """The ground truth, as a frame that is read when it is asked for."""
         return AnnotationsView(self._transport, ("dataset", self.id), lambda: self.id)
+
+    def to_coco(self, path: str | os.PathLike[str] | None = None, *, like: CocoSource | None = None) -> dict[str, Any]:
+        """Write items and annotations as a COCO file.
+
+        ``dataset.to_coco(path)`` is ``npd.to_coco(dataset.items.to_frame(), dataset.annotations.to_frame(), path)``,
+        which says what is kept.
+
+        Parameters
+        ----------
+        path : path, optional
+            Where to write.
+        like : path or dict, optional
+            A COCO file whose ids, ``info``, ``licenses`` and categories are used: the one that the dataset was made
+            of, for example.
+
+        Returns
+        -------
+        dict
+            What was written.
+
+        Raises
+        ------
+        InvalidInputError
+            An entry of `like` is wrong.
+
+        Warns
+        -----
+        NucleusWarning
+            Annotations are left out, for they are neither boxes nor polygons.
+
+        Examples
+        --------
+        >>> import nucleus_pandas as npd
+        >>> with npd.NucleusClient.local() as client:
+        ...     dataset = client.create_dataset("Doc")
+        ...     _ = dataset.append([{"reference_id": "a.jpg", "image_url": "https://example.org/a.jpg"}])
+        ...     dataset.to_coco()["images"]
+        [{'id': 1, 'file_name': 'a.jpg', 'coco_url': 'https://example.org/a.jpg'}]
+        """
+        return to_coco(self.items.to_frame(), self.annotations.to_frame(), path, like=like)
+
+    def to_parquet(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        what: Iterable[What] = WHAT,
+        runs: Iterable[ModelRun | str] | None = None,
+        overwrite: bool = False,
+    ) -> pd.DataFrame:
+        """Write the dataset into Parquet files.
+
+        The folder holds ``items.parquet``, ``annotations.parquet``, and for every run
+        ``predictions/model_run_id={id}/predictions.parquet`` and, if it is committed,
+        ``matches/model_run_id={id}/matches.parquet``. `pandas.read_parquet` gives the frame of a file as the library
+        does, ``to_frame(metadata_as="json")`` with the shapes in ``geometry`` as JSON text too; of the folder
+        ``predictions`` it gives those of all runs, with a column ``model_run_id``. Such frames can be sent to another
+        dataset as they are.
+
+        Files are compressed with zstd, their row groups hold 100,000 rows, and no more than that is in memory at once.
+        (The hosted service gives the predictions of a run in one piece; its matches are made here.) Each column says
+        in the schema what it means, and in which unit; the schema's metadata ``nucleus_pandas`` is a JSON object with
+        the ids of dataset, model run and model, and the time. Pictures are not written: ``image_url`` is what the
+        frame of the items has, an address, or the path of a picture that was uploaded to an embedded Nucleus.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The folder, made when absent. It appears when all files are written; what fails leaves nothing. (A process
+            that is killed leaves a hidden folder, ``.nucleus-export-…``, beside it.)
+        what : iterable of {"items", "annotations", "predictions", "matches"}
+            What to write; by default everything.
+        runs : iterable of ModelRun or str, optional
+            The runs, or their ids, whose predictions and matches are written; by default all of the dataset.
+        overwrite : bool
+            Whether an earlier export is replaced as a whole. A folder that holds anything else is not.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each file: ``what``, ``model_run_id`` and ``path`` (text), ``rows`` and ``bytes`` (``Int64``).
+
+        Raises
+        ------
+        InvalidInputError
+            The folder holds something already, or an argument is none of those above.
+        FileError
+            The files cannot be written, such as on a full disk.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import pandas as pd
+        >>> import nucleus_pandas as npd
+        >>> with npd.NucleusClient.local() as client, tempfile.TemporaryDirectory() as folder:
+        ...     dataset = client.create_dataset("Doc")
+        ...     _ = dataset.append([{"reference_id": "a.jpg", "image_url": "https://example.org/a.jpg"}])
+        ...     files = dataset.to_parquet(Path(folder, "export"))
+        ...     items = pd.read_parquet(files["path"][0])
+        >>> files[["what", "rows"]]
+                  what  rows
+        0        items     1
+        1  annotations     0
+        >>> items["reference_id"].tolist()
+        ['a.jpg']
+        """
+        wanted = check_what(what)
+        chosen = self._chosen_runs(wanted, runs)
+        views: dict[What, View] = {"items": self.items, "annotations": self.annotations}
+        parts = [Part(one, partial(rows_of, view)) for one, view in views.items() if one in wanted]
+        of_runs = (part for run in chosen for part in parts_of(run, wanted))
+        about = {"dataset_id": self.id, "dataset_name": self.name}
+        return export(path, chain(parts, of_runs), about, overwrite=overwrite)
+
+    def _chosen_runs(self, what: Sequence[What], runs: Iterable[ModelRun | str] | None) -> list[ModelRun]:
+        if not {"predictions", "matches"} & set(what):
+            if runs is not None:
+                raise InvalidInputError("runs= chooses predictions and matches, and what= leaves out both.")
+            return []
+        known = {run.id: run for run in self.model_runs}
+        if runs is None:
+            return list(known.values())
+        given = [runs] if isinstance(runs, (str, ModelRun)) else runs
+        ids = dict.fromkeys(run.id if isinstance(run, ModelRun) else run for run in given)
+        if unknown := [run_id for run_id in ids if run_id not in known]:
+            raise InvalidInputError(
+                f"The dataset has no run {unknown[0]!r}; there are {', '.join(map(repr, known)) or 'none'}."
+            )
+        return [known[run_id] for run_id in ids]
 
     @property
     def iloc(self) -> DatasetIndexer:

@@ -10,7 +10,9 @@
     ├── UploadError                                some rows were refused; `.result` tells which
     │   └── AlreadyExistsError                     rows exist, and if_exists="error" lets none be
     ├── JobTimeoutError     (TimeoutError)         a job goes on, and the time to wait for it is up
+    ├── FileError               (OSError)          a file or folder that cannot be written or read
     ├── StoreError              (OSError)          a folder that is no embedded Nucleus, or a newer one
+    ├── JournalError            (OSError)          the journal of an upload cannot be read or written
     └── APIError                                   the server answered with a refusal
         ├── BadRequestError     (ValueError)       400, 422
         ├── AuthenticationError (PermissionError)  401, 403
@@ -30,12 +32,12 @@ raises the same leaf again: in process and over a socket a mistake looks the sam
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from nucleus_pandas.results import UploadResult
+    from nucleus_pandas.results import ImportResult, UploadResult
 
 
 class NucleusWarning(UserWarning):
@@ -66,7 +68,8 @@ class InvalidInputError(NucleusError, ValueError):
     result : UploadResult or None
         Where rows were refused: what became of every row.
     problems : pandas.DataFrame or None
-        Where rows were refused: ``row``, ``column`` and ``reason`` of every offence, on the caller's index.
+        Where rows were refused: ``row``, ``column`` and ``reason`` of every offence, on the caller's index. Where a
+        file was: ``place`` and ``reason``.
     """
 
     def __init__(self, message: str, result: UploadResult | None = None, problems: pd.DataFrame | None = None) -> None:
@@ -87,20 +90,28 @@ class StoreError(NucleusError, OSError):
     """A folder cannot be opened as the store of an embedded Nucleus."""
 
 
+class JournalError(NucleusError, OSError):
+    """The journal of an upload cannot be read or written; what was answered until then is stored."""
+
+
+class FileError(NucleusError, OSError):
+    """A file or a folder cannot be written or read, such as on a full disk."""
+
+
 class UploadError(NucleusError):
     """Some rows were refused, while the others were stored.
 
     Attributes
     ----------
-    result : UploadResult
-        What became of every row.
+    result : UploadResult, ImportResult or dict of str to ImportResult
+        What became of every row; of an import, of how many rows.
     """
 
-    def __init__(self, message: str, result: UploadResult) -> None:
+    def __init__(self, message: str, result: UploadResult | ImportResult | dict[str, ImportResult]) -> None:
         super().__init__(message)
-        self.result = result
+        self.result: Any = result  # which of the two is known to who called
 
-    def __reduce__(self) -> tuple[type[UploadError], tuple[str, UploadResult]]:
+    def __reduce__(self) -> tuple[type[UploadError], tuple[str, Any]]:
         return type(self), (str(self), self.result)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable, Iterable, Mapping
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -12,11 +14,15 @@ from nucleus_pandas.boxes import BoxFormat
 from nucleus_pandas.checks import Layout, look_at
 from nucleus_pandas.columns import Backend, BoxColumn, Metadata, label_of, no_backend, warn
 from nucleus_pandas.datasets import Dataset
-from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.errors import InvalidInputError, UploadError
 from nucleus_pandas.evaluation import Engine, Evaluation, IouType, LabelPairs
-from nucleus_pandas.results import Kind, UploadResult
+from nucleus_pandas.parquet.importing import Import, Records
+from nucleus_pandas.parquet.memory import FrameFile
+from nucleus_pandas.parquet.reading import Form, read_files
+from nucleus_pandas.parquet.sources import Source, Sources, find
+from nucleus_pandas.results import ImportResult, Kind, UploadResult
 from nucleus_pandas.runs import ModelRun
-from nucleus_pandas.uploads import IfExists, OnError
+from nucleus_pandas.uploads import IfExists, OnError, Options, Target
 from nucleus_pandas.views import MetadataAs
 
 T = TypeVar("T")
@@ -37,13 +43,20 @@ def append(
     batch_size: int | None = None,
     progress: bool | None = None,
     wait: bool = True,
+    journal: str | os.PathLike[str] | None = None,
 ) -> UploadResult:
     """Add a frame's items to a dataset.
+
+    Pictures of this machine are uploaded on up to ``max_concurrency`` connections, and read while they are sent; a
+    folder of them is made a frame by `read_pictures`. An embedded Nucleus gives their items the order of the frame all
+    the same. The hosted service orders ten at a time as they arrive; with ``NucleusClient(max_concurrency=1)`` the
+    order is kept there too.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        ``reference_id`` and ``image_url``, perhaps ``width`` and ``height`` (pixels) and metadata, a row each.
+        ``reference_id`` and ``image_url``, perhaps ``width`` and ``height`` (pixels) and metadata, a row each. A row
+        with a ``picture_error``, as `read_pictures` gives it, is refused for that reason.
     dataset : Dataset
         Where they go.
     local : bool
@@ -66,6 +79,10 @@ def append(
         Whether to show a bar; by default on a terminal or in a notebook only.
     wait : bool
         Whether to wait for the jobs that the hosted service makes of uploads. Without it, ``result.wait()`` does.
+    journal : path-like, optional
+        A file, made when absent, that remembers which requests were answered, so that the same call goes on where an
+        earlier one ended. A request is known by its content; pictures by the size and the time of their files.
+        With ``if_exists="update"`` it knows the last frame alone.
 
     Returns
     -------
@@ -91,6 +108,7 @@ def append(
         batch_size=batch_size,
         progress=progress,
         wait=wait,
+        journal=journal,
     )
 
 
@@ -107,6 +125,7 @@ def annotate(
     batch_size: int | None = None,
     progress: bool | None = None,
     wait: bool = True,
+    journal: str | os.PathLike[str] | None = None,
 ) -> UploadResult:
     """Add a frame's annotations to the ground truth of a dataset.
 
@@ -137,6 +156,10 @@ def annotate(
         Whether to show a bar; by default on a terminal or in a notebook only.
     wait : bool
         Whether to wait for the jobs that the hosted service makes of uploads. Without it, ``result.wait()`` does.
+    journal : path-like, optional
+        A file, made when absent, that remembers which requests were answered, so that the same call goes on where an
+        earlier one ended. A request is known by its content; pictures by the size and the time of their files.
+        With ``if_exists="update"`` it knows the last frame alone.
 
     Returns
     -------
@@ -167,6 +190,7 @@ def annotate(
         batch_size=batch_size,
         progress=progress,
         wait=wait,
+        journal=journal,
     )
 
 
@@ -183,6 +207,7 @@ def predict(
     batch_size: int | None = None,
     progress: bool | None = None,
     wait: bool = True,
+    journal: str | os.PathLike[str] | None = None,
 ) -> UploadResult:
     """Send a frame's predictions to a model run.
 
@@ -212,6 +237,10 @@ def predict(
         Whether to show a bar; by default on a terminal or in a notebook only.
     wait : bool
         Whether to wait for the jobs that the hosted service makes of uploads. Without it, ``result.wait()`` does.
+    journal : path-like, optional
+        A file, made when absent, that remembers which requests were answered, so that the same call goes on where an
+        earlier one ended. A request is known by its content; pictures by the size and the time of their files.
+        With ``if_exists="update"`` it knows the last frame alone.
 
     Returns
     -------
@@ -241,6 +270,7 @@ def predict(
         batch_size=batch_size,
         progress=progress,
         wait=wait,
+        journal=journal,
     )
 
 
@@ -452,6 +482,271 @@ def _of_type(thing: object, wanted: type[T], verb: str) -> T:
     if not isinstance(thing, wanted):
         raise InvalidInputError(f"{verb} takes a {wanted.__name__}, not {type(thing).__name__}.")
     return thing
+
+
+def import_parquet(
+    source: Source,
+    dataset: Dataset,
+    kind: Kind = "items",
+    run: ModelRun | None = None,
+    *,
+    columns: Mapping[str, Hashable] | None = None,
+    bbox: BoxColumn | None = None,
+    bbox_format: BoxFormat = "xywh",
+    metadata: Metadata = True,
+    local: bool = False,
+    filesystem: Any = None,
+    if_exists: IfExists = "skip",
+    on_error: OnError = "raise",
+    max_rejects: int | None = None,
+    batch_size: int | None = None,
+    progress: bool | None = None,
+    journal: str | os.PathLike[str] | bool | None = None,
+    rejects: str | os.PathLike[str] | None = None,
+) -> ImportResult:
+    """Send Parquet files to a dataset or a run, row group by row group.
+
+    No more than two row groups are in memory, whatever the size of the files. Each answer of the server is written
+    down, so that the same call goes on where an earlier one ended, and the end is as if nothing had happened; when all
+    was sent, the same call sends nothing but the rows that were refused.
+
+    Parameters
+    ----------
+    source : str, path-like, or several
+        A file, a folder (with the folders in it; ``split=train`` in their names is a column), a pattern such as
+        ``boxes/**/part-*.parquet``, or an address such as ``s3://bucket/boxes`` that pyarrow or fsspec know.
+    dataset : Dataset
+        Where the rows go.
+    kind : {"items", "annotations", "predictions"}
+        What the rows are. A file with one row a box and the columns of its picture can be sent as each of them.
+    run : ModelRun, optional
+        Where predictions go.
+    columns : dict, optional
+        Canonical names and what the files call them: ``{"label": "class"}``. A field of a struct has a dotted name:
+        ``{"label": "objects.category"}``.
+    bbox : str or sequence of four str, optional
+        One column of lists or structs, or four columns, that hold the boxes instead of x, y, width and height. With
+        one row a picture it is a list of boxes, and so are the labels and all else that belongs to boxes; every box is
+        a row then. Classes that Hugging Face's datasets write as numbers get the names that they wrote down.
+    bbox_format : {"xywh", "xyxy", "cxcywh"}
+        What the four numbers of `bbox` are: corner and size, two corners, or centre and size.
+    metadata : bool or list of str
+        True sends the column ``metadata`` (structs, JSON texts) and the columns ``metadata.<key>``, a list names plain
+        columns to send instead, False sends none. Missing values are left out.
+    local : bool
+        Whether every ``image_url`` is a path; without it a path is known by having no ``://``.
+    filesystem : pyarrow.fs.FileSystem or fsspec file system, optional
+        Where paths are looked for.
+    if_exists : {"skip", "update", "error"}
+        What becomes of rows that are there already: nothing, or they are replaced, or refused.
+    on_error : {"raise", "collect"}
+        Whether refused rows raise an error, after the others are stored, or are only told in the result.
+    max_rejects : int, optional
+        The import ends early when more rows than these are refused.
+    batch_size : int, optional
+        Rows a request.
+    progress : bool, optional
+        Whether to show a bar; by default on a terminal or in a notebook only.
+    journal : path-like or bool, optional
+        Where answers are written down. By default the hidden file ``.nucleus_import.sqlite`` in the folder of the
+        source or, where that cannot be written to, in the user's cache folder. It knows a file by its path below its
+        folder, and where rows went by the ids of the dataset and the run, not by the server's address. False writes
+        nothing down, and sends everything.
+    rejects : path-like, optional
+        Where refused rows go, as Parquet; by default ``_<name>.<kind>.rejects.parquet`` beside the journal.
+
+    Returns
+    -------
+    ImportResult
+        How many rows are new, updated, ignored, skipped and refused, and where the refused ones are.
+
+    Raises
+    ------
+    InvalidInputError
+        There is no such file, one is no Parquet file or is damaged, a column is missing or of a wrong type. All files
+        are looked at before a row is sent.
+    UploadError
+        Rows were refused, or the import ended early; ``.result`` is the `ImportResult`.
+    JournalError
+        The journal cannot be read or written.
+    FileError
+        The refused rows cannot be written.
+    MissingExtraError
+        A package that reads the source is not installed.
+
+    Warns
+    -----
+    NucleusWarning
+        A row group is giant, or a file has changed since it was imported.
+
+    Notes
+    -----
+    Rows that repeat another of their row group exactly are sent under ids of their own; one that repeats a row of
+    another row group is the same annotation, and is counted as ignored.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import nucleus_pandas as npd
+    >>> boxes = pd.DataFrame({"file": ["a.jpg", "b.jpg"], "class": ["car", "bus"], "hour": [7, 8]})
+    >>> boxes[["x1", "y1", "x2", "y2"]] = 10.0, 20.0, 40.0, 80.0
+    >>> boxes["url"] = "https://example.org/" + boxes["file"]
+    >>> with tempfile.TemporaryDirectory() as folder, npd.NucleusClient.local() as client:
+    ...     boxes.to_parquet(f"{folder}/boxes.parquet")
+    ...     dataset = client.create_dataset("Doc")
+    ...     names = {"reference_id": "file", "image_url": "url", "label": "class"}
+    ...     npd.import_parquet(f"{folder}/boxes.parquet", dataset, columns=names, metadata=["hour"])
+    ...     npd.import_parquet(
+    ...         f"{folder}/*.parquet", dataset, "annotations", columns=names, bbox=("x1", "y1", "x2", "y2"),
+    ...         bbox_format="xyxy",
+    ...     )
+    ImportResult(rows=2, new=2)
+    ImportResult(rows=2, new=2)
+    """
+    _of_type(dataset, Dataset, "import_parquet")
+    kind = _kind(kind)
+    target = _run_of(run, dataset)._target() if kind == "predictions" else dataset._target(kind)
+    if kind != "predictions" and run is not None:
+        raise InvalidInputError(f"run= is where predictions go; these are {kind}. Is kind='predictions' meant?")
+    if kind == "items" and bbox_format != "xywh":
+        raise InvalidInputError("bbox_format= is about boxes; items have none. Is kind='annotations' meant?")
+    options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress)
+    records = Records(journal, rejects, _count(max_rejects))
+    layout = Layout(columns, bbox, bbox_format, metadata)
+    return Import(target, find(source, filesystem), layout, options, records, local=local).run()
+
+
+def import_files(
+    source: str | os.PathLike[str],
+    dataset: Dataset,
+    form: Form,
+    run: ModelRun | None = None,
+    *,
+    images: str | os.PathLike[str] | None = None,
+    names: str | os.PathLike[str] | None = None,
+    ground_truth: str | os.PathLike[str] | None = None,
+    if_exists: IfExists = "skip",
+    on_error: OnError = "raise",
+    max_rejects: int | None = None,
+    batch_size: int | None = None,
+    progress: bool | None = None,
+    journal: str | os.PathLike[str] | bool | None = None,
+    rejects: str | os.PathLike[str] | None = None,
+) -> dict[str, ImportResult]:
+    """Send what COCO, YOLO or Pascal VOC files say, or a folder of pictures, to a dataset or a run.
+
+    Read by `read_coco`, `read_yolo`, `read_voc` or `read_pictures`, and then sent as `import_parquet` sends: the same
+    call goes on where an earlier one ended, and refused rows go to a Parquet file.
+
+    Parameters
+    ----------
+    source : str or path-like
+        A COCO file, a folder of YOLO's texts, a folder of VOC's XML, or a folder of pictures.
+    dataset : Dataset
+        Where pictures and ground truth go.
+    form : {"coco", "yolo", "voc", "pictures"}
+        What is read.
+    run : ModelRun, optional
+        Where boxes go that have confidences. Their pictures are in the dataset already, and are not sent.
+    images : str or path-like, optional
+        The folder of the pictures, which are uploaded. By default their own addresses are taken, as COCO has them, and
+        where there are none a folder ``images`` beside the source or above it that holds them all.
+    names : str or path-like, optional
+        YOLO's names of classes, where they do not stand beside the texts.
+    ground_truth : str or path-like, optional
+        The COCO file that says what the numbers in a file of COCO's results mean.
+    if_exists : {"skip", "update", "error"}
+        What becomes of what is there already: nothing, or it is replaced, or refused.
+    on_error : {"raise", "collect"}
+        Whether refused rows raise an error, after the others are stored, or are only told in the results.
+    max_rejects : int, optional
+        The import ends early when more rows than these are refused.
+    batch_size : int, optional
+        Rows a request.
+    progress : bool, optional
+        Whether to show a bar; by default on a terminal or in a notebook only.
+    journal : path-like or bool, optional
+        As `import_parquet` takes it.
+    rejects : path-like, optional
+        Where refused rows go, as Parquet; the kind of rows is put before the ending.
+
+    Returns
+    -------
+    dict of str to ImportResult
+        Under ``items``, ``annotations`` and ``predictions``, what was sent of these.
+
+    Raises
+    ------
+    InvalidInputError
+        A file cannot be read, or pictures have no addresses; nothing was sent.
+    UploadError
+        Rows were refused, or the import ended early; ``.result`` is what is told above.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import nucleus_pandas as npd
+    >>> items = pd.DataFrame({"reference_id": ["a.jpg"], "image_url": ["https://example.org/a.jpg"]})
+    >>> boxes = pd.DataFrame({"reference_id": ["a.jpg"], "label": ["car"], "x": 1, "y": 2, "width": 30, "height": 40})
+    >>> with tempfile.TemporaryDirectory() as folder, npd.NucleusClient.local() as client:
+    ...     _ = npd.to_coco(items.assign(width=640, height=480), boxes, f"{folder}/instances.json")
+    ...     npd.import_files(f"{folder}/instances.json", client.create_dataset("Doc"), "coco")
+    {'items': ImportResult(rows=1, new=1), 'annotations': ImportResult(rows=1, new=1)}
+    """
+    _of_type(dataset, Dataset, "import_files")
+    options = Options(if_exists=if_exists, on_error="collect", batch_size=batch_size, progress=progress)
+    Options(on_error=on_error)  # refuses what is none
+    read = read_files(source, form, images=images, names=names, ground_truth=ground_truth)
+    parts: list[tuple[Target, FrameFile]] = []
+    if run is None:
+        if read.predicted:
+            raise InvalidInputError(
+                f"'{source}' holds confidences: these are predictions, and go to a run: run=…. Ground truth has none."
+            )
+        parts.append((dataset._target("items"), read.items))
+        if read.annotations is not None:
+            parts.append((dataset._target("annotations"), read.annotations))
+    else:
+        if read.annotations is None or not read.predicted:
+            raise InvalidInputError(
+                f"'{source}' holds no confidences, and run= is where predictions go. Leave run= out."
+            )
+        parts.append((_run_of(run, dataset)._target(), read.annotations))
+    found: dict[str, ImportResult] = {}
+    refused = []
+    for target, file in parts:
+        records = Records(journal, _apart(rejects, target.kind), _count(max_rejects))
+        sending = Import(target, Sources([file], str(read.folder), True), Layout(), options, records, local=False)
+        try:
+            found[target.kind] = sending.run()
+        except UploadError as error:
+            error.result = {**found, target.kind: error.result}
+            raise
+        if found[target.kind].failed:
+            refused.append(f"{target.kind}: {sending.refused(found[target.kind])}")
+    if refused and on_error == "raise":
+        raise UploadError("\n".join([*refused, "The other rows are stored."]), found)
+    return found
+
+
+def _apart(rejects: str | os.PathLike[str] | None, kind: Kind) -> Path | None:
+    return None if rejects is None else Path(rejects).with_suffix(f".{kind}{Path(rejects).suffix}")
+
+
+def _count(max_rejects: int | None) -> int | None:
+    wrong = isinstance(max_rejects, bool) or not isinstance(max_rejects, int) or max_rejects < 0
+    if max_rejects is not None and wrong:
+        raise InvalidInputError(f"max_rejects is a number of rows, not {max_rejects!r}.")
+    return max_rejects
+
+
+def _run_of(run: ModelRun | None, dataset: Dataset) -> ModelRun:
+    if run is None:
+        raise InvalidInputError("Predictions go to a run: run=dataset.create_model_run(model).")
+    home = _of_type(run, ModelRun, "run=")._known()["dataset_id"]
+    if home is not None and home != dataset.id:
+        raise InvalidInputError(f"The run '{run.id}' belongs to the dataset '{home}', not to '{dataset.id}'.")
+    return run
 
 
 def read_items(

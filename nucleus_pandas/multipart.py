@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,10 +15,29 @@ from nucleus_pandas.errors import InvalidInputError
 _READ = 1 << 16  # bytes
 
 
+class UnreadableFileError(InvalidInputError):
+    """A file of a body cannot be sent.
+
+    Attributes
+    ----------
+    number : int
+        Which one, from 0.
+    """
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.number = number
+
+
 class Multipart:
     """A multipart body that reads its files while it is sent: its memory does not grow with their size.
 
-    A file that changes meanwhile, or goes, ends the request by an InvalidInputError before its body is whole.
+    A file that changes meanwhile, or goes, ends the request by a UnreadableFileError before its body is whole.
+
+    Attributes
+    ----------
+    failure : UnreadableFileError or None
+        Why the body is not whole, whatever has become of the request.
 
     Parameters
     ----------
@@ -24,24 +45,30 @@ class Multipart:
         The first parts, JSON.
     files : sequence of (str, pathlib.Path, str)
         Name of the part, file, and file name to send.
+
+    Raises
+    ------
+    UnreadableFileError
+        A file is not there any more, or is empty.
     """
 
     def __init__(self, fields: Mapping[str, bytes], files: Sequence[tuple[str, Path, str]]) -> None:
         boundary = uuid.uuid4().hex
         self.content_type = f"multipart/form-data; boundary={boundary}"
-        self._parts: list[bytes | tuple[Path, int]] = []
+        self.failure: UnreadableFileError | None = None
+        self._parts: list[bytes | tuple[int, Path, int]] = []
         self._length = 0
         for name, text in fields.items():
             disposition = f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n'
             field = f"{disposition}Content-Type: application/json\r\n\r\n".encode() + text + b"\r\n"
             self._parts.append(field)
             self._length += len(field)
-        for part, path, filename in files:
+        for number, (part, path, filename) in enumerate(files):
             kind = re.sub(r"[^a-z0-9]", "", path.suffix.lower()) or "octet-stream"
             disposition = f'form-data; name="{part}"; filename="{quote(filename)}"'
             head = f"--{boundary}\r\nContent-Disposition: {disposition}\r\nContent-Type: image/{kind}\r\n\r\n"
-            size = path.stat().st_size
-            self._parts += [head.encode(), (path, size), b"\r\n"]
+            size = _size(number, path)
+            self._parts += [head.encode(), (number, path, size), b"\r\n"]
             self._length += len(head.encode()) + size + 2
         tail = f"--{boundary}--\r\n".encode()
         self._parts.append(tail)
@@ -57,7 +84,11 @@ class Multipart:
             if isinstance(part, bytes):
                 yield part
             else:
-                yield from _chunks(*part)
+                try:
+                    yield from _chunks(*part)
+                except UnreadableFileError as error:
+                    self.failure = error
+                    raise
 
     def read(self, size: int = -1) -> bytes:
         """Read on, as a file."""
@@ -77,16 +108,33 @@ class Multipart:
         self._chunks, self._rest = None, b""
 
 
-def _chunks(path: Path, size: int) -> Iterator[bytes]:
+def _size(number: int, path: Path) -> int:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise _unreadable(number, path, error) from None
+    if not stat.S_ISREG(found.st_mode) or not found.st_size:
+        what = "an empty file" if stat.S_ISREG(found.st_mode) else "no file"
+        raise UnreadableFileError(f"The picture '{path}' is {what} now.", number)
+    return found.st_size
+
+
+def _chunks(number: int, path: Path, size: int) -> Iterator[bytes]:
     try:
         with path.open("rb") as file:
+            before = os.fstat(file.fileno())
             left = size
             while chunk := file.read(_READ):
                 left -= len(chunk)
                 if left < 0:
                     break
                 yield chunk
+            after = os.fstat(file.fileno())
     except OSError as error:
-        raise InvalidInputError(f"The picture '{path}' cannot be read any more: {error.strerror}.") from None
-    if left:
-        raise InvalidInputError(f"The picture '{path}' changed while it was sent.")
+        raise _unreadable(number, path, error) from None
+    if left or after.st_mtime_ns != before.st_mtime_ns:
+        raise UnreadableFileError(f"The picture '{path}' changed while it was sent.", number)
+
+
+def _unreadable(number: int, path: Path, error: OSError) -> UnreadableFileError:
+    return UnreadableFileError(f"The picture '{path}' cannot be read any more: {error.strerror}.", number)

@@ -1,8 +1,10 @@
-"""What became of every row of an upload."""
+"""What became of every row of an upload, and of an import."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -30,6 +32,7 @@ COUNTERS: dict[Kind, dict[str, tuple[int, ...]]] = {
 }
 """The counters of each kind of upload, and the statuses that each counts."""
 
+_COUNTED = ("new", "updated", "processed", "ignored", "skipped", "failed")
 _SHOWN = np.array(["skipped" if status == "unsent" else status for status in STATUSES], dtype=object)
 
 
@@ -179,3 +182,92 @@ class UploadResult:
     def _repr_html_(self) -> str:
         cells = "".join(f"<tr><th>{status}</th><td>{count}</td></tr>" for status, count in self._by_status().items())
         return f"<table><caption>{self._kind} sent, {len(self._statuses)} rows</caption>{cells}</table>"
+
+
+@dataclass(frozen=True)
+class ImportResult:
+    """What became of all rows of an import.
+
+    Attributes
+    ----------
+    kind : {"items", "annotations", "predictions"}
+        What was sent.
+    files, rows : int
+        How many files, and how many rows they have.
+    counts : dict of str to int
+        ``new``, ``updated``, ``processed`` (new or updated, which of them the server does not tell), ``ignored``
+        (there already), ``skipped`` (a picture without boxes) and ``failed``; attributes too. Those that an earlier
+        import had answered are counted as they were then. Where several rows make one item, or one row several boxes,
+        it is items and boxes that are counted.
+    resumed : int
+        How many of them an earlier import had sent.
+    repeats : int
+        How many repeat another row of their row group exactly, and were sent under an id of their own.
+    changed : tuple of str
+        Files that are not what they were when an earlier import saw them.
+    rejects : pathlib.Path or None
+        A Parquet file with the rows that were refused: ``reject_file``, ``reject_row_group``, ``reject_row``,
+        ``reject_column``, ``reject_reason``, and what they held. None where none was.
+    journal : pathlib.Path or None
+        The file that remembers what was sent.
+    """
+
+    kind: Kind
+    files: int
+    rows: int
+    counts: Mapping[str, int]
+    resumed: int
+    repeats: int
+    changed: tuple[str, ...]
+    rejects: Path | None
+    journal: Path | None
+
+    @property
+    def new(self) -> int:
+        """How many were not there before."""
+        return self.counts.get("new", 0)
+
+    @property
+    def updated(self) -> int:
+        """How many were replaced."""
+        return self.counts.get("updated", 0)
+
+    @property
+    def processed(self) -> int:
+        """How many are new or replaced, where the server does not tell which."""
+        return self.counts.get("processed", 0)
+
+    @property
+    def ignored(self) -> int:
+        """How many were there already."""
+        return self.counts.get("ignored", 0)
+
+    @property
+    def skipped(self) -> int:
+        """How many had nothing to send: pictures without boxes."""
+        return self.counts.get("skipped", 0)
+
+    @property
+    def failed(self) -> int:
+        """How many were refused."""
+        return self.counts.get("failed", 0)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give it as JSON has it."""
+        numbers = {name: getattr(self, name) for name in ("files", "rows", *_COUNTED, "resumed", "repeats")}
+        paths = {
+            name: None if path is None else str(path)
+            for name, path in (("rejects", self.rejects), ("journal", self.journal))
+        }
+        return {"kind": self.kind, **numbers, "changed": list(self.changed), **paths}
+
+    def __repr__(self) -> str:
+        told = {"rows": self.rows} | {
+            name: getattr(self, name) for name in (*_COUNTED, "resumed") if getattr(self, name)
+        }
+        return f"ImportResult({', '.join(f'{name}={count}' for name, count in told.items())})"
+
+    def _repr_html_(self) -> str:
+        rows = [(name, getattr(self, name)) for name in ("files", "rows", *_COUNTED, "resumed")]
+        cells = "".join(f"<tr><th>{name}</th><td>{count:,}</td></tr>" for name, count in rows)
+        return f"<table><caption>{self.kind} imported</caption>{cells}</table>"

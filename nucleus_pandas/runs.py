@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from functools import cached_property
+import os
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from nucleus_pandas.assessment import Assessment, RunEvaluation
 from nucleus_pandas.boxes import BoxFormat
 from nucleus_pandas.checks import Layout, Rows
-from nucleus_pandas.columns import MATCHES, BoxColumn, Metadata, frame
+from nucleus_pandas.columns import BoxColumn, Metadata
 from nucleus_pandas.errors import InvalidInputError, ServerError
 from nucleus_pandas.evaluation import Engine, LabelPairs
 from nucleus_pandas.evaluation.engines import require
 from nucleus_pandas.evaluation.match_rows import match_rows, matches_frame
 from nucleus_pandas.evaluation.matching import LabelRule
-from nucleus_pandas.evaluation.outcomes import outcomes
 from nucleus_pandas.evaluation.parameters import Parameters, label_pairs
 from nucleus_pandas.examples import MatchType, check_choice, examples
+from nucleus_pandas.matches import stored_matches
+from nucleus_pandas.parquet.export import Part, rows_of
+from nucleus_pandas.parquet.schema import What
 from nucleus_pandas.resource import Resource
 from nucleus_pandas.results import UploadResult
 from nucleus_pandas.served import ServedEvaluation, find
 from nucleus_pandas.transport import Transport
 from nucleus_pandas.uploads import IfExists, OnError, Options, Target, upload
-from nucleus_pandas.views import PredictionsView, RunIndexer
-from nucleus_pandas.wire import MatchColumns, MatchPage, RunPlace
+from nucleus_pandas.views import PredictionsView, RunIndexer, stacked
+from nucleus_pandas.wire import RunPlace
 
 
 class ModelRun(Resource):
@@ -70,6 +72,7 @@ class ModelRun(Resource):
         batch_size: int | None = None,
         progress: bool | None = None,
         wait: bool = True,
+        journal: str | os.PathLike[str] | None = None,
     ) -> UploadResult:
         """Send predictions.
 
@@ -77,7 +80,7 @@ class ModelRun(Resource):
         ----------
         predictions : pandas.DataFrame, dict or list of dict
             As `Dataset.annotate` takes them, with ``confidence`` in [0, 1].
-        columns, bbox, bbox_format, metadata, if_exists, on_error, batch_size, progress, wait
+        columns, bbox, bbox_format, metadata, if_exists, on_error, batch_size, progress, wait, journal
             As in `Dataset.annotate`.
 
         Returns
@@ -95,12 +98,15 @@ class ModelRun(Resource):
         FrozenRunError
             The run is committed, and this would change it.
         """
-        names = ("model_id", "name", "status", "metadata")
-        context = {"model_run_id": self.id} | {name: lambda name=name: self.info[name] for name in names}
-        target = Target("predictions", self._transport, ("modelRun", self.id, "predict"), context)
         layout = Layout(columns, bbox, bbox_format, metadata)
         options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress, wait=wait)
-        return upload(target, predictions, layout, options)
+        return upload(self._target(), predictions, layout, options, journal=journal)
+
+    def _target(self) -> Target:
+        """Give where rows go."""
+        names = ("model_id", "name", "status", "metadata")
+        context = {"model_run_id": self.id} | {name: lambda name=name: self.info[name] for name in names}
+        return Target("predictions", self._transport, ("modelRun", self.id, "predict"), context)
 
     def commit(
         self,
@@ -174,17 +180,12 @@ class ModelRun(Resource):
         """
         if iou_threshold is not None and not isinstance(iou_threshold, numbers.Real):
             raise InvalidInputError(f"iou_threshold is a number from 0 to 1, not {iou_threshold!r}.")
-        if "matches" not in self._transport.extensions:
-            return self._matched_here(iou_threshold)
-        columns: dict[str, list[Any]] = {}
-        place: dict[str, object] = {}
-        while True:
-            page = self._transport.read(MatchPage, "_nucleus_pandas", "modelRun", self.id, "matches", **place)
-            for name in MatchColumns.__struct_fields__:
-                columns.setdefault(name, []).extend(getattr(page.columns, name))
-            if page.next is None:
-                return _matches_frame(columns, iou_threshold)
-            place["after"] = page.next
+        return stacked(list(self._match_frames(iou_threshold)))
+
+    def _match_frames(self, iou_threshold: float | None) -> Iterator[pd.DataFrame]:
+        if "matches" in self._transport.extensions:
+            return stored_matches(self._transport, self.id, iou_threshold)
+        return iter([self._matched_here(iou_threshold)])
 
     def _matched_here(self, iou_threshold: float | None) -> pd.DataFrame:
         read = Assessment.read(self._transport, self.id, self._single_dataset())
@@ -434,31 +435,13 @@ class ModelRun(Resource):
         )
 
 
-def _matches_frame(columns: Mapping[str, list[Any]], iou_threshold: float | None) -> pd.DataFrame:
-    stored = {name: np.array(values, dtype=object) for name, values in columns.items()}
-    try:
-        found = outcomes(
-            stored["iou"].astype(np.float64),
-            stored["annotation_id"] != None,  # noqa: E711  # elementwise
-            stored["prediction_id"] != None,  # noqa: E711
-            stored["agrees"].astype(np.bool_),
-            iou_threshold,
-        )
-    except ValueError as error:
-        raise InvalidInputError(str(error)) from None
-    shown: dict[str, np.ndarray[Any, Any]] = {
-        name: stored[name][found.row] for name in ("dataset_item_id", "reference_id")
-    }
-    sides = {
-        "annotation_id": found.ground_truth,
-        "prediction_id": found.prediction,
-        "label": found.ground_truth,
-        "predicted_label": found.prediction,
-        "confidence": found.prediction,
-        "iou": found.ground_truth & found.prediction,
-    }
-    for name, side in sides.items():
-        shown[name] = stored[name][found.row]
-        shown[name][~side] = None
-    shown["match_type"] = found.match_type.astype(object)
-    return frame(shown, MATCHES)
+def parts_of(run: ModelRun, what: Collection[What]) -> list[Part]:
+    """Give what an export writes of a run; matches if it is committed."""
+    info = run.info
+    about = {"model_run_id": run.id, "model_run_name": info.get("name"), "model_id": info.get("model_id")}
+    parts = []
+    if "predictions" in what:
+        parts.append(Part("predictions", partial(rows_of, run.predictions), about))
+    if "matches" in what and info.get("status") == "committed":
+        parts.append(Part("matches", partial(run._match_frames, None), about))
+    return parts

@@ -36,6 +36,7 @@ T = TypeVar("T")
 log = logging.getLogger("nucleus_pandas")
 
 RETRIED = frozenset({429, 500, 502, 503, 504, 520, 524})
+_UNDONE = (501, 507)  # above 500, but nothing was done: it cannot be, or there is no room
 _LONGEST_WAIT = 60.0  # seconds, whatever Retry-After says
 
 
@@ -206,6 +207,8 @@ class Transport:
             No whole answer came.
         APIError
             The server refused.
+        UnreadableFileError
+            A file of the multipart body cannot be sent; nothing came of the request.
         """
         url = "/".join((self.endpoint, *map(quoted, segments))) + (f"?{urlencode(params)}" if params else "")
         headers = {"Accept": "application/json"}
@@ -230,6 +233,8 @@ class Transport:
             response = self._persist(what, self.endpoint, send, once=makes and idempotency_key is None, doubts=doubts)
             return _answer(what, response, shape, doubts, self._key)
         except (APIError, NetworkError) as error:
+            if multipart is not None and multipart.failure is not None:
+                raise multipart.failure from None  # in process a server that reads half a body can answer
             if makes and doubts:
                 error.args = (f"{error} {_MAY_EXIST}",)
             raise
@@ -291,7 +296,7 @@ class Transport:
                 continue
             status = response.status_code
             log.debug("%s: %d in %.3f s", what, status, time.perf_counter() - began)
-            if status >= 500 and status != 501:
+            if status >= 500 and status not in _UNDONE:
                 doubts.append(f"it was answered with {status}")
             if status not in RETRIED or last or (once and doubts):
                 return response

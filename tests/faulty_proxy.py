@@ -112,6 +112,8 @@ class FaultyProxy:
         What to break.
     requests : list of Request
         All that came.
+    pause : callable
+        Gives the seconds that a request waits here once it has come.
     """
 
     def __init__(
@@ -124,6 +126,7 @@ class FaultyProxy:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.endpoint = f"http://127.0.0.1:{self._listener.getsockname()[1]}{parts.path}"
         self.plan: Plan = lambda request: None
+        self.pause: Callable[[Request], float] = lambda request: 0.0
         self.requests: list[Request] = []
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -197,6 +200,7 @@ class FaultyProxy:
         request.body = reader.read(request.length)  # type: ignore[attr-defined]
         if len(request.body) < request.length:
             return False  # the client is gone
+        time.sleep(self.pause(request))
         if fault in REFUSALS or fault in ANSWERS:
             answer = (REFUSALS | ANSWERS)[fault]()
             if "Location" in answer.headers:

@@ -1,15 +1,17 @@
-"""`nucleus-pandas serve` in processes that start at once, since a template of them has imported everything already.
+"""Commands in processes that start at once, since a template of them has imported everything already.
 
-They can kill themselves, as ``kill -9`` would, at one point of the first request behind a mark.
+Servers can kill themselves, as ``kill -9`` would, at one point of the first request behind a mark.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import signal
+import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -19,9 +21,10 @@ from typing import Any
 import nucleus_pandas as npd
 from nucleus_pandas import cli
 from nucleus_pandas.local import embedded
-from nucleus_pandas.local.images import Images
+from nucleus_pandas.local.images import Arriving, Images, Staged
 from nucleus_pandas.local.store.database import Database
 
+NOBODY = 65534
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["pytest", "nucleus_pandas.cli", "nucleus_pandas.local"])
 
@@ -37,6 +40,8 @@ class Served:
         Of the command line.
     environment : dict, optional
         More of what its environment holds.
+    file_size : int, optional
+        Bytes; no file that it writes may grow beyond, as on a full disk.
     point : (str, int), optional
         Where it kills itself once it is marked: `arrived`, `staged`, `published`, `stored` or `committed`, and at the
         how manieth time.
@@ -47,12 +52,14 @@ class Served:
         folder: Path,
         *options: str,
         environment: dict[str, str] | None = None,
+        file_size: int | None = None,
         point: tuple[str, int] | None = None,
     ) -> None:
         self.mark = folder.with_suffix(".mark")
         receiver, sender = CONTEXT.Pipe(duplex=False)
         arguments = ["serve", str(folder), "--port", "0", *options]
-        self.process = CONTEXT.Process(target=_serve, args=(arguments, environment or {}, sender, point, self.mark))
+        told = (arguments, environment or {}, sender, file_size, point, self.mark)
+        self.process = CONTEXT.Process(target=_serve, args=told)
         self.process.start()
         sender.close()
         with receiver, os.fdopen(os.dup(receiver.fileno())) as lines:
@@ -81,10 +88,85 @@ class Served:
         self.process.close()
 
 
+class Command:
+    """A command in a process.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where it works, and where what it says goes.
+    *arguments : str
+        Of the command line.
+    environment : dict, optional
+        More of what its environment holds.
+    file_size : int, optional
+        Bytes; no file that it writes may grow beyond, as on a full disk.
+    as_nobody : bool
+        Whether it may do no more than what anybody may.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *arguments: str,
+        environment: dict[str, str] | None = None,
+        file_size: int | None = None,
+        as_nobody: bool = False,
+    ) -> None:
+        self._said = folder / f"said {uuid.uuid4().hex}"
+        told = (arguments, folder, self._said, environment or {}, file_size, as_nobody)
+        self.process = CONTEXT.Process(target=_command, args=told)
+        self.process.start()
+
+    def end(self, number: signal.Signals) -> None:
+        """Send a signal to it, if it is still there."""
+        if self.process.is_alive():
+            assert self.process.pid is not None
+            os.kill(self.process.pid, number)
+
+    def wait(self, seconds: float | None = None) -> int | None:
+        """Wait until it has ended, and give what it ended with; None where it goes on."""
+        self.process.join(seconds)
+        return self.process.exitcode
+
+    @property
+    def said(self) -> str:
+        """What it wrote."""
+        return self._said.read_text()
+
+
+def _limit(file_size: int | None) -> None:
+    if file_size is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
+
+
+def _command(
+    arguments: Sequence[str],
+    folder: Path,
+    said: Path,
+    environment: dict[str, str],
+    file_size: int | None,
+    as_nobody: bool,
+) -> None:
+    with said.open("w") as out:
+        for number in (1, 2):
+            os.dup2(out.fileno(), number)
+    os.chdir(folder)
+    warnings.simplefilter("error")
+    os.environ.update(environment)
+    _limit(file_size)
+    if as_nobody and os.geteuid() == 0:  # who may write everywhere
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+    raise SystemExit(cli.main(arguments))
+
+
 def _serve(
     arguments: list[str],
     environment: dict[str, str],
     sender: Connection,
+    file_size: int | None,
     point: tuple[str, int] | None,
     mark: Path,
 ) -> None:
@@ -92,6 +174,7 @@ def _serve(
     sender.close()
     warnings.simplefilter("error")
     os.environ.update(environment)
+    _limit(file_size)
     if point is not None:
         _die_at(*point, mark)
     raise SystemExit(cli.main(arguments))
@@ -106,7 +189,7 @@ def _die_at(point: str, times: int, mark: Path) -> None:
             if len(met) == times:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    write, stage, publish, sync = Database.write, Images.stage, Images.publish, embedded.sync_folder
+    write, end, publish, sync = Database.write, Arriving.end, Images.publish, embedded.sync_folder
 
     @contextmanager
     def watched_write(self: Database) -> Iterator[Sqlite]:
@@ -115,18 +198,18 @@ def _die_at(point: str, times: int, mark: Path) -> None:
             reached("stored")
         reached("committed")
 
-    def watched_stage(self: Images, *arguments: Any) -> Any:
-        staged = stage(self, *arguments)
+    def watched_end(self: Arriving) -> Staged:
+        staged = end(self)
         reached("staged")
         return staged
 
-    def watched_publish(self: Images, *arguments: Any) -> None:
-        publish(self, *arguments)
+    def watched_publish(self: Images, files: Sequence[Staged]) -> None:
+        publish(self, files)
         reached("published")
 
     def watched_sync(path: Path) -> None:
         sync(path)
         reached("arrived")
 
-    Database.write, Images.stage, Images.publish = watched_write, watched_stage, watched_publish  # type: ignore
+    Database.write, Arriving.end, Images.publish = watched_write, watched_end, watched_publish  # type: ignore
     embedded.sync_folder = watched_sync

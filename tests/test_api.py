@@ -17,18 +17,22 @@ import nucleus_pandas as npd
 PACKAGE = Path(npd.__file__).parent
 # Each may import from those before it; those in one group also from each other.
 LAYERS = [
-    {"_version", "_compat", "errors"},
-    {"wire", "boxes"},
+    {"_version", "_compat", "errors", "workers"},
+    {"wire", "boxes", "headers"},
     {"columns", "results"},
     {"evaluation", "plots"},
+    {"formats"},
     {"payloads"},
+    {"payloads", "pictures"},
     {"checks"},
-    {"keys", "multipart", "transport", "workers"},
+    {"journal", "keys", "multipart", "transport", "workers"},
+    {"keys", "multipart", "transport"},
     {"resource"},
     {"jobs"},
     {"uploads"},
     {"views"},
-    {"assessment", "examples", "management", "served"},
+    {"assessment", "examples", "management", "matches", "served"},
+    {"parquet"},
     {"models", "runs"},
     {"datasets"},
     {"client"},
@@ -38,7 +42,7 @@ LAYERS = [
     {"demo"},
     {"cli"},
 ]
-LOCAL = {"wire", "boxes", "errors", "evaluation", "_version", "local"}
+LOCAL = {"wire", "boxes", "headers", "errors", "evaluation", "_version", "local"}
 LAZY = {"client", "cli"}  # may import the embedded Nucleus, inside a function
 
 

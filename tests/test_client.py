@@ -572,7 +572,7 @@ def test_update_replaces_items_and_annotations(client: npd.NucleusClient, datase
     assert [a["metadata"] for a in dataset.refloc("a.jpg")["annotations"]] == [{"k": 2}, {}]
 
 
-def test_local_pictures_travel_by_tens_without_their_path(
+def test_local_pictures_travel_before_their_items_without_their_path(
     client: npd.NucleusClient, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[bytes] = []
@@ -585,11 +585,11 @@ def test_local_pictures_travel_by_tens_without_their_path(
 
     monkeypatch.setattr(Multipart, "rewind", note)
     dataset = client.create_dataset("local")
-    result = dataset.append([{"reference_id": f"{n}", "image_url": str(picture)} for n in range(23)])
-    assert result.new_items == 23
-    assert [body.count(b"Content-Type: image/png") for body in sent] == [10, 10, 3]
+    result = dataset.append([{"reference_id": f"{n}", "image_url": str(picture)} for n in range(71)])
+    assert result.new_items == 71
+    assert sorted(body.count(b"Content-Type: image/png") for body in sent) == [7, 32, 32]
     assert not any(str(picture.parent).encode() in body for body in sent)
-    item = dataset.iloc(22)["item"]
+    item = dataset.iloc(70)["item"]
     assert (item["width"], item["height"]) == (64, 48)
     stored = item["image_url"]
     content = requests.get(stored, timeout=5).content if stored.startswith("http") else Path(stored).read_bytes()

@@ -13,7 +13,6 @@ import os
 import random
 import signal
 import socket
-import sqlite3
 import sys
 import threading
 import time
@@ -45,55 +44,7 @@ KILLS = int(os.environ.get("NUCLEUS_PANDAS_KILLS", "3"))
 if sys.platform == "win32":
     pytest.skip("there is no kill -9", allow_module_level=True)
 from server_process import CONTEXT, Served  # noqa: E402
-
-
-@contextmanager
-def database_of(folder: Path) -> Iterator[sqlite3.Connection]:
-    """Open the database of a store without the package."""
-    with closing(sqlite3.connect(folder / "nucleus.sqlite", isolation_level=None)) as db:
-        yield db
-
-
-FILES = {
-    "images": "SELECT file FROM item WHERE file IS NOT NULL",
-    "masks": "SELECT json_extract(extra, '$.mask_file') FROM annotation WHERE type = 'mask'",
-}
-
-
-def check_whole(folder: Path) -> None:
-    """See that the database is sound, every row belongs somewhere, and every file is what its name says."""
-    with database_of(folder) as db:
-        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        assert db.execute("PRAGMA foreign_key_check").fetchall() == []
-        orphans = "SELECT count(*) FROM prediction LEFT JOIN item ON item.id = prediction.item WHERE item.id IS NULL"
-        assert db.execute(orphans).fetchone() == (0,)
-        lengths = "SELECT length, (SELECT count(*) FROM item WHERE item.dataset = dataset.id) FROM dataset"
-        assert [counted for length, counted in db.execute(f"{lengths} WHERE NOT deleted") if length != counted] == []
-        named = {kind: {file for (file,) in db.execute(query)} for kind, query in FILES.items()}
-    for kind, names in named.items():
-        assert names <= files_of(folder, kind)
-        for name in files_of(folder, kind):
-            assert hashlib.sha256((folder / kind / name).read_bytes()).hexdigest() == Path(name).stem
-
-
-def check_purged(folder: Path) -> None:
-    """Open a store, and see that soon nothing is left of what was deleted or not finished, no row and no file."""
-    with npd.NucleusClient.local(folder), database_of(folder) as db:
-        until = time.monotonic() + 20
-        left = "SELECT (SELECT count(*) FROM dataset WHERE deleted) + (SELECT count(*) FROM released)"
-        while db.execute(left).fetchone() != (0,):
-            assert time.monotonic() < until, "waited in vain"
-            time.sleep(0.01)
-        for kind, query in FILES.items():
-            assert files_of(folder, kind) == {file for (file,) in db.execute(query)}
-    check_whole(folder)
-
-
-def files_of(folder: Path, kind: str) -> set[str]:
-    """List the files that are in their place."""
-    root = folder / kind
-    found = {path.relative_to(root) for path in root.rglob("*") if path.is_file()}
-    return {path.as_posix() for path in found if path.parts[0] != "incoming"}
+from stores import check_purged, check_whole, database_of  # noqa: E402
 
 
 def png(number: int) -> bytes:
@@ -167,7 +118,7 @@ class Story:
         self.known = Known()
         folder = folder / str(number)
         folder.mkdir()
-        self.pictures = [folder / f"{n}.png" for n in range(12)]
+        self.pictures = [folder / f"{n}.png" for n in range(14)]
         for n, path in enumerate(self.pictures):
             path.write_bytes(png(100 * number + n))
         self.mask = folder / "mask.png"
@@ -198,14 +149,17 @@ class Story:
             self._upload("append", item_rows(large, pad=800)),
             [appended(large[:5_000]), appended(large[5_000:])],
         )
-        names = [path.name for path in self.pictures]
         uploaded = [(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in self.pictures]
+        pictures = pd.DataFrame({"reference_id": [path.name for path in self.pictures], "image_url": self.pictures})
         yield Step(
             "append pictures",
-            lambda client: self._dataset(client).append(
-                pd.DataFrame({"reference_id": names, "image_url": [str(path) for path in self.pictures]})
-            ),
-            [lambda known: known.items.extend(uploaded[:10]), lambda known: known.items.extend(uploaded[10:])],
+            lambda client: self._dataset(client).append(pictures[:12], batch_size=10),
+            [lambda known: known.items.extend(uploaded[:10]), lambda known: known.items.extend(uploaded[10:12])],
+        )
+        yield Step(
+            "append items with their pictures",
+            self._post_pictures,
+            [lambda known: known.items.extend(uploaded[12:])],
         )
 
         def annotated(boxes: list[dict[str, Any]]) -> Effect:
@@ -279,6 +233,12 @@ class Story:
 
     def _post(self, route: str, **body: object) -> Callable[[npd.NucleusClient], object]:
         return lambda client: client._transport.request("POST", "dataset", self.ids[self.title], route, body=body)
+
+    def _post_pictures(self, client: npd.NucleusClient) -> object:
+        rows = [{"reference_id": path.name} for path in self.pictures[12:]]
+        files = [("image", path, path.name) for path in self.pictures[12:]]
+        sent = Multipart({"items": json.dumps(rows).encode()}, files)
+        return client._transport.request("POST", "dataset", self.ids[self.title], "append", multipart=sent)
 
     def _post_mask(self, client: npd.NucleusClient) -> object:
         segments = [{"label": "sky", "index": 1}]
@@ -438,9 +398,17 @@ POINTS = [
     ("append by a large upload", "committed", 4, 1),
     ("append by a large upload", "stored", 5, 1),
     ("append pictures", "staged", 4, 0),
-    ("append pictures", "published", 4, 0),
-    ("append pictures", "published", 12, 1),
+    ("append pictures", "stored", 1, 0),
+    ("append pictures", "committed", 1, 0),  # they wait, and are not there yet
+    ("append pictures", "published", 1, 0),
+    ("append pictures", "stored", 2, 0),
+    ("append pictures", "committed", 3, 1),
     ("append pictures", "committed", 4, 2),
+    ("append items with their pictures", "staged", 2, 0),
+    ("append items with their pictures", "committed", 1, 0),
+    ("append items with their pictures", "published", 1, 0),
+    ("append items with their pictures", "stored", 2, 0),
+    ("append items with their pictures", "committed", 2, 1),
     ("annotate with a frame", "stored", 2, 1),
     ("annotate a mask", "published", 1, 0),
     ("predict", "committed", 1, 1),
@@ -455,7 +423,7 @@ def test_a_request_cut_off_is_whole_or_absent(
 ) -> None:
     steps = story.steps[: 1 + [step.name for step in story.steps].index(name)]
     *before, target = steps
-    with Served(store, point=(point, times)) as server, server.client() as client:
+    with Served(store, point=(point, times)) as server, server.client(max_concurrency=1) as client:
         for step in before:
             story.tell(client, step)
         server.mark.touch()

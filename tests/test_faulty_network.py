@@ -6,76 +6,53 @@ Schedules are seeded; NUCLEUS_PANDAS_FAULTS says how many are run.
 from __future__ import annotations
 
 import itertools
-import os
 import random
 import signal
 import subprocess
 import sys
 import threading
 import time
-import uuid
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import join_workers
-from faulty_proxy import FAULTS, REFUSALS, FaultyProxy, Plan, Request
+from faulty_proxy import FAULTS, REFUSALS, Request
+from faulty_world import (
+    ALWAYS,
+    PASSING,
+    SCHEDULES,
+    Clock,
+    World,
+    at,
+    behind_proxy,
+    boxes,
+    handle,
+    interrupted,
+    only,
+    remote,
+    serving,
+    some,
+    sound,
+    stop_clock,
+    wait_for,
+)
 
 import nucleus_pandas as npd
-from nucleus_pandas.local.serving import Server
-
-SCHEDULES = int(os.environ.get("NUCLEUS_PANDAS_FAULTS", "4"))
-THOROUGH = SCHEDULES >= 100
-"""Whether every operation meets every fault at every request, and not a sample of them."""
-
-RETRIES = 2
-T = TypeVar("T")
-PASSING = [
-    fault
-    for fault in FAULTS
-    if fault not in ("302", "307", "too late") and not fault.startswith(("page, 200", "empty", "a list", "an object"))
-]
-"""Faults that a second request mends."""
-
-
-class Clock(SimpleNamespace):
-    """The module `time`, where nobody sleeps."""
-
-    def __init__(self) -> None:
-
-        super().__init__(**{name: getattr(time, name) for name in ("time", "monotonic", "perf_counter")})
-        self.slept: list[float] = []
-        self.sleep = self.slept.append
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    for module in ("transport", "jobs"):
-        monkeypatch.setattr(f"nucleus_pandas.{module}.time", made)
-    return made
+    return stop_clock(monkeypatch)
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The endpoint of a server in a thread, for all tests."""
-    with Server(tmp_path_factory.mktemp("served"), port=0) as server:
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        yield server.endpoint
-        server.stop()
-        thread.join(timeout=20)
-
-
-@contextmanager
-def behind_proxy(served: str, folder: Path, kind: str) -> Iterator[World]:
-    with FaultyProxy(served, hide_extensions=kind == "contract") as proxy, npd.NucleusClient(endpoint=served) as clean:
-        yield World(proxy, clean, folder, kind)
-    join_workers()
+    with serving(tmp_path_factory.mktemp("served")) as endpoint:
+        yield endpoint
 
 
 @pytest.fixture(params=["embedded", "contract"])
@@ -90,57 +67,6 @@ def hosted(served: str, clock: Clock, tmp_path: Path) -> Iterator[World]:
     """A server that looks like the hosted service, with a proxy before it."""
     with behind_proxy(served, tmp_path, "contract") as made:
         yield made
-
-
-class World:
-    """A server, reached through the proxy and directly."""
-
-    def __init__(self, proxy: FaultyProxy, clean: npd.NucleusClient, folder: Path, kind: str) -> None:
-        self.proxy = proxy
-        self.clean = clean
-        self.kind = kind
-        self.pictures = [folder / f"{number}.png" for number in range(12)]
-        for number, path in enumerate(self.pictures):
-            path.write_bytes(b"picture %d" % number * 100)
-
-    def client(self, timeout: float = 20.0, max_retries: int = RETRIES) -> npd.NucleusClient:
-        """A client behind the proxy, which does not know yet what the server can do."""
-        return npd.NucleusClient(
-            "live_key", self.proxy.endpoint, timeout=timeout, max_retries=max_retries, max_concurrency=3
-        )
-
-    def name(self) -> str:
-        return uuid.uuid4().hex
-
-    def dataset(self, items: int = 0) -> npd.Dataset:
-        made = self.clean.create_dataset(self.name())
-        if items:
-            made.append(remote(items))
-        return made
-
-    def run(self, items: int = 6) -> tuple[npd.Dataset, npd.ModelRun]:
-        dataset = self.dataset(items)
-        dataset.annotate(boxes(items))
-        run = dataset.create_model_run(self.clean.add_model("M", reference_id=self.name()))
-        run.predict(boxes(items).assign(confidence=0.5))
-        return dataset, run
-
-
-def remote(count: int = 12) -> pd.DataFrame:
-    names = [f"{number:02}.jpg" for number in range(count)]
-    frame = pd.DataFrame({"reference_id": names, "image_url": [f"https://example.org/{name}" for name in names]})
-    return frame.assign(metadata=[{"number": number} for number in range(count)])
-
-
-def boxes(count: int = 12) -> pd.DataFrame:
-    frame = pd.DataFrame({"reference_id": [f"{number % 6:02}.jpg" for number in range(count)], "label": "car"})
-    return frame.assign(
-        annotation_id=[f"b{number:02}" for number in range(count)], x=range(count), y=1.0, width=10.0, height=20.0
-    )
-
-
-def sound(request: Request) -> None:
-    """Break nothing."""
 
 
 def uploads(
@@ -172,7 +98,8 @@ def uploads(
         again = frame if result is None or random.Random(len(there)).random() < 0.5 else result.failed
         if len(again):
             send(world.clean, again)
-        if key == "reference_id" and not any(map(alone, world.proxy.requests[before:])):
+        requests = world.proxy.requests[before:]
+        if key == "reference_id" and not any(map(alone, requests)) and sum(map(pictured, requests)) <= 1:
             assert stored()[key].tolist() == wanted, "another order"
         assert sorted(stored()[key]) == sorted(wanted)
         whole(stored(), frame, key)
@@ -185,6 +112,11 @@ def alone(request: Request) -> bool:
     """Whether a batch is refused by what it meets, and the next is sent: they are stored in another order."""
     fault = request.fault or ""
     return fault.startswith("500") or ("/_upload/" in request.target and "200" in fault)
+
+
+def pictured(request: Request) -> bool:
+    """Whether items come with their pictures: such requests travel side by side, and none waits for another."""
+    return request.target.endswith("append?async=1") and "multipart" in (request.header("Content-Type") or "")
 
 
 def check_rows(result: npd.UploadResult, wanted: list[str], there: list[str], error: BaseException | None) -> None:
@@ -209,11 +141,6 @@ def whole(stored: pd.DataFrame, frame: pd.DataFrame, key: str) -> None:
     one = stored.sort_values(key)[columns].reset_index(drop=True)
     other = frame.sort_values(key)[columns].reset_index(drop=True)
     pd.testing.assert_frame_equal(one, other, check_dtype=False)
-
-
-def handle(client: npd.NucleusClient, dataset: npd.Dataset) -> npd.Dataset:
-    """The same dataset, for another client."""
-    return npd.Dataset(client._transport, dataset.id, dataset.name)
 
 
 def append_remote(world: World) -> Any:
@@ -450,21 +377,6 @@ SENDING = {
 CREATIONS = ("create_dataset", "add_model", "create_model_run")
 
 
-ALWAYS = -1
-
-
-def at(place: int, fault: str) -> Plan:
-    """Break one request of all, or every one."""
-    count = itertools.count()
-    return lambda request: fault if place in (ALWAYS, next(count)) else None
-
-
-def some(cases: Iterable[T], seed: str, count: int) -> list[T]:
-    """Give all cases, or a sample."""
-    every = list(cases)
-    return every if THOROUGH else random.Random(seed).sample(every, min(count, len(every)))
-
-
 @pytest.mark.parametrize("fault", FAULTS)
 def test_what_is_sent_is_stored_or_told(world: World, fault: str) -> None:
     timeout, places = (0.2, [1]) if fault == "too late" else (20.0, [0, 1, 2, 3, ALWAYS])
@@ -510,11 +422,6 @@ def test_a_schedule_of_faults_loses_nothing(world: World, library: tuple[npd.Dat
             act = reads(world, read)
             with world.proxy.breaking(plan):
                 act(client)
-
-
-def only(part: str, fault: str) -> Plan:
-    """Break the requests whose address holds a text."""
-    return lambda request: fault if part in request.target else None
 
 
 @pytest.mark.parametrize("fault", ["answer lost", "cut before", "503", "page, 502", "an object, 200"])
@@ -613,32 +520,6 @@ def test_a_refusal_says_that_nothing_is_in_doubt(world: World, fault: str) -> No
         with world.proxy.breaking(at(ALWAYS, fault)), pytest.raises(npd.APIError) as creation:
             client.create_dataset("never")
     assert "may" not in str(caught.value) + str(creation.value)
-
-
-@contextmanager
-def interrupted(proxy: FaultyProxy, after: int) -> Iterator[None]:
-    """Press Ctrl+C as soon as so many more requests are at the proxy, and hold that it ends the block at once."""
-    start = len(proxy.requests)
-    pressed: list[float] = []
-
-    def press() -> None:
-        wait_for(lambda: len(proxy.requests) >= start + after)
-        pressed.append(time.monotonic())
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-
-    thread = threading.Thread(target=press)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        yield
-    assert time.monotonic() - pressed[0] < 2
-    thread.join(20)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,14 @@ def frame_of(found: pd.DataFrame, *columns: str) -> list[list[Any]]:
     return found.reset_index()[list(columns)].to_numpy().tolist()
 
 
+def exported_to(at: At, files: pd.DataFrame) -> list[tuple[str, int]]:
+    """Where files went, and how many rows they really hold."""
+    return [
+        (Path(*Path(path).relative_to(at.picture.parent).parts[1:]).as_posix(), len(pd.read_parquet(path)))
+        for path in files["path"]
+    ]
+
+
 def clients() -> list[Case]:
     created = {"dataset_id": "ds_1", "name": "D"}
     details = [{"id": "ds_0", "name": "E", "is_public": True}, {"id": "ds_1", "name": "D", "is_public": False}]
@@ -810,6 +818,14 @@ def views() -> list[Case]:
             exported,
             [2],
         ),
+        Case(
+            "Dataset.to_coco",
+            lambda at: [
+                (each["image_id"], each["bbox"], each["iscrowd"]) for each in at.dataset.to_coco()["annotations"]
+            ],
+            [*paged, *exported],
+            [(1, [1.0, 2.0, 3.0, 4.0], 0), (2, [1.0, 2.0, 3.0, 4.0], 0)],
+        ),
         Case("AnnotationsView.__len__", lambda at: len(at.dataset.annotations), exported, 2),
         Case("PredictionsView.to_frame", lambda at: frame_of(at.run.predictions.to_frame(), *ids), predicted, both[1:]),
         Case(
@@ -835,6 +851,42 @@ def views() -> list[Case]:
             lambda at: frame_of(at.run.examples("FN"), *ids),
             [*predicted, *exported, *paged],
             both[:1],
+        ),
+        Case(
+            "Dataset.to_parquet",
+            lambda at: exported_to(at, at.dataset.to_parquet(at.picture.parent / "export", overwrite=True)),
+            [
+                get("dataset/ds_1/model_runs", ["run_1"]),
+                *paged,
+                *exported,
+                get("modelRun/run_1/info", {**RUN, "status": "committed"}),
+                *predicted,
+                *predicted,
+                *exported,
+                *paged,
+            ],
+            [
+                ("items.parquet", 2),
+                ("annotations.parquet", 2),
+                ("predictions/model_run_id=run_1/predictions.parquet", 1),
+                ("matches/model_run_id=run_1/matches.parquet", 2),
+            ],
+        ),
+        Case(
+            "Dataset.to_parquet",
+            lambda at: exported_to(
+                at, at.dataset.to_parquet(at.picture.parent / "items", what=["items"], overwrite=True)
+            ),
+            paged,
+            [("items.parquet", 2)],
+        ),
+        Case(
+            "Dataset.to_parquet",
+            lambda at: exported_to(
+                at, at.dataset.to_parquet(at.picture.parent / "runs", what=["predictions"], overwrite=True)
+            ),
+            [get("dataset/ds_1/model_runs", ["run_1"]), get("modelRun/run_1/info", RUN), *predicted],
+            [("predictions/model_run_id=run_1/predictions.parquet", 1)],
         ),
         Case("PredictionsView.__len__", lambda at: len(at.run.predictions), predicted, 1),
         Case(

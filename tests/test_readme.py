@@ -48,6 +48,10 @@ def test_the_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert evaluation.by("metadata.weather")["TP"].to_dict() == {"rain": 1, "sun": 0}  # type: ignore[attr-defined]
     assert f"# AP {compared.summary['difference']['AP']:+.3f};" in README.read_text()  # type: ignore[attr-defined]
     assert names["result"].rows["status"].tolist() == ["new", "skipped"]  # type: ignore[attr-defined]
+    imported = names["imported"]
+    told = [getattr(imported, name) for name in ("new", "ignored", "skipped", "failed", "resumed")]
+    assert f"imported.resumed  # {tuple(told)}" in README.read_text()
+    assert len(names["truth"]) == 3  # type: ignore[arg-type]
     assert len(names["dataset"]) == 5  # type: ignore[arg-type]
     names["client"].close()  # type: ignore[attr-defined]
 
@@ -105,7 +109,7 @@ def test_the_arguments_of_the_client_are_told() -> None:
 
 
 def test_the_options_of_serve_are_told(capsys: pytest.CaptureFixture[str]) -> None:
-    told = {option: default for option, _, default, _ in rows_of("Option of")}
+    told = {option: default for option, _, default, _ in rows_of("Option of `nucleus-pandas serve`")}
     with pytest.raises(SystemExit):
         main(["serve", "--help"])
     text = capsys.readouterr().out
@@ -117,7 +121,11 @@ def test_the_options_of_serve_are_told(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_the_variables_of_the_environment_are_told() -> None:
-    told = {row[1] for table in ("Argument of", "Option of") for row in rows_of(table)} - {""}
+    told = {
+        row[1]
+        for table in ("Argument of", "Option of `import`", "Option of `nucleus-pandas serve`")
+        for row in rows_of(table)
+    } - {""}
     assert told == variables()
 
 

@@ -1115,12 +1115,10 @@ def test_a_picture_is_named_by_its_content(pictures: Images) -> None:
     content = png("red", (64, 48))
     digest = hashlib.sha256(content).hexdigest()
     staged = [pictures.stage(io.BytesIO(content), name) for name in ("a.png", "b.PNG", "/x/y/c.png")]
-    assert {one.name for one in staged} == {f"{digest[:2]}/{digest}.png"}
-    assert {(one.width, one.height) for one in staged} == {(64, 48)}
-    for one in staged:
-        pictures.publish(one)
+    assert {one.picture for one in staged} == {(f"{digest[:2]}/{digest}.png", 64, 48)}
+    pictures.publish(staged)
     assert [path.read_bytes() for path in stored_files(pictures.folder)] == [content]
-    assert pictures.path(staged[0].name) == pictures.folder / staged[0].name
+    assert pictures.path(staged[0].picture.name) == pictures.folder / staged[0].picture.name
 
 
 @pytest.mark.parametrize(
@@ -1144,9 +1142,9 @@ def test_a_picture_is_named_by_its_content(pictures: Images) -> None:
 )
 def test_only_a_plain_extension_is_kept(pictures: Images, filename: str | None, extension: str) -> None:
     staged = pictures.stage(io.BytesIO(b"x"), filename)
-    assert staged.name == f"2d/{hashlib.sha256(b'x').hexdigest()}{extension}"
-    pictures.publish(staged)
-    assert stored_files(pictures.folder.parent) == [pictures.folder / staged.name]
+    assert staged.picture.name == f"2d/{hashlib.sha256(b'x').hexdigest()}{extension}"
+    pictures.publish([staged])
+    assert stored_files(pictures.folder.parent) == [pictures.folder / staged.picture.name]
 
 
 @pytest.mark.parametrize("name", ["../nucleus.sqlite", "incoming/x", "/etc/passwd", "", "2d", "2d/..", "2d/../../x"])
@@ -1159,7 +1157,7 @@ def test_what_is_no_picture_has_no_size(http: Http, pictures: Images) -> None:
     broken = png("red")[:20]
     for content in (b"text", broken, b"\0" * 1000, b"GIF89a", b"\xff\xd8\xff"):
         staged = pictures.stage(io.BytesIO(content), "a.png")
-        assert (staged.width, staged.height) == (None, None)
+        assert staged.picture[1:] == (None, None)
     dataset = http.new_dataset()
     append_files(http, dataset, {"a.raw": b"text", "b.png": png("red", (5, 7))})
     found = [http("GET", f"dataset/{dataset}/iloc/{n}")["item"] for n in (0, 1)]
@@ -1179,8 +1177,8 @@ def test_damaged_pictures_are_stored_all_the_same(pictures: Images) -> None:
             for _ in range(draw.randrange(1, 12)):
                 content[draw.randrange(min(len(content), 200))] = draw.randrange(256)
             staged = pictures.stage(io.BytesIO(content), "a.png")
-            assert staged.path.read_bytes() == content
-            pictures.discard(staged)
+            pictures.publish([staged])
+            assert (pictures.folder / staged.picture.name).read_bytes() == content
 
 
 def test_a_picture_of_a_kind_that_pillow_cannot_read_has_no_size(pictures: Images) -> None:
@@ -1189,7 +1187,7 @@ def test_a_picture_of_a_kind_that_pillow_cannot_read_has_no_size(pictures: Image
     content = bytearray(out.getvalue())
     content[80:84] = b"\0\0\0\x01"  # flags of a pixel format that nobody knows
     staged = pictures.stage(io.BytesIO(content), "a.dds")
-    assert (staged.width, staged.height) == (None, None)
+    assert staged.picture[1:] == (None, None)
 
 
 def test_a_refused_append_leaves_no_files(http: Http, nucleus: EmbeddedNucleus) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from nucleus_pandas.local.store.database import FILE_NAME, VERSION
 
 
 @pytest.mark.parametrize("version", range(1, VERSION))
-def test_a_store_of_an_earlier_version_is_brought_to_this_one(drawn: World, tmp_path: Path, version: int) -> None:
+def test_an_older_store_is_brought_to_this_version(drawn: World, tmp_path: Path, version: int) -> None:
     drawn.http("POST", f"modelRun/{drawn.run}/commit", {})
     drawn.http("DELETE", f"dataset/{drawn.dataset}/refloc/2.jpg", {})
     drawn.http("GET", f"dataset/{drawn.dataset}/signedUrl/1", {})
@@ -23,7 +24,7 @@ def test_a_store_of_an_earlier_version_is_brought_to_this_one(drawn: World, tmp_
     drawn.http.nucleus.close()
     older = tmp_path / "older"
     older.mkdir()
-    tables = fill(older / FILE_NAME, version, drawn.http.nucleus.folder / FILE_NAME)
+    tables = fill(version, older / FILE_NAME, drawn.http.nucleus.folder / FILE_NAME)
     assert {"dataset", "item", "annotation", "prediction", "match", "hole", "upload", "model", "run"} <= set(tables)
     assert version < 2 or {"benchmark", "benchmark_item"} <= set(tables)
     nucleus = EmbeddedNucleus(older)
@@ -33,24 +34,33 @@ def test_a_store_of_an_earlier_version_is_brought_to_this_one(drawn: World, tmp_
     made = World(http, drawn.made, drawn.dataset, drawn.model, drawn.run)
     evaluation = made.evaluate_on(made.benchmark())
     assert made.examples(evaluation)["total"] > 0
+    assert append_picture(http, drawn.dataset)["new_items"] == 1
     assert http("POST", f"dataset/{drawn.dataset}/tags", {"tags": ["old"]}) == {"tags": ["old"]}
     nucleus.close()
     with sqlite3.connect(older / FILE_NAME) as db:
-        now = db.execute("PRAGMA user_version").fetchone()
+        found = db.execute("PRAGMA user_version").fetchone()
         fresh = sqlite3.connect(drawn.http.nucleus.folder / FILE_NAME)
         schema = "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY 1, 2"
-        assert (now, db.execute(schema).fetchall()) == ((VERSION,), fresh.execute(schema).fetchall())
+        assert (found, db.execute(schema).fetchall()) == ((VERSION,), fresh.execute(schema).fetchall())
         fresh.close()
     db.close()
 
 
-def fill(path: Path, version: int, source: Path) -> dict[str, list[tuple[Any, ...]]]:
+def append_picture(http: Http, dataset: str) -> Any:
+    """Send a picture, and then its item."""
+    address = "http://127.0.0.1/v1/nucleus/_nucleus_pandas/pictures"
+    answer = http.client.post(address, data={"image": (io.BytesIO(b"picture"), "a.png")}).json
+    assert answer is not None
+    item = {"reference_id": "pictured", "picture": answer["pictures"][0]["picture"]}
+    return http("POST", f"_nucleus_pandas/dataset/{dataset}/append", {"items": [item]})
+
+
+def fill(version: int, path: Path, source: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Make a store as an earlier version did, with the rows of another one; give those it holds, table by table."""
+    script = (Path(__file__).parent / "data" / f"schema_{version}.sql").read_text("utf-8")
     db = sqlite3.connect(path, isolation_level=None)
-    for number in range(1, version + 1):
-        script = (Path(__file__).parent / "data" / f"schema_{number}.sql").read_text("utf-8")
-        for statement in script.split(";\n\n"):
-            db.execute(statement)
+    for statement in script.split(";\n\n"):
+        db.execute(statement)
     db.execute(f"PRAGMA application_id = {0x4E55434C}")
     db.execute(f"PRAGMA user_version = {version}")
     db.execute("ATTACH ? AS source", (str(source),))

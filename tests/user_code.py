@@ -28,8 +28,9 @@ def upload(items: pd.DataFrame, boxes: pd.DataFrame, predictions: pd.DataFrame, 
         offline: npd.Evaluation = npd.evaluate(predictions, boxes)
         if evaluation.stale or evaluation.summary["AP"] < offline.summary["AP"]:
             return run.examples("FP", sort_by="confidence", limit=20)
+        files: pd.DataFrame = dataset.to_parquet("export", what=["items", "predictions"], runs=[run], overwrite=True)
         names: pd.DataFrame = client.datasets
-        return pd.concat([statuses, whole, some, names, run.matches(0.5)])
+        return pd.concat([statuses, whole, some, names, files, run.matches(0.5)])
 
 
 def evaluate(truth: pd.DataFrame, predictions: pd.DataFrame, items: pd.DataFrame) -> tuple[float, pd.DataFrame]:

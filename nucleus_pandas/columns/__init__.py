@@ -7,12 +7,17 @@ from nucleus_pandas.columns.dtypes import (
     ANNOTATIONS,
     DATASETS,
     EXAMPLES,
+    EXPORTED,
     ITEMS,
     JOBS,
     MATCHES,
     MODELS,
+    PICTURES,
     PREDICTIONS,
     Backend,
+    Values,
+    arrow_type,
+    as_texts,
     check_backend,
     column,
     frame,
@@ -21,6 +26,13 @@ from nucleus_pandas.columns.dtypes import (
 )
 from nucleus_pandas.columns.geometry import BoxColumn
 from nucleus_pandas.columns.items import check_items
+from nucleus_pandas.columns.meanings import (
+    ANNOTATION_COLUMNS,
+    ITEM_COLUMNS,
+    MATCH_COLUMNS,
+    PREDICTION_COLUMNS,
+    Meaning,
+)
 from nucleus_pandas.columns.metadata import Metadata
 from nucleus_pandas.columns.naming import CANONICAL, NamedColumns
 from nucleus_pandas.columns.pictures import is_remote, readable
@@ -30,6 +42,7 @@ from nucleus_pandas.columns.values import floats, texts, within
 
 __all__ = [
     "ANNOTATIONS",
+    "ANNOTATION_COLUMNS",
     "Backend",
     "BoxColumn",
     "CANONICAL",
@@ -37,16 +50,25 @@ __all__ = [
     "Checked",
     "DATASETS",
     "EXAMPLES",
+    "EXPORTED",
     "JOBS",
     "ITEMS",
+    "ITEM_COLUMNS",
     "MATCHES",
+    "MATCH_COLUMNS",
     "MODELS",
+    "Meaning",
     "Metadata",
     "NOT_SENT",
     "NamedColumns",
+    "PICTURES",
     "PREDICTIONS",
+    "PREDICTION_COLUMNS",
     "Problems",
     "Units",
+    "Values",
+    "arrow_type",
+    "as_texts",
     "check_annotations",
     "check_backend",
     "check_changes",

@@ -62,6 +62,15 @@ PREDICTIONS: dict[str, str] = {
 }
 """Columns of the frames of predictions."""
 
+PICTURES: dict[str, str] = {
+    "reference_id": TEXT,
+    "image_url": TEXT,
+    "width": "Int64",
+    "height": "Int64",
+    "picture_error": TEXT,
+}
+"""Columns of the frames that `read_pictures` gives."""
+
 JOBS: dict[str, str] = {"id": TEXT, "type": TEXT, "status": TEXT}
 """Columns of the frames of jobs, beside the time."""
 
@@ -113,6 +122,9 @@ MODELS: dict[str, str] = {
 }
 """Columns of `NucleusClient.models`."""
 
+EXPORTED: dict[str, str] = {"what": TEXT, "model_run_id": TEXT, "path": TEXT, "rows": "Int64", "bytes": "Int64"}
+"""Columns of the frame that `Dataset.to_parquet` gives."""
+
 _ARROW = {TEXT: pa.string(), "Int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}
 DTYPES: dict[Backend, dict[str, Any]] = {
     no_backend: {kind: pd.Series(dtype=kind).dtype for kind in (*_ARROW, OBJECT)},
@@ -126,6 +138,28 @@ DTYPES: dict[Backend, dict[str, Any]] = {
     "pyarrow": {kind: pd.ArrowDtype(arrow) for kind, arrow in _ARROW.items()} | {OBJECT: np.dtype(object)},
 }
 """What becomes of the dtypes of the tables above, by default and for each `dtype_backend`."""
+
+
+def arrow_type(kind: str) -> pa.DataType:
+    """Give the Arrow type of a dtype of the tables above that holds no Python objects.
+
+    Examples
+    --------
+    >>> arrow_type("Int64")
+    DataType(int64)
+    """
+    return _ARROW[kind]
+
+
+def as_texts(kinds: Mapping[str, str]) -> dict[str, str]:
+    """Fit a table to what holds dicts as JSON text.
+
+    Examples
+    --------
+    >>> as_texts({"metadata": OBJECT, "iou": "float64"}) == {"metadata": TEXT, "iou": "float64"}
+    True
+    """
+    return {name: TEXT if kind == OBJECT else kind for name, kind in kinds.items()}
 
 
 def check_backend(backend: object) -> None:

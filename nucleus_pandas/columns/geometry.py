@@ -50,10 +50,11 @@ def box_sides(
     found = Problems(named.index)
     if bbox is None:
         names: list[Hashable] = [named.name(side) for side in SIDES]
-        columns = [named.need(side, _remedy(side, has_shapes=named.has("geometry"))) for side in SIDES]
+        columns = [named.need(side, _remedy(side, named)) for side in SIDES]
         sides = np.array([floats(column, found) for column in columns])
     elif len(own) == 4:
         names = own
+        _check_names(own, bbox_format)
         sides = np.array([floats(named.own(name, " for bbox"), found) for name in names])
     else:
         names = own * 4
@@ -93,12 +94,30 @@ def named_columns(named: NamedColumns, bbox: BoxColumn | None) -> list[Hashable]
     return list(bbox)
 
 
-def _remedy(side: str, *, has_shapes: bool) -> str:
-    shapes = " Shapes in 'geometry' that are no boxes need a column 'type'." if has_shapes else ""
+def _remedy(side: str, named: NamedColumns) -> str:
+    """Say how to name boxes that stand elsewhere, by the names that are there if they are usual ones."""
+    shapes = " Shapes in 'geometry' that are no boxes need a column 'type'." if named.has("geometry") else ""
+    for bbox_format, layouts in _FIELDS.items():
+        for names in layouts:
+            if bbox_format != "xywh" and all(map(named.holds, names)):
+                return f"Use bbox={names!r} with bbox_format={bbox_format!r}.{shapes}"
+    single = next((name for name in ("bbox", "box", "bboxes", "boxes") if named.holds(name)), None)
+    if single is not None:
+        return f"Use bbox={single!r}, with bbox_format='xyxy' where it holds two corners.{shapes}"
     return (
         f"Use columns={{{side!r}: 'your_column'}}, or name another layout: bbox='bbox' or "
         f"bbox=('x1', 'y1', 'x2', 'y2'), with bbox_format='xyxy'.{shapes}"
     )
+
+
+def _check_names(names: Sequence[Hashable], bbox_format: BoxFormat) -> None:
+    """Refuse a format that the names of four columns contradict: it is easily forgotten, and any numbers fit."""
+    folded = tuple(str(name).lower().replace("_", "") for name in names)
+    if bbox_format == "xywh" and folded in _FIELDS["xyxy"]:
+        raise InvalidInputError(
+            f"The columns {', '.join(map(repr, names))} are two corners by their names, and bbox_format is "
+            f"{bbox_format!r}. Use bbox_format='xyxy'; or rename them, should they be something else."
+        )
 
 
 def _refuse_partly(partly: Mask, missing: np.ndarray[Any, Any], names: Sequence[Hashable], problems: Problems) -> None:

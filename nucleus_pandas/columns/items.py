@@ -98,6 +98,8 @@ def check_items(
     everywhere = np.ones(len(named), dtype=bool)
     reference_ids = texts(named.need("reference_id"), problems, required=everywhere)
     urls = texts(named.need("image_url"), problems, required=everywhere, addresses=True)
+    if named.has("picture_error"):
+        _refuse_unreadable(named, problems)
     for own in named_columns(named, bbox):
         named.own(own, " for bbox")
     width, height = _sizes(named, problems, has_boxes=bbox is not None or named.has("x") or named.has("y"))
@@ -136,6 +138,13 @@ def check_items(
         files=files,
     )
     return Checked(units, number[unit_of_row], problems)
+
+
+def _refuse_unreadable(named: NamedColumns, problems: Problems) -> None:
+    """Refuse what `read_pictures` could not read."""
+    reasons = named.need("picture_error")
+    bad: Mask = reasons.notna().to_numpy(dtype=bool)
+    problems.add(bad, str(named.name("image_url")), lambda row: f"{reasons.iloc[row]}. Mend the file, or drop the row.")
 
 
 def _sizes(named: NamedColumns, problems: Problems, *, has_boxes: bool) -> tuple[Floats | None, Floats | None]:

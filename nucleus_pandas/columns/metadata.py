@@ -7,7 +7,6 @@ is JSON null. Infinities are refused.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, TypeAlias
 
 import msgspec
@@ -17,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nucleus_pandas.columns.naming import NamedColumns
-from nucleus_pandas.columns.plain import plain
+from nucleus_pandas.columns.plain import is_plain, plain
 from nucleus_pandas.columns.problems import Problems, shown
 from nucleus_pandas.columns.values import NOT_AT_ONCE, flags, is_missing, values_of, whole
 from nucleus_pandas.errors import BadRequestError, InvalidInputError
@@ -204,9 +203,8 @@ def _written(value: object, name: str) -> bytes:
         raise BadRequestError(
             f"is {shown(value)}, a {type(value).__name__}; metadata is a dict, a struct or the text of a JSON object."
         )
-    if all(type(key) is str and type(part) in (str, int, bool) for key, part in value.items()):
-        with suppress(UnicodeEncodeError):
-            return _ENCODER.encode(dict(value))
+    if is_plain(value) and None not in value.values():
+        return _ENCODER.encode(value)
     there = {key: part for key, part in value.items() if not is_missing(part)}
     return _ENCODER.encode(plain(there, name, nulls=True))
 

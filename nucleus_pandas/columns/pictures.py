@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 from nucleus_pandas.errors import BadRequestError
@@ -35,17 +36,19 @@ def readable(name: str) -> Path:
     Raises
     ------
     BadRequestError
-        There is none, or it is empty, a folder or forbidden.
+        There is none, or it is empty, a folder or forbidden, or no file: a pipe would be waited for.
     """
     path = Path(name)
     reason = None
     try:
         path = path.expanduser()
-        if path.is_dir():
-            reason = "is a folder"
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            reason = "is a folder" if stat.S_ISDIR(found.st_mode) else "is no file"
+        elif not found.st_size:
+            reason = "is an empty file"
         else:
-            with path.open("rb") as file:
-                reason = None if file.read(1) else "is an empty file"
+            path.open("rb").close()
     except FileNotFoundError:
         reason = "does not exist"
     except (OSError, ValueError, RuntimeError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hmac
 import logging
 import re
@@ -28,6 +29,7 @@ from nucleus_pandas.local.routes import (
     metadata,
     models,
     objects,
+    pictures,
     predictions,
     runs,
     uploads,
@@ -38,6 +40,7 @@ log = logging.getLogger("nucleus_pandas.local")
 
 MAX_UPLOAD = 512 << 20  # bytes, of a signed upload or of pictures in one request
 _BUILDING = threading.Lock()  # Python 3.11 can fail when routes are compiled in two threads at once
+_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -77,7 +80,7 @@ def _build(nucleus: EmbeddedNucleus, keys: tuple[bytes, ...], hosts: frozenset[s
     app.url_map.converters.update(id=RawId, item=ItemId, rest=RestOfPath)
     app.before_request(_guard(keys, hosts))
     of_data = (datasets, items, metadata, exports, models, runs, predictions, jobs, uploads)
-    for routes in (*of_data, evaluations, benchmarks, objects, extensions, elsewhere):
+    for routes in (*of_data, evaluations, benchmarks, objects, pictures, extensions, elsewhere):
         app.register_blueprint(routes.blueprint, url_prefix=PREFIX)
     app.register_error_handler(APIError, _refusal)
     app.register_error_handler(HTTPException, _http_error)
@@ -162,9 +165,18 @@ def _http_error(error: HTTPException) -> Response:
     return response
 
 
+def _is_full(error: Exception) -> bool:
+    """Whether a disk has no room, or none for this user: what no second try mends."""
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", None) in _FULL
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 def _failure(error: Exception) -> Response:
     is_secret = request.endpoint == "uploads.receive"  # whoever knows its path may write there
     log.error("%s %s failed.", request.method, request.url_rule if is_secret else request.path, exc_info=error)
+    if _is_full(error):
+        return _refusal(ServerError(f"The store cannot be written to, and nothing was: {error}. Make room.", 507))
     if isinstance(error, sqlite3.OperationalError):
         return _refusal(ServerError(f"The store could not do this: {error}."))
     return _refusal(ServerError("The server failed; its log says why."))

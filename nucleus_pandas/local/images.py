@@ -6,37 +6,101 @@ import hashlib
 import os
 import re
 import secrets
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
-
-from PIL import Image
+from typing import BinaryIO, TypeVar
 
 from nucleus_pandas.errors import BadRequestError
+from nucleus_pandas.headers import read_size, size_of
+from nucleus_pandas.local.store.waiting import Picture
+
+T = TypeVar("T")
 
 _CHUNK = 1 << 20
+_SYNCS = 8  # at once
+_IN_MEMORY = 256 << 10  # bytes; a larger file is written to the disk while it arrives
 _EXTENSION = re.compile(r"\.[a-z0-9]{1,5}")
 _NAME = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}(\.[a-z0-9]{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """A file that is on the disk but not yet in its place.
-
-    `width` and `height` are in pixels, None where the file is no picture that Pillow can open.
-    """
+    """A file that has arrived but is not yet in its place; a small one is not on the disk yet, but is `content`."""
 
     path: Path
-    name: str
-    width: int | None
-    height: int | None
+    content: bytes | None
+    length: int
+    picture: Picture
+
+
+class Arriving:
+    """A file while it arrives, to be written to.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where a large one is written.
+    filename : str, optional
+        Only its extension is used, never its path.
+    """
+
+    def __init__(self, folder: Path, filename: str | None) -> None:
+        self._path = folder / secrets.token_hex(16)
+        self._file: BinaryIO = BytesIO()
+        self._digest = hashlib.sha256()
+        self._length = 0
+        extension = os.path.splitext(filename or "")[1].lower()
+        self._extension = extension if _EXTENSION.fullmatch(extension) else ""
+
+    def write(self, data: bytes) -> int:
+        """Take more of it."""
+        self._digest.update(data)
+        self._length += len(data)
+        if isinstance(self._file, BytesIO) and self._length > _IN_MEMORY:
+            content = self._file.getvalue()
+            self._file = self._path.open("x+b")
+            self._file.write(content)
+        return self._file.write(data)
+
+    def seek(self, position: int) -> int:
+        """Stay at the end; who has parsed a body goes back to the beginning of its files."""
+        return self._length
+
+    def end(self) -> Staged:
+        """Look at what arrived; nothing follows.
+
+        Raises
+        ------
+        BadRequestError
+            It is empty.
+        """
+        if not self._length:
+            raise BadRequestError("The picture is an empty file.")
+        width: int | None
+        try:
+            width, height = size_of(self._file)
+        except (BadRequestError, OSError):  # any file may be stored: Nucleus takes kinds that are not known here
+            width = height = None
+        content = self._file.getvalue() if isinstance(self._file, BytesIO) else None
+        self._file.close()
+        digest = self._digest.hexdigest()
+        name = f"{digest[:2]}/{digest}{self._extension}"
+        return Staged(self._path, content, self._length, Picture(name, width, height))
+
+    def discard(self) -> None:
+        """Remove what was not published."""
+        self._file.close()
+        self._path.unlink(missing_ok=True)
 
 
 class Images:
     """A folder of files named by the SHA-256 of their content.
 
-    A file is staged (written and synced) before the transaction that names it begins, and published (moved to its
-    place) inside it, so that a row never names a file that is not there.
+    A file is staged while it arrives, and published (synced and moved to its place) before the transaction that names
+    it begins, so that a row never names a file that is not there.
 
     Parameters
     ----------
@@ -48,50 +112,59 @@ class Images:
         self.folder = folder
         self.incoming = folder / "incoming"
 
-    def stage(self, stream: BinaryIO, filename: str | None) -> Staged:
-        """Write a stream to the disk.
+    def arriving(self, filename: str | None) -> Arriving:
+        """Give what takes a file that arrives."""
+        make_folder(self.folder)
+        make_folder(self.incoming)
+        return Arriving(self.incoming, filename)
 
-        Only the extension of `filename` is used, never its path.
+    def stage(self, stream: BinaryIO, filename: str | None) -> Staged:
+        """Take a whole stream.
 
         Raises
         ------
         BadRequestError
             The stream is empty.
         """
-        make_folder(self.folder)
-        make_folder(self.incoming)
-        path = self.incoming / secrets.token_hex(16)
-        digest = hashlib.sha256()
-        size = 0
+        arriving = self.arriving(filename)
         try:
-            with path.open("xb") as out:
-                while chunk := stream.read(_CHUNK):
-                    digest.update(chunk)
-                    size += len(chunk)
-                    out.write(chunk)
-                out.flush()
-                os.fsync(out.fileno())
-            if not size:
-                raise BadRequestError("The picture is an empty file.")
-            width, height = _size(path)
+            while chunk := stream.read(_CHUNK):
+                arriving.write(chunk)
+            return arriving.end()
         except BaseException:
-            path.unlink(missing_ok=True)
+            arriving.discard()
             raise
-        extension = os.path.splitext(filename or "")[1].lower()
-        extension = extension if _EXTENSION.fullmatch(extension) else ""
-        name = digest.hexdigest()
-        return Staged(path, f"{name[:2]}/{name}{extension}", width, height)
 
-    def publish(self, staged: Staged) -> None:
-        """Move a staged file to its place."""
-        target = self.folder / staged.name
-        make_folder(target.parent)
-        os.replace(staged.path, target)
-        sync_folder(target.parent)
+    def publish(self, files: Iterable[Staged]) -> None:
+        """Put staged files in their place, whence no power loss takes them; what is there is not written again.
+
+        Whoever calls this has noted before that they are waited for, lest another process removes one that is there.
+        """
+        new: dict[Path, Staged] = {}
+        folders: dict[Path, None] = {}
+        for file in files:
+            target = self.folder / file.picture.name
+            folders[target.parent] = None  # also of what another thread has just moved there, and not synced yet
+            if target in new or _is_whole(target, file.length):
+                self.discard(file)
+            else:
+                new[target] = file
+        _side_by_side(_write, new.values())
+        for target, file in new.items():
+            make_folder(target.parent)
+            os.replace(file.path, target)
+        _side_by_side(sync_folder, folders)
 
     def discard(self, staged: Staged) -> None:
         """Remove a staged file that was not published."""
         staged.path.unlink(missing_ok=True)
+
+    def look_at(self, name: str) -> Picture:
+        """Give a file that is in its place, with its size."""
+        try:
+            return Picture(name, *read_size(self.folder / name))
+        except (BadRequestError, OSError):
+            return Picture(name, None, None)
 
     def remove(self, name: str) -> None:
         """Remove a file that no row names any more."""
@@ -103,6 +176,33 @@ class Images:
             return None
         path = self.folder / name
         return path if path.is_file() else None
+
+
+def _side_by_side(function: Callable[[T], None], values: Collection[T]) -> None:
+    """Call a function that syncs: file systems do many syncs at once in little more than the time of one."""
+    if len(values) <= 1:
+        for value in values:
+            function(value)
+        return
+    with ThreadPoolExecutor(min(len(values), _SYNCS)) as threads:
+        for _ in threads.map(function, values):
+            pass
+
+
+def _write(file: Staged) -> None:
+    """Have a file on the disk for good."""
+    with file.path.open("r+b" if file.content is None else "xb") as out:
+        if file.content is not None:
+            out.write(file.content)
+            out.flush()
+        os.fsync(out.fileno())
+
+
+def _is_whole(path: Path, length: int) -> bool:
+    try:
+        return path.stat().st_size == length
+    except FileNotFoundError:
+        return False
 
 
 def make_folder(folder: Path) -> None:
@@ -121,15 +221,3 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _size(path: Path) -> tuple[int | None, int | None]:
-    """Read a picture's size from its header.
-
-    Any file may be stored: Nucleus takes formats that Pillow does not know.
-    """
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except Exception:  # the readers of damaged and unknown formats raise all kinds
-        return None, None

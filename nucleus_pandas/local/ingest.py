@@ -13,12 +13,12 @@ from typing import Any, Literal, TypeAlias
 from nucleus_pandas.errors import APIError, BadRequestError
 from nucleus_pandas.local import rules
 from nucleus_pandas.local.embedded import EmbeddedNucleus
-from nucleus_pandas.local.images import Staged
 from nucleus_pandas.local.store import datasets, items, jobs, layers, models
 from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.ids import ITEM_BITS
 from nucleus_pandas.local.store.items import NewItem
 from nucleus_pandas.local.store.layers import Layer
+from nucleus_pandas.local.store.waiting import Picture
 from nucleus_pandas.wire import (
     AnyAnnotation,
     BoxColumns,
@@ -102,7 +102,7 @@ def store_items(
     *,
     update: bool,
     refuse: bool = False,
-    files: Sequence[Staged | BadRequestError] | None = None,
+    files: Sequence[Picture | BadRequestError | None] | None = None,
 ) -> Stored:
     """Store items; those with an uploaded file by that, the others by their URL.
 
@@ -112,6 +112,8 @@ def store_items(
         Whether one that is there already is replaced, or ignored.
     refuse : bool
         Whether nothing is stored when one is there already.
+    files : sequence, optional
+        The uploaded picture of each, why it has none, or None where it has a URL.
 
     Raises
     ------
@@ -143,7 +145,7 @@ def store_items(
     return stored
 
 
-def _new_item(item: Item, file: Staged | None, *, update: bool) -> NewItem:
+def _new_item(item: Item, file: Picture | None, *, update: bool) -> NewItem:
     extra = {name: value for name in ("pointcloud_url", "embedding_info") if (value := getattr(item, name)) is not None}
     return NewItem(
         reference_id=item.reference_id,

@@ -353,7 +353,22 @@ CREATE TABLE preset (
     updated_at TEXT NOT NULL
 ) STRICT;
 
--- Version 3: taxonomies, tags of datasets, predictions without a run
+-- Version 3: pictures that arrive before their items
+
+-- Files that were sent and that no row names yet. Nobody removes one that is here, until it has waited too long.
+CREATE TABLE waiting (
+    kind TEXT NOT NULL,                        -- 'images' or 'masks'
+    file TEXT NOT NULL,
+    count INTEGER NOT NULL,                    -- how often it was sent, less how often that was made use of
+    since REAL NOT NULL,                       -- seconds since the epoch, when it was sent last
+    width INTEGER,
+    height INTEGER,
+    PRIMARY KEY (kind, file)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX waiting_since ON waiting (since);
+
+-- Version 4: taxonomies, tags of datasets, predictions without a run
 
 CREATE TABLE taxonomy (
     dataset INTEGER NOT NULL REFERENCES dataset ON DELETE CASCADE,

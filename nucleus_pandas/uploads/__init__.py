@@ -7,18 +7,31 @@ job then works through.
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from nucleus_pandas.checks import Layout, Rows, look_at
 from nucleus_pandas.errors import AlreadyExistsError, APIError, InvalidInputError, NetworkError, UploadError
+from nucleus_pandas.journal import Journal
 from nucleus_pandas.results import UploadResult
 from nucleus_pandas.uploads.batches import send_batches
 from nucleus_pandas.uploads.options import IfExists, OnError, Options, Target
+from nucleus_pandas.uploads.pictures import send_items
 from nucleus_pandas.uploads.signed import send_signed
 from nucleus_pandas.uploads.tally import Tally
 
-__all__ = ["IfExists", "OnError", "Options", "Target", "upload"]
+__all__ = ["IfExists", "OnError", "Options", "Tally", "Target", "send", "upload"]
 
 
-def upload(target: Target, rows: Rows, layout: Layout, options: Options, *, local: bool = False) -> UploadResult:
+def upload(
+    target: Target,
+    rows: Rows,
+    layout: Layout,
+    options: Options,
+    *,
+    local: bool = False,
+    journal: str | os.PathLike[str] | None = None,
+) -> UploadResult:
     """Look at rows whole, then send them.
 
     Raises
@@ -29,7 +42,17 @@ def upload(target: Target, rows: Rows, layout: Layout, options: Options, *, loca
         Rows were refused by the server, while the others are stored.
     """
     source, checked = look_at(target.kind, rows, layout, local=local)
-    tally = Tally(target, source, checked)
+    if journal is None:
+        return _upload(Tally(target, source, checked), options)
+    if not options.wait:
+        raise InvalidInputError("A journal notes how jobs end, so wait=False does not go with journal=.")
+    with Journal(Path(journal)) as opened:
+        part = opened.upload(target.kind, *target.route, options.if_exists).part("")
+        return _upload(Tally(target, source, checked, log=part), options)
+
+
+def _upload(tally: Tally, options: Options) -> UploadResult:
+    checked = tally.checked
     if checked.problems.bad.any() and options.on_error == "raise":
         result = tally.result()
         raise InvalidInputError(
@@ -37,21 +60,27 @@ def upload(target: Target, rows: Rows, layout: Layout, options: Options, *, loca
             result,
             checked.problems.frame(),
         )
-    if len(checked.units):
-        _send(tally, options)
+    send(tally, options)
     if tally.jobs:
         return _with_jobs(tally, options)
     return _finished(tally, options)
 
 
-def _send(tally: Tally, options: Options) -> None:
+def send(tally: Tally, options: Options) -> None:
+    """Send what was looked at; the tally tells of all rows, whatever happens on the way."""
+    if not len(tally.checked.units):
+        return
     try:
         extensions = tally.target.transport.extensions
     except (APIError, NetworkError) as error:  # an upload accounts for its rows also when it cannot begin
         tally.fail(0, len(tally.checked.units), error, [])
+        tally.broken = error
         return
+    tally.in_order = tally.log is not None and "outcomes" in extensions
     if tally.target.kind == "items" and "outcomes" not in extensions:
         send_signed(tally, options)
+    elif tally.checked.units.files:
+        send_items(tally, options)
     else:
         send_batches(tally, options)
 

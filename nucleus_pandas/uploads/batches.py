@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
+import msgspec
+
 from nucleus_pandas.columns import Units
-from nucleus_pandas.errors import APIError, InvalidInputError, NetworkError, TooLargeError
+from nucleus_pandas.errors import APIError, InvalidInputError, JournalError, NetworkError, TooLargeError
 from nucleus_pandas.jobs import Job
-from nucleus_pandas.multipart import Multipart
+from nucleus_pandas.journal import content_of
+from nucleus_pandas.multipart import UnreadableFileError
 from nucleus_pandas.uploads.options import Options
 from nucleus_pandas.uploads.tally import Tally
 from nucleus_pandas.workers import workers
@@ -68,8 +72,9 @@ def send_batches(tally: Tally, options: Options, start: int = 0) -> None:
     size = options.batch_size or BATCH
     batches = list(cut(tally.checked.units, size, start, masks_apart=not tells_all, items_whole=not in_turn))
     connections = 1 if in_turn else min(transport.max_concurrency, len(batches))
+    ahead = transport.max_concurrency > 1 and len(batches) > 1 and not tally.checked.units.files
     with progress_bar(tally, len(batches), options) as bar:
-        if connections == 1:
+        if connections == 1 and not ahead:
             for batch in batches:
                 send_batch(tally, batch, options)
                 bar(len(batch))
@@ -96,7 +101,7 @@ def _send_at_once(
     sending = workers(connections, "nucleus_pandas-send")
     with writing as writers, sending as senders:
         for batch in batches:
-            body = writers.submit(_body, tally, batch, options)
+            body = writers.submit(_body, tally, batch, options, {})
             waiting.append((batch, senders.submit(send_batch, tally, batch, options, body.result)))
             if len(waiting) > connections:
                 settle()
@@ -107,6 +112,9 @@ def _send_at_once(
 @contextmanager
 def progress_bar(tally: Tally, batches: int, options: Options) -> Iterator[Callable[[int], object]]:
     """Give a function to call with the number of units that were sent."""
+    if tally.watch is not None:
+        yield tally.watch
+        return
     if options.progress is False or (options.progress is None and batches == 1):
         yield lambda sent: None
         return
@@ -117,35 +125,77 @@ def progress_bar(tally: Tally, batches: int, options: Options) -> Iterator[Calla
         yield bar.update
 
 
-def send_batch(tally: Tally, batch: range, options: Options, write: Callable[[], bytes] | None = None) -> None:
+def send_batch(
+    tally: Tally,
+    batch: range,
+    options: Options,
+    write: Callable[[], bytes] | None = None,
+    *,
+    pictures: Mapping[int, str] | None = None,
+    seal: bytes | None = None,
+) -> None:
     """Send a batch; when it fails for good, its rows bear the reason and the other batches go on.
 
-    `write` gives its body where another thread writes it.
+    `write` gives its body where another thread writes it, `pictures` are the names of those that the server has, and
+    `seal` is what the journal knows it by, if not by its body.
+    """
+    text = cache(write or (lambda: _body(tally, batch, options, pictures or {})))
+
+    def ask(doubts: list[str]) -> dict[str, Any]:
+        if len(text()) > LARGEST_BODY and len(batch) > 1:
+            raise TooLargeError("The batch is too large for one request.")
+        answer: dict[str, Any] = tally.target.transport.request(
+            "POST", *route_of(tally), body=text(), doubts=doubts, shape=dict[str, Any]
+        )
+        return answer
+
+    def again(part: range) -> None:
+        send_batch(tally, part, options, pictures=pictures)
+
+    deliver(tally, batch, options, ask, again, text if seal is None else lambda: seal)
+
+
+def route_of(tally: Tally) -> tuple[str, ...]:
+    """Give the route of the rows: one that tells the outcome of each, where there is one."""
+    target = tally.target
+    return ("_nucleus_pandas", *target.route) if "outcomes" in target.transport.extensions else target.route
+
+
+def deliver(
+    tally: Tally,
+    batch: range,
+    options: Options,
+    ask: Callable[[list[str]], Mapping[str, Any]],
+    again: Callable[[range], None],
+    seal: Callable[[], bytes],
+) -> None:
+    """Send a batch by `ask`, and note what became of it; by `again` its halves, or what is left without a bad file.
+
+    What `seal` gives is what the journal knows it by.
     """
     start, stop = batch.start, batch.stop
-    target = tally.target
     if tally.broken is not None:
         with tally.lock:
             tally.refuse(start, stop, f"Not sent, since an earlier request failed: {tally.broken}")
         return
     doubts: list[str] = []
+    content, told, before = b"", None, False
+    none_may_exist = options.if_exists == "error"
     try:
-        extensions = target.transport.extensions
-        route = ("_nucleus_pandas", *target.route) if "outcomes" in extensions else target.route
-        if start in tally.checked.units.files:
-            params: dict[str, object] = {} if "outcomes" in extensions else {"async": 1}
-            body: Any = {"params": params, "multipart": _pictures(tally, batch, options)}
-        else:
-            text = _body(tally, batch, options) if write is None else write()
-            if len(text) > LARGEST_BODY and len(batch) > 1:
-                raise TooLargeError("The batch is too large for one request.")
-            body = {"body": text}
-        answer = target.transport.request("POST", *route, **body, doubts=doubts, shape=dict[str, Any])
+        if tally.log is not None:
+            content = content_of(seal())
+            if tally.recall(start, stop, content):
+                return
+            before = none_may_exist and tally.log.sending(start, stop, content)
+        if options.if_exists == "update":
+            tally.replace(start, stop)
+        answer = ask(doubts)
         with tally.lock:
             if isinstance(answer.get("job_id"), str):
-                tally.started(start, stop, Job(target.transport, answer["job_id"]), again=bool(doubts))
+                job = Job(tally.target.transport, answer["job_id"])
+                tally.started(start, stop, job, content, again=bool(doubts))
             else:
-                tally.answer(start, stop, answer, doubts, none_may_exist=options.if_exists == "error")
+                told = tally.answer(start, stop, answer, doubts, none_may_exist=none_may_exist, before=before)
     except TooLargeError as error:
         if len(batch) == 1:
             with tally.lock:
@@ -153,13 +203,24 @@ def send_batch(tally: Tally, batch: range, options: Options, write: Callable[[],
             return
         middle = (start + stop) // 2
         for half in (range(start, middle), range(middle, stop)):
-            send_batch(tally, half, options)
+            again(half)
+    except UnreadableFileError as error:
+        bad = start + error.number
+        with tally.lock:
+            tally.refuse(bad, bad + 1, str(error))
+        for rest in (range(start, bad), range(bad + 1, stop)):
+            if rest:
+                again(rest)
+    except JournalError:
+        raise  # what was sent is stored, but it would not be known the next time
     except (APIError, NetworkError, InvalidInputError, OSError) as error:
         with tally.lock:
             tally.fail(start, stop, error, doubts)
+    if told is not None:
+        tally.write_down(start, stop, content, told)
 
 
-def _body(tally: Tally, batch: range, options: Options) -> bytes:
+def _body(tally: Tally, batch: range, options: Options, pictures: Mapping[int, str]) -> bytes:
     units, extensions = tally.checked.units, tally.target.transport.extensions
     columns = units.columns(batch.start, batch.stop) if "columns" in extensions else None
     if columns is not None:
@@ -168,16 +229,17 @@ def _body(tally: Tally, batch: range, options: Options) -> bytes:
         name = b"items" if tally.target.kind == "items" else b"annotations"
         if "outcomes" not in extensions and units.masks(batch.start, batch.start + 1):
             name = b"segmentations"
-        rows = [b'{"%b":[' % name, units.objects(batch.start, batch.stop), b"]"]
+        objects = _pictured(units, batch, pictures) if pictures else units.objects(batch.start, batch.stop)
+        rows = [b'{"%b":[' % name, objects, b"]"]
     update = b"true" if options.if_exists == "update" else b"false"
     refuse = options.if_exists == "error" and "refuse-existing" in extensions
     return b"".join([*rows, b',"update":', update, b',"if_exists":"error"}' if refuse else b"}"])
 
 
-def _pictures(tally: Tally, batch: range, options: Options) -> Multipart:
-    units = tally.checked.units
-    text = units.pictures(batch.start, batch.stop, update=options.if_exists == "update")
-    fields = {"items": text}
-    if options.if_exists == "error" and "refuse-existing" in tally.target.transport.extensions:
-        fields["if_exists"] = b"error"
-    return Multipart(fields, [("image", units.files[unit], units.files[unit].name) for unit in batch])
+def _pictured(units: Units, batch: range, pictures: Mapping[int, str]) -> bytes:
+    """Write items as JSON objects, parted by commas, with the names of their pictures."""
+    lines = units.lines(batch.start, batch.stop).splitlines()
+    for at, unit in enumerate(batch):
+        if unit in pictures:
+            lines[at] = b'%b,"picture":%b}' % (lines[at][:-1], msgspec.json.encode(pictures[unit]))
+    return b",".join(lines)

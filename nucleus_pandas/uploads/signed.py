@@ -6,13 +6,16 @@ import json
 import re
 import uuid
 from collections.abc import Iterator
+from itertools import groupby
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
-from nucleus_pandas.errors import APIError, NetworkError, NotFoundError
+from nucleus_pandas.errors import APIError, JournalError, NetworkError, NotFoundError
 from nucleus_pandas.jobs import Job
-from nucleus_pandas.uploads.batches import BATCH, cut, progress_bar, send_batch, send_batches
+from nucleus_pandas.journal import content_of
+from nucleus_pandas.uploads.batches import BATCH, cut, progress_bar, send_batch
 from nucleus_pandas.uploads.options import Options
+from nucleus_pandas.uploads.pictures import send_items, send_pictures
 from nucleus_pandas.uploads.tally import Tally
 from nucleus_pandas.wire import FromUpload, JobEntry, SignedUrl
 
@@ -28,16 +31,21 @@ def send_signed(tally: Tally, options: Options) -> None:
     """
     units = tally.checked.units
     runs = list(_runs(tally, options))
-    with progress_bar(tally, len(runs), options) as bar:
+    with progress_bar(tally, sum(map(len, runs)), options) as bar:
         for run in runs:
-            if run.start in units.files:
-                _let_end(tally, options)
-            if run.start in units.files or tally.broken is not None:
-                send_batch(tally, run, options)
-            elif (sent := _send_run(tally, run, options)) < run.stop:
-                send_batches(tally, options, sent)
+            if run[0].start in units.files:
+                # on one connection each waits for the job of the one before it, and so their order is kept
+                for batches in [run] if tally.target.transport.max_concurrency > 1 else [[batch] for batch in run]:
+                    _let_end(tally, options)
+                    send_pictures(tally, batches, options, bar)
+                continue
+            whole = range(run[0].start, run[-1].stop)
+            if tally.broken is not None:
+                send_batch(tally, whole, options)  # which notes that it is not sent
+            elif (sent := _send_run(tally, whole, options)) < whole.stop:
+                send_items(tally, options, sent)
                 return
-            bar(len(run))
+            bar(len(whole))
 
 
 def _let_end(tally: Tally, options: Options) -> None:
@@ -49,20 +57,12 @@ def _let_end(tally: Tally, options: Options) -> None:
             tally.broken = error  # its jobs go on; more would overtake them
 
 
-def _runs(tally: Tally, options: Options) -> Iterator[range]:
-    """Give what is sent together: pictures by batches, everything between them whole."""
-    first: int | None = None
+def _runs(tally: Tally, options: Options) -> Iterator[list[range]]:
+    """Give the batches that are sent together: those of pictures, and those of what is between."""
     units = tally.checked.units
-    for batch in cut(units, options.batch_size or BATCH):
-        if batch.start in units.files:
-            if first is not None:
-                yield range(first, batch.start)
-                first = None
-            yield batch
-        elif first is None:
-            first = batch.start
-    if first is not None:
-        yield range(first, len(units))
+    batches = cut(units, options.batch_size or BATCH)
+    for _, run in groupby(batches, lambda batch: batch.start in units.files):
+        yield list(run)
 
 
 def _send_run(tally: Tally, run: range, options: Options) -> int:
@@ -78,7 +78,10 @@ def _send_run(tally: Tally, run: range, options: Options) -> int:
         stop, doubts = run.stop, list[str]()
         try:
             with SpooledTemporaryFile(_IN_MEMORY) as file:
-                stop = _write(tally, file, range(start, run.stop))
+                stop, content = _write(tally, file, range(start, run.stop), options)
+                if tally.recall(start, stop, content):
+                    start = stop
+                    continue
                 _let_end(tally, options)
                 if tally.broken is not None:
                     send_batch(tally, range(start, run.stop), options)  # which notes that it is not sent
@@ -86,16 +89,21 @@ def _send_run(tally: Tally, run: range, options: Options) -> int:
                 address = _address(tally)
                 if address is None:
                     return start
-                _put(tally, file, address, range(start, stop), options, doubts)
+                if options.if_exists == "update":
+                    tally.replace(start, stop)
+                _put(tally, file, address, range(start, stop), options, doubts, content)
+        except JournalError:
+            raise
         except (APIError, NetworkError, OSError) as error:
             tally.fail(start, stop, error, doubts)
         start = stop
     return run.stop
 
 
-def _write(tally: Tally, file: IO[bytes], run: range) -> int:
-    """Write lines until the file is full; give the first unit that is not in it."""
+def _write(tally: Tally, file: IO[bytes], run: range, options: Options) -> tuple[int, bytes]:
+    """Write lines until the file is full; give the first unit that is not in it, and the hash of what is."""
     size, start = 0, run.start
+    content = content_of(options.if_exists.encode())
     while start < run.stop:
         stop = min(start + BATCH, run.stop)
         lines = in_ascii(tally.checked.units.lines(start, stop))
@@ -106,7 +114,9 @@ def _write(tally: Tally, file: IO[bytes], run: range) -> int:
             break
         file.write(lines)
         size, start = size + len(lines), stop
-    return start
+        if tally.log is not None:
+            content = content_of(content, lines)
+    return start, content
 
 
 def in_ascii(text: bytes) -> bytes:
@@ -133,7 +143,15 @@ def _address(tally: Tally) -> tuple[str, str] | None:
     return request_id, answer.signed_url
 
 
-def _put(tally: Tally, file: Any, address: tuple[str, str], run: range, options: Options, doubts: list[str]) -> None:
+def _put(
+    tally: Tally,
+    file: Any,
+    address: tuple[str, str],
+    run: range,
+    options: Options,
+    doubts: list[str],
+    content: bytes,
+) -> None:
     """Send a file that was just written, and have a job work through it; doubts are about the job alone."""
     transport = tally.target.transport
     request_id, url = address
@@ -142,4 +160,4 @@ def _put(tally: Tally, file: Any, address: tuple[str, str], run: range, options:
     job: JobEntry = transport.request(
         "POST", *tally.target.route, params={"async": 1}, body=body, doubts=doubts, shape=JobEntry
     )
-    tally.started(run.start, run.stop, Job(transport, job.job_id), again=bool(doubts))
+    tally.started(run.start, run.stop, Job(transport, job.job_id), content, again=bool(doubts))

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -18,11 +19,13 @@ from msgspec import Struct
 from nucleus_pandas.columns import NOT_SENT, Checked, label_of
 from nucleus_pandas.errors import APIError, BadRequestError, NetworkError, ServerError
 from nucleus_pandas.jobs import Job
+from nucleus_pandas.journal import Answered, Part
 from nucleus_pandas.results import (
     ACCEPTED,
     COUNTERS,
     ERROR,
     IGNORED,
+    NEW,
     SKIPPED,
     STATUSES,
     UNSENT,
@@ -39,6 +42,7 @@ _NAMINGS = (
     re.compile(r"(?=[^\s'\"`,;]*[^\W\d_])(?=[^\s'\"`,;]*[\d./_-])([^\s'\"`,;]+)"),  # no word of any sentence
 )
 _SHOWN = 5  # refused rows in an error's text
+_REFUSED = (400, 413, 422)  # what a batch is answered that the next one need not meet
 _EXISTS = "It exists already, and if_exists='error' lets nothing be overwritten or skipped."
 _TOGETHER = "Not stored: other rows of its batch exist already, and if_exists='error' refuses a batch whole."
 _MAYBE = "It may be stored nevertheless."
@@ -52,10 +56,37 @@ _ANSWERS: dict[Kind, type[Struct]] = {
 }
 
 
+@dataclass(frozen=True)
+class Started:
+    """A job that works on units.
+
+    Attributes
+    ----------
+    again : bool
+        Whether an earlier request did too.
+    content : bytes
+        The hash of the request.
+    """
+
+    job: Job
+    start: int
+    stop: int
+    again: bool
+    content: bytes
+
+
 class Tally:
     """Collects the outcome of every unit while batches come back, from several threads."""
 
-    def __init__(self, target: Target, source: Source, checked: Checked) -> None:
+    def __init__(
+        self,
+        target: Target,
+        source: Source,
+        checked: Checked,
+        *,
+        log: Part | None = None,
+        watch: Callable[[int], object] | None = None,
+    ) -> None:
         self.target = target
         self.source = source
         self.checked = checked
@@ -66,17 +97,55 @@ class Tally:
         self.broken: Exception | None = None  # why nothing more is sent
         self.doubtful = 0  # units that are refused, but may be stored
         self.notes: list[str] = []  # of refusals that no row can be blamed for
-        self.jobs: list[tuple[Job, int, int, bool]] = []  # with the units of each, and whether they went twice
+        self.jobs: list[Started] = []
+        self.log = log
+        self.watch = watch  # called with the number of units that were sent
+        self.in_order = False  # whether nothing may overtake a batch that failed
+        self.recalled = 0  # units that an earlier upload was answered for
         self.lock = threading.Lock()
+
+    def recall(self, start: int, stop: int, content: bytes) -> bool:
+        """Take what a request was answered from the journal; whether it is there."""
+        known = None if self.log is None else self.log.known(content)
+        if known is None or sum(rows for _, rows in known.outcomes) != stop - start:
+            return False
+        if max(status for status, _ in known.outcomes) >= ERROR or known.counts.keys() - COUNTERS[self.target.kind]:
+            return False  # nobody wrote this down
+        with self.lock:
+            at = start
+            for status, rows in known.outcomes:
+                self.statuses[at : at + rows] = status
+                at += rows
+            self.counts.update(known.counts)
+            self.recalled += stop - start
+        return True
+
+    def replace(self, start: int, stop: int) -> None:
+        """Have the journal forget what was sent of rows that a request will replace."""
+        if self.log is not None:
+            self.log.forget(start, stop)
+
+    def write_down(self, start: int, stop: int, content: bytes, counts: Mapping[str, int]) -> None:
+        """Note in the journal what became of a request, if all went well."""
+        if self.log is None:
+            return
+        statuses = self.statuses[start:stop]
+        if np.isin(statuses, (ERROR, UNSENT)).any():
+            return
+        firsts = np.flatnonzero(np.append(True, statuses[1:] != statuses[:-1]))
+        runs = np.diff(np.append(firsts, len(statuses)))
+        outcomes = list(zip(statuses[firsts].tolist(), runs.tolist(), strict=True))
+        self.log.answered(start, stop, content, Answered(outcomes, dict(counts)))
 
     def fail(self, start: int, stop: int, error: Exception, doubts: Sequence[str]) -> None:
         """Note that a request failed for good; what is in doubt may be stored nevertheless.
 
-        Nothing more is sent where the next request would meet the same. A 500 may be due to this batch alone.
+        Nothing more is sent where the next request would meet the same. A 500 may be due to this batch alone; but what
+        goes on by a journal, in the order of its rows, goes on there.
         """
         self.refuse(start, stop, f"{error} {_MAYBE}" if doubts else str(error))
         self.doubtful += stop - start if doubts else 0
-        alone = isinstance(error, APIError) and error.status_code in (400, 413, 422, 500)
+        alone = isinstance(error, APIError) and error.status_code in (_REFUSED if self.in_order else (*_REFUSED, 500))
         if isinstance(error, (APIError, NetworkError)) and not alone:
             self.broken = error
 
@@ -85,9 +154,26 @@ class Tally:
         self._refuse(np.arange(start, stop), reason)
 
     def answer(
-        self, start: int, stop: int, answer: Mapping[str, Any], doubts: list[str], *, none_may_exist: bool
-    ) -> None:
+        self,
+        start: int,
+        stop: int,
+        answer: Mapping[str, Any],
+        doubts: list[str],
+        *,
+        none_may_exist: bool,
+        before: bool = False,
+    ) -> Counter[str] | None:
         """Note the answer to a batch.
+
+        Parameters
+        ----------
+        before : bool
+            Whether the journal says that an earlier import sent the same and got no answer: what exists is its own.
+
+        Returns
+        -------
+        Counter or None
+            What the server counted where it told no more of rows, if anything; None where something is amiss.
 
         Raises
         ------
@@ -97,8 +183,10 @@ class Tally:
         kind = self.target.kind
         try:
             if "outcomes" in answer:
-                self._tell(start, stop, convert(answer, Outcomes, "The server's answer"), again=bool(doubts))
-                return
+                self._tell(
+                    start, stop, convert(answer, Outcomes, "The server's answer"), again=bool(doubts), before=before
+                )
+                return Counter()
             counters = msgspec.to_builtins(convert(answer, _ANSWERS[kind], "The server's answer"))
             if not answer.keys() & {*COUNTERS[kind], "errors"}:
                 raise BadRequestError("The server's answer does not count rows.")
@@ -110,15 +198,17 @@ class Tally:
             blamed = self._named(start, stop, reasons)
             if len(blamed) == _lost(counts, len(units)):  # else a sentence names rows for another reason
                 units = np.setdiff1d(units, self._blame(blamed))
-            self._count(units, counts, reasons, none_may_exist=none_may_exist, again=bool(doubts))
-            return
+            return self._count(units, counts, reasons, none_may_exist=none_may_exist, again=bool(doubts))
         raise ServerError(doubts[-1], 200)
 
-    def _tell(self, start: int, stop: int, answer: Outcomes, *, again: bool) -> None:
+    def _tell(self, start: int, stop: int, answer: Outcomes, *, again: bool, before: bool) -> None:
         """Note the outcome of every unit, where a server tells it."""
         size = stop - start
         if sum(count for _, count in answer.outcomes) != size or any(row >= size for row, _ in answer.row_errors):
             raise BadRequestError(f"The server's answer is about other than the {size} rows that were sent.")
+        if before and all(outcome == "exists" for outcome, _ in answer.outcomes):
+            self.statuses[start:stop] = NEW
+            return
         at = start
         for outcome, count in answer.outcomes:
             self.existing += count if outcome == "exists" else 0
@@ -131,15 +221,14 @@ class Tally:
         self.doubtful += size if ours else 0
         self.errors.update((start + row, f"{reason} {_OURS}" if ours else reason) for row, reason in answer.row_errors)
 
-    def started(self, start: int, stop: int, job: Job, *, again: bool = False) -> None:
+    def started(self, start: int, stop: int, job: Job, content: bytes, *, again: bool) -> None:
         """Note that a job works on units, perhaps after an earlier request did."""
         self.statuses[start:stop] = ACCEPTED
-        self.jobs.append((job, start, stop, again))
+        self.jobs.append(Started(job, start, stop, again, content))
 
-    def ended(
-        self, start: int, stop: int, job: Job, view: JobView, *, none_may_exist: bool, again: bool = False
-    ) -> None:
+    def ended(self, started: Started, view: JobView, *, none_may_exist: bool) -> None:
         """Note how a job ended."""
+        job, start, stop, again = started.job, started.start, started.stop, started.again
         message = view.message if isinstance(view.message, Mapping) else {}
         counted = _job_counts(self.target.kind, message)
         whole = view.status == "Completed" and counted is not None and not _lost(counted, stop - start)
@@ -155,7 +244,9 @@ class Tally:
             counts = {name: counted.get(name, 0) for name in COUNTERS[self.target.kind]}
             if "upload_errors" in counts:
                 counts["upload_errors"] = max(0, counts["upload_errors"] - len(blamed))
-            self._count(units, counts, reasons, none_may_exist=none_may_exist, again=again)
+            told = self._count(units, counts, reasons, none_may_exist=none_may_exist, again=again)
+            if told is not None:
+                self.write_down(start, stop, started.content, told)
 
     def _named(self, start: int, stop: int, reasons: Sequence[str]) -> dict[int, str]:
         """Find the rows that a server's sentences name, and the sentence for each."""
@@ -194,11 +285,17 @@ class Tally:
         *,
         none_may_exist: bool,
         again: bool,
-    ) -> None:
-        """Note what a server says that only counts: its rows are told apart where all met the same."""
+    ) -> Counter[str] | None:
+        """Note what a server says that only counts: its rows are told apart where all met the same.
+
+        Returns
+        -------
+        Counter or None
+            As `answer` does.
+        """
         size = len(units)
         if not size:
-            return
+            return None
         lost = _lost(counts, size)
         ignored = sum(count for name, count in counts.items() if COUNTERS[self.target.kind][name] == (IGNORED,))
         same = [codes[-1] for name, codes in COUNTERS[self.target.kind].items() if counts[name] == size]
@@ -210,15 +307,19 @@ class Tally:
             self._refuse(units, f"{_EXISTS} {_OURS}" if again else _EXISTS)
         elif same and not lost:
             self.statuses[units] = same[0]
+            return Counter()
         else:
             self.counts.update(counts)
             self.statuses[units] = ACCEPTED
+            if not lost and not (ignored and none_may_exist):
+                return Counter(counts)
             if ignored and none_may_exist:
                 self.existing += ignored
                 self.notes.append(f"Of {size} rows that were sent together {ignored} {_EXIST}")
             if lost:
                 said = f" It says: {'; '.join(reasons[:_SHOWN])}" if reasons else ""
                 self.notes.append(f"Of {size} rows that were sent together the server stored {size - lost}.{said}")
+        return None
 
     def _refuse(self, units: npt.NDArray[np.intp], reason: str) -> None:
         self.statuses[units] = ERROR
@@ -228,9 +329,9 @@ class Tally:
         """Wait until all jobs have ended, and note how."""
         until = None if timeout is None else time.monotonic() + timeout
         while self.jobs:
-            job, start, stop, again = self.jobs[0]
-            view = job.ended(None if until is None else max(0.0, until - time.monotonic()))
-            self.ended(start, stop, job, view, none_may_exist=none_may_exist, again=again)
+            started = self.jobs[0]
+            view = started.job.ended(None if until is None else max(0.0, until - time.monotonic()))
+            self.ended(started, view, none_may_exist=none_may_exist)
             self.jobs.pop(0)
 
     @property
@@ -274,7 +375,7 @@ class Tally:
             errors=errors,
             counts=counts,
             context=self.target.context,
-            jobs=[job for job, *_ in self.jobs],
+            jobs=[started.job for started in self.jobs],
             wait=wait,
         )
 

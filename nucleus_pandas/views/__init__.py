@@ -6,6 +6,7 @@ from nucleus_pandas.views.annotations import AnnotationsView, PredictionsView
 from nucleus_pandas.views.item_indexer import DatasetIndexer
 from nucleus_pandas.views.items import ItemsView
 from nucleus_pandas.views.metadata import MetadataAs
+from nucleus_pandas.views.view import View, stacked
 
 __all__ = [
     "AnnotationsView",
@@ -15,5 +16,7 @@ __all__ = [
     "MetadataAs",
     "PredictionsView",
     "RunIndexer",
+    "View",
     "no_backend",
+    "stacked",
 ]

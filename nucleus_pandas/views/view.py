@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import html
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from numbers import Integral
 from typing import Any
 
@@ -17,7 +15,7 @@ from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.transport import Transport
 from nucleus_pandas.views.metadata import MetadataAs, check_form, kinds_for, spread
 from nucleus_pandas.views.source import Columns, Source
-from nucleus_pandas.wire import ROWS
+from nucleus_pandas.wire import ROWS, uncollected
 
 
 class View(ABC):
@@ -81,9 +79,7 @@ class View(ABC):
         """
         check_form(metadata_as)
         check_backend(dtype_backend)
-        return self._finished(
-            _stacked(list(self._frames(ROWS, metadata_as, dtype_backend))), metadata_as, dtype_backend
-        )
+        return self._finished(stacked(list(self._frames(ROWS, metadata_as, dtype_backend))), metadata_as, dtype_backend)
 
     def iter_frames(
         self, chunksize: int = 10_000, *, metadata_as: MetadataAs = "dict", dtype_backend: Backend = no_backend
@@ -116,14 +112,14 @@ class View(ABC):
         for part in self._frames(rows, metadata_as, backend):
             waiting.append(part)
             if sum(len(one) for one in waiting) >= rows:
-                whole = _stacked(waiting)
+                whole = stacked(waiting)
                 full = len(whole) - len(whole) % rows
                 for first in range(0, full, rows):
                     yield self._chunk(whole.iloc[first : first + rows], start, metadata_as, backend)
                     start += rows
                 waiting = [whole.iloc[full:]]
         if start == 0 or any(len(one) for one in waiting):
-            yield self._chunk(_stacked(waiting), start, metadata_as, backend)
+            yield self._chunk(stacked(waiting), start, metadata_as, backend)
 
     def _chunk(self, rows: pd.DataFrame, start: int, metadata_as: MetadataAs, backend: Backend) -> pd.DataFrame:
         numbered = rows.set_axis(pd.RangeIndex(start, start + len(rows)), axis=0)
@@ -135,7 +131,7 @@ class View(ABC):
         made: pd.DataFrame | None = frame({name: [] for name in kinds}, kinds, backend)
         while made is not None:
             yield made
-            with _uncollected():
+            with uncollected():
                 made = next((frame(page, kinds, backend) for page in pages), None)
 
     def _finished(self, rows: pd.DataFrame, metadata_as: MetadataAs, backend: Backend) -> pd.DataFrame:
@@ -163,19 +159,8 @@ class View(ABC):
     def __len__(self) -> int: ...
 
 
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Pause the garbage collector: it would go through all objects again and again while more are made."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-def _stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Put frames of the same columns and dtypes together; at least one."""
     filled = [part for part in frames if len(part)]
     if not filled:
         return frames[0]

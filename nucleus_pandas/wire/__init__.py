@@ -34,6 +34,7 @@ from nucleus_pandas.wire.decoding import (
     decode,
     item_key,
     known,
+    uncollected,
 )
 from nucleus_pandas.wire.encoding import (
     TEXT,
@@ -93,6 +94,7 @@ from nucleus_pandas.wire.evaluations import (
     TotalCounts,
 )
 from nucleus_pandas.wire.extensions import (
+    FILES,
     KEYS,
     ROWS,
     AnnotateRows,
@@ -108,6 +110,9 @@ from nucleus_pandas.wire.extensions import (
     MatchPage,
     OnConflict,
     Outcomes,
+    PicturedItem,
+    ReceivedPicture,
+    ReceivedPictures,
     RunCommit,
     RunPlace,
     Selection,
@@ -242,6 +247,7 @@ __all__ = [
     "ExportRow",
     "F1Curve",
     "F1Point",
+    "FILES",
     "FilterSchema",
     "Filters",
     "Floats",
@@ -291,6 +297,7 @@ __all__ = [
     "Outcomes",
     "PREDICTION_KEYS",
     "PagingRequest",
+    "PicturedItem",
     "Point",
     "Point3D",
     "Polygon",
@@ -308,6 +315,8 @@ __all__ = [
     "RawPrediction",
     "RemoveMembers",
     "RollupGroup",
+    "ReceivedPicture",
+    "ReceivedPictures",
     "RunCommit",
     "RunCreated",
     "RunInfo",
@@ -343,5 +352,6 @@ __all__ = [
     "numbers",
     "quoted",
     "text_words",
+    "uncollected",
     "with_commas",
 ]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import msgspec
@@ -129,3 +132,15 @@ def item_key(annotation: Annotation, place: str) -> tuple[bool, str]:
     raise BadRequestError(
         f"An annotation names its item by exactly one of `reference_id` and `item_id`; {found} given - at `{place}`."
     )
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Pause the garbage collector: it would go through all objects again and again while more are made."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

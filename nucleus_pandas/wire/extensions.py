@@ -2,7 +2,7 @@
 
 ``POST _nucleus_pandas/dataset/{id}/items``, ``…/dataset/{id}/annotations`` and ``…/modelRun/{id}/predictions`` read a
 `Selection`. ``…/append``, ``…/annotate`` and ``…/predict`` take what their namesakes of the contract take, besides
-`if_exists`, and boxes as `BoxColumns`.
+`if_exists`, boxes as `BoxColumns`, and items whose pictures came before, by ``POST _nucleus_pandas/pictures``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ KEYS = 10_000
 
 ROWS = 10_000
 """Rows that one page holds at most."""
+
+FILES = 64
+"""Pictures that one request holds at most."""
 
 OnConflict: TypeAlias = Literal["skip", "update", "error"]
 Keys: TypeAlias = Annotated[list[str], Meta(max_length=KEYS)]
@@ -134,10 +137,31 @@ class BoxColumns(Struct, kw_only=True, omit_defaults=True):
     metadata: list[Metadata | None] | None = None
 
 
+class ReceivedPicture(Struct, kw_only=True, omit_defaults=True):
+    """What became of a file: the name by which an item may call it, and its size in pixels; or why it was refused."""
+
+    picture: Name | None = None
+    width: int | None = None
+    height: int | None = None
+    error: str | None = None
+
+
+class ReceivedPictures(Struct, kw_only=True):
+    """``POST _nucleus_pandas/pictures``, a multipart body of up to `FILES` parts ``image``; in their order."""
+
+    pictures: list[ReceivedPicture]
+
+
+class PicturedItem(Item, kw_only=True, omit_defaults=True):
+    """An item whose picture may have been sent before it; one that was sent once may be named once."""
+
+    picture: Name | None = None
+
+
 class AppendRows(Struct, kw_only=True, omit_defaults=True):
     """``POST _nucleus_pandas/dataset/{id}/append``."""
 
-    items: list[Item]
+    items: list[PicturedItem]
     update: bool = False
     if_exists: OnConflict | None = None
 

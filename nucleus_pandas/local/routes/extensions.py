@@ -26,6 +26,7 @@ EXTENSIONS = (
     "lookup",
     "matches",
     "outcomes",
+    "pictures",
     "refuse-existing",
 )
 _PAGE = 10_000

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 from flask import Blueprint, Response, request
@@ -14,7 +13,6 @@ from msgspec import to_builtins
 
 from nucleus_pandas.errors import BadRequestError, NotFoundError
 from nucleus_pandas.local import render
-from nucleus_pandas.local.images import Images, Staged
 from nucleus_pandas.local.ingest import (
     UNKNOWN,
     LayerTarget,
@@ -40,10 +38,12 @@ from nucleus_pandas.local.routes.common import (
     reply,
     summary,
 )
-from nucleus_pandas.local.store import datasets, items, jobs, layers, purge
+from nucleus_pandas.local.routes.pictures import files_with_rows, named_pictures, settle
+from nucleus_pandas.local.store import datasets, items, jobs, layers
 from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.items import ItemRow
 from nucleus_pandas.local.store.layers import Layer
+from nucleus_pandas.local.store.waiting import Picture
 from nucleus_pandas.wire import (
     Annotate,
     AnnotateRows,
@@ -61,7 +61,6 @@ from nucleus_pandas.wire import (
 
 blueprint = Blueprint("items", __name__)
 
-FileKind: TypeAlias = Literal["images", "masks"]
 Note: TypeAlias = Callable[[sqlite3.Connection, str | None], None]
 _CHOICE: Any = OnConflict  # no class, so that type checkers know no `type` of it
 
@@ -76,38 +75,41 @@ def append(dataset_id: str) -> Response:
     if names_upload():
         wanted = body(FromUpload)
         return consume(dataset_id, wanted, "uploadDatasetItems", lambda db: (None, datasets.find(db, dataset_id)))
-    if is_extension():
-        rows = body(AppendRows)
-        wanted_items, update, if_exists = rows.items, rows.update, rows.if_exists
-    else:
-        whole = body(Append)
-        wanted_items, update, if_exists = whole.items, whole.update or whole.force, None
-    with nucleus().database.write() as db:
-        dataset = datasets.find(db, dataset_id)
-        stored = _store_items(db, dataset, wanted_items, update=update, if_exists=if_exists)
-        job = _finished_job(db, dataset, stored) if is_async() else None
+    stored, job, wanted_items = _append_rows(dataset_id) if is_extension() else _append_body(dataset_id)
     return reply(job.entry()) if job else _counters(dataset_id, stored, wanted_items)
 
 
-def _store_items(
-    db: sqlite3.Connection,
-    dataset: Dataset,
-    wanted: list[Item],
-    *,
-    update: bool,
-    if_exists: OnConflict | None,
-    files: Sequence[Staged | BadRequestError] | None = None,
-) -> Stored:
-    """Store items; `if_exists` wins over what the body and its items say of updates."""
-    if if_exists is not None:
-        update = if_exists == "update"
-        for item in wanted:
-            item.update = None
-    return store_items(db, dataset, wanted, update=update, refuse=if_exists == "error", files=files)
+def _append_body(dataset_id: str) -> tuple[Stored, jobs.JobRow | None, Sequence[Item]]:
+    whole = body(Append)
+    with nucleus().database.write() as db:
+        dataset = datasets.find(db, dataset_id)
+        stored = store_items(db, dataset, whole.items, update=whole.update or whole.force)
+        return stored, _finished_job(db, dataset, stored) if is_async() else None, whole.items
+
+
+def _append_rows(dataset_id: str) -> tuple[Stored, jobs.JobRow | None, Sequence[Item]]:
+    """Store items whose pictures may have come before."""
+    rows = body(AppendRows)
+    update = _updates(rows.items, rows.if_exists, update=rows.update)
+    with nucleus().database.write() as db:
+        dataset = datasets.find(db, dataset_id)
+        files = named_pictures(db, dataset, rows.items, update=update)
+        stored = store_items(db, dataset, rows.items, update=update, refuse=rows.if_exists == "error", files=files)
+        settle(db, "images", files)
+        return stored, _finished_job(db, dataset, stored) if is_async() else None, rows.items
+
+
+def _updates(wanted: Sequence[Item], if_exists: OnConflict | None, *, update: bool) -> bool:
+    """Tell whether items that are there are replaced; `if_exists` wins over what the body and its items say of it."""
+    if if_exists is None:
+        return update
+    for item in wanted:
+        item.update = None
+    return if_exists == "update"
 
 
 def _counters(dataset_id: str, stored: Stored, wanted: Sequence[Item]) -> Response:
-    _release(stored)
+    nucleus().purge()  # of pictures that were replaced, and of those that no item came to name
     described = {"dataset_id": dataset_id, **item_counters(Counter(stored.outcomes))}
     if is_extension():
         described |= summary(stored)
@@ -117,7 +119,7 @@ def _counters(dataset_id: str, stored: Stored, wanted: Sequence[Item]) -> Respon
     return reply(described)
 
 
-def _append_files(dataset_id: str) -> tuple[Stored, jobs.JobRow | None, list[Item]]:
+def _append_files(dataset_id: str) -> tuple[Stored, jobs.JobRow | None, Sequence[Item]]:
     """Read a multipart body of any client generation: files `image`, and `items` (many) or `item` (one)."""
     many, one = form_field("items"), form_field("item")
     if many is not None:
@@ -133,45 +135,13 @@ def _append_files(dataset_id: str) -> tuple[Stored, jobs.JobRow | None, list[Ite
         raise BadRequestError(f"There are {len(wanted)} items and {len(uploaded)} files in parts named `image`.")
     with nucleus().database.read() as db:
         datasets.find(db, dataset_id)  # before the disk is written
-    with staged_files("images", uploaded) as files, nucleus().database.write() as db:
+    with files_with_rows("images", uploaded) as files, nucleus().database.write() as db:
         dataset = datasets.find(db, dataset_id)
-        stored = _store_items(db, dataset, wanted, update=False, if_exists=if_exists, files=files)
-        _publish(db, "images", files, stored)
+        update = _updates(wanted, if_exists, update=False)
+        stored = store_items(db, dataset, wanted, update=update, refuse=if_exists == "error", files=files)
+        settle(db, "images", files)
         job = _finished_job(db, dataset, stored) if is_async() else None
     return stored, job, wanted
-
-
-@contextmanager
-def staged_files(kind: FileKind, uploaded: Sequence[Any]) -> Iterator[list[Staged | BadRequestError]]:
-    """Write files to the disk, and remove in the end those that were not published.
-
-    They are announced in the store, so that a file whose row was never written, since the process was killed, goes.
-    """
-    folder: Images = getattr(nucleus(), kind)
-    files: list[Staged | BadRequestError] = []
-    try:
-        for file in uploaded:
-            try:
-                files.append(folder.stage(file.stream, file.filename))
-            except BadRequestError as error:
-                files.append(error)
-        with nucleus().database.write() as db:
-            purge.announce(db, kind, [staged.name for staged in files if isinstance(staged, Staged)])
-        yield files
-    finally:
-        for staged in files:
-            if isinstance(staged, Staged):
-                folder.discard(staged)
-    nucleus().purge()
-
-
-def _publish(db: sqlite3.Connection, kind: FileKind, files: Sequence[Staged | BadRequestError], stored: Stored) -> None:
-    """Move the files that a row names now to their place."""
-    folder: Images = getattr(nucleus(), kind)
-    for file, outcome in zip(files, stored.outcomes, strict=True):
-        if isinstance(file, Staged) and outcome in ("new", "updated"):
-            folder.publish(file)
-            purge.keep(db, kind, [file.name])
 
 
 def _finished_job(db: sqlite3.Connection, dataset: Dataset, stored: Stored) -> jobs.JobRow:
@@ -254,12 +224,6 @@ def delete_annotations(dataset_id: str) -> Response:
     return reply(job.entry())
 
 
-def _release(stored: Stored) -> None:
-    """Remove the files that were replaced."""
-    if stored.count("updated"):
-        nucleus().purge()
-
-
 def receive_annotations(target: LayerTarget, check: Target | None = None, note: Note | None = None) -> Stored:
     """Store the annotations or predictions of a request, whose body is JSON or multipart with mask files.
 
@@ -267,7 +231,8 @@ def receive_annotations(target: LayerTarget, check: Target | None = None, note: 
     """
     note = note or (lambda db, slice_id: None)
     stored = _store_masks(target, check or target, note) if is_multipart() else _store_json(target, note)
-    _release(stored)
+    if stored.count("updated"):
+        nucleus().purge()  # of masks that were replaced
     return stored
 
 
@@ -319,10 +284,10 @@ def _store_masks(target: LayerTarget, check: Target, note: Note) -> Stored:
         )
     with nucleus().database.read() as db:
         check(db)
-    with staged_files("masks", uploaded) as files, nucleus().database.write() as db:
+    with files_with_rows("masks", uploaded) as files, nucleus().database.write() as db:
         layer, dataset = target(db)
         note(db, wanted.trained_slice_id)
-        good = [file for file in files if isinstance(file, Staged)]
+        good = [file for file in files if isinstance(file, Picture)]
         if len(good) < len(files):
             raise BadRequestError("A mask is an empty file; nothing was stored.")
         masks: list[Mask] = wanted.segmentations
@@ -336,7 +301,7 @@ def _store_masks(target: LayerTarget, check: Target, note: Note) -> Stored:
             mask_files=[file.name for file in good],
             place="$.segmentations[{}]".format,
         )
-        _publish(db, "masks", good, stored)
+        settle(db, "masks", good)
         return stored
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from nucleus_pandas.errors import StoreError
 
 APPLICATION_ID = 0x4E55434C  # "NUCL", in the file's header
-VERSION = 3
+VERSION = 4
 BUSY_SECONDS = 60
 FILE_NAME = "nucleus.sqlite"
 

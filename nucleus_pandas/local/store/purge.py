@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
 
+from nucleus_pandas.local.store import waiting
 from nucleus_pandas.local.store.ids import ITEM_BITS
 
 STEP = 20_000  # rows a transaction
@@ -17,7 +17,7 @@ def is_left(db: sqlite3.Connection) -> bool:
         " OR EXISTS (SELECT 1 FROM evaluation WHERE deleted) OR EXISTS (SELECT 1 FROM benchmark WHERE deleted)"
         " OR EXISTS (SELECT 1 FROM released)"
     ).fetchone()
-    return bool(left)
+    return bool(left) or waiting.any_too_long(db)
 
 
 def purge_some(db: sqlite3.Connection) -> None:
@@ -92,29 +92,9 @@ def _purge_dataset(db: sqlite3.Connection, dataset: int) -> None:
     db.execute("DELETE FROM dataset WHERE id = ?", (dataset,))
 
 
-def announce(db: sqlite3.Connection, kind: str, files: Iterable[str]) -> None:
-    """List files as released before they get to their place: should no row come to name them, they go again."""
-    db.executemany("INSERT OR IGNORE INTO released VALUES (?, ?)", [(kind, file) for file in files])
-
-
-def keep(db: sqlite3.Connection, kind: str, files: Iterable[str]) -> None:
-    """Take files that a row names now off the list of the released."""
-    db.executemany("DELETE FROM released WHERE kind = ? AND file = ?", [(kind, file) for file in files])
-
-
 def released(db: sqlite3.Connection) -> list[tuple[str, str]]:
-    """List (kind, file) of some files that no row names any more, and take them off the list of the released."""
+    """List (kind, file) of some files that nobody needs any more, and take them off the list of the released."""
+    waiting.give_up(db)
     some = db.execute("SELECT kind, file FROM released LIMIT ?", (STEP // 20,)).fetchall()
     db.executemany("DELETE FROM released WHERE kind = ? AND file = ?", some)
-    return [(kind, file) for kind, file in some if not _is_named(db, kind, file)]
-
-
-def _is_named(db: sqlite3.Connection, kind: str, file: str) -> bool:
-    if kind == "images":
-        return db.execute("SELECT 1 FROM item WHERE file = ? LIMIT 1", (file,)).fetchone() is not None
-    return any(
-        db.execute(
-            f"SELECT 1 FROM {table} WHERE type = 'mask' AND json_extract(extra, '$.mask_file') = ? LIMIT 1", (file,)
-        ).fetchone()
-        for table in ("annotation", "prediction")
-    )
+    return [(kind, file) for kind, file in some if not waiting.is_needed(db, kind, file)]

@@ -1,0 +1,54 @@
+"""The command line: every command is one call of the library."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from nucleus_pandas._version import __version__
+from nucleus_pandas.cli import datasets, demo, export, importing, serve
+from nucleus_pandas.errors import NucleusError
+
+COMMANDS = (demo, serve, importing, export, datasets)
+"""The modules of the commands, each of which has an ``add``, in the order of the help."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        By default those of the process.
+
+    Returns
+    -------
+    int
+        What the process ends with: 0, or 1 after an error, 2 after a wrong command line, 3 where rows were refused, 130
+        after Ctrl+C.
+    """
+    options = parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int | None] = options.run_command
+    try:
+        return command(options) or 0
+    except NucleusError as error:
+        sys.stderr.write(f"nucleus-pandas: {error}\n")
+        return 1
+    except BrokenPipeError:
+        # Who read the output, such as head, has seen enough; what is still to be written goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the parser of the command line."""
+    made = argparse.ArgumentParser("nucleus-pandas", description="Vision datasets, pandas-first.")
+    made.add_argument("--version", action="version", version=f"nucleus_pandas {__version__}")
+    commands = made.add_subparsers(required=True, metavar="command")
+    for module in COMMANDS:
+        module.add(commands)
+    return made

@@ -1,0 +1,319 @@
+"""``nucleus-pandas import``."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from nucleus_pandas.cli.nucleus import add_dataset, add_nucleus, find_dataset, open_nucleus
+from nucleus_pandas.cli.output import add_json, say, say_json
+from nucleus_pandas.client import NucleusClient
+from nucleus_pandas.datasets import Dataset
+from nucleus_pandas.errors import InvalidInputError, JournalError, NotFoundError, NucleusWarning, UploadError
+from nucleus_pandas.frames import import_files, import_parquet
+from nucleus_pandas.parquet.reading import FORMS
+from nucleus_pandas.results import ImportResult, Kind
+from nucleus_pandas.runs import ModelRun
+
+REFUSED = 3  # the exit code where rows were refused
+_EXAMPLES = """\
+examples:
+  nucleus-pandas import items.parquet "Street scenes" --store my_store --metadata weather hour
+  nucleus-pandas import boxes/ "Street scenes" --store my_store --kind annotations \\
+      --column label=class --bbox x1 y1 x2 y2 --bbox-format xyxy
+  nucleus-pandas import 's3://bucket/run-7/*.parquet' "Street scenes" --kind predictions --model det-0.5
+  nucleus-pandas import instances.json "Street scenes" --format coco --images pictures/
+
+It ends with 0 when all rows are stored, with 3 when rows were refused (they stand in a Parquet file beside the source,
+with their numbers, columns and reasons), with 1 after an error. The same command again goes on where it ended.
+"""
+# What the library's errors tell to type, and what it is called here.
+_FLAGS = (
+    (r"columns=\{'([^']+)': '?([^'}]*)'?\}", r"--column \1=\2"),
+    (r"bbox=\('(\w+)', '(\w+)', '(\w+)', '(\w+)'\)", r"--bbox \1 \2 \3 \4"),
+    (r"(?<![\w-])(bbox|images)='(\w+)'", r"--\1 \2"),
+    (r"metadata=\['(\w+)', '(\w+)'\]", r"--metadata \1 \2"),
+    (r"(?<![\w-])journal=False", "--no-journal"),
+    (r"kind='(\w+)'", r"--kind \1"),
+    (
+        r"(?<![\w-])(bbox_format|if_exists|max_rejects)='?(\w+)'?",
+        lambda found: f"--{found[1].replace('_', '-')} {found[2]}",
+    ),
+    (
+        r"(?<![\w-])(columns|bbox|metadata|journal|rejects|run|images|names|ground_truth)=",
+        lambda found: f"--{'column' if found[1] == 'columns' else found[1].replace('_', '-')}",
+    ),
+)
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    command = commands.add_parser(
+        "import",
+        help="send files to a dataset or a run",
+        description="Send Parquet, COCO, YOLO or Pascal VOC files to a dataset or a run.\n"
+        "A dataset that does not exist is made when pictures are imported.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument(
+        "source", metavar="SOURCE", nargs="+", help="files, folders, patterns, or addresses such as s3://bucket/boxes"
+    )
+    add_dataset(command)
+    command.add_argument(
+        "--format",
+        choices=("parquet", *FORMS),
+        default="parquet",
+        help="what the files are (%(default)s); all but Parquet hold pictures and boxes at once",
+    )
+    command.add_argument(
+        "--kind",
+        choices=("items", "annotations", "predictions"),
+        help="what the rows of Parquet files are (items)",
+    )
+    _add_formats(command.add_argument_group("other formats"))
+    where = command.add_argument_group("where predictions go")
+    either = where.add_mutually_exclusive_group()
+    either.add_argument("--run", metavar="RUN", help="the id of a model run")
+    either.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="the id or the reference id of a model, made when absent: its newest run on the dataset that is not "
+        "committed, or a new one",
+    )
+    _add_columns(command.add_argument_group("columns"))
+    _add_sending(command.add_argument_group("sending"))
+    add_json(command, "what became of the rows")
+    add_nucleus(command)
+    command.set_defaults(run_command=_run)
+
+
+def _add_formats(group: Any) -> None:
+    group.add_argument(
+        "--images",
+        metavar="FOLDER",
+        help="the folder of the pictures, which are uploaded (one named images beside the source)",
+    )
+    group.add_argument("--names", metavar="FILE", help="YOLO's names of classes, where they are not beside the texts")
+    group.add_argument("--ground-truth", metavar="FILE", help="the COCO file that COCO's results are about")
+
+
+def _add_columns(group: Any) -> None:
+    group.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="NAME=COLUMN",
+        help="what the files call a column, such as label=class; objects.category is a field of the struct objects",
+    )
+    group.add_argument("--bbox", nargs="+", metavar="COLUMN", help="one column that holds the boxes, or four")
+    group.add_argument(
+        "--bbox-format",
+        choices=("xywh", "xyxy", "cxcywh"),
+        default="xywh",
+        help="what the four numbers are (%(default)s)",
+    )
+    either = group.add_mutually_exclusive_group()
+    either.add_argument(
+        "--metadata",
+        nargs="+",
+        metavar="COLUMN",
+        help="plain columns to send as metadata; by default the columns metadata and metadata.<key>",
+    )
+    either.add_argument("--no-metadata", action="store_true", help="send no metadata")
+    group.add_argument("--local", action="store_true", help="every image_url is a path of this machine")
+
+
+def _add_sending(group: Any) -> None:
+    group.add_argument(
+        "--if-exists",
+        choices=("skip", "update", "error"),
+        default="skip",
+        help="what becomes of rows that are there already (%(default)s)",
+    )
+    group.add_argument("--batch-size", type=int, metavar="ROWS", help="rows a request")
+    group.add_argument(
+        "--max-rejects", type=int, metavar="ROWS", help="end early when more rows than these are refused"
+    )
+    group.add_argument("--rejects", type=Path, metavar="FILE", help="where refused rows go (beside the source)")
+    either = group.add_mutually_exclusive_group()
+    either.add_argument(
+        "--journal", type=Path, metavar="FILE", help="where answers are written down (beside the source)"
+    )
+    either.add_argument("--no-journal", action="store_true", help="write no answers down, and send everything")
+    group.add_argument("--no-progress", action="store_true", help="show no bar")
+
+
+def _run(options: argparse.Namespace) -> int:
+    with _in_flags(), open_nucleus(options, make=_makes_items(options)) as client:
+        dataset = _dataset(client, options)
+        run = _model_run(client, dataset, options) if options.run or options.model else None
+        results = _rows(dataset, run, options) if options.format == "parquet" else _files(dataset, run, options)
+    if options.json:
+        where = {"dataset": dataset.id, **({} if run is None else {"run": run.id})}
+        told: dict[str, Any] = {kind: result.as_dict() for kind, result in results.items()}
+        say_json({**where, **(told if options.format != "parquet" else next(iter(told.values())))})
+    else:
+        for result in results.values():
+            say(_text(result, dataset, run))
+    return REFUSED if any(result.failed for result in results.values()) else 0
+
+
+def _makes_items(options: argparse.Namespace) -> bool:
+    """Tell whether pictures are sent, for which a dataset may be made."""
+    if options.format == "parquet":
+        return (options.kind or "items") == "items"
+    return not (options.run or options.model)
+
+
+def _sending(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "if_exists": options.if_exists,
+        "on_error": "collect",
+        "max_rejects": options.max_rejects,
+        "batch_size": options.batch_size,
+        "progress": False if options.no_progress else None,
+        "journal": False if options.no_journal else options.journal,
+        "rejects": options.rejects,
+    }
+
+
+def _rows(dataset: Dataset, run: ModelRun | None, options: argparse.Namespace) -> dict[str, ImportResult]:
+    """Send Parquet files."""
+    for name in ("images", "names", "ground_truth"):
+        if getattr(options, name):
+            raise InvalidInputError(f"--{name.replace('_', '-')} goes with --format {' or '.join(FORMS)}.")
+    kind: Kind = options.kind or "items"
+    if kind == "predictions" and run is None:
+        raise InvalidInputError("Predictions go to a run: name it by --run RUN, or a model by --model MODEL.")
+    if kind != "predictions" and run is not None:
+        raise InvalidInputError("--run and --model are for predictions. Is --kind predictions meant?")
+    result = import_parquet(
+        options.source if len(options.source) > 1 else options.source[0],
+        dataset,
+        kind,
+        run,
+        columns=_mapping(options.column),
+        bbox=None if options.bbox is None else options.bbox[0] if len(options.bbox) == 1 else options.bbox,
+        bbox_format=options.bbox_format,
+        metadata=False if options.no_metadata else options.metadata or True,
+        local=options.local,
+        **_sending(options),
+    )
+    return {kind: result}
+
+
+def _files(dataset: Dataset, run: ModelRun | None, options: argparse.Namespace) -> dict[str, ImportResult]:
+    """Send files of other formats."""
+    if len(options.source) > 1:
+        raise InvalidInputError(f"--format {options.format} takes one source, not {len(options.source)}.")
+    given = [name for name in ("kind", "column", "bbox", "metadata", "no_metadata", "local") if getattr(options, name)]
+    if given or options.bbox_format != "xywh":
+        name = (given or ["bbox_format"])[0].replace("_", "-")
+        raise InvalidInputError(f"--{name} is about the columns of Parquet files, not of --format {options.format}.")
+    return import_files(
+        options.source[0],
+        dataset,
+        options.format,
+        run,
+        images=options.images,
+        names=options.names,
+        ground_truth=options.ground_truth,
+        **_sending(options),
+    )
+
+
+@contextmanager
+def _in_flags() -> Iterator[None]:
+    """Say what to type as the command line has it, and warnings in a line."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        sys.stderr.write(f"nucleus-pandas: warning: {flags(str(message))}\n")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", NucleusWarning)
+        warnings.showwarning = show
+        try:
+            yield
+        except (InvalidInputError, JournalError, UploadError) as error:
+            error.args = (flags(str(error)), *error.args[1:])
+            raise
+        except KeyboardInterrupt:
+            sys.stderr.write("Interrupted. The same command again goes on where it ended.\n")
+            raise
+
+
+def flags(text: str) -> str:
+    """Say what to type as the command line has it.
+
+    Examples
+    --------
+    >>> flags("Use columns={'label': 'class'}, or bbox=('x1', 'y1', 'x2', 'y2') with bbox_format='xyxy'.")
+    'Use --column label=class, or --bbox x1 y1 x2 y2 with --bbox-format xyxy.'
+    """
+    for pattern, flag in _FLAGS:
+        text = re.sub(pattern, flag, text)
+    return text
+
+
+def _dataset(client: NucleusClient, options: argparse.Namespace) -> Dataset:
+    try:
+        return find_dataset(client, options.dataset)
+    except NotFoundError:
+        if not _makes_items(options) or options.dataset.startswith("ds_"):
+            raise
+    return client.create_dataset(options.dataset)
+
+
+def _model_run(client: NucleusClient, dataset: Dataset, options: argparse.Namespace) -> ModelRun:
+    if options.run:
+        return client.get_model_run(options.run, dataset.id)
+    models = client.models
+    known = models.loc[(models["id"] == options.model) | (models["reference_id"] == options.model), "id"].tolist()
+    model = client.get_model(known[0]) if known else client.add_model(options.model, reference_id=options.model)
+    for run in reversed(dataset.model_runs):
+        info = run.info
+        if info["model_id"] == model.id and info["status"] != "committed":
+            return run
+    return dataset.create_model_run(model)
+
+
+def _mapping(pairs: list[str]) -> dict[str, str] | None:
+    found = {}
+    for pair in pairs:
+        name, parted, own = pair.partition("=")
+        if not parted or not name or not own:
+            raise InvalidInputError(f"--column takes NAME=COLUMN, such as label=class, not {pair!r}.")
+        found[name] = own
+    return found or None
+
+
+def _text(result: ImportResult, dataset: Dataset, run: ModelRun | None) -> str:
+    parts = [
+        f"{getattr(result, name):,} {name}"
+        for name in ("new", "updated", "processed", "ignored", "skipped")
+        if getattr(result, name)
+    ]
+    if result.failed:
+        parts.append(f"{result.failed:,} refused")
+    if result.resumed:
+        parts.append(f"of these {result.resumed:,} sent earlier")
+    files = "1 file" if result.files == 1 else f"{result.files:,} files"
+    where = f"the dataset '{dataset.id}'" if run is None else f"the run '{run.id}'"
+    lines = [f"{result.kind}: {result.rows:,} rows of {files} into {where}: {', '.join(parts) or 'nothing to send'}"]
+    if result.failed:
+        lines.append(f"The refused rows, with columns and reasons, are in '{result.rejects}'.")
+    return "\n".join(lines)

@@ -1,0 +1,73 @@
+"""``nucleus-pandas serve``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from nucleus_pandas.cli.output import add_json, say, say_json
+from nucleus_pandas.errors import ConfigurationError, MissingExtraError
+
+_KEYS = "NUCLEUS_PANDAS_API_KEYS"
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    command = commands.add_parser("serve", help="serve an embedded Nucleus over HTTP")
+    command.add_argument("path", type=Path, help="the folder of the store, made when absent")
+    command.add_argument("--host", default="127.0.0.1", help="beyond loopback keys are needed (%(default)s)")
+    command.add_argument("--port", type=int, default=8765, help="0 takes a free one (%(default)s)")
+    command.add_argument("--public-url", help="where others reach the server, such as https://nucleus.example.org")
+    command.add_argument(
+        "--api-key-file",
+        type=Path,
+        help=f"a file with the keys that are let in, a line each; or {_KEYS} holds them, parted by commas",
+    )
+    command.add_argument(
+        "--request-seconds", type=float, default=600.0, help="how long a request may take to arrive (%(default)s)"
+    )
+    add_json(command, "the endpoint")
+    command.set_defaults(run_command=_run)
+
+
+def _run(options: argparse.Namespace) -> None:
+    try:
+        from nucleus_pandas.local import serve
+    except ImportError as error:
+        if (error.name or "").startswith("nucleus_pandas"):
+            raise
+        raise MissingExtraError(f"Serving needs {error.name}: pip install 'nucleus_pandas[local]'") from error
+
+    def ready(endpoint: str) -> None:
+        if options.json:
+            say_json({"endpoint": endpoint})
+        else:
+            say(endpoint)
+        sys.stderr.write(f"Serving the store '{options.path}'; Ctrl+C stops it.\n")
+
+    serve(
+        options.path,
+        options.host,
+        options.port,
+        api_keys=_api_keys(options.api_key_file),
+        public_url=options.public_url,
+        request_seconds=options.request_seconds,
+        ready=ready,
+    )
+
+
+def _api_keys(file: Path | None) -> list[str]:
+    """Read the keys; they never stand on a command line, which everybody on the machine can see."""
+    if file is None:
+        return [key.strip() for key in os.environ.get(_KEYS, "").split(",") if key.strip()]
+    try:
+        lines = file.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"The keys cannot be read from '{file}': {error}.") from None
+    keys = [line.strip() for line in lines if line.strip()]
+    if not keys:
+        raise ConfigurationError(f"The file '{file}' holds no key.")
+    return keys

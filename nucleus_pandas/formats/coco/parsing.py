@@ -1,0 +1,162 @@
+"""COCO files as Python has them, and what their entries hold."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
+
+from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.formats.faults import Faults
+from nucleus_pandas.formats.files import text_of
+
+Source: TypeAlias = str | os.PathLike[str] | Mapping[str, Any] | Sequence[Mapping[str, Any]]
+"""The path of a file, or what it holds."""
+
+Key: TypeAlias = int | str
+"""An id by which entries find each other: 7, 7.0 and "7" are one."""
+
+
+class Parsed(NamedTuple):
+    """What a file holds, its name for the reader, and whether its dicts are nobody else's."""
+
+    value: Any
+    name: str
+    own: bool
+
+
+def parse(source: Source, what: str = "The COCO data") -> Parsed:
+    """Parse a file.
+
+    Raises
+    ------
+    InvalidInputError
+        It is empty, cut off, or no JSON.
+    """
+    if isinstance(source, (Mapping, list, tuple)):
+        return Parsed(source, what, False)
+    if not isinstance(source, (str, os.PathLike)):
+        raise InvalidInputError(f"{what} is a path, a dict or a list, not {type(source).__name__}.")
+    path = Path(source).expanduser()
+    data = path.read_bytes()
+    name = str(path)
+    if not data.strip():
+        raise InvalidInputError(f"{name} is empty. Export it again.")
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or data.startswith(b"\xef\xbb\xbf"):
+        data = text_of(data, name).encode("utf-8", "surrogatepass")
+    try:
+        return Parsed(msgspec.json.decode(data), name, True)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return Parsed(_parse_leniently(data, name, error), name, True)
+
+
+def _parse_leniently(data: bytes, name: str, fault: Exception) -> Any:
+    """Parse what Python's own json wrote, which has NaN."""
+    text = text_of(data, name)
+    try:
+        value = json.loads(text, parse_constant=_constant)
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise InvalidInputError(f"{name}: a text holds half a surrogate pair, which is no Unicode.") from None
+    except ArithmeticError as error:
+        raise InvalidInputError(f"{name}: {error}. Correct it, or take the key out.") from None
+    except (ValueError, RecursionError):
+        reason = "it is nested too deeply" if isinstance(fault, RecursionError) else str(fault)
+        raise InvalidInputError(f"{name} is no JSON: {reason}. Is it whole? Export or download it again.") from None
+    return value
+
+
+def _constant(name: str) -> float:
+    if name == "NaN":
+        return math.nan
+    raise ArithmeticError(f"{name} is in it, which is no number in JSON")
+
+
+def entries(parsed: Parsed, part: str, *, needed: bool) -> list[Mapping[str, Any]]:
+    """Give a list of objects of a COCO file.
+
+    Raises
+    ------
+    InvalidInputError
+        It is missing, or something else.
+    """
+    faults = Faults(parsed.name)
+    found = parsed.value.get(part)
+    if found is None:
+        if needed:
+            there = ", ".join(map(repr, list(parsed.value)[:20])) or "nothing"
+            raise faults.error(
+                "",
+                f"there is no {part!r} in it, but {there}. A COCO file of detections has 'images', "
+                "'annotations' and 'categories'.",
+            )
+        return []
+    return objects(found, part, faults)
+
+
+def objects(found: Any, part: str, faults: Faults) -> list[Mapping[str, Any]]:
+    """Give a list, all of whose members are objects."""
+    if not isinstance(found, (list, tuple)):
+        raise faults.error(part, f"is a {type(found).__name__}; it must be a list of objects.")
+    if not set(map(type, found)) <= {dict}:
+        for at, entry in enumerate(found):
+            if not isinstance(entry, Mapping):
+                faults.add(f"{part}[{at}]", f"is {shown(entry)}; it must be an object.")
+        faults.check()
+    return list(found)
+
+
+def shown(value: object) -> str:
+    """Show a value in a sentence, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def key_of(value: object) -> Key | None:
+    """Give the key that an id stands for; None where it is none.
+
+    Examples
+    --------
+    >>> key_of(7), key_of(7.0), key_of("7"), key_of("a"), key_of("007"), key_of(True), key_of("")
+    (7, 7, 7, 'a', '007', None, None)
+    """
+    if type(value) is int:
+        return value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    if isinstance(value, str) and value:
+        digits = value.removeprefix("-")
+        if len(value) < 20 and digits.isascii() and digits.isdigit() and (digits == "0" or digits[0] != "0"):
+            return int(value) if value != "-0" else value
+        return value
+    return None
+
+
+def keys_of(values: Sequence[object]) -> list[Key | None]:
+    """Give the keys of many ids."""
+    if set(map(type, values)) <= {int}:
+        return list(values)  # type: ignore[arg-type]
+    return list(map(key_of, values))
+
+
+def number_of(value: object) -> float | None:
+    """Take a number, also one that is written as text; None where it is none, NaN where there is nothing.
+
+    Examples
+    --------
+    >>> number_of("12"), number_of(""), number_of(None), number_of("wide"), number_of(True)
+    (12.0, nan, nan, None, None)
+    """
+    if value is None or value == "":
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,403 @@
+"""COCO files to frames."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from nucleus_pandas.columns import is_remote
+from nucleus_pandas.errors import BadRequestError, InvalidInputError
+from nucleus_pandas.formats.coco.parsing import Key, Parsed, entries, key_of, keys_of, number_of, objects, shown
+from nucleus_pandas.formats.coco.segmentation import box_around, is_empty
+from nucleus_pandas.formats.faults import Faults
+from nucleus_pandas.formats.pictures import local_url
+from nucleus_pandas.formats.tables import Frames, boxes_frame, items_frame
+from nucleus_pandas.wire import TEXT
+
+HEAD = "coco"
+"""Where `attrs` of the items keep what a COCO file holds beside pictures and annotations."""
+
+COMPUTED = "bbox_source"
+"""The key of metadata that tells of boxes which were computed."""
+
+_LARGEST_BOX = 1e150  # pixels; beyond, areas would be infinite
+_LARGEST_PICTURE = 2**31 - 1
+_URLS = ("coco_url", "flickr_url")
+
+
+class Names(NamedTuple):
+    """What a COCO file has for ids: pictures and labels, by their keys."""
+
+    pictures: dict[Key, str]
+    labels: dict[Key, str]
+    source: str
+
+
+def pictures_of(parsed: Parsed, images: Path | None) -> tuple[pd.DataFrame, dict[Key, str]]:
+    """Read the pictures of a COCO file: the frame of items, and their names by their keys."""
+    faults = Faults(parsed.name)
+    objects = entries(parsed, "images", needed=True)
+    ids = keys_of([image.get("id") for image in objects])
+    names = [_name(image, at, faults) for at, image in enumerate(objects)]
+    _check_unique(ids, "images[{}].id", "Every picture needs an id of its own, since annotations name it.", faults)
+    _check_unique(
+        names,
+        "images[{}].file_name",
+        "Names tell pictures apart: put their folders in front, as in 'train/a.jpg'.",
+        faults,
+    )
+    sizes = [
+        (
+            _side(image.get("width"), f"images[{at}].width", faults),
+            _side(image.get("height"), f"images[{at}].height", faults),
+        )
+        for at, image in enumerate(objects)
+    ]
+    if images is None:
+        urls = [_url(image, name) for image, name in zip(objects, names, strict=True)]
+    else:
+        urls = [
+            local_url(images, name, f"images[{at}].file_name", faults) if name else None
+            for at, name in enumerate(names)
+        ]
+    faults.check()
+    frame = items_frame(names, urls, sizes, [_rest(image, name) for image, name in zip(objects, names, strict=True)])
+    frame.attrs[HEAD] = {name: part for name, part in parsed.value.items() if name not in ("images", "annotations")}
+    return frame, dict(zip(ids, names, strict=True))  # type: ignore[arg-type]  # checked above
+
+
+def _name(image: Mapping[str, Any], at: int, faults: Faults) -> str | None:
+    """Tell what a picture is called."""
+    name = image.get("file_name")
+    if isinstance(name, str) and name:
+        return name.replace("\\", "/")
+    if name is None or name == "":
+        for key in _URLS:
+            url = image.get(key)
+            if isinstance(url, str) and url.rpartition("/")[2]:
+                return url.rpartition("/")[2]
+        number = key_of(image.get("id"))
+        return None if number is None else str(number)
+    if type(name) is int:
+        return str(name)
+    faults.add(f"images[{at}].file_name", f"is {shown(name)}; it must be a text.")
+    return None
+
+
+def _check_unique(values: Sequence[object], place: str, remedy: str, faults: Faults) -> None:
+    if len(set(values)) == len(values) and None not in values:
+        return
+    first: dict[object, int] = {}
+    for at, value in enumerate(values):
+        if value is None:
+            if "id" in place.rpartition(".")[2]:
+                faults.add(place.format(at), "is missing, or no whole number or text. " + remedy)
+        elif value in first:
+            faults.add(place.format(at), f"is {shown(value)}, as is {place.format(first[value])}. " + remedy)
+        else:
+            first[value] = at
+
+
+def _side(value: object, place: str, faults: Faults) -> int | None:
+    """Take the width or the height of a picture; 0 says as little as nothing."""
+    if type(value) is int and 0 < value <= _LARGEST_PICTURE:
+        return value
+    number = number_of(value)
+    if number is not None and (math.isnan(number) or number == 0):
+        return None
+    if number is None or not 0 < number <= _LARGEST_PICTURE or number != int(number):
+        faults.add(place, f"is {shown(value)}; it must be a whole number of pixels. Correct it, or leave it out.")
+        return None
+    return int(number)
+
+
+def _url(image: Mapping[str, Any], name: str | None) -> str | None:
+    """Tell where a picture is; a path is not taken from a file, since what it names would be uploaded."""
+    for url in (name, *(image.get(key) for key in _URLS)):
+        if isinstance(url, str) and "://" in url:
+            try:
+                if is_remote(url):
+                    return url
+            except BadRequestError:
+                continue
+    return None
+
+
+def _rest(image: Mapping[str, Any], name: str | None) -> dict[str, Any]:
+    rest = {key: value for key, value in image.items() if key not in ("width", "height", "file_name")}
+    if image.get("file_name") not in (None, "", name):
+        rest["file_name"] = image["file_name"]
+    return rest
+
+
+def labels_of(parsed: Parsed) -> tuple[dict[Key, str], dict[Key, Any]]:
+    """Read the categories of a COCO file: their names, and their supercategories where there are any."""
+    faults = Faults(parsed.name)
+    labels: dict[Key, str] = {}
+    supers: dict[Key, Any] = {}
+    for at, category in enumerate(entries(parsed, "categories", needed=False)):
+        key, name = key_of(category.get("id")), category.get("name")
+        if key is None:
+            faults.add(f"categories[{at}].id", f"is {shown(category.get('id'))}; it must be a whole number or a text.")
+            continue
+        if isinstance(name, (str, int)) and not isinstance(name, bool) and name != "":
+            if labels.setdefault(key, str(name)) != str(name):
+                faults.add(
+                    f"categories[{at}].id",
+                    f"is {shown(key)}, which stands for {labels[key]!r} already, not for {name!r}. Give each an id.",
+                )
+        else:
+            faults.add(f"categories[{at}].name", f"is {shown(name)}; every category needs a name, a text.")
+        if category.get("supercategory") is not None:
+            supers.setdefault(key, category["supercategory"])
+    faults.check()
+    return labels, supers
+
+
+def dataset_of(parsed: Parsed, images: Path | None) -> Frames:
+    """Read a whole COCO file."""
+    items, pictures = pictures_of(parsed, images)
+    labels, supers = labels_of(parsed)
+    found = entries(parsed, "annotations", needed=False)
+    own = parsed.own
+    boxes = _boxes_of(found, "annotations", Names(pictures, labels, parsed.name), own=own, supers=supers, results=False)
+    return Frames(items, boxes)
+
+
+def results_of(parsed: Parsed, names: Names) -> pd.DataFrame:
+    """Read a list of results."""
+    found = objects(parsed.value, "", Faults(parsed.name))
+    return _boxes_of(found, "", names, own=parsed.own, supers={}, results=True)
+
+
+def _boxes_of(
+    found: Sequence[Mapping[str, Any]],
+    part: str,
+    names: Names,
+    *,
+    own: bool,
+    supers: Mapping[Key, Any],
+    results: bool,
+) -> pd.DataFrame:
+    faults = Faults(names.source)
+    pictures = _joined(found, f"{part}[{{}}].image_id", names.pictures, "image_id", faults)
+    labels = _joined(found, f"{part}[{{}}].category_id", names.labels, "category_id", faults)
+    boxes, computed = _sides(found, part, faults)
+    others: list[tuple[str, str, Any]] = []
+    scores = [entry.get("score") for entry in found]
+    if results or any(score is not None for score in scores):
+        others.append(("confidence", "float64", _confidences(scores, part, faults, needed=results)))
+    else:
+        others.append(("area", "float64", _areas(found, part, faults)))
+        others.append(("iscrowd", "bool", [is_crowd(entry.get("iscrowd")) for entry in found]))
+    others.append(("segmentation", "O", [_segmentation(entry.get("segmentation")) for entry in found]))
+    faults.check()
+    return boxes_frame(pictures, _ids(found), labels, boxes, _metadata(found, computed, supers, own=own), others)
+
+
+def _joined(
+    found: Sequence[Mapping[str, Any]], place: str, names: Mapping[Key, str], field: str, faults: Faults
+) -> Any:
+    """Give the name that each entry's id stands for, as an Arrow column."""
+    number: dict[Key | None, int] = {key: at for at, key in enumerate(names)}
+    ids = [entry.get(field) for entry in found]
+    positions = list(map(number.get, keys_of(ids)))
+    if None in positions:
+        kind = "picture" if field == "image_id" else "category"
+        for at, position in enumerate(positions):
+            if position is None:
+                faults.add(place.format(at), _unknown(ids[at], kind, names))
+        return pa.nulls(len(ids), TEXT)
+    return pa.array(names.values(), TEXT).take(pa.array(positions, pa.int64()))
+
+
+def _unknown(value: object, kind: str, names: Mapping[Key, str]) -> str:
+    if value is None:
+        return f"is missing; it names the {kind}. Add it, or drop the entry."
+    there = ", ".join(map(repr, islice(names, 5))) + (", …" if len(names) > 5 else "")
+    return (
+        f"is {shown(value)}, which is the id of no {kind}; there are {there or 'none'}. Add that {kind}, or drop the "
+        "entry."
+    )
+
+
+def _sides(found: Sequence[Mapping[str, Any]], part: str, faults: Faults) -> tuple[npt.NDArray[np.float64], list[int]]:
+    """Take the boxes, and tell which entries have none but a segmentation that they are computed from."""
+    raw = [entry.get("bbox") for entry in found]
+    computed: list[int] = []
+    boxes = _sound_boxes(raw)
+    if boxes is not None:
+        return boxes, computed
+    boxes = np.zeros((len(raw), 4))
+    for at, value in enumerate(raw):
+        place = f"{part}[{at}].bbox"
+        if value is None or (isinstance(value, (str, list, tuple, Mapping)) and not len(value)):
+            segmentation = found[at].get("segmentation")
+            if is_empty(segmentation):
+                faults.add(place, "is missing, and there is no segmentation to compute it from. Drop the entry.")
+                continue
+            try:
+                boxes[at] = box_around(segmentation)
+            except ValueError as error:
+                faults.add(f"{part}[{at}].segmentation", f"gives no box: {error}. Correct it, or add a bbox.")
+            computed.append(at)
+        elif not isinstance(value, (list, tuple)) or len(value) != 4:
+            faults.add(place, f"is {shown(value)}; a box is a list of four numbers, x, y, width and height in pixels.")
+        else:
+            numbers = [number_of(number) for number in value]
+            if any(number is None or not math.isfinite(number) for number in numbers):
+                faults.add(place, f"is {shown(value)}; all four must be finite numbers. Correct it, or drop the entry.")
+            else:
+                boxes[at] = numbers
+    for at in np.flatnonzero(~_sound(boxes)).tolist():
+        value = boxes[at].tolist()
+        faults.add(
+            f"{part}[{at}].bbox",
+            f"is {shown(value)}: "
+            + (
+                "width and height are never negative. Are these two corners? Write x2 - x1 and y2 - y1."
+                if (boxes[at, 2:] < 0).any()
+                else f"it is beyond {_LARGEST_BOX:g} pixels, where areas are infinite."
+            ),
+        )
+    return boxes, computed
+
+
+def _sound_boxes(raw: Sequence[Any]) -> npt.NDArray[np.float64] | None:
+    """Take boxes of which every one is sound; None where one is not."""
+    if not set(map(type, raw)) <= {list, tuple} or not set(map(len, raw)) <= {4}:
+        return None
+    numbers = list(chain.from_iterable(raw))
+    if not set(map(type, numbers)) <= {int, float}:
+        return None
+    try:
+        boxes = np.array(numbers, dtype=np.float64).reshape(-1, 4)
+    except OverflowError:
+        return None
+    return boxes if _sound(boxes).all() else None
+
+
+def _sound(boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Tell which boxes are finite, not too far off, and of no negative side."""
+    sound: npt.NDArray[np.bool_] = np.all(np.abs(boxes) <= _LARGEST_BOX, axis=1) & np.all(boxes[:, 2:] >= 0, axis=1)
+    return sound
+
+
+def _confidences(scores: Sequence[object], part: str, faults: Faults, *, needed: bool) -> npt.NDArray[np.float64]:
+    found = _floats(scores)
+    with np.errstate(invalid="ignore"):
+        wrong = ~((found >= 0) & (found <= 1))
+    for at in np.flatnonzero(wrong).tolist():
+        number = number_of(scores[at])
+        if number is not None and math.isnan(number) and not needed:
+            continue
+        what = "is missing" if number is not None and math.isnan(number) else f"is {shown(scores[at])}"
+        faults.add(f"{part}[{at}].score", f"{what}; a score lies in [0, 1]. Divide percentages by 100.")
+    return found
+
+
+def _areas(found: Sequence[Mapping[str, Any]], part: str, faults: Faults) -> npt.NDArray[np.float64]:
+    values = [entry.get("area") for entry in found]
+    areas = _floats(values)
+    for at in np.flatnonzero(~(areas >= 0) | np.isinf(areas)).tolist():
+        number = number_of(values[at])
+        if number is None or not math.isnan(number):
+            faults.add(
+                f"{part}[{at}].area",
+                f"is {shown(values[at])}; an area is 0 or more square pixels. Correct it, or leave it out.",
+            )
+    return areas
+
+
+def _floats(values: Sequence[object]) -> npt.NDArray[np.float64]:
+    """Take numbers; NaN where there is none."""
+    if set(map(type, values)) <= {int, float, type(None)}:
+        with suppress(OverflowError):
+            return np.array(values, dtype=np.float64)
+    numbers = map(number_of, values)
+    return np.array([math.nan if number is None else number for number in numbers], dtype=np.float64)
+
+
+def is_crowd(value: object) -> bool:
+    """Tell whether a value of ``iscrowd`` says so: anything but a missing value, 0, False, ``""`` and ``"0"``."""
+    return not (value is None or value != value or value in (0, "", "0"))
+
+
+def _segmentation(value: Any) -> Any:
+    if type(value) is list and value and value[0]:
+        return value
+    return None if is_empty(value) else value
+
+
+def _ids(found: Sequence[Mapping[str, Any]]) -> list[str | None]:
+    """Give the ids of annotations as text, where they are theirs alone."""
+    keys = keys_of([entry.get("id") for entry in found])
+    if len(set(keys)) == len(keys) and None not in keys:
+        return list(map(str, keys))
+    counts: dict[Key | None, int] = {}
+    for key in keys:
+        counts[key] = counts.get(key, 0) + 1
+    return [str(key) if key is not None and counts[key] == 1 else None for key in keys]
+
+
+def _metadata(
+    found: Sequence[Mapping[str, Any]], computed: Sequence[int], supers: Mapping[Key, Any], *, own: bool
+) -> list[dict[str, Any]]:
+    """Keep what has no column, and what a copy in a column would lose."""
+    taken = ("image_id", "bbox", "score")
+    kept: list[dict[str, Any]]
+    if own:  # the dicts of the file become those of the frame: half the memory
+        kept = found  # type: ignore[assignment]
+        for entry in kept:
+            for name in taken:
+                entry.pop(name, None)
+    else:
+        kept = [{name: value for name, value in entry.items() if name not in taken} for entry in found]
+    if supers:
+        for entry in kept:
+            key = key_of(entry["category_id"])
+            if key is not None and key in supers:
+                entry.setdefault("supercategory", supers[key])
+    for at in computed:
+        kept[at][COMPUTED] = "segmentation"
+    return kept
+
+
+def names_of(items: pd.DataFrame, annotations: pd.DataFrame) -> Names:
+    """Tell the ids of the pictures and categories of frames that were read from a COCO file."""
+    source = "The ground truth"
+    metadata = [value if isinstance(value, Mapping) else {} for value in _column(items, "metadata")]
+    ids = keys_of([value.get("id") for value in metadata])
+    if None in ids:
+        at = ids.index(None)
+        raise InvalidInputError(
+            f"{source}: items[{at}].metadata holds no 'id', by which results name pictures. Give the COCO file itself: "
+            "ground_truth='instances.json'."
+        )
+    references = _column(items, "reference_id")
+    labels: dict[Key, str] = {}
+    head = items.attrs.get(HEAD)
+    if isinstance(head, Mapping) and head.get("categories"):
+        labels = labels_of(Parsed(head, source, False))[0]
+    for value, label in zip(_column(annotations, "metadata"), _column(annotations, "label"), strict=True):
+        key = key_of(value.get("category_id")) if isinstance(value, Mapping) else None
+        if key is not None:
+            labels.setdefault(key, str(label))
+    return Names(dict(zip(ids, map(str, references), strict=True)), labels, source)  # type: ignore[arg-type]
+
+
+def _column(frame: pd.DataFrame, name: str) -> list[Any]:
+    if not isinstance(frame, pd.DataFrame) or name not in frame.columns:
+        raise InvalidInputError(
+            f"ground_truth= has no column {name!r}. Give what read_coco gave, or the path of the COCO file."
+        )
+    return frame[name].tolist()

@@ -1,0 +1,249 @@
+"""Frames to COCO files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from itertools import count
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from nucleus_pandas.boxes import areas
+from nucleus_pandas.columns import Problems, is_remote
+from nucleus_pandas.columns.problems import shown
+from nucleus_pandas.errors import BadRequestError, InvalidInputError
+from nucleus_pandas.formats.coco.parsing import Key, Parsed, key_of, keys_of
+from nucleus_pandas.formats.coco.reading import COMPUTED, HEAD, is_crowd, labels_of, pictures_of
+from nucleus_pandas.formats.rows import Boxes, Pictures, refused, take_boxes, take_items
+
+_OURS = ("id", "image_id", "category_id", "bbox", "score", "supercategory", COMPUTED)
+
+
+class Categories(NamedTuple):
+    """Categories as they are written, and the id of each box's."""
+
+    written: list[dict[str, Any]]
+    ids: list[Any]
+
+
+def dataset_from(items: pd.DataFrame, annotations: pd.DataFrame, like: Parsed | None) -> dict[str, Any]:
+    """Make a COCO file of frames."""
+    pictures = take_items(items)
+    boxes = take_boxes(annotations, pictures, "COCO", polygons=True)
+    head = _head(items, like)
+    image_ids = _image_ids(pictures, like)
+    images = _images(pictures, image_ids)
+    ids = _unique([_given_id(row, name) for row, name in zip(boxes.metadata, boxes.ids, strict=True)])
+    categories = _categories(boxes, head, closed=False)
+    return {
+        **head,
+        "images": images,
+        "annotations": _annotations(boxes, ids, image_ids, categories.ids),
+        "categories": categories.written,
+    }
+
+
+def results_from(items: pd.DataFrame, annotations: pd.DataFrame, like: Parsed | None) -> list[dict[str, Any]]:
+    """Make a list of results of frames; ids are those of the ground truth, never new ones."""
+    pictures = take_items(items)
+    boxes = take_boxes(annotations, pictures, "COCO")
+    problems = Problems(boxes.named.index)
+    if boxes.confidence is None:
+        raise InvalidInputError(
+            boxes.named.missing("confidence") + " Results need it: results=True is for predictions."
+        )
+    unsure = np.isnan(boxes.confidence)
+    for row in boxes.rows[unsure].tolist():
+        problems.add_one(row, "confidence", "is missing, and every result needs a score. Fill it, or drop the row.")
+    image_ids = _image_ids(pictures, like, new=False)
+    for row, picture in zip(boxes.rows.tolist(), boxes.picture, strict=True):
+        if image_ids[picture] is None:
+            problems.add_one(
+                row,
+                "reference_id",
+                f"is {shown(pictures.references[picture])}, of which the COCO id is not known: it stands neither in "
+                "the items' metadata as 'id', nor in like=. Give the ground truth: like='instances.json'.",
+            )
+    categories = _categories(boxes, _head(items, like), closed=True)
+    for row, label, number in zip(boxes.rows.tolist(), boxes.labels, categories.ids, strict=True):
+        if number is None:
+            problems.add_one(
+                row,
+                "label",
+                f"is {shown(label)}, of which the COCO id is not known: it stands neither in the metadata as "
+                "'category_id', nor in like=. Give the ground truth: like='instances.json'.",
+            )
+    if problems.bad.any():
+        raise refused(problems, "predictions")
+    segmentations = boxes.values("segmentation")
+    written = []
+    for at, (row, picture) in enumerate(zip(boxes.metadata, boxes.picture, strict=True)):
+        entry: dict[str, Any] = {"image_id": image_ids[picture], "category_id": categories.ids[at]}
+        if row.get(COMPUTED) != "segmentation":  # with a box, evaluations take its area for that of the mask
+            entry["bbox"] = boxes.sides[at].tolist()
+        entry["score"] = float(boxes.confidence[at])
+        entry.update((name, value) for name, value in row.items() if name not in _OURS[1:])
+        if segmentations[at] is not None:
+            entry["segmentation"] = segmentations[at]
+        written.append(entry)
+    return written
+
+
+def _head(items: pd.DataFrame, like: Parsed | None) -> dict[str, Any]:
+    """Give what a COCO file holds beside pictures and annotations: as in another file, or as it was read."""
+    known = items.attrs.get(HEAD) if like is None else like.value
+    if not isinstance(known, Mapping):
+        return {"info": {}, "licenses": []}
+    return deepcopy({name: part for name, part in known.items() if name not in ("images", "annotations")})
+
+
+def _image_ids(pictures: Pictures, like: Parsed | None, *, new: bool = True) -> list[Any]:
+    given = [row.get("id") for row in pictures.metadata]
+    if like is not None:
+        names = pictures_of(like, None)[1].values()
+        known = {name: image["id"] for name, image in zip(names, like.value["images"], strict=True)}
+        given = [known.get(name, own) for name, own in zip(pictures.references, given, strict=True)]
+    return _unique(given, new=new)
+
+
+def _unique(given: Sequence[Any], *, new: bool = True) -> list[Any]:
+    """Keep ids where they are sound and not taken, and number the others from the largest on."""
+    keys = keys_of(given)
+    fresh = count(max([key for key in keys if isinstance(key, int)], default=0) + 1)
+    taken: set[Key] = set()
+    ids: list[Any] = []
+    for key, own in zip(keys, given, strict=True):
+        if key is not None and key not in taken:
+            taken.add(key)
+            ids.append(own)
+        else:
+            ids.append(next(fresh) if new else None)
+    return ids
+
+
+def _given_id(row: Mapping[str, Any], name: str | None) -> Any:
+    """Tell the id of an annotation: the one in its metadata, else its annotation id if that is a number."""
+    if key_of(row.get("id")) is not None:
+        return row["id"]
+    key = key_of(name)
+    return key if isinstance(key, int) else None
+
+
+def _images(pictures: Pictures, ids: Sequence[Any]) -> list[dict[str, Any]]:
+    written = []
+    for at, (name, row) in enumerate(zip(pictures.references, pictures.metadata, strict=True)):
+        image: dict[str, Any] = {"id": ids[at], "file_name": name}
+        spelled = row.pop("file_name", None)
+        if isinstance(spelled, (str, int)) and str(spelled).replace("\\", "/") == name:
+            image["file_name"] = spelled
+        for side, pixels in zip(("width", "height"), pictures.sizes[at], strict=True):
+            row.pop(side, None)
+            if pixels is not None:
+                image[side] = pixels
+        url = pictures.urls[at]
+        if url is not None and url != name and url not in row.values() and _stays(url):
+            image["coco_url"] = url
+        written.append({**row, **image})
+    return written
+
+
+def _stays(url: str) -> bool:
+    try:
+        return is_remote(url)
+    except BadRequestError:
+        return False
+
+
+def _categories(boxes: Boxes, head: dict[str, Any], *, closed: bool) -> Categories:
+    """Find the category of each box: by the id that it was read with, else by its label.
+
+    An id that the metadata of several labels claims, as after labels were changed, is that of the label with the most
+    boxes. `closed` tells whether labels without an id go without.
+    """
+    written = list(head.pop("categories", None) or [])
+    name_of = labels_of(Parsed({"categories": written}, "The categories", False))[0]
+    spelled = {key_of(category.get("id")): category.get("id") for category in written}
+    claims = Counter(
+        (label, key)
+        for label, row in zip(boxes.labels, boxes.metadata, strict=True)
+        if (key := key_of(row.get("category_id"))) is not None
+    )
+    for (label, key), _ in claims.most_common():  # equal counts in order of their first rows
+        name_of.setdefault(key, label)
+    key_by_name: dict[str, Key] = {}
+    for key, label in name_of.items():
+        key_by_name.setdefault(label, key)
+    if not closed:
+        fresh = count(max([key for key in name_of if isinstance(key, int)], default=0) + 1)
+        for label in sorted(set(boxes.labels) - set(key_by_name)):
+            key_by_name[label] = next(fresh)
+            name_of[key_by_name[label]] = label
+    ids: list[Any] = []
+    supers: dict[Key, Any] = {}
+    for label, row in zip(boxes.labels, boxes.metadata, strict=True):
+        key = key_of(row.get("category_id"))
+        if key is None or name_of.get(key) != label:
+            key = key_by_name.get(label)
+        else:
+            spelled.setdefault(key, row["category_id"])
+            if "supercategory" in row:
+                supers.setdefault(key, row["supercategory"])
+        ids.append(key)
+    known = {key_of(category.get("id")) for category in written}
+    for key in sorted((key for key in name_of if key not in known), key=_order):
+        category = {"id": spelled.get(key, key), "name": name_of[key]}
+        written.append(category | ({"supercategory": supers[key]} if key in supers else {}))
+    return Categories(written, [spelled.get(key, key) for key in ids])
+
+
+def _order(key: Key) -> tuple[bool, int, str]:
+    return isinstance(key, str), key if isinstance(key, int) else 0, str(key)
+
+
+def _annotations(
+    boxes: Boxes, ids: Sequence[Any], image_ids: Sequence[Any], category_ids: Iterable[Any]
+) -> list[dict[str, Any]]:
+    given_areas, crowds, segmentations = boxes.numbers("area"), boxes.values("iscrowd"), boxes.values("segmentation")
+    scores = [None] * len(ids) if boxes.confidence is None else boxes.confidence.tolist()
+    columns = zip(
+        ids,
+        (image_ids[picture] for picture in boxes.picture),
+        category_ids,
+        boxes.sides.tolist(),
+        areas(boxes.sides).tolist(),
+        scores,
+        boxes.metadata,
+        strict=True,
+    )
+    written = []
+    for at, (number, image, category, box, area, score, row) in enumerate(columns):
+        polygon = boxes.polygons.get(at)
+        for name in _OURS:
+            row.pop(name, None)
+        entry: dict[str, Any] = {"id": number, "image_id": image, "category_id": category, "bbox": box}
+        entry["segmentation"] = [] if polygon is None else [polygon]
+        entry |= row
+        if segmentations[at] is not None:
+            entry["segmentation"] = segmentations[at]
+        if given_areas[at] is not None:
+            entry["area"] = given_areas[at]
+        elif not _is_number(row.get("area")):
+            entry["area"] = area if polygon is None else _area(polygon)
+        entry["iscrowd"] = int(is_crowd(row.get("iscrowd") if crowds[at] is None else crowds[at]))
+        if score is not None and score == score:
+            entry["score"] = score
+        written.append(entry)
+    return written
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _area(polygon: Sequence[float]) -> float:
+    """Give the area of a polygon, by the shoelace formula."""
+    x, y = np.array(polygon[0::2]), np.array(polygon[1::2])
+    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)

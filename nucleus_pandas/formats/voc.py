@@ -1,0 +1,407 @@
+"""Pascal VOC: an XML file a picture, http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from nucleus_pandas.columns import Problems, warn
+from nucleus_pandas.columns.problems import shown
+from nucleus_pandas.formats.faults import Faults
+from nucleus_pandas.formats.files import write
+from nucleus_pandas.formats.pictures import folder_of, local_url
+from nucleus_pandas.formats.rows import Boxes, Pictures, paths_of, refused, take_boxes, take_items
+from nucleus_pandas.formats.tables import Frames, boxes_frame, items_frame
+from nucleus_pandas.formats.xml import Element, document, parse_xml, unwritable, value_of
+
+VocSource: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+"""A folder, a file, or several files."""
+
+_NUMBERS = frozenset(
+    "area category_id crop depth difficult id ignore iscrowd occluded segmented truncated".split()  # noqa: SIM905
+)
+"""Elements whose text is a number."""
+
+_EXACT = Context(prec=1200, Emax=MAX_EMAX, Emin=MIN_EMIN)
+"""Adds decimals without rounding: a float64 has its digits within 1,100 places."""
+
+_LARGEST_BOX = 1e150  # pixels; beyond, areas would be infinite
+_LARGEST_PICTURE = 2**31 - 1
+
+
+def read_voc(source: VocSource, *, images: str | os.PathLike[str] | None = None) -> Frames:
+    """Read Pascal VOC's XML files.
+
+    A box is ``x = xmin``, ``y = ymin``, ``width = xmax - xmin``, ``height = ymax - ymin``, as tools that convert VOC to
+    COCO and to YOLO have it. VOC itself counted pixels from 1 and both ends in, so that its boxes were a pixel wider
+    and began a pixel further to the left; who wants those subtracts 1 from ``x`` and ``y`` and adds it to ``width`` and
+    ``height``. Differences are taken in decimal, so that no digit is lost.
+
+    Parameters
+    ----------
+    source : path or list of paths
+        A folder (all ``.xml`` in it and its subfolders, sorted by name), a file, or several.
+    images : path, optional
+        The folder of the pictures; ``image_url`` is then the path in it, and missing otherwise.
+
+    Returns
+    -------
+    Frames
+        In the order of the files, then of the objects in them. ``reference_id`` is the ``filename``, and where there
+        is none the name of the XML file. ``confidence`` is there where an object has such an element. Everything else
+        is metadata: of pictures ``folder``, ``source``, ``size`` (``depth``), ``segmented``; of boxes ``pose``,
+        ``truncated``, ``difficult``, ``occluded``, ``attributes`` (as CVAT writes them) and whatever else there is.
+        Their values are texts, but numbers for what is one: the flags, ``depth``, ``area``, ``iscrowd`` and ids.
+
+    Raises
+    ------
+    InvalidInputError
+        A file is no XML or no VOC, has a document type (which could read other files or fill the memory), an object
+        lacks its name or box, or two files are about one picture; the text names files and places.
+    OSError
+        A file cannot be opened.
+
+    See Also
+    --------
+    to_voc : Write such files.
+
+    Examples
+    --------
+    >>> import nucleus_pandas as npd
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> box = "<bndbox><xmin>10</xmin><ymin>20</ymin><xmax>40</xmax><ymax>80</ymax></bndbox>"
+    >>> text = f"<annotation><filename>a.jpg</filename><object><name>car</name>{box}</object></annotation>"
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.xml").write_text(text)
+    ...     items, boxes = npd.read_voc(folder)
+    >>> boxes[["reference_id", "label", "x", "y", "width", "height"]]
+      reference_id label     x     y  width  height
+    0        a.jpg   car  10.0  20.0   30.0    60.0
+    """
+    pictures = None if images is None else folder_of(images, "images=")
+    root, files = _files(source)
+    faults = Faults(root)
+    references: list[str | None] = []
+    urls: list[str | None] = []
+    sizes: list[tuple[int | None, int | None]] = []
+    metadata: list[dict[str, Any]] = []
+    objects: list[tuple[str | None, str | None, list[float], float, dict[str, Any]]] = []
+    first: dict[str, str] = {}
+    for name, path in files.items():
+        annotation = parse_xml(path)
+        if annotation.tag != "annotation":
+            hint = (
+                " That is CVAT's own format; export as 'Pascal VOC' or 'COCO'."
+                if annotation.tag == "annotations"
+                else ""
+            )
+            faults.add(name, f"is <{annotation.tag}>, and VOC's files are <annotation>.{hint}")
+            continue
+        reference = _text(annotation, "filename").replace("\\", "/") or path.stem
+        if reference in first:
+            faults.add(
+                name, f"is about {shown(reference)}, and so is {first[reference]}. Remove one, or name folders, too."
+            )
+        first.setdefault(reference, name)
+        references.append(reference)
+        urls.append(None if pictures is None else local_url(pictures, reference, f"{name}: filename", faults))
+        sizes.append((_side(annotation, "width", name, faults), _side(annotation, "height", name, faults)))
+        metadata.append(_rest(annotation))
+        for at, element in enumerate(annotation.findall("object")):
+            objects.append((reference, *_object(element, f"{name}: object[{at}]", faults)))
+    faults.check()
+    others: list[tuple[str, str, Any]] = []
+    if any(not math.isnan(confidence) for *_, confidence, _ in objects):
+        others.append(("confidence", "float64", np.array([confidence for *_, confidence, _ in objects])))
+    boxes = boxes_frame(
+        [reference for reference, *_ in objects],
+        [None] * len(objects),
+        [label for _, label, *_ in objects],
+        np.array([box for _, _, box, *_ in objects], dtype=np.float64).reshape(-1, 4),
+        [rest for *_, rest in objects],
+        others,
+    )
+    return Frames(items_frame(references, urls, sizes, metadata), boxes)
+
+
+def _files(source: VocSource) -> tuple[str, dict[str, Path]]:
+    """Give files by their names for the reader."""
+    if not isinstance(source, (str, os.PathLike)):
+        paths = [Path(each).expanduser() for each in source]
+        return "VOC", {str(path): path for path in paths}
+    path = Path(source).expanduser()
+    if path.is_dir():
+        found = {each.relative_to(path).as_posix(): each for each in path.rglob("*.xml")}
+        return str(path), {name: found[name] for name in sorted(found)}
+    return "VOC", {str(path): path}
+
+
+def _text(element: Element, name: str) -> str:
+    return (element.findtext(name) or "").strip()
+
+
+def _side(annotation: Element, side: str, name: str, faults: Faults) -> int | None:
+    """Take the width or the height of a picture; 0 says as little as nothing."""
+    text = _text(annotation, f"size/{side}")
+    try:
+        number = float(text or 0)
+    except ValueError:
+        number = math.nan
+    if number == 0:
+        return None
+    if not 0 < number <= _LARGEST_PICTURE or number != int(number):
+        faults.add(
+            f"{name}: size/{side}", f"is {shown(text)}; it must be a whole number of pixels. Correct it, or remove it."
+        )
+        return None
+    return int(number)
+
+
+def _rest(annotation: Element) -> dict[str, Any]:
+    """Keep what a file says of the picture beside its name and its size."""
+    kept = Element(annotation.tag, annotation.attrib)
+    kept.extend(child for child in annotation if child.tag not in ("filename", "object", "size"))
+    value = value_of(kept)
+    rest = {key: _typed(key, part) for key, part in value.items()} if isinstance(value, dict) else {}
+    size = annotation.find("size")
+    sides = value_of(size) if size is not None else {}
+    if isinstance(sides, dict):
+        other = {key: _typed(key, part) for key, part in sides.items() if key not in ("width", "height")}
+        rest |= {"size": other} if other else {}
+    return rest
+
+
+def _typed(key: str, value: Any) -> Any:
+    """Make a number of a text that is one, in the digits that the number is written in."""
+    if key in _NUMBERS and isinstance(value, str):
+        for kind in (int, float):
+            try:
+                if str(kind(value)) == value and math.isfinite(kind(value)):
+                    return kind(value)
+            except (ValueError, OverflowError):
+                continue
+    return value
+
+
+def _object(element: Element, place: str, faults: Faults) -> tuple[str | None, list[float], float, dict[str, Any]]:
+    """Take the label, the box, the confidence and all else of an object."""
+    value = value_of(element)
+    rest: dict[str, Any] = value if isinstance(value, dict) else {}
+    label = rest.pop("name", "")
+    if not isinstance(label, str) or not label:
+        faults.add(f"{place}/name", f"is {shown(label) if label else 'missing'}; every object has one name.")
+        label = None
+    box = _box(rest.pop("bndbox", None), "robndbox" in rest, f"{place}/bndbox", faults)
+    text = rest.pop("confidence", None)
+    confidence = math.nan
+    if text is not None:
+        with suppress(TypeError, ValueError):
+            confidence = float(text)
+        if not 0 <= confidence <= 1:
+            faults.add(f"{place}/confidence", f"is {shown(text)}; it lies in [0, 1]. Divide percentages by 100.")
+    pairs = rest.get("attributes")
+    if isinstance(pairs, dict) and set(pairs) == {"attribute"}:
+        rest["attributes"] = _attributes(pairs)
+    return label, box, confidence, {key: _typed(key, part) for key, part in rest.items()}
+
+
+def _attributes(pairs: dict[str, Any]) -> dict[str, Any]:
+    """Read the attributes as CVAT writes them: pairs of a name and a value."""
+    found = pairs["attribute"] if isinstance(pairs["attribute"], list) else [pairs["attribute"]]
+    if all(isinstance(pair, dict) and set(pair) == {"name", "value"} for pair in found):
+        names = [pair["name"] for pair in found]
+        if all(isinstance(name, str) for name in names) and len(set(names)) == len(names):
+            return {pair["name"]: pair["value"] for pair in found}
+    return pairs
+
+
+def _box(corners: Any, is_rotated: bool, place: str, faults: Faults) -> list[float]:
+    """Take x, y, width and height."""
+    if not isinstance(corners, Mapping):
+        reason = "is missing, and every object has a box. Add it, or remove the object."
+        if is_rotated:
+            reason = "is missing: the box is rotated (robndbox), which Nucleus does not know. Export upright boxes."
+        faults.add(place, reason)
+        return [0.0] * 4
+    numbers: list[Decimal] = []
+    for name in ("xmin", "ymin", "xmax", "ymax"):
+        text = corners.get(name, "")
+        try:
+            number = Decimal(text)
+            if not number.is_finite():
+                raise ValueError
+            numbers.append(number)
+        except (InvalidOperation, TypeError, ValueError):
+            what = "missing" if text == "" else shown(text)
+            faults.add(
+                f"{place}/{name}", f"is {what}; it must be a number of pixels. Correct it, or remove the object."
+            )
+    if len(numbers) < 4:
+        return [0.0] * 4
+    low, high = numbers[:2], numbers[2:]
+    box = [*map(float, low), *(float(_EXACT.subtract(end, start)) for start, end in zip(low, high, strict=True))]
+    if min(box[2:]) < 0:
+        faults.add(place, "ends before it begins: xmax is less than xmin, or ymax than ymin. Swap them.")
+    elif max(map(abs, box)) > _LARGEST_BOX:
+        faults.add(place, f"is beyond {_LARGEST_BOX:g} pixels, where areas are infinite. Correct it.")
+    return box
+
+
+def to_voc(items: pd.DataFrame, annotations: pd.DataFrame, folder: str | os.PathLike[str]) -> None:
+    """Write frames as Pascal VOC's XML files.
+
+    For each picture ``<reference_id without extension>.xml``, with ``xmin = x`` and ``xmax = x + width`` to the last
+    digit (see `read_voc`). Files of the same names are replaced, others left alone.
+
+    What `read_voc` read is written as it was, but for white space, comments and the order of elements. Lost are
+    ``image_url`` and ids; values of metadata become texts, but for the numbers that `read_voc` knows. What of the
+    metadata XML has no form for (lists in lists, keys that are no names) is left out with a warning, beside
+    ``attributes``, whose keys may be any.
+
+    Parameters
+    ----------
+    items : pandas.DataFrame
+        Pictures with ``reference_id``, perhaps ``width``, ``height`` (pixels) and metadata.
+    annotations : pandas.DataFrame
+        Boxes on them, in the form that `Dataset.annotate` takes, perhaps with ``confidence``. Rows of other types are
+        left out with a warning.
+    folder : path
+        Where to write; it is created when absent.
+
+    Raises
+    ------
+    InvalidInputError
+        A column is missing, a row is wrong, or a name cannot be written. Nothing was written.
+
+    Warns
+    -----
+    NucleusWarning
+        Rows, or keys of metadata, are left out.
+
+    See Also
+    --------
+    read_voc : Read such files.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import nucleus_pandas as npd
+    >>> from tempfile import TemporaryDirectory
+    >>> items = pd.DataFrame({"reference_id": ["a.jpg"], "width": [640], "height": [480]})
+    >>> boxes = pd.DataFrame({"reference_id": "a.jpg", "label": ["car"], "x": 1, "y": 2, "width": 3, "height": 4})
+    >>> with TemporaryDirectory() as folder:
+    ...     npd.to_voc(items, boxes.assign(metadata=[{"difficult": 1}]), folder)
+    ...     npd.read_voc(folder).annotations[["label", "x", "width", "metadata"]]
+      label    x  width          metadata
+    0   car  1.0    3.0  {'difficult': 1}
+    """
+    pictures = take_items(items)
+    boxes = take_boxes(annotations, pictures, "VOC")
+    paths = paths_of(pictures, ".xml")
+    _check_texts(pictures, boxes)
+    left_out: set[str] = set()
+    objects: list[list[dict[str, Any]]] = [[] for _ in paths]
+    for at, picture in enumerate(boxes.picture):
+        objects[picture].append(_written_object(boxes, at, left_out))
+    files = [
+        document("annotation", _written_picture(pictures, at, left_out) | ({"object": each} if each else {}))
+        for at, each in enumerate(objects)
+    ]
+    if left_out:
+        keys = ", ".join(map(repr, sorted(left_out)))
+        warn(f"Of the metadata {keys} is left out, for which VOC's XML has no form.")
+    for path, data in zip(paths, files, strict=True):
+        file = Path(folder).expanduser() / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write(file, data)
+    Path(folder).expanduser().mkdir(parents=True, exist_ok=True)
+
+
+def _check_texts(pictures: Pictures, boxes: Boxes) -> None:
+    """Refuse names that would not come back."""
+    for named, rows, column, values in (
+        (pictures.named, range(len(pictures.references)), "reference_id", pictures.references),
+        (boxes.named, boxes.rows.tolist(), "label", boxes.labels),
+    ):
+        problems = Problems(named.index)
+        for row, value in zip(rows, values, strict=True):
+            if (reason := unwritable(value)) is not None:
+                problems.add_one(row, column, f"{reason}. Clean it: .str.strip().")
+        if problems.bad.any():
+            raise refused(problems, "items" if column == "reference_id" else "annotations")
+
+
+def _written_picture(pictures: Pictures, at: int, left_out: set[str]) -> dict[str, Any]:
+    metadata = dict(pictures.metadata[at])
+    size = metadata.pop("size", {})
+    rest = _elements(metadata, ("filename", "object"), left_out)
+    if isinstance(size, dict):
+        size = _elements(size, ("width", "height"), left_out)
+    else:
+        left_out.add("size")
+        size = {}
+    width, height = pictures.sizes[at]
+    sides = {name: pixels for name, pixels in (("width", width), ("height", height)) if pixels is not None}
+    folder = {"folder": rest.pop("folder")} if "folder" in rest else {}
+    attributes = {key: rest.pop(key) for key in list(rest) if key.startswith("@")}
+    return {
+        **attributes,
+        **folder,
+        "filename": pictures.references[at],
+        **({"size": {**sides, **size}} if sides or size else {}),
+        **rest,
+    }
+
+
+def _written_object(boxes: Boxes, at: int, left_out: set[str]) -> dict[str, Any]:
+    rest = _elements(boxes.metadata[at], ("name", "bndbox", "confidence"), left_out)
+    pairs = boxes.metadata[at].get("attributes")
+    if isinstance(pairs, dict) and pairs and set(pairs) != {"attribute"}:
+        written = {name: value for name, value in pairs.items() if unwritable(name) is None and _is_element(value)}
+        left_out.update(f"attributes.{name}" for name in pairs if name not in written)
+        rest["attributes"] = {"attribute": [{"name": name, "value": value} for name, value in written.items()]}
+        left_out.discard("attributes")
+    x, y, width, height = (Decimal(repr(side)) for side in boxes.sides[at].tolist())
+    corners = (x, y, _EXACT.add(x, width), _EXACT.add(y, height))
+    box = {name: _digits(corner) for name, corner in zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True)}
+    confidence = {}
+    if boxes.confidence is not None and not math.isnan(boxes.confidence[at]):
+        confidence["confidence"] = repr(float(boxes.confidence[at]))
+    return {"name": boxes.labels[at], **rest, "bndbox": box, **confidence}
+
+
+def _elements(metadata: Mapping[str, Any], ours: Sequence[str], left_out: set[str]) -> dict[str, Any]:
+    """Give what XML has a form for; note the rest."""
+    kept = {}
+    for key, value in metadata.items():
+        if value is None or value in ([], {}):
+            continue
+        if key not in ours and _is_element(value) and unwritable({key: value}) is None:
+            kept[key] = value
+        else:
+            left_out.add(key)
+    return kept
+
+
+def _is_element(value: Any) -> bool:
+    """Tell whether a value comes back in its form: a text or number, a dict of such, or several of these in a list."""
+    if isinstance(value, dict):
+        return bool(value) and all(map(_is_element, value.values())) and set(value) != {"#text"}
+    if isinstance(value, list):
+        return len(value) > 1 and all(_is_element(part) and not isinstance(part, list) for part in value)
+    return value is not None and unwritable(value) is None
+
+
+def _digits(number: Decimal) -> str:
+    """Write a number, in plain digits where it is not too large or small."""
+    short = number.normalize(_EXACT) if number else Decimal(0)  # rather than -0
+    return f"{short:f}" if -30 < short.adjusted() < 30 and len(short.as_tuple().digits) < 40 else str(short)

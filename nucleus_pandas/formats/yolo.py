@@ -1,0 +1,376 @@
+"""YOLO: a text file a picture, a line a box, in fractions of the picture."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from nucleus_pandas.columns import Problems
+from nucleus_pandas.columns.problems import shown
+from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.formats.class_names import NamesSource, as_yaml, find_names, names_from, read_names
+from nucleus_pandas.formats.faults import Faults
+from nucleus_pandas.formats.files import read_text, stem_of, write
+from nucleus_pandas.formats.pictures import folder_of, pictures_in, size_of
+from nucleus_pandas.formats.rows import Boxes, Pictures, paths_of, refused, take_boxes, take_items
+from nucleus_pandas.formats.tables import Frames, boxes_frame, items_frame
+
+HEAD = "yolo"
+"""Where `attrs` of the items keep the names of all classes."""
+
+_OTHERS = frozenset(("classes", "train", "val", "valid", "test"))
+"""Text files that stand among labels and are none."""
+
+_SLACK = 0.01  # of the picture, by which tools round beyond its edge
+
+
+_INNER = ("labels", "obj_train_data")  # where the texts are, as Ultralytics and as Darknet have it
+
+
+@dataclass
+class _Lines:
+    """What the lines of all files hold."""
+
+    picture: list[int] = field(default_factory=list)
+    label: list[str] = field(default_factory=list)
+    fractions: list[tuple[float, float, float, float]] = field(default_factory=list)  # centre and size
+    confidence: list[float] = field(default_factory=list)
+    polygon: list[list[float] | None] = field(default_factory=list)
+
+
+def read_yolo(
+    labels: str | os.PathLike[str],
+    *,
+    names: NamesSource | None = None,
+    images: str | os.PathLike[str] | None = None,
+    sizes: pd.DataFrame | None = None,
+) -> Frames:
+    """Read YOLO's label files.
+
+    A line is ``class centre_x centre_y width height``, perhaps with a confidence; all but the class in fractions of
+    the picture's width and height, whose sizes are therefore needed. An empty file, and a picture without a file, are
+    pictures without boxes. A line of a class and three or more points is a polygon: it becomes the box around it, and
+    stands in the column ``segmentation`` and in the metadata in pixels, as `read_coco` gives polygons. Poses cannot
+    be told from polygons and must not be among the files.
+
+    Parameters
+    ----------
+    labels : path
+        The folder of the files, subfolders included; or the one above, where it is called ``labels``.
+    names : path, list of str or dict, optional
+        The names of the classes: a file with one a line (``classes.txt``, ``obj.names``), a ``data.yaml`` whose
+        ``names`` are a plain list or mapping, or the names themselves. By default the one such file in `labels` or up
+        to two folders above.
+    images : path, optional
+        The folder of the pictures, with the same subfolders. Sizes are read from their headers, as stored (a rotation
+        in EXIF is not applied), which needs Pillow: ``pip install 'nucleus_pandas[local]'``.
+    sizes : pandas.DataFrame, optional
+        Pictures with ``reference_id``, ``width`` and ``height`` (pixels), such as items of another format or of a
+        dataset. With `images`, it spares reading the headers of those that it holds.
+
+    Returns
+    -------
+    Frames
+        The pictures of `images`, sorted by name, else those of `sizes` as they stand there; and their boxes, in the
+        order of the pictures and lines. ``reference_id`` is the name of the picture with its extension and its
+        folders below `images`, as in ``train/a.jpg``. ``confidence`` is there where a line has one.
+
+    Raises
+    ------
+    InvalidInputError
+        A line is wrong, a file has no picture, a picture no size, or a class no name; the text names files and lines.
+    MissingExtraError
+        Pillow is not installed, and sizes must be read.
+    OSError
+        A file cannot be opened.
+
+    See Also
+    --------
+    to_yolo : Write such files.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import nucleus_pandas as npd
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> sizes = pd.DataFrame({"reference_id": ["a.jpg", "b.jpg"], "width": 640, "height": 480})
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.txt").write_text("1 0.5 0.5 0.25 0.5")
+    ...     items, boxes = npd.read_yolo(folder, names=["person", "car"], sizes=sizes)
+    >>> boxes[["reference_id", "label", "x", "y", "width", "height"]]
+      reference_id label      x      y  width  height
+    0        a.jpg   car  240.0  120.0  160.0   240.0
+    """
+    folder = folder_of(labels, "labels")
+    folder = next((folder / name for name in _INNER if (folder / name).is_dir()), folder)
+    if images is None and sizes is None:
+        raise InvalidInputError(
+            "read_yolo needs the sizes of the pictures, since boxes are fractions of them. Give the folder of the "
+            "pictures, images='images', or a frame with reference_id, width and height, sizes=items."
+        )
+    class_names = names_from(names) if names is not None else read_names(find_names(folder))
+    faults = Faults(str(folder))
+    told = None if sizes is None else take_items(sizes)
+    files = {} if images is None else pictures_in(folder_of(images, "images="))
+    if images is not None and told is not None:
+        pictures = list(files)
+    else:
+        pictures = list(files) if told is None else told.references
+    at_told = {} if told is None else {name: at for at, name in enumerate(told.references)}
+    found = _read_files(_label_files(folder, pictures, faults), class_names, faults)
+    known = [None if told is None or name not in at_told else told.sizes[at_told[name]] for name in pictures]
+    measured = [
+        size if size is not None and None not in size else size_of(files[name], faults) if name in files else size
+        for name, size in zip(pictures, known, strict=True)
+    ]
+    box_sizes = np.ones((len(pictures), 2))
+    with_boxes = set(found.picture)
+    for at, size in enumerate(measured):
+        if size is not None and None not in size:
+            box_sizes[at] = size
+        elif at in with_boxes and pictures[at] not in files:
+            faults.add(pictures[at], "has no size: its width or height is missing in sizes=. Fill them.")
+    faults.check()
+    metadata: list[dict[str, Any]] = [
+        told.metadata[at_told[name]] if told is not None and name in at_told else {} for name in pictures
+    ]
+    urls = [
+        str(files[name]) if name in files else None if told is None else told.urls[at_told[name]] for name in pictures
+    ]
+    items = items_frame(pictures, urls, [size or (None, None) for size in measured], metadata)
+    items.attrs[HEAD] = {"names": [class_names.get(number, "") for number in range(max(class_names, default=-1) + 1)]}
+    return Frames(items, _boxes(found, pictures, box_sizes))
+
+
+def _label_files(folder: Path, pictures: list[str], faults: Faults) -> dict[int, Path]:
+    """Find the file of each picture, by the picture's number."""
+    by_stem: dict[str, list[int]] = {}
+    for at, name in enumerate(pictures):
+        for stem in {name, stem_of(name)}:
+            by_stem.setdefault(stem, []).append(at)
+    files: dict[int, Path] = {}
+    for path in sorted(folder.rglob("*.txt"), key=lambda path: path.relative_to(folder).as_posix()):
+        name = path.relative_to(folder).as_posix()
+        owners = by_stem.get(name.removesuffix(".txt"), [])
+        if len(owners) == 1:
+            files[owners[0]] = path
+        elif owners:
+            several = ", ".join(shown(pictures[at]) for at in owners)
+            faults.add(name, f"may belong to {several}. Rename all but one, and their files.")
+        elif name.removesuffix(".txt") not in _OTHERS:
+            example = f", but {shown(pictures[0])}" if pictures else ""
+            faults.add(name, f"has no picture: there is none of that name{example}. Add it, or remove the file.")
+    return {at: files[at] for at in sorted(files)}
+
+
+def _read_files(files: Mapping[int, Path], names: Mapping[int, str], faults: Faults) -> _Lines:
+    found = _Lines()
+    for at, path in files.items():
+        for number, line in enumerate(read_text(path).split("\n"), start=1):
+            parts = line.split()
+            if parts:
+                try:
+                    _read_line(parts, names, found)
+                    found.picture.append(at)
+                except ValueError as error:
+                    faults.add(f"{path.relative_to(faults.source).as_posix()}:{number}", str(error))
+    return found
+
+
+def _read_line(parts: list[str], names: Mapping[int, str], found: _Lines) -> None:
+    """Take a line; the lists grow only where it is sound."""
+    try:
+        values = list(map(float, parts))
+    except ValueError:
+        raise ValueError(f"is {shown(' '.join(parts))}; a line holds numbers, parted by spaces.") from None
+    if not all(map(math.isfinite, values)):
+        raise ValueError("holds a number that is not finite. Correct it, or remove the line.")
+    polygon = None
+    if len(values) in (5, 6):
+        places, confidence = values[1:5], values[5] if len(values) == 6 else math.nan
+    elif len(values) >= 7 and len(values) % 2:
+        places, confidence = values[1:], math.nan
+        polygon = places
+    else:
+        raise ValueError(
+            f"holds {len(values)} numbers; a box has 5, or 6 with its confidence, a polygon 7, 9, 11 or more."
+        )
+    if values[0] < 0 or not values[0].is_integer():
+        raise ValueError(f"begins with {parts[0]}; the class is a whole number from 0 on.")
+    label = names.get(int(values[0]))
+    if label is None:
+        there = f"there are {len(names)}, {min(names)} to {max(names)}" if names else "there are none"
+        raise ValueError(f"is of class {int(values[0])}, which has no name; {there}. Is it another names file?")
+    if min(places) < -_SLACK or max(places) > 1 + _SLACK:
+        worst = max(places, key=lambda place: abs(place - 0.5))
+        raise ValueError(
+            f"holds {worst:g}; places are fractions of the picture, from 0 to 1. Divide pixels by its size."
+        )
+    if confidence < 0 or confidence > 1:
+        raise ValueError(f"ends with {confidence:g}; a confidence lies in [0, 1]. Divide percentages by 100.")
+    if polygon is not None:
+        x, y = polygon[0::2], polygon[1::2]
+        width, height = max(x) - min(x), max(y) - min(y)
+        places = [min(x) + width / 2, min(y) + height / 2, width, height]
+    elif places[2] < 0 or places[3] < 0:
+        raise ValueError("has a negative width or height. Correct it, or remove the line.")
+    found.label.append(label)
+    found.fractions.append((places[0], places[1], places[2], places[3]))
+    found.confidence.append(confidence)
+    found.polygon.append(polygon)
+
+
+def _boxes(found: _Lines, pictures: list[str], sizes: npt.NDArray[np.float64]) -> pd.DataFrame:
+    count = len(found.label)
+    scale = sizes[found.picture] if count else np.zeros((0, 2))
+    fractions = np.array(found.fractions).reshape(count, 4)
+    boxes = np.hstack([(fractions[:, :2] - fractions[:, 2:] / 2) * scale, fractions[:, 2:] * scale])
+    segmentations: list[Any] = [None] * count
+    for at, polygon in enumerate(found.polygon):
+        if polygon is not None:
+            points = np.array(polygon).reshape(-1, 2) * scale[at]
+            low, high = points.min(axis=0), points.max(axis=0)
+            boxes[at] = *low, *(high - low)
+            segmentations[at] = [points.ravel().tolist()]
+    others: list[tuple[str, str, Any]] = []
+    if not all(map(math.isnan, found.confidence)):
+        others.append(("confidence", "float64", np.array(found.confidence)))
+    if any(polygon is not None for polygon in found.polygon):
+        others.append(("segmentation", "O", segmentations))
+    metadata: list[dict[str, Any]] = [{} if each is None else {"segmentation": each} for each in segmentations]
+    references = [pictures[at] for at in found.picture]
+    return boxes_frame(references, [None] * count, found.label, boxes, metadata, others)
+
+
+def to_yolo(
+    items: pd.DataFrame,
+    annotations: pd.DataFrame,
+    folder: str | os.PathLike[str],
+    *,
+    names: NamesSource | None = None,
+) -> None:
+    r"""Write frames as YOLO's label files.
+
+    For each picture ``labels/<reference_id without extension>.txt``, empty where it has no boxes, and ``data.yaml``
+    with the names of the classes. The pictures are not copied: put them into ``images`` beside ``labels``, where
+    data.yaml looks for them. Files of the same names are replaced, others left alone.
+
+    Places are written in six decimals, so that boxes come back to half a millionth of the picture's sides; the
+    confidence, where there is one, is written whole. Lost are sizes, addresses, ids and metadata, polygons included.
+
+    Parameters
+    ----------
+    items : pandas.DataFrame
+        Pictures with ``reference_id``, ``width`` and ``height`` (pixels).
+    annotations : pandas.DataFrame
+        Boxes on them, in the form that `Dataset.annotate` takes. Rows of other types are left out with a warning.
+    folder : path
+        Where to write; it is created when absent.
+    names : path, list of str or dict, optional
+        The names of the classes in the order of their numbers, or a file of them, see `read_yolo`; a label that is not
+        among them is an error. By default the names that `read_yolo` found, and then the other labels, sorted.
+
+    Raises
+    ------
+    InvalidInputError
+        A column is missing, a row is wrong, a picture has boxes and no size, a box lies outside of its picture, or two
+        pictures would share a file. Nothing was written.
+
+    Warns
+    -----
+    NucleusWarning
+        Rows are left out, for they are no boxes.
+
+    See Also
+    --------
+    read_yolo : Read such files.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import nucleus_pandas as npd
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> items = pd.DataFrame({"reference_id": ["a.jpg"], "width": [640], "height": [480]})
+    >>> boxes = pd.DataFrame({"reference_id": "a.jpg", "label": ["car"], "x": 1, "y": 2, "width": 3, "height": 4})
+    >>> with TemporaryDirectory() as folder:
+    ...     npd.to_yolo(items, boxes, folder)
+    ...     Path(folder, "labels", "a.txt").read_text()
+    '0 0.003906 0.008333 0.004687 0.008333\n'
+    """
+    pictures = take_items(items)
+    boxes = take_boxes(annotations, pictures, "YOLO")
+    paths = paths_of(pictures, ".txt")
+    numbers, written_names = _classes(boxes, items, names)
+    fractions = _fractions(boxes, pictures)
+    lines: list[list[str]] = [[] for _ in paths]
+    for at, picture in enumerate(boxes.picture):
+        line = [str(numbers[at]), *(f"{place:.6f}" for place in fractions[at].tolist())]
+        if boxes.confidence is not None and not math.isnan(boxes.confidence[at]):
+            line.append(repr(float(boxes.confidence[at])))
+        lines[picture].append(" ".join(line) + "\n")
+    place = Path(folder).expanduser()
+    (place / "labels").mkdir(parents=True, exist_ok=True)
+    for path, text in zip(paths, lines, strict=True):
+        file = place / "labels" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write(file, "".join(text).encode())
+    write(place / "data.yaml", ("train: images\nval: images\n" + as_yaml(written_names)).encode())
+
+
+def _classes(boxes: Boxes, items: pd.DataFrame, names: NamesSource | None) -> tuple[list[int], list[str]]:
+    """Give the class of each box, and all names in their order."""
+    if names is None:
+        head = items.attrs.get(HEAD)
+        known = list(head["names"]) if isinstance(head, Mapping) and "names" in head else []
+        known += sorted(set(boxes.labels) - set(known))
+    else:
+        given = names_from(names)
+        known = [given.get(number, "") for number in range(max(given, default=-1) + 1)]
+    number_of: dict[str, int] = {}
+    for number, name in enumerate(known):
+        if name:
+            number_of.setdefault(name, number)
+    problems = Problems(boxes.named.index)
+    for row, label in zip(boxes.rows.tolist(), boxes.labels, strict=True):
+        if label not in number_of:
+            problems.add_one(
+                row, "label", f"is {shown(label)}, which is not among names=. Add it to them, or leave them out."
+            )
+    if problems.bad.any():
+        raise refused(problems, "annotations")
+    return [number_of[label] for label in boxes.labels], [name or f"class {at}" for at, name in enumerate(known)]
+
+
+def _fractions(boxes: Boxes, pictures: Pictures) -> npt.NDArray[np.float64]:
+    """Give the centre and the size of each box as fractions of its picture."""
+    unsized = Problems(pictures.named.index)
+    for picture in sorted(set(boxes.picture)):
+        for name, pixels in zip(("width", "height"), pictures.sizes[picture], strict=True):
+            if pixels is None:
+                unsized.add_one(picture, name, "is missing, and places in YOLO are fractions of it. Fill it.")
+    if unsized.bad.any():
+        raise refused(unsized, "items")
+    sizes = np.array([pictures.sizes[picture] for picture in boxes.picture], dtype=np.float64).reshape(-1, 2)
+    fractions = np.hstack([(boxes.sides[:, :2] + boxes.sides[:, 2:] / 2) / sizes, boxes.sides[:, 2:] / sizes])
+    problems = Problems(boxes.named.index)
+    slack = 5e-7  # which six decimals do not show
+    for column, what in enumerate(("x", "y", "width", "height")):
+        wrong = ~((fractions[:, column] >= -slack) & (fractions[:, column] <= 1 + slack))
+        for at in np.flatnonzero(wrong).tolist():
+            pixels = int(sizes[at, column % 2])
+            fault = "puts the centre of the box outside of" if column < 2 else "is larger than"
+            reason = f"{fault} the picture, which has {pixels} pixels there; YOLO has no such boxes. Clip the box."
+            problems.add_one(int(boxes.rows[at]), what, reason)
+    if problems.bad.any():
+        raise refused(problems, "annotations")
+    return np.clip(fractions, 0.0, 1.0) + 0.0  # -0 is 0

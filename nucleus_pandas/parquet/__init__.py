@@ -1,0 +1,1 @@
+"""Parquet files <-> Nucleus: datasets written into files that keep everything, and read from files of any size."""

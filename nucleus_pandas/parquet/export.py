@@ -1,0 +1,150 @@
+"""A dataset written into Parquet files, row group by row group."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nucleus_pandas._version import __version__
+from nucleus_pandas.columns import EXPORTED, frame
+from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.journal import FILE_NAME as JOURNAL
+from nucleus_pandas.parquet.folder import whole_folder
+from nucleus_pandas.parquet.schema import WHAT, What, schema
+from nucleus_pandas.views import View
+
+ROW_GROUP = 100_000
+"""Rows of a row group: what is in memory at once."""
+
+_RUN = "model_run_id"
+_FILES = [
+    "items.parquet",
+    "annotations.parquet",
+    f"predictions/{_RUN}=*/predictions.parquet",
+    f"matches/{_RUN}=*/matches.parquet",
+]
+_BESIDE = [  # what an import of an export leaves there: its journal, and rows that were refused
+    f"{folder}{name}"
+    for folder in ("", "predictions/", f"predictions/{_RUN}=*/")
+    for name in (f"{JOURNAL}*", "_*.rejects.parquet")
+]
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True)
+class Part:
+    """What becomes one file.
+
+    Attributes
+    ----------
+    what : {"items", "annotations", "predictions", "matches"}
+        What the rows are.
+    rows : callable
+        Gives them frame by frame, metadata as JSON text.
+    about : dict
+        Where they come from, beside the dataset. ``model_run_id`` names the folder of the file.
+    """
+
+    what: What
+    rows: Callable[[], Iterator[pd.DataFrame]]
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        """The file, in the folder of the export."""
+        name = f"{self.what}.parquet"
+        run = self.about.get(_RUN)
+        return Path(name) if run is None else Path(self.what, f"{_RUN}={quote(run, safe='')}", name)
+
+
+def rows_of(view: View) -> Iterator[pd.DataFrame]:
+    """Read a view as a `Part` gives its rows."""
+    return view.iter_frames(ROW_GROUP, metadata_as="json", dtype_backend="pyarrow")
+
+
+def check_what(what: Iterable[What]) -> list[What]:
+    """Give what shall be exported, in its order, or raise InvalidInputError."""
+    wanted = [what] if isinstance(what, str) else list(what)
+    if not wanted or any(one not in WHAT for one in wanted):
+        raise InvalidInputError(f"what= holds some of {', '.join(map(repr, WHAT))}, not {what!r}.")
+    return [one for one in WHAT if one in wanted]
+
+
+def export(
+    folder: str | os.PathLike[str], parts: Iterable[Part], about: Mapping[str, Any], *, overwrite: bool
+) -> pd.DataFrame:
+    """Write files into a folder, which appears when all are written.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        Where they go.
+    parts : iterable of Part
+        What is written.
+    about : dict
+        The dataset that the rows belong to.
+    overwrite : bool
+        Whether an earlier export in that folder is replaced.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each file: ``what``, ``model_run_id``, ``path``, ``rows``, ``bytes``.
+    """
+    about = {**about, "exported_at": datetime.now(UTC).isoformat(timespec="seconds"), "exported_by": __version__}
+    found: dict[str, list[Any]] = {name: [] for name in EXPORTED}
+    with whole_folder(folder, [*_FILES, *_BESIDE], overwrite=overwrite) as made:
+        for part in parts:
+            file = made / part.path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            found["rows"].append(_write(file, part.rows(), schema(part.what, {**about, **part.about})))
+            found["what"].append(part.what)
+            found[_RUN].append(part.about.get(_RUN))
+            found["path"].append(str(Path(folder) / part.path))
+            found["bytes"].append(file.stat().st_size)
+    return frame(found, EXPORTED)
+
+
+def _write(file: Path, frames: Iterator[pd.DataFrame], described: pa.Schema) -> int:
+    count = 0
+    with pq.ParquetWriter(file, described, compression="zstd") as writer:
+        for table in _row_groups(_table(rows, described) for rows in frames):
+            writer.write_table(table)
+            count += len(table)
+    return count
+
+
+def _row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Put small tables together, up to the size of a row group."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(map(len, waiting)) >= ROW_GROUP:
+            whole = pa.concat_tables(waiting)
+            full = len(whole) - len(whole) % ROW_GROUP
+            yield from (whole.slice(start, ROW_GROUP) for start in range(0, full, ROW_GROUP))
+            waiting = [whole.slice(full)]
+    if any(map(len, waiting)):
+        yield pa.concat_tables(waiting)
+
+
+def _table(rows: pd.DataFrame, described: pa.Schema) -> pa.Table:
+    if rows.index.name is not None:
+        rows = rows.reset_index()
+    return pa.Table.from_arrays([_values(rows[each.name], each.type) for each in described], schema=described)
+
+
+def _values(column: pd.Series[Any], kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
+    if column.name == "geometry":
+        return pa.array([None if shape is None else _encode(shape) for shape in column], kind)
+    return pa.array(column, from_pandas=True).cast(kind)

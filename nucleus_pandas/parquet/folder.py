@@ -1,0 +1,122 @@
+"""A folder that appears whole, or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from nucleus_pandas.errors import FileError, InvalidInputError, NucleusError
+
+
+@contextmanager
+def whole_folder(path: str | os.PathLike[str], ours: Sequence[str], *, overwrite: bool) -> Iterator[Path]:
+    """Give a folder to write into, which gets its name when the block ends well, and goes when it does not.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The name. The folders above it are made when absent.
+    ours : sequence of str
+        Patterns of all files that such a folder holds; one that holds others is not replaced.
+    overwrite : bool
+        Whether a folder of that name, which is not empty, is replaced.
+
+    Yields
+    ------
+    pathlib.Path
+        A folder beside the named one.
+
+    Raises
+    ------
+    InvalidInputError
+        Something stands under that name, and cannot be replaced or shall not be.
+    FileError
+        The disk is full, or writing fails otherwise.
+    """
+    folder = _resolved(path)
+    try:
+        _check(folder, ours, overwrite)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        made = folder.with_name(f".nucleus-export-{secrets.token_hex(8)}")
+        made.mkdir()
+        try:
+            yield made
+            _sync(made)
+            _check(folder, ours, overwrite)
+            _rename(made, folder)
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+    except NucleusError:
+        raise  # not ours; some are OSErrors too
+    except OSError as error:
+        raise FileError(f"'{folder}' cannot be written, and nothing of it was kept: {error}.") from error
+
+
+def _resolved(path: str | os.PathLike[str]) -> Path:
+    try:
+        return Path(path).expanduser().resolve()
+    except (OSError, ValueError, RuntimeError) as error:  # a loop of links, a NUL, an unknown ~user
+        raise InvalidInputError(f"{str(path)[:200]!r} is no name of a folder: {error}.") from None
+
+
+def _check(folder: Path, ours: Sequence[str], overwrite: bool) -> None:
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise InvalidInputError(f"'{folder}' is a file, and what is written is a folder. Choose another name.")
+    if folder.is_mount() or Path.cwd().is_relative_to(folder):
+        raise InvalidInputError(
+            f"'{folder}' is the working folder, or a file system of its own, and cannot be replaced. Name a new folder "
+            "in it."
+        )
+    for file in folder.rglob("*"):
+        if file.is_dir() and not file.is_symlink():
+            continue
+        if not overwrite:
+            raise InvalidInputError(f"'{folder}' is not empty. overwrite=True replaces an earlier export.")
+        if not any(_fits(file.relative_to(folder).parts, pattern.split("/")) for pattern in ours):
+            raise InvalidInputError(
+                f"'{folder}' holds what is no part of an export, such as '{file.relative_to(folder)}', and is not "
+                "replaced. Choose another name."
+            )
+
+
+def _fits(parts: Sequence[str], patterns: Sequence[str]) -> bool:
+    return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
+
+
+def _rename(made: Path, folder: Path) -> None:
+    before = made.with_name(f"{made.name}.old")
+    if folder.exists():
+        folder.rename(before)
+    try:
+        made.rename(folder)
+    except BaseException:
+        if before.exists():
+            before.rename(folder)
+        raise
+    _sync_entries(folder.parent)
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    """Let nothing stand under its name after a power loss that is not on the disk."""
+    for parent, _, files in os.walk(folder):
+        for name in files:
+            with open(os.path.join(parent, name), "rb+") as file:
+                os.fsync(file.fileno())
+        _sync_entries(Path(parent))
+
+
+def _sync_entries(folder: Path) -> None:
+    with suppress(PermissionError):  # Windows opens no folders
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)

@@ -1,0 +1,374 @@
+"""Parquet files into a dataset or a run, row group by row group."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from nucleus_pandas.checks import Layout, look_at
+from nucleus_pandas.columns import NOT_SENT, warn
+from nucleus_pandas.errors import APIError, InvalidInputError, NetworkError, UploadError
+from nucleus_pandas.journal import FILE_NAME, Journal, Part, Upload, user_folder
+from nucleus_pandas.parquet.progress import Progress
+from nucleus_pandas.parquet.rejects import Rejects
+from nucleus_pandas.parquet.rows import Plan, Rows, without_views
+from nucleus_pandas.parquet.sources import File, Sources, first_line
+from nucleus_pandas.results import ACCEPTED, ERROR, STATUSES, UNSENT, ImportResult
+from nucleus_pandas.uploads import Options, Tally, Target, send
+from nucleus_pandas.workers import workers
+
+_GIANT_ROWS, _GIANT_BYTES = 1_000_000, 512 << 20  # of a row group, which must fit into memory
+_REPEATS = "repeats"  # beside the statuses, in what the journal counts of a row group
+_SHOWN = 5  # refused rows in an error's text
+_OF_COUNTERS = {
+    "new_items": "new",
+    "updated_items": "updated",
+    "ignored_items": "ignored",
+    "upload_errors": "failed",
+    "annotations_processed": "processed",
+    "annotations_ignored": "ignored",
+    "predictions_processed": "processed",
+    "predictions_ignored": "ignored",
+}
+
+
+@dataclass(frozen=True)
+class Records:
+    """Where an import writes down what it did.
+
+    Attributes
+    ----------
+    journal : path-like, bool or None
+        A file, False for none; else beside the source, or where that cannot be written to, in the user's cache folder.
+    rejects : path-like or None
+        A file; by default beside the journal.
+    max_rejects : int or None
+        After how many refused rows more the import ends.
+    """
+
+    journal: str | os.PathLike[str] | bool | None = None
+    rejects: str | os.PathLike[str] | None = None
+    max_rejects: int | None = None
+
+
+@dataclass(frozen=True)
+class _Group:
+    """A row group that is to be sent."""
+
+    file: File
+    number: int
+    first: int
+    rows: int
+    plan: Plan
+    part: Part | None
+    was_sent: bool  # when its file was another one
+
+
+class Import:
+    """One import: what it sends, where to, and what came of it until now."""
+
+    def __init__(
+        self, target: Target, sources: Sources, layout: Layout, options: Options, records: Records, *, local: bool
+    ) -> None:
+        self.target = target
+        self.sources = sources
+        self.layout = layout
+        self.options = options
+        self.records = records
+        self.local = local
+        self.counts: Counter[str] = Counter()
+        self.repeats = self.resumed = 0
+        self.changed: list[str] = []
+        self.first_refused: list[str] = []
+        self.at = ""  # the row group that is being sent
+
+    def run(self) -> ImportResult:
+        """Send everything that was not sent before."""
+        files = self.sources.files
+        plans = {file.name: self._plan(file) for file in files}
+        with ExitStack() as stack:
+            folder = _folder(self.sources)
+            journal = self._journal(folder)
+            log = None if journal is None else stack.enter_context(journal).upload(*self._what())
+            rejects = stack.enter_context(Rejects(self._rejects_path(folder)))
+            total = sum(rows for file in files for rows, _ in file.groups)
+            with Progress(self.target.kind, total, self.options.progress) as bar:
+                error = self._send_all(plans, log, rejects, bar)
+            result = ImportResult(
+                kind=self.target.kind,
+                files=len(files),
+                rows=total,
+                counts=self.counts,
+                resumed=self.resumed,
+                repeats=self.repeats,
+                changed=tuple(self.changed),
+                rejects=rejects.path if rejects.count else None,
+                journal=None if journal is None else journal.path,
+            )
+            if error is not None:
+                raise self._stopped(error, result) from error
+        if result.failed and self.options.on_error == "raise":
+            raise UploadError(f"{self.refused(result)}\nThe other rows are stored.", result)
+        return result
+
+    def _plan(self, file: File) -> Plan:
+        """Look at the columns of a file, before anything is sent of any."""
+        plan = Plan(file.schema, file.partitions, self.target.kind, self.layout)
+        try:
+            look_at(self.target.kind, plan.sample(), self.layout)
+            plan.check_types()
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{file.name}: {error}") from None
+        for number, (rows, size) in enumerate(file.groups):
+            if rows > _GIANT_ROWS or size > _GIANT_BYTES:
+                warn(
+                    f"Row group {number} of '{file.name}' has {rows:,} rows and {size >> 20:,} MB, all of which are "
+                    "in memory at once. Write it with smaller ones: frame.to_parquet(…, row_group_size=100_000)."
+                )
+                break
+        return plan
+
+    def _what(self) -> list[object]:
+        """Tell this upload from others: where rows go, and what is made of them."""
+        layout = self.layout
+        mapping = sorted((str(key), repr(value)) for key, value in (layout.columns or {}).items())
+        made_of = [mapping, repr(layout.bbox), layout.bbox_format, repr(layout.metadata), self.local]
+        return [self.target.kind, *self.target.route, self.options.if_exists, *made_of]
+
+    def _journal(self, folder: Path) -> Journal | None:
+        chosen = self.records.journal
+        if chosen is False:
+            return None
+        return Journal(folder / FILE_NAME if chosen is None or chosen is True else Path(chosen))
+
+    def _rejects_path(self, folder: Path) -> Path:
+        if self.records.rejects is not None:
+            return Path(self.records.rejects)
+        files = self.sources.files
+        name = Path(files[0].name).stem if len(files) == 1 else "files"
+        return folder / f"_{name}.{self.target.kind}.rejects.parquet"
+
+    def _send_all(
+        self, plans: Mapping[str, Plan], log: Upload | None, rejects: Rejects, bar: Progress
+    ) -> Exception | None:
+        """Send the row groups; give what made that end early."""
+        for group, table in _read_ahead(self._groups(plans, log, bar)):
+            self.at = f"{group.file.name}, row group {group.number}"
+            rows, tally = self._look(group, table, bar)
+            bar.begin(group.rows, len(tally.checked.units))
+            send(tally, self.options)
+            self._await_jobs(tally)
+            counts = counted(tally)
+            counts = +(counts + Counter(failed=len(rows.refused)))
+            self.resumed += tally.recalled
+            if group.was_sent and tally.recalled < len(tally.checked.units):
+                self._tell_changed(group.file)
+            if tally.broken is not None:
+                del counts["failed"]  # they are sent again
+                self.counts += counts
+                return tally.broken
+            self.counts += counts
+            self._reject(group, tally, rows, table, rejects)
+            bar.end(group.rows, self.counts)
+            limit = self.records.max_rejects
+            if limit is not None and self.counts["failed"] > limit:
+                return _TooManyError(f"More rows are refused than max_rejects={limit} allows")
+            if group.part is not None and not counts["failed"]:
+                group.part.finish(group.file.identity, counts | Counter({_REPEATS: len(tally.checked.repeats)}))
+        return None
+
+    def _groups(self, plans: Mapping[str, Plan], log: Upload | None, bar: Progress) -> Iterator[_Group]:
+        """Give the row groups that were not answered whole before."""
+        for file in self.sources.files:
+            if log is not None:
+                self._notice(file, log)
+            first = 0
+            for number, (rows, _) in enumerate(file.groups):
+                part = None if log is None else log.part(f"{file.name}#{number}")
+                done, was_sent = (None, False) if part is None else part.finished(file.identity)
+                if done is not None:
+                    self.repeats += done.pop(_REPEATS, 0)
+                    self.counts.update(done)
+                    self.resumed += sum(done.values())
+                    bar.end(rows, self.counts)
+                elif rows:
+                    yield _Group(file, number, first, rows, plans[file.name], part, was_sent)
+                first += rows
+
+    def _notice(self, file: File, log: Upload) -> None:
+        """Notice a file that is not what it was when an earlier import saw it; another time alone says little."""
+        seen = log.seen(file.name)
+        if seen is not None and not file.is_same(seen):
+            self._tell_changed(file)
+        if seen != file.identity:
+            log.see(file.name, file.identity, len(file.groups))
+
+    def _tell_changed(self, file: File) -> None:
+        if file.name in self.changed:
+            return
+        self.changed.append(file.name)
+        kept = "are replaced" if self.options.if_exists == "update" else "stay as they are"
+        warn(
+            f"'{file.name}' has changed since it was imported. Its rows are compared with what was sent, and batches "
+            f"that differ are sent; rows that are there already {kept} (if_exists={self.options.if_exists!r})."
+        )
+
+    def _look(self, group: _Group, table: Any, bar: Progress) -> tuple[Rows, Tally]:
+        try:
+            rows = group.plan.rows(table)
+            source, checked = look_at(self.target.kind, rows.frame, self.layout, local=self.local)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{self.at}: {error}") from None
+        self.repeats += len(checked.repeats)
+        return rows, Tally(self.target, source, checked, log=group.part, watch=bar.sent)
+
+    def _await_jobs(self, tally: Tally) -> None:
+        if tally.jobs and tally.broken is None:
+            try:
+                tally.wait(None, none_may_exist=self.options.if_exists == "error")
+            except (APIError, NetworkError) as error:
+                tally.broken = error
+
+    def _reject(self, group: _Group, tally: Tally, rows: Rows, table: Any, rejects: Rejects) -> None:
+        """Write down the rows of a row group that were refused."""
+        found: list[tuple[int | None, str | None, str]] = [(row, *why) for row, why in rows.refused.items()]
+        for at, column, reason in refused_rows(tally):
+            box = "" if rows.box is None else f"Box {rows.box[at]}: "
+            found.append((int(rows.source[at]), column, f"{box}{reason}"))
+        found.sort(key=lambda one: one[0] or 0)
+        found += [(None, None, note) for note in tally.notes]  # of rows that the server does not name
+        if not found:
+            return
+        numbers = [row if row is None else group.first + row for row, _, _ in found]
+        for number, (_, column, reason) in list(zip(numbers, found, strict=True))[: _SHOWN - len(self.first_refused)]:
+            named = f", column '{column}'" if column else ""
+            self.first_refused.append(f"  {group.file.name}, row {number}{named}: {reason}")
+        rejects.add(
+            group.file.name,
+            group.number,
+            numbers,
+            [column for _, column, _ in found],
+            [reason for _, _, reason in found],
+            table.take(pa.array([row for row, _, _ in found], pa.int64())),
+        )
+
+    def refused(self, result: ImportResult) -> str:
+        """Name what was refused, the first rows."""
+        lines = [f"{result.failed:,} of {result.rows:,} rows are refused:", *self.first_refused]
+        if result.failed > len(self.first_refused):
+            lines.append(f"  … and {result.failed - len(self.first_refused):,} more")
+        return "\n".join([*lines, f"All of them are in '{result.rejects}'."])
+
+    def _stopped(self, error: Exception, result: ImportResult) -> Exception:
+        """Say how far an import came that ended early."""
+        stored = sum(self.counts.values()) - self.counts["failed"]
+        if isinstance(error, _TooManyError):
+            return UploadError(
+                f"{error}, so the import ended at {self.at}.\n{self.refused(result)}\n"
+                "Correct them, and run the same again: it goes on where it ended.",
+                result,
+            )
+        if not stored:
+            return error
+        goes_on = "it goes on where it ended" if result.journal else "what is there already is ignored"
+        return UploadError(
+            f"The import ended at {self.at}: {error}\n{stored:,} rows are stored. Run the same again: {goes_on}.",
+            result,
+        )
+
+
+class _TooManyError(Exception):
+    """More rows are refused than may be."""
+
+
+def _read_ahead(groups: Iterator[_Group]) -> Iterator[tuple[_Group, Any]]:
+    """Read row groups, each while the one before it is sent."""
+    with workers(1, "nucleus_pandas-read") as reader:
+        reading = _Reader()
+        waiting: tuple[_Group, Any] | None = None
+        for group in groups:
+            future = reader.submit(reading.read, group)
+            if waiting is not None:
+                yield waiting[0], waiting[1].result()
+            waiting = group, future
+        if waiting is not None:
+            yield waiting[0], waiting[1].result()
+
+
+class _Reader:
+    """Reads row groups, and keeps the file open that it reads from."""
+
+    def __init__(self) -> None:
+        self._file: File | None = None
+        self._opened: Any = None
+
+    def read(self, group: _Group) -> Any:
+        """Read a row group, those columns that are wanted."""
+        name, before = group.file.name, f"What was sent before row group {group.number} is stored"
+        table, reason, has_changed = None, "", False
+        try:
+            if self._file is not group.file:
+                self._opened = group.file.open()
+                self._file = group.file
+            table = without_views(self._opened.read_row_group(group.number, columns=group.plan.columns))
+            table.validate(full=True)  # that texts are UTF-8, which nobody has looked at yet
+        except (pa.ArrowException, OSError) as error:
+            reason = first_line(error)
+        try:
+            has_changed = group.file.has_changed
+        except OSError as error:
+            reason = reason or first_line(error)
+        if has_changed:
+            raise InvalidInputError(f"'{name}' changed while it was imported. {before}; run the same again.")
+        if reason:
+            raise InvalidInputError(f"Row group {group.number} of '{name}' cannot be read: {reason}. {before}.")
+        return table
+
+
+def counted(tally: Tally) -> Counter[str]:
+    """Count what became of a row group: sent units, and rows that were refused or had nothing to send."""
+    checked = tally.checked
+    has_unit = checked.unit_of_row != NOT_SENT
+    found: Counter[str] = Counter()
+    for status, count in enumerate(np.bincount(tally.statuses, minlength=len(STATUSES)).tolist()):
+        if status not in (ERROR, UNSENT, ACCEPTED):
+            found[STATUSES[status]] += count
+    accepted = int(np.count_nonzero(tally.statuses == ACCEPTED))
+    told = Counter({_OF_COUNTERS[name]: count for name, count in tally.counts.items()})
+    told["failed"] = max(0, accepted - told["new"] - told["updated"] - told["processed"] - told["ignored"])
+    found.update(told)
+    wrong = np.isin(tally.statuses, (ERROR, UNSENT))
+    found["failed"] += int(np.count_nonzero(wrong[checked.unit_of_row[has_unit]])) + int(checked.problems.bad.sum())
+    found["skipped"] += int(np.count_nonzero(~has_unit & ~checked.problems.bad))
+    return +found
+
+
+def refused_rows(tally: Tally) -> Iterator[tuple[int, str | None, str]]:
+    """Give the rows that were refused: position, column and reason."""
+    result = tally.result()
+    rows = np.flatnonzero(result.is_error)
+    if not len(rows):
+        return
+    found: dict[int, list[tuple[str, str]]] = {}
+    problems = tally.checked.problems.frame()
+    for row, column, reason in zip(*(problems[name].tolist() for name in ("row", "column", "reason")), strict=True):
+        found.setdefault(row, []).append((column, reason))
+    for row in rows.tolist():
+        offences = found.get(row, [])
+        column = offences[0][0] or None if offences else None
+        yield row, column, offences[0][1] if len(offences) == 1 else str(result.error_of(row))
+
+
+def _folder(sources: Sources) -> Path:
+    """Give the folder for the journal and the rejects: that of the files, or where that cannot be, the user's own."""
+    if sources.is_local and os.access(sources.root, os.W_OK):
+        return Path(sources.root)
+    return user_folder(sources.root)

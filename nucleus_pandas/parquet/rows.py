@@ -1,0 +1,295 @@
+"""A row group as a frame: the columns that are wanted, of structs and of lists too, a row each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nucleus_pandas.checks import Layout
+from nucleus_pandas.columns import CANONICAL
+from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.parquet.types import wrong_types
+from nucleus_pandas.results import Kind
+
+_PREFIX = "metadata."
+_OF_ITEMS = (
+    "reference_id",
+    "image_url",
+    "image_width",
+    "image_height",
+    "width",
+    "height",
+    "x",
+    "y",
+    "metadata",
+    "picture_error",
+)
+_OF_BOXES = tuple(name for name in CANONICAL if name not in ("image_url", "image_width", "image_height"))
+_OF_PICTURES = ("reference_id", "dataset_item_id")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a row group gives.
+
+    Attributes
+    ----------
+    frame : pandas.DataFrame
+        A row for each that is sent, whose columns are Arrow's.
+    source : numpy.ndarray of int
+        Of each row, which row of the group it comes from.
+    box : numpy.ndarray of int or None
+        Of each row, the number of its box in that row, where a row holds several.
+    refused : dict of int to (str, str)
+        Rows of the group whose lists do not fit: column and reason. They give no row.
+    """
+
+    frame: pd.DataFrame
+    source: npt.NDArray[np.intp]
+    box: npt.NDArray[np.intp] | None
+    refused: Mapping[int, tuple[str, str]]
+
+
+class Plan:
+    """Which columns of a file are read, and what becomes of them.
+
+    Parameters
+    ----------
+    schema : pyarrow.Schema
+        The columns of the file.
+    partitions : dict
+        What its folders say of all rows.
+    kind : {"items", "annotations", "predictions"}
+        What the rows are.
+    layout : Layout
+        How the caller names the columns; ``objects.bbox`` is the field ``bbox`` of the struct column ``objects``.
+    """
+
+    def __init__(self, schema: Any, partitions: Mapping[str, Any], kind: Kind, layout: Layout) -> None:
+        self.schema = schema
+        self.kind = kind
+        self.layout = layout
+        self.partitions = {key: value for key, value in partitions.items() if key not in schema.names}
+        self.fields = {**_leaves(schema), **dict.fromkeys(self.partitions)}
+        wanted = [name for name in self._wanted() if name in self.fields]
+        self.own = list(dict.fromkeys(wanted))
+        self.columns = [
+            name
+            for name in dict.fromkeys(name if name in schema.names else name.split(".")[0] for name in self.own)
+            if name in schema.names
+        ]
+        self.lists = self._lists() if kind != "items" else []
+        self._names = _class_names(schema) if kind != "items" else {}
+
+    def _mapped(self, canonical: str) -> Hashable:
+        mapping = self.layout.columns
+        return mapping.get(canonical, canonical) if isinstance(mapping, Mapping) else canonical
+
+    def _boxes(self) -> list[Hashable]:
+        bbox = self.layout.bbox
+        return list(bbox) if isinstance(bbox, (tuple, list)) else [] if bbox is None else [bbox]
+
+    def _wanted(self) -> list[str]:
+        names = [self._mapped(canonical) for canonical in (_OF_ITEMS if self.kind == "items" else _OF_BOXES)]
+        names += [*(self.layout.columns or {}).values(), *self._boxes()]
+        metadata = self.layout.metadata
+        if metadata is True:
+            names += [name for name in (*self.schema.names, *self.partitions) if name.startswith(_PREFIX)]
+        elif metadata is False:
+            names.remove(self._mapped("metadata"))
+        elif isinstance(metadata, Sequence) and not isinstance(metadata, str):
+            names.remove(self._mapped("metadata"))
+            names += list(metadata)
+        return [name for name in names if isinstance(name, str)]
+
+    def _lists(self) -> list[str]:
+        """Tell which columns hold a value for each box of a picture."""
+        bbox = self._boxes()
+        found = []
+        for name in self.own:
+            kind = self.fields[name]
+            if kind is None or not _is_list(kind) or name in map(self._mapped, _OF_PICTURES):
+                continue
+            if bbox == [name] and not (_is_list(kind.value_type) or pa.types.is_struct(kind.value_type)):
+                continue  # the four numbers of one box
+            if name in map(self._mapped, (*_OF_BOXES,)) or name in bbox:
+                found.append(name)
+        if found:  # then lists that go with the boxes as metadata too
+            found += [
+                name
+                for name in self.own
+                if name not in found and self.fields[name] is not None and _is_list(self.fields[name])
+            ]
+        return sorted(found, key=lambda name: name not in bbox)  # the boxes are what the others have to fit
+
+    def sample(self) -> pd.DataFrame:
+        """Give a frame of all columns, those inside of structs too, to look for what is missing before rows are read.
+
+        It has a row of missing values, without which boxes would be looked for nowhere, unless other shapes may be
+        all that there is.
+        """
+        rows = 0 if self.kind != "items" and self._mapped("type") in self.fields else 1
+        return pd.DataFrame({name: pd.Series([None] * rows, dtype=object) for name in self.fields})
+
+    def check_types(self) -> None:
+        """Refuse columns whose type cannot hold what they stand for."""
+        boxes = self._boxes()
+        named = {canonical: self._mapped(canonical) for canonical in (_OF_ITEMS if self.kind == "items" else _OF_BOXES)}
+        if boxes or self.kind == "items":
+            named = {name: own for name, own in named.items() if name not in ("x", "y", "width", "height")}
+        wrong = wrong_types(self.fields, named, boxes if len(boxes) == 4 and self.kind != "items" else [], self.lists)
+        if wrong is not None:
+            raise InvalidInputError(wrong)
+
+    def rows(self, table: Any) -> Rows:
+        """Make a frame of what was read."""
+        columns = {name: self._column(table, name) for name in self.own}
+        count = table.num_rows
+        source: npt.NDArray[np.intp] = np.arange(count)
+        box, refused = None, dict[int, tuple[str, str]]()
+        if self.lists:
+            columns, source, box, refused = _unfolded(columns, self.lists, count)
+        for name, names in self._names.items():
+            if name in columns and pa.types.is_integer(columns[name].type):
+                columns[name] = _named(columns[name], names)
+        made = pa.table(columns) if columns else pa.table({"": pa.nulls(len(source))}).select([])
+        frame = (
+            made.to_pandas(types_mapper=pd.ArrowDtype) if columns else pd.DataFrame(index=pd.RangeIndex(len(source)))
+        )
+        return Rows(frame, source, box, refused)
+
+    def _column(self, table: Any, name: str) -> Any:
+        if name in self.partitions:
+            return pa.repeat(pa.scalar(self.partitions[name]), table.num_rows)
+        if name in table.column_names:
+            return _plain(_one(table[name]))
+        first, *rest = name.split(".")
+        found = _one(table[first])
+        for field in rest:
+            found = _field(found, field)
+        return _plain(found)
+
+
+def _one(column: Any) -> Any:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _plain(column: Any) -> Any:
+    """Give the storage of a column whose type is an extension of Arrow's own."""
+    return _plain(column.storage) if isinstance(column, pa.ExtensionArray) else column
+
+
+def without_views(table: Any) -> Any:
+    """Give a table whose views of text, of which Arrow cannot take some, are text."""
+    for at, field in enumerate(table.schema):
+        if pa.types.is_string_view(field.type):
+            table = table.set_column(at, field.name, table.column(at).cast(pa.large_string()))
+    return table
+
+
+def _is_list(kind: Any) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def _leaves(schema: Any) -> dict[str, Any]:
+    """Give all columns, and the fields of structs and of lists of structs under dotted names, with their types."""
+    found: dict[str, Any] = {}
+
+    def add(name: str, kind: Any) -> None:
+        found.setdefault(name, kind)
+        inner = kind.value_type if _is_list(kind) else kind
+        if pa.types.is_struct(inner) and name not in ("metadata", "geometry"):
+            for at in range(inner.num_fields):
+                field = inner.field(at)
+                add(f"{name}.{field.name}", pa.list_(field.type) if inner is not kind else field.type)
+
+    for name in schema.names:
+        kind = schema.field(name).type
+        add(name, kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind)
+    return found
+
+
+def _field(column: Any, name: str) -> Any:
+    """Give a field of structs, or of the structs in lists."""
+    if not _is_list(column.type):
+        return pc.struct_field(column, name)
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+    offsets = pa.array(np.append(0, np.cumsum(lengths)), pa.int64())
+    found = pa.LargeListArray.from_arrays(offsets, pc.struct_field(pc.list_flatten(column), name))
+    return pc.if_else(pc.is_null(column), pa.scalar(None, found.type), found) if column.null_count else found
+
+
+def _unfolded(
+    columns: Mapping[str, Any], lists: Sequence[str], count: int
+) -> tuple[dict[str, Any], npt.NDArray[np.intp], npt.NDArray[np.intp], dict[int, tuple[str, str]]]:
+    """Give every box of a picture a row of its own; a picture without boxes one that has none."""
+    lengths = {
+        name: pc.fill_null(pc.list_value_length(columns[name]), 0).to_numpy(zero_copy_only=False).astype(np.intp)
+        for name in lists
+    }
+    first = lengths[lists[0]]
+    refused: dict[int, tuple[str, str]] = {}
+    good = np.ones(count, dtype=bool)
+    for name in lists[1:]:
+        for row in np.flatnonzero(good & (lengths[name] != first)).tolist():
+            refused[row] = (
+                name,
+                f"holds {lengths[name][row]} values, and '{lists[0]}' {first[row]}: there must be one for each box.",
+            )
+            good[row] = False
+    rows = np.flatnonzero(good)
+    times = np.maximum(first[rows], 1)
+    source = np.repeat(rows, times)
+    starts = np.repeat(np.append(0, np.cumsum(times)[:-1]), times)
+    box = np.arange(len(source)) - starts
+    absent = np.repeat(first[rows] == 0, times)
+    made: dict[str, Any] = {}
+    for name, column in columns.items():
+        if name not in lists:
+            made[name] = column.take(pa.array(source))
+            continue
+        flat = _plain(pc.list_flatten(column))
+        at = np.repeat((np.append(0, np.cumsum(lengths[name])[:-1]))[rows], times) + box
+        made[name] = flat.take(pa.array(np.where(absent, 0, at), mask=absent))
+    return made, source, box, refused
+
+
+def _class_names(schema: Any) -> dict[str, list[str]]:
+    """Give the names of classes that Hugging Face's datasets wrote down beside the columns."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+    except (KeyError, ValueError, TypeError):
+        return {}
+    found: dict[str, list[str]] = {}
+
+    def walk(path: str, feature: Any) -> None:
+        if isinstance(feature, list) and feature:
+            walk(path, feature[0])
+        elif isinstance(feature, dict) and feature.get("_type") == "ClassLabel":
+            found[path] = [str(name) for name in feature.get("names") or []]
+        elif isinstance(feature, dict) and isinstance(feature.get("_type"), str):
+            walk(path, feature.get("feature"))
+        elif isinstance(feature, dict):
+            for key, inner in feature.items():
+                walk(f"{path}.{key}" if path else key, inner)
+
+    walk("", features)
+    return {path: names for path, names in found.items() if names}
+
+
+def _named(column: Any, names: Sequence[str]) -> Any:
+    """Give the names of classes; -1, which stands for none, is missing."""
+    inside = pc.and_(pc.greater_equal(column, 0), pc.less(column, len(names)))
+    outside = pc.and_(pc.is_valid(column), pc.and_(pc.invert(inside), pc.not_equal(column, -1)))
+    if pc.any(outside).as_py():
+        wrong = pc.filter(column, outside)[0].as_py()
+        raise InvalidInputError(f"There is no class {wrong}: the file names {len(names)}, from 0 on.")
+    return pa.array(names).take(pc.if_else(inside, column, pa.scalar(None, column.type)).cast(pa.int64()))

@@ -1,0 +1,89 @@
+"""What an exported file says of itself: Arrow types, what each column means, where its rows come from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias, get_args
+
+import pyarrow as pa
+
+from nucleus_pandas.columns import (
+    ANNOTATION_COLUMNS,
+    ANNOTATIONS,
+    ITEM_COLUMNS,
+    ITEMS,
+    MATCH_COLUMNS,
+    MATCHES,
+    PREDICTION_COLUMNS,
+    PREDICTIONS,
+    Meaning,
+    arrow_type,
+    as_texts,
+    frame,
+    indexed,
+)
+
+What: TypeAlias = Literal["items", "annotations", "predictions", "matches"]
+WHAT: tuple[What, ...] = get_args(What)
+
+FORMAT = 1
+"""Grows when readers of older files would have to do something else."""
+
+KEY = b"nucleus_pandas"
+"""Under which a file's own metadata holds a JSON object: what it is, and where its rows come from."""
+
+_TABLES: dict[What, tuple[Mapping[str, str], Mapping[str, Meaning]]] = {
+    "items": (ITEMS, ITEM_COLUMNS),
+    "annotations": (ANNOTATIONS, ANNOTATION_COLUMNS),
+    "predictions": (PREDICTIONS, PREDICTION_COLUMNS),
+    "matches": (MATCHES, MATCH_COLUMNS),
+}
+_INDEX: dict[What, str] = {"items": "dataset_item_id"}
+
+
+def schema(what: What, about: Mapping[str, Any]) -> pa.Schema:
+    """Make the schema of an exported file.
+
+    Each field holds ``description``, and ``unit`` where it has one. The metadata of the schema holds what
+    `pandas.read_parquet` needs to give the documented dtypes, and under ``nucleus_pandas`` a JSON object.
+
+    Parameters
+    ----------
+    what : {"items", "annotations", "predictions", "matches"}
+        What the rows are.
+    about : dict
+        Where they come from.
+
+    Returns
+    -------
+    pyarrow.Schema
+        Text is ``string``, whole numbers are ``int64`` and others ``double``; metadata and geometry are JSON texts.
+
+    Examples
+    --------
+    >>> made = schema("predictions", {"dataset_id": "ds_1"})
+    >>> made.field("confidence").type, made.field("confidence").metadata[b"unit"]
+    (DataType(double), b'0 to 1')
+    >>> json.loads(made.metadata[b"nucleus_pandas"])
+    {'format': 1, 'what': 'predictions', 'dataset_id': 'ds_1'}
+    """
+    kinds, meanings = _TABLES[what]
+    kinds = as_texts(kinds)
+    fields = [pa.field(name, arrow_type(kind), metadata=_words(meanings[name])) for name, kind in kinds.items()]
+    own = {KEY: json.dumps({"format": FORMAT, "what": what, **about}, ensure_ascii=False)}
+    return pa.schema(fields, metadata={**_for_pandas(what, kinds, pa.schema(fields)), **own})
+
+
+def _words(meaning: Meaning) -> dict[str, str]:
+    return {name: text for name, text in meaning._asdict().items() if text is not None}
+
+
+def _for_pandas(what: What, kinds: Mapping[str, str], plain: pa.Schema) -> dict[bytes, bytes]:
+    rows = frame({name: [] for name in kinds}, kinds)
+    name = _INDEX.get(what)
+    if name is not None:
+        rows = indexed(rows, name)
+    # A RangeIndex is not written: where no index is named, pandas makes one of the length that there is.
+    described = pa.Table.from_pandas(rows, schema=plain, preserve_index=name is not None)
+    return {b"pandas": described.schema.metadata[b"pandas"]}

@@ -1,0 +1,136 @@
+"""The pictures of a folder as a frame that can be appended."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from itertools import chain
+from pathlib import Path
+from typing import TypeAlias
+
+import pandas as pd
+
+from nucleus_pandas.columns import PICTURES, frame, warn
+from nucleus_pandas.errors import BadRequestError, InvalidInputError
+from nucleus_pandas.headers import EXTENSIONS, read_size
+from nucleus_pandas.workers import side_by_side
+
+_THREADS = 8
+_FILES = 256  # whose headers one call reads
+_Found: TypeAlias = tuple[int | None, int | None, str | None]
+
+
+def read_pictures(folder: str | os.PathLike[str], *, pattern: str | None = None) -> pd.DataFrame:
+    """List the pictures in and below a folder, with their sizes, as items that can be appended.
+
+    Sizes are read from the headers of the files, several at once; no pixel is decoded, and no file is read whole. JPEG,
+    PNG, GIF, BMP, WebP, TIFF, JPEG 2000, AVIF and HEIF need nothing else; other kinds are read where Pillow is
+    installed (``pip install 'nucleus_pandas[local]'``).
+
+    Parameters
+    ----------
+    folder : str or path-like
+        Files and folders in it whose names begin with a dot are left out. Linked folders are followed, each once.
+    pattern : str, optional
+        A shell pattern for the ``reference_id``, in which ``*`` stands for slashes too: ``"*.jpg"``, ``"train/*"``. By
+        default all files whose names end as those of pictures do, whatever the case.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row each, sorted by ``reference_id`` (the path below the folder, with forward slashes), with ``image_url``
+        (the path), ``width`` and ``height`` in pixels as they are stored (``Int64``; the orientation that EXIF names is
+        left alone), and ``picture_error``: why a file cannot be read as a picture, missing where it can. `append`
+        refuses such rows with that reason.
+
+    Raises
+    ------
+    InvalidInputError
+        There is no such folder, or it or one below it cannot be read.
+
+    Warns
+    -----
+    NucleusWarning
+        There are files, but none is taken.
+
+    Examples
+    --------
+    >>> from nucleus_pandas import sample
+    >>> folder = Path(sample.items()["image_url"].iloc[0]).parent
+    >>> pictures = read_pictures(folder, pattern="*213.jpg")
+    >>> pictures[["reference_id", "width", "height"]].to_dict("list")
+    {'reference_id': ['000000030213.jpg'], 'width': [320], 'height': [224]}
+    """
+    try:
+        root = Path(folder).expanduser()
+        is_folder = root.is_dir()
+    except (TypeError, ValueError, RuntimeError, OSError):
+        is_folder = False
+    if not is_folder:
+        raise InvalidInputError(f"{str(folder)[:200]!r} is no folder.")
+    every = sorted(_files(root))
+    names = [name for name in every if _is_wanted(name, pattern)]
+    if every and not names:
+        count = f"{len(every)} {'file' if len(every) == 1 else 'files'}"
+        if pattern is None:
+            warn(f"None of the {count} in '{root}' is called as pictures are; pattern='*' takes them all.")
+        else:
+            warn(f"None of the {count} in '{root}' matches {pattern!r}; the first is '{every[0]}'.")
+    starts = range(0, len(names), _FILES)
+    parts = side_by_side(
+        lambda start: [_look_at(root, name) for name in names[start : start + _FILES]],
+        starts,
+        min(_THREADS, len(starts)),
+        "nucleus_pandas-headers",
+    )
+    widths, heights, errors = zip(*chain.from_iterable(parts), strict=True) if names else ((), (), ())
+    texts = [_as_text(name) for name in names]
+    columns = {
+        "reference_id": texts,
+        "image_url": [os.path.join(_as_text(str(root)), name) for name in texts],
+        "width": widths,
+        "height": heights,
+        "picture_error": errors,
+    }
+    return frame(columns, PICTURES)
+
+
+def _files(root: Path) -> Iterator[str]:
+    """Walk the files below a folder, by their paths with forward slashes."""
+    been: set[tuple[int, int]] = set()
+
+    def refuse(error: OSError) -> None:
+        raise InvalidInputError(f"The folder '{error.filename}' cannot be read ({error.strerror}).") from None
+
+    for place, folders, names in os.walk(root, onerror=refuse, followlinks=True):
+        found = os.stat(place)
+        if (found.st_dev, found.st_ino) in been:  # a link leads back here
+            folders.clear()
+            continue
+        been.add((found.st_dev, found.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        below = Path(place).relative_to(root).as_posix()
+        yield from (name if below == "." else f"{below}/{name}" for name in names if not name.startswith("."))
+
+
+def _is_wanted(name: str, pattern: str | None) -> bool:
+    if pattern is None:
+        return os.path.splitext(name)[1].lower() in EXTENSIONS
+    return fnmatchcase(name, pattern)
+
+
+def _look_at(root: Path, name: str) -> _Found:
+    try:
+        if _as_text(name) != name:
+            raise BadRequestError("has a name that is not UTF-8")
+        return *read_size(root / name), None
+    except BadRequestError as error:
+        return None, None, str(error)
+    except OSError as error:
+        return None, None, f"cannot be read ({error.strerror or error})"
+
+
+def _as_text(name: str) -> str:
+    """Give a name as Unicode, whatever bytes the file system has for it."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -1,0 +1,223 @@
+"""Items whose pictures are files of this machine.
+
+To a server that takes pictures before their items, as an embedded Nucleus does, files travel side by side, and the
+items are appended behind them in their order. To others a request holds ten items with their files; requests travel
+side by side too, and the server orders the items as they arrive.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from nucleus_pandas.columns import Units
+from nucleus_pandas.errors import APIError, InvalidInputError, NetworkError, ServerError, TooLargeError
+from nucleus_pandas.journal import content_of
+from nucleus_pandas.multipart import Multipart, UnreadableFileError
+from nucleus_pandas.uploads.batches import BATCH, cut, deliver, progress_bar, route_of, send_batch
+from nucleus_pandas.uploads.options import Options
+from nucleus_pandas.uploads.tally import Tally
+from nucleus_pandas.wire import FILES, ReceivedPictures
+from nucleus_pandas.workers import Workers, workers
+
+_FILES = 32  # a request
+_BYTES = 4 << 20  # a request, unless one file is larger
+_BATCH_FILES = 256
+_BATCH_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A batch on its way: requests that run, and what is to be done in its turn."""
+
+    batch: range
+    requests: Sequence[Future[Any]]
+    end: Callable[[], object]
+
+
+def send_items(tally: Tally, options: Options, start: int = 0) -> None:
+    """Send items in batches, or what begins with one; some have files."""
+    units = tally.checked.units
+    size = options.batch_size or BATCH
+    with progress_bar(tally, len(units) - start, options) as bar:
+        if "pictures" in tally.target.transport.extensions:
+            send_pictures(tally, _cut(units, size, start), options, bar)
+            return
+        for has_files, batches in groupby(cut(units, size, start), lambda batch: batch.start in units.files):
+            if has_files:
+                send_pictures(tally, batches, options, bar)
+            else:
+                for batch in batches:
+                    send_batch(tally, batch, options)
+                    bar(len(batch))
+
+
+def send_pictures(tally: Tally, batches: Iterable[range], options: Options, bar: Callable[[int], object]) -> None:
+    """Send batches of items with their files, as many requests at once as there may be connections.
+
+    As many run ahead of the oldest batch that is not answered, and no more.
+    """
+    transport = tally.target.transport
+    in_turn = "outcomes" in transport.extensions and "pictures" not in transport.extensions
+    connections = 1 if in_turn else transport.max_concurrency
+    begun: deque[Begun] = deque()
+
+    def settle() -> None:
+        oldest = begun.popleft()
+        oldest.end()
+        bar(len(oldest.batch))
+
+    with workers(connections, "nucleus_pandas-pictures") as threads:
+        for batch in batches:
+            begun.append(begin(tally, batch, options, threads))
+            while sum(len(one.requests) for one in begun) - len(begun[0].requests) >= connections:
+                settle()
+        while begun:
+            settle()
+
+
+def begin(tally: Tally, batch: range, options: Options, threads: Workers) -> Begun:
+    """Begin to send a batch of items with their files; its end has to be called when those before it have ended."""
+    if "pictures" not in tally.target.transport.extensions:
+        request = threads.submit(_send_together, tally, batch, options)
+        return Begun(batch, [request], request.result)
+    seal = _seal(tally, batch, options) if tally.log is not None else b""
+    if tally.log is not None and tally.recall(batch.start, batch.stop, content_of(seal)):
+        return Begun(batch, [], lambda: None)
+    files = tally.checked.units.files
+    most = min(_FILES, FILES, options.batch_size or FILES)
+    requests = [threads.submit(_send_files, tally, part) for part in _parts(files, batch, most)]
+
+    def end() -> None:
+        names = {unit: name for request in requests for unit, name in request.result().items()}
+        if all(unit in names for unit in batch if unit in files):
+            send_batch(tally, batch, options, pictures=names, seal=seal or None)
+            return
+        start = batch.start
+        for unit in (*(unit for unit in batch if unit in files and unit not in names), batch.stop):
+            if start < unit:
+                send_batch(tally, range(start, unit), options, pictures=names)
+            start = unit + 1
+
+    return Begun(batch, requests, end)
+
+
+def _cut(units: Units, size: int, start: int) -> Iterator[range]:
+    """Cut items into batches, in their order, by their number and by the number and the bytes of their files."""
+    count = bytes_ = 0
+    for unit in range(start, len(units)):
+        own = _length(units.files[unit]) if unit in units.files else 0
+        if unit - start >= size or count >= _BATCH_FILES or (count and bytes_ + own > _BATCH_BYTES):
+            yield range(start, unit)
+            start, count, bytes_ = unit, 0, 0
+        count += unit in units.files
+        bytes_ += own
+    if start < len(units):
+        yield range(start, len(units))
+
+
+def _parts(files: Any, batch: range, most: int) -> Iterator[list[int]]:
+    """Part the units of a batch that have files into requests."""
+    part: list[int] = []
+    bytes_ = 0
+    for unit in batch:
+        if unit not in files:
+            continue
+        own = _length(files[unit])
+        if len(part) >= most or (part and bytes_ + own > _BYTES):
+            yield part
+            part, bytes_ = [], 0
+        part.append(unit)
+        bytes_ += own
+    if part:
+        yield part
+
+
+def _length(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # it is refused when it is to be sent
+        return 0
+
+
+def _send_files(tally: Tally, units: Sequence[int]) -> dict[int, str]:
+    """Send files, and give the names by which items may call them; one that fails is the error of its item alone."""
+    if not units:
+        return {}
+    files = tally.checked.units.files
+    try:
+        if tally.broken is not None:
+            raise InvalidInputError(f"Not sent, since an earlier request failed: {tally.broken}")
+        body = Multipart({}, [("image", files[unit], files[unit].name) for unit in units])
+        route = ("_nucleus_pandas", "pictures")
+        answer: ReceivedPictures = tally.target.transport.request(
+            "POST", *route, multipart=body, shape=ReceivedPictures
+        )
+        if len(answer.pictures) != len(units):
+            raise ServerError(f"The server's answer is about other than the {len(units)} pictures that were sent.", 200)
+    except UnreadableFileError as error:
+        _refuse(tally, units[error.number], str(error))
+        return _send_files(tally, [unit for at, unit in enumerate(units) if at != error.number])
+    except (APIError, NetworkError, InvalidInputError, OSError) as error:
+        if isinstance(error, TooLargeError) and len(units) > 1:
+            middle = len(units) // 2
+            return _send_files(tally, units[:middle]) | _send_files(tally, units[middle:])
+        with tally.lock:
+            for unit in units:
+                tally.fail(unit, unit + 1, error, [])
+        return {}
+    names = {}
+    for unit, received in zip(units, answer.pictures, strict=True):
+        if received.picture is None:
+            _refuse(tally, unit, received.error or "The server did not take its picture, and did not say why.")
+        else:
+            names[unit] = received.picture
+    return names
+
+
+def _refuse(tally: Tally, unit: int, reason: str) -> None:
+    with tally.lock:
+        tally.refuse(unit, unit + 1, reason)
+
+
+def _send_together(tally: Tally, batch: range, options: Options) -> None:
+    """Send items and their files in one request."""
+    transport, units = tally.target.transport, tally.checked.units
+
+    def ask(doubts: list[str]) -> dict[str, Any]:
+        fields = {"items": units.pictures(batch.start, batch.stop, update=options.if_exists == "update")}
+        if options.if_exists == "error" and "refuse-existing" in transport.extensions:
+            fields["if_exists"] = b"error"
+        body = Multipart(fields, [("image", units.files[unit], units.files[unit].name) for unit in batch])
+        params: dict[str, object] = {} if "outcomes" in transport.extensions else {"async": 1}
+        answer: dict[str, Any] = transport.request(
+            "POST", *route_of(tally), params=params, multipart=body, doubts=doubts, shape=dict[str, Any]
+        )
+        return answer
+
+    def again(part: range) -> None:
+        _send_together(tally, part, options)
+
+    deliver(tally, batch, options, ask, again, lambda: _seal(tally, batch, options))
+
+
+def _seal(tally: Tally, batch: range, options: Options) -> bytes:
+    """Give what the journal knows a batch by: its items, and name, size and time of each file."""
+    units = tally.checked.units
+    states = [(str(units.files[unit]), *_state(units.files[unit])) for unit in batch if unit in units.files]
+    return b"\n".join(
+        [bytes(units.objects(batch.start, batch.stop)), options.if_exists.encode(), repr(states).encode()]
+    )
+
+
+def _state(path: Path) -> tuple[int, int]:
+    try:
+        state = path.stat()
+    except OSError:  # it is refused when it is to be sent
+        return 0, 0
+    return state.st_size, state.st_mtime_ns

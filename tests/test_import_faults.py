@@ -1,0 +1,201 @@
+"""An import that is cut off anywhere goes on when it is run again, and ends as if nothing had happened.
+
+Schedules are seeded; NUCLEUS_PANDAS_FAULTS says how many are run, and NUCLEUS_PANDAS_KILLS how often processes are
+killed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from faulty_proxy import BEFORE, FAULTS, REFUSALS, Request
+from faulty_world import (
+    ALWAYS,
+    PASSING,
+    RETRIES,
+    SCHEDULES,
+    Clock,
+    World,
+    at,
+    behind_proxy,
+    serving,
+    some,
+    sound,
+    stop_clock,
+)
+from imports import Destination, boxes, pictures, read_journal, read_rejects, same, with_refused, write
+
+import nucleus_pandas as npd
+
+CASES = {
+    "items": ("items", pictures()),
+    "annotations": ("annotations", boxes()),
+    "predictions": ("predictions", boxes()),
+    "refused": ("annotations", with_refused(boxes())),
+}
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return stop_clock(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The endpoint of a server in a thread, for all tests."""
+    with serving(tmp_path_factory.mktemp("served")) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(params=["embedded", "contract"])
+def world(request: pytest.FixtureRequest, served: str, clock: Clock, tmp_path: Path) -> Iterator[World]:
+    """A server with a proxy before it, which may hide what is beyond the contract."""
+    with behind_proxy(served, tmp_path, request.param) as made:
+        yield made
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """How an import ends that nothing happens to."""
+
+    result: npd.ImportResult
+    rows: pd.DataFrame
+    rejects: pd.DataFrame | None
+    requests: int
+
+
+_UNDISTURBED: dict[tuple[str, str], Undisturbed] = {}
+
+
+def undisturbed(world: World, case: str, folder: Path) -> Undisturbed:
+    """Import where nothing is broken, once for all tests."""
+    if (world.kind, case) not in _UNDISTURBED:
+        kind, frame = CASES[case]
+        destination = Destination.make(world.clean, kind)
+        folder.mkdir()
+        source = write(frame, folder / "source.parquet")
+        with world.client() as client, world.proxy.breaking(sound) as seen:
+            result = destination.imported(client, source, on_error="collect")
+        rows = destination.rows(ordered=world.kind == "embedded")
+        rejects = None if result.rejects is None else read_rejects(result.rejects)
+        _UNDISTURBED[world.kind, case] = Undisturbed(result, rows, rejects, len(seen))
+    return _UNDISTURBED[world.kind, case]
+
+
+def attempt(destination: Destination, client: npd.NucleusClient, source: Path) -> npd.ImportResult | None:
+    """Import, and give what is told of it, also where it ends early."""
+    try:
+        return destination.imported(client, source, on_error="collect")
+    except npd.UploadError as error:
+        ended = error
+    except (npd.NetworkError, npd.APIError):
+        return None
+    assert "goes on where it ended" in str(ended)
+    found: npd.ImportResult = ended.result
+    return found
+
+
+def check_end(world: World, case: str, destination: Destination, source: Path, expected: Undisturbed) -> None:
+    """See that everything is there once, and that a further import knows it."""
+    same(destination.rows(ordered=world.kind == "embedded"), expected.rows)
+    noted = read_journal(source.parent / ".nucleus_import.sqlite")
+    total = sum(expected.result.counts.values())
+    if case != "refused":
+        assert sum(noted.answered.values()) == sum(noted.finished.values()) == total
+    with world.client() as client, world.proxy.breaking(sound) as seen:
+        again = destination.imported(client, source, on_error="collect")
+    sent = [request for request in seen if request.method == "POST"]
+    assert len(sent) == (0 if case != "refused" else 2)  # the batches with rows that the server refuses
+    assert again.failed == expected.result.failed
+    assert sum(again.counts.values()) == total
+    assert again.resumed <= sum(noted.answered.values())
+    if case != "refused":
+        assert again.resumed == total
+    if expected.rejects is not None:
+        pd.testing.assert_frame_equal(read_rejects(again.rejects), expected.rejects)
+    same(destination.rows(ordered=world.kind == "embedded"), expected.rows)
+
+
+def agree(counts: Mapping[str, int], expected: Mapping[str, int], *, exactly: bool) -> None:
+    """See that counts are right, or that some rows are counted as ignored which were stored without an answer."""
+    if exactly:
+        assert dict(counts) == dict(expected)
+    assert sum(counts.values()) == sum(expected.values())
+    for name in ("new", "processed", "updated", "failed", "skipped"):
+        assert counts.get(name, 0) <= expected.get(name, 0)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_an_import_goes_on_after_a_fault_at_any_request(world: World, tmp_path: Path, fault: str) -> None:
+    numbers = itertools.count()
+    cases = [
+        (case, place)
+        for case in CASES
+        for place in [*range(undisturbed(world, case, tmp_path / f"whole {case}").requests), ALWAYS]
+        if fault != "too late" or place != ALWAYS
+    ]
+    chance = random.Random(fault)
+    for case, place in some(cases, f"{world.kind} {fault}", 2):
+        retries = chance.choice([0, RETRIES])
+        expected = undisturbed(world, case, tmp_path)
+        kind, frame = CASES[case]
+        destination = Destination.make(world.clean, kind)
+        folder = tmp_path / str(next(numbers))
+        folder.mkdir()
+        source = write(frame, folder / "source.parquet")
+        try:
+            timeout = 0.2 if fault == "too late" else 20.0
+            with world.client(timeout, retries) as client, world.proxy.breaking(at(place, fault)):
+                first = attempt(destination, client, source)
+            stored = len(destination.rows())
+            with world.client() as client:
+                second = destination.imported(client, source, on_error="collect")
+            if first is not None:
+                assert first.new <= stored
+            if place != 0 or fault in PASSING:  # else it looked like a server without extensions
+                if first is not None:
+                    lost = 2 if case == "refused" else 0  # of batches that hold refused rows
+                    assert second.resumed >= sum(first.counts.values()) - first.failed - lost
+                unseen = fault in BEFORE or fault in REFUSALS
+                # batches with refused rows are sent again, and so is what a job was started for that was lost sight of
+                once = case != "refused" and (world.kind, case) != ("contract", "items")
+                agree(second.counts, expected.result.counts, exactly=unseen and once)
+            check_end(world, case, destination, source, expected)
+        except BaseException as error:
+            error.add_note(f"{case}, request {place}, {retries} retries")
+            raise
+
+
+@pytest.mark.parametrize("seed", range(SCHEDULES))
+def test_an_import_goes_on_after_a_schedule_of_faults(world: World, tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    case = chance.choice(sorted(CASES))
+    often = chance.choice([0.1, 0.3, 0.6])
+    kinds = [fault for fault in FAULTS if fault != "too late" or chance.random() < 0.1]
+
+    def plan(request: Request) -> str | None:
+        return chance.choice(kinds) if chance.random() < often else None
+
+    expected = undisturbed(world, case, tmp_path / "whole")
+    kind, frame = CASES[case]
+    destination = Destination.make(world.clean, kind)
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    source = write(frame, folder / "source.parquet")
+    known = 0
+    for _ in range(chance.randint(1, 5)):
+        with world.client(0.5, chance.choice([0, 1, 4])) as client, world.proxy.breaking(plan):
+            result = attempt(destination, client, source)
+        if result is not None:
+            assert result.resumed >= known
+            known = max(known, result.resumed)
+    with world.client() as client:
+        result = destination.imported(client, source, on_error="collect")
+    agree(result.counts, expected.result.counts, exactly=False)
+    check_end(world, case, destination, source, expected)
