@@ -16,10 +16,10 @@ from nucleus_pandas.columns import Backend, BoxColumn, Items, Metadata, item_ids
 from nucleus_pandas.columns.members import Named
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.formats import CocoSource, to_coco
+from nucleus_pandas.management import Management
 from nucleus_pandas.models import Model
 from nucleus_pandas.parquet.export import Part, check_what, export, rows_of
 from nucleus_pandas.parquet.schema import WHAT, What
-from nucleus_pandas.resource import Resource
 from nucleus_pandas.results import UploadResult
 from nucleus_pandas.runs import ModelRun, parts_of
 from nucleus_pandas.slices import Slice, sample_of, slice_of, slices_of
@@ -39,7 +39,7 @@ from nucleus_pandas.views import (
 from nucleus_pandas.wire import DatasetName, DatasetSize, RunCreated
 
 
-class Dataset(Resource):
+class Dataset(Management):
     """A dataset: items in their order, and their ground truth.
 
     Made by `NucleusClient.create_dataset`, found by `NucleusClient.get_dataset`.

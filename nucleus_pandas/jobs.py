@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from nucleus_pandas.errors import InvalidInputError, JobTimeoutError
+from nucleus_pandas.errors import InvalidInputError, JobTimeoutError, UnsupportedError
 from nucleus_pandas.resource import Resource
 from nucleus_pandas.wire import JobView
 
@@ -56,6 +56,23 @@ class Job(Resource):
             The time is up; the job goes on.
         """
         self.ended(timeout)
+        return self
+
+    def cancel(self) -> Job:
+        """Stop the job; what it has done stays.
+
+        Raises
+        ------
+        ConflictError
+            It has ended already.
+        UnsupportedError
+            The server cancels no jobs; that of an embedded Nucleus does.
+        """
+        if "cancel" not in self._transport.extensions:
+            raise UnsupportedError(
+                "This server cancels no jobs; only an embedded Nucleus does. job.wait() waits for it."
+            )
+        self._transport.request("POST", "_nucleus_pandas", "job", self.id, "cancel", body={})
         return self
 
     def ended(self, timeout: float | None = None) -> JobView:

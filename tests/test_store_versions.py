@@ -19,11 +19,14 @@ def test_a_store_of_an_earlier_version_is_brought_to_this_one(drawn: World, tmp_
     drawn.http("POST", f"modelRun/{drawn.run}/commit", {})
     drawn.http("DELETE", f"dataset/{drawn.dataset}/refloc/2.jpg", {})
     drawn.http("GET", f"dataset/{drawn.dataset}/signedUrl/1", {})
+    drawn.benchmark()
+    drawn.http("POST", f"dataset/{drawn.dataset}/tags", {"tags": ["new"]})
     drawn.http.nucleus.close()
     older = tmp_path / "older"
     older.mkdir()
     tables = fill_version(version, older / FILE_NAME, drawn.http.nucleus.folder / FILE_NAME)
     assert {"dataset", "item", "annotation", "prediction", "match", "hole", "upload", "model", "run"} <= set(tables)
+    assert version < 2 or {"benchmark", "benchmark_item"} <= set(tables)
     nucleus = EmbeddedNucleus(older)
     http = Http(nucleus)
     for name, rows in tables.items():
@@ -33,6 +36,7 @@ def test_a_store_of_an_earlier_version_is_brought_to_this_one(drawn: World, tmp_
     assert made.examples(evaluation)["total"] > 0
     made.http("POST", f"dataset/{made.dataset}/create_slice", {"name": "s", "reference_ids": ["1.jpg"]})
     assert append_picture(http, drawn.dataset)["new_items"] == 1
+    assert http("POST", f"dataset/{drawn.dataset}/tags", {"tags": ["old"]}) == {"tags": ["old"]}
     nucleus.close()
     with sqlite3.connect(older / FILE_NAME) as db:
         reached = db.execute("PRAGMA user_version").fetchone()

@@ -209,6 +209,17 @@ def test_a_confidence_may_be_0_and_1(confidence: float) -> None:
             "$.annotations[3].geometry.keypoints[0].x",
         ),
         (payload("keypoints", geometry={**POSE, "skeleton": [[0, 1, 2]]}), "$.annotations[3].geometry.skeleton[0]"),
+        *(
+            (payload("keypoints", geometry={**POSE, **change}), "$.annotations[3].geometry")
+            for change in (
+                {"names": ["nose"]},
+                {"names": ["nose", "nose"]},
+                {"keypoints": [{"x": 1, "y": 2}, {"x": 1, "visible": True}]},
+                {"keypoints": [{"x": 1, "y": 2}, {"x": None, "y": 2}]},
+                {"skeleton": [[0, 2]]},
+                {"skeleton": [[0, 1], [-3, 0]]},
+            )
+        ),
         (payload("cuboid", geometry={**BLOCK, "position": {"x": 1, "y": 2}}), "$.annotations[3].geometry.position"),
         (payload("cuboid", geometry={**BLOCK, "yaw": "north"}), "$.annotations[3].geometry.yaw"),
         (payload("category", label=["rain"]), "$.annotations[3].label"),

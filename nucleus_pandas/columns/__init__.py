@@ -1,6 +1,7 @@
 """Frame <-> wire: how a frame's columns become objects, and objects a frame's columns."""
 
 from nucleus_pandas.columns.annotations import check_annotations
+from nucleus_pandas.columns.changes import Changes, check_changes
 from nucleus_pandas.columns.checked import NOT_SENT, Checked, Units
 from nucleus_pandas.columns.dtypes import (
     ANNOTATIONS,
@@ -46,6 +47,7 @@ __all__ = [
     "Backend",
     "BoxColumn",
     "CANONICAL",
+    "Changes",
     "Checked",
     "DATASETS",
     "EXAMPLES",
@@ -71,6 +73,7 @@ __all__ = [
     "as_texts",
     "check_annotations",
     "check_backend",
+    "check_changes",
     "check_items",
     "column",
     "floats",

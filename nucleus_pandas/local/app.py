@@ -20,14 +20,17 @@ from nucleus_pandas.local.embedded import EmbeddedNucleus
 from nucleus_pandas.local.routes import (
     benchmarks,
     datasets,
+    elsewhere,
     evaluations,
     exports,
     extensions,
     items,
     jobs,
+    metadata,
     models,
     objects,
     pictures,
+    predictions,
     runs,
     slices,
     uploads,
@@ -77,8 +80,8 @@ def _build(nucleus: EmbeddedNucleus, keys: tuple[bytes, ...], hosts: frozenset[s
     app.url_map.redirect_defaults = False
     app.url_map.converters.update(id=RawId, item=ItemId, rest=RestOfPath)
     app.before_request(_guard(keys, hosts))
-    rows, kinds = (datasets, items, exports, slices, objects), (models, runs, jobs, uploads, evaluations, benchmarks)
-    for routes in (*rows, *kinds, pictures, extensions):
+    of_data = (datasets, items, metadata, exports, slices, models, runs, predictions, jobs, uploads)
+    for routes in (*of_data, evaluations, benchmarks, objects, pictures, extensions, elsewhere):
         app.register_blueprint(routes.blueprint, url_prefix=PREFIX)
     app.register_error_handler(APIError, _refusal)
     app.register_error_handler(HTTPException, _http_error)
@@ -110,7 +113,7 @@ class _RawPath:
         path = uri.split("?", 1)[0].split("#", 1)[0]
         path = re.sub(rf"^{PREFIX}/{{2,}}", f"{PREFIX}/", path)
         # the contract has routes with and without a slash at their end; an id at the end may mean its slash
-        environ["PATH_INFO"] = path if re.search("/((ref)?loc|referenceId)/", path) else path.rstrip("/")
+        environ["PATH_INFO"] = path if re.search("/((ref)?loc|referenceId|taxonomy|scene)/", path) else path.rstrip("/")
         environ["SCRIPT_NAME"] = ""
         return self.application(environ, start_response)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from nucleus_pandas.errors import APIError, BadRequestError
+from nucleus_pandas.local import rules
 from nucleus_pandas.local.embedded import EmbeddedNucleus
 from nucleus_pandas.local.store import datasets, items, jobs, layers, models
 from nucleus_pandas.local.store.datasets import Dataset
@@ -38,16 +39,21 @@ Place: TypeAlias = Callable[[int], str]
 _ONE_URL = "An item has exactly one of `image_url` and `pointcloud_url`"
 UNKNOWN = "Item with id {} doesn't exist."
 _UNPLACED = "Item with id {} can't be found: the run spans datasets, so `dataset_id` is needed too."
+_AMBIGUOUS = "Item with id {} is one in several datasets: name it by `item_id`, or add `dataset_id`."
 _ROWS = 5_000  # a transaction
 _BYTES = 8 << 20  # a transaction
 
 
 @dataclass(slots=True)
 class Stored:
-    """What became of rows: `outcomes` row by row, `errors` the reasons of those that were refused."""
+    """What became of rows: `outcomes` row by row, `errors` the reasons of those that were refused.
+
+    `broken` of these broke a rule of their dataset or run; the others name no item, or have no picture.
+    """
 
     outcomes: list[Outcome] = field(default_factory=list)
     errors: dict[int, str] = field(default_factory=dict)
+    broken: int = 0
 
     def count(self, *outcomes: Outcome) -> int:
         """Count rows by their outcome."""
@@ -117,20 +123,26 @@ def store_items(
     if dataset.is_scene:
         raise BadRequestError(f"The dataset '{dataset.public_id}' holds scenes; plain items go into another dataset.")
     errors: dict[int, str] = {}
-    rows: list[NewItem] = []
+    rows: list[NewItem | None] = []
     for number, item in enumerate(wanted):
         file = None if files is None else files[number]
         if isinstance(file, BadRequestError):
             errors[number] = f"'{item.reference_id}': {file}"
+            rows.append(None)
             continue
         if file is None and (item.image_url is None) == (item.pointcloud_url is None):
             raise BadRequestError(f"{_ONE_URL} - at `$.items[{number}]`.")
         rows.append(_new_item(item, file, update=update))
+    broken = rules.broken_items(db, dataset, rows, wanted)
+    errors |= broken
+    good = [row for number, row in enumerate(rows) if row is not None and number not in broken]
 
     def exists(row: int) -> str:
         return f"An item with reference_id '{wanted[row].reference_id}' exists already."
 
-    return _stored(db, len(wanted), errors, lambda: items.append(db, dataset, rows), exists if refuse else None)
+    stored = _stored(db, len(wanted), errors, lambda: items.append(db, dataset, good), exists if refuse else None)
+    stored.broken = len(broken)
+    return stored
 
 
 def _new_item(item: Item, file: Picture | None, *, update: bool) -> NewItem:
@@ -158,6 +170,7 @@ def store_annotations(
     mask_files: Sequence[str] | None = None,
     seen: dict[tuple[str, str], int] | None = None,
     place: Place = "$.annotations[{}]".format,
+    anywhere: bool = False,
 ) -> Stored:
     """Store annotations or predictions; one whose item does not exist is refused, the others are stored.
 
@@ -175,6 +188,8 @@ def store_annotations(
         What `fill_annotation_ids` saw before, where one upload is stored in several steps.
     place : callable
         Gives the path of a row in the request, for errors.
+    anywhere : bool
+        Whether a reference id without dataset names the only item that has it in any dataset.
 
     Raises
     ------
@@ -187,8 +202,11 @@ def store_annotations(
         for number, annotation in enumerate(wanted):
             if isinstance(annotation, MultiCategory):
                 raise BadRequestError(f"Predictions of type multicategory do not exist - at `{place(number)}`.")
-    numbers = _find_items(db, dataset, wanted, place)
+    numbers = _find_items(db, dataset, wanted, place, anywhere=anywhere)
     fill_annotation_ids(wanted, predictions=layer.owner is not None, seen=seen)
+    broken = rules.broken_annotations(db, layer, wanted, numbers)
+    for row, reason in broken.items():
+        numbers[row] = reason
     files: Sequence[str | None] = mask_files or [None] * len(wanted)
     good = [(a, n, file) for a, n, file in zip(wanted, numbers, files, strict=True) if isinstance(n, int)]
     errors = {row: found for row, found in enumerate(numbers) if isinstance(found, str)}
@@ -202,13 +220,15 @@ def store_annotations(
             return f"A category of the taxonomy '{one.taxonomy_name}' {where} exists already."
         return _exists_already(layer, str(one.annotation_id), where)
 
-    return _stored(
+    stored = _stored(
         db,
         len(wanted),
         errors,
         lambda: layers.upsert(db, layer, good, update=update and not refuse),
         exists if refuse else None,
     )
+    stored.broken = len(broken)
+    return stored
 
 
 def _exists_already(layer: Layer, annotation_id: str, where: str) -> str:
@@ -245,6 +265,10 @@ def store_boxes(
     if None in numbers:
         reason = _UNPLACED if dataset is None and boxes.by == "reference_id" else UNKNOWN
         errors = {row: reason.format(key) for row, key in enumerate(boxes.keys) if numbers[row] is None}
+    broken = rules.broken_boxes(db, layer, boxes, numbers)
+    for row, reason in broken.items():
+        numbers[row], errors[row] = None, reason
+    if errors:
         there = [number is not None for number in numbers]
         good = BoxColumns(by=boxes.by, **{name: list(compress(getattr(boxes, name), there)) for name in columns})
     else:
@@ -258,7 +282,9 @@ def store_boxes(
     def exists(row: int) -> str:
         return _exists_already(layer, boxes.annotation_id[row], f"on the item '{boxes.keys[row]}'")
 
-    return _stored(db, count, errors, store, exists if refuse else None)
+    stored = _stored(db, count, errors, store, exists if refuse else None)
+    stored.broken = len(broken)
+    return stored
 
 
 def _find_keys(db: sqlite3.Connection, dataset: Dataset | None, boxes: BoxColumns) -> list[int | None]:
@@ -274,7 +300,12 @@ def _find_keys(db: sqlite3.Connection, dataset: Dataset | None, boxes: BoxColumn
 
 
 def _find_items(
-    db: sqlite3.Connection, dataset: Dataset | None, wanted: Sequence[AnyAnnotation], place: Place
+    db: sqlite3.Connection,
+    dataset: Dataset | None,
+    wanted: Sequence[AnyAnnotation],
+    place: Place,
+    *,
+    anywhere: bool,
 ) -> list[int | str]:
     """Give each annotation's item number, or the reason why there is none."""
     if dataset is not None:
@@ -294,6 +325,7 @@ def _find_items(
     }
     if dataset is not None:
         by_reference_id[""] = items.ids_of(db, dataset, (key for by_reference, key in keys if by_reference))
+    everywhere = items.ids_anywhere(db, (key for by_reference, key in keys if by_reference)) if anywhere else {}
     found: list[int | str] = []
     for annotation, (by_reference, key) in zip(wanted, keys, strict=True):
         if dataset is not None and annotation.dataset_id not in (None, dataset.public_id):
@@ -305,7 +337,11 @@ def _find_items(
             found.append(UNKNOWN.format(key) if number is None or foreign else number)
             continue
         scope = "" if dataset is not None else annotation.dataset_id or ""
-        if scope not in by_reference_id:
+        if scope not in by_reference_id and anywhere:
+            numbers = everywhere.get(key, [])
+            reason = _AMBIGUOUS if numbers else UNKNOWN
+            found.append(numbers[0] if len(numbers) == 1 else reason.format(key))
+        elif scope not in by_reference_id:
             found.append(_UNPLACED.format(key))
         else:
             found.append(by_reference_id[scope].get(key, UNKNOWN.format(key)))
@@ -363,6 +399,7 @@ def _work(
     seen: dict[tuple[str, str], int] = {}
     size, done, first = path.stat().st_size, 0, 1
     malformed = False
+    first_reason = None
     try:
         for lines in _chunks(path):
             done += sum(map(len, lines))
@@ -371,7 +408,6 @@ def _work(
                     return
                 layer, dataset = target(db)
                 rows, errors = _parse(lines, first, Item if layer is None else AnyAnnotation)
-                malformed = malformed or bool(errors)
                 if layer is None:
                     assert dataset is not None
                     stored = store_items(db, dataset, rows, update=update)
@@ -379,11 +415,16 @@ def _work(
                     stored = store_annotations(db, layer, dataset, rows, update=update, seen=seen)
                 counts.update(stored.outcomes)
                 counts["error"] += len(errors)
-                jobs.progress(db, job.id, min(done, size - 1), size, [*errors, *stored.errors.values()])
+                malformed = malformed or bool(errors or stored.broken)
+                reasons = [*errors, *stored.errors.values()]
+                first_reason = first_reason or next(iter(reasons), None)
+                jobs.progress(db, job.id, min(done, size - 1), size, reasons)
                 jobs.beat(db, nucleus.owner)
             first += len(lines)
-        status = "Completed" if not malformed else "Errored_Partial" if counts.total() > counts["error"] else "Errored"
+        status = final_status(counts, malformed=malformed)
         message = _message(job.type, dataset_id, counts)
+        if malformed:
+            message["final_error"] = first_reason
     except APIError as error:
         status, message = "Errored", {"final_error": str(error)}
     except Exception:
@@ -392,6 +433,13 @@ def _work(
         raise
     with nucleus.database.write() as db:
         jobs.finish(db, job.id, status, message)
+
+
+def final_status(counts: Counter[str], *, malformed: bool) -> str:
+    """Tell how a job ends whose rows had these outcomes; one that names no item is no failure of the job."""
+    if not malformed:
+        return "Completed"
+    return "Errored_Partial" if counts.total() > counts["error"] else "Errored"
 
 
 def item_counters(counts: Counter[str]) -> dict[str, object]:

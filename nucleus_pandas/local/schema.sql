@@ -353,7 +353,7 @@ CREATE TABLE preset (
     updated_at TEXT NOT NULL
 ) STRICT;
 
--- Version 3: pictures that arrive before their items
+-- Version 3: pictures that arrive before their items, slices, taxonomies, tags, predictions without a run
 
 -- Files that were sent and that no row names yet. Nobody removes one that is here, until it has waited too long.
 CREATE TABLE waiting (
@@ -414,3 +414,26 @@ END;
 CREATE TRIGGER sliced_dataset_hidden AFTER UPDATE OF deleted ON dataset WHEN new.deleted BEGIN
     UPDATE slice SET deleted = 1 WHERE dataset = new.id;
 END;
+
+-- Taxonomies, tags of datasets, predictions without a run
+
+CREATE TABLE taxonomy (
+    dataset INTEGER NOT NULL REFERENCES dataset ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    type TEXT NOT NULL,                        -- 'category' or 'multicategory'
+    labels TEXT NOT NULL,                      -- JSON array, in the order in which they came
+    PRIMARY KEY (dataset, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE dataset_tag (
+    dataset INTEGER NOT NULL REFERENCES dataset ON DELETE CASCADE,
+    tag TEXT NOT NULL,
+    number INTEGER NOT NULL,                   -- the order in which they came
+    PRIMARY KEY (dataset, tag)
+) STRICT, WITHOUT ROWID;
+
+-- Predictions that belong to a model and to no run lie in one that nobody sees.
+CREATE TABLE free_run (
+    model INTEGER PRIMARY KEY REFERENCES model ON DELETE CASCADE,
+    run INTEGER NOT NULL UNIQUE
+) STRICT;

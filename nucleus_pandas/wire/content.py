@@ -56,8 +56,8 @@ class Vertices(Struct):
 class Keypoint(Struct, gc=False):
     """A keypoint; one that is not visible may lack its place."""
 
-    x: float | UnsetType | None = UNSET
-    y: float | UnsetType | None = UNSET
+    x: Coordinate | UnsetType | None = UNSET
+    y: Coordinate | UnsetType | None = UNSET
     visible: bool = True
 
 
@@ -67,6 +67,20 @@ class KeypointsGeometry(Struct):
     keypoints: list[Keypoint]
     names: list[str]
     skeleton: list[tuple[int, int]] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what the official client could not read back."""
+        count = len(self.keypoints)
+        if len(self.names) != count:
+            raise ValueError(f"There are {count} keypoints and {len(self.names)} names")
+        if len(set(self.names)) < count:
+            raise ValueError("Two keypoints have one name")
+        for number, point in enumerate(self.keypoints):
+            if point.visible and not all(isinstance(side, (int, float)) for side in (point.x, point.y)):
+                raise ValueError(f"The keypoint {number} is visible, so it needs `x` and `y`")
+        for pair in self.skeleton or ():
+            if not all(-count <= end < count for end in pair):
+                raise ValueError(f"The skeleton joins {list(pair)}, but there are {count} keypoints")
 
 
 class Point3D(Struct, gc=False):
@@ -110,7 +124,7 @@ class Annotation(Struct, kw_only=True, omit_defaults=True, tag_field="type"):
     annotation_id: Name | None = None
     metadata: Metadata | None = None
     confidence: Fraction | None = None
-    class_pdf: dict[str, float] | None = None
+    class_pdf: dict[str, Fraction] | None = None
     track_reference_id: str | None = None
     task_id: str | None = None
     embedding_vector: list[float] | None = None
@@ -162,7 +176,7 @@ class Category(Annotation, kw_only=True, tag="category"):
 class MultiCategory(Annotation, kw_only=True, tag="multicategory"):
     """Several labels of a whole picture."""
 
-    labels: list[str]
+    labels: list[Name]
     geometry: Metadata | None = None
     taxonomy_name: str | None = None
 

@@ -56,6 +56,19 @@ class Selection(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=
     model_run_id: Name | None = None
 
 
+class DeleteItems(Struct, kw_only=True, forbid_unknown_fields=True):
+    """``POST _nucleus_pandas/dataset/{id}/delete_items``."""
+
+    reference_ids: Keys
+
+
+class ItemsDeleted(Struct, kw_only=True):
+    """The answer: how many are deleted, and the places (from 0) of keys that name no item."""
+
+    deleted: int
+    missing: list[int] = []
+
+
 class ItemColumns(Struct, kw_only=True, omit_defaults=True):
     """Items, column by column; `metadata` is never null."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -19,12 +19,44 @@ class CreateDataset(Struct, kw_only=True, omit_defaults=True):
     item_metadata_schema: Metadata | None = None
 
 
+class SchemaField(Struct, kw_only=True, omit_defaults=True):
+    """What one field of a metadata schema says: ``{name: {"type": …, "choices": …, "description": …}}``."""
+
+    type: Literal["category", "number", "text", "json"]
+    choices: list[str] | None = None
+    description: str | None = None
+
+
+class AddTaxonomy(Struct, kw_only=True):
+    """``POST dataset/{id}/add_taxonomy``; with `update` the labels of one that is there grow."""
+
+    taxonomy_name: Name
+    type: Literal["category", "multicategory"]
+    labels: list[Name]
+    update: bool = False
+
+
 class Append(Struct, kw_only=True, omit_defaults=True):
     """``POST dataset/{id}/append`` with the items in the body; ``force`` is the older name of ``update``."""
 
     items: list[Item]
     update: bool = False
     force: bool = False
+
+
+class MetadataChange(Struct, kw_only=True, omit_defaults=True):
+    """What is merged into the metadata of one item; `camera_params` becomes the value of that key."""
+
+    reference_id: Name
+    metadata: Metadata
+    camera_params: Metadata | None = None
+
+
+class UpdateMetadata(Struct, kw_only=True):
+    """``POST dataset/{id}/metadata``."""
+
+    metadata: list[MetadataChange]
+    level: Literal["item", "scene"]
 
 
 class FromUpload(Struct, kw_only=True, rename={"request_id": "requestId"}):
@@ -94,8 +126,14 @@ class MergeRuns(Struct, kw_only=True, omit_defaults=True):
     metadata: Metadata | None = None
 
 
+class CopyPredictions(Struct, kw_only=True):
+    """``POST model/{id}/predictions/copyFromRun``."""
+
+    model_run_id: Name
+
+
 class Tags(Struct, kw_only=True):
-    """``POST`` and ``DELETE`` of ``model/{id}/tag``."""
+    """``POST`` and ``DELETE`` of ``dataset/{id}/tags`` and ``model/{id}/tag``."""
 
     tags: list[Name]
 

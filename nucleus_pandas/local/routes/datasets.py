@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from nucleus_pandas.errors import UnsupportedError
-from nucleus_pandas.local import render
+from nucleus_pandas.local import render, rules
 from nucleus_pandas.local.routes.common import body, creation, file_url, nucleus, reply
-from nucleus_pandas.local.store import datasets, items
-from nucleus_pandas.wire import CreateDataset, DatasetCreated, DatasetEntry, DatasetSize
+from nucleus_pandas.local.store import datasets, items, taxonomies
+from nucleus_pandas.wire import AddTaxonomy, CreateDataset, DatasetCreated, DatasetEntry, DatasetSize, Tags
 
 blueprint = Blueprint("datasets", __name__)
 
@@ -19,6 +19,8 @@ blueprint = Blueprint("datasets", __name__)
 def create() -> Response:
     """Make a dataset."""
     wanted = body(CreateDataset)
+    rules.check_schema(wanted.item_metadata_schema, "$.item_metadata_schema")
+    rules.check_schema(wanted.annotation_metadata_schema, "$.annotation_metadata_schema")
 
     def make(db: sqlite3.Connection) -> object:
         dataset = datasets.create(db, wanted)
@@ -80,6 +82,36 @@ def delete(dataset_id: str) -> Response:
         datasets.mark_deleted(db, datasets.find(db, dataset_id))
     nucleus().purge()
     return reply({"message": "Beginning dataset deletion..."})
+
+
+@blueprint.route("/dataset/<id:dataset_id>/tags", methods=["GET", "POST", "DELETE"])
+def tags(dataset_id: str) -> Response:
+    """List the tags of a dataset, after adding or removing some where the request says so."""
+    if request.method == "GET":
+        with nucleus().database.read() as db:
+            return reply({"tags": datasets.tags(db, datasets.find(db, dataset_id))})
+    wanted = body(Tags).tags
+    with nucleus().database.write() as db:
+        dataset = datasets.find(db, dataset_id)
+        (datasets.add_tags if request.method == "POST" else datasets.remove_tags)(db, dataset, wanted)
+        return reply({"tags": datasets.tags(db, dataset)})
+
+
+@blueprint.post("/dataset/<id:dataset_id>/add_taxonomy")
+def add_taxonomy(dataset_id: str) -> Response:
+    """Make a taxonomy, or let one grow."""
+    wanted = body(AddTaxonomy)
+    with nucleus().database.write() as db:
+        status = taxonomies.add(db, datasets.find(db, dataset_id), wanted)
+    return reply({"dataset_id": dataset_id, "taxonomy_name": wanted.taxonomy_name, "status": status})
+
+
+@blueprint.delete("/dataset/<id:dataset_id>/taxonomy/<rest:name>")
+def delete_taxonomy(dataset_id: str, name: str) -> Response:
+    """Delete a taxonomy with its annotations and predictions."""
+    with nucleus().database.write() as db:
+        taxonomies.delete(db, datasets.find(db, dataset_id), name)
+    return reply({"dataset_id": dataset_id, "taxonomy_name": name, "status": "Taxonomy successfully deleted"})
 
 
 @blueprint.post("/dataset/create_from_project")

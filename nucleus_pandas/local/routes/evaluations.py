@@ -14,7 +14,7 @@ from nucleus_pandas.local import charts, computing, examples
 from nucleus_pandas.local.routes.common import body, creation, end_stale_jobs, nucleus, reply
 from nucleus_pandas.local.scopes import check_request
 from nucleus_pandas.local.staleness import is_stale
-from nucleus_pandas.local.store import benchmarks, datasets, evaluations, models, presets
+from nucleus_pandas.local.store import benchmarks, datasets, evaluations, free_runs, models, presets
 from nucleus_pandas.local.store.benchmarks import Benchmark
 from nucleus_pandas.local.store.evaluations import Evaluation, Request, Source
 from nucleus_pandas.local.store.models import Model, Run
@@ -97,6 +97,7 @@ def create_on_benchmark(benchmark_id: str) -> Response:
         benchmark.check_ready()
         run = None if wanted.model_run_id is None else models.find_run(db, wanted.model_run_id)
         model = models.find(db, wanted.model_id or wanted.model_run_id or "")
+        free = free_runs.find(db, model)
         asked = _asked(benchmark, wanted)
         check_request(asked)
         return evaluations.create(
@@ -107,7 +108,7 @@ def create_on_benchmark(benchmark_id: str) -> Response:
             name=wanted.name,
             request=asked,
             sources=[
-                _source(db, number, run or _newest(db, model, number))
+                _source(db, number, run or free or _newest(db, model, number))
                 for number in benchmarks.dataset_numbers(db, benchmark)
             ],
             owner=nucleus().owner,
@@ -137,7 +138,7 @@ def _newest(db: sqlite3.Connection, model: Model, dataset: int) -> Run | None:
 def _source(db: sqlite3.Connection, dataset: int, run: Run | None) -> Source:
     if run is not None and run.dataset not in (None, dataset):
         run = None  # a run on another dataset says nothing of this one's items
-    number, tag = (None, None) if run is None else (run.id, run.tag)
+    number, tag = (None, None) if run is None else (run.id, models.seen_tag(db, run))
     source = Source(dataset, datasets.by_number(db, dataset).tag, number, tag, 0, 0)
     revision, arrivals = evaluations.revisions(db, source)
     return source._replace(revision=revision, arrivals=arrivals)

@@ -13,20 +13,22 @@ from nucleus_pandas.local import evaluations, reading, subsets
 from nucleus_pandas.local.images import Images
 from nucleus_pandas.local.ingest import layer_of
 from nucleus_pandas.local.queries import Target, compile_query
-from nucleus_pandas.local.routes.common import body, file_url, nucleus, reply
-from nucleus_pandas.local.store import datasets, models
+from nucleus_pandas.local.routes.common import body, end_stale_jobs, file_url, nucleus, reply
+from nucleus_pandas.local.store import datasets, items, jobs, models
 from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.ids import item_id
 from nucleus_pandas.local.store.layers import Layer, id_of_key
 from nucleus_pandas.local.store.predicates import Condition
 from nucleus_pandas.local.subsets import Subset
-from nucleus_pandas.wire import RunCommit, RunPlace, Selection
+from nucleus_pandas.wire import DeleteItems, ItemsDeleted, RunCommit, RunPlace, Selection
 
 blueprint = Blueprint("extensions", __name__)
 
 EXTENSIONS = (
+    "cancel",
     "columns",
     "commits",
+    "delete",
     "idempotency",
     "lookup",
     "matches",
@@ -73,6 +75,29 @@ def read_slice_items(slice_id: str) -> Response:
     wanted = body(Selection)
     with nucleus().database.read() as db:
         return _items(db, subsets.of_slice(db, slice_id), wanted)
+
+
+@blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/delete_items")
+def delete_items(dataset_id: str) -> Response:
+    """Delete items: all that are there, or none where the store fails."""
+    wanted = body(DeleteItems).reference_ids
+    with nucleus().database.write() as db:
+        dataset = datasets.find(db, dataset_id)
+        known = items.ids_of(db, dataset, wanted)
+        for number in known.values():
+            items.delete_number(db, dataset, number)
+    nucleus().purge()
+    missing = [place for place, name in enumerate(wanted) if name not in known]
+    return reply(ItemsDeleted(deleted=len(known), missing=missing))
+
+
+@blueprint.post("/_nucleus_pandas/job/<id:job_id>/cancel")
+def cancel(job_id: str) -> Response:
+    """Stop a job that runs; what it has done stays."""
+    end_stale_jobs()
+    with nucleus().database.write() as db:
+        jobs.cancel(db, jobs.find(db, job_id))
+        return reply(jobs.find(db, job_id).entry())
 
 
 @blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/annotations")

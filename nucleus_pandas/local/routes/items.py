@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 from flask import Blueprint, Response, request
+from msgspec import to_builtins
 
 from nucleus_pandas.errors import BadRequestError, NotFoundError
 from nucleus_pandas.local import render
@@ -18,6 +19,7 @@ from nucleus_pandas.local.ingest import (
     Stored,
     Target,
     check_frozen,
+    final_status,
     item_counters,
     run_upload,
     store_annotations,
@@ -59,6 +61,7 @@ from nucleus_pandas.wire import (
 
 blueprint = Blueprint("items", __name__)
 
+Note: TypeAlias = Callable[[sqlite3.Connection, str | None], None]
 _CHOICE: Any = OnConflict  # no class, so that type checkers know no `type` of it
 
 
@@ -67,24 +70,24 @@ _CHOICE: Any = OnConflict  # no class, so that type checkers know no `type` of i
 def append(dataset_id: str) -> Response:
     """Store items: from the body, from files, or from a signed upload."""
     if is_multipart():
-        stored, job = _append_files(dataset_id)
-        return reply(job.entry()) if job else _counters(dataset_id, stored)
+        stored, job, wanted_items = _append_files(dataset_id)
+        return reply(job.entry()) if job else _counters(dataset_id, stored, wanted_items)
     if names_upload():
         wanted = body(FromUpload)
         return consume(dataset_id, wanted, "uploadDatasetItems", lambda db: (None, datasets.find(db, dataset_id)))
-    stored, job = _append_rows(dataset_id) if is_extension() else _append_body(dataset_id)
-    return reply(job.entry()) if job else _counters(dataset_id, stored)
+    stored, job, wanted_items = _append_rows(dataset_id) if is_extension() else _append_body(dataset_id)
+    return reply(job.entry()) if job else _counters(dataset_id, stored, wanted_items)
 
 
-def _append_body(dataset_id: str) -> tuple[Stored, jobs.JobRow | None]:
+def _append_body(dataset_id: str) -> tuple[Stored, jobs.JobRow | None, Sequence[Item]]:
     whole = body(Append)
     with nucleus().database.write() as db:
         dataset = datasets.find(db, dataset_id)
         stored = store_items(db, dataset, whole.items, update=whole.update or whole.force)
-        return stored, _finished_job(db, dataset, stored) if is_async() else None
+        return stored, _finished_job(db, dataset, stored) if is_async() else None, whole.items
 
 
-def _append_rows(dataset_id: str) -> tuple[Stored, jobs.JobRow | None]:
+def _append_rows(dataset_id: str) -> tuple[Stored, jobs.JobRow | None, Sequence[Item]]:
     """Store items whose pictures may have come before."""
     rows = body(AppendRows)
     update = _updates(rows.items, rows.if_exists, update=rows.update)
@@ -93,7 +96,7 @@ def _append_rows(dataset_id: str) -> tuple[Stored, jobs.JobRow | None]:
         files = named_pictures(db, dataset, rows.items, update=update)
         stored = store_items(db, dataset, rows.items, update=update, refuse=rows.if_exists == "error", files=files)
         settle(db, "images", files)
-        return stored, _finished_job(db, dataset, stored) if is_async() else None
+        return stored, _finished_job(db, dataset, stored) if is_async() else None, rows.items
 
 
 def _updates(wanted: Sequence[Item], if_exists: OnConflict | None, *, update: bool) -> bool:
@@ -105,15 +108,18 @@ def _updates(wanted: Sequence[Item], if_exists: OnConflict | None, *, update: bo
     return if_exists == "update"
 
 
-def _counters(dataset_id: str, stored: Stored) -> Response:
+def _counters(dataset_id: str, stored: Stored, wanted: Sequence[Item]) -> Response:
     nucleus().purge()  # of pictures that were replaced, and of those that no item came to name
     described = {"dataset_id": dataset_id, **item_counters(Counter(stored.outcomes))}
     if is_extension():
         described |= summary(stored)
+    elif stored.errors:
+        refused = sorted(stored.errors.items())
+        described["error_payload"] = [{**to_builtins(wanted[row]), "error": text} for row, text in refused]
     return reply(described)
 
 
-def _append_files(dataset_id: str) -> tuple[Stored, jobs.JobRow | None]:
+def _append_files(dataset_id: str) -> tuple[Stored, jobs.JobRow | None, Sequence[Item]]:
     """Read a multipart body of any client generation: files `image`, and `items` (many) or `item` (one)."""
     many, one = form_field("items"), form_field("item")
     if many is not None:
@@ -135,14 +141,17 @@ def _append_files(dataset_id: str) -> tuple[Stored, jobs.JobRow | None]:
         stored = store_items(db, dataset, wanted, update=update, refuse=if_exists == "error", files=files)
         settle(db, "images", files)
         job = _finished_job(db, dataset, stored) if is_async() else None
-    return stored, job
+    return stored, job, wanted
 
 
 def _finished_job(db: sqlite3.Connection, dataset: Dataset, stored: Stored) -> jobs.JobRow:
     """Note an append that was asked for as a job and is done already."""
     job = jobs.create(db, "uploadDatasetItems", dataset.id, nucleus().owner)
-    jobs.add_errors(db, job.id, stored.errors.values())
-    jobs.finish(db, job.id, "Completed", item_counters(Counter(stored.outcomes)))
+    reasons = [stored.errors[row] for row in sorted(stored.errors)]
+    jobs.add_errors(db, job.id, reasons)
+    counts: Counter[str] = Counter(stored.outcomes)
+    message = item_counters(counts) | ({"final_error": reasons[0]} if stored.broken else {})
+    jobs.finish(db, job.id, final_status(counts, malformed=bool(stored.broken)), message)
     return jobs.find(db, job.public_id)
 
 
@@ -215,18 +224,19 @@ def delete_annotations(dataset_id: str) -> Response:
     return reply(job.entry())
 
 
-def receive_annotations(target: LayerTarget, check: Target | None = None) -> Stored:
+def receive_annotations(target: LayerTarget, check: Target | None = None, note: Note | None = None) -> Stored:
     """Store the annotations or predictions of a request, whose body is JSON or multipart with mask files.
 
-    `check` finds what `target` finds, but makes nothing.
+    `check` finds what `target` finds, but makes nothing; `note` is told of the slice that the model was trained on.
     """
-    stored = _store_masks(target, check or target) if is_multipart() else _store_json(target)
+    note = note or (lambda db, slice_id: None)
+    stored = _store_masks(target, check or target, note) if is_multipart() else _store_json(target, note)
     if stored.count("updated"):
         nucleus().purge()  # of masks that were replaced
     return stored
 
 
-def _store_json(target: LayerTarget) -> Stored:
+def _store_json(target: LayerTarget, note: Note) -> Stored:
     wanted = body(_annotate_body())
     boxes = wanted.boxes if isinstance(wanted, AnnotateRows) else None
     update, refuse = _conflicts(wanted)
@@ -236,6 +246,7 @@ def _store_json(target: LayerTarget) -> Stored:
             raise BadRequestError("A request holds either annotations or the columns of `boxes` - at `$.boxes`.")
         with nucleus().database.write() as db:
             layer, dataset = target(db)
+            note(db, wanted.trained_slice_id)
             return store_boxes(db, layer, dataset, boxes, update=update, refuse=refuse)
     count = len(wanted.annotations)
 
@@ -244,6 +255,7 @@ def _store_json(target: LayerTarget) -> Stored:
 
     with nucleus().database.write() as db:
         layer, dataset = target(db)
+        note(db, wanted.trained_slice_id)
         return store_annotations(db, layer, dataset, rows, update=update, refuse=refuse, place=place)
 
 
@@ -257,7 +269,7 @@ def _conflicts(wanted: Annotate) -> tuple[bool, bool]:
     return wanted.update if if_exists is None else if_exists == "update", if_exists == "error"
 
 
-def _store_masks(target: LayerTarget, check: Target) -> Stored:
+def _store_masks(target: LayerTarget, check: Target, note: Note) -> Stored:
     text = form_field("serialized_request")
     if text is None:
         raise BadRequestError("A multipart request with masks has a part `serialized_request`.")
@@ -274,6 +286,7 @@ def _store_masks(target: LayerTarget, check: Target) -> Stored:
         check(db)
     with files_with_rows("masks", uploaded) as files, nucleus().database.write() as db:
         layer, dataset = target(db)
+        note(db, wanted.trained_slice_id)
         good = [file for file in files if isinstance(file, Picture)]
         if len(good) < len(files):
             raise BadRequestError("A mask is an empty file; nothing was stored.")

@@ -9,6 +9,7 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from nucleus_pandas.errors import BadRequestError, UnsupportedError
+from nucleus_pandas.local import rules
 from nucleus_pandas.local.routes.common import body, creation, nucleus, reply
 from nucleus_pandas.local.store import datasets, models
 from nucleus_pandas.wire import AddModel, CreateModelRun, ModelAdded, ModelList, RunCreated, Tags, TrainedSlices
@@ -84,6 +85,7 @@ def launch(model_id: str) -> Response:
 def create_run(dataset_id: str | None = None, model_id: str | None = None) -> Response:
     """Make a run on a dataset; under a model, one that may span datasets."""
     wanted = body(CreateModelRun)
+    rules.check_schema(wanted.annotation_metadata_schema, "$.annotation_metadata_schema")
 
     def make(db: sqlite3.Connection) -> object:
         dataset = None if dataset_id is None else datasets.find(db, dataset_id)

@@ -63,6 +63,11 @@ class Place:
         run = models.newest_run(db, *self._names(db)) if self.run_id is None else models.find_run(db, self.run_id)
         return run, *self._of_run(db, run)
 
+    def note_trained(self, db: sqlite3.Connection, slice_id: str | None) -> None:
+        """Add to the model's trained slice ids the one that the predictions name, if they do."""
+        name = self.model_id or f"prj_{models.find_run(db, self.run_id or '').model_tag}"
+        models.note_trained(db, models.find(db, name), slice_id)
+
     def _names(self, db: sqlite3.Connection) -> tuple[Model, Dataset]:
         return models.find(db, self.model_id or ""), datasets.find(db, self.dataset_id or "")
 
@@ -91,8 +96,15 @@ def predict(**names: str) -> Response:
             _, dataset = place.check(db)
         if dataset is None:
             raise BadRequestError("Signed uploads belong to a dataset, and this run spans datasets.")
-        return consume(dataset.public_id, body(FromUpload), "uploadPredictions", place.target, place.check)
-    stored = receive_annotations(place.target, place.check)
+        wanted = body(FromUpload)
+        trained_on = wanted.trained_slice_id if isinstance(wanted.trained_slice_id, str) else None
+
+        def target(db: sqlite3.Connection) -> tuple[Layer, Dataset | None]:
+            place.note_trained(db, trained_on)
+            return place.target(db)
+
+        return consume(dataset.public_id, wanted, "uploadPredictions", target, place.check)
+    stored = receive_annotations(place.target, place.check, place.note_trained)
     with nucleus().database.read() as db:
         _, dataset = place.target(db)
     described: dict[str, object] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
@@ -91,7 +92,7 @@ def info(db: sqlite3.Connection, dataset: Dataset) -> DatasetInfo:
         slice_ids=slice_ids(db, dataset),
         annotation_metadata_schema=annotation_schema and msgspec.json.decode(annotation_schema),
         item_metadata_schema=item_schema and msgspec.json.decode(item_schema),
-        tags=[],
+        tags=tags(db, dataset),
     )
 
 
@@ -105,6 +106,27 @@ def slice_ids(db: sqlite3.Connection, dataset: Dataset) -> list[str]:
     """List the slices of a dataset, oldest first."""
     rows = db.execute("SELECT tag FROM slice WHERE dataset = ? AND NOT deleted ORDER BY id", (dataset.id,))
     return [f"slc_{tag}" for (tag,) in rows]
+
+
+def tags(db: sqlite3.Connection, dataset: Dataset) -> list[str]:
+    """List the tags of a dataset in the order in which they came."""
+    rows = db.execute("SELECT tag FROM dataset_tag WHERE dataset = ? ORDER BY number", (dataset.id,))
+    return [tag for (tag,) in rows]
+
+
+def add_tags(db: sqlite3.Connection, dataset: Dataset, wanted: Iterable[str]) -> None:
+    """Tag a dataset; what it is tagged with already stays in its place."""
+    for tag in wanted:
+        db.execute(
+            "INSERT OR IGNORE INTO dataset_tag SELECT ?1, ?2, (SELECT 1 + coalesce(max(number), 0) FROM dataset_tag"
+            " WHERE dataset = ?1)",
+            (dataset.id, tag),
+        )
+
+
+def remove_tags(db: sqlite3.Connection, dataset: Dataset, wanted: Iterable[str]) -> None:
+    """Take tags off a dataset; those that it has not are passed over."""
+    db.executemany("DELETE FROM dataset_tag WHERE dataset = ? AND tag = ?", [(dataset.id, tag) for tag in wanted])
 
 
 def truth_labels(db: sqlite3.Connection, dataset: Dataset) -> list[str]:

@@ -60,7 +60,10 @@ class Request(Struct, kw_only=True, omit_defaults=True):
 
 
 class Source(NamedTuple):
-    """A dataset whose items are evaluated, and the run whose predictions on them are; None where there is none."""
+    """A dataset whose items are evaluated, and the run whose predictions on them are; None where there is none.
+
+    `run_tag` is None too where the predictions belong to a model and to no run.
+    """
 
     dataset: int
     dataset_tag: str
@@ -141,7 +144,7 @@ class Evaluation:
             exclusion_stats=self.exclusions,
             temporal_workflow_id=None,
             dataset_ids=datasets,
-            model_run_ids=[f"run_{source.run_tag}" for source in sources if source.run is not None],
+            model_run_ids=[f"run_{source.run_tag}" for source in sources if source.run_tag is not None],
             job_id=f"job_{self.job_tag}",
             engine=parameters.get("engine"),
             engine_version=parameters.get("engine_version"),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
+
+import msgspec
 
 from nucleus_pandas.errors import NotFoundError, PositionError
 from nucleus_pandas.local.store.datasets import Dataset
@@ -91,6 +93,22 @@ def append(db: sqlite3.Connection, dataset: Dataset, items: Sequence[NewItem]) -
     return outcomes
 
 
+def merge_metadata(db: sqlite3.Connection, dataset: Dataset, changes: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
+    """Set values under keys of the metadata of items, one item after the other; the other keys keep theirs."""
+    merged: dict[int, dict[str, Any]] = {
+        number: {} if text is None else msgspec.json.decode(text, type=dict[str, msgspec.Raw])  # as they were written
+        for number, text in select(db, (number for number, _ in changes), "id, metadata")
+    }
+    for number, values in changes:
+        merged[number].update(values)
+    db.executemany(
+        "UPDATE item SET metadata = ? WHERE id = ?",
+        [(msgspec.json.encode(values).decode(), number) for number, values in merged.items()],
+    )
+    if merged:
+        db.execute("UPDATE dataset SET revision = revision + 1 WHERE id = ?", (dataset.id,))
+
+
 def ids_of(db: sqlite3.Connection, dataset: Dataset, reference_ids: Iterable[str]) -> dict[str, int]:
     """Look reference ids up; those that are not there are left out."""
     found: dict[str, int] = {}
@@ -101,6 +119,20 @@ def ids_of(db: sqlite3.Connection, dataset: Dataset, reference_ids: Iterable[str
                 (dataset.id, *part),
             )
         )
+    return found
+
+
+def ids_anywhere(db: sqlite3.Connection, reference_ids: Iterable[str]) -> dict[str, list[int]]:
+    """Look reference ids up in all datasets, oldest first; those that are nowhere are left out."""
+    found: dict[str, list[int]] = {}
+    for part, marks in batches(dict.fromkeys(reference_ids)):
+        rows = db.execute(
+            "SELECT reference_id, id FROM item WHERE dataset IN (SELECT id FROM dataset WHERE NOT deleted)"
+            f" AND reference_id IN ({marks}) ORDER BY id",
+            part,
+        )
+        for reference_id, number in rows:
+            found.setdefault(reference_id, []).append(number)
     return found
 
 
@@ -188,12 +220,17 @@ def page(db: sqlite3.Connection, dataset: Dataset, after: int | None = None, lim
 
 def delete(db: sqlite3.Connection, dataset: Dataset, item: ItemRow) -> None:
     """Remove an item with its annotations, predictions and matches; the other items keep their order."""
-    db.execute("DELETE FROM annotation WHERE item = ?", (item.id,))
+    delete_number(db, dataset, item.id)
+
+
+def delete_number(db: sqlite3.Connection, dataset: Dataset, number: int) -> None:
+    """Do what `delete` does, for an item of which only the number is known."""
+    db.execute("DELETE FROM annotation WHERE item = ?", (number,))
     for (run,) in db.execute("SELECT id FROM run WHERE dataset = ? OR dataset IS NULL", (dataset.id,)).fetchall():
-        db.execute("DELETE FROM prediction WHERE run = ? AND item = ?", (run, item.id))
-        db.execute("DELETE FROM match WHERE run = ? AND item = ?", (run, item.id))
-    db.execute("DELETE FROM item WHERE id = ?", (item.id,))
-    _PLACES.leave(db, item.id)
+        db.execute("DELETE FROM prediction WHERE run = ? AND item = ?", (run, number))
+        db.execute("DELETE FROM match WHERE run = ? AND item = ?", (run, number))
+    db.execute("DELETE FROM item WHERE id = ?", (number,))
+    _PLACES.leave(db, number)
     db.execute("UPDATE dataset SET length = length - 1, revision = revision + 1 WHERE id = ?", (dataset.id,))
 
 

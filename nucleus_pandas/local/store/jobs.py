@@ -101,6 +101,13 @@ def finish(db: sqlite3.Connection, job: int, status: str, message: dict[str, Any
     )
 
 
+def cancel(db: sqlite3.Connection, job: JobRow) -> None:
+    """Stop a job that runs, or raise ConflictError; who works on it finds that out at its next step."""
+    if job.status != "Running":
+        raise ConflictError(f"The job '{job.public_id}' is {job.status}; only a running one can be cancelled.")
+    db.execute("UPDATE job SET status = 'Cancelled', done = total WHERE id = ?", (job.id,))
+
+
 def any_stale(db: sqlite3.Connection) -> bool:
     """Whether there is a job that runs no longer, though it says so."""
     row = db.execute(

@@ -85,8 +85,13 @@ def key_of(annotation: AnyAnnotation) -> str:
         if isinstance(annotation, Mask):
             return f"{_UNIT}mask"
         if isinstance(annotation, (Category, MultiCategory)) and annotation.taxonomy_name is not None:
-            return f"{_UNIT}category{_UNIT}{annotation.taxonomy_name}"
+            return taxonomy_key(annotation.taxonomy_name)
     return _plain_key(str(annotation.annotation_id))
+
+
+def taxonomy_key(name: str) -> str:
+    """Give the key of the only category that an item may have of a taxonomy."""
+    return f"{_UNIT}category{_UNIT}{name}"
 
 
 def _plain_key(annotation_id: str) -> str:

@@ -21,6 +21,9 @@ _RUN = (
 )
 
 
+_SEEN = "run.id NOT IN (SELECT run FROM free_run)"  # others hold what belongs to a model and to no run
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """A model as stored."""
@@ -160,6 +163,12 @@ def set_list(db: sqlite3.Connection, model: Model, column: str, values: list[str
     db.execute(f"UPDATE model SET {column} = ? WHERE id = ?", (json_or_none(values), model.id))
 
 
+def note_trained(db: sqlite3.Connection, model: Model, slice_id: str | None) -> None:
+    """Add to a model's trained slice ids the one that its predictions name, if they do."""
+    if slice_id and slice_id not in model.trained_slice_ids:
+        set_list(db, model, "trained_slice_ids", [*model.trained_slice_ids, slice_id])
+
+
 def delete(db: sqlite3.Connection, model: Model) -> None:
     """Remove a model and hide its runs; `purge` removes their rows."""
     db.execute("UPDATE run SET deleted = 1, model = NULL WHERE model = ?", (model.id,))
@@ -182,7 +191,9 @@ def create_run(db: sqlite3.Connection, model: Model, dataset: Dataset | None, re
             now(),
         ),
     )
-    return find_run(db, f"run_{tag}")
+    made = run_where(db, "run.tag = ?", tag)
+    assert made is not None
+    return made
 
 
 def model_of_request(db: sqlite3.Connection, request: CreateModelRun) -> Model:
@@ -206,14 +217,27 @@ def model_of_request(db: sqlite3.Connection, request: CreateModelRun) -> Model:
 
 def find_run(db: sqlite3.Connection, public_id: str) -> Run:
     """Find a run, or raise NotFoundError."""
+    run = run_where(db, f"run.tag = ? AND {_SEEN}", tag_of(public_id, "run_"))
+    if run is None:
+        raise NotFoundError(f"There is no model run '{public_id}'.")
+    return run
+
+
+def run_where(db: sqlite3.Connection, condition: str, value: object) -> Run | None:
+    """Find the run of which a condition with one value holds."""
     row = db.execute(
-        f"SELECT {_RUN} FROM run JOIN model ON model.id = run.model WHERE run.tag = ? AND NOT run.deleted",
-        (tag_of(public_id, "run_"),),
+        f"SELECT {_RUN} FROM run JOIN model ON model.id = run.model WHERE {condition} AND NOT run.deleted", (value,)
     ).fetchone()
     if row is None:
-        raise NotFoundError(f"There is no model run '{public_id}'.")
+        return None
     number, tag, model, model_tag, dataset, name, metadata, committed_at, parameters, content = row
     return Run(number, tag, model, model_tag, dataset, name, _json(metadata), committed_at, _json(parameters), content)
+
+
+def seen_tag(db: sqlite3.Connection, run: Run) -> str | None:
+    """Give the tag of a run; None where users see no run, since its predictions belong to the model alone."""
+    hidden = db.execute("SELECT 1 FROM free_run WHERE run = ?", (run.id,)).fetchone()
+    return None if hidden else run.tag
 
 
 def open_run(db: sqlite3.Connection, model: Model, dataset: Dataset) -> Run:
@@ -230,8 +254,8 @@ def newest_run(db: sqlite3.Connection, model: Model, dataset: Dataset) -> Run:
     """Find the newest run of a model on a dataset, or raise NotFoundError; one that spans datasets if it is there."""
     first = dataset.id << ITEM_BITS
     row = db.execute(
-        "SELECT tag FROM run WHERE model = ? AND NOT deleted AND (dataset = ? OR dataset IS NULL AND EXISTS"
-        " (SELECT 1 FROM prediction WHERE run = run.id AND item >= ? AND item < ?)) ORDER BY id DESC LIMIT 1",
+        f"SELECT tag FROM run WHERE model = ? AND NOT deleted AND {_SEEN} AND (dataset = ? OR dataset IS NULL AND"
+        " EXISTS (SELECT 1 FROM prediction WHERE run = run.id AND item >= ? AND item < ?)) ORDER BY id DESC LIMIT 1",
         (model.id, dataset.id, first, first + (1 << ITEM_BITS)),
     ).fetchone()
     if row is None:
@@ -241,7 +265,7 @@ def newest_run(db: sqlite3.Connection, model: Model, dataset: Dataset) -> Run:
 
 def runs_of(db: sqlite3.Connection, model: Model) -> list[str]:
     """List the ids of a model's runs, oldest first."""
-    rows = db.execute("SELECT tag FROM run WHERE model = ? AND NOT deleted ORDER BY id", (model.id,))
+    rows = db.execute(f"SELECT tag FROM run WHERE model = ? AND NOT deleted AND {_SEEN} ORDER BY id", (model.id,))
     return [f"run_{tag}" for (tag,) in rows]
 
 

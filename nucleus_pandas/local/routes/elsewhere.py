@@ -1,0 +1,59 @@
+"""Routes of the contract that an embedded Nucleus does not serve: each is refused in a sentence.
+
+Some need Scale's workforce or servers. The others need computations that this version does not have; what they would
+work on (items, annotations, predictions) is stored and given back like everything else.
+"""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response
+
+from nucleus_pandas.errors import UnsupportedError
+
+blueprint = Blueprint("elsewhere", __name__)
+
+SCENES = (
+    "Scenes, their tracks and point clouds are not supported by this server; a dataset made with is_scene=False takes "
+    "their pictures as items, and cuboids as annotations."
+)
+_EMBEDDINGS = "Indexes of embeddings are not supported by this server."
+_AUTOTAGS = "Autotags, which need indexes of embeddings, are not supported by this server; tag items in their metadata."
+_DUPLICATES = "Near duplicates are not looked for by this server; compare hashes of the pictures before they are sent."
+_WEIGHTS = "Weights of models are not kept by this server; note in the model's metadata where they lie."
+_TASKS = "Labeling tasks exist in Scale's own service only; send what they yielded as annotations."
+_SCENARIOS = "Scenario tests are not supported by this server; evaluate the model on a benchmark instead."
+
+ROUTES: tuple[tuple[str, str, str], ...] = (
+    ("GET", "/task/<id:name>/frame/<id:number>", _TASKS),
+    ("POST", "/<id:name>/upload_scenes", SCENES),
+    ("POST", "/<id:name>/upload_video_scenes", SCENES),
+    ("GET", "/dataset/<id:name>/scenes_list", SCENES),
+    ("GET DELETE", "/dataset/<id:name>/scene/<rest:key>", SCENES),
+    ("GET POST DELETE", "/dataset/<id:name>/tracks", SCENES),
+    ("POST", "/dataset/<id:name>/exportForTrainingByScene", SCENES),
+    ("POST", "/dataset/<id:name>/model/<id:model>/pointcloud/<rest:key>", SCENES),
+    ("GET", "/dataset/<id:name>/embeddingIndexes", _EMBEDDINGS),
+    ("POST", "/dataset/<id:name>/indexingStatus", _EMBEDDINGS),
+    ("POST DELETE", "/indexing/<id:name>", _EMBEDDINGS),
+    ("POST", "/indexing/<id:name>/<any(setPrimary, setContinuous):what>", _EMBEDDINGS),
+    ("POST", "/indexing/<id:name>/internal/<any(image, object):what>", _EMBEDDINGS),
+    ("GET", "/<id:name>/list_autotags", _AUTOTAGS),
+    ("POST", "/dataset/<id:name>/autotag/<id:tag>/taggedItems", _AUTOTAGS),
+    ("GET", "/dataset/<id:name>/autotag/<id:tag>/trainingItems", _AUTOTAGS),
+    ("POST DELETE", "/autotag/<id:name>", _AUTOTAGS),
+    ("GET", "/autotag/<id:name>/refinementMetrics", _AUTOTAGS),
+    ("POST", "/autocurate/<id:name>/single_model_entropy/<rest:key>", _AUTOTAGS),
+    ("POST", "/dataset/<id:name>/<any(deduplicate, deduplicate_async):what>", _DUPLICATES),
+    ("GET DELETE", "/model/<id:name>/weights", _WEIGHTS),
+    ("GET", "/model/<id:name>/weights/download", _WEIGHTS),
+    ("POST", "/model/<id:name>/weights/<any(presign, finalize):what>", _WEIGHTS),
+    ("GET POST DELETE", "/validate/<rest:key>", _SCENARIOS),
+)
+
+
+def _refuse(sentence: str, **names: str) -> Response:
+    raise UnsupportedError(sentence)
+
+
+for number, (methods, rule, sentence) in enumerate(ROUTES):
+    blueprint.add_url_rule(rule, f"refuse_{number}", _refuse, methods=methods.split(), defaults={"sentence": sentence})
