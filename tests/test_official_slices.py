@@ -143,7 +143,7 @@ def test_tags_are_added(rainy: Any) -> None:
 
 
 @pytest.mark.parametrize("paged", [False, True])
-def test_items_come_with_their_annotations(rainy: Any, paged: bool) -> None:
+def test_items_of_a_slice_come_with_their_annotations(rainy: Any, paged: bool) -> None:
     rows = list(rainy.items_and_annotation_generator() if paged else rainy.items_and_annotations())
     assert names(row["item"] for row in rows) == [NAMES[3], NAMES[0], NAMES[2]]
     assert [[box.annotation_id for box in row["annotations"]["box"]] for row in rows] == [[], ["1"], []]
