@@ -549,7 +549,7 @@ def import_parquet(
         Whether to show a bar; by default on a terminal or in a notebook only.
     journal : path-like or bool, optional
         Where answers are written down. By default the hidden file ``.nucleus_import.sqlite`` in the folder of the
-        source or, where that cannot be written to, in the user's cache folder. It knows a file by its path below its
+        source or, where that cannot be written to, below the user's cache folder. It knows a file by its path below its
         folder, and where rows went by the ids of the dataset and the run, not by the server's address. False writes
         nothing down, and sends everything.
     rejects : path-like, optional
@@ -564,7 +564,8 @@ def import_parquet(
     ------
     InvalidInputError
         There is no such file, one is no Parquet file or is damaged, a column is missing or of a wrong type. All files
-        are looked at before a row is sent.
+        are looked at before a row is sent; what only shows when rows are read, as that a file changes meanwhile, ends
+        the import there.
     UploadError
         Rows were refused, or the import ended early; ``.result`` is the `ImportResult`.
     JournalError

@@ -83,6 +83,7 @@ class HostedStandIn:
     def __init__(self) -> None:
         self.seen: list[tuple[str, str]] = []
         self.uploads: list[bytes] = []
+        self._left: int | None = None  # requests that are answered before the network breaks
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._datasets: dict[str, Row] = {}
@@ -149,11 +150,19 @@ class HostedStandIn:
                 mock.add_callback(method, re.compile(f"({ENDPOINT}|{BUCKET})/"), self.answer, content_type=None)
             yield self
 
+    def breaks_after(self, count: int | None) -> None:
+        """Answer so many requests more, and then none; None answers all."""
+        self._left = count
+
     def answer(self, request: requests.PreparedRequest) -> tuple[int, dict[str, str], bytes]:
         """Answer a request with a status, headers and a body."""
         body = _content(request.body)
         with self._lock:
             self.seen.append((str(request.method), str(request.url)))
+            if self._left is not None:
+                self._left -= 1
+                if self._left < 0:
+                    raise requests.ConnectionError("The network is gone.")
             if str(request.url).startswith(BUCKET):
                 return self._store_upload(request, body)
             if request.headers.get("Authorization") != f"Basic {base64.b64encode(f'{KEY}:'.encode()).decode()}":
