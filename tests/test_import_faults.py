@@ -178,6 +178,21 @@ def test_an_import_goes_on_after_a_fault_at_any_request(world: World, tmp_path: 
             raise
 
 
+@pytest.mark.parametrize("fault", ["500", "500, done", "503", "answer lost"])
+@pytest.mark.parametrize("place", [0, 3])
+def test_no_item_overtakes_those_before_it(served: str, clock: Clock, tmp_path: Path, fault: str, place: int) -> None:
+    with behind_proxy(served, tmp_path, "embedded") as world:
+        destination = Destination.make(world.clean, "items")
+        source = source_of(world, "items", tmp_path / "source")
+        with world.client(max_retries=0) as client, world.proxy.breaking(at(place, fault)) as seen:
+            assert attempt(destination, client, source) is None or place
+        assert len(seen) == place + 1
+        with world.client() as client:
+            destination.imported(client, source)
+        names = destination.rows()["reference_id"].tolist()
+        assert names == CASES["items"][1]["reference_id"].tolist()
+
+
 @pytest.mark.parametrize("seed", range(SCHEDULES))
 def test_an_import_goes_on_after_a_schedule_of_faults(world: World, tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)

@@ -6,8 +6,10 @@ import json
 import os
 import random
 import sqlite3
+import threading
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from contract_only import count_requests
 from imports import JOURNAL, Destination, boxes, pictures, read_journal, same, write
 
 import nucleus_pandas as npd
+from nucleus_pandas.journal import Journal
 
 Requests = Counter[str]
 
@@ -443,6 +446,20 @@ def test_a_journal_that_is_none_is_refused_with_a_way_out(
     assert items.imported(local, path, journal=source / "another").ignored == (12 if begun else 0)
     assert items.imported(local, path, journal=False).ignored == 12
     assert names(items) == [f"{number:02}.jpg" for number in range(12)]
+
+
+def test_a_journal_may_be_begun_by_several_at_once(source: Path) -> None:
+    for number in range(10):
+        start = threading.Barrier(4)
+
+        def begin(path: Path) -> None:
+            start.wait()  # noqa: B023
+            with Journal(path) as journal:
+                journal.upload(1).see("a", "b", 1)
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(begin, [source / str(number)] * 4))
+        assert read_journal(source / str(number)).answered == {}
 
 
 def test_an_empty_journal_is_begun(items: Destination, local: npd.NucleusClient, source: Path) -> None:
