@@ -9,7 +9,6 @@ import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -448,18 +447,16 @@ def test_a_journal_that_is_none_is_refused_with_a_way_out(
     assert names(items) == [f"{number:02}.jpg" for number in range(12)]
 
 
-def test_a_journal_may_be_begun_by_several_at_once(source: Path) -> None:
-    for number in range(10):
-        start = threading.Barrier(4)
-
-        def begin(path: Path) -> None:
-            start.wait()  # noqa: B023
-            with Journal(path) as journal:
-                journal.upload(1).see("a", "b", 1)
-
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(begin, [source / str(number)] * 4))
-        assert read_journal(source / str(number)).answered == {}
+def test_a_journal_waits_for_another_process_that_begins_it(source: Path) -> None:
+    path = source / JOURNAL
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        timer = threading.Timer(0.2, other.execute, ["ROLLBACK"])
+        timer.start()
+        with Journal(path) as journal:
+            journal.upload(1).see("a", "b", 1)
+        timer.join()
+    assert read_journal(path).answered == {}
 
 
 def test_an_empty_journal_is_begun(items: Destination, local: npd.NucleusClient, source: Path) -> None:
