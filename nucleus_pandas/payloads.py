@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from nucleus_pandas.columns import NOT_SENT, Checked, Problems, is_remote, plain, readable
+from nucleus_pandas.columns import NOT_SENT, Checked, Problems, is_remote, mask_file, plain, readable
 from nucleus_pandas.errors import BadRequestError, InvalidInputError
 from nucleus_pandas.results import Kind
 from nucleus_pandas.wire import AnyAnnotation, Item, Mask, MultiCategory, convert, fill_annotation_ids, item_key
@@ -109,6 +109,7 @@ def check_annotation_rows(payload: Payload, kind: Kind) -> tuple[Rows, Checked]:
     rows = _rows_of(payload, "annotations", "segmentations")
     problems = Problems(pd.RangeIndex(len(rows)))
     annotations: dict[int, AnyAnnotation] = {}
+    files: dict[int, Path] = {}
     seen: dict[tuple[str, str], int] = {}
     shape: Any = AnyAnnotation  # a union is no type to a type checker
     for row, given in enumerate(rows):
@@ -123,11 +124,16 @@ def check_annotation_rows(payload: Payload, kind: Kind) -> tuple[Rows, Checked]:
                 if first != row:
                     name = annotation.annotation_id
                     raise BadRequestError(f"Row {first} has the annotation_id '{name}' too - at `{place}`.")
+            if isinstance(annotation, Mask):
+                path = _mask_of(annotation.mask_url, place)
+                if path is not None:
+                    files[len(annotations)] = path
+                    annotation.mask_url = path.name  # no path of this machine leaves it
             annotations[row] = annotation
         except BadRequestError as error:
             problems.add_one(row, "", str(error))
     fill_annotation_ids(list(annotations.values()), predictions=kind == "predictions")
-    return rows, _checked(len(rows), annotations, {}, problems)
+    return rows, _checked(len(rows), annotations, files, problems)
 
 
 def _checked(
@@ -175,6 +181,14 @@ def _named(given: object, place: str, known: frozenset[str]) -> dict[str, Any]:
         if isinstance(row.get(name), int) and not isinstance(row[name], bool):
             row[name] = str(row[name])
     return row
+
+
+def _mask_of(url: str, place: str) -> Path | None:
+    """Give the file of this machine that the address of a mask stands for."""
+    try:
+        return mask_file(url)
+    except BadRequestError as error:
+        raise BadRequestError(f"{str(error).removesuffix('.')} - at `{place}.mask_url`.") from None
 
 
 def _file_of(url: str | None, place: str, *, local: bool) -> Path | None:

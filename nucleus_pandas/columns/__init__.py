@@ -36,7 +36,7 @@ from nucleus_pandas.columns.meanings import (
 from nucleus_pandas.columns.members import Items, item_ids
 from nucleus_pandas.columns.metadata import Metadata
 from nucleus_pandas.columns.naming import CANONICAL, NamedColumns
-from nucleus_pandas.columns.pictures import is_remote, readable
+from nucleus_pandas.columns.pictures import is_remote, mask_file, readable
 from nucleus_pandas.columns.plain import plain
 from nucleus_pandas.columns.problems import Problems, label_of, warn
 from nucleus_pandas.columns.values import floats, texts, within
@@ -82,6 +82,7 @@ __all__ = [
     "is_remote",
     "item_ids",
     "label_of",
+    "mask_file",
     "no_backend",
     "plain",
     "readable",

@@ -19,8 +19,10 @@ from nucleus_pandas.columns.checked import NOT_SENT, Checked
 from nucleus_pandas.columns.geometry import BoxColumn, box_sides, shapes
 from nucleus_pandas.columns.metadata import Metadata, metadata
 from nucleus_pandas.columns.naming import NamedColumns
+from nucleus_pandas.columns.pictures import mask_file
 from nucleus_pandas.columns.problems import Mask, Problems, shown, warn
 from nucleus_pandas.columns.values import flags, floats, texts, within
+from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.wire import (
     TEXT,
     AnyAnnotation,
@@ -53,10 +55,13 @@ class AnnotationUnits:
         A row for each unit.
     others : dict of int to annotation
         The units that are no boxes; their rows in `boxes` mean nothing.
+    files : dict of int to pathlib.Path
+        The files of this machine that go with some of the masks.
     """
 
     boxes: BoxRows
     others: dict[int, AnyAnnotation]
+    files: dict[int, Path]
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -94,11 +99,6 @@ class AnnotationUnits:
         if not self.others:
             return set()
         return {unit for unit in range(start, stop) if isinstance(self.others.get(unit), MaskAnnotation)}
-
-    @property
-    def files(self) -> Mapping[int, Path]:
-        """There are none."""
-        return {}
 
     def pictures(self, start: int, stop: int, *, update: bool) -> bytes:
         """Annotations have no pictures."""
@@ -151,6 +151,7 @@ def check_annotations(
         confidences=confidences,
         objects=objects,
     )
+    paths = _mask_files(others, problems, str(named.name("geometry")))
     rows = np.flatnonzero(wanted & ~problems.bad)
     unit_of_row = np.full(len(named), NOT_SENT, dtype=np.intp)
     unit_of_row[rows] = np.arange(len(rows))
@@ -176,7 +177,23 @@ def check_annotations(
     if boxes.occurrences is not None:
         again += np.flatnonzero(boxes.occurrences).tolist()
     repeats = rows[sorted(again)].tolist()
-    return Checked(AnnotationUnits(boxes, sent), unit_of_row, problems, repeats)
+    files = {int(unit_of_row[row]): path for row, path in paths.items() if unit_of_row[row] != NOT_SENT}
+    return Checked(AnnotationUnits(boxes, sent, files), unit_of_row, problems, repeats)
+
+
+def _mask_files(others: Mapping[int, AnyAnnotation], problems: Problems, name: str) -> dict[int, Path]:
+    """Find the masks that are files of this machine, by row, and take their paths off the annotations."""
+    found: dict[int, Path] = {}
+    for row, annotation in others.items():
+        if isinstance(annotation, MaskAnnotation):
+            try:
+                path = mask_file(annotation.mask_url)
+            except BadRequestError as error:
+                problems.add_one(row, name, str(error))
+                continue
+            if path is not None:
+                found[row], annotation.mask_url = path, path.name  # no path of this machine leaves it
+    return found
 
 
 def _types(named: NamedColumns, layer: Layer, problems: Problems) -> tuple[Mask, dict[int, str]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from nucleus_pandas.errors import BadRequestError
 
 REMOTE = ("http", "https", "s3", "gs", "gcs")
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def is_remote(url: str) -> bool:
@@ -55,4 +56,25 @@ def readable(name: str) -> Path:
         reason = f"cannot be read ({getattr(error, 'strerror', None) or error})"
     if reason is not None:
         raise BadRequestError(f"The picture '{name}' {reason}.")
+    return path
+
+
+def mask_file(url: str) -> Path | None:
+    """Give the PNG file of this machine that the address of a mask stands for; None where it stays where it is.
+
+    Raises
+    ------
+    BadRequestError
+        There is none that can be read, or it is no PNG; or the address is of a kind that nobody takes.
+    """
+    if is_remote(url):
+        return None
+    path = readable(url)
+    try:
+        with path.open("rb") as file:
+            is_png = path.suffix.lower() == ".png" and file.read(len(_PNG)) == _PNG
+    except OSError as error:
+        raise BadRequestError(f"The mask '{url}' cannot be read ({error.strerror}).") from None
+    if not is_png:
+        raise BadRequestError(f"The mask '{url}' is no PNG file, by its name or by its content.")
     return path

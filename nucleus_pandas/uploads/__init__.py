@@ -79,7 +79,7 @@ def send(tally: Tally, options: Options) -> None:
     tally.in_order = tally.log is not None and "outcomes" in extensions
     if tally.target.kind == "items" and "outcomes" not in extensions:
         send_signed(tally, options)
-    elif tally.checked.units.files:
+    elif tally.target.kind == "items" and tally.checked.units.files:
         send_items(tally, options)
     else:
         send_batches(tally, options)

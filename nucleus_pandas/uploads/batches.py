@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from nucleus_pandas.columns import Units
 from nucleus_pandas.errors import APIError, InvalidInputError, JournalError, NetworkError, TooLargeError
 from nucleus_pandas.jobs import Job
 from nucleus_pandas.journal import content_of
-from nucleus_pandas.multipart import UnreadableFileError
+from nucleus_pandas.multipart import Multipart, UnreadableFileError
 from nucleus_pandas.uploads.options import Options
 from nucleus_pandas.uploads.tally import Tally
 from nucleus_pandas.workers import workers
@@ -31,20 +32,23 @@ _WRITERS = 2  # threads that write bodies
 def cut(
     units: Units, size: int, start: int = 0, *, masks_apart: bool = False, items_whole: bool = False
 ) -> Iterator[range]:
-    """Cut units into batches, in their order; pictures of this machine, and perhaps masks, go apart from the others.
+    """Cut units into batches, in their order; files of this machine, and perhaps masks, go apart from the others.
 
     With `items_whole` a batch ends where an item does, if it can: of two batches that travel side by side the later may
     arrive first.
     """
-    apart: Collection[int] = units.files
-    most, count = PICTURES, len(units)
-    if masks_apart and not apart:
-        apart, most = units.masks(0, count), MASKS
+    files, count = units.files, len(units)
+    masks: Collection[int] = units.masks(0, count) if masks_apart else ()
+
+    def most_with(unit: int) -> int:
+        return min(size, PICTURES if unit in files else MASKS if unit in masks else size)
+
     while start < count:
-        special = start in apart
-        stop = min(start + (min(size, most) if special else size), count)
-        if apart:
-            stop = next((unit for unit in range(start, stop) if (unit in apart) != special), stop)
+        most = most_with(start)
+        stop = min(start + most, count)
+        if files or masks:
+            kind = start in files, start in masks
+            stop = next((unit for unit in range(start, stop) if (unit in files, unit in masks) != kind), stop)
         if items_whole and stop < count:
             stop = _end_of_item(units, start, stop)
         yield range(start, stop)
@@ -76,7 +80,7 @@ def send_batches(tally: Tally, options: Options, start: int = 0) -> None:
     with progress_bar(tally, len(batches), options) as bar:
         if connections == 1 and not ahead:
             for batch in batches:
-                send_batch(tally, batch, options)
+                (send_masks if batch.start in tally.checked.units.files else send_batch)(tally, batch, options)
                 bar(len(batch))
         else:
             _send_at_once(tally, batches, options, connections, bar)
@@ -101,8 +105,11 @@ def _send_at_once(
     sending = workers(connections, "nucleus_pandas-send")
     with writing as writers, sending as senders:
         for batch in batches:
-            body = writers.submit(_body, tally, batch, options, {})
-            waiting.append((batch, senders.submit(send_batch, tally, batch, options, body.result)))
+            if batch.start in tally.checked.units.files:
+                waiting.append((batch, senders.submit(send_masks, tally, batch, options)))
+            else:
+                body = writers.submit(_body, tally, batch, options, {})
+                waiting.append((batch, senders.submit(send_batch, tally, batch, options, body.result)))
             if len(waiting) > connections:
                 settle()
         while waiting:
@@ -153,6 +160,44 @@ def send_batch(
         send_batch(tally, part, options, pictures=pictures)
 
     deliver(tally, batch, options, ask, again, text if seal is None else lambda: seal)
+
+
+def send_masks(tally: Tally, batch: range, options: Options) -> None:
+    """Send masks with their files, in one request."""
+    units = tally.checked.units
+
+    def rows() -> bytes:
+        return _request_of(tally, options, b'"segmentations":[', units.objects(batch.start, batch.stop), b"]")
+
+    def ask(doubts: list[str]) -> dict[str, Any]:
+        files = [("mask", units.files[unit], units.files[unit].name) for unit in batch]
+        answer: dict[str, Any] = tally.target.transport.request(
+            "POST",
+            *route_of(tally),
+            multipart=Multipart({"serialized_request": rows()}, files),
+            doubts=doubts,
+            shape=dict[str, Any],
+        )
+        return answer
+
+    def again(part: range) -> None:
+        send_masks(tally, part, options)
+
+    deliver(tally, batch, options, ask, again, lambda: b"\n".join([rows(), states_of(units, batch)]))
+
+
+def states_of(units: Units, batch: range) -> bytes:
+    """Give name, size and time of the files of a batch, by which the journal knows them."""
+    states = [(str(units.files[unit]), *_state(units.files[unit])) for unit in batch if unit in units.files]
+    return repr(states).encode()
+
+
+def _state(path: Path) -> tuple[int, int]:
+    try:
+        state = path.stat()
+    except OSError:  # it is refused when it is to be sent
+        return 0, 0
+    return state.st_size, state.st_mtime_ns
 
 
 def route_of(tally: Tally) -> tuple[str, ...]:
@@ -224,16 +269,21 @@ def _body(tally: Tally, batch: range, options: Options, pictures: Mapping[int, s
     units, extensions = tally.checked.units, tally.target.transport.extensions
     columns = units.columns(batch.start, batch.stop) if "columns" in extensions else None
     if columns is not None:
-        rows: list[bytes | memoryview] = [b'{"boxes":', columns]
+        rows: list[bytes | memoryview] = [b'"boxes":', columns]
     else:
         name = b"items" if tally.target.kind == "items" else b"annotations"
         if "outcomes" not in extensions and units.masks(batch.start, batch.start + 1):
             name = b"segmentations"
         objects = _pictured(units, batch, pictures) if pictures else units.objects(batch.start, batch.stop)
-        rows = [b'{"%b":[' % name, objects, b"]"]
+        rows = [b'"%b":[' % name, objects, b"]"]
+    return _request_of(tally, options, *rows)
+
+
+def _request_of(tally: Tally, options: Options, *rows: bytes | memoryview) -> bytes:
+    """Write a request that holds rows, and says what becomes of those that are there already."""
     update = b"true" if options.if_exists == "update" else b"false"
-    refuse = options.if_exists == "error" and "refuse-existing" in extensions
-    return b"".join([*rows, b',"update":', update, b',"if_exists":"error"}' if refuse else b"}"])
+    refuse = options.if_exists == "error" and "refuse-existing" in tally.target.transport.extensions
+    return b"".join([b"{", *rows, b',"update":', update, b',"if_exists":"error"}' if refuse else b"}"])
 
 
 def _pictured(units: Units, batch: range, pictures: Mapping[int, str]) -> bytes:

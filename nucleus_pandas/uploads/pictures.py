@@ -19,7 +19,7 @@ from nucleus_pandas.columns import Units
 from nucleus_pandas.errors import APIError, InvalidInputError, NetworkError, ServerError, TooLargeError
 from nucleus_pandas.journal import content_of
 from nucleus_pandas.multipart import Multipart, UnreadableFileError
-from nucleus_pandas.uploads.batches import BATCH, cut, deliver, progress_bar, route_of, send_batch
+from nucleus_pandas.uploads.batches import BATCH, cut, deliver, progress_bar, route_of, send_batch, states_of
 from nucleus_pandas.uploads.options import Options
 from nucleus_pandas.uploads.tally import Tally
 from nucleus_pandas.wire import FILES, ReceivedPictures
@@ -203,15 +203,6 @@ def _send_together(tally: Tally, batch: range, options: Options) -> None:
 def _seal(tally: Tally, batch: range, options: Options) -> bytes:
     """Give what the journal knows a batch by: its items, and name, size and time of each file."""
     units = tally.checked.units
-    states = [(str(units.files[unit]), *_state(units.files[unit])) for unit in batch if unit in units.files]
     return b"\n".join(
-        [bytes(units.objects(batch.start, batch.stop)), options.if_exists.encode(), repr(states).encode()]
+        [bytes(units.objects(batch.start, batch.stop)), options.if_exists.encode(), states_of(units, batch)]
     )
-
-
-def _state(path: Path) -> tuple[int, int]:
-    try:
-        state = path.stat()
-    except OSError:  # it is refused when it is to be sent
-        return 0, 0
-    return state.st_size, state.st_mtime_ns
