@@ -22,7 +22,7 @@ _FORMATS = frozenset({"AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "T
 _MOST_PIXELS = 64_000_000  # that are decoded; JPEG is decoded at an eighth of its size
 _MOST_BYTES = 512 << 20  # of a file
 _QUALITY = 78  # of JPEG; a picture of 280 pixels takes about 12 kB
-_TURNED = range(5, 9)  # the EXIF orientations that change sides
+_TURNS = {5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}  # the EXIF orientations that change sides
 
 
 class UnshowableError(Exception):
@@ -103,11 +103,10 @@ def _check(path: Path) -> None:
 
 
 def _small(image: Image, size: int, known: tuple[int, int] | None) -> Thumbnail:
-    from PIL import ImageOps
-    from PIL.Image import Resampling
+    from PIL.Image import Resampling, Transpose
 
     sides = image.size
-    turned = known is not None and known == sides[::-1] != sides and image.getexif().get(0x0112) in _TURNED
+    turn = _TURNS.get(image.getexif().get(0x0112, 1)) if known == sides[::-1] != sides else None
     image.draft("RGB", (size, size))
     if image.width * image.height > _MOST_PIXELS:
         raise UnshowableError(
@@ -115,9 +114,8 @@ def _small(image: Image, size: int, known: tuple[int, int] | None) -> Thumbnail:
         )
     small = _colours(image)
     small.thumbnail((size, size), Resampling.LANCZOS)
-    if turned:
-        small.info, small.getexif()[0x0112] = dict(image.info), image.getexif()[0x0112]
-        small, sides = ImageOps.exif_transpose(small), sides[::-1]
+    if turn is not None:
+        small, sides = small.transpose(Transpose[turn]), sides[::-1]
     written = io.BytesIO()
     small.save(written, "JPEG", quality=_QUALITY, optimize=True, exif=b"", icc_profile=None)
     return Thumbnail(f"data:image/jpeg;base64,{b64encode(written.getvalue()).decode()}", *sides)
