@@ -56,7 +56,9 @@ from nucleus_pandas.frames import (
     read_annotations,
     read_items,
     read_predictions,
+    show,
 )
+from nucleus_pandas.gallery import Gallery
 from nucleus_pandas.jobs import Job
 from nucleus_pandas.models import Model
 from nucleus_pandas.pictures import read_pictures
@@ -76,6 +78,7 @@ __all__ = [
     "FileError",
     "Frames",
     "FrozenRunError",
+    "Gallery",
     "ImportResult",
     "InvalidInputError",
     "Job",
@@ -115,6 +118,7 @@ __all__ = [
     "to_coco",
     "to_voc",
     "to_yolo",
+    "show",
 ]
 
 logging.getLogger("nucleus_pandas").addHandler(logging.NullHandler())

@@ -15,13 +15,13 @@ _TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
 def safe(value: object) -> str:
-    """Give a text that can stand between tags and in quotes.
+    r"""Give a text that can stand between tags and in quotes.
 
     Examples
     --------
     >>> safe('<b> & "c"')
     '&lt;b&gt; &amp; &quot;c&quot;'
-    >>> safe("half a pair: \\ud800")
+    >>> safe("half a pair: \ud800")
     'half a pair: ?'
     """
     text = str(value).encode("utf-8", "replace").decode()
@@ -55,11 +55,11 @@ def isolated(value: object, longest: int = LONGEST) -> str:
 
 
 def unturned(value: object) -> str:
-    """Give a text without the characters that turn the direction of what follows, where no element isolates it.
+    r"""Give a text without the characters that turn the direction of what follows, where no element isolates it.
 
     Examples
     --------
-    >>> unturned("gpj\\u202eexe")
+    >>> unturned("gpj\u202eexe")
     'gpjexe'
     """
     return _TURNS.sub("", str(value))

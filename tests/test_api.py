@@ -22,6 +22,11 @@ LAYERS = [
     {"columns", "results"},
     {"evaluation", "plots"},
     {"formats"},
+    {"_version", "_compat", "errors", "markup"},
+    {"wire", "boxes"},
+    {"columns", "results"},
+    {"evaluation", "plots"},
+    {"gallery"},
     {"payloads"},
     {"payloads", "pictures"},
     {"checks"},
@@ -93,7 +98,7 @@ def test_every_public_name_is_documented(name: str) -> None:
             assert inspect.getdoc(value), member
 
 
-@pytest.mark.parametrize("name", ["append", "annotate", "predict", "check", "evaluate"])
+@pytest.mark.parametrize("name", ["append", "annotate", "predict", "check", "evaluate", "show"])
 def test_the_accessor_offers_its_methods_with_every_argument_explained(name: str) -> None:
     accessor = pd.DataFrame({"a": [1]}).nucleus
     assert [member for member in dir(accessor) if not member.startswith("_")] == [
@@ -102,6 +107,7 @@ def test_the_accessor_offers_its_methods_with_every_argument_explained(name: str
         "check",
         "evaluate",
         "predict",
+        "show",
     ]
     method, function = getattr(accessor, name), getattr(npd, name)
     others = list(inspect.signature(function).parameters.values())[1:]

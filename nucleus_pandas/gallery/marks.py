@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from math import isfinite, nan
+from math import nan
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -176,7 +176,7 @@ class Marks:
 
 def _marks(named: NamedColumns, side: Side, layout: Layout) -> tuple[list[Mark | None], list[str | None]]:
     """Take the rows of a frame: what is drawn of each, and why others are not."""
-    own = {name: named.need(name) for name in _TAKEN if named.has(name)}
+    own: dict[Hashable, pd.Series[Any]] = {name: named.need(name) for name in _TAKEN if named.has(name)}
     own |= {name: named.own(name, " for bbox") for name in named_columns(named, layout.bbox)}
     # what pictures and annotations are called does not matter here, and repeated ids are drawn as often
     frame = pd.DataFrame({name: series.reset_index(drop=True) for name, series in own.items()}, range(len(named)))
@@ -244,14 +244,10 @@ def _shape(annotation: Any, seen: Mark) -> Mark | None:
         shape: Shape = "line" if isinstance(annotation, Line) else "polygon"
         return replace(seen, label=annotation.label, shape=shape, points=points)
     if isinstance(annotation, Keypoints):
-        there = [point for point in annotation.geometry.keypoints if point.visible]
-        placed = tuple((point.x, point.y) for point in there if _is_number(point.x) and _is_number(point.y))
+        there = [(point.x, point.y) for point in annotation.geometry.keypoints if point.visible]
+        placed = tuple((float(x), float(y)) for x, y in there if isinstance(x, float) and isinstance(y, float))
         return replace(seen, label=annotation.label, shape="points" if placed else "none", points=placed)
     if isinstance(annotation, (Category, MultiCategory)):
         label = annotation.label if isinstance(annotation, Category) else ", ".join(annotation.labels)
         return replace(seen, label=label)
     return None
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and isfinite(value)

@@ -201,7 +201,7 @@ def _picture(tile: Tile, colours: Colours, size: int) -> str:
 
 def _caption(tile: Tile) -> str:
     parts = [f'<bdi class="npd-name" title="{safe(tile.name)}">{safe(cut(tile.name))}</bdi>']
-    facts = [] if tile.size is None else [f"{tile.size[0]} × {tile.size[1]}"]
+    facts = [] if tile.size is None else [f"{tile.size[0]} &times; {tile.size[1]}"]
     facts += _counted(tile.marks)
     if facts:
         parts.append(f'<span class="npd-note">{" · ".join(facts)}</span>')

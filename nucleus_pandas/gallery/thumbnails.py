@@ -73,12 +73,14 @@ def thumbnail(source: Path | bytes, size: int, known: tuple[int, int] | None = N
             "Pictures of this machine are made small by Pillow, which is not installed: pip install pillow"
         ) from error
     if isinstance(source, Path):
-        _check(source)
+        source = _checked(source)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what readers find odd in a picture does not matter here
         try:
             known_formats = sorted(_FORMATS & set(Image.registered_extensions().values()))
-            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=known_formats) as image:
+            with Image.open(
+                io.BytesIO(source) if isinstance(source, bytes) else source, formats=known_formats
+            ) as image:
                 return _small(image, size, known)
         except UnshowableError:
             raise
@@ -90,16 +92,18 @@ def thumbnail(source: Path | bytes, size: int, known: tuple[int, int] | None = N
             raise UnshowableError(f"cannot be read: {error}") from None
 
 
-def _check(path: Path) -> None:
+def _checked(path: Path) -> Path:
     try:
+        path = path.expanduser()
         if not path.exists():
             raise UnshowableError("does not exist")
         if not path.is_file():  # of pipes and devices nobody knows when they end
             raise UnshowableError("is no file")
         if path.stat().st_size > _MOST_BYTES:
             raise UnshowableError(f"has more than {_MOST_BYTES >> 20} MiB")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise UnshowableError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    return path
 
 
 def _small(image: Image, size: int, known: tuple[int, int] | None) -> Thumbnail:
@@ -128,7 +132,9 @@ def _colours(image: Any) -> Any:
     if image.mode.startswith("I") or image.mode == "F":
         pixels = np.asarray(image, dtype=np.float64)
         low, high = np.nanmin(pixels), np.nanmax(pixels)
-        return Image.fromarray(np.nan_to_num((pixels - low) * (255 / max(high - low, 1))).astype(np.uint8)).convert("RGB")
+        return Image.fromarray(np.nan_to_num((pixels - low) * (255 / max(high - low, 1))).astype(np.uint8)).convert(
+            "RGB"
+        )
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "#e8e8e8"), layer).convert("RGB")

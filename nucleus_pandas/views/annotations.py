@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from nucleus_pandas.columns import ANNOTATIONS, PREDICTIONS
+from nucleus_pandas.gallery import SIZE, Frames, Gallery, check_size, gallery
 from nucleus_pandas.views.annotation_indexer import AnnotationIndexer
 from nucleus_pandas.views.contract import ContractAnnotations, ContractPredictions
 from nucleus_pandas.views.extension import Extension
+from nucleus_pandas.views.items import ItemsView
 from nucleus_pandas.views.source import Source
 from nucleus_pandas.views.view import View
 from nucleus_pandas.wire import ROWS
@@ -40,6 +42,7 @@ class AnnotationsView(View):
 
     kinds = ANNOTATIONS
     _noun = "annotations"
+    _drawn_as = "ground_truth"
 
     def source(self) -> Source:
         """Make what one operation reads with."""
@@ -65,6 +68,43 @@ class AnnotationsView(View):
         """Rows of items by their reference id."""
         return AnnotationIndexer(self, "refloc")
 
+    def show(self, n: int = 12, *, size: int = SIZE) -> Gallery:
+        """Show the first pictures of the dataset, and what lies on them.
+
+        Parameters
+        ----------
+        n : int
+            How many pictures.
+        size : int
+            Of a picture's longer side, in pixels of the page.
+
+        Returns
+        -------
+        Gallery
+            See `nucleus_pandas.show`. Pictures that an embedded Nucleus keeps are put into it.
+
+        Raises
+        ------
+        InvalidInputError
+            The run spans datasets.
+        MissingExtraError
+            Pillow is not installed, and pictures have to be made small.
+
+        Examples
+        --------
+        >>> import nucleus_pandas as npd
+        >>> from nucleus_pandas import sample
+        >>> with npd.NucleusClient.local() as client:
+        ...     dataset = client.create_dataset("Doc")
+        ...     _ = dataset.append(sample.items()), dataset.annotate(sample.ground_truth())
+        ...     dataset.annotations.show(4)
+        <Gallery of 4 pictures>
+        """
+        check_size(n, size)
+        items = ItemsView(self._transport, ("dataset", self._dataset()), self._dataset).iloc[: int(n)]
+        drawn: dict[str, Frames] = {self._drawn_as: self.iloc[: int(n)]}
+        return gallery(items, int(n), size=size, fetch=self._transport.picture, **drawn)
+
     def __len__(self) -> int:
         # Servers do not count rows, but they can leave columns out.
         name = "dataset_item_id"
@@ -82,6 +122,7 @@ class PredictionsView(AnnotationsView):
 
     kinds = PREDICTIONS
     _noun = "predictions"
+    _drawn_as = "predictions"
 
     def _contract(self) -> Source:
         return ContractPredictions(self._transport, self._dataset, self._route[1])
