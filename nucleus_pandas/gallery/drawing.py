@@ -8,7 +8,8 @@ from math import isnan
 from typing import Literal, TypeAlias
 
 from nucleus_pandas.gallery.marks import Mark
-from nucleus_pandas.markup import cut, safe, unturned
+from nucleus_pandas.gallery.names import names
+from nucleus_pandas.markup import safe
 
 Colour: TypeAlias = Literal["label", "match_type"]
 
@@ -30,9 +31,8 @@ PALETTE = (
 )
 FOUND = {"TP": "#0072b2", "FP": "#c24e00", "FN": "#a8327d"}
 NEUTRAL = "#595959"
-_LETTERS = 24  # of a name beside its box
-_TYPE = 11.0  # pixels of the page
-_DASHES = "7 4"
+DASHES = "6 4"
+"""Of the lines of predictions, in pixels of the page."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Colours:
     by : {"label", "match_type"}
         What it tells.
     labels : dict of str to str
-        The colour of each label; those of frequent ones differ.
+        The colours of the most frequent labels; all others are grey.
     """
 
     by: Colour
@@ -82,10 +82,11 @@ def drawing(marks: Sequence[Mark], size: tuple[int, int], scale: float, colours:
         Which colours they have.
     """
     unit = 1 / scale
-    shapes = "".join(_mark(mark, size, unit, colours.of(mark)) for mark in marks)
+    written = names(marks, size, unit)
+    shapes = "".join(_mark(mark, name, unit, colours.of(mark)) for mark, name in zip(marks, written, strict=True))
     return (
-        f'<svg class="npd-marks" viewBox="0 0 {size[0]} {size[1]}" preserveAspectRatio="none" aria-hidden="true" '
-        f'style="position:absolute;left:0;top:0;width:100%;height:100%;overflow:hidden">{shapes}</svg>'
+        f'<svg class="npd-marks" viewBox="0 0 {size[0]} {size[1]}" preserveAspectRatio="none" aria-hidden="true">'
+        f"{shapes}</svg>"
     )
 
 
@@ -99,20 +100,15 @@ def told(mark: Mark) -> str:
     return ", ".join(filter(None, parts))
 
 
-def line(colour: str, *, dashed: bool) -> str:
-    """Give how a line is drawn: white below, so that it is seen on any picture."""
-    dashes = f' stroke-dasharray="{_DASHES}"' if dashed else ""
-    return f'fill="none" stroke="{colour}" stroke-width="2" vector-effect="non-scaling-stroke"{dashes}'
-
-
-def _mark(mark: Mark, size: tuple[int, int], unit: float, colour: str) -> str:
-    shape = _shape(mark, unit)
-    below = '<g fill="none" stroke="#fff" stroke-width="4" stroke-opacity="0.85">'
+def _mark(mark: Mark, name: str, unit: float, colour: str) -> str:
+    """Draw a mark: its line in white, then in its colour, so that it is seen on any picture."""
     title = f"<title>{safe(told(mark))}\n{safe(mark.label)}</title>"
-    name = _name(mark, size, unit, colour)
-    above = shape.replace("/>", f" {line(colour, dashed=mark.side == 'prediction')}/>")
-    under = shape.replace("/>", ' vector-effect="non-scaling-stroke"/>')
-    return f"<g>{title}{below}{under}</g>{above}{name}</g>"
+    dashes = f' stroke-dasharray="{DASHES}"' if mark.side == "prediction" else ""
+    shape = _shape(mark, unit)
+    return (
+        f'<g fill="none" stroke="{colour}">{title}<g stroke="#fff" stroke-width="3.5" stroke-opacity="0.8">{shape}</g>'
+        f'<g stroke-width="1.75"{dashes}>{shape}</g>{name}</g>'
+    )
 
 
 def _shape(mark: Mark, unit: float) -> str:
@@ -123,26 +119,3 @@ def _shape(mark: Mark, unit: float) -> str:
         return "".join(f'<circle cx="{x:.6g}" cy="{y:.6g}" r="{3 * unit:.4g}"/>' for x, y in mark.points)
     points = " ".join(f"{x:.6g},{y:.6g}" for x, y in mark.points)
     return f'<{"polygon" if mark.shape == "polygon" else "polyline"} points="{points}"/>'
-
-
-def _name(mark: Mark, size: tuple[int, int], unit: float, colour: str) -> str:
-    """Write what a mark is: ground truth above it, a prediction below it, so that the names of a pair lie apart."""
-    width, height = size
-    left, top, right, bottom = mark.extent
-    em = _TYPE * unit
-    if mark.side == "ground truth":
-        y = top - 0.35 * em if top >= 1.3 * em else top + 1.1 * em
-    else:
-        y = bottom + 1.1 * em if bottom <= height - 1.4 * em else bottom - 0.4 * em
-    y = min(max(y, em), height - 0.3 * em)
-    to_left = left > 0.6 * width  # the name would leave the picture
-    x = min(right, width) - 0.2 * em if to_left else max(left, 0) + 0.2 * em
-    number = "" if isnan(mark.confidence) else f" {mark.confidence:.2f}"
-    kind = f"{mark.match_type} " if mark.match_type else ""
-    label = safe(cut(" ".join(unturned(mark.label).split()), _LETTERS))
-    return (
-        f'<text x="{x:.6g}" y="{y:.6g}" font-size="{em:.4g}" fill="#fff" stroke="{colour}" '
-        f'stroke-width="{0.36 * em:.3g}" stroke-linejoin="round" paint-order="stroke" direction="ltr" '
-        f'text-anchor="{"end" if to_left else "start"}">{kind}<tspan style="unicode-bidi:isolate">{label}</tspan>'
-        f"{number}</text>"
-    )

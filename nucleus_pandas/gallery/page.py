@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nucleus_pandas.gallery.drawing import FOUND, PALETTE, Colours, chosen, drawing, line, told
+from nucleus_pandas.gallery.drawing import DASHES, FOUND, NEUTRAL, PALETTE, Colour, Colours, chosen, drawing, told
 from nucleus_pandas.gallery.marks import Mark
 from nucleus_pandas.markup import LONGEST, cut, isolated, safe
 
-_IN_LEGEND = 12  # labels
 _LONGEST_WORDS = 2_000  # characters of metadata and of reasons
 _MATCHES = {"TP": "true positive", "FP": "false positive", "FN": "false negative, missed"}
 
@@ -30,7 +30,9 @@ gap:16px;align-items:start}
 .npd-gallery .npd-tile{max-width:var(--npd-size);min-width:0}
 .npd-picture{position:relative;max-width:100%;background:rgba(127,127,127,.15);overflow:hidden}
 .npd-picture img{display:block;width:100%;height:auto;margin:0;max-width:none}
-.npd-marks{font-family:inherit;font-weight:600}
+.npd-marks{position:absolute;left:0;top:0;width:100%;height:100%;overflow:hidden}
+.npd-marks text{fill:#fff;font-weight:600;paint-order:stroke;stroke-linejoin:round}
+.npd-marks rect,.npd-marks polygon,.npd-marks polyline,.npd-marks circle{vector-effect:non-scaling-stroke}
 .npd-broken{display:flex;flex-direction:column;justify-content:center;padding:12px;text-align:center;\
 border:1px dashed currentColor;overflow-wrap:anywhere}
 .npd-name,.npd-note,.npd-said{display:block;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
@@ -100,7 +102,7 @@ class Gallery:
         The gallery as an element that can stand in any page.
     """
 
-    def __init__(self, tiles: Sequence[Tile], total: int, noun: str, by: str, size: int) -> None:
+    def __init__(self, tiles: Sequence[Tile], total: int, noun: str, by: Colour, size: int) -> None:
         self._shown, self._total, self._noun = len(tiles), total, noun
         self.html = _gallery(tiles, self._title, _colours(tiles, by), size)
 
@@ -140,10 +142,10 @@ class Gallery:
         return self.html
 
 
-def _colours(tiles: Sequence[Tile], by: str) -> Colours:
+def _colours(tiles: Sequence[Tile], by: Colour) -> Colours:
     often = Counter(mark.label for tile in tiles for mark in tile.marks)
-    labels = {label: PALETTE[place % len(PALETTE)] for place, (label, _) in enumerate(often.most_common())}
-    return Colours("match_type" if by == "match_type" else "label", labels)
+    labels = dict(zip([label for label, _ in often.most_common()], PALETTE, strict=False))
+    return Colours(by, labels)
 
 
 def _gallery(tiles: Sequence[Tile], title: str, colours: Colours, size: int) -> str:
@@ -159,16 +161,19 @@ def _legend(tiles: Sequence[Tile], colours: Colours) -> str:
     entries = []
     for side in ("ground truth", "prediction"):
         if any(mark.side == side and mark.points for mark in marks):
-            sample = f'<rect x="2" y="2" width="22" height="10" {line("currentColor", dashed=side == "prediction")}/>'
+            dashes = f' stroke-dasharray="{DASHES}"' if side == "prediction" else ""
+            sample = (
+                f'<rect x="2" y="2" width="22" height="10" fill="none" stroke="currentColor" stroke-width="2"{dashes}/>'
+            )
             entries.append(f'<svg width="26" height="14" aria-hidden="true">{sample}</svg>{side}')
     if colours.by == "match_type":
         seen = [kind for kind in FOUND if any(mark.match_type == kind for mark in marks)]
         entries += [f"{_swatch(FOUND[kind])}<b>{kind}</b> {_MATCHES[kind]}" for kind in seen]
     else:
-        labels = list(colours.labels.items())
-        entries += [f"{_swatch(colour)}{isolated(label)}" for label, colour in labels[:_IN_LEGEND]]
-        if len(labels) > _IN_LEGEND:
-            entries.append(f"and {len(labels) - _IN_LEGEND} more labels")
+        entries += [f"{_swatch(colour)}{isolated(label)}" for label, colour in colours.labels.items()]
+        others = len({mark.label for mark in marks}) - len(colours.labels)
+        if others:
+            entries.append(f"{_swatch(NEUTRAL)}{others} other label{'s' if others > 1 else ''}")
     items = "".join(f"<li>{entry}</li>" for entry in entries)
     return f'<ul class="npd-legend">{items}</ul>' if items else ""
 
@@ -209,7 +214,7 @@ def _caption(tile: Tile) -> str:
     parts += [f'<span class="npd-note">{safe(told(mark))}: {isolated(mark.label)}</span>' for mark in whole]
     if tile.metadata:
         words = safe(cut(tile.metadata, _LONGEST_WORDS))
-        parts.append(f'<bdi class="npd-said" title="{words}">{safe(cut(tile.metadata))}</bdi>')
+        parts.append(f'<bdi class="npd-said" title="{words}">{safe(cut(_said(tile.metadata)))}</bdi>')
     if tile.reason and tile.source is not None:
         parts.append(f'<span class="npd-warned">{safe(cut(tile.reason, _LONGEST_WORDS))}</span>')
     if tile.problems:
@@ -220,6 +225,14 @@ def _caption(tile: Tile) -> str:
             f'<span class="npd-warned" title="{words}">{count} row{"s" if count > 1 else ""} not drawn: {first}</span>'
         )
     return "".join(parts)
+
+
+def _said(metadata: str) -> str:
+    """Write the first level of metadata as a line."""
+    parts = []
+    for key, value in json.loads(metadata).items():
+        parts.append(f"{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+    return ", ".join(parts)
 
 
 def _counted(marks: Sequence[Mark]) -> list[str]:

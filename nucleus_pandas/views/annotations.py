@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nucleus_pandas.columns import ANNOTATIONS, PREDICTIONS
-from nucleus_pandas.gallery import SIZE, Frames, Gallery, check_size, gallery
+from nucleus_pandas.gallery import SIZE, Gallery, check_size, gallery
 from nucleus_pandas.views.annotation_indexer import AnnotationIndexer
 from nucleus_pandas.views.contract import ContractAnnotations, ContractPredictions
 from nucleus_pandas.views.extension import Extension
@@ -42,7 +42,6 @@ class AnnotationsView(View):
 
     kinds = ANNOTATIONS
     _noun = "annotations"
-    _drawn_as = "ground_truth"
 
     def source(self) -> Source:
         """Make what one operation reads with."""
@@ -102,8 +101,16 @@ class AnnotationsView(View):
         """
         check_size(n, size)
         items = ItemsView(self._transport, ("dataset", self._dataset()), self._dataset).iloc[: int(n)]
-        drawn: dict[str, Frames] = {self._drawn_as: self.iloc[: int(n)]}
-        return gallery(items, int(n), size=size, fetch=self._transport.picture, **drawn)
+        rows = self.iloc[: int(n)]
+        is_truth = self._noun == "annotations"
+        return gallery(
+            items,
+            int(n),
+            ground_truth=rows if is_truth else None,
+            predictions=None if is_truth else rows,
+            size=size,
+            fetch=self._transport.picture,
+        )
 
     def __len__(self) -> int:
         # Servers do not count rows, but they can leave columns out.
@@ -122,7 +129,6 @@ class PredictionsView(AnnotationsView):
 
     kinds = PREDICTIONS
     _noun = "predictions"
-    _drawn_as = "predictions"
 
     def _contract(self) -> Source:
         return ContractPredictions(self._transport, self._dataset, self._route[1])
