@@ -82,11 +82,12 @@ def drawing(marks: Sequence[Mark], size: tuple[int, int], scale: float, colours:
         Which colours they have.
     """
     unit = 1 / scale
-    written = names(marks, size, unit)
-    shapes = "".join(_mark(mark, name, unit, colours.of(mark)) for mark, name in zip(marks, written, strict=True))
+    every = [colours.of(mark) for mark in marks]
+    shapes = "".join(_mark(mark, unit, colour) for mark, colour in zip(marks, every, strict=True))
+    written = names(marks, size, unit, every)
     return (
-        f'<svg class="npd-marks" viewBox="0 0 {size[0]} {size[1]}" preserveAspectRatio="none" aria-hidden="true">'
-        f"{shapes}</svg>"
+        f'<svg class="npd-marks" viewBox="0 0 {size[0]} {size[1]}" preserveAspectRatio="none" aria-hidden="true" '
+        f'style="position:absolute;left:0;top:0;width:100%;height:100%;overflow:hidden">{shapes}{written}</svg>'
     )
 
 
@@ -100,14 +101,15 @@ def told(mark: Mark) -> str:
     return ", ".join(filter(None, parts))
 
 
-def _mark(mark: Mark, name: str, unit: float, colour: str) -> str:
+def _mark(mark: Mark, unit: float, colour: str) -> str:
     """Draw a mark: its line in white, then in its colour, so that it is seen on any picture."""
     title = f"<title>{safe(told(mark))}\n{safe(mark.label)}</title>"
     dashes = f' stroke-dasharray="{DASHES}"' if mark.side == "prediction" else ""
     shape = _shape(mark, unit)
     return (
-        f'<g fill="none" stroke="{colour}">{title}<g stroke="#fff" stroke-width="3.5" stroke-opacity="0.8">{shape}</g>'
-        f'<g stroke-width="1.75"{dashes}>{shape}</g>{name}</g>'
+        f'<g fill="none" stroke="{colour}" pointer-events="all">{title}'
+        f'<g stroke="#fff" stroke-width="3.5" stroke-opacity="0.8">{shape}</g>'
+        f'<g stroke-width="1.75"{dashes}>{shape}</g></g>'
     )
 
 

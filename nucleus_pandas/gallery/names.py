@@ -31,11 +31,11 @@ class _Place:
         )
 
 
-def names(marks: Sequence[Mark], size: tuple[int, int], unit: float) -> list[str]:
+def names(marks: Sequence[Mark], size: tuple[int, int], unit: float, colours: Sequence[str]) -> str:
     """Write what marks are: ground truth above its box, a prediction below, so that the names of a pair lie apart.
 
-    The most confident ones come first; a name that would lie over another is left out, and where it tells of a match
-    shortened to that. A pointer that rests on the box finds it.
+    What is wrong comes first, then the most confident; a name that would lie over another is shortened to TP, FP or FN,
+    or left out. A pointer that rests on the box finds it. Of a true positive the prediction alone is named.
 
     Parameters
     ----------
@@ -46,14 +46,19 @@ def names(marks: Sequence[Mark], size: tuple[int, int], unit: float) -> list[str
     unit : float
         Pixels of the picture for one of the page.
 
+    colours : sequence of str
+        Of the marks.
+
     Returns
     -------
-    list of str
-        SVG for each mark, in their order; empty where there is no room.
+    str
+        SVG.
     """
-    written, taken = [""] * len(marks), list[_Place]()
-    for at in sorted(range(len(marks)), key=lambda at: (marks[at].match_type is None, -_weight(marks[at]))):
+    written, taken = list[str](), list[_Place]()
+    for at in sorted(range(len(marks)), key=lambda at: _rank(marks[at])):
         mark = marks[at]
+        if mark.match_type == "TP" and mark.side == "ground truth":
+            continue
         label = " ".join(unturned(mark.label).split())
         number = "" if isnan(mark.confidence) else f"{mark.confidence:.2f}"
         for parts in ((mark.match_type, cut(label, _LETTERS), number), (mark.match_type, None, None)):
@@ -62,13 +67,13 @@ def names(marks: Sequence[Mark], size: tuple[int, int], unit: float) -> list[str
             place = _place(mark, size, _width(" ".join(filter(None, parts))) * TYPE * unit, TYPE * unit)
             if not any(map(place.meets, taken)):
                 taken.append(place)
-                written[at] = _text(parts, place, TYPE * unit)
+                written.append(_text(parts, place, TYPE * unit, colours[at]))
                 break
-    return written
+    return "".join(written)
 
 
-def _weight(mark: Mark) -> float:
-    return 2.0 if isnan(mark.confidence) else mark.confidence  # ground truth first
+def _rank(mark: Mark) -> tuple[bool, float]:
+    return mark.match_type not in ("FP", "FN"), -2.0 if isnan(mark.confidence) else -mark.confidence
 
 
 def _width(text: str) -> float:
@@ -88,11 +93,11 @@ def _place(mark: Mark, size: tuple[int, int], width: float, em: float) -> _Place
     return _Place(left, above, left + width, above + high)
 
 
-def _text(parts: tuple[str | None, ...], place: _Place, em: float) -> str:
+def _text(parts: tuple[str | None, ...], place: _Place, em: float, colour: str) -> str:
     kind, label, number = (safe(part) if part else "" for part in parts)
     isolated = f'<tspan style="unicode-bidi:isolate">{label}</tspan>' if label else ""
     words = " ".join(filter(None, (kind, isolated, number)))
     return (
         f'<text x="{place.left + _EDGE * em:.6g}" y="{place.bottom - 0.3 * em:.6g}" font-size="{em:.4g}" '
-        f'stroke-width="{0.3 * em:.3g}" direction="ltr">{words}</text>'
+        f'stroke="{colour}" stroke-width="{0.3 * em:.3g}" direction="ltr">{words}</text>'
     )

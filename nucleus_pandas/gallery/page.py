@@ -20,8 +20,8 @@ _STYLE = """
 .npd-gallery{font:13px/1.4 system-ui,-apple-system,"Segoe UI",sans-serif;color:inherit}
 .npd-gallery *{box-sizing:border-box}
 .npd-gallery p,.npd-gallery ul,.npd-gallery figure{margin:0;padding:0}
-.npd-head{font-weight:600}
-.npd-gallery .npd-legend{display:flex;flex-wrap:wrap;gap:2px 14px;list-style:none;margin:4px 0 10px}
+.npd-gallery .npd-head{font-weight:600;margin-bottom:10px}
+.npd-gallery .npd-legend{display:flex;flex-wrap:wrap;gap:2px 14px;list-style:none;margin:-6px 0 10px}
 .npd-legend li{display:flex;align-items:center;gap:5px;max-width:20em;margin:0}
 .npd-legend bdi{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 .npd-swatch{flex:none;width:12px;height:12px;border-radius:3px;border:1px solid #fff}
@@ -30,8 +30,7 @@ gap:16px;align-items:start}
 .npd-gallery .npd-tile{max-width:var(--npd-size);min-width:0}
 .npd-picture{position:relative;max-width:100%;background:rgba(127,127,127,.15);overflow:hidden}
 .npd-picture img{display:block;width:100%;height:auto;margin:0;max-width:none}
-.npd-marks{position:absolute;left:0;top:0;width:100%;height:100%;overflow:hidden}
-.npd-marks text{fill:#fff;font-weight:600;paint-order:stroke;stroke-linejoin:round}
+.npd-marks text{fill:#fff;pointer-events:none;font-weight:600;paint-order:stroke;stroke-linejoin:round}
 .npd-marks rect,.npd-marks polygon,.npd-marks polyline,.npd-marks circle{vector-effect:non-scaling-stroke}
 .npd-broken{display:flex;flex-direction:column;justify-content:center;padding:12px;text-align:center;\
 border:1px dashed currentColor;overflow-wrap:anywhere}
@@ -190,8 +189,8 @@ def _picture(tile: Tile, colours: Colours, size: int) -> str:
     name = safe(cut(tile.name))
     if tile.source is None:
         return (
-            f'<div class="npd-picture npd-broken" style="width:{size}px;height:{size // 2}px">{isolated(tile.name)}'
-            f"<span>{safe(cut(tile.reason, LONGEST))}</span></div>"
+            f'<div class="npd-picture npd-broken" style="width:{size}px;height:{size // 2}px">'
+            f"<span>This picture {safe(cut(tile.reason, LONGEST))}.</span></div>"
         )
     alt = f'alt="{name}" decoding="async" loading="lazy" referrerpolicy="no-referrer"'
     if tile.size is None:
