@@ -101,7 +101,7 @@ class AnnotationsView(View):
         """
         check_size(n, size)
         items = ItemsView(self._transport, ("dataset", self._dataset()), self._dataset).iloc[: int(n)]
-        rows = self.iloc[: int(n)]
+        rows = self.loc[items.index.tolist()]
         is_truth = self._noun == "annotations"
         return gallery(
             items,
