@@ -439,7 +439,7 @@ class TestPictures:
             (lambda folder: folder, "is no file"),
             (lambda folder: write(folder / "empty.jpg", b""), "is no picture of a known format"),
             (lambda folder: write(folder / "text.jpg", b"hello"), "is no picture of a known format"),
-            (lambda folder: write(folder / "a.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n"), "is no picture of a known format"),
+            (lambda folder: write(folder / "a.eps", EPS), "is no picture of a known format"),
             (lambda folder: write(folder / "cut.jpg", noise("JPEG")[:3_000]), "image file is truncated"),
             (lambda folder: write(folder / "cut.png", noise("PNG")[:3_000]), "image file is truncated"),
             (lambda folder: write(folder / "bomb.png", png(60_000, 60_000)), "too many pixels to be decoded"),
@@ -559,24 +559,33 @@ class TestServers:
             assert inlined(tiles(dataset.items.to_frame().nucleus.show(items=dataset))[0])
 
     @pytest.mark.parametrize(
-        "url",
+        "address",
         [
             "https://example.org/_nucleus_pandas/images/a.jpg",
             "{endpoint}.example.org/_nucleus_pandas/images/a.jpg",
-            "{endpoint}/dataset/ds_1",
-            "{endpoint}/_nucleus_pandas/images/../../dataset",
+            "{endpoint}/dataset/ds_1/info",
+            "{endpoint}/_nucleus_pandas/images/%2e%2e/a.jpg",
             "{endpoint}/_nucleus_pandas/images/a.jpg?key=1",
-            "{endpoint}/_nucleus_pandas/images/ab/missing.jpg",
         ],
     )
-    def test_the_key_goes_to_pictures_of_the_own_server_alone(self, served: str, url: str) -> None:
+    def test_other_addresses_are_linked_and_asked_for_nothing(
+        self, served: str, address: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         with npd.NucleusClient("live_0123456789abcdef", served, max_retries=0) as client:
             dataset = client.create_dataset("Elsewhere")
-            address = url.format(endpoint=served)
-            dataset.append([{"reference_id": "a", "image_url": address}])
-            (tile,) = tiles(dataset.items.show())
-            assert tile.all("img")[0].attributes["src"] == address
-            assert client._transport.picture(address) is None
+            url = address.format(endpoint=served)
+            dataset.append([{"reference_id": "a", "image_url": url}])
+            frame = dataset.items.to_frame()
+            monkeypatch.setattr(client._transport, "_send", lambda *_: pytest.fail("a request was sent"))
+            assert client._transport.picture(url) is None
+            assert tiles(frame.nucleus.show())[0].all("img")[0].attributes["src"] == url
+
+    def test_a_picture_that_the_server_has_lost_is_linked(self, served: str) -> None:
+        with npd.NucleusClient(endpoint=served, max_retries=0) as client:
+            dataset = client.create_dataset("Lost")
+            url = f"{served}/_nucleus_pandas/images/ab/{'0' * 64}.jpg"
+            dataset.append([{"reference_id": "a", "image_url": url}])
+            assert tiles(dataset.items.show())[0].all("img")[0].attributes["src"] == url
 
     def test_few_requests_are_made(self, local: npd.NucleusClient, committed: tuple[npd.Dataset, npd.ModelRun]) -> None:
         from test_views import count_requests
@@ -640,9 +649,14 @@ def check_is_text(html: str) -> Node:
 
 
 class TestHostileText:
-    def test_names_labels_ids_metadata_and_addresses_are_shown_as_text(self, pictures: pd.DataFrame) -> None:
+    @pytest.mark.parametrize("sized", [False, True])
+    def test_names_labels_ids_metadata_and_addresses_are_shown_as_text(
+        self, pictures: pd.DataFrame, sized: bool
+    ) -> None:
         items = pictures.assign(reference_id=[HOSTILE, "b", "c"], metadata=[{HOSTILE: HOSTILE}, {}, {}])
         items.loc[1, "image_url"] = "https://example.org/" + HOSTILE
+        if sized:
+            items = items.assign(width=64, height=48)
         items.loc[2, "image_url"] = HOSTILE
         frame = boxed(HOSTILE, "b", "c", label=HOSTILE, annotation_id=HOSTILE, confidence=0.5, match_type="FP")
         gallery = frame.nucleus.show(items=items, ground_truth=frame.assign(x=1), color="label")
@@ -671,6 +685,7 @@ class TestHostileText:
         frame.loc[0, "image_url"] = "\ud800.jpg"
         text = frame.nucleus.show().save(tmp_path / "a.html").read_text(encoding="utf-8")
         assert "c.png" in text
+        assert "has no address" in text
 
     def test_small_tables_of_a_notebook_show_text_and_stay_small(
         self, local: npd.NucleusClient, pictures: pd.DataFrame
@@ -681,15 +696,20 @@ class TestHostileText:
         run = dataset.create_model_run(model, name=HOSTILE)
         truth = boxed(HOSTILE, label=HOSTILE, annotation_id=HOSTILE)
         dataset.annotate(truth)
-        run.predict(truth.assign(confidence=0.5))
+        run.predict(truth.assign(confidence=0.5, label=f"not {HOSTILE}"))
         found, other = run.evaluate(), truth.assign(confidence=0.5).nucleus.evaluate(truth)
         assert model.name == HOSTILE
         things = [local, dataset, dataset.items, dataset.annotations, run, run.predictions, model, result, found]
-        for thing in (*things, found.compare(run.evaluate()), other, npd.Dataset(local._transport, HOSTILE)):
+        strange = npd.Dataset(local._transport, f"{HOSTILE}\ud800")
+        for thing in (*things, found.compare(run.evaluate()), other, strange, strange.items, strange.annotations):
             html = thing._repr_html_()
             check_is_text(html)
+            assert html.encode()
             assert len(html) < 25_000
             assert max(len(node.own) for node in every(Tree(html).open[0])) < 1_100
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n"
 
 
 def write(path: Path, content: bytes) -> Path:
