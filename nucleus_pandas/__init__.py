@@ -115,10 +115,10 @@ __all__ = [
     "read_predictions",
     "read_voc",
     "read_yolo",
+    "show",
     "to_coco",
     "to_voc",
     "to_yolo",
-    "show",
 ]
 
 logging.getLogger("nucleus_pandas").addHandler(logging.NullHandler())

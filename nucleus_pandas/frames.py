@@ -16,7 +16,7 @@ from nucleus_pandas.columns import Backend, BoxColumn, Metadata, label_of, no_ba
 from nucleus_pandas.datasets import Dataset
 from nucleus_pandas.errors import InvalidInputError, UploadError
 from nucleus_pandas.evaluation import Engine, Evaluation, IouType, LabelPairs
-from nucleus_pandas.gallery import SIZE, Colour, Frames, Gallery, gallery
+from nucleus_pandas.gallery import SIZE, Colour, FrameSource, Gallery, gallery
 from nucleus_pandas.parquet.importing import Import, Records
 from nucleus_pandas.parquet.memory import FrameFile
 from nucleus_pandas.parquet.reading import Form, read_files
@@ -24,8 +24,6 @@ from nucleus_pandas.parquet.sources import Source, Sources, find
 from nucleus_pandas.results import ImportResult, Kind, UploadResult
 from nucleus_pandas.runs import ModelRun
 from nucleus_pandas.uploads import IfExists, OnError, Options, Target
-from nucleus_pandas.views import MetadataAs
-from nucleus_pandas.uploads import IfExists, OnError, Options
 from nucleus_pandas.views import AnnotationsView, ItemsView, MetadataAs
 
 T = TypeVar("T")
@@ -925,7 +923,7 @@ def show(
     )
 
 
-def _read(given: object, name: str) -> Frames | None:
+def _read(given: object, name: str) -> FrameSource | None:
     """Give a frame, or what reads one of the pictures that are asked for."""
     if given is None or isinstance(given, pd.DataFrame):
         return given

@@ -27,7 +27,7 @@ SIZE = 280
 _SIZES = range(32, 2049)
 _WEB = ("http", "https")
 
-Frames: TypeAlias = pd.DataFrame | Callable[[str, list[str]], pd.DataFrame]
+FrameSource: TypeAlias = pd.DataFrame | Callable[[str, list[str]], pd.DataFrame]
 """A frame, or what gives one for the pictures of such ids, in ``reference_id`` or in ``dataset_item_id``."""
 
 Fetch: TypeAlias = Callable[[str], bytes | None]
@@ -38,9 +38,9 @@ def gallery(
     frame: pd.DataFrame,
     n: int = 12,
     *,
-    items: Frames | None = None,
-    ground_truth: Frames | None = None,
-    predictions: Frames | None = None,
+    items: FrameSource | None = None,
+    ground_truth: FrameSource | None = None,
+    predictions: FrameSource | None = None,
     color: Colour | None = None,
     size: int = SIZE,
     columns: Mapping[str, Hashable] | None = None,
@@ -120,7 +120,7 @@ def check_size(n: object, size: object) -> None:
         raise InvalidInputError(f"size is in pixels, from {_SIZES.start} to {_SIZES.stop - 1}, not {size!r}.")
 
 
-def _asked(frames: Frames | None, choice: Choice) -> pd.DataFrame | None:
+def _asked(frames: FrameSource | None, choice: Choice) -> pd.DataFrame | None:
     if frames is None or isinstance(frames, pd.DataFrame):
         return frames
     if choice.key == "image_url":
