@@ -34,7 +34,8 @@ gap:16px;align-items:start}
 .npd-marks rect,.npd-marks polygon,.npd-marks polyline,.npd-marks circle{vector-effect:non-scaling-stroke}
 .npd-broken{display:flex;flex-direction:column;justify-content:center;padding:12px;text-align:center;\
 border:1px dashed currentColor;overflow-wrap:anywhere}
-.npd-name,.npd-note,.npd-said{display:block;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
+.npd-name,.npd-said{display:block;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
+.npd-note{display:block;overflow-wrap:anywhere}
 .npd-name{font-weight:600;margin-top:4px}
 .npd-note,.npd-said{font-size:12px;opacity:.8}
 .npd-warned{display:block;font-size:12px;overflow-wrap:anywhere}
