@@ -855,8 +855,9 @@ def show(
         * Boxes, as `annotate` and `predict` take them; with ``confidence`` they are predictions. Each picture is shown
           once. Lines, polygons and keypoints are drawn too, and categories written below.
         * What `ModelRun.examples` gives: each row is shown, with the boxes of both sides.
-        * Matches, of `ModelRun.matches` or `Evaluation.matches`. They name boxes by their ids, which `ground_truth`
-          and `predictions` explain. A true positive is drawn with both of its boxes.
+        * What names boxes by their ids, which `ground_truth` and `predictions` explain: matches, of `ModelRun.matches`
+          or `Evaluation.matches`, where a true positive is drawn with both of its boxes; `Evaluation.suspects`; what a
+          `Comparison` has won and lost.
     n : int
         How many pictures.
     items : pandas.DataFrame or Dataset, optional

@@ -405,6 +405,20 @@ class TestMatches:
         gallery = matches.nucleus.show(items=pictures, ground_truth=boxed("a.png", x=1), predictions=boxed("a.png"))
         assert "not drawn: the ground truth" in tiles(gallery)[0].text
 
+    def test_suspects_and_what_a_comparison_lost_name_boxes_too(self) -> None:
+        items, truth = sample.items(), sample.ground_truth()
+        careful, eager = (sample.detections(name).nucleus.evaluate(truth, items=items) for name in sample.DETECTORS)
+        lost = careful.compare(eager).lost
+        gallery = lost.nucleus.show(items=items, ground_truth=truth, predictions=sample.detections("careful"))
+        assert sum(len(told(tile)) for tile in tiles(gallery)) == 2 * len(lost)
+        suspects = careful.suspects()
+        gallery = suspects.nucleus.show(items=items, ground_truth=truth, predictions=sample.detections("careful"))
+        drawn = [title.partition("\n")[0].partition(",")[0] for tile in tiles(gallery) for title in told(tile)]
+        sides = {"ground truth": "annotation_id", "prediction": "prediction_id"}
+        assert {side: drawn.count(side) for side in sides} == {
+            side: suspects[name].notna().sum() for side, name in sides.items()
+        }
+
     def test_colours_tell_what_is_asked_for(self, committed: tuple[npd.Dataset, npd.ModelRun]) -> None:
         missed = committed[1].examples("FN", limit=4)
         assert set(legend(missed.nucleus.show(color="label"))[1:]) == set(missed["label"])

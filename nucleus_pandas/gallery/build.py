@@ -86,10 +86,10 @@ def gallery(
         marks.add_examples(named)
     elif has_boxes:
         marks.add_own(named, "prediction" if named.has("confidence") else "ground truth", layout)
-    if not has_boxes and named.holds("match_type"):
+    if not has_boxes and any(map(named.holds, ("annotation_id", "prediction_id"))):
         if not others:
             raise InvalidInputError(
-                "A frame of matches names boxes by their ids alone. Give ground_truth= and predictions= too: the "
+                "This frame names boxes by their ids alone. Give ground_truth= and predictions= too: the "
                 "frames, or the dataset and the run, that hold them."
             )
         marks.add_matches(named, others, layout)

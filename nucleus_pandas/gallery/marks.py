@@ -108,15 +108,18 @@ class Marks:
             self._add(tiles, mark, problem)
 
     def add_matches(self, named: NamedColumns, sides: Mapping[Side, pd.DataFrame], layout: Layout) -> None:
-        """Add the boxes that a frame of matches, which names the pictures, tells by their ids."""
+        """Add the boxes that a frame of matches, which names the pictures, tells by their ids.
+
+        A pair that is no match is drawn with the side that its row is about.
+        """
         rows = self._rows()
-        some = named.some([row for row, _ in rows])
+        some, matched = named.some([row for row, _ in rows]), named.holds("match_type")
         for side, frame in sides.items():
             places = self._places(frame, side, layout.of(frame))
             ids = _strings(some, "annotation_id" if side == "ground truth" else "prediction_id")
             labels = _strings(some, "label" if side == "ground truth" else "predicted_label")
             for (_, tile), one, label, seen in zip(rows, ids, labels, _seen(some, side), strict=True):
-                if one is None or seen.match_type is None:
+                if one is None or (matched and seen.match_type is None):
                     continue
                 place = places.get((self._choice.tiles[tile].id, one))
                 if place is None:
