@@ -56,7 +56,9 @@ from nucleus_pandas.frames import (
     read_annotations,
     read_items,
     read_predictions,
+    show,
 )
+from nucleus_pandas.gallery import Gallery
 from nucleus_pandas.jobs import Job
 from nucleus_pandas.models import Model
 from nucleus_pandas.pictures import read_pictures
@@ -77,6 +79,7 @@ __all__ = [
     "FileError",
     "Frames",
     "FrozenRunError",
+    "Gallery",
     "ImportResult",
     "InvalidInputError",
     "Job",
@@ -114,6 +117,7 @@ __all__ = [
     "read_predictions",
     "read_voc",
     "read_yolo",
+    "show",
     "to_coco",
     "to_voc",
     "to_yolo",

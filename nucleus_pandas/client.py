@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 from collections.abc import Mapping
 from numbers import Integral
@@ -17,6 +16,7 @@ from nucleus_pandas.datasets import Dataset
 from nucleus_pandas.errors import ConfigurationError, InvalidInputError, MissingExtraError, NotFoundError
 from nucleus_pandas.jobs import Job
 from nucleus_pandas.keys import Key
+from nucleus_pandas.markup import isolated
 from nucleus_pandas.models import Model, model_of
 from nucleus_pandas.resource import Resource
 from nucleus_pandas.runs import ModelRun
@@ -370,7 +370,7 @@ class NucleusClient:
         return f"<NucleusClient {self._where}>"
 
     def _repr_html_(self) -> str:
-        return f"<table><tr><th>NucleusClient</th><td>{html.escape(self._where)}</td></tr></table>"
+        return f"<table><tr><th>NucleusClient</th><td>{isolated(self._where)}</td></tr></table>"
 
     @property
     def _where(self) -> str:

@@ -826,6 +826,7 @@ def views() -> list[Case]:
     both = [["di_1", "a", "car"], ["di_2", "b", "car"]]
     two = [get("dataset/ds_1/refloc/b", {**ROW, "item": OTHER}), get("dataset/ds_1/refloc/a", ROW)]
     size = get("dataset/ds_1/size", {"count": 2})
+    first_row, one_shown = get("dataset/ds_1/iloc/0", ROW), "<Gallery of 1 picture>"
     unplaced = {**BOX, "confidence": 0.5, "dataset_item_id": "di_1"}
     held = {"annotations": {**FOUND["annotations"], "box": [unplaced]}}
     flat = [{**BOX, "confidence": 0.5}]
@@ -916,6 +917,19 @@ def views() -> list[Case]:
             [("predictions/model_run_id=run_1/predictions.parquet", 1)],
         ),
         Case("PredictionsView.__len__", lambda at: len(at.run.predictions), predicted, 1),
+        Case("ItemsView.show", lambda at: repr(at.dataset.items.show(1)), [size, first_row], one_shown),
+        Case(
+            "AnnotationsView.show",
+            lambda at: repr(at.dataset.annotations.show(1)),
+            [size, first_row, get("dataset/ds_1/loc/di_1", ROW)],
+            one_shown,
+        ),
+        Case(
+            "PredictionsView.show",
+            lambda at: repr(at.run.predictions.show(1)),
+            [size, first_row, get("modelRun/run_1/loc/di_1", FOUND)],
+            one_shown,
+        ),
         Case(
             "ItemIndexer.__getitem__",
             lambda at: at.dataset.items.refloc[["b", "a"], "dataset_item_id"].tolist(),
