@@ -110,9 +110,16 @@ def attempt(destination: Destination, client: npd.NucleusClient, source: Path) -
     return found
 
 
-def check_end(world: World, case: str, destination: Destination, source: Path, expected: Undisturbed) -> None:
+def check_end(
+    world: World, case: str, destination: Destination, source: Path, expected: Undisturbed, *, ordered: bool = True
+) -> None:
     """See that everything is there once, and that a further import knows it."""
-    same(destination.rows(ordered=world.kind == "embedded"), expected.rows)
+    rows = destination.rows(ordered=world.kind == "embedded")
+    if ordered:
+        same(rows, expected.rows)
+    else:
+        keys = ["reference_id"]
+        same(*(one.sort_values(keys, ignore_index=True) for one in (rows, expected.rows)))
     noted = read_journal(source.parent / ".nucleus_import.sqlite")
     total = sum(expected.result.counts.values())
     if case != "refused":
@@ -172,7 +179,9 @@ def test_an_import_goes_on_after_a_fault_at_any_request(world: World, tmp_path: 
                 # batches with refused rows are sent again, and so is what a job was started for that was lost sight of
                 once = case != "refused" and (world.kind == "embedded" or CASES[case][0] != "items")
                 agree(second.counts, expected.result.counts, exactly=unseen and once)
-            check_end(world, case, destination, source, expected)
+            # pictures of this machine overtake each other on the way to a server without extensions
+            known = place != 0 or fault in PASSING or case != "local pictures"
+            check_end(world, case, destination, source, expected, ordered=known)
         except BaseException as error:
             error.add_note(f"{case}, request {place}, {retries} retries")
             raise

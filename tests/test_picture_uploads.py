@@ -21,7 +21,8 @@ from conftest import join_workers
 from faulty_proxy import FaultyProxy, Request
 from PIL import Image
 from server_process import Served
-from test_durability import check_purged, check_whole, files_of, png
+from stores import check_purged, check_whole, files_of
+from test_durability import png
 
 import nucleus_pandas as npd
 from nucleus_pandas.multipart import Multipart
@@ -678,7 +679,7 @@ def test_a_disk_that_is_full_leaves_nothing_behind(
     let_wait(http, DAY + 1)
     http.nucleus.purge()
     monkeypatch.setattr("nucleus_pandas.local.images.os.fsync", full)
-    assert send(http, (png(1), "a.png"), (bytes(300_000), "b.png"))[0] == 500
+    assert send(http, (png(1), "a.png"), (bytes(300_000), "b.png"))[0] == 507
     monkeypatch.undo()
     assert http.table("waiting") == http.table("released") == []
     assert files_in(http) == set()
