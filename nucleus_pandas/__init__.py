@@ -56,12 +56,15 @@ from nucleus_pandas.frames import (
     read_annotations,
     read_items,
     read_predictions,
+    show,
 )
+from nucleus_pandas.gallery import Gallery
 from nucleus_pandas.jobs import Job
 from nucleus_pandas.models import Model
 from nucleus_pandas.pictures import read_pictures
 from nucleus_pandas.results import ImportResult, UploadResult
 from nucleus_pandas.runs import ModelRun
+from nucleus_pandas.slices import Slice
 
 __all__ = [
     "APIError",
@@ -76,6 +79,7 @@ __all__ = [
     "FileError",
     "Frames",
     "FrozenRunError",
+    "Gallery",
     "ImportResult",
     "InvalidInputError",
     "Job",
@@ -92,6 +96,7 @@ __all__ = [
     "PositionError",
     "RunEvaluation",
     "ServerError",
+    "Slice",
     "StoreError",
     "TooLargeError",
     "UnsupportedError",
@@ -112,6 +117,7 @@ __all__ = [
     "read_predictions",
     "read_voc",
     "read_yolo",
+    "show",
     "to_coco",
     "to_voc",
     "to_yolo",

@@ -28,7 +28,7 @@ def _method(function: Callable[Concatenate[pd.DataFrame, P], R]) -> Callable[Con
 class NucleusAccessor:
     """Send the rows of a frame: ``df.nucleus.append(dataset)``, ``.annotate(dataset)``, ``.predict(run)``.
 
-    Or evaluate them where they are: ``df.nucleus.evaluate(ground_truth)``.
+    Or evaluate them where they are, ``df.nucleus.evaluate(ground_truth)``, and look at them, ``df.nucleus.show()``.
 
     Examples
     --------
@@ -47,6 +47,7 @@ class NucleusAccessor:
     predict = _method(frames.predict)
     check = _method(frames.check)
     evaluate = _method(frames.evaluate)
+    show = _method(frames.show)
 
     def __repr__(self) -> str:
-        return f"<nucleus accessor of {len(self._frame)} rows: append, annotate, predict, check, evaluate>"
+        return f"<nucleus accessor of {len(self._frame)} rows: append, annotate, predict, check, evaluate, show>"

@@ -56,7 +56,7 @@ class Multipart:
         boundary = uuid.uuid4().hex
         self.content_type = f"multipart/form-data; boundary={boundary}"
         self.failure: UnreadableFileError | None = None
-        self._parts: list[bytes | tuple[int, Path, int]] = []
+        self._parts: list[bytes | tuple[int, Path, os.stat_result]] = []
         self._length = 0
         for name, text in fields.items():
             disposition = f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n'
@@ -67,9 +67,9 @@ class Multipart:
             kind = re.sub(r"[^a-z0-9]", "", path.suffix.lower()) or "octet-stream"
             disposition = f'form-data; name="{part}"; filename="{quote(filename)}"'
             head = f"--{boundary}\r\nContent-Disposition: {disposition}\r\nContent-Type: image/{kind}\r\n\r\n"
-            size = _size(number, path)
-            self._parts += [head.encode(), (number, path, size), b"\r\n"]
-            self._length += len(head.encode()) + size + 2
+            found = _look_at(number, path)
+            self._parts += [head.encode(), (number, path, found), b"\r\n"]
+            self._length += len(head.encode()) + found.st_size + 2
         tail = f"--{boundary}--\r\n".encode()
         self._parts.append(tail)
         self._length += len(tail)
@@ -108,7 +108,7 @@ class Multipart:
         self._chunks, self._rest = None, b""
 
 
-def _size(number: int, path: Path) -> int:
+def _look_at(number: int, path: Path) -> os.stat_result:
     try:
         found = path.stat()
     except OSError as error:
@@ -116,23 +116,22 @@ def _size(number: int, path: Path) -> int:
     if not stat.S_ISREG(found.st_mode) or not found.st_size:
         what = "an empty file" if stat.S_ISREG(found.st_mode) else "no file"
         raise UnreadableFileError(f"The picture '{path}' is {what} now.", number)
-    return found.st_size
+    return found
 
 
-def _chunks(number: int, path: Path, size: int) -> Iterator[bytes]:
+def _chunks(number: int, path: Path, before: os.stat_result) -> Iterator[bytes]:
     try:
         with path.open("rb") as file:
-            before = os.fstat(file.fileno())
-            left = size
+            left = before.st_size
             while chunk := file.read(_READ):
                 left -= len(chunk)
                 if left < 0:
                     break
                 yield chunk
-            after = os.fstat(file.fileno())
+            changed_at = os.fstat(file.fileno()).st_mtime_ns
     except OSError as error:
         raise _unreadable(number, path, error) from None
-    if left or after.st_mtime_ns != before.st_mtime_ns:
+    if left or changed_at != before.st_mtime_ns:
         raise UnreadableFileError(f"The picture '{path}' changed while it was sent.", number)
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import html
-
+from nucleus_pandas.markup import isolated, safe
 from nucleus_pandas.transport import Transport
 
 
@@ -41,7 +40,7 @@ class Resource:
     def _repr_html_(self) -> str:
         known = {type(self).__name__: self.id, **self._known()}
         rows = (
-            f"<tr><th>{html.escape(name)}</th><td>{html.escape(str(value))}</td></tr>"
+            f"<tr><th>{safe(name)}</th><td>{isolated(value)}</td></tr>"
             for name, value in known.items()
             if value is not None
         )

@@ -239,6 +239,32 @@ class Transport:
                 error.args = (f"{error} {_MAY_EXIST}",)
             raise
 
+    def picture(self, url: str) -> bytes | None:
+        """Read a picture that this server keeps.
+
+        Parameters
+        ----------
+        url : str
+            As an item of this server names it.
+
+        Returns
+        -------
+        bytes or None
+            None where the picture lies elsewhere, where the key has no business, or cannot be had.
+        """
+        place = f"{self.endpoint}/_nucleus_pandas/images/"
+        if not url.startswith(place) or not re.fullmatch(r"[\w./-]+", url.removeprefix(place), re.ASCII):
+            return None
+
+        def send() -> requests.Response:
+            return self._send("GET", url, {"Accept": "image/*"}, None)
+
+        try:
+            response = self._persist(f"GET {urlsplit(url).path}", self.endpoint, send, once=False, doubts=[])
+        except NetworkError:
+            return None
+        return response.content if response.status_code == 200 else None
+
     def put(self, url: str, body: BinaryIO, length: int) -> None:
         """Send a body to a signed address: without key, content type or anything of .netrc, which would leak there.
 

@@ -113,6 +113,8 @@ def read_journal(path: Path) -> Noted:
     """Read a journal without the package, and see that it is sound."""
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        if not db.execute("SELECT 1 FROM sqlite_schema").fetchall():
+            return Noted({}, {})  # who began it was ended at once
         sums = "SELECT batch.part, sum(json_extract(run.value, '$[1]')) FROM batch, json_each(batch.outcomes) AS run"
         answered = dict(db.execute(f"{sums} GROUP BY 1").fetchall())
         counted = "SELECT part, sum(value) FROM part, json_each(counts) AS one WHERE one.key != 'repeats' GROUP BY 1"

@@ -17,16 +17,14 @@ import nucleus_pandas as npd
 PACKAGE = Path(npd.__file__).parent
 # Each may import from those before it; those in one group also from each other.
 LAYERS = [
-    {"_version", "_compat", "errors", "workers"},
+    {"_version", "_compat", "errors", "markup", "workers"},
     {"wire", "boxes", "headers"},
     {"columns", "results"},
     {"evaluation", "plots"},
-    {"formats"},
-    {"payloads"},
+    {"formats", "gallery"},
     {"payloads", "pictures"},
     {"checks"},
-    {"journal", "keys", "multipart", "transport", "workers"},
-    {"keys", "multipart", "transport"},
+    {"journal", "keys", "multipart", "transport"},
     {"resource"},
     {"jobs"},
     {"uploads"},
@@ -34,6 +32,7 @@ LAYERS = [
     {"assessment", "examples", "management", "matches", "served"},
     {"parquet"},
     {"models", "runs"},
+    {"slices"},
     {"datasets"},
     {"client"},
     {"frames"},
@@ -93,7 +92,7 @@ def test_every_public_name_is_documented(name: str) -> None:
             assert inspect.getdoc(value), member
 
 
-@pytest.mark.parametrize("name", ["append", "annotate", "predict", "check", "evaluate"])
+@pytest.mark.parametrize("name", ["append", "annotate", "predict", "check", "evaluate", "show"])
 def test_the_accessor_offers_its_methods_with_every_argument_explained(name: str) -> None:
     accessor = pd.DataFrame({"a": [1]}).nucleus
     assert [member for member in dir(accessor) if not member.startswith("_")] == [
@@ -102,6 +101,7 @@ def test_the_accessor_offers_its_methods_with_every_argument_explained(name: str
         "check",
         "evaluate",
         "predict",
+        "show",
     ]
     method, function = getattr(accessor, name), getattr(npd, name)
     others = list(inspect.signature(function).parameters.values())[1:]
@@ -156,5 +156,5 @@ def test_importing_the_package_does_not_load_the_server() -> None:
     import subprocess
     import sys
 
-    code = "import sys, nucleus_pandas; sys.exit(any(m in sys.modules for m in ('flask', 'waitress', 'PIL')))"
+    code = "import sys, nucleus_pandas; sys.exit(any(m in sys.modules for m in ('flask', 'lark', 'waitress', 'PIL')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import sqlite3
+import threading
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
@@ -20,6 +21,7 @@ from contract_only import count_requests
 from imports import JOURNAL, Destination, boxes, pictures, read_journal, same, write
 
 import nucleus_pandas as npd
+from nucleus_pandas.journal import Journal
 
 Requests = Counter[str]
 
@@ -443,6 +445,18 @@ def test_a_journal_that_is_none_is_refused_with_a_way_out(
     assert items.imported(local, path, journal=source / "another").ignored == (12 if begun else 0)
     assert items.imported(local, path, journal=False).ignored == 12
     assert names(items) == [f"{number:02}.jpg" for number in range(12)]
+
+
+def test_a_journal_waits_for_another_process_that_begins_it(source: Path) -> None:
+    path = source / JOURNAL
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        timer = threading.Timer(0.2, other.execute, ["ROLLBACK"])
+        timer.start()
+        with Journal(path) as journal:
+            journal.upload(1).see("a", "b", 1)
+        timer.join()
+    assert read_journal(path).answered == {}
 
 
 def test_an_empty_journal_is_begun(items: Destination, local: npd.NucleusClient, source: Path) -> None:

@@ -103,7 +103,7 @@ def test_rejects_hold_where_rows_stood_and_what_they_held(
     assert rejects["reject_file"].tolist() == ["a.parquet"] * 3
     assert rejects["reject_row_group"].tolist() == [0, 1, 3]
     assert rejects["reject_row"].tolist() == [4, 5, 15]
-    assert rejects["reject_column"].tolist() == ["width", None, None]
+    assert rejects["reject_column"].fillna("").tolist() == ["width", "", ""]
     assert "negative" in rejects["reject_reason"][0]
     assert all("absent.jpg" in reason for reason in rejects["reject_reason"][1:])
     held = rejects.drop(columns=[name for name in rejects if name.startswith("reject_")])

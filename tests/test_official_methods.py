@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import pytest
-import requests
 
 pytestmark = [
     pytest.mark.newest,
@@ -35,6 +34,10 @@ class At(NamedTuple):
     model: Any
     folder: Path
 
+    def slice(self) -> Any:
+        """Make a slice."""
+        return self.dataset.create_slice("A slice")
+
 
 class Passes(NamedTuple):
     """It works: a test that calls it, in one of the modules below."""
@@ -55,19 +58,15 @@ class Apart(NamedTuple):
     reason: str
 
 
-class Missing(NamedTuple):
-    """It is not served yet: what it belongs to, one of the parts below."""
+Verdict: TypeAlias = Passes | Refused | Apart
 
-    part: str
-
-
-PARTS = {"slices": ("GET", "slice/"), "query": ("POST", "dataset/{}/queryItemsPage")}
-"""Each with one of its routes, so that a part that came is given its tests here."""
-
-
-Verdict: TypeAlias = Passes | Refused | Apart | Missing
-
-MODULES = ("test_official_client", "test_official_evaluation", "test_official_data")
+MODULES = (
+    "test_official_client",
+    "test_official_evaluation",
+    "test_official_data",
+    "test_official_slices",
+    "test_official_queries",
+)
 
 SCENES, EMBEDDINGS = "Scenes, their tracks", "Indexes of embeddings"
 
@@ -110,7 +109,7 @@ TABLE: dict[str, Verdict] = {
     "Dataset.refloc": Passes("test_a_hostile_id_is_found_and_deleted"),
     "Dataset.delete_item": Passes("test_a_hostile_id_is_found_and_deleted"),
     "Dataset.update_item_metadata": Passes("test_an_update_of_metadata_merges"),
-    "Dataset.query_items": Missing("query"),
+    "Dataset.query_items": Passes("test_items_are_queried"),
     "Dataset.ingest_tasks": Refused(lambda at: at.dataset.ingest_tasks(["t"]), "Labeling projects"),
     # Ground truth
     "Dataset.annotate": Passes("test_every_type_of_annotation_comes_back_equal"),
@@ -124,7 +123,7 @@ TABLE: dict[str, Verdict] = {
         lambda at: list(at.dataset.items_and_annotation_chip_generator(8, 8, str(at.folder))), "chips"
     ),
     "Dataset.export_class_labels": Passes("test_labels_of_a_dataset"),
-    "Dataset.export_scale_task_info": Refused(lambda at: at.dataset.export_scale_task_info(), "Labeling tasks"),
+    "Dataset.export_scale_task_info": Refused(lambda at: at.dataset.export_scale_task_info(), "Labeling projects"),
     "Dataset.evaluation_label_schema": Passes("test_labels_of_a_dataset"),
     # Models and runs
     "NucleusClient.create_model": Passes("test_a_model_describes_itself"),
@@ -186,47 +185,42 @@ TABLE: dict[str, Verdict] = {
     "NucleusClient.jobs": Passes("test_the_older_names_of_the_client"),
     "Dataset.jobs": Passes("test_jobs_are_found_again"),
     # Slices
-    "NucleusClient.slices": Missing("slices"),
-    "NucleusClient.get_slice": Missing("slices"),
-    "NucleusClient.create_slice": Missing("slices"),
-    "NucleusClient.slice_info": Missing("slices"),
-    "NucleusClient.delete_slice": Missing("slices"),
-    "NucleusClient.append_to_slice": Missing("slices"),
-    "Dataset.slices": Missing("slices"),
-    "Dataset.get_slices": Missing("slices"),
-    "Dataset.create_slice": Missing("slices"),
-    "Dataset.create_slice_by_ids": Missing("slices"),
-    "Dataset.build_slice": Missing("slices"),
-    **{
-        f"Slice.{name}": Missing("slices")
-        for name in (
-            "add_tags",
-            "append",
-            "created_at",
-            "dataset_id",
-            "dataset_items",
-            "description",
-            "export_class_labels",
-            "export_embeddings",
-            "export_predictions",
-            "export_predictions_generator",
-            "export_raw_items",
-            "export_raw_json",
-            "export_scale_task_info",
-            "from_request",
-            "info",
-            "items",
-            "items_and_annotation_generator",
-            "items_and_annotations",
-            "items_generator",
-            "name",
-            "pending_job_count",
-            "send_to_labeling",
-            "slice_id",
-            "tags",
-            "type",
-        )
-    },
+    "NucleusClient.slices": Passes("test_slices_are_listed"),
+    "NucleusClient.get_slice": Passes("test_a_sample_is_a_slice"),
+    "NucleusClient.create_slice": Passes("test_the_older_way_to_a_slice"),
+    "NucleusClient.slice_info": Passes("test_the_older_way_to_a_slice"),
+    "NucleusClient.delete_slice": Passes("test_a_slice_is_deleted"),
+    "NucleusClient.append_to_slice": Passes("test_the_older_way_to_a_slice"),
+    "Dataset.slices": Passes("test_slices_are_listed"),
+    "Dataset.get_slices": Passes("test_slices_are_listed"),
+    "Dataset.create_slice": Passes("test_slices_are_listed"),
+    "Dataset.create_slice_by_ids": Passes("test_a_slice_is_made_of_item_ids"),
+    "Dataset.build_slice": Passes("test_a_sample_is_a_slice"),
+    "Slice.add_tags": Passes("test_tags_are_added"),
+    "Slice.append": Passes("test_items_are_appended"),
+    "Slice.created_at": Passes("test_slices_are_listed"),
+    "Slice.dataset_id": Passes("test_a_slice_describes_itself"),
+    "Slice.dataset_items": Passes("test_a_slice_holds_its_items_in_order"),
+    "Slice.description": Passes("test_a_slice_describes_itself"),
+    "Slice.export_class_labels": Passes("test_a_slice_is_exported_raw"),
+    "Slice.export_predictions": Passes("test_items_come_with_the_predictions_of_a_model"),
+    "Slice.export_predictions_generator": Passes("test_items_come_with_the_predictions_of_a_model"),
+    "Slice.export_raw_items": Passes("test_a_slice_is_exported_raw"),
+    "Slice.export_raw_json": Passes("test_a_slice_is_exported_raw"),
+    "Slice.from_request": Passes("test_slices_are_listed"),
+    "Slice.info": Passes("test_a_slice_describes_itself"),
+    "Slice.items": Passes("test_a_slice_holds_its_items_in_order"),
+    "Slice.items_and_annotation_generator": Passes("test_items_of_a_slice_come_with_their_annotations"),
+    "Slice.items_and_annotations": Passes("test_items_of_a_slice_come_with_their_annotations"),
+    "Slice.items_generator": Passes("test_items_of_a_slice_come_page_by_page"),
+    "Slice.name": Passes("test_a_slice_describes_itself"),
+    "Slice.pending_job_count": Passes("test_a_slice_describes_itself"),
+    "Slice.slice_id": Passes("test_a_slice_describes_itself"),
+    "Slice.tags": Passes("test_tags_are_added"),
+    "Slice.type": Passes("test_a_slice_describes_itself"),
+    "Slice.export_embeddings": Refused(lambda at: at.slice().export_embeddings(), "Scale's own service"),
+    "Slice.export_scale_task_info": Refused(lambda at: at.slice().export_scale_task_info(), "Scale's own service"),
+    "Slice.send_to_labeling": Refused(lambda at: at.slice().send_to_labeling("prj"), "Scale's own service"),
     # Evaluations and benchmarks
     "NucleusClient.list_evaluations_v2": Passes("test_a_model_is_evaluated_on_a_benchmark"),
     "NucleusClient.get_evaluation_v2": Passes("test_benchmarks_and_evaluations_are_found_by_their_ids"),
@@ -255,7 +249,9 @@ TABLE: dict[str, Verdict] = {
     ),
     "Dataset.delete_scene": Refused(lambda at: at.dataset.delete_scene("a/b"), SCENES),
     "Dataset.update_scene_metadata": Passes("test_metadata_of_scenes_is_refused_in_a_sentence"),
-    "Dataset.query_scenes": Missing("query"),
+    "Dataset.query_scenes": Refused(
+        lambda at: list(at.dataset.query_scenes('metadata.a = "b"')), "query items instead"
+    ),
     "Dataset.scene_and_annotation_generator": Refused(
         lambda at: list(at.client.create_dataset("S", is_scene=True).scene_and_annotation_generator()), SCENES
     ),
@@ -277,7 +273,7 @@ TABLE: dict[str, Verdict] = {
     "Dataset.get_object_indexing_status": Refused(lambda at: at.dataset.get_object_indexing_status(), EMBEDDINGS),
     "Dataset.create_image_index": Refused(lambda at: at.dataset.create_image_index(), EMBEDDINGS),
     "Dataset.create_object_index": Refused(lambda at: at.dataset.create_object_index(gt_only=True), EMBEDDINGS),
-    "Dataset.export_embeddings": Refused(lambda at: at.dataset.export_embeddings(), EMBEDDINGS),
+    "Dataset.export_embeddings": Refused(lambda at: at.dataset.export_embeddings(), "Embeddings are computed"),
     "Dataset.list_autotags": Refused(lambda at: at.dataset.list_autotags(), "Autotags"),
     "Dataset.autotag_items": Refused(lambda at: at.dataset.autotag_items("night"), "Autotags"),
     "Dataset.autotag_training_items": Refused(lambda at: at.dataset.autotag_training_items("night"), "Autotags"),
@@ -367,7 +363,7 @@ def reached(module: str, test: str) -> set[str]:
 )
 def test_what_passes_is_called_by_its_test(name: str, test: str) -> None:
     (module,) = [module for module in MODULES if test in definitions(module)]
-    assert name.partition(".")[2] in {*reached(module, test), "from_json"}
+    assert name.partition(".")[2] in {*reached(module, test), "from_json", "from_request"}
 
 
 @pytest.fixture
@@ -385,10 +381,3 @@ def test_what_is_refused_is_told_in_a_sentence(at: At, name: str) -> None:
     with pytest.raises(at.nucleus.NucleusAPIError, match=verdict.words) as caught:
         verdict.call(at)
     assert caught.value.status_code == 501
-
-
-@pytest.mark.parametrize("part", sorted({verdict.part for verdict in TABLE.values() if isinstance(verdict, Missing)}))
-def test_what_is_missing_is_not_served(at: At, served: str, part: str) -> None:
-    method, route = PARTS[part]
-    answer = requests.request(method, f"{served}/{route.format(at.dataset.id)}", json={}, timeout=20)
-    assert answer.status_code == 404

@@ -15,7 +15,7 @@ from nucleus_pandas.local.store.database import FILE_NAME, VERSION
 
 
 @pytest.mark.parametrize("version", range(1, VERSION))
-def test_an_older_store_is_brought_to_this_version(drawn: World, tmp_path: Path, version: int) -> None:
+def test_a_store_of_an_earlier_version_is_brought_to_this_one(drawn: World, tmp_path: Path, version: int) -> None:
     drawn.http("POST", f"modelRun/{drawn.run}/commit", {})
     drawn.http("DELETE", f"dataset/{drawn.dataset}/refloc/2.jpg", {})
     drawn.http("GET", f"dataset/{drawn.dataset}/signedUrl/1", {})
@@ -24,7 +24,7 @@ def test_an_older_store_is_brought_to_this_version(drawn: World, tmp_path: Path,
     drawn.http.nucleus.close()
     older = tmp_path / "older"
     older.mkdir()
-    tables = fill(version, older / FILE_NAME, drawn.http.nucleus.folder / FILE_NAME)
+    tables = fill_version(version, older / FILE_NAME, drawn.http.nucleus.folder / FILE_NAME)
     assert {"dataset", "item", "annotation", "prediction", "match", "hole", "upload", "model", "run"} <= set(tables)
     assert version < 2 or {"benchmark", "benchmark_item"} <= set(tables)
     nucleus = EmbeddedNucleus(older)
@@ -34,14 +34,15 @@ def test_an_older_store_is_brought_to_this_version(drawn: World, tmp_path: Path,
     made = World(http, drawn.made, drawn.dataset, drawn.model, drawn.run)
     evaluation = made.evaluate_on(made.benchmark())
     assert made.examples(evaluation)["total"] > 0
+    made.http("POST", f"dataset/{made.dataset}/create_slice", {"name": "s", "reference_ids": ["1.jpg"]})
     assert append_picture(http, drawn.dataset)["new_items"] == 1
     assert http("POST", f"dataset/{drawn.dataset}/tags", {"tags": ["old"]}) == {"tags": ["old"]}
     nucleus.close()
     with sqlite3.connect(older / FILE_NAME) as db:
-        found = db.execute("PRAGMA user_version").fetchone()
+        reached = db.execute("PRAGMA user_version").fetchone()
         fresh = sqlite3.connect(drawn.http.nucleus.folder / FILE_NAME)
         schema = "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY 1, 2"
-        assert (found, db.execute(schema).fetchall()) == ((VERSION,), fresh.execute(schema).fetchall())
+        assert (reached, db.execute(schema).fetchall()) == ((VERSION,), fresh.execute(schema).fetchall())
         fresh.close()
     db.close()
 
@@ -55,8 +56,8 @@ def append_picture(http: Http, dataset: str) -> Any:
     return http("POST", f"_nucleus_pandas/dataset/{dataset}/append", {"items": [item]})
 
 
-def fill(version: int, path: Path, source: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Make a store as an earlier version did, with the rows of another one; give those it holds, table by table."""
+def fill_version(version: int, path: Path, source: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Make a store as an earlier version did, with the rows of another one; give those that it holds."""
     script = (Path(__file__).parent / "data" / f"schema_{version}.sql").read_text("utf-8")
     db = sqlite3.connect(path, isolation_level=None)
     for statement in script.split(";\n\n"):

@@ -519,7 +519,7 @@ def test_html_is_made_without_a_request(local: npd.NucleusClient, store: Path) -
     assert repr(run.iloc) == f"<iloc of modelRun/{run.id}>"
     assert counted == {}
     assert model.name == "M"  # asks, and is known from now on
-    assert "<td>M</td>" in model._repr_html_()
+    assert "<bdi>M</bdi>" in model._repr_html_()
 
 
 def test_html_of_a_client_shows_no_key() -> None:

@@ -190,6 +190,14 @@ def test_the_names_file_is_found(where: str, name: str, text: str, tmp_path: Pat
     assert found.items.attrs["yolo"] == {"names": ["car", "bus"]}
 
 
+@pytest.mark.parametrize("inner", ["labels", "obj_train_data"])
+def test_the_folder_above_stands_for_that_of_the_labels(inner: str, tmp_path: Path) -> None:
+    labels(tmp_path / inner, x__a="0 0.5 0.5 1 1")
+    (tmp_path / "train.txt").write_text("data/x/a.jpg")
+    sizes = SIZES.assign(reference_id=["x/a.jpg", "b.jpg"])
+    assert npd.read_yolo(tmp_path, names=["car"], sizes=sizes).annotations["reference_id"].tolist() == ["x/a.jpg"]
+
+
 def test_a_names_file_that_is_missing_or_one_of_several_is_an_error(tmp_path: Path) -> None:
     folder = labels(tmp_path / "x" / "y" / "labels", a="")
     with pytest.raises(npd.InvalidInputError, match="no file of names .*Give the names in their order: names="):

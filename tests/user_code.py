@@ -45,3 +45,11 @@ def evaluate(truth: pd.DataFrame, predictions: pd.DataFrame, items: pd.DataFrame
     tables = [found.per_class, found.tide, found.suspects(min_confidence=0.7), comparison.won, groups, late]
     ap: float = found.summary["AP"]
     return ap, pd.concat(tables)
+
+
+def look(client: npd.NucleusClient, dataset: npd.Dataset, run: npd.ModelRun, boxes: pd.DataFrame) -> str:
+    first: npd.Gallery = dataset.items.show(6, size=200)
+    both: npd.Gallery = npd.show(boxes, 12, items=dataset, ground_truth=dataset, predictions=run, color="match_type")
+    wrong = npd.show(run.examples("FP", sort_by="confidence"), bbox=("x1", "y1", "x2", "y2"), bbox_format="xyxy")
+    page = wrong.save("gallery.html")
+    return page.read_text() + first.html + both.html

@@ -33,6 +33,7 @@ from nucleus_pandas.columns.meanings import (
     PREDICTION_COLUMNS,
     Meaning,
 )
+from nucleus_pandas.columns.members import Items, item_ids
 from nucleus_pandas.columns.metadata import Metadata
 from nucleus_pandas.columns.naming import CANONICAL, NamedColumns
 from nucleus_pandas.columns.pictures import is_remote, mask_file, readable
@@ -54,6 +55,7 @@ __all__ = [
     "JOBS",
     "ITEMS",
     "ITEM_COLUMNS",
+    "Items",
     "MATCHES",
     "MATCH_COLUMNS",
     "MODELS",
@@ -78,6 +80,7 @@ __all__ = [
     "frame",
     "indexed",
     "is_remote",
+    "item_ids",
     "label_of",
     "mask_file",
     "no_backend",

@@ -71,6 +71,7 @@ class NamedColumns:
                 f"columns= is a dict such as {{'reference_id': 'your_column'}}, not {type(columns).__name__}."
             )
         self._mapping = dict(columns or {})
+        self._canonical = canonical
         for name, own in self._mapping.items():
             if name not in canonical:
                 near = difflib.get_close_matches(str(name), canonical, 1)
@@ -84,6 +85,10 @@ class NamedColumns:
 
     def __len__(self) -> int:
         return len(self.frame)
+
+    def some(self, rows: Sequence[int]) -> NamedColumns:
+        """Give some rows, by their positions, under the same names."""
+        return NamedColumns(self.frame.iloc[list(rows)], self._mapping, self._canonical)
 
     @property
     def index(self) -> pd.Index[Any]:

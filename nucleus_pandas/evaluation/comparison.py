@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.counts import Counted
 from nucleus_pandas.evaluation.match_rows import MatchRows
 from nucleus_pandas.evaluation.sides import Bools, Floats, Indices, Sides
+from nucleus_pandas.markup import safe
 from nucleus_pandas.wire import TEXT as ARROW_TEXT
 
 CHANGES: dict[str, str] = {
@@ -67,7 +67,7 @@ class Comparison:
         return f"Comparison(AP {ap:+.3f}; {len(self.won)} ground truths won, {len(self.lost)} lost)"
 
     def _repr_html_(self) -> str:
-        return f"<p>{escape(repr(self))}</p>{self.summary.to_html(float_format='{:.3f}'.format, na_rep='NaN')}"
+        return f"<p>{safe(repr(self))}</p>{self.summary.to_html(float_format='{:.3f}'.format, na_rep='NaN')}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import escape
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from nucleus_pandas.markup import LONGEST, cut, isolated, safe
+
 _CLASSES = 10  # labels shown
+_NOTE = 1_000  # characters
 
 
 def as_html(
@@ -33,24 +35,24 @@ def as_html(
     shown = per_class.sort_values("ground_truths", ascending=False, kind="stable").iloc[:_CLASSES]
     columns = ["AP", "AP50", "ground_truths", "TP", "FP", "FN"]
     rows = zip(shown.index, shown[columns].to_numpy(object), strict=True)
-    beside = "; ".join(f"{escape(name)} {escape(str(value))}" for name, value in said.items())
+    beside = "; ".join(f"{safe(name)} {safe(cut(str(value), LONGEST))}" for name, value in said.items())
     parts = [
-        f"<p><b>Evaluation</b> of {escape(title)}</p>",
+        f"<p><b>Evaluation</b> of {safe(title)}</p>",
         _table([str(name) for name in summary.index], [[_number(value) for value in summary]]),
         _table(
             ["label", *columns],
-            [[escape(str(label)), *map(_number, row)] for label, row in rows],
+            [[isolated(label), *map(_number, row)] for label, row in rows],
         ),
     ]
     if len(per_class) > len(shown):
         parts.append(f"<p>The {len(shown)} most frequent of {len(per_class)} labels.</p>")
     parts.append(f"<p><small>{beside}</small></p>")
-    parts += [f"<p><small>{escape(note)}</small></p>" for note in notes]
+    parts += [f"<p><small>{safe(cut(note, _NOTE))}</small></p>" for note in notes]
     return f"<div>{''.join(parts)}</div>"
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
-    cells = "".join(f"<th>{escape(name)}</th>" for name in head)
+    cells = "".join(f"<th>{safe(name)}</th>" for name in head)
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>"
 

@@ -31,7 +31,6 @@ _OTHERS = frozenset(("classes", "train", "val", "valid", "test"))
 
 _SLACK = 0.01  # of the picture, by which tools round beyond its edge
 
-
 _INNER = ("labels", "obj_train_data")  # where the texts are, as Ultralytics and as Darknet have it
 
 
@@ -64,7 +63,8 @@ def read_yolo(
     Parameters
     ----------
     labels : path
-        The folder of the files, subfolders included; or the one above, where it is called ``labels``.
+        The folder of the files, subfolders included; or the one above, where it is called ``labels`` (Ultralytics) or
+        ``obj_train_data`` (Darknet).
     names : path, list of str or dict, optional
         The names of the classes: a file with one a line (``classes.txt``, ``obj.names``), a ``data.yaml`` whose
         ``names`` are a plain list or mapping, or the names themselves. By default the one such file in `labels` or up

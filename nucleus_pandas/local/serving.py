@@ -302,6 +302,12 @@ class _Channel(HTTPChannel):
         elif self.recv(_SWALLOW) and time.monotonic() > self._swallows_until:
             self.handle_close()
 
+    def handle_close(self) -> None:
+        """Close the connection, and the file of a body that will not be whole."""
+        if self.request is not None:
+            self.request.close()
+        super().handle_close()
+
     def handle_write(self) -> None:
         """Send what there is to send; after a refusal say that nothing follows."""
         if not (self.refused and self.close_when_flushed):

@@ -308,28 +308,31 @@ class _Reader:
 
     def __init__(self) -> None:
         self._file: File | None = None
+        self._state: object = None  # of the file, when it was opened
         self._opened: Any = None
 
     def read(self, group: _Group) -> Any:
         """Read a row group, those columns that are wanted."""
-        name, before = group.file.name, f"What was sent before row group {group.number} is stored"
+        file, before = group.file, f"What was sent before row group {group.number} is stored"
         table, reason, has_changed = None, "", False
         try:
-            if self._file is not group.file:
-                self._opened = group.file.open()
-                self._file = group.file
+            if self._file is not file:
+                self._state = file.state()
+                self._opened = file.open()
+                self._file = file
             table = without_views(self._opened.read_row_group(group.number, columns=group.plan.columns))
             table.validate(full=True)  # that texts are UTF-8, which nobody has looked at yet
         except (pa.ArrowException, OSError) as error:
             reason = first_line(error)
         try:
-            has_changed = group.file.has_changed
+            state = file.state()
+            has_changed = state != self._state or not file.is_found(state)
         except OSError as error:
             reason = reason or first_line(error)
         if has_changed:
-            raise InvalidInputError(f"'{name}' changed while it was imported. {before}; run the same again.")
+            raise InvalidInputError(f"'{file.name}' changed while it was imported. {before}; run the same again.")
         if reason:
-            raise InvalidInputError(f"Row group {group.number} of '{name}' cannot be read: {reason}. {before}.")
+            raise InvalidInputError(f"Row group {group.number} of '{file.name}' cannot be read: {reason}. {before}.")
         return table
 
 

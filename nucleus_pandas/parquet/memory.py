@@ -47,7 +47,13 @@ class FrameFile:
         starts = range(0, len(self._frame), self._size)
         return [(min(self._size, len(self._frame) - start), 0) for start in starts]
 
-    has_changed = False  # it is in memory
+    def state(self) -> object:
+        """Tell that it does not change: it is in memory."""
+        return self.identity
+
+    def is_found(self, state: object) -> bool:
+        """Whether a state is that in which it was found."""
+        return state == self.identity
 
     def is_same(self, identity: str | None) -> bool:
         """Tell whether an identity is this one."""

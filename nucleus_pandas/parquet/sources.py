@@ -100,11 +100,15 @@ class ParquetSource:
         file = self.filesystem.open_input_file(self.place)
         return pq.ParquetFile(file, metadata=self.metadata, pre_buffer=False, page_checksum_verification=True)
 
-    @property
-    def has_changed(self) -> bool:
-        """Whether it is not what it was when it was found."""
+    def state(self) -> tuple[int, int | None]:
+        """Ask for its size and time, which tell whether it changes."""
         info = self.filesystem.get_file_info(self.place)
-        return (info.size or 0, info.mtime_ns) != (self.size, self.modified)
+        return info.size or 0, info.mtime_ns
+
+    def is_found(self, state: tuple[int, int | None]) -> bool:
+        """Whether it is what was found; elsewhere a list may tell of times more exactly than who asks for one file."""
+        exact = isinstance(self.filesystem, fs.LocalFileSystem)
+        return state == (self.size, self.modified) if exact else state[0] == self.size
 
 
 class File(Protocol):
@@ -135,9 +139,12 @@ class File(Protocol):
         """What tells it from another version of itself."""
         ...
 
-    @property
-    def has_changed(self) -> bool:
-        """Whether it is not what it was when it was found."""
+    def state(self) -> object:
+        """Ask for what tells whether it changes while it is read."""
+        ...
+
+    def is_found(self, state: Any) -> bool:
+        """Whether a state is that in which it was found."""
         ...
 
     def is_same(self, identity: str | None) -> bool:

@@ -58,21 +58,25 @@ def send_items(tally: Tally, options: Options, start: int = 0) -> None:
 
 
 def send_pictures(tally: Tally, batches: Iterable[range], options: Options, bar: Callable[[int], object]) -> None:
-    """Send batches of items with their files, as many requests at once as there may be connections.
+    """Send batches of items with their files, on as many connections as there may be.
 
-    As many run ahead of the oldest batch that is not answered, and no more.
+    Files run ahead of the oldest batch whose items are not stored by about a request a connection, and no more.
     """
     transport = tally.target.transport
-    in_turn = "outcomes" in transport.extensions and "pictures" not in transport.extensions
-    connections = 1 if in_turn else transport.max_concurrency
+    ahead = "pictures" in transport.extensions
+    connections = transport.max_concurrency if ahead or "outcomes" not in transport.extensions else 1
     begun: deque[Begun] = deque()
+    # Where files run ahead one connection is left to items; where there is but one, it takes turns.
+    with workers(max(1, connections - ahead), "nucleus_pandas-pictures") as threads:
 
-    def settle() -> None:
-        oldest = begun.popleft()
-        oldest.end()
-        bar(len(oldest.batch))
+        def settle() -> None:
+            oldest = begun.popleft()
+            if connections == 1:
+                threads.submit(oldest.end).result()
+            else:
+                oldest.end()
+            bar(len(oldest.batch))
 
-    with workers(connections, "nucleus_pandas-pictures") as threads:
         for batch in batches:
             begun.append(begin(tally, batch, options, threads))
             while sum(len(one.requests) for one in begun) - len(begun[0].requests) >= connections:
@@ -94,12 +98,17 @@ def begin(tally: Tally, batch: range, options: Options, threads: Workers) -> Beg
     requests = [threads.submit(_send_files, tally, part) for part in _parts(files, batch, most)]
 
     def end() -> None:
-        names = {unit: name for request in requests for unit, name in request.result().items()}
-        if all(unit in names for unit in batch if unit in files):
+        sent = {unit: found for request in requests for unit, found in request.result().items()}
+        start = batch.start
+        names = {unit: found for unit, found in sent.items() if isinstance(found, str)}
+        for unit, found in sent.items():
+            if not isinstance(found, str):
+                with tally.lock:
+                    tally.fail(unit, unit + 1, found, [])
+        if len(names) == len(sent):
             send_batch(tally, batch, options, pictures=names, seal=seal or None)
             return
-        start = batch.start
-        for unit in (*(unit for unit in batch if unit in files and unit not in names), batch.stop):
+        for unit in (*sorted(sent.keys() - names.keys()), batch.stop):
             if start < unit:
                 send_batch(tally, range(start, unit), options, pictures=names)
             start = unit + 1
@@ -145,44 +154,29 @@ def _length(path: Path) -> int:
         return 0
 
 
-def _send_files(tally: Tally, units: Sequence[int]) -> dict[int, str]:
-    """Send files, and give the names by which items may call them; one that fails is the error of its item alone."""
-    if not units:
-        return {}
-    files = tally.checked.units.files
+def _send_files(tally: Tally, units: Sequence[int]) -> dict[int, str | Exception]:
+    """Send files, and give the name by which the server calls each, or why it has none; a bad file is bad alone."""
+    files, transport = tally.checked.units.files, tally.target.transport
     try:
         if tally.broken is not None:
             raise InvalidInputError(f"Not sent, since an earlier request failed: {tally.broken}")
         body = Multipart({}, [("image", files[unit], files[unit].name) for unit in units])
         route = ("_nucleus_pandas", "pictures")
-        answer: ReceivedPictures = tally.target.transport.request(
-            "POST", *route, multipart=body, shape=ReceivedPictures
-        )
+        answer: ReceivedPictures = transport.request("POST", *route, multipart=body, shape=ReceivedPictures)
         if len(answer.pictures) != len(units):
             raise ServerError(f"The server's answer is about other than the {len(units)} pictures that were sent.", 200)
     except UnreadableFileError as error:
-        _refuse(tally, units[error.number], str(error))
-        return _send_files(tally, [unit for at, unit in enumerate(units) if at != error.number])
+        others = [unit for at, unit in enumerate(units) if at != error.number]
+        return {units[error.number]: error} | (_send_files(tally, others) if others else {})
     except (APIError, NetworkError, InvalidInputError, OSError) as error:
         if isinstance(error, TooLargeError) and len(units) > 1:
             middle = len(units) // 2
             return _send_files(tally, units[:middle]) | _send_files(tally, units[middle:])
-        with tally.lock:
-            for unit in units:
-                tally.fail(unit, unit + 1, error, [])
-        return {}
-    names = {}
-    for unit, received in zip(units, answer.pictures, strict=True):
-        if received.picture is None:
-            _refuse(tally, unit, received.error or "The server did not take its picture, and did not say why.")
-        else:
-            names[unit] = received.picture
-    return names
-
-
-def _refuse(tally: Tally, unit: int, reason: str) -> None:
-    with tally.lock:
-        tally.refuse(unit, unit + 1, reason)
+        return dict.fromkeys(units, error)
+    return {
+        unit: received.picture or InvalidInputError(received.error or "The server did not say why it has no picture.")
+        for unit, received in zip(units, answer.pictures, strict=True)
+    }
 
 
 def _send_together(tally: Tally, batch: range, options: Options) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from nucleus_pandas.columns import ANNOTATIONS, PREDICTIONS
-from nucleus_pandas.views.annotation_indexer import AnnotationIndexer
+from nucleus_pandas.gallery import SIZE, Gallery, check_size, gallery
+from nucleus_pandas.views.annotation_indexer import AnnotatedItems, AnnotationIndexer
 from nucleus_pandas.views.contract import ContractAnnotations, ContractPredictions
 from nucleus_pandas.views.extension import Extension
+from nucleus_pandas.views.items import ItemsView
 from nucleus_pandas.views.source import Source
-from nucleus_pandas.views.view import View
 from nucleus_pandas.wire import ROWS
 
 
-class AnnotationsView(View):
+class AnnotationsView(AnnotatedItems):
     """The ground truth of a dataset, as a frame that is read when it is asked for: `Dataset.annotations`.
 
     The frame has a RangeIndex, a row an annotation, in the order of the items, then of arrival. (A server that knows
@@ -50,6 +51,9 @@ class AnnotationsView(View):
     def _contract(self) -> Source:
         return ContractAnnotations(self._transport, self._dataset)
 
+    def _items(self) -> ItemsView:
+        return ItemsView(self._transport, ("dataset", self._dataset()), self._dataset)
+
     @property
     def iloc(self) -> AnnotationIndexer:
         """Rows of items by their position."""
@@ -64,6 +68,51 @@ class AnnotationsView(View):
     def refloc(self) -> AnnotationIndexer:
         """Rows of items by their reference id."""
         return AnnotationIndexer(self, "refloc")
+
+    def show(self, n: int = 12, *, size: int = SIZE) -> Gallery:
+        """Show the first pictures of the dataset, and what lies on them.
+
+        Parameters
+        ----------
+        n : int
+            How many pictures.
+        size : int
+            Of a picture's longer side, in pixels of the page.
+
+        Returns
+        -------
+        Gallery
+            See `nucleus_pandas.show`. Pictures that an embedded Nucleus keeps are put into it.
+
+        Raises
+        ------
+        InvalidInputError
+            The run spans datasets.
+        MissingExtraError
+            Pillow is not installed, and pictures have to be made small.
+
+        Examples
+        --------
+        >>> import nucleus_pandas as npd
+        >>> from nucleus_pandas import sample
+        >>> with npd.NucleusClient.local() as client:
+        ...     dataset = client.create_dataset("Doc")
+        ...     _ = dataset.append(sample.items()), dataset.annotate(sample.ground_truth())
+        ...     dataset.annotations.show(4)
+        <Gallery of 4 pictures>
+        """
+        check_size(n, size)
+        items = ItemsView(self._transport, ("dataset", self._dataset()), self._dataset).iloc[: int(n)]
+        rows = self.loc[items.index.tolist()]
+        is_truth = self._noun == "annotations"
+        return gallery(
+            items,
+            int(n),
+            ground_truth=rows if is_truth else None,
+            predictions=None if is_truth else rows,
+            size=size,
+            fetch=self._transport.picture,
+        )
 
     def __len__(self) -> int:
         # Servers do not count rows, but they can leave columns out.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from nucleus_pandas.columns import ITEMS, Backend, indexed
+from nucleus_pandas.gallery import SIZE, Gallery, check_size, gallery
 from nucleus_pandas.views.contract import ContractItems
 from nucleus_pandas.views.extension import Extension
 from nucleus_pandas.views.item_indexer import ItemIndexer
@@ -64,6 +65,42 @@ class ItemsView(View):
     def refloc(self) -> ItemIndexer:
         """Items by reference id, as ``to_frame().reset_index().set_index("reference_id").loc``."""
         return ItemIndexer(self, "refloc")
+
+    def show(self, n: int = 12, *, size: int = SIZE) -> Gallery:
+        """Show the first pictures.
+
+        ``dataset.items.iloc[100:112].nucleus.show()`` shows others, and
+        ``dataset.annotations.show()`` what lies on them.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+        size : int
+            Of a picture's longer side, in pixels of the page.
+
+        Returns
+        -------
+        Gallery
+            See `nucleus_pandas.show`. Pictures that an embedded Nucleus keeps are put into it.
+
+        Raises
+        ------
+        MissingExtraError
+            Pillow is not installed, and pictures have to be made small.
+
+        Examples
+        --------
+        >>> import nucleus_pandas as npd
+        >>> from nucleus_pandas import sample
+        >>> with npd.NucleusClient.local() as client:
+        ...     dataset = client.create_dataset("Doc")
+        ...     _ = dataset.append(sample.items())
+        ...     dataset.items.show(4)
+        <Gallery of 4 pictures>
+        """
+        check_size(n, size)
+        return gallery(self.iloc[: int(n)], int(n), size=size, fetch=self._transport.picture)
 
     def _finished(self, rows: pd.DataFrame, metadata_as: MetadataAs, backend: Backend) -> pd.DataFrame:
         return indexed(super()._finished(rows, metadata_as, backend), "dataset_item_id")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from numbers import Integral
@@ -12,6 +11,7 @@ import pandas as pd
 
 from nucleus_pandas.columns import Backend, check_backend, frame, no_backend
 from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.markup import isolated, safe
 from nucleus_pandas.transport import Transport
 from nucleus_pandas.views.metadata import MetadataAs, check_form, kinds_for, spread
 from nucleus_pandas.views.source import Columns, Source
@@ -141,9 +141,9 @@ class View(ABC):
         return f"<{self._noun} of {'/'.join(self._route)}>"
 
     def _repr_html_(self) -> str:
-        names = ", ".join(f"<code>{html.escape(name)}</code>" for name in self.kinds)
+        names = ", ".join(f"<code>{safe(name)}</code>" for name in self.kinds)
         return (
-            f"<table><tr><th>{self._noun} of</th><td>{html.escape('/'.join(self._route))}</td></tr>"
+            f"<table><tr><th>{self._noun} of</th><td>{isolated('/'.join(self._route))}</td></tr>"
             f"<tr><th>columns</th><td>{names}</td></tr><tr><th>read by</th><td><code>.to_frame()</code>, "
             "<code>.iter_frames()</code>, <code>.iloc[…]</code>, <code>.loc[…]</code>, <code>.refloc[…]</code></td>"
             "</tr></table>"

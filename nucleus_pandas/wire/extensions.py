@@ -1,8 +1,10 @@
 """What only an embedded Nucleus takes and answers, under ``_nucleus_pandas/``: columns instead of objects.
 
 ``POST _nucleus_pandas/dataset/{id}/items``, ``…/dataset/{id}/annotations`` and ``…/modelRun/{id}/predictions`` read a
-`Selection`. ``…/append``, ``…/annotate`` and ``…/predict`` take what their namesakes of the contract take, besides
-`if_exists`, boxes as `BoxColumns`, and items whose pictures came before, by ``POST _nucleus_pandas/pictures``.
+`Selection`, and so do ``…/slice/{id}/items``, ``…/slice/{id}/annotations`` and
+``…/slice/{id}/modelRun/{id}/predictions``. ``…/append``, ``…/annotate`` and ``…/predict`` take what their namesakes of
+the contract take, besides `if_exists`, boxes as `BoxColumns`, and items whose pictures came before, by
+``POST _nucleus_pandas/pictures``.
 """
 
 from __future__ import annotations
@@ -40,6 +42,10 @@ class Selection(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=
         Rows of a page.
     columns : list of str, optional
         The columns to answer with; all without it.
+    query : str, optional
+        What a row must be like; not beside a list of keys.
+    model_run_id : str, optional
+        Whose predictions a query of items or annotations is about; of all runs without it.
     """
 
     positions: Annotated[list[Annotated[int, Meta(ge=0, lt=2**31)]], Meta(max_length=KEYS)] | None = None
@@ -48,6 +54,8 @@ class Selection(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=
     after: str | None = None
     limit: Annotated[int, Meta(ge=1, le=ROWS)] = ROWS
     columns: list[str] | None = None
+    query: str | None = None
+    model_run_id: Name | None = None
 
 
 class DeleteItems(Struct, kw_only=True, forbid_unknown_fields=True):

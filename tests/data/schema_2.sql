@@ -5,6 +5,8 @@
 -- Rows are found by small integers; public ids (ds_…, di_…) are made from them and from a dataset's random tag.
 -- Random text as a leading index column would cut ingest to a quarter.
 
+-- Version 1: datasets, annotations, models, runs, jobs
+
 CREATE TABLE dataset (
     id INTEGER PRIMARY KEY AUTOINCREMENT,      -- below 2^31; never used twice, since item ids contain it
     tag TEXT NOT NULL UNIQUE,                  -- 12 hexadecimal digits: ds_<tag>

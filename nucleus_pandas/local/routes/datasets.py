@@ -114,14 +114,6 @@ def delete_taxonomy(dataset_id: str, name: str) -> Response:
     return reply({"dataset_id": dataset_id, "taxonomy_name": name, "status": "Taxonomy successfully deleted"})
 
 
-@blueprint.get("/dataset/<id:dataset_id>/class_labels")
-def class_labels(dataset_id: str) -> Response:
-    """List the labels of the ground truth."""
-    with nucleus().database.read() as db:
-        labels, _ = datasets.labels(db, datasets.find(db, dataset_id))
-    return reply({"data": labels})
-
-
 @blueprint.post("/dataset/create_from_project")
 @blueprint.post("/dataset/<id:dataset_id>/ingest_tasks")
 def from_tasks(dataset_id: str = "") -> Response:

@@ -24,7 +24,6 @@ _TASKS = "Labeling tasks exist in Scale's own service only; send what they yield
 _SCENARIOS = "Scenario tests are not supported by this server; evaluate the model on a benchmark instead."
 
 ROUTES: tuple[tuple[str, str, str], ...] = (
-    ("GET", "/dataset/<id:name>/exportScaleTaskInfo", _TASKS),
     ("GET", "/task/<id:name>/frame/<id:number>", _TASKS),
     ("POST", "/<id:name>/upload_scenes", SCENES),
     ("POST", "/<id:name>/upload_video_scenes", SCENES),
@@ -33,8 +32,6 @@ ROUTES: tuple[tuple[str, str, str], ...] = (
     ("GET POST DELETE", "/dataset/<id:name>/tracks", SCENES),
     ("POST", "/dataset/<id:name>/exportForTrainingByScene", SCENES),
     ("POST", "/dataset/<id:name>/model/<id:model>/pointcloud/<rest:key>", SCENES),
-    ("GET", "/dataset/<id:name>/embeddings", _EMBEDDINGS),
-    ("POST", "/dataset/<id:name>/async_export_embeddings", _EMBEDDINGS),
     ("GET", "/dataset/<id:name>/embeddingIndexes", _EMBEDDINGS),
     ("POST", "/dataset/<id:name>/indexingStatus", _EMBEDDINGS),
     ("POST DELETE", "/indexing/<id:name>", _EMBEDDINGS),

@@ -1,0 +1,183 @@
+"""From frames to a gallery."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from numbers import Integral
+from pathlib import Path
+from typing import TypeAlias, get_args
+
+import pandas as pd
+
+from nucleus_pandas.boxes import BoxFormat
+from nucleus_pandas.columns import BoxColumn, NamedColumns
+from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.evaluation.inputs import Layout
+from nucleus_pandas.gallery.drawing import Colour
+from nucleus_pandas.gallery.marks import Mark, Marks, Side
+from nucleus_pandas.gallery.page import Gallery, Tile
+from nucleus_pandas.gallery.pictures import PREDICTED, Choice, Picture, chosen, located
+from nucleus_pandas.gallery.thumbnails import UnshowableError, thumbnail
+from nucleus_pandas.markup import cut
+
+SIZE = 280
+"""Pixels of the page for the longer side of a picture."""
+
+_SIZES = range(32, 2049)
+_WEB = ("http", "https")
+
+FrameSource: TypeAlias = pd.DataFrame | Callable[[str, list[str]], pd.DataFrame]
+"""A frame, or what gives one for the pictures of such ids, in ``reference_id`` or in ``dataset_item_id``."""
+
+Fetch: TypeAlias = Callable[[str], bytes | None]
+"""Gives a picture that lies on the own server; None where the address is another."""
+
+
+def gallery(
+    frame: pd.DataFrame,
+    n: int = 12,
+    *,
+    items: FrameSource | None = None,
+    ground_truth: FrameSource | None = None,
+    predictions: FrameSource | None = None,
+    color: Colour | None = None,
+    size: int = SIZE,
+    columns: Mapping[str, Hashable] | None = None,
+    bbox: BoxColumn | None = None,
+    bbox_format: BoxFormat = "xywh",
+    fetch: Fetch | None = None,
+) -> Gallery:
+    """Show the first pictures that a frame names; see `nucleus_pandas.show`.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Items, boxes, examples or matches.
+    n, color, size, columns, bbox, bbox_format
+        As in `nucleus_pandas.show`.
+    items, ground_truth, predictions : pandas.DataFrame or callable, optional
+        Where pictures and further boxes are; what is called is asked for the pictures that are shown, alone.
+    fetch : callable, optional
+        Gives pictures of the own server, which are put into the page as those of this machine are.
+    """
+    check_size(n, size)
+    if color is not None and color not in get_args(Colour):
+        raise InvalidInputError(f"color is 'label', 'match_type' or None, not {color!r}.")
+    if isinstance(columns, Integral):
+        raise InvalidInputError(
+            "columns= is a dict such as {'reference_id': 'your_column'}. As many pictures stand side by side as there "
+            "is room for; size= sets how large they are."
+        )
+    layout = Layout(columns, bbox, bbox_format)
+    named = NamedColumns(frame, columns)
+    choice = chosen(named, int(n), NamedColumns(items, None) if isinstance(items, pd.DataFrame) else None)
+    places = _asked(items, choice)
+    given: dict[Side, pd.DataFrame | None] = {
+        "ground truth": _asked(ground_truth, choice),
+        "prediction": _asked(predictions, choice),
+    }
+    others = {side: boxes for side, boxes in given.items() if boxes is not None}
+    is_examples = named.holds(PREDICTED[0])
+    has_boxes = is_examples or bbox is not None or any(map(named.has, ("x", "y", "geometry")))
+    pictures = located(choice, named, None if places is None else NamedColumns(places, None), boxes=has_boxes)
+    marks = Marks(choice)
+    if is_examples:
+        marks.add_examples(named)
+    elif has_boxes:
+        marks.add_own(named, "prediction" if named.has("confidence") else "ground truth", layout)
+    if not has_boxes and any(map(named.holds, ("annotation_id", "prediction_id"))):
+        if not others:
+            raise InvalidInputError(
+                "This frame names boxes by their ids alone. Give ground_truth= and predictions= too: the "
+                "frames, or the dataset and the run, that hold them."
+            )
+        marks.add_matches(named, others, layout)
+    else:
+        for side, boxes in others.items():
+            marks.add_others(boxes, side, layout)
+    sources = _Sources(int(size), fetch)
+    tiles = [
+        _tile(picture, sources.of(picture), marks.of_tile[at], marks.problems[at])
+        for at, picture in enumerate(pictures)
+    ]
+    if color is None:
+        color = "match_type" if any(mark.match_type for tile in tiles for mark in tile.marks) else "label"
+    return Gallery(tiles, choice.total, "examples" if is_examples else "pictures", color, int(size))
+
+
+def check_size(n: object, size: object) -> None:
+    """Refuse what is no number of pictures, and what is none of pixels.
+
+    Raises
+    ------
+    InvalidInputError
+        The text says what is allowed.
+    """
+    if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
+        raise InvalidInputError(f"n is how many pictures to show, at least 1, not {n!r}.")
+    if isinstance(size, bool) or not isinstance(size, Integral) or int(size) not in _SIZES:
+        raise InvalidInputError(f"size is in pixels, from {_SIZES.start} to {_SIZES.stop - 1}, not {size!r}.")
+
+
+def _asked(frames: FrameSource | None, choice: Choice) -> pd.DataFrame | None:
+    if frames is None or isinstance(frames, pd.DataFrame):
+        return frames
+    if choice.key == "image_url":
+        raise InvalidInputError(
+            "The frame names its pictures by 'image_url' alone. A dataset knows them by 'reference_id'; "
+            "columns={'reference_id': 'your_column'} says where it stands."
+        )
+    return frames(choice.key, choice.ids)
+
+
+def _tile(picture: Picture, shown: _Shown, marks: list[Mark], problems: list[str]) -> Tile:
+    size = picture.size or shown.size
+    reason = shown.reason
+    if shown.uri is not None and size is None and any(mark.points for mark in marks):
+        reason = (
+            "The size of this picture is not known, so its boxes cannot be placed. Give items= with width and height."
+        )
+    return Tile(picture.name, shown.uri, size, marks, picture.metadata, reason, problems)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What the page loads, the picture's own size, and why there is nothing to load."""
+
+    uri: str | None
+    size: tuple[int, int] | None = None
+    reason: str = ""
+
+
+class _Sources:
+    """Where the page finds pictures; each is made small once."""
+
+    def __init__(self, size: int, fetch: Fetch | None) -> None:
+        self._size = size
+        self._fetch = fetch
+        self._known: dict[tuple[str | None, tuple[int, int] | None], _Shown] = {}
+
+    def of(self, picture: Picture) -> _Shown:
+        key = picture.url, picture.size
+        if key not in self._known:
+            self._known[key] = self._made(*key)
+        return self._known[key]
+
+    def _made(self, url: str | None, known: tuple[int, int] | None) -> _Shown:
+        if url is None:
+            return _Shown(None, None, "has no address")
+        scheme, parted, _ = url.partition("://")
+        content: Path | bytes | None = None if parted else Path(url)
+        if parted and scheme.lower() in _WEB:
+            content = None if self._fetch is None else self._fetch(url)
+            if content is None:
+                return _Shown(url)
+        elif parted:
+            return _Shown(None, None, f"lies in {cut(scheme, 12)}://, which no browser opens")
+        assert content is not None
+        try:
+            small = thumbnail(content, self._size, known)
+        except UnshowableError as error:
+            return _Shown(None, None, str(error))
+        return _Shown(small.uri, (small.width, small.height))

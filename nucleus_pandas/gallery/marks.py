@@ -1,0 +1,256 @@
+"""What is drawn on pictures: boxes, lines, polygons and keypoints of ground truth and predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from math import nan
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from nucleus_pandas.columns import NOT_SENT, NamedColumns, Problems, check_annotations, floats, texts
+from nucleus_pandas.columns.geometry import named_columns
+from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.evaluation.inputs import Layout
+from nucleus_pandas.gallery.pictures import PREDICTED, Choice
+from nucleus_pandas.wire import Category, Keypoints, Line, MultiCategory, Polygon
+
+Side: TypeAlias = Literal["ground truth", "prediction"]
+Shape: TypeAlias = Literal["box", "line", "polygon", "points", "none"]
+Layer: TypeAlias = Literal["annotations", "predictions"]
+Points: TypeAlias = tuple[tuple[float, float], ...]
+
+_TAKEN = ("label", "type", "x", "y", "width", "height", "geometry", "confidence")
+_LAYERS: dict[Side, Layer] = {"ground truth": "annotations", "prediction": "predictions"}
+_SEEN: dict[Side, tuple[str, ...]] = {"ground truth": ("TP", "FN"), "prediction": ("TP", "FP")}
+"""What the marks of each side can be found to be."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Something that is drawn.
+
+    Attributes
+    ----------
+    side : {"ground truth", "prediction"}
+        Whose it is.
+    label : str
+        What it is said to be.
+    shape : {"box", "line", "polygon", "points", "none"}
+        How it is drawn; what belongs to the whole picture is not.
+    points : tuple of (float, float)
+        In pixels of the picture; of a box its corners at the top left and the bottom right.
+    confidence, iou : float
+        NaN where there is none.
+    match_type : {"TP", "FP", "FN"} or None
+        What it was found to be; None for what was not, as the ground truth that a wrong prediction lies on.
+    """
+
+    side: Side
+    label: str
+    shape: Shape = "none"
+    points: Points = ()
+    confidence: float = nan
+    iou: float = nan
+    match_type: str | None = None
+
+    @property
+    def extent(self) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom edge."""
+        x, y = zip(*self.points, strict=True)
+        return min(x), min(y), max(x), max(y)
+
+    @property
+    def area(self) -> float:
+        """Of the box around it, in square pixels."""
+        left, top, right, bottom = self.extent
+        return (right - left) * (bottom - top)
+
+
+class Marks:
+    """What is drawn on each tile, and what cannot be.
+
+    Attributes
+    ----------
+    of_tile : list of list of Mark
+        In the order of the frames.
+    problems : list of list of str
+        Why rows are not drawn.
+    """
+
+    def __init__(self, choice: Choice) -> None:
+        self._choice = choice
+        self.of_tile: list[list[Mark]] = [[] for _ in choice.tiles]
+        self.problems: list[list[str]] = [[] for _ in choice.tiles]
+
+    def add_own(self, named: NamedColumns, side: Side, layout: Layout) -> None:
+        """Add the boxes of the frame that names the pictures."""
+        rows = self._rows()
+        found, problems = _marks(named.some([row for row, _ in rows]), side, layout)
+        for (_, tile), mark, problem in zip(rows, found, problems, strict=True):
+            self._add([tile], mark, problem)
+
+    def add_examples(self, named: NamedColumns) -> None:
+        """Add both boxes of each row of a frame of examples, which names the pictures."""
+        self.add_own(named, "ground truth", Layout())
+        predicted = NamedColumns(named.frame, {"label": "predicted_label"})
+        self.add_own(predicted, "prediction", Layout(bbox=PREDICTED))
+
+    def add_others(self, frame: pd.DataFrame, side: Side, layout: Layout) -> None:
+        """Add the boxes of another frame on the same pictures."""
+        layout = layout.of(frame)
+        named = NamedColumns(frame, layout.columns)
+        on = self._on(named)
+        found, problems = _marks(named.some(list(on)), side, layout)
+        for tiles, mark, problem in zip(on.values(), found, problems, strict=True):
+            self._add(tiles, mark, problem)
+
+    def add_matches(self, named: NamedColumns, sides: Mapping[Side, pd.DataFrame], layout: Layout) -> None:
+        """Add the boxes that a frame of matches, which names the pictures, tells by their ids.
+
+        A pair that is no match is drawn with the side that its row is about.
+        """
+        rows = self._rows()
+        some, matched = named.some([row for row, _ in rows]), named.holds("match_type")
+        for side, frame in sides.items():
+            places = self._places(frame, side, layout.of(frame))
+            ids = _strings(some, "annotation_id" if side == "ground truth" else "prediction_id")
+            labels = _strings(some, "label" if side == "ground truth" else "predicted_label")
+            for (_, tile), one, label, seen in zip(rows, ids, labels, _seen(some, side), strict=True):
+                if one is None or (matched and seen.match_type is None):
+                    continue
+                place = places.get((self._choice.tiles[tile].id, one))
+                if place is None:
+                    self._add([tile], None, f"the {side} '{one}' is not among what was given")
+                else:
+                    confidence = seen.confidence if side == "prediction" else nan
+                    self._add([tile], replace(place, label=label or place.label, match_type=seen.match_type,
+                                              confidence=confidence, iou=seen.iou), None)  # fmt: skip
+
+    def _places(self, frame: pd.DataFrame, side: Side, layout: Layout) -> dict[tuple[str | None, str], Mark]:
+        """Find the boxes on the pictures by the ids of their pictures and their own."""
+        named = NamedColumns(frame, layout.columns)
+        on = self._on(named)
+        some = named.some(list(on))
+        found, _ = _marks(some, side, layout)
+        checked = check_annotations(
+            some.frame,
+            _LAYERS[side],
+            columns=layout.columns,
+            bbox=layout.bbox,
+            bbox_format=layout.bbox_format,
+            metadata_from=False,
+        )
+        units: Any = checked.units
+        computed = units.boxes.ids()
+        placed: dict[tuple[str | None, str], Mark] = {}
+        for at, (tiles, mark) in enumerate(zip(on.values(), found, strict=True)):
+            unit = int(checked.unit_of_row[at])
+            if mark is not None and unit != NOT_SENT:
+                placed[self._choice.tiles[tiles[0]].id, computed[unit].as_py()] = mark
+        return placed
+
+    def _rows(self) -> list[tuple[int, int]]:
+        """Give the rows of the frame that names the pictures, in its order, and the tile of each."""
+        return sorted((int(row), number) for number, tile in enumerate(self._choice.tiles) for row in tile.rows)
+
+    def _on(self, named: NamedColumns) -> dict[int, list[int]]:
+        """Find the rows of another frame that lie on the pictures, and the tiles of each."""
+        key = self._choice.key
+        if not named.has(key) or key == "image_url":
+            raise InvalidInputError(f"The frame names its pictures by {key!r} alone. {named.missing(key)}")
+        tiles: dict[str, list[int]] = {}
+        for number, tile in enumerate(self._choice.tiles):
+            if tile.id is not None:
+                tiles.setdefault(tile.id, []).append(number)
+        keys = texts(named.need(key), Problems(named.index))
+        rows = np.flatnonzero(pd.Series(keys.to_numpy(zero_copy_only=False)).isin(list(tiles)))
+        return {row: tiles[keys[row].as_py()] for row in rows.tolist()}
+
+    def _add(self, tiles: Iterable[int], mark: Mark | None, problem: str | None) -> None:
+        for tile in tiles:
+            if mark is not None:
+                self.of_tile[tile].append(mark)
+            if problem is not None:
+                self.problems[tile].append(problem)
+
+
+def _marks(named: NamedColumns, side: Side, layout: Layout) -> tuple[list[Mark | None], list[str | None]]:
+    """Take the rows of a frame: what is drawn of each, and why others are not."""
+    own: dict[Hashable, pd.Series[Any]] = {name: named.need(name) for name in _TAKEN if named.has(name)}
+    own |= {name: named.own(name, " for bbox") for name in named_columns(named, layout.bbox)}
+    # what pictures and annotations are called does not matter here, and repeated ids are drawn as often
+    frame = pd.DataFrame({name: series.reset_index(drop=True) for name, series in own.items()}, range(len(named)))
+    checked = check_annotations(
+        frame.assign(reference_id="-"),
+        _LAYERS[side],
+        bbox=layout.bbox,
+        bbox_format=layout.bbox_format,
+        metadata_from=False,
+    )
+    units: Any = checked.units
+    found: list[Mark | None] = [None] * len(named)
+    problems: list[str | None] = [None] * len(named)
+    for row, reason in checked.problems.reasons().items():
+        problems[row] = reason
+    for row, seen in enumerate(_seen(named, side)):
+        unit = int(checked.unit_of_row[row])
+        if unit == NOT_SENT:
+            continue
+        if unit in units.others:
+            found[row] = _shape(units.others[unit], seen)
+            if found[row] is None:
+                problems[row] = f"a {frame['type'][row]} is not drawn"
+            continue
+        x, y, width, height = units.boxes.sides[:, unit].tolist()
+        label = units.boxes.labels[unit].as_py()
+        found[row] = replace(seen, label=label, shape="box", points=((x, y), (x + width, y + height)))
+    return found, problems
+
+
+def _seen(named: NamedColumns, side: Side) -> list[Mark]:
+    """Take what was found of each row."""
+    kinds = _strings(named, "match_type")
+    confidences, ious = (_numbers(named, name) for name in ("confidence", "iou"))
+    return [
+        Mark(
+            side,
+            "",
+            confidence=confidence if side == "prediction" else nan,
+            iou=iou,
+            match_type=kind if kind in _SEEN[side] else None,
+        )
+        for kind, confidence, iou in zip(kinds, confidences, ious, strict=True)
+    ]
+
+
+def _strings(named: NamedColumns, name: str) -> list[str | None]:
+    if not named.holds(named.name(name)):
+        return [None] * len(named)
+    found: list[str | None] = texts(named.own(named.name(name)), Problems(named.index)).to_pylist()
+    return found
+
+
+def _numbers(named: NamedColumns, name: str) -> list[float]:
+    if not named.holds(named.name(name)):
+        return [nan] * len(named)
+    found: list[float] = floats(named.own(named.name(name)), Problems(named.index)).tolist()
+    return found
+
+
+def _shape(annotation: Any, seen: Mark) -> Mark | None:
+    """Take what is no box; None where it is not drawn."""
+    if isinstance(annotation, (Line, Polygon)):
+        points = tuple((point.x, point.y) for point in annotation.geometry.vertices)
+        shape: Shape = "line" if isinstance(annotation, Line) else "polygon"
+        return replace(seen, label=annotation.label, shape=shape, points=points)
+    if isinstance(annotation, Keypoints):
+        there = [(point.x, point.y) for point in annotation.geometry.keypoints if point.visible]
+        placed = tuple((float(x), float(y)) for x, y in there if isinstance(x, float) and isinstance(y, float))
+        return replace(seen, label=annotation.label, shape="points" if placed else "none", points=placed)
+    if isinstance(annotation, (Category, MultiCategory)):
+        label = annotation.label if isinstance(annotation, Category) else ", ".join(annotation.labels)
+        return replace(seen, label=label)
+    return None
