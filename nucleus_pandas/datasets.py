@@ -188,7 +188,7 @@ class Dataset(Management):
             boxes ``type`` and ``geometry``. Or ``{"annotations": […]}``, or that list, whose dicts name their item by
             ``reference_id`` or ``item_id``. Without ``annotation_id`` one is computed from the content, so that sending
             the same again changes nothing. A row of a frame without any side of its box is a picture without boxes,
-            and is skipped.
+            and is skipped. The ``mask_url`` of a mask may be a PNG file of this machine, which is uploaded.
         columns : dict, optional
             Canonical names and what the frame calls them: ``{"label": "class"}``. Named index levels count too.
         bbox : hashable or sequence of four, optional
