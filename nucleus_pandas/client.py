@@ -135,9 +135,9 @@ class NucleusClient:
         nucleus = EmbeddedNucleus(path)
         client = cls.__new__(cls)
         client._folder = nucleus.folder
-        # Nothing passes that a second try would mend: there is no network in between.
+        # Nothing passes that a second try would mend: there is no network in between. But pictures wait for the disk.
         client._transport = Transport(
-            ENDPOINT, Key(), max_retries=0, timeout=120.0, max_concurrency=1, adapter=InProcessAdapter(nucleus)
+            ENDPOINT, Key(), max_retries=0, timeout=120.0, max_concurrency=4, adapter=InProcessAdapter(nucleus)
         )
         return client
 

@@ -94,7 +94,8 @@ class Dataset(Management):
 
         Pictures of this machine are uploaded on up to ``max_concurrency`` connections, and read while they are sent.
         An embedded Nucleus gives their items the order of the frame all the same. The hosted service orders ten at a
-        time as they arrive; with ``NucleusClient(max_concurrency=1)`` the order is kept there too.
+        time as they arrive; with ``NucleusClient(max_concurrency=1)`` the order is kept there too. Where a frame has no
+        sizes, the embedded one takes them from the headers, as the pixels are stored; `read_pictures` does so for both.
 
         Parameters
         ----------

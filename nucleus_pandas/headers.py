@@ -281,6 +281,8 @@ def _by_pillow(file: BinaryIO) -> _Pair:
         file.seek(0)
         with Image.open(file) as image:
             return image.size
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise BadRequestError("claims to have more pixels than Pillow opens") from None
     except Exception:  # the readers of damaged and unknown formats raise all kinds
         raise BadRequestError("is no picture of a kind that is known") from None
 

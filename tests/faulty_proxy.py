@@ -70,10 +70,11 @@ REFUSALS: dict[str, Callable[[], Answer]] = {
     "429": _status(429),
     "429, seconds": _status(429, **{"Retry-After": "7"}),
     "429, date": lambda: _status(429, **{"Retry-After": formatdate(time.time() + 30, usegmt=True)})(),
+    "507": _status(507),
     "302": _status(302, Location=""),
     "307": _status(307, Location=""),
 }
-"""Answers in the server's place, which say that it was not asked."""
+"""Answers in the server's place, which say that nothing was done."""
 
 ANSWERS: dict[str, Callable[[], Answer]] = {
     **{str(status): _status(status) for status in (500, 502, 503, 504, 520, 524)},

@@ -97,8 +97,13 @@ class Destination:
         frame = frame.drop(columns="dataset_item_id")
         if ordered:
             return frame
-        keys = [name for name in ("reference_id", "annotation_id") if name in frame]
-        return frame.sort_values(keys, ignore_index=True)
+        return sorted_rows(frame)
+
+
+def sorted_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """Sort rows by their ids."""
+    keys = [name for name in ("reference_id", "annotation_id") if name in frame]
+    return frame.sort_values(keys, ignore_index=True)
 
 
 @dataclass(frozen=True)

@@ -302,7 +302,7 @@ class TestBoxes:
     def test_shapes_of_other_types(self, pictures: pd.DataFrame) -> None:
         vertices = {"vertices": [{"x": 1, "y": 2}, {"x": 30, "y": 2}, {"x": 30, "y": 40}]}
         points = {"keypoints": [{"x": 5, "y": 6}, {"x": 7, "y": 8, "visible": False}], "names": ["nose", "ear"]}
-        mask = {"mask_url": "mask.png", "annotations": [{"label": "car", "index": 1}]}
+        mask = {"mask_url": "https://example.org/mask.png", "annotations": [{"label": "car", "index": 1}]}
         frame = pd.DataFrame(
             {
                 "reference_id": "a.png",

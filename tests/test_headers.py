@@ -187,6 +187,11 @@ def test_what_is_no_picture_is_refused(content: bytes) -> None:
         size_of(io.BytesIO(content))
 
 
+def test_of_rare_kinds_pillow_refuses_those_that_claim_too_many_pixels() -> None:
+    with pytest.raises(BadRequestError, match="claims to have more pixels than Pillow opens"):
+        size_of(io.BytesIO(b"P6 60000 60000 255\n"))
+
+
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.touch()

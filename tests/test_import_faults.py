@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from faulty_world import (
     stop_clock,
 )
 from hosted_stand_in import KEY, HostedStandIn
-from imports import Destination, boxes, pictures, read_journal, read_rejects, same, with_refused, write
+from imports import Destination, boxes, pictures, read_journal, read_rejects, same, sorted_rows, with_refused, write
 
 import nucleus_pandas as npd
 
@@ -110,9 +110,19 @@ def attempt(destination: Destination, client: npd.NucleusClient, source: Path) -
     return found
 
 
-def check_end(world: World, case: str, destination: Destination, source: Path, expected: Undisturbed) -> None:
+def keeps_order(world: World, case: str, seen: Sequence[Request]) -> bool:
+    """Whether rows are stored in their order; pictures are not, where a server looked as if it had no extensions."""
+    asked = [request.fault for request in seen if request.target.endswith("/_nucleus_pandas")]
+    disguised = any(fault is not None and fault not in PASSING for fault in asked)
+    return world.kind == "embedded" and not (disguised and case == "local pictures")
+
+
+def check_end(
+    world: World, case: str, destination: Destination, source: Path, expected: Undisturbed, *, ordered: bool
+) -> None:
     """See that everything is there once, and that a further import knows it."""
-    same(destination.rows(ordered=world.kind == "embedded"), expected.rows)
+    rows = expected.rows if ordered else sorted_rows(expected.rows)
+    same(destination.rows(ordered=ordered), rows)
     noted = read_journal(source.parent / ".nucleus_import.sqlite")
     total = sum(expected.result.counts.values())
     if case != "refused":
@@ -128,7 +138,7 @@ def check_end(world: World, case: str, destination: Destination, source: Path, e
         assert again.resumed == total
     if expected.rejects is not None:
         pd.testing.assert_frame_equal(read_rejects(again.rejects), expected.rejects)
-    same(destination.rows(ordered=world.kind == "embedded"), expected.rows)
+    same(destination.rows(ordered=ordered), rows)
 
 
 def agree(counts: Mapping[str, int], expected: Mapping[str, int], *, exactly: bool) -> None:
@@ -157,7 +167,7 @@ def test_an_import_goes_on_after_a_fault_at_any_request(world: World, tmp_path: 
         source = source_of(world, case, tmp_path / str(next(numbers)))
         try:
             timeout = 0.2 if fault == "too late" else 20.0
-            with world.client(timeout, retries) as client, world.proxy.breaking(at(place, fault)):
+            with world.client(timeout, retries) as client, world.proxy.breaking(at(place, fault)) as seen:
                 first = attempt(destination, client, source)
             stored = len(destination.rows())
             with world.client() as client:
@@ -172,7 +182,8 @@ def test_an_import_goes_on_after_a_fault_at_any_request(world: World, tmp_path: 
                 # batches with refused rows are sent again, and so is what a job was started for that was lost sight of
                 once = case != "refused" and (world.kind == "embedded" or CASES[case][0] != "items")
                 agree(second.counts, expected.result.counts, exactly=unseen and once)
-            check_end(world, case, destination, source, expected)
+            ordered = keeps_order(world, case, seen)
+            check_end(world, case, destination, source, expected, ordered=ordered)
         except BaseException as error:
             error.add_note(f"{case}, request {place}, {retries} retries")
             raise
@@ -206,17 +217,18 @@ def test_an_import_goes_on_after_a_schedule_of_faults(world: World, tmp_path: Pa
     expected = undisturbed(world, case, tmp_path / "whole")
     destination = Destination.make(world.clean, CASES[case][0])
     source = source_of(world, case, tmp_path / "broken")
-    known = 0
+    known, ordered = 0, True
     for _ in range(chance.randint(1, 5)):
-        with world.client(0.5, chance.choice([0, 1, 4])) as client, world.proxy.breaking(plan):
+        with world.client(0.5, chance.choice([0, 1, 4])) as client, world.proxy.breaking(plan) as seen:
             result = attempt(destination, client, source)
+        ordered = ordered and keeps_order(world, case, seen)
         if result is not None:
             assert result.resumed >= known
             known = max(known, result.resumed)
     with world.client() as client:
         result = destination.imported(client, source, on_error="collect")
     agree(result.counts, expected.result.counts, exactly=False)
-    check_end(world, case, destination, source, expected)
+    check_end(world, case, destination, source, expected, ordered=ordered and world.kind == "embedded")
 
 
 @pytest.mark.parametrize("kind", ["items", "annotations", "predictions"])

@@ -447,6 +447,20 @@ def test_a_journal_that_is_none_is_refused_with_a_way_out(
     assert names(items) == [f"{number:02}.jpg" for number in range(12)]
 
 
+@pytest.mark.parametrize("wrong", [b"[[9, 2]]", b"[[2, 1]]", b"[[7, 2]]"])
+def test_what_nobody_wrote_into_a_journal_is_sent_again(
+    items: Destination, local: npd.NucleusClient, source: Path, sent: Requests, wrong: bytes
+) -> None:
+    path = write(pictures(), source / "a.parquet")
+    items.imported(local, path)
+    os.utime(path, ns=(1, 1))
+    scribble(b"[[2, 2]]", wrong)(source / JOURNAL)
+    sent.clear()
+    with pytest.warns(npd.NucleusWarning, match="has changed"):
+        result = items.imported(local, path)
+    assert (sent, result.new, result.ignored) == ({"append": 5}, 2, 10)
+
+
 def test_a_journal_waits_for_another_process_that_begins_it(source: Path) -> None:
     path = source / JOURNAL
     with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:

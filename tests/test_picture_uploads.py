@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import signal
 import subprocess
@@ -21,7 +22,8 @@ from conftest import join_workers
 from faulty_proxy import FaultyProxy, Request
 from PIL import Image
 from server_process import Served
-from test_durability import check_purged, check_whole, files_of, png
+from stores import check_purged, check_whole, files_of
+from test_durability import png
 
 import nucleus_pandas as npd
 from nucleus_pandas.multipart import Multipart
@@ -153,6 +155,20 @@ def test_pictures_and_addresses_of_one_frame_keep_their_order(
     assert [row["hour"] for row in stored["metadata"]] == list(range(24))
     remote = [url.startswith("https://example.org/") for url in stored["image_url"]]
     assert remote == (frame.index % 3 == 1).tolist()
+
+
+def test_addresses_behind_a_picture_are_not_held_back(
+    proxy: FaultyProxy, distant: npd.NucleusClient, tmp_path: Path
+) -> None:
+    frame = frame_of(tmp_path / "pictures", 1)
+    names = [f"{number}" for number in range(60)]
+    others = pd.DataFrame({"reference_id": names, "image_url": "https://example.org/a.jpg"})
+    dataset = distant.create_dataset("Photos")
+    npd.append(pd.concat([frame, others, frame.assign(reference_id="last")]), dataset, batch_size=5)
+    assert names_in(dataset) == ["000.png", *names, "last"]
+    sent = [request.target.rsplit("/", 1)[1] for request in proxy.requests]
+    last = len(sent) - 1 - sent[::-1].index("pictures")
+    assert sent[:last].count("append") >= 7  # of 13
 
 
 def test_payloads_keep_their_order_too(client: npd.NucleusClient, tmp_path: Path, store: Path) -> None:
@@ -488,8 +504,6 @@ def test_if_exists_says_what_becomes_of_pictures_too(client: npd.NucleusClient, 
 
 
 def send(http: Any, *files: tuple[bytes, str], part: str = "image") -> Any:
-    import io
-
     form = {part: [(io.BytesIO(content), name) for content, name in files]}
     with http.client.post("http://127.0.0.1/v1/nucleus/_nucleus_pandas/pictures", data=form) as response:
         found = response.json
@@ -534,6 +548,21 @@ def test_requests_of_another_form_are_refused(http: Any) -> None:
     assert files_in(http) == set()
     assert not any((http.nucleus.images.incoming).iterdir())
     assert len(send(http, *[(b"x%d" % number, "a.png") for number in range(64)])) == 64
+
+
+def test_a_key_is_needed_where_keys_are(store: Path) -> None:
+    from nucleus_pandas.local.app import create_app
+    from nucleus_pandas.local.embedded import EmbeddedNucleus
+
+    nucleus = EmbeddedNucleus(store)
+    address = "http://127.0.0.1/v1/nucleus/_nucleus_pandas/pictures"
+    client = create_app(nucleus, api_keys=["key"]).test_client()
+    statuses = []
+    for auth in (None, ("other", ""), ("key", "")):
+        with client.post(address, data={"image": (io.BytesIO(b"x"), "a.png")}, auth=auth) as response:
+            statuses.append(response.status_code)
+    assert statuses == [401, 401, 200]
+    nucleus.close()
 
 
 def test_a_name_that_nobody_knows_is_the_error_of_its_row(http: Any, dataset_id: str) -> None:
@@ -640,8 +669,6 @@ def test_a_picture_that_waited_too_long_but_is_named_stays(http: Any, dataset_id
 def test_no_other_process_removes_a_file_between_its_steps(
     http: Any, dataset_id: str, store: Path, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    import io
-
     from nucleus_pandas.local.embedded import EmbeddedNucleus
     from nucleus_pandas.local.images import Images
 
@@ -678,7 +705,7 @@ def test_a_disk_that_is_full_leaves_nothing_behind(
     let_wait(http, DAY + 1)
     http.nucleus.purge()
     monkeypatch.setattr("nucleus_pandas.local.images.os.fsync", full)
-    assert send(http, (png(1), "a.png"), (bytes(300_000), "b.png"))[0] == 500
+    assert send(http, (png(1), "a.png"), (bytes(300_000), "b.png"))[0] == 507
     monkeypatch.undo()
     assert http.table("waiting") == http.table("released") == []
     assert files_in(http) == set()

@@ -6,21 +6,19 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
 from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.headers import read_size, size_of
 from nucleus_pandas.local.store.waiting import Picture
 
-T = TypeVar("T")
-
 _CHUNK = 1 << 20
-_SYNCS = 8  # at once
+_SYNCS = 4  # at once: file systems do several in little more than the time of one
 _IN_MEMORY = 256 << 10  # bytes; a larger file is written to the disk while it arrives
 _EXTENSION = re.compile(r"\.[a-z0-9]{1,5}")
 _NAME = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}(\.[a-z0-9]{1,5})?")
@@ -149,11 +147,12 @@ class Images:
                 self.discard(file)
             else:
                 new[target] = file
-        _side_by_side(_write, new.values())
-        for target, file in new.items():
-            make_folder(target.parent)
-            os.replace(file.path, target)
-        _side_by_side(sync_folder, folders)
+        with ThreadPoolExecutor(_SYNCS) as threads:
+            list(threads.map(_write, new.values()))
+            for target, file in new.items():
+                make_folder(target.parent)
+                os.replace(file.path, target)
+            list(threads.map(sync_folder, folders))
 
     def discard(self, staged: Staged) -> None:
         """Remove a staged file that was not published."""
@@ -176,17 +175,6 @@ class Images:
             return None
         path = self.folder / name
         return path if path.is_file() else None
-
-
-def _side_by_side(function: Callable[[T], None], values: Collection[T]) -> None:
-    """Call a function that syncs: file systems do many syncs at once in little more than the time of one."""
-    if len(values) <= 1:
-        for value in values:
-            function(value)
-        return
-    with ThreadPoolExecutor(min(len(values), _SYNCS)) as threads:
-        for _ in threads.map(function, values):
-            pass
 
 
 def _write(file: Staged) -> None:

@@ -183,6 +183,7 @@ class Import:
                 return _TooManyError(f"More rows are refused than max_rejects={limit} allows")
             if group.part is not None and not counts["failed"]:
                 group.part.finish(group.file.identity, counts | Counter({_REPEATS: len(tally.checked.repeats)}))
+            del table, rows, tally  # before another row group is read
         return None
 
     def _groups(self, plans: Mapping[str, Plan], log: Upload | None, bar: Progress) -> Iterator[_Group]:

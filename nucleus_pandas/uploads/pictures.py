@@ -25,7 +25,7 @@ from nucleus_pandas.uploads.tally import Tally
 from nucleus_pandas.wire import FILES, ReceivedPictures
 from nucleus_pandas.workers import Workers, workers
 
-_FILES = 32  # a request
+_FILES = FILES // 2  # a request
 _BYTES = 4 << 20  # a request, unless one file is larger
 _BATCH_FILES = 256
 _BATCH_BYTES = 64 << 20
@@ -44,7 +44,7 @@ def send_items(tally: Tally, options: Options, start: int = 0) -> None:
     """Send items in batches, or what begins with one; some have files."""
     units = tally.checked.units
     size = options.batch_size or BATCH
-    with progress_bar(tally, len(units) - start, options) as bar:
+    with progress_bar(tally, -(-(len(units) - start) // _FILES), options) as bar:
         if "pictures" in tally.target.transport.extensions:
             send_pictures(tally, _cut(units, size, start), options, bar)
             return
@@ -79,10 +79,14 @@ def send_pictures(tally: Tally, batches: Iterable[range], options: Options, bar:
 
         for batch in batches:
             begun.append(begin(tally, batch, options, threads))
-            while sum(len(one.requests) for one in begun) - len(begun[0].requests) >= connections:
+            while sum(map(_weight, begun)) - _weight(begun[0]) >= connections:
                 settle()
         while begun:
             settle()
+
+
+def _weight(begun: Begun) -> int:
+    return max(1, len(begun.requests))  # addresses without files wait for their turn too
 
 
 def begin(tally: Tally, batch: range, options: Options, threads: Workers) -> Begun:
@@ -94,7 +98,7 @@ def begin(tally: Tally, batch: range, options: Options, threads: Workers) -> Beg
     if tally.log is not None and tally.recall(batch.start, batch.stop, content_of(seal)):
         return Begun(batch, [], lambda: None)
     files = tally.checked.units.files
-    most = min(_FILES, FILES, options.batch_size or FILES)
+    most = min(_FILES, options.batch_size or _FILES)
     requests = [threads.submit(_send_files, tally, part) for part in _parts(files, batch, most)]
 
     def end() -> None:

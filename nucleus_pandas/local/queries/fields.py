@@ -289,7 +289,7 @@ class Fields:
                     "No query asks for a key that is empty, or has quotation marks, backslashes or control characters.",
                 )
         path = self.values.bind("$" + "".join(f'."{key.text}"' for key in keys))
-        return Expression("any", f"json_extract({column}, {path})", f"json_type({column}, {path})")
+        return Expression("any", f"json_extract({column}, {path})", f"json_type({column}, {path})", column)
 
     def _no_more(self, first: Name | None, others: Sequence[Name]) -> None:
         if others:
