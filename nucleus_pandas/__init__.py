@@ -64,6 +64,7 @@ from nucleus_pandas.models import Model
 from nucleus_pandas.pictures import read_pictures
 from nucleus_pandas.results import ImportResult, UploadResult
 from nucleus_pandas.runs import ModelRun
+from nucleus_pandas.settings import set_options, show_versions
 from nucleus_pandas.slices import Slice
 
 __all__ = [
@@ -117,7 +118,9 @@ __all__ = [
     "read_predictions",
     "read_voc",
     "read_yolo",
+    "set_options",
     "show",
+    "show_versions",
     "to_coco",
     "to_voc",
     "to_yolo",

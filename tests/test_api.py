@@ -18,6 +18,7 @@ PACKAGE = Path(npd.__file__).parent
 # Each may import from those before it; those in one group also from each other.
 LAYERS = [
     {"_version", "_compat", "errors", "markup", "workers"},
+    {"settings"},
     {"wire", "boxes", "headers"},
     {"columns", "results"},
     {"evaluation", "plots"},

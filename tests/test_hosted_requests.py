@@ -1206,6 +1206,21 @@ def slices() -> list[Case]:
             predicted,
             [1],
         ),
+        Case(
+            "SliceItemsView.show", lambda at: repr(at.slice.items.show(1)), [*paged, *paged], "<Gallery of 1 picture>"
+        ),
+        Case(
+            "SliceAnnotationsView.show",
+            lambda at: repr(at.slice.annotations.show(1)),
+            [*paged, *exported],
+            "<Gallery of 1 picture>",
+        ),
+        Case(
+            "SlicePredictionsView.show",
+            lambda at: repr(at.slice.predictions(at.run).show(1)),
+            [*paged, *paged, *predicted],
+            "<Gallery of 1 picture>",
+        ),
         Case("SlicePredictionsView.__len__", lambda at: len(at.slice.predictions(at.run)), predicted, 1),
         Case(
             "AnnotationIndexer.__getitem__",

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
+from nucleus_pandas.settings import shows_progress
+
 _SHOWN = ("new", "updated", "processed", "ignored", "skipped", "failed")
 
 
@@ -26,6 +28,7 @@ class Progress:
         self._bar: Any = None
         self._done = 0  # rows of the row groups that are done
         self._rows = self._units = self._sent = 0  # of the row group that is being sent
+        wanted = shows_progress(wanted)
         if wanted is not False:
             from tqdm.auto import tqdm
 

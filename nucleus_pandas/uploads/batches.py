@@ -18,6 +18,7 @@ from nucleus_pandas.errors import APIError, InvalidInputError, JournalError, Net
 from nucleus_pandas.jobs import Job
 from nucleus_pandas.journal import content_of
 from nucleus_pandas.multipart import Multipart, UnreadableFileError
+from nucleus_pandas.settings import shows_progress
 from nucleus_pandas.uploads.options import Options
 from nucleus_pandas.uploads.tally import Tally
 from nucleus_pandas.workers import workers
@@ -122,12 +123,13 @@ def progress_bar(tally: Tally, batches: int, options: Options) -> Iterator[Calla
     if tally.watch is not None:
         yield tally.watch
         return
-    if options.progress is False or (options.progress is None and batches == 1):
+    wanted = shows_progress(options.progress)
+    if wanted is False or (wanted is None and batches == 1):
         yield lambda sent: None
         return
     from tqdm.auto import tqdm
 
-    disable = None if options.progress is None else False  # None: nothing is shown where nobody watches
+    disable = None if wanted is None else False  # None: nothing is shown where nobody watches
     with tqdm(total=len(tally.checked.units), desc=tally.target.kind, unit="row", disable=disable) as bar:
         yield bar.update
 

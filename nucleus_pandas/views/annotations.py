@@ -102,7 +102,7 @@ class AnnotationsView(AnnotatedItems):
         <Gallery of 4 pictures>
         """
         check_size(n, size)
-        items = ItemsView(self._transport, ("dataset", self._dataset()), self._dataset).iloc[: int(n)]
+        items = self._items().iloc[: int(n)]
         rows = self.loc[items.index.tolist()]
         is_truth = self._noun == "annotations"
         return gallery(
