@@ -851,7 +851,7 @@ def views() -> list[Case]:
             lambda at: [
                 (each["image_id"], each["bbox"], each["iscrowd"]) for each in at.dataset.to_coco()["annotations"]
             ],
-            [*paged, *exported],
+            [*paged, *paged, *paged, *paged, *paged, *exported],
             [(1, [1.0, 2.0, 3.0, 4.0], 0), (2, [1.0, 2.0, 3.0, 4.0], 0)],
         ),
         Case("AnnotationsView.__len__", lambda at: len(at.dataset.annotations), exported, 2),
@@ -1212,7 +1212,7 @@ def slices() -> list[Case]:
         Case(
             "SliceAnnotationsView.show",
             lambda at: repr(at.slice.annotations.show(1)),
-            [*paged, *exported],
+            [*paged, *paged, *exported],
             "<Gallery of 1 picture>",
         ),
         Case(
