@@ -251,7 +251,7 @@ def test_a_file_that_changes_while_it_is_sent_is_the_error_of_its_row(
     frame = frame_of(tmp_path / "pictures", 8)
     path = Path(frame["image_url"][5])
     with path.open("r+b") as file:
-        file.truncate(64 << 20)  # so that it is not sent whole before the proxy reads it
+        file.truncate(24 << 20)  # so that it is not sent whole before the proxy reads it
     with (
         FaultyProxy(served, hide_extensions=hide) as proxy,
         npd.NucleusClient(endpoint=proxy.endpoint, max_retries=0) as client,
@@ -663,6 +663,29 @@ def test_a_picture_that_waited_too_long_but_is_named_stays(http: Any, dataset_id
     http.nucleus.purge()
     assert http.table("waiting") == http.table("released") == []
     assert files_in(http) == {sent["picture"]}
+
+
+def test_a_file_that_was_released_and_is_sent_again_stays(
+    http: Any, dataset_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (sent,) = send(http, (png(1), "a.png"))
+    append(http, dataset_id, sent["picture"])
+    with monkeypatch.context() as patched:
+        patched.setattr(http.nucleus, "purge", lambda: None)  # it comes later
+        http("DELETE", f"dataset/{dataset_id}/refloc/0", {})
+        send(http, (png(1), "a.png"))
+        assert http.table("released") == [("images", sent["picture"])]
+    http.nucleus.purge()
+    assert files_in(http) == {sent["picture"]}
+    assert append(http, dataset_id, sent["picture"])["new_items"] == 1
+
+
+def test_a_file_that_never_got_to_its_place_is_named_by_no_item(http: Any, dataset_id: str) -> None:
+    (sent,) = send(http, (png(1), "a.png"))
+    http.nucleus.images.remove(sent["picture"])  # as if the server had been killed before
+    assert append(http, dataset_id, sent["picture"])["outcomes"] == [["error", 1]]
+    send(http, (png(1), "a.png"))
+    assert append(http, dataset_id, sent["picture"])["outcomes"] == [["new", 1]]
 
 
 @pytest.mark.parametrize("way", ["before", "with"])

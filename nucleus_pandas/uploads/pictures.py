@@ -67,7 +67,8 @@ def send_pictures(tally: Tally, batches: Iterable[range], options: Options, bar:
     connections = transport.max_concurrency if ahead or "outcomes" not in transport.extensions else 1
     begun: deque[Begun] = deque()
     # Where files run ahead one connection is left to items; where there is but one, it takes turns.
-    with workers(max(1, connections - ahead), "nucleus_pandas-pictures") as threads:
+    senders = min(max(1, connections - ahead), len(tally.checked.units.files))
+    with workers(senders, "nucleus_pandas-pictures") as threads:
 
         def settle() -> None:
             oldest = begun.popleft()
