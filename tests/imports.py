@@ -28,6 +28,15 @@ def pictures(count: int = 12, start: int = 0) -> pd.DataFrame:
     return frame.assign(**{"metadata.number": range(start, start + count)})
 
 
+def with_files(frame: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """The same items, as pictures of this machine."""
+    folder.mkdir(exist_ok=True)
+    paths = [folder / name for name in frame["reference_id"]]
+    for path in paths:
+        path.write_bytes(path.name.encode() * 100)
+    return frame.assign(image_url=[str(path) for path in paths])
+
+
 def boxes(count: int = 13, later: int = 8) -> pd.DataFrame:
     """Boxes without ids; the third is repeated at once, the second in a later row group."""
     numbers = np.arange(count)
@@ -90,6 +99,8 @@ class Destination:
         """Read everything that is there, but for the ids that the server gave; in their order, where they have one."""
         if self.kind == "items":
             frame = self.dataset.items.to_frame().reset_index()
+            # the server's own addresses hold its host, in process they are paths; the name is a hash of the content
+            frame["image_url"] = frame["image_url"].str.replace(r".*/images/(.*/)?", "", regex=True)
         elif self.run is None:
             frame = self.dataset.annotations.to_frame()
         else:

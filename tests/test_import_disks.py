@@ -88,9 +88,9 @@ def test_an_import_goes_on_when_there_is_room_for_its_journal(
     frame, folder = with_refused(boxes(200, later=90)), tmp_path / "disk"
     with Served(tmp_path / "store") as server, server.client() as client, small_disk(folder, 1 << 20) as is_small:
         expected, destination = (Destination.make(client, "annotations") for _ in range(2))
-        expected.imported(client, write(frame, tmp_path / "whole.parquet"), on_error="collect")
-        source = write(frame, folder / "source.parquet")
-        arguments = [*destination.arguments(source, 2), "--endpoint", server.endpoint]
+        expected.imported(client, write(frame, tmp_path / "whole.parquet", 50), 5, on_error="collect")
+        source = write(frame, folder / "source.parquet", 50)
+        arguments = [*destination.arguments(source, 5), "--endpoint", server.endpoint]
         limit = max(kilobytes, 4) << 10  # what is said needs some too
         if how == "disk" and is_small:
             fill(folder, kilobytes << 10)
@@ -106,7 +106,7 @@ def test_an_import_goes_on_when_there_is_room_for_its_journal(
         command = Command(tmp_path, *arguments, "--json")
         assert command.wait(60) == 3, command.said
         result = json.loads(command.said)
-        assert known <= result["resumed"] <= known + 1
+        assert known <= result["resumed"]
         assert result["new"] + result["ignored"] == 200
         assert read_rejects(Path(result["rejects"]))["reject_row"].tolist() == [4, 5, 202]
         same(destination.rows(), expected.rows())

@@ -30,7 +30,18 @@ from faulty_world import (
     stop_clock,
 )
 from hosted_stand_in import KEY, HostedStandIn
-from imports import Destination, boxes, pictures, read_journal, read_rejects, same, sorted_rows, with_refused, write
+from imports import (
+    Destination,
+    boxes,
+    pictures,
+    read_journal,
+    read_rejects,
+    same,
+    sorted_rows,
+    with_files,
+    with_refused,
+    write,
+)
 
 import nucleus_pandas as npd
 
@@ -43,12 +54,12 @@ CASES = {
 }
 
 
-def source_of(world: World, case: str, folder: Path) -> Path:
+def source_of(case: str, folder: Path) -> Path:
     """Write the file of a case."""
     folder.mkdir()
     _, frame = CASES[case]
     if case == "local pictures":
-        frame = frame.assign(image_url=[str(path) for path in world.pictures[: len(frame)]])
+        frame = with_files(frame, folder.with_name(f"{folder.name} pictures"))
     return write(frame, folder / "source.parquet")
 
 
@@ -88,7 +99,7 @@ def undisturbed(world: World, case: str, folder: Path) -> Undisturbed:
     """Import where nothing is broken, once for all tests."""
     if (world.kind, case) not in _UNDISTURBED:
         destination = Destination.make(world.clean, CASES[case][0])
-        source = source_of(world, case, folder)
+        source = source_of(case, folder)
         with world.client() as client, world.proxy.breaking(sound) as seen:
             result = destination.imported(client, source, on_error="collect")
         rows = destination.rows(ordered=world.kind == "embedded")
@@ -164,7 +175,7 @@ def test_an_import_goes_on_after_a_fault_at_any_request(world: World, tmp_path: 
         retries = chance.choice([0, RETRIES])
         expected = undisturbed(world, case, tmp_path)
         destination = Destination.make(world.clean, CASES[case][0])
-        source = source_of(world, case, tmp_path / str(next(numbers)))
+        source = source_of(case, tmp_path / str(next(numbers)))
         try:
             timeout = 0.2 if fault == "too late" else 20.0
             with world.client(timeout, retries) as client, world.proxy.breaking(at(place, fault)) as seen:
@@ -194,7 +205,7 @@ def test_an_import_goes_on_after_a_fault_at_any_request(world: World, tmp_path: 
 def test_no_item_overtakes_those_before_it(served: str, clock: Clock, tmp_path: Path, fault: str, place: int) -> None:
     with behind_proxy(served, tmp_path, "embedded") as world:
         destination = Destination.make(world.clean, "items")
-        source = source_of(world, "items", tmp_path / "source")
+        source = source_of("items", tmp_path / "source")
         with world.client(max_retries=0) as client, world.proxy.breaking(at(place, fault)) as seen:
             assert attempt(destination, client, source) is None or place
         assert len(seen) == place + 1
@@ -216,7 +227,7 @@ def test_an_import_goes_on_after_a_schedule_of_faults(world: World, tmp_path: Pa
 
     expected = undisturbed(world, case, tmp_path / "whole")
     destination = Destination.make(world.clean, CASES[case][0])
-    source = source_of(world, case, tmp_path / "broken")
+    source = source_of(case, tmp_path / "broken")
     known, ordered = 0, True
     for _ in range(chance.randint(1, 5)):
         with world.client(0.5, chance.choice([0, 1, 4])) as client, world.proxy.breaking(plan) as seen:

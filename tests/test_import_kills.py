@@ -21,7 +21,18 @@ import pandas as pd
 import pytest
 from faulty_proxy import FaultyProxy
 from faulty_world import wait_for
-from imports import JOURNAL, Destination, boxes, pictures, read_journal, read_rejects, same, with_refused, write
+from imports import (
+    JOURNAL,
+    Destination,
+    boxes,
+    pictures,
+    read_journal,
+    read_rejects,
+    same,
+    with_files,
+    with_refused,
+    write,
+)
 
 import nucleus_pandas as npd
 
@@ -36,8 +47,9 @@ FRAMES = {
     "items": pictures(300),
     "annotations": with_refused(boxes(303, later=90)),
     "predictions": boxes(301, later=90),
+    "pictures": pictures(40),  # of this machine
 }
-KINDS = sorted(FRAMES)
+CASES = sorted(FRAMES)
 BATCH = 5
 INTERRUPTED = "Interrupted. The same command again goes on where it ended."
 
@@ -63,25 +75,33 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Undisturb
     found = {}
     folder = tmp_path_factory.mktemp("undisturbed")
     with Served(folder / "store") as server, server.client() as client:
-        for kind in KINDS:
-            source = source_of(kind, folder)
-            destination = Destination.make(client, kind)
+        for case in CASES:
+            source = source_of(case, folder)
+            destination = destination_of(case, client)
             command = Command(folder, *destination.arguments(source, BATCH), "--endpoint", server.endpoint)
             began = time.perf_counter()
             command.wait()
             seconds = time.perf_counter() - began
-            result = Destination.make(client, kind).imported(
-                client, source, BATCH, on_error="collect", journal=False, rejects=folder / kind
+            result = destination_of(case, client).imported(
+                client, source, BATCH, on_error="collect", journal=False, rejects=folder / case
             )
             rejects = None if result.rejects is None else read_rejects(result.rejects)
-            found[kind] = Undisturbed(destination.rows(), result, rejects, seconds)
+            found[case] = Undisturbed(destination.rows(), result, rejects, seconds)
     return found
 
 
-def source_of(kind: str, folder: Path) -> Path:
-    """Write the file of a kind."""
+def source_of(case: str, folder: Path) -> Path:
+    """Write the file of a case."""
     folder.mkdir(exist_ok=True)
-    return write(FRAMES[kind], folder / "source.parquet", row_group_size=60)
+    frame = FRAMES[case]
+    if case == "pictures":
+        frame = with_files(frame, folder.with_name(f"{folder.name} pictures"))
+    return write(frame, folder / "source.parquet", row_group_size=60)
+
+
+def destination_of(case: str, client: npd.NucleusClient) -> Destination:
+    """Make where the rows of a case go."""
+    return Destination.make(client, "items" if case == "pictures" else case)
 
 
 def check_end(destination: Destination, folder: Path, expected: Undisturbed) -> None:
@@ -128,10 +148,10 @@ def test_an_importer_may_end_at_any_moment(
     ended: list[int] = []  # of the importers that did not come to their end, how many rows were answered
     with nucleus(how, store) as (client, where):
         for story in range(10 * KILLS):
-            kind = draw.choice(KINDS)
-            folder, expected = tmp_path / str(story), undisturbed[kind]
-            destination = Destination.make(client, kind)
-            arguments = destination.arguments(source_of(kind, folder), BATCH)
+            case = draw.choice(CASES)
+            folder, expected = tmp_path / str(story), undisturbed[case]
+            destination = destination_of(case, client)
+            arguments = destination.arguments(source_of(case, folder), BATCH)
             while True:
                 command = Command(folder, *arguments, *where)
                 if number == signal.SIGINT:
@@ -160,11 +180,11 @@ def test_a_server_may_be_killed_at_any_moment(store: Path, tmp_path: Path, undis
     server = Served(store)
     try:
         for story in range(10 * KILLS):
-            kind = draw.choice(KINDS)
-            folder, expected = tmp_path / str(story), undisturbed[kind]
-            source = source_of(kind, folder)
+            case = draw.choice(CASES)
+            folder, expected = tmp_path / str(story), undisturbed[case]
+            source = source_of(case, folder)
             with server.client() as client:
-                destination = Destination.make(client, kind)
+                destination = destination_of(case, client)
             while True:
                 result = import_until_killed(server, destination, source, draw.uniform(0, expected.seconds))
                 if result is not None:
@@ -238,10 +258,10 @@ def test_two_processes_import_one_file_at_once(
     draw = random.Random(how)
     with nucleus(how, store) as (client, where):
         for story in range(KILLS):
-            kind = KINDS[story % len(KINDS)]
-            folder, expected = tmp_path / str(story), undisturbed[kind]
-            destination = Destination.make(client, kind)
-            arguments = [*destination.arguments(source_of(kind, folder), BATCH), *where]
+            case = CASES[story % len(CASES)]
+            folder, expected = tmp_path / str(story), undisturbed[case]
+            destination = destination_of(case, client)
+            arguments = [*destination.arguments(source_of(case, folder), BATCH), *where]
             first, second = Command(folder, *arguments), Command(folder, *arguments)
             if draw.random() < 0.5 and first.wait(draw.uniform(0, expected.seconds)) is None:
                 first.end(signal.SIGKILL)
@@ -257,10 +277,10 @@ def test_two_threads_import_one_file_at_once(
     local: npd.NucleusClient, tmp_path: Path, undisturbed: dict[str, Undisturbed]
 ) -> None:
     for story in range(KILLS):
-        kind = KINDS[story % len(KINDS)]
-        folder, expected = tmp_path / str(story), undisturbed[kind]
-        destination = Destination.make(local, kind)
-        source = source_of(kind, folder)
+        case = CASES[story % len(CASES)]
+        folder, expected = tmp_path / str(story), undisturbed[case]
+        destination = destination_of(case, local)
+        source = source_of(case, folder)
         results: list[npd.ImportResult] = []
 
         def act() -> None:
