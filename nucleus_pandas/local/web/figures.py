@@ -1,0 +1,167 @@
+"""A picture with what is drawn over it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from flask import url_for
+
+from nucleus_pandas.local.store.items import ItemRow
+from nucleus_pandas.local.store.layers import AnnotationRow
+from nucleus_pandas.local.web.page import page
+
+_SHOWN = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".avif", ".svg")  # what browsers can show
+_MOST_POINTS = 1_000  # of one shape; of those that have more some are left out
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What is drawn of an annotation or of a prediction.
+
+    Attributes
+    ----------
+    kind : {"rect", "polygon", "polyline", "path"}
+        The element of SVG.
+    attributes : dict of str to str
+        Its geometry, in pixels of the picture.
+    label : str or None
+        What gives the colour.
+    extent : (float, float)
+        How far it reaches right and down.
+    """
+
+    kind: Literal["rect", "polygon", "polyline", "path"]
+    attributes: dict[str, str]
+    label: str | None
+    extent: tuple[float, float]
+
+
+@dataclass(slots=True)
+class Drawn:
+    """A shape with its place among the rows beside the picture.
+
+    Attributes
+    ----------
+    shape : Shape or None
+        None for what has no place in the picture.
+    name : str
+        Unique on a page: what ties the shape to its row.
+    words : str
+        Further classes, such as the outcome of a match.
+    partner : str
+        The name of the other side of its pair.
+    """
+
+    shape: Shape | None
+    name: str = ""
+    words: str = ""
+    partner: str = ""
+
+
+@dataclass(slots=True)
+class Figure:
+    """A picture, and layers of shapes.
+
+    Attributes
+    ----------
+    source : str or None
+        The address of the picture; None where it cannot be shown, and `reason` says why.
+    width, height : float
+        Of the picture in pixels, or of what is drawn where that is unknown.
+    is_sized : bool
+        Whether the size is that of the picture.
+    """
+
+    source: str | None
+    reason: str
+    width: float
+    height: float
+    is_sized: bool
+    layers: list[list[Drawn]] = field(default_factory=list)
+
+
+def number(value: float) -> str:
+    """Write a coordinate, as short as it can be read back.
+
+    Examples
+    --------
+    >>> number(12.0), number(0.1)
+    ('12', '0.1')
+    """
+    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
+
+
+def shape_of(row: AnnotationRow) -> Shape | None:
+    """Draw an annotation; None for what has no place in a picture, or has it in a file of its own."""
+    if row.type == "box":
+        x, y, width, height = row.x or 0.0, row.y or 0.0, row.width or 0.0, row.height or 0.0
+        return rectangle((x, y, width, height), row.label)
+    if row.geometry is None:
+        return None
+    geometry = msgspec.json.decode(row.geometry)
+    if row.type in ("polygon", "line"):
+        points = _points(geometry.get("vertices"))
+        text = " ".join(f"{number(x)},{number(y)}" for x, y in points)
+        kind: Literal["polygon", "polyline"] = "polygon" if row.type == "polygon" else "polyline"
+        return Shape(kind, {"points": text}, row.label, _extent(points)) if points else None
+    if row.type == "keypoints":
+        points = _points(geometry.get("keypoints"))
+        dots = "".join(f"M{number(x)} {number(y)}h0" for x, y in points)
+        bones = "".join(
+            f"M{number(points[a][0])} {number(points[a][1])}L{number(points[b][0])} {number(points[b][1])}"
+            for a, b in geometry.get("skeleton") or ()
+            if max(a, b) < len(points)
+        )
+        return Shape("path", {"d": dots + bones}, row.label, _extent(points)) if points else None
+    return None
+
+
+def rectangle(box: tuple[float, float, float, float], label: str | None) -> Shape:
+    """Draw a box."""
+    x, y, width, height = box
+    names = ("x", "y", "width", "height")
+    return Shape("rect", dict(zip(names, map(number, box), strict=True)), label, (x + width, y + height))
+
+
+def _points(places: Sequence[dict[str, Any]] | None) -> list[tuple[float, float]]:
+    found = [(float(place["x"]), float(place["y"])) for place in places or ()]
+    return found[:: math.ceil(len(found) / _MOST_POINTS)] if found else []
+
+
+def _extent(points: Iterable[tuple[float, float]]) -> tuple[float, float]:
+    across, down = zip(*points, strict=True)
+    return max(across), max(down)
+
+
+def figure(item: ItemRow, layers: list[list[Drawn]], *, small: bool) -> Figure:
+    """Lay shapes over the picture of an item, the whole picture or a small copy."""
+    source, reason = _source(item, small=small)
+    width, height = item.width or 0, item.height or 0
+    is_sized = width > 0 and height > 0
+    shapes = [drawn.shape.extent for layer in layers for drawn in layer if drawn.shape is not None]
+    return Figure(
+        source,
+        reason,
+        width if is_sized else max([1.0, *(right for right, _ in shapes)]),
+        height if is_sized else max([1.0, *(down for _, down in shapes)]),
+        is_sized,
+        layers,
+    )
+
+
+def _source(item: ItemRow, *, small: bool) -> tuple[str | None, str]:
+    if item.file is not None:
+        if small:
+            return url_for("page.thumbnail", name=item.file), ""
+        return url_for("page.picture" if item.file.endswith(_SHOWN) else "page.large", name=item.file), ""
+    if item.url is None:
+        return None, "No picture"
+    scheme = urlsplit(item.url).scheme.lower()
+    if scheme not in ("http", "https"):
+        return None, f"Kept in {scheme}" if scheme in ("s3", "gs", "gcs") else "Kept elsewhere"
+    return (item.url, "") if page().remote_images else (None, "On another server")

@@ -1,0 +1,9 @@
+"""The whole page, to be added to an application."""
+
+from nucleus_pandas.local.web.page import MAX_FORM, blueprint, install, is_page, problem
+from nucleus_pandas.local.web.routes import datasets, login
+
+__all__ = ["MAX_FORM", "ROUTES", "blueprint", "install", "is_page", "problem"]
+
+ROUTES = (datasets, login)
+"""The modules that put their routes on the blueprint when they are imported."""

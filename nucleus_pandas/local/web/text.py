@@ -1,0 +1,138 @@
+"""Texts of users and numbers as the page shows them; whatever they hold, they stay text."""
+
+from __future__ import annotations
+
+import json
+import math
+from hashlib import blake2b
+from typing import Any
+
+from markupsafe import Markup, escape
+
+COLOURS = 12
+"""How many colours labels have; the style sheet names them."""
+
+LONG = 120  # characters, in lists
+_ISOLATE, _POP = "\N{FIRST STRONG ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
+
+
+def cut(text: str, limit: int = LONG) -> str:
+    """Shorten a text, and say so by an ellipsis.
+
+    Examples
+    --------
+    >>> cut("traffic light", 8)
+    'traffic…'
+    """
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def shown(value: object, limit: int | None = LONG) -> Markup:
+    """Give a text as an element of its own, so that marks of writing direction in it do not turn what follows.
+
+    Examples
+    --------
+    >>> shown("<b>")
+    Markup('<bdi>&lt;b&gt;</bdi>')
+    """
+    text = str(value)
+    return Markup("<bdi>{}</bdi>").format(text if limit is None else cut(text, limit))
+
+
+def isolated(value: object, limit: int = LONG) -> str:
+    """Give a text for an attribute or an option, where no element can be."""
+    return f"{_ISOLATE}{cut(str(value), limit)}{_POP}"
+
+
+def count(number: int | None) -> str:
+    """Write a whole number.
+
+    Examples
+    --------
+    >>> count(1234567), count(None)
+    ('1,234,567', '–')
+    """
+    return "–" if number is None else f"{number:,}"
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Write a number of things.
+
+    Examples
+    --------
+    >>> counted(1, "picture"), counted(2, "box", "boxes")
+    ('1 picture', '2 boxes')
+    """
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def ratio(number: float | None, digits: int = 3) -> str:
+    """Write a number from 0 to 1.
+
+    Examples
+    --------
+    >>> ratio(0.5), ratio(None)
+    ('0.500', '–')
+    """
+    return "–" if number is None or math.isnan(number) else f"{number:.{digits}f}"
+
+
+def difference(number: float | None, digits: int = 3) -> str:
+    """Write how much larger one number is than another.
+
+    Examples
+    --------
+    >>> difference(-0.25), difference(0.25)
+    ('−0.250', '+0.250')
+    """
+    if number is None or math.isnan(number):
+        return "–"
+    return f"{number:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def pixels(number: float | None) -> str:
+    """Write a coordinate.
+
+    Examples
+    --------
+    >>> pixels(12.0), pixels(12.345)
+    ('12', '12.35')
+    """
+    return "–" if number is None else f"{number:.2f}".rstrip("0").rstrip(".")
+
+
+def colour(label: str | None) -> int:
+    """Give the colour of a label, which is the same on every page.
+
+    Examples
+    --------
+    >>> colour("car") == colour("car"), 0 <= colour("dog") < COLOURS
+    (True, True)
+    """
+    return blake2b((label or "").encode("utf-8", "replace"), digest_size=1).digest()[0] % COLOURS
+
+
+def day(time: str) -> Markup:
+    """Give a stored time, to the minute."""
+    return Markup('<time datetime="{}">{}</time>').format(time, time[:16].replace("T", " "))
+
+
+def value(thing: Any) -> str:
+    """Write a value of metadata: text as it is, everything else as JSON."""
+    return thing if isinstance(thing, str) else json.dumps(thing, ensure_ascii=False)
+
+
+FILTERS = {
+    "shown": shown,
+    "isolated": isolated,
+    "count": count,
+    "counted": counted,
+    "ratio": ratio,
+    "difference": difference,
+    "pixels": pixels,
+    "colour": colour,
+    "day": day,
+    "value": value,
+    "escape": escape,
+}
+"""What templates call."""
