@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 from pathlib import Path
 
 from flask import Response, send_file
@@ -17,7 +18,7 @@ _BROKEN = (
 )
 
 
-def _send(path: Path, mimetype: str | None = None) -> Response:
+def _send(path: Path, mimetype: str) -> Response:
     response = send_file(path, mimetype, max_age=_YEAR, conditional=True)
     response.headers["Cache-Control"] = f"private, max-age={_YEAR}, immutable"
     response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"  # an SVG may hold scripts
@@ -51,4 +52,5 @@ def picture(name: str) -> Response:
     path = page().nucleus.images.path(name)
     if path is None:
         raise NotFoundError("There is no such picture.")
-    return _send(path)
+    kind = mimetypes.guess_type(name)[0] or ""
+    return _send(path, kind if kind.startswith("image/") else "application/octet-stream")
