@@ -37,7 +37,7 @@ class Pairs(NamedTuple):
     predicted: str | None
     agrees: bool
     level: int
-    count: int
+    many: int
 
 
 class Scores(NamedTuple):
@@ -45,7 +45,7 @@ class Scores(NamedTuple):
 
     bin: int
     right_level: int
-    count: int
+    many: int
 
 
 class Facts(Struct, kw_only=True):
@@ -87,9 +87,7 @@ def question(db: sqlite3.Connection, source: Source) -> Question[Facts]:
 
 
 def _sources(db: sqlite3.Connection, source: Source) -> list[stored.Source]:
-    return [
-        stored.Source(dataset, "", source.run.id, source.run.tag, 0, 0) for dataset in source.datasets
-    ]
+    return [stored.Source(dataset, "", source.run.id, source.run.tag, 0, 0) for dataset in source.datasets]
 
 
 def facts(nucleus: EmbeddedNucleus, memory: Memory, source: Source, asked: Question[Facts]) -> Facts:
@@ -151,13 +149,13 @@ def _counts(db: sqlite3.Connection, source: Source) -> tuple[list[Pairs], list[S
     level = f"coalesce({level}, 0)"
     where = f"FROM {source.table} WHERE {source.owner} = ? AND {source.counted}"
     pairs = db.execute(
-        f"SELECT iif(annotation_id IS NULL, NULL, {source.truth}), iif(prediction_id IS NULL, NULL, {source.predicted}),"
-        f" agrees, {level}, count(*) {where} GROUP BY 1, 2, 3, 4",
+        f"SELECT CASE WHEN annotation_id IS NOT NULL THEN {source.truth} END, CASE WHEN prediction_id IS NOT NULL THEN"
+        f" {source.predicted} END, agrees, {level}, count(*) {where} GROUP BY 1, 2, 3, 4",
         (source.owner_id,),
     ).fetchall()
     scores = db.execute(
-        f"SELECT min(CAST(confidence * {BINS} AS INTEGER), {BINS - 1}), iif(agrees, {level}, 0), count(*) {where}"
-        " AND confidence IS NOT NULL GROUP BY 1, 2",
+        f"SELECT min(CAST(confidence * {BINS} AS INTEGER), {BINS - 1}), CASE WHEN agrees THEN {level} ELSE 0 END,"
+        f" count(*) {where} AND confidence IS NOT NULL GROUP BY 1, 2",
         (source.owner_id,),
     ).fetchall()
     return [Pairs(a, b, bool(agrees), *rest) for a, b, agrees, *rest in pairs], list(map(Scores._make, scores))
@@ -214,12 +212,12 @@ def per_class(found: Facts, threshold: int) -> list[Row]:
     for pair in found.pairs:
         right = pair.agrees and pair.level > threshold
         if pair.truth is not None:
-            add(pair.truth, "truths", pair.count)
-            add(pair.truth, "tp" if right else "fn", pair.count)
+            add(pair.truth, "truths", pair.many)
+            add(pair.truth, "tp" if right else "fn", pair.many)
         if pair.predicted is not None:
-            add(pair.predicted, "predictions", pair.count)
+            add(pair.predicted, "predictions", pair.many)
             if not right:
-                add(pair.predicted, "fp", pair.count)
+                add(pair.predicted, "fp", pair.many)
     ap = _average_precision(found)
     rows = [
         Row(label, n["truths"], n["predictions"], n["tp"], n["fp"], n["fn"], *ap.get(label, (None, None, None)))
@@ -244,8 +242,10 @@ def _average_precision(found: Facts) -> dict[str, tuple[float | None, float | No
 def total(rows: Iterable[Row]) -> Row:
     """Add the counts of all labels."""
     every = list(rows)
-    sums = (sum(row[at] for row in every) for at in range(1, 6))  # type: ignore[misc]
-    return Row("", *sums, None, None, None)
+    truths, predictions, tp, fp, fn = (
+        sum(getattr(row, name) for row in every) for name in ("truths", "predictions", "tp", "fp", "fn")
+    )
+    return Row("", truths, predictions, tp, fp, fn, None, None, None)
 
 
 def confusion(found: Facts, threshold: int) -> Counter[tuple[str | None, str | None]]:
@@ -253,12 +253,12 @@ def confusion(found: Facts, threshold: int) -> Counter[tuple[str | None, str | N
     cells: Counter[tuple[str | None, str | None]] = Counter()
     for pair in found.pairs:
         if pair.level > threshold:
-            cells[pair.truth, pair.predicted] += pair.count
+            cells[pair.truth, pair.predicted] += pair.many
             continue
         if pair.truth is not None:
-            cells[pair.truth, None] += pair.count
+            cells[pair.truth, None] += pair.many
         if pair.predicted is not None:
-            cells[None, pair.predicted] += pair.count
+            cells[None, pair.predicted] += pair.many
     return cells
 
 
@@ -266,7 +266,7 @@ def histogram(found: Facts, threshold: int) -> list[tuple[int, int]]:
     """Count true and false positives in each bin of confidence."""
     bins = [[0, 0] for _ in range(BINS)]
     for score in found.scores:
-        bins[score.bin][0 if score.right_level > threshold else 1] += score.count
+        bins[score.bin][0 if score.right_level > threshold else 1] += score.many
     return [(right, wrong) for right, wrong in bins]
 
 

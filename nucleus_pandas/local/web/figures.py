@@ -9,11 +9,10 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
-from flask import url_for
 
 from nucleus_pandas.local.store.items import ItemRow
 from nucleus_pandas.local.store.layers import AnnotationRow
-from nucleus_pandas.local.web.page import page
+from nucleus_pandas.local.web.page import link, page
 
 _SHOWN = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".avif", ".svg")  # what browsers can show
 _MOST_POINTS = 1_000  # of one shape; of those that have more some are left out
@@ -157,8 +156,8 @@ def figure(item: ItemRow, layers: list[list[Drawn]], *, small: bool) -> Figure:
 def _source(item: ItemRow, *, small: bool) -> tuple[str | None, str]:
     if item.file is not None:
         if small:
-            return url_for("page.thumbnail", name=item.file), ""
-        return url_for("page.picture" if item.file.endswith(_SHOWN) else "page.large", name=item.file), ""
+            return link("thumbnail", name=item.file), ""
+        return link("picture" if item.file.endswith(_SHOWN) else "large", name=item.file), ""
     if item.url is None:
         return None, "No picture"
     scheme = urlsplit(item.url).scheme.lower()

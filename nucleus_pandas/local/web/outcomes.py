@@ -6,7 +6,6 @@ import sqlite3
 import time
 from typing import Literal, NamedTuple, TypeAlias
 
-from nucleus_pandas.local.store.ids import ITEM_BITS, POSITION
 from nucleus_pandas.local.web.scanning import SECONDS, Condition
 from nucleus_pandas.local.web.sources import Source, items_of
 
@@ -108,6 +107,13 @@ def sorted_by(
     return list(map(Outcome._make, rows))
 
 
-def place(outcome_item: int) -> tuple[int, int]:
-    """Give the dataset and the position of an item's number."""
-    return outcome_item >> ITEM_BITS, outcome_item & POSITION
+def keys_of(
+    db: sqlite3.Connection, source: Source, condition: Condition, item: int
+) -> tuple[set[str | None], set[str | None]]:
+    """Give the keys of an item's ground truths and of its predictions that are in outcomes."""
+    rows = db.execute(
+        f"SELECT one.annotation_id, one.prediction_id FROM {source.table} AS one WHERE one.{source.owner} = :owner AND"
+        f" one.item = :item AND ({condition.sql})",
+        {**condition.values, "owner": source.owner_id, "item": item},
+    ).fetchall()
+    return {truth for truth, _ in rows}, {prediction for _, prediction in rows}

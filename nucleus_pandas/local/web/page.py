@@ -98,7 +98,9 @@ def _check() -> Response | None:
             return cast(Response, redirect(url_for("page.login", next=request.full_path.rstrip("?")), 303))
         raise AuthenticationError("Log in first; this server needs an API key.")
     if request.method == "POST" and not page().sessions.is_token(g.session, request.form.get("token", "")):
-        raise AuthenticationError("This form is too old, or was not made by this page. Go back, reload, try again.", 403)
+        raise AuthenticationError(
+            "This form is too old, or was not made by this page. Go back, reload, try again.", 403
+        )
     return None
 
 
@@ -125,6 +127,11 @@ def render(template: str, status: int = 200, /, **values: Any) -> Response:
     )
     # metadata may hold halves of characters
     return Response(text.encode("utf-8", "replace"), status, content_type="text/html; charset=utf-8")
+
+
+def link(endpoint: str, **values: Any) -> str:
+    """Give the address of a part of the page."""
+    return url_for(f"page.{endpoint}", **values)
 
 
 def problem(status: int, text: str) -> Response:

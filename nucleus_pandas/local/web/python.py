@@ -42,6 +42,13 @@ def outcomes_line(run: Run, source: Source, wanted: Outcomes) -> str | None:
     """Give the outcomes of a commit; None for those of an evaluation, which the client does not read."""
     if source.id != COMMIT:
         return None
+    if wanted.unlike is not None:
+        these, others = (
+            f"client.get_model_run({text(one.public_id)}).evaluate(iou_threshold={wanted.threshold:g})"
+            for one in (run, wanted.unlike.run)
+        )
+        label = "" if wanted.truth is None else f".loc[lambda m: m.label == {text(wanted.truth)}]"
+        return f"{these}.compare({others}).lost{label}"
     found = f"client.get_model_run({text(run.public_id)}).matches(iou_threshold={wanted.threshold:g})"
     tests = []
     if wanted.match is not None:
@@ -60,3 +67,11 @@ def outcomes_line(run: Run, source: Source, wanted: Outcomes) -> str | None:
         tests += [f"(m.{name} >= {low!r})"] if low is not None else []
         tests += [f"(m.{name} <= {high!r})"] if high is not None else []
     return f"{found}.loc[lambda m: {' & '.join(tests)}]" if tests else found
+
+
+def compare_line(first: Run, second: Run, threshold: float) -> str:
+    """Compare two runs."""
+    one, other = (
+        f"client.get_model_run({text(run.public_id)}).evaluate(iou_threshold={threshold:g})" for run in (first, second)
+    )
+    return f"{one}.compare({other}).per_class"

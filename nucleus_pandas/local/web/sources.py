@@ -116,6 +116,8 @@ class Outcomes:
         Whether a side without a partner is meant: with `truth` the ground truth, with `predicted` the prediction.
     confidence, iou : (float or None, float or None)
         From, and to.
+    unlike : Source or None
+        Another match, in which the ground truth is no true positive.
     """
 
     threshold: float
@@ -126,6 +128,7 @@ class Outcomes:
     alone: bool = False
     confidence: tuple[float | None, float | None] = (None, None)
     iou: tuple[float | None, float | None] = (None, None)
+    unlike: Source | None = None
 
     def condition(self, source: Source) -> Condition:
         """Say so in SQL, of the rows ``one`` of the source's table."""
@@ -158,6 +161,13 @@ class Outcomes:
             if high is not None:
                 values[f"{name}_high"] = high
                 tests.append(f"one.{name} <= :{name}_high")
+        if self.unlike is not None:
+            values["other"] = self.unlike.owner_id
+            tests.append(
+                f"EXISTS (SELECT 1 FROM {self.unlike.table} AS two WHERE two.{self.unlike.owner} = :other AND"
+                " two.item = one.item AND two.annotation_id = one.annotation_id AND"
+                " NOT coalesce(two.iou >= :threshold AND two.agrees, 0))"
+            )
         return Condition(" AND ".join(f"({test})" for test in tests), values)
 
     def _has_label(self, source: Source, near: str) -> str:

@@ -13,6 +13,8 @@ COLOURS = 12
 """How many colours labels have; the style sheet names them."""
 
 LONG = 120  # characters, in lists
+NOTHING = "-"
+"""Stands for a number that does not exist."""
 _ISOLATE, _POP = "\N{FIRST STRONG ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
 
 
@@ -50,9 +52,9 @@ def count(number: int | None) -> str:
     Examples
     --------
     >>> count(1234567), count(None)
-    ('1,234,567', '–')
+    ('1,234,567', '-')
     """
-    return "–" if number is None else f"{number:,}"
+    return NOTHING if number is None else f"{number:,}"
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
@@ -72,9 +74,9 @@ def ratio(number: float | None, digits: int = 3) -> str:
     Examples
     --------
     >>> ratio(0.5), ratio(None)
-    ('0.500', '–')
+    ('0.500', '-')
     """
-    return "–" if number is None or math.isnan(number) else f"{number:.{digits}f}"
+    return NOTHING if number is None or math.isnan(number) else f"{number:.{digits}f}"
 
 
 def difference(number: float | None, digits: int = 3) -> str:
@@ -83,22 +85,22 @@ def difference(number: float | None, digits: int = 3) -> str:
     Examples
     --------
     >>> difference(-0.25), difference(0.25)
-    ('−0.250', '+0.250')
+    ('-0.250', '+0.250')
     """
     if number is None or math.isnan(number):
-        return "–"
-    return f"{number:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+        return NOTHING
+    return f"{number:+.{digits}f}"
 
 
-def pixels(number: float | None) -> str:
+def pixels(number: float | None, digits: int = 2) -> str:
     """Write a coordinate.
 
     Examples
     --------
-    >>> pixels(12.0), pixels(12.345)
-    ('12', '12.35')
+    >>> pixels(12.0), pixels(12.345, 1)
+    ('12', '12.3')
     """
-    return "–" if number is None else f"{number:.2f}".rstrip("0").rstrip(".")
+    return NOTHING if number is None else f"{number:.{digits}f}".rstrip("0").rstrip(".")
 
 
 def colour(label: str | None) -> int:

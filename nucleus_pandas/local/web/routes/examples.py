@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, NamedTuple
 
-from flask import Response, request, url_for
+from flask import Response, request
 
 from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.local.measures import THRESHOLDS
@@ -13,14 +13,15 @@ from nucleus_pandas.local.store import datasets, items, layers, models
 from nucleus_pandas.local.store.ids import item_id
 from nucleus_pandas.local.store.items import ItemRow
 from nucleus_pandas.local.store.layers import Layer
-from nucleus_pandas.local.web import facts, outcomes
+from nucleus_pandas.local.web import differences, facts, outcomes
 from nucleus_pandas.local.web.crops import Crop, crop
 from nucleus_pandas.local.web.figures import Drawn, Figure, figure, shape_of
+from nucleus_pandas.local.web.filters import bounds
 from nucleus_pandas.local.web.memory import Pending
 from nucleus_pandas.local.web.outcomes import SORTS, Outcome
-from nucleus_pandas.local.web.page import blueprint, page, render
+from nucleus_pandas.local.web.page import blueprint, link, page, render
 from nucleus_pandas.local.web.python import outcomes_line
-from nucleus_pandas.local.web.routes.run import chosen_threshold, kept, waiting
+from nucleus_pandas.local.web.routes.run import chosen_threshold, kept
 from nucleus_pandas.local.web.sources import Outcomes, Source, choose, sources_of
 
 PAGE = 48
@@ -39,21 +40,7 @@ class Example(NamedTuple):
     url: str
 
 
-def number_between(name: str) -> float | None:
-    """Read a number from 0 to 1 of the address."""
-    text = request.args.get(name, "").strip()
-    if not text:
-        return None
-    try:
-        found = float(text)
-    except ValueError:
-        found = -1.0
-    if not 0 <= found <= 1:
-        raise BadRequestError(f"`{name}` is a number from 0 to 1, not '{text[:20]}'.")
-    return found
-
-
-def wanted_outcomes(threshold: int) -> Outcomes:
+def wanted_outcomes(threshold: int, unlike: Source | None) -> Outcomes:
     """Read what the address asks for."""
     match = request.args.get("match") or None
     if match not in (None, "TP", "FP", "FN"):
@@ -64,12 +51,13 @@ def wanted_outcomes(threshold: int) -> Outcomes:
         raise BadRequestError("Of what stands alone, either `truth` or `predicted` is given.")
     return Outcomes(
         THRESHOLDS[threshold],
-        match=match,
+        match="TP" if unlike is not None else match,
         truth=truth,
         predicted=predicted,
         alone=alone,
-        confidence=(number_between("confidence_from"), number_between("confidence_to")),
-        iou=(number_between("iou_from"), number_between("iou_to")),
+        confidence=bounds(request.args, "confidence"),
+        iou=bounds(request.args, "iou"),
+        unlike=unlike,
     )
 
 
@@ -77,7 +65,6 @@ def wanted_outcomes(threshold: int) -> Outcomes:
 def examples(run_id: str) -> Response:
     """Show outcomes of one kind."""
     threshold = chosen_threshold()
-    wanted = wanted_outcomes(threshold)
     sort = request.args.get("sort") or "picture"
     if sort != "picture" and sort not in SORTS:
         raise BadRequestError(f"`sort` is picture, {', '.join(SORTS)}.")
@@ -87,6 +74,8 @@ def examples(run_id: str) -> Response:
         source = choose(sources_of(db, run), run, request.args.get("by"))
         on = [datasets.by_number(db, number) for number in source.datasets]
         asked = facts.question(db, source)
+        other = _other(db)
+        wanted = wanted_outcomes(threshold, other)
         condition = wanted.condition(source)
         before: str | None = None
         if sort == "picture":
@@ -99,8 +88,14 @@ def examples(run_id: str) -> Response:
             before = _address(page=at - 1) if at else None
             rows = rows[:PAGE]
         shown = _examples(db, source, rows, wanted)
+        versus = None if other is None else differences.question(db, source, other, threshold)
+    total: int | None
     try:
-        total = _count(facts.facts(page().nucleus, page().memory, source, asked), wanted, threshold)
+        if versus is not None and other is not None:
+            alone = differences.found_alone(page().nucleus, page().memory, source, other, versus)
+            total = sum(one.first for one in alone if wanted.truth in (None, one.label))
+        else:
+            total = _count(facts.facts(page().nucleus, page().memory, source, asked), wanted, threshold)
     except Pending:
         total = None
     return render(
@@ -124,9 +119,18 @@ def examples(run_id: str) -> Response:
     )
 
 
+def _other(db: sqlite3.Connection) -> Source | None:
+    """Find the run that is to have missed what this one found."""
+    name = request.args.get("unlike")
+    if not name:
+        return None
+    other = models.find_run(db, name)
+    return choose(sources_of(db, other), other, None)
+
+
 def _address(**place: Any) -> str:
     asked = {name: value for name, value in request.args.items() if name not in _PLACES and value}
-    return url_for("page.examples", **(request.view_args or {}), **asked | place)
+    return link("examples", **(request.view_args or {}), **asked | place)
 
 
 def _after() -> tuple[int, int]:
@@ -170,7 +174,7 @@ def _count(found: facts.Facts, wanted: Outcomes, threshold: int) -> int | None:
             fits &= not near
         elif wanted.truth is not None and wanted.predicted is not None:
             fits &= near
-        total += pair.count if fits else 0
+        total += pair.many if fits else 0
     return total
 
 
@@ -221,8 +225,8 @@ def _example(
         reference_id=item.reference_id,
         figure=picture,
         crop=crop(picture),
-        url=url_for(
-            "page.item",
+        url=link(
+            "item",
             dataset_id=f"ds_{tag}",
             item_id=public,
             run=source.run.public_id,

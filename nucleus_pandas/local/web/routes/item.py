@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
-from flask import Response, request, url_for
+from flask import Response, request
 
 from nucleus_pandas.errors import NotFoundError
 from nucleus_pandas.local.store import datasets, items, layers
 from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.ids import item_id
 from nucleus_pandas.local.store.layers import AnnotationRow
+from nucleus_pandas.local.web import python
 from nucleus_pandas.local.web.figures import Drawn, figure, shape_of
-from nucleus_pandas.local.web.layering import Named, RunEntry, ground_truth, predictions, runs_on, some_of
+from nucleus_pandas.local.web.layering import Named, RunEntry, ground_truth, predictions, some_of
 from nucleus_pandas.local.web.matched import THRESHOLD, Fate, Fates, fates
-from nucleus_pandas.local.web.page import blueprint, page, render
+from nucleus_pandas.local.web.page import blueprint, link, page, render
 from nucleus_pandas.local.web.ranks import rank
-from nucleus_pandas.local.web.routes.grid import whole
-from nucleus_pandas.local.web.scanning import Condition, position, scan
+from nucleus_pandas.local.web.routes.grid import asked_for, kept_filters, whole
+from nucleus_pandas.local.web.scanning import position, scan
 from nucleus_pandas.local.web.text import cut, pixels, value
 
 ROWS = 500
@@ -30,6 +30,7 @@ ROWS = 500
 RUNS = 4
 """Runs laid over a picture at once."""
 _LETTERS = "abcde"  # what the names of the rows of each layer begin with
+_LOOK = 0.06  # seconds, for the picture before and for the next one
 _TEXT = 200_000  # characters of ids, labels and metadata on a page; more are cut, the longest ones first
 
 
@@ -38,6 +39,7 @@ class Row:
     """An annotation or a prediction beside the picture."""
 
     name: str
+    key: str
     id: str
     label: str | None
     type: str
@@ -65,17 +67,20 @@ def item(dataset_id: str, item_id: str) -> Response:
     with page().nucleus.database.read() as db:
         dataset = datasets.find(db, dataset_id)
         row = items.by_item_id(db, dataset, item_id)
-        runs = runs_on(db, dataset)
+        asked = asked_for(db, dataset)
+        runs = asked.runs
         chosen = _chosen(runs)
         sections = _sections(db, dataset, row.id, chosen)
         place = rank(db, row.id)
-        before = scan(db, dataset, Condition(), start=position(row), limit=1, direction="backward").rows
-        after = scan(db, dataset, Condition(), start=position(row) + 1, limit=1).rows
+        condition = asked.condition
+        before = scan(db, dataset, condition, start=position(row), limit=1, direction="backward", seconds=_LOOK).rows
+        after = scan(db, dataset, condition, start=position(row) + 1, limit=1, seconds=_LOOK).rows
     _fit(sections)
-    kept = {"run": [run.id for run in chosen]}
-    address = lambda number, **more: url_for(  # noqa: E731
-        "page.item", dataset_id=dataset_id, item_id=public(dataset, number), **kept | more
-    )
+    kept: dict[str, Any] = kept_filters() | {"run": [run.id for run in chosen]}
+
+    def address(number: int, **more: Any) -> str:
+        return link("item", dataset_id=dataset_id, item_id=public(dataset, number), **kept | more)
+
     metadata = {} if row.metadata is None else msgspec.json.decode(row.metadata)
     drawn = [[one.drawn for one in section.rows] for section in sections]
     return render(
@@ -94,9 +99,10 @@ def item(dataset_id: str, item_id: str) -> Response:
         without_run=lambda run: address(row.id, run=[one for one in kept["run"] if one != run.id]),
         before=address(before[0].id) if before else None,
         after=address(after[0].id) if after else None,
-        back=url_for("page.grid", dataset_id=dataset_id, start=position(row), run=kept["run"][:1] or None),
-        lines=_lines(dataset, item_id, chosen),
+        back=link("grid", dataset_id=dataset_id, **kept | {"start": position(row), "run": kept["run"][:1]}),
+        lines=python.boxes(dataset, item_id, kept["run"]),
         names=sum(len(section.rows) for section in sections) <= 60,
+        see=" ".join(_seen(sections)),
     )
 
 
@@ -115,14 +121,28 @@ def _chosen(runs: Sequence[RunEntry]) -> list[RunEntry]:
     return found[:RUNS]
 
 
+def _seen(sections: Sequence[Section]) -> list[str]:
+    """Name the rows that the address wants to be seen: a prediction first, then a ground truth."""
+    found = []
+    for at, name in ((1, "see"), (0, "see_truth")):
+        key = request.args.get(name)
+        if key and at < len(sections):
+            found += [row.name for row in sections[at].rows if row.key == key]
+    return found
+
+
 def _sections(db: sqlite3.Connection, dataset: Dataset, number: int, chosen: Sequence[RunEntry]) -> list[Section]:
     matched = [fates(db, run, number, THRESHOLD) for run in chosen]
     named = [ground_truth(dataset), *map(predictions, chosen)]
     found = []
     read = []
     for letter, one in zip(_LETTERS, named, strict=False):
-        after = whole(f"after_{letter}")
-        read.append(some_of(db, one.layer, number, ROWS + 1, -1 if after is None else after))
+        rows = some_of(db, one.layer, number, ROWS + 1, whole(f"after_{letter}", -1))
+        seen = request.args.get({"a": "see_truth", "b": "see"}.get(letter, ""))
+        if seen and len(rows) > ROWS and all(row.key != seen for row in rows[:ROWS]):
+            wanted = layers.by_key(db, one.layer, number, seen)
+            rows = rows if wanted is None else some_of(db, one.layer, number, ROWS + 1, wanted.arrival - 1)
+        read.append(rows)
     names = [
         {row.key: f"{letter}{place}" for place, row in enumerate(rows[:ROWS])}
         for letter, rows in zip(_LETTERS, read, strict=False)
@@ -154,7 +174,7 @@ def _told(place: int, matched: Sequence[Fates | None]) -> dict[str, Fate] | None
 
 def _following(place: dict[str, int]) -> str:
     asked: dict[str, Any] = request.args.to_dict(flat=False)
-    return url_for("page.item", **(request.view_args or {}), **asked | place)
+    return link("item", **(request.view_args or {}), **asked | place)
 
 
 def _row(name: str, row: AnnotationRow, fate: Fate | None, partners: dict[str, str]) -> Row:
@@ -163,6 +183,7 @@ def _row(name: str, row: AnnotationRow, fate: Fate | None, partners: dict[str, s
     labels = extra.get("labels")
     return Row(
         name=name,
+        key=row.key,
         id=str(extra.get("annotation_id", row.key)),
         label=", ".join(map(str, labels)) if isinstance(labels, list) else row.label,
         type=row.type,
@@ -178,7 +199,8 @@ def _row(name: str, row: AnnotationRow, fate: Fate | None, partners: dict[str, s
 def _place(row: AnnotationRow, extra: dict[str, Any]) -> str:
     """Say where an annotation is, in pixels."""
     if row.type == "box":
-        return f"{pixels(row.x)}, {pixels(row.y)} · {pixels(row.width)} × {pixels(row.height)}"
+        x, y, width, height = (pixels(side, 1) for side in (row.x, row.y, row.width, row.height))
+        return f"{x}, {y} \N{MIDDLE DOT} {width} \N{MULTIPLICATION SIGN} {height}"
     if row.geometry is not None:
         geometry = msgspec.json.decode(row.geometry)
         points = geometry.get("vertices") or geometry.get("keypoints")
@@ -200,11 +222,3 @@ def _fit(sections: Sequence[Section]) -> None:
     for row in rows:
         row.id, row.metadata = cut(row.id, limit), cut(row.metadata, limit)
         row.label = None if row.label is None else cut(row.label, limit)
-
-
-def _lines(dataset: Dataset, item: str, chosen: Sequence[RunEntry]) -> list[str]:
-    key = json.dumps(item)
-    return [
-        f'client.get_dataset("{dataset.public_id}").annotations.loc[{key}]',
-        *(f'client.get_model_run("{run.id}").predictions.loc[{key}]' for run in chosen),
-    ]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import cast
 
-from flask import Response, redirect, request, url_for
+from flask import Response, redirect, request
 
-from nucleus_pandas.local.web.page import begin, blueprint, forget, is_key, page, render
+from nucleus_pandas.local.web.page import begin, blueprint, forget, is_key, link, page, render
 
 _OWN = re.compile(r"/(?![/\\])[!-~]*")  # a path of this server, and no address that a browser takes for another's
 
@@ -15,7 +15,7 @@ _OWN = re.compile(r"/(?![/\\])[!-~]*")  # a path of this server, and no address 
 def _next() -> str:
     """Where to go afterwards."""
     asked = request.values.get("next", "")
-    return asked if _OWN.fullmatch(asked) else url_for("page.datasets")
+    return asked if _OWN.fullmatch(asked) else link("datasets")
 
 
 @blueprint.get("/login")
@@ -39,4 +39,4 @@ def let_in() -> Response:
 def leave() -> Response:
     """Forget who this is."""
     forget()
-    return cast(Response, redirect(url_for("page.login"), 303))
+    return cast(Response, redirect(link("login"), 303))

@@ -55,7 +55,7 @@ class Cell(NamedTuple):
 
     truth: str | None
     predicted: str | None
-    count: int
+    many: int
     heat: int
     is_right: bool
 
@@ -155,9 +155,3 @@ def _lines(one: Run, source: Source, threshold: int) -> list[str]:
         return [f"{name}.evaluate(iou_threshold={THRESHOLDS[threshold]:g}).summary"]
     evaluate = f"{name}.evaluate(iou_threshold={THRESHOLDS[threshold]:g})"
     return [f"{evaluate}.per_class", f"{evaluate}.confusion_matrix"]
-
-
-@blueprint.get("/compare")
-def compare() -> Response:
-    """Compare two runs."""
-    return render("problem.html", status=404, text="")
