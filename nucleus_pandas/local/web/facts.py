@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -204,24 +204,27 @@ class Row(NamedTuple):
 
 def per_class(found: Facts, threshold: int) -> list[Row]:
     """Count by label at the threshold of a number, the most frequent label first."""
-    counts: dict[str, Counter[str]] = {}
-
-    def add(label: str, name: str, number: int) -> None:
-        counts.setdefault(label, Counter())[name] += number
-
-    for pair in found.pairs:
-        right = pair.agrees and pair.level > threshold
-        if pair.truth is not None:
-            add(pair.truth, "truths", pair.many)
-            add(pair.truth, "tp" if right else "fn", pair.many)
-        if pair.predicted is not None:
-            add(pair.predicted, "predictions", pair.many)
-            if not right:
-                add(pair.predicted, "fp", pair.many)
+    truths, predictions, right, wrong = (defaultdict[str, int](int) for _ in range(4))
+    for truth, predicted, agrees, level, many in found.pairs:
+        is_right = agrees and level > threshold
+        if truth is not None:
+            truths[truth] += many
+            right[truth] += many if is_right else 0
+        if predicted is not None:
+            predictions[predicted] += many
+            wrong[predicted] += 0 if is_right else many
     ap = _average_precision(found)
     rows = [
-        Row(label, n["truths"], n["predictions"], n["tp"], n["fp"], n["fn"], *ap.get(label, (None, None, None)))
-        for label, n in counts.items()
+        Row(
+            label,
+            truths[label],
+            predictions[label],
+            right[label],
+            wrong[label],
+            truths[label] - right[label],
+            *ap.get(label, (None, None, None)),
+        )
+        for label in {**truths, **predictions}
     ]
     return sorted(rows, key=lambda row: (-row.truths, -row.predictions, row.label))
 

@@ -11,7 +11,7 @@ from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.ids import ITEM_BITS
 from nucleus_pandas.local.store.items import ItemRow
 
-SECONDS = 0.15
+SECONDS = 0.12
 """How long a page looks for items at most; it says how far it came."""
 
 _COLUMNS = ", ".join(f"item.{name}" for name in ItemRow._fields)

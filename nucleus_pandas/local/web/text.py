@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -103,6 +104,7 @@ def pixels(number: float | None, digits: int = 2) -> str:
     return NOTHING if number is None else f"{number:.{digits}f}".rstrip("0").rstrip(".")
 
 
+@lru_cache(4_096)
 def colour(label: str | None) -> int:
     """Give the colour of a label, which is the same on every page.
 

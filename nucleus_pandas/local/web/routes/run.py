@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
+from urllib.parse import quote_plus
 
 from flask import Response, request
 
@@ -14,8 +15,9 @@ from nucleus_pandas.local.store.models import Run
 from nucleus_pandas.local.web import charts, facts
 from nucleus_pandas.local.web.facts import Facts, Row
 from nucleus_pandas.local.web.memory import Pending
-from nucleus_pandas.local.web.page import blueprint, page, render
+from nucleus_pandas.local.web.page import blueprint, link, page, render
 from nucleus_pandas.local.web.sources import COMMIT, Source, choose, sources_of
+from nucleus_pandas.local.web.text import isolated, shown
 
 LABELS = 40
 """Labels in the confusion matrix."""
@@ -58,6 +60,7 @@ class Cell(NamedTuple):
     many: int
     heat: int
     is_right: bool
+    query: str  # of the address of its examples
 
 
 @blueprint.get("/runs/<id:run_id>")
@@ -84,7 +87,13 @@ def run(run_id: str) -> Response:
         found = facts.facts(nucleus, page().memory, source, asked)
     except Pending:
         return waiting(**shared)
-    return render("run.html", **shared, **_tables(found, threshold), lines=_lines(one, source, threshold))
+    return render(
+        "run.html",
+        **shared,
+        **_tables(found, threshold),
+        examples_at=link("examples", run_id=run_id, **shared["kept"]),
+        lines=_lines(one, source, threshold),
+    )
 
 
 def waiting(**values: Any) -> Response:
@@ -126,7 +135,7 @@ def _tables(found: Facts, threshold: int) -> dict[str, Any]:
         "bar_most": most,
         "bar_ticks": charts.ticks(most),
         "matrix": _matrix(cells, frequent[:LABELS]),
-        "matrix_labels": frequent[:LABELS],
+        "matrix_labels": [(label, shown(label, 24), isolated(label, 60)) for label in frequent[:LABELS]],
         "matrix_more": max(0, len(frequent) - LABELS),
         "mistakes": mistakes[:_CONFUSIONS],
         "tide": tide,
@@ -137,6 +146,7 @@ def _tables(found: Facts, threshold: int) -> dict[str, Any]:
 def _matrix(cells: Any, labels: list[str]) -> list[tuple[str | None, list[Cell]]]:
     """Lay the cells out, a row for each label of the ground truth, the background last."""
     names: list[str | None] = [*labels, None]
+    quoted = {label: quote_plus(label) for label in labels}
     found = []
     for truth in names:
         most = max((cells[truth, predicted] for predicted in names), default=0)
@@ -144,7 +154,10 @@ def _matrix(cells: Any, labels: list[str]) -> list[tuple[str | None, list[Cell]]
         for predicted in names:
             count = cells[truth, predicted] if truth is not None or predicted is not None else 0
             heat = 0 if not count else 1 + round(8 * count / most)
-            row.append(Cell(truth, predicted, count, heat, truth == predicted and truth is not None))
+            query = "" if truth is None else f"&truth={quoted[truth]}"
+            query += "" if predicted is None else f"&predicted={quoted[predicted]}"
+            query += "&alone=1" if truth is None or predicted is None else ""
+            row.append(Cell(truth, predicted, count, heat, truth == predicted and truth is not None, query))
         found.append((truth, row))
     return found
 
