@@ -58,6 +58,7 @@ from nucleus_pandas.jobs import Job
 from nucleus_pandas.models import Model
 from nucleus_pandas.results import ImportResult, UploadResult
 from nucleus_pandas.runs import ModelRun
+from nucleus_pandas.slices import Slice
 
 __all__ = [
     "APIError",
@@ -86,6 +87,7 @@ __all__ = [
     "PositionError",
     "RunEvaluation",
     "ServerError",
+    "Slice",
     "StoreError",
     "TooLargeError",
     "UnsupportedError",

@@ -20,11 +20,13 @@ from nucleus_pandas.keys import Key
 from nucleus_pandas.models import Model, model_of
 from nucleus_pandas.resource import Resource
 from nucleus_pandas.runs import ModelRun
+from nucleus_pandas.slices import Slice
 from nucleus_pandas.transport import Transport
 from nucleus_pandas.wire import (
     DatasetCreated,
     DatasetEntry,
     DatasetName,
+    FoundSlice,
     JobEntry,
     JobView,
     ListJobs,
@@ -314,6 +316,16 @@ class NucleusClient:
         """Delete a model run with its predictions and matches; give the server's answer."""
         return self._delete("modelRun", model_run_id)
 
+    def get_slice(self, slice_id: str) -> Slice:
+        """Find a slice by its id, or raise NotFoundError."""
+        _check_id("slice", slice_id)
+        found = self._transport.read(FoundSlice, "slice", slice_id, "info")
+        return Slice(self._transport, slice_id, found.name, found.dataset_id)
+
+    def delete_slice(self, slice_id: str | Slice) -> dict[str, Any]:
+        """Delete a slice, while its items stay; give the server's answer."""
+        return self._delete("slice", slice_id)
+
     def get_job(self, job_id: str) -> Job:
         """Find a job by its id, or raise NotFoundError."""
         _check_id("job", job_id)
@@ -340,7 +352,7 @@ class NucleusClient:
         times = pd.to_datetime([entry.job_creation_time for entry in entries], utc=True, format="ISO8601")
         return frame(columns, JOBS).assign(created_at=times.as_unit("us"))
 
-    def _delete(self, kind: str, thing: str | Dataset | Model | ModelRun) -> dict[str, Any]:
+    def _delete(self, kind: str, thing: str | Dataset | Model | ModelRun | Slice) -> dict[str, Any]:
         public_id = thing.id if isinstance(thing, Resource) else thing
         _check_id(kind, public_id)
         doubts: list[str] = []

@@ -88,6 +88,7 @@ class HostedStandIn:
         self._datasets: dict[str, Row] = {}
         self._models: dict[str, Row] = {}
         self._runs: dict[str, Row] = {}
+        self._slices: dict[str, Row] = {}
         self._jobs: dict[str, Row] = {}
         self._signed: dict[str, tuple[str, str]] = {}
         self._put: dict[tuple[str, str], bytes] = {}
@@ -121,6 +122,15 @@ class HostedStandIn:
             ("GET", ["modelRun", "*", "loc", "*"], lambda request, run, key: self._found(run, self._by_id, key)),
             ("GET", ["modelRun", "*", "ungrouped"], self._ungrouped),
             ("DELETE", ["modelRun", "*"], self._delete_run),
+            ("POST", ["dataset", "*", "create_slice"], self._create_slice),
+            ("POST", ["dataset", "*", "build_slice"], self._build_slice),
+            ("GET", ["dataset", "*", "slices"], self._list_slices),
+            ("GET", ["slice", "*", "info"], lambda request, one: self._slice_info(one)),
+            ("POST", ["slice", "*", "append"], self._append_to_slice),
+            ("POST", ["slice", "*", "tag"], self._tag_slice),
+            ("POST", ["slice", "*", "itemsPage"], self._slice_items_page),
+            ("POST", ["slice", "*", "exportForTrainingPage"], self._slice_export_page),
+            ("DELETE", ["slice", "*"], self._delete_slice),
             ("GET", ["job", "*"], self._job_status),
             ("GET", ["job", "*", "errors"], lambda request, job: self._job(job)["errors"]),
             ("GET", ["job", "*", "info"], lambda request, job: self._entry(job)),
@@ -187,7 +197,7 @@ class HostedStandIn:
     def _info(self, request: Request, dataset_id: str) -> Json:
         dataset = self._dataset(dataset_id)
         known = {"dataset_id": dataset_id, "name": dataset["name"], "length": len(dataset["items"])}
-        return {**known, "model_run_ids": dataset["runs"], "slice_ids": [], "tags": None}
+        return {**known, "model_run_ids": dataset["runs"], "slice_ids": self._slices_of(dataset_id), "tags": None}
 
     def _delete_dataset(self, request: Request, dataset_id: str) -> Json:
         self._dataset(dataset_id)
@@ -257,20 +267,22 @@ class HostedStandIn:
         found = self._dataset(dataset_id)["annotations"].get(item["ref_id"], {})
         return {"item": item, "annotations": _grouped(found.values(), TYPES)}
 
-    def _paged(self, request: Request, dataset_id: str) -> tuple[list[Row], str | None]:
+    def _paged(self, request: Request, items: list[Row]) -> tuple[list[Row], str | None]:
         token, size = request.fields("pageToken", "pageSize")
-        items = list(self._dataset(dataset_id)["items"].values())
         start = int(token or 0)
         stop = start + size
         return items[start:stop], str(stop) if stop < len(items) else None
 
     def _items_page(self, request: Request, dataset_id: str) -> Json:
-        items, following = self._paged(request, dataset_id)
+        items, following = self._paged(request, list(self._dataset(dataset_id)["items"].values()))
         return {"items": items, "nextPageToken": following}
 
     def _export_page(self, request: Request, dataset_id: str) -> Json:
         request.fields("query", "chip", "onlyMostRecentTask")
-        items, following = self._paged(request, dataset_id)
+        return self._exported(request, dataset_id, list(self._dataset(dataset_id)["items"].values()))
+
+    def _exported(self, request: Request, dataset_id: str, every: list[Row]) -> Json:
+        items, following = self._paged(request, every)
         rows = []
         for item in items:
             groups = self._row(dataset_id, item)["annotations"]
@@ -372,6 +384,86 @@ class HostedStandIn:
     def _delete_run(self, request: Request, run_id: str) -> Json:
         self._dataset(self._run(run_id)["dataset"])["runs"].remove(run_id)
         del self._runs[run_id]
+        return {}
+
+    # Slices
+
+    def _slice(self, slice_id: str) -> Row:
+        if slice_id not in self._slices:
+            raise Refusal(404, f"Slice {slice_id} not found")
+        return self._slices[slice_id]
+
+    def _slices_of(self, dataset_id: str) -> list[str]:
+        return [slice_id for slice_id, one in self._slices.items() if one["dataset_id"] == dataset_id]
+
+    def _create_slice(self, request: Request, dataset_id: str) -> Json:
+        (name,) = request.fields("name")
+        body = request.json
+        names = body.get("reference_ids") or []
+        if len(names) > 10_000 or len(body.get("dataset_item_ids") or []) > 10_000:
+            raise Refusal(400, "More than 10000 ids")
+        names += [self._by_id(dataset_id, one)["ref_id"] for one in body.get("dataset_item_ids") or []]
+        if not names and not body.get("allow_empty"):
+            raise Refusal(400, "No ids")
+        return {"slice_id": self._new_slice(dataset_id, name, names)}
+
+    def _new_slice(self, dataset_id: str, name: str, names: list[str]) -> str:
+        if any(self._slices[one]["name"] == name for one in self._slices_of(dataset_id)):
+            raise Refusal(409, f"A slice named {name} already exists")
+        for one in names:
+            self._by_ref(dataset_id, one)
+        slice_id = self._new("slc")
+        known = {"name": name, "dataset_id": dataset_id, "type": "dataset_item", "description": None}
+        times = {"created_at": "2026-01-01T00:00:00.000Z", "pending_job_count": 0}
+        self._slices[slice_id] = {**known, **times, "tags": [], "names": list(dict.fromkeys(names))}
+        return slice_id
+
+    def _build_slice(self, request: Request, dataset_id: str) -> Json:
+        name, size, method, filters = request.fields("name", "sampleSize", "sampleMethod", "filters")
+        if set(request.json) - {"name", "sampleSize", "sampleMethod", "filters"} or method != "Random":
+            raise Refusal(400, "Not a sample")
+        source = filters.get("sliceId")
+        names = list(self._dataset(dataset_id)["items"]) if source is None else self._slice(source)["names"]
+        slice_id = self._new_slice(dataset_id, name, names[::-1][:size])
+        return {**self._start("sliceQuery", dataset_id, lambda job: {}), "sliceId": slice_id}
+
+    def _slice_info(self, slice_id: str) -> Json:
+        return {"slice_id": slice_id, **{key: part for key, part in self._slice(slice_id).items() if key != "names"}}
+
+    def _list_slices(self, request: Request, dataset_id: str) -> Json:
+        self._dataset(dataset_id)
+        names = ("name", "dataset_id", "type", "created_at", "pending_job_count")
+        return [{"id": one, **{key: self._slices[one][key] for key in names}} for one in self._slices_of(dataset_id)]
+
+    def _append_to_slice(self, request: Request, slice_id: str) -> Json:
+        names, dataset_id = request.fields("reference_ids", "dataset_id")
+        ids = {name: self._by_ref(dataset_id, name)["id"] for name in names}
+        there = self._slice(slice_id)["names"]
+        new = [name for name in ids if name not in there]
+        there += new
+        return {"slice_id": slice_id, "new_items": [ids[name] for name in new]}
+
+    def _tag_slice(self, request: Request, slice_id: str) -> Json:
+        (tags,) = request.fields("slice_tags")
+        there = self._slice(slice_id)["tags"]
+        there += [tag for tag in tags if tag not in there]
+        return {}
+
+    def _items_of(self, slice_id: str) -> list[Row]:
+        one = self._slice(slice_id)
+        return [self._by_ref(one["dataset_id"], name) for name in one["names"]]
+
+    def _slice_items_page(self, request: Request, slice_id: str) -> Json:
+        items, following = self._paged(request, self._items_of(slice_id))
+        return {"items": items, "nextPageToken": following}
+
+    def _slice_export_page(self, request: Request, slice_id: str) -> Json:
+        request.fields("chip")
+        return self._exported(request, self._slice(slice_id)["dataset_id"], self._items_of(slice_id))
+
+    def _delete_slice(self, request: Request, slice_id: str) -> Json:
+        self._slice(slice_id)
+        del self._slices[slice_id]
         return {}
 
     # Jobs

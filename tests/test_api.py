@@ -31,6 +31,7 @@ LAYERS = [
     {"assessment", "examples", "served"},
     {"parquet"},
     {"models", "runs"},
+    {"slices"},
     {"datasets"},
     {"client"},
     {"frames"},

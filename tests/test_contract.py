@@ -408,7 +408,10 @@ def test_info_lists_runs(api: Api) -> None:
 
 
 def test_info_lists_slices(api: Api) -> None:
-    assert api.get(f"dataset/{new_dataset(api)}/info")["slice_ids"] == []
+    dataset = new_dataset(api)
+    assert api.get(f"dataset/{dataset}/info")["slice_ids"] == []
+    made = api.post(f"dataset/{dataset}/create_slice", {"name": "rain", "allow_empty": 1})["slice_id"]
+    assert api.get(f"dataset/{dataset}/info")["slice_ids"] == [made]
 
 
 def test_info_gives_the_metadata_schemas_back(api: Api) -> None:
@@ -2544,6 +2547,8 @@ def world(api: Api) -> dict[str, str]:
     token = sign(api, dataset, "open").removeprefix(f"{PREFIX}/")
     names = {"ds": dataset, "run": run, "model": model, "job": job, "request": request_id, "upload": token}
     names |= {"item": api.get(f"dataset/{dataset}/iloc/0")["item"]["id"], "again": again}
+    sliced = {"name": fresh("slice"), "reference_ids": ["a.jpg", "b.jpg"]}
+    names["slice"] = api.post(f"dataset/{dataset}/create_slice", sliced)["slice_id"]
     return {**names, "fresh": fresh("name")}
 
 
@@ -2651,6 +2656,29 @@ ROUTES: list[tuple[str, str, Any]] = [
     ("POST", "leaderboard/ranking", {"metric_type": "F1", "benchmark_ids": ["{benchmark}"]}),
     ("POST", "leaderboard/f1Curve", {"benchmark_ids": ["{benchmark}"], "top_n": 5}),
     ("DELETE", "benchmarks/{benchmark}", {}),
+    ("POST", "dataset/{ds}/itemsPage", {"pageToken": None, "pageSize": 1}),
+    ("GET", "dataset/{ds}/exportForTraining", {}),
+    ("POST", "dataset/{ds}/exportForTrainingPage", {"pageToken": None, "pageSize": 1}),
+    ("GET", "dataset/{ds}/class_labels", {}),
+    ("POST", "dataset/{ds}/create_slice", {"name": "rain", "reference_ids": ["a.jpg"]}),
+    ("POST", "dataset/{ds}/build_slice", {"name": "some", "sampleSize": 1, "sampleMethod": "Random", "filters": {}}),
+    ("GET", "dataset/{ds}/slices?name=x&type=SliceType.DATASET_ITEM", {}),
+    ("GET", "slice/", {}),
+    ("GET", "slice/{slice}", {}),
+    ("GET", "slice/{slice}?idType=reference_id", {}),
+    ("GET", "slice/{slice}/info", {}),
+    ("POST", "slice/{slice}/itemsPage", {"pageToken": None, "pageSize": 1}),
+    ("POST", "slice/{slice}/append", {"reference_ids": ["a.jpg"], "dataset_id": "{ds}"}),
+    ("POST", "slice/{slice}/tag", {"slice_tags": ["t"]}),
+    ("DELETE", "slice/{slice}/tag", {"slice_tags": ["t"]}),
+    ("GET", "slice/{slice}/exportForTraining", {}),
+    ("GET", "slice/{slice}/{model}/exportForTraining", None),
+    ("POST", "slice/{slice}/exportForTrainingPage", {"pageToken": None, "pageSize": 1, "chip": False}),
+    ("POST", "slice/{slice}/{model}/exportForTrainingPage", {"pageToken": None, "pageSize": 1}),
+    ("GET", "slice/{slice}/export_raw_json", None),
+    ("GET", "slice/{slice}/exportRawItems", None),
+    ("GET", "slice/{slice}/class_labels", None),
+    ("DELETE", "slice/{slice}", {}),
     ("DELETE", "dataset/{ds}/refloc/b.jpg", {}),
     ("DELETE", "dataset/{ds}/{item}", {}),
     ("DELETE", "modelRun/{run}", {}),

@@ -29,7 +29,7 @@ from nucleus_pandas.local.app import create_app
 from nucleus_pandas.local.embedded import EmbeddedNucleus
 from nucleus_pandas.local.images import Images
 from nucleus_pandas.local.ingest import store_annotations, store_items
-from nucleus_pandas.local.store import datasets, items, jobs, layers, models, purge
+from nucleus_pandas.local.store import datasets, items, jobs, layers, models, places, purge
 from nucleus_pandas.local.store.database import Database
 from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.ids import item_id
@@ -192,7 +192,7 @@ def test_positions_are_those_of_a_list(
     shared: EmbeddedNucleus, steps: list[tuple[int, float, random.Random]], bits: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(items, "FAN_OUT_BITS", bits)  # small blocks: few items reach every level
+        patch.setattr(places, "FAN_OUT_BITS", bits)  # small blocks: few items reach every level
         positions = Positions(shared)
         for count, share, draw in steps:
             positions.append(count)

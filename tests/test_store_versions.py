@@ -6,20 +6,22 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import pytest
 from evaluated import Http, World
 
 from nucleus_pandas.local.embedded import EmbeddedNucleus
-from nucleus_pandas.local.store.database import FILE_NAME
+from nucleus_pandas.local.store.database import FILE_NAME, VERSION
 
 
-def test_a_store_of_version_1_is_brought_to_version_2(drawn: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", range(1, VERSION))
+def test_a_store_of_an_earlier_version_is_brought_to_this_one(drawn: World, tmp_path: Path, version: int) -> None:
     drawn.http("POST", f"modelRun/{drawn.run}/commit", {})
     drawn.http("DELETE", f"dataset/{drawn.dataset}/refloc/2.jpg", {})
     drawn.http("GET", f"dataset/{drawn.dataset}/signedUrl/1", {})
     drawn.http.nucleus.close()
     older = tmp_path / "older"
     older.mkdir()
-    tables = fill_version_1(older / FILE_NAME, drawn.http.nucleus.folder / FILE_NAME)
+    tables = fill_version(version, older / FILE_NAME, drawn.http.nucleus.folder / FILE_NAME)
     assert {"dataset", "item", "annotation", "prediction", "match", "hole", "upload", "model", "run"} <= set(tables)
     nucleus = EmbeddedNucleus(older)
     http = Http(nucleus)
@@ -28,24 +30,25 @@ def test_a_store_of_version_1_is_brought_to_version_2(drawn: World, tmp_path: Pa
     made = World(http, drawn.made, drawn.dataset, drawn.model, drawn.run)
     evaluation = made.evaluate_on(made.benchmark())
     assert made.examples(evaluation)["total"] > 0
+    made.http("POST", f"dataset/{made.dataset}/create_slice", {"name": "s", "reference_ids": ["1.jpg"]})
     nucleus.close()
     with sqlite3.connect(older / FILE_NAME) as db:
-        version = db.execute("PRAGMA user_version").fetchone()
+        reached = db.execute("PRAGMA user_version").fetchone()
         fresh = sqlite3.connect(drawn.http.nucleus.folder / FILE_NAME)
         schema = "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY 1, 2"
-        assert (version, db.execute(schema).fetchall()) == ((2,), fresh.execute(schema).fetchall())
+        assert (reached, db.execute(schema).fetchall()) == ((VERSION,), fresh.execute(schema).fetchall())
         fresh.close()
     db.close()
 
 
-def fill_version_1(path: Path, source: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Make a store as version 1 did, with the rows of another one; give those that it holds, table by table."""
-    script = (Path(__file__).parent / "data" / "schema_1.sql").read_text("utf-8")
+def fill_version(version: int, path: Path, source: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Make a store as an earlier version did, with the rows of another one; give those that it holds."""
+    script = (Path(__file__).parent / "data" / f"schema_{version}.sql").read_text("utf-8")
     db = sqlite3.connect(path, isolation_level=None)
     for statement in script.split(";\n\n"):
         db.execute(statement)
     db.execute(f"PRAGMA application_id = {0x4E55434C}")
-    db.execute("PRAGMA user_version = 1")
+    db.execute(f"PRAGMA user_version = {version}")
     db.execute("ATTACH ? AS source", (str(source),))
     kept = {}
     for (name,) in db.execute("SELECT name FROM main.sqlite_schema WHERE type = 'table'").fetchall():

@@ -20,6 +20,7 @@ from nucleus_pandas.columns.dtypes import (
 )
 from nucleus_pandas.columns.geometry import BoxColumn
 from nucleus_pandas.columns.items import check_items
+from nucleus_pandas.columns.members import Items, item_ids
 from nucleus_pandas.columns.metadata import Metadata
 from nucleus_pandas.columns.naming import CANONICAL, NamedColumns
 from nucleus_pandas.columns.pictures import is_remote, readable
@@ -37,6 +38,7 @@ __all__ = [
     "EXAMPLES",
     "JOBS",
     "ITEMS",
+    "Items",
     "MATCHES",
     "MODELS",
     "Metadata",
@@ -53,6 +55,7 @@ __all__ = [
     "frame",
     "indexed",
     "is_remote",
+    "item_ids",
     "label_of",
     "no_backend",
     "plain",

@@ -27,6 +27,7 @@ from nucleus_pandas.local.routes import (
     models,
     objects,
     runs,
+    slices,
     uploads,
 )
 from nucleus_pandas.local.routes.common import MAX_JSON, PREFIX, ItemId, RawId, RestOfPath, reply
@@ -84,7 +85,8 @@ def _build(nucleus: EmbeddedNucleus, keys: tuple[bytes, ...], hosts: frozenset[s
     app.url_map.redirect_defaults = False
     app.url_map.converters.update(id=RawId, item=ItemId, rest=RestOfPath)
     app.before_request(_guard(keys, hosts))
-    for routes in (datasets, items, exports, models, runs, jobs, uploads, evaluations, benchmarks, objects, extensions):
+    rows, kinds = (datasets, items, exports, slices, objects), (models, runs, jobs, uploads, evaluations, benchmarks)
+    for routes in (*rows, *kinds, extensions):
         app.register_blueprint(routes.blueprint, url_prefix=PREFIX)
     app.register_error_handler(APIError, _refusal)
     app.register_error_handler(HTTPException, _http_error)

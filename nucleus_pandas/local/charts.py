@@ -13,11 +13,13 @@ import numpy as np
 from nucleus_pandas.evaluation.counts import BACKGROUND, BINS
 from nucleus_pandas.evaluation.parameters import AREA_RANGES, EVERY
 from nucleus_pandas.local import measures
+from nucleus_pandas.local.chosen import chosen_items
 from nucleus_pandas.local.measures import RECALL_POINTS, THRESHOLDS, Measures
 from nucleus_pandas.local.sides import Rows, sides_of
 from nucleus_pandas.local.store import evaluations, outcomes
 from nucleus_pandas.local.store.evaluations import Evaluation
 from nucleus_pandas.local.store.outcomes import Cell, Selected
+from nucleus_pandas.local.store.predicates import Condition
 from nucleus_pandas.wire import (
     ApBySize,
     Bucket,
@@ -51,8 +53,9 @@ class Measured(NamedTuple):
 def charts(db: sqlite3.Connection, evaluation: Evaluation, wanted: ChartsRequest, *, stale: bool) -> Charts:
     """Draw the charts of a finished evaluation."""
     filters = wanted.filters
-    selected = Selected(evaluation, wanted.iou_threshold, filters)
-    measured = _measured(db, evaluation, filters)
+    chosen = chosen_items(db, filters, wanted.query)
+    selected = Selected(evaluation, wanted.iou_threshold, filters, chosen)
+    measured = _measured(db, evaluation, filters or Filters(), chosen)
     found = measured.measures or Measures(classes=[], ap=[], precision=[], reasons={})
     reasons = dict(found.reasons)
     if measured.measures is None:
@@ -131,9 +134,9 @@ def _histogram(confidences: list[tuple[float, int]]) -> list[Bucket]:
     return [Bucket(bucket_min=low, bucket_max=high, count=int(count)) for low, high, count in rows]
 
 
-def _measured(db: sqlite3.Connection, evaluation: Evaluation, filters: Filters | None) -> Measured:
+def _measured(db: sqlite3.Connection, evaluation: Evaluation, filters: Filters, chosen: Condition | None) -> Measured:
     """Give the stored measures, or measure again what filters on items and on either side leave."""
-    if filters is None or filters == Filters():
+    if filters == Filters() and chosen is None:
         return Measured(msgspec.json.decode(evaluations.results(db, evaluation), type=Measures))
     asked = [name for field, name in _OF_OUTCOMES.items() if getattr(filters, field) is not None]
     if asked:
@@ -150,8 +153,9 @@ def _measured(db: sqlite3.Connection, evaluation: Evaluation, filters: Filters |
     if request.rule.allowed is None:  # classes are measured one by one: those that both filters let through
         both = [set(names) for names in (wanted_truth, wanted_predictions) if names is not None]
         wanted_truth = wanted_predictions = sorted(set.intersection(*both)) if both else None
-    truth = _rows(outcomes.truths(db, evaluation, filters, wanted_truth), with_confidence=False)
-    predictions = _rows(outcomes.predictions(db, evaluation, filters, wanted_predictions), with_confidence=True)
+    truth = _rows(outcomes.truths(db, evaluation, filters, wanted_truth, chosen), with_confidence=False)
+    found = outcomes.predictions(db, evaluation, filters, wanted_predictions, chosen)
+    predictions = _rows(found, with_confidence=True)
     reference_ids = outcomes.reference_ids(db, evaluation)
     sides = sides_of(truth, predictions, reference_ids, lambda name: name)  # stored classes are classes already
     return Measured(measures.measure(sides, request.rule, areas)[0])

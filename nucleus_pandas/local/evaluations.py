@@ -13,6 +13,7 @@ import numpy as np
 from nucleus_pandas.evaluation.matching import Boxes, LabelRule, Matches, match
 from nucleus_pandas.local.store.ids import ITEM_BITS, now
 from nucleus_pandas.local.store.models import Run, datasets_of
+from nucleus_pandas.local.store.predicates import Condition
 
 Kind: TypeAlias = Literal["iou", "false_positive", "false_negative"]
 
@@ -190,7 +191,13 @@ def counts(db: sqlite3.Connection, run: Run) -> dict[str, int]:
 
 
 def objects(
-    db: sqlite3.Connection, run: Run, kind: Kind, items: tuple[int, int], after: tuple[int, int], limit: int
+    db: sqlite3.Connection,
+    run: Run,
+    kind: Kind,
+    items: tuple[int, int],
+    after: tuple[int, int],
+    limit: int,
+    condition: Condition,
 ) -> list[tuple[Any, ...]]:
     """Read pairs, false positives or false negatives on a range of items, from behind `after` (item number, number).
 
@@ -198,15 +205,25 @@ def objects(
     and a false negative that shows the ground truth alone.
     """
     where = {
-        "iou": "iou IS NOT NULL",
-        "false_positive": "prediction_id IS NOT NULL AND NOT (iou IS NOT NULL AND agrees)",
-        "false_negative": "annotation_id IS NOT NULL AND NOT (iou IS NOT NULL AND agrees)",
+        "iou": "object.iou IS NOT NULL",
+        "false_positive": "prediction_id IS NOT NULL AND NOT (object.iou IS NOT NULL AND agrees)",
+        "false_negative": "annotation_id IS NOT NULL AND NOT (object.iou IS NOT NULL AND agrees)",
     }[kind]
-    shown = "prediction_id, predicted_label, coalesce(iou, 0.0)"
+    shown = "prediction_id, predicted_label, coalesce(object.iou, 0.0)"
     if kind == "false_negative":
         shown = "NULL, NULL, 0.0"
     return db.execute(
-        f"SELECT item, number, annotation_id, label, iou IS NOT NULL AND agrees, {shown} FROM match WHERE run = ? AND"
-        f" item >= ? AND item < ? AND (item, number) > (?, ?) AND {where} ORDER BY item, number LIMIT ?",
-        (run.id, *items, *after, limit),
+        f"SELECT object.item, number, annotation_id, label, object.iou IS NOT NULL AND agrees, {shown}"
+        " FROM match AS object CROSS JOIN item ON item.id = object.item WHERE object.run = :run"
+        " AND object.item >= :first AND object.item < :end AND (object.item, number) > (:item, :number)"
+        f" AND {where} AND ({condition.sql}) ORDER BY object.item, number LIMIT :limit",
+        {
+            **condition.values,
+            "run": run.id,
+            "first": items[0],
+            "end": items[1],
+            "item": after[0],
+            "number": after[1],
+            "limit": limit,
+        },
     ).fetchall()

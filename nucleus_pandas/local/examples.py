@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from nucleus_pandas.local.chosen import chosen_items
 from nucleus_pandas.local.render import EMPTY
 from nucleus_pandas.local.store import outcomes
 from nucleus_pandas.local.store.evaluations import Evaluation
@@ -18,7 +19,8 @@ from nucleus_pandas.wire import Example, ExamplesPage, ExamplesRequest, FilterSc
 
 def page(db: sqlite3.Connection, evaluation: Evaluation, wanted: ExamplesRequest, *, stale: bool) -> ExamplesPage:
     """Give a page of examples, and the number of all."""
-    selected = Selected(evaluation, wanted.iou_threshold, wanted.filters)
+    chosen = chosen_items(db, wanted.filters, wanted.query)
+    selected = Selected(evaluation, wanted.iou_threshold, wanted.filters, chosen)
     if wanted.match_type is not None:
         selected.narrow(f"match_type = '{wanted.match_type}'")
     rows = [_example(evaluation, one) for one in selected.page(db, wanted)]

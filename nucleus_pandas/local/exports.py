@@ -1,11 +1,12 @@
-"""Items with their annotations, page by page, as the contract's exports give them."""
+"""Items, alone or with their annotations, page by page, as the contract's exports give them."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from itertools import groupby
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
+import msgspec
 from msgspec import Struct
 
 from nucleus_pandas.errors import BadRequestError
@@ -13,8 +14,10 @@ from nucleus_pandas.local import render
 from nucleus_pandas.local.reading import parse_token, token
 from nucleus_pandas.local.render import FileUrl, JsonObject
 from nucleus_pandas.local.store import items, layers
-from nucleus_pandas.local.store.datasets import Dataset
-from nucleus_pandas.local.store.layers import Layer
+from nucleus_pandas.local.store.items import ItemRow
+from nucleus_pandas.local.store.layers import AnnotationRow, Layer
+from nucleus_pandas.local.store.models import Run
+from nucleus_pandas.local.subsets import Subset
 
 ITEMS = 100_000  # that one page holds at most
 ROWS = 10_000  # items with their annotations that one page holds at most
@@ -28,7 +31,7 @@ class Paging(
 
     page_token: str | None = None
     page_size: int | None = None
-    query: object = None
+    query: str | None = None
     chip: bool | None = None
     recent: bool | None = None
 
@@ -39,56 +42,103 @@ class Paging(
             raise BadRequestError("A page holds at least 1 row - at `$.pageSize`.")
         return min(size, most)
 
-    def after(self, dataset: Dataset) -> int | None:
-        """Give the item that the page before ended with."""
-        return parse_token(self.page_token, dataset, arrivals=False)[0] if self.page_token else None
+    def after(self, subset: Subset) -> int | None:
+        """Give the marker of the item that the page before ended with."""
+        return parse_token(self.page_token, subset.owner, arrivals=False)[0] if self.page_token else None
 
 
-def item_page(
-    db: sqlite3.Connection, dataset: Dataset, after: int | None, limit: int, file_url: FileUrl
-) -> tuple[list[JsonObject], str | None]:
-    """Give a page of items, and the token of the next."""
-    found = list(items.page(db, dataset, after, limit + 1))
-    following = token(found[limit - 1].id) if len(found) > limit else None
-    return [render.item(row, dataset.tag, file_url) for row in found[:limit]], following
+@dataclass(frozen=True, slots=True)
+class Export:
+    """Items in an order, and how they are shown.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+        In a transaction.
+    subset : Subset
+        Which items.
+    file_url : FileUrl
+        Gives the addresses of uploaded files.
+    run : Run, optional
+        Whose predictions are shown instead of the ground truth.
+    """
+
+    db: sqlite3.Connection
+    subset: Subset
+    file_url: FileUrl
+    run: Run | None = None
+
+    def items(self, after: int | None, limit: int) -> tuple[list[JsonObject], str | None]:
+        """Give a page of items, and the token of the next."""
+        found = self._page(after, limit + 1)
+        following = token(found[limit - 1][0]) if len(found) > limit else None
+        return [render.item(row, self.subset.dataset.tag, self.file_url) for _, row in found[:limit]], following
+
+    def _page(self, after: int | None, limit: int) -> list[tuple[int, ItemRow]]:
+        rows = self.subset.page(self.db, after, limit, items.COLUMNS)
+        return [(row[0], ItemRow._make(row[1:])) for row in rows]
+
+    @property
+    def _layer(self) -> Layer:
+        return Layer(None, ("dataset", self.subset.dataset.id)) if self.run is None else self.run.layer
+
+    def rows(self, after: int | None, limit: int) -> tuple[list[JsonObject], str | None]:
+        """Give a page of items with their annotations, and the token of the next; it ends early where there are many.
+
+        A mask, of which an item has one at most, stands alone.
+        """
+        found = self._page(after, limit + 1)
+        shown = found[: self._reach([row.id for _, row in found[:limit]])]
+        by_item = self._annotations([row.id for _, row in shown])
+        rows = [self._row(row, by_item.get(row.id, [])) for _, row in shown]
+        return rows, token(shown[-1][0]) if len(shown) < len(found) else None
+
+    def _reach(self, numbers: Sequence[int]) -> int:
+        """Tell with how many items a page is full."""
+        counts = layers.counts(self.db, self._layer, numbers)
+        objects = 0
+        for place, number in enumerate(numbers):
+            objects += counts.get(number, 0)
+            if objects >= OBJECTS:
+                return place + 1
+        return len(numbers)
+
+    def _annotations(self, numbers: Sequence[int]) -> dict[int, list[AnnotationRow]]:
+        found: dict[int, list[AnnotationRow]] = {}
+        for row in layers.select(self.db, self._layer, numbers, ", ".join(AnnotationRow._fields)):
+            found.setdefault(row[0], []).append(AnnotationRow._make(row))
+        return found
+
+    def _row(self, row: ItemRow, annotations: Sequence[AnnotationRow]) -> JsonObject:
+        own = [
+            render.annotation(one, self.subset.dataset.tag, row.reference_id, self.file_url, self.run)
+            for one in annotations
+        ]
+        groups = render.grouped(own, predictions=False)
+        masks = groups.pop("segmentation")
+        described = render.item(row, self.subset.dataset.tag, self.file_url)
+        return {"item": described, **groups, "segmentation": masks[0] if masks else None}
+
+    def every(self) -> msgspec.Raw:
+        """Write all items with their annotations down, as a JSON array."""
+        return _written(_paged(lambda after: self.rows(after, ROWS)))
+
+    def every_item(self, shape: Callable[[list[JsonObject]], list[JsonObject]] = list) -> msgspec.Raw:
+        """Write all items down, as a JSON array of what they are shaped into."""
+        return _written(map(shape, _paged(lambda after: self.items(after, ROWS))))
 
 
-def page(
-    db: sqlite3.Connection, dataset: Dataset, after: int | None, limit: int, file_url: FileUrl
-) -> tuple[list[JsonObject], str | None]:
-    """Give a page of items with their annotations, and the token of the next; it ends early where there are many."""
-    found = list(items.page(db, dataset, after, limit + 1))
-    rows: list[JsonObject] = []
-    if not found:
-        return rows, None
-    ground_truth = Layer(None, ("dataset", dataset.id))
-    groups = groupby(layers.of_items(db, ground_truth, found[0].id, found[-1].id), lambda row: row.item)
-    number, group = next(groups, (None, iter(())))
-    objects = 0
-    for row in found[:limit]:
-        own: list[JsonObject] = []
-        if number == row.id:
-            own = [render.annotation(a, dataset.tag, row.reference_id, file_url) for a in group]
-            number, group = next(groups, (None, iter(())))
-        rows.append(_row(render.item(row, dataset.tag, file_url), own))
-        objects += len(own)
-        if objects >= OBJECTS:
-            break
-    return rows, token(found[len(rows) - 1].id) if len(rows) < len(found) else None
-
-
-def every(db: sqlite3.Connection, dataset: Dataset, file_url: FileUrl) -> Iterator[list[JsonObject]]:
-    """Walk all items with their annotations, a page at a time."""
+def _paged(page: Callable[[int | None], tuple[list[JsonObject], str | None]]) -> Iterator[list[JsonObject]]:
     after: int | None = None
     following: str | None = ""
     while following is not None:
-        rows, following = page(db, dataset, after, ROWS, file_url)
+        rows, following = page(after)
         yield rows
         if following is not None:
-            after, _ = parse_token(following, dataset, arrivals=False)
+            after, _ = parse_token(following, None, arrivals=False)
 
 
-def _row(described: JsonObject, annotations: list[JsonObject]) -> JsonObject:
-    groups = render.grouped(annotations, predictions=False)
-    masks = groups.pop("segmentation")
-    return {"item": described, **groups, "segmentation": masks[0] if masks else None}
+def _written(pages: Iterator[list[JsonObject]]) -> msgspec.Raw:
+    # each page is written down at once, since its text is far smaller than its objects
+    texts = [msgspec.json.encode(rows)[1:-1] for rows in pages]
+    return msgspec.Raw(b"[" + b",".join(text for text in texts if text) + b"]")

@@ -17,6 +17,8 @@ from nucleus_pandas.local.store import items, layers
 from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.ids import ITEM_BITS, item_id
 from nucleus_pandas.local.store.layers import Layer, Row
+from nucleus_pandas.local.store.predicates import Condition
+from nucleus_pandas.local.subsets import Subset
 from nucleus_pandas.wire import ROWS, Selection
 
 Stored: TypeAlias = dict[str, Sequence[Any]]
@@ -34,7 +36,7 @@ _OF_ITEMS: dict[str, tuple[str, ...]] = {
     "height": ("height",),
     "metadata": ("metadata",),
 }
-_EXTRA = "CASE WHEN type <> 'box' OR key < ' ' THEN extra END AS extra"
+_EXTRA = "CASE WHEN object.type <> 'box' OR object.key < ' ' THEN object.extra END AS extra"
 _OF_ANNOTATIONS: dict[str, tuple[str, ...]] = {
     "dataset_item_id": ("item",),
     "reference_id": ("item",),
@@ -56,35 +58,39 @@ def token(item: int, arrival: int | None = None) -> str:
     return f"{item:x}" if arrival is None else f"{item:x}-{arrival:x}"
 
 
-def parse_token(text: str, dataset: Dataset | None, *, arrivals: bool) -> tuple[int, int]:
-    """Give the item and the arrival (0 without) that a page ended with, or raise BadRequestError."""
+def parse_token(text: str, owner: int | None, *, arrivals: bool) -> tuple[int, int]:
+    """Give the item and the arrival (0 without) that a page ended with, or raise BadRequestError.
+
+    In a slice it is the place that stands for the item; `owner` is the number of the dataset or of the slice.
+    """
     found = _TOKEN.fullmatch(text)
     if found is None or (found[2] is not None) != arrivals or (item := int(found[1], 16)) >= 1 << 63:
         raise BadRequestError(f"The token {text[:50]!r} is none that a page ended with.")
-    if dataset is not None and item >> ITEM_BITS != dataset.id:
-        raise BadRequestError(f"The token {text[:50]!r} belongs to another dataset.")
+    if owner is not None and item >> ITEM_BITS != owner:
+        raise BadRequestError(f"The token {text[:50]!r} is one of another dataset or slice.")
     return item, int(found[2] or "0", 16)
 
 
-def read_items(db: sqlite3.Connection, dataset: Dataset, wanted: Selection, file_url: FileUrl) -> JsonObject:
+def read_items(db: sqlite3.Connection, subset: Subset, wanted: Selection, file_url: FileUrl) -> JsonObject:
     """Answer a selection of items, in the shape of an `ItemPage`."""
     names, needed = _needed(wanted, _OF_ITEMS, ("id",))
-    numbers = _numbers(db, dataset, wanted)
+    numbers = _numbers(db, subset, wanted)
     missing: list[int] = []
     after: str | None = None
     rows: list[Row]
     if numbers is None:
-        behind = None if wanted.after is None else parse_token(wanted.after, dataset, arrivals=False)[0]
-        rows = list(items.select_page(db, dataset, behind, wanted.limit + 1, ", ".join(needed)))
-        if len(rows) > wanted.limit:
-            del rows[wanted.limit :]
-            after = token(rows[-1][0])
+        behind = None if wanted.after is None else parse_token(wanted.after, subset.owner, arrivals=False)[0]
+        marked = subset.page(db, behind, wanted.limit + 1, ", ".join(needed))
+        if len(marked) > wanted.limit:
+            del marked[wanted.limit :]
+            after = token(marked[-1][0])
+        rows = [row[1:] for row in marked]
     else:
         there = {row[0]: row for row in items.select(db, _known(numbers), ", ".join(needed))}
         rows = [there[number] for number in numbers if number in there]
         missing = [place for place, number in enumerate(numbers) if number not in there]
     stored = _transposed(needed, rows)
-    columns = {name: _item_column(name, stored, dataset, file_url) for name in names}
+    columns = {name: _item_column(name, stored, subset.dataset, file_url) for name in names}
     return {"columns": columns, "missing": missing, "next": after}
 
 
@@ -100,32 +106,55 @@ def _item_column(name: str, stored: Stored, dataset: Dataset, file_url: FileUrl)
 
 
 def read_annotations(
-    db: sqlite3.Connection, layer: Layer, dataset: Dataset | None, wanted: Selection, file_url: FileUrl
+    db: sqlite3.Connection,
+    layer: Layer,
+    subset: Subset | None,
+    wanted: Selection,
+    file_url: FileUrl,
+    condition: Condition | None = None,
 ) -> JsonObject:
     """Answer a selection of annotations or predictions, in the shape of an `AnnotationPage`.
 
-    Without a dataset the layer is that of a run that spans datasets.
+    Without a subset the layer is that of a run that spans datasets. A condition is one of annotations.
     """
-    names, needed = _needed(wanted, _OF_ANNOTATIONS, ("item", "arrival"))
-    numbers = _numbers(db, dataset, wanted)
+    names, stored_names = _needed(wanted, _OF_ANNOTATIONS, ("item", "arrival"))
+    needed = [name if name == _EXTRA else f"object.{name}" for name in stored_names]
+    numbers = _numbers(db, subset, wanted)
     missing: list[int] = []
     lengths: list[int] = []
     after: str | None = None
     if numbers is None:
-        first, end = (0, 1 << 63) if dataset is None else (dataset.id << ITEM_BITS, (dataset.id + 1) << ITEM_BITS)
-        behind = (first, -1) if wanted.after is None else parse_token(wanted.after, dataset, arrivals=True)
-        rows = layers.select_page(db, layer, behind, min(end, (1 << 63) - 1), wanted.limit + 1, ", ".join(needed))
-        if len(rows) > wanted.limit:
-            del rows[wanted.limit :]
-            after = token(*rows[-1][:2])
+        owner = None if subset is None else subset.owner
+        behind = None if wanted.after is None else parse_token(wanted.after, owner, arrivals=True)
+        marked = _page(db, layer, subset, behind, wanted.limit + 1, ", ".join(needed), condition)
+        if len(marked) > wanted.limit:
+            del marked[wanted.limit :]
+            after = token(marked[-1][0], marked[-1][2])
+        rows = [row[1:] for row in marked]
     else:
         rows, lengths = _of_keys(db, layer, numbers, ", ".join(needed))
         there = {number for (number,) in items.select(db, _known(numbers[: len(lengths)]), "id")}
         missing = [place for place, number in enumerate(numbers[: len(lengths)]) if number not in there]
-    stored = _transposed(needed, rows)
-    describe = _annotation_columns(db, dataset, stored, file_url)
+    stored = _transposed(stored_names, rows)
+    describe = _annotation_columns(db, None if subset is None else subset.dataset, stored, file_url)
     columns = {name: describe[name]() if name in describe else stored[name] for name in names}
     return {"columns": columns, "missing": missing, "lengths": lengths, "next": after}
+
+
+def _page(
+    db: sqlite3.Connection,
+    layer: Layer,
+    subset: Subset | None,
+    after: tuple[int, int] | None,
+    limit: int,
+    columns: str,
+    condition: Condition | None,
+) -> list[Row]:
+    """Read a page of annotations, each behind the marker of its item; the first two columns are item and arrival."""
+    if subset is None or (subset.is_whole and condition is None):
+        first, end = (0, 1 << 63) if subset is None else (subset.owner << ITEM_BITS, (subset.owner + 1) << ITEM_BITS)
+        return layers.select_page(db, layer, after or (first, -1), min(end, (1 << 63) - 1), limit, f"item, {columns}")
+    return subset.objects(db, layer, after, limit, columns, condition or Condition())
 
 
 def _of_keys(
@@ -214,29 +243,32 @@ def _needed(
     return names, list(dict.fromkeys([*always, *(column for name in names for column in sources[name])]))
 
 
-def _numbers(db: sqlite3.Connection, dataset: Dataset | None, wanted: Selection) -> list[int | None] | None:
+def _numbers(db: sqlite3.Connection, subset: Subset | None, wanted: Selection) -> list[int | None] | None:
     """Give the item number of each key, None where there is none; None without keys."""
     given = [name for name in ("positions", "reference_ids", "item_ids") if getattr(wanted, name) is not None]
     if len(given) > 1:
         raise BadRequestError(
             f"A selection has at most one list of keys, not {' and '.join(map('`{}`'.format, given))}."
         )
+    if given and wanted.query is not None:
+        raise BadRequestError(f"A query looks for items by itself; leave `{given[0]}` out - at `$.query`.")
     if given and wanted.after is not None:
         raise BadRequestError(f"A selection of `{given[0]}` has no pages, so `after` means nothing - at `$.after`.")
     if wanted.item_ids is not None:
         known = items.existing(db, wanted.item_ids)
-        if dataset is not None:
-            known = {key: number for key, number in known.items() if number >> ITEM_BITS == dataset.id}
+        if subset is not None:
+            known = subset.known(db, known)
         return list(map(known.get, wanted.item_ids))
     if not given:
         return None
-    if dataset is None:
+    if subset is None:
         raise BadRequestError(
             f"This run spans datasets, where `{given[0]}` names no single item; name items by `item_ids`."
         )
     if wanted.reference_ids is not None:
-        return list(map(items.ids_of(db, dataset, wanted.reference_ids).get, wanted.reference_ids))
-    return items.at_positions(db, dataset, wanted.positions or [])
+        known = subset.known(db, items.ids_of(db, subset.dataset, wanted.reference_ids))
+        return list(map(known.get, wanted.reference_ids))
+    return subset.at_positions(db, wanted.positions or [])
 
 
 def _known(numbers: Iterable[int | None]) -> list[int]:

@@ -352,3 +352,50 @@ CREATE TABLE preset (
     created_at TEXT NOT NULL,
     updated_at TEXT NOT NULL
 ) STRICT;
+
+-- Version 3: slices
+
+CREATE TABLE slice (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,      -- below 2^31, as that of a dataset
+    tag TEXT NOT NULL UNIQUE,                  -- slc_<tag>
+    dataset INTEGER NOT NULL REFERENCES dataset,
+    name TEXT NOT NULL,
+    tags TEXT NOT NULL DEFAULT '[]',           -- JSON array
+    created_at TEXT NOT NULL,
+    length INTEGER NOT NULL DEFAULT 0,         -- items that are in it
+    positions INTEGER NOT NULL DEFAULT 0,      -- positions ever given
+    deleted INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE UNIQUE INDEX slice_name ON slice (dataset, name) WHERE NOT deleted;
+
+CREATE INDEX slice_deleted ON slice (deleted) WHERE deleted;
+
+CREATE TABLE slice_item (
+    place INTEGER PRIMARY KEY,                 -- slice << 32 | position
+    item INTEGER NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX slice_item_item ON slice_item (item, place >> 32);
+
+-- As hole, for the items that were deleted while they were in a slice.
+CREATE TABLE slice_hole (
+    slice INTEGER NOT NULL REFERENCES slice,
+    level INTEGER NOT NULL,
+    block INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (slice, level, block)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER slice_item_deleted AFTER DELETE ON item BEGIN
+    INSERT INTO slice_hole (slice, level, block, count)
+        SELECT place >> 32, column1, (place & 0xFFFFFFFF) >> (6 * column1), 1
+        FROM slice_item, (VALUES (1), (2), (3), (4)) WHERE item = old.id
+        ON CONFLICT (slice, level, block) DO UPDATE SET count = count + 1;
+    UPDATE slice SET length = length - 1 WHERE id IN (SELECT place >> 32 FROM slice_item WHERE item = old.id);
+    DELETE FROM slice_item WHERE item = old.id;
+END;
+
+CREATE TRIGGER sliced_dataset_hidden AFTER UPDATE OF deleted ON dataset WHEN new.deleted BEGIN
+    UPDATE slice SET deleted = 1 WHERE dataset = new.id;
+END;

@@ -3,17 +3,27 @@
 from nucleus_pandas.columns import Backend, no_backend
 from nucleus_pandas.views.annotation_indexer import RunIndexer
 from nucleus_pandas.views.annotations import AnnotationsView, PredictionsView
-from nucleus_pandas.views.item_indexer import DatasetIndexer
+from nucleus_pandas.views.item_indexer import DatasetIndexer, ItemIndexer
 from nucleus_pandas.views.items import ItemsView
 from nucleus_pandas.views.metadata import MetadataAs
+from nucleus_pandas.views.queries import Query, QueryKind, check_query, query_frame
+from nucleus_pandas.views.slices import SliceAnnotationsView, SliceItemsView, SlicePredictionsView
 
 __all__ = [
     "AnnotationsView",
     "Backend",
     "DatasetIndexer",
+    "ItemIndexer",
     "ItemsView",
     "MetadataAs",
     "PredictionsView",
+    "Query",
+    "QueryKind",
     "RunIndexer",
+    "SliceAnnotationsView",
+    "SliceItemsView",
+    "SlicePredictionsView",
+    "check_query",
     "no_backend",
+    "query_frame",
 ]

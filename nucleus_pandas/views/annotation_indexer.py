@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,16 @@ from nucleus_pandas.views.indexer import CallForm, Indexer, is_whole
 from nucleus_pandas.views.items import ItemsView
 from nucleus_pandas.views.resolve import calls, is_mask, members, settled, split, texts
 from nucleus_pandas.views.source import Locator, Source, joined
+from nucleus_pandas.views.view import View
 from nucleus_pandas.wire import ROWS
+
+
+class AnnotatedItems(View):
+    """Rows that belong to items, which have a view of their own."""
+
+    @abstractmethod
+    def _items(self) -> ItemsView:
+        """Give the items, or raise InvalidInputError where positions and reference ids have no meaning."""
 
 
 class AnnotationIndexer(Indexer):
@@ -26,9 +36,11 @@ class AnnotationIndexer(Indexer):
     given an empty frame of the columns.
     """
 
+    _view: AnnotatedItems
+
     @property
     def _advice(self) -> str:  # type: ignore[override]
-        call = "dataset.annotate" if self._view._route[0] == "dataset" else "run.predict"
+        call = "run.predict" if "confidence" in self._view.kinds else "dataset.annotate"
         return f"Send rows again: {call}(rows, if_exists='update')."
 
     def __getitem__(self, key: Any) -> pd.DataFrame:
@@ -58,7 +70,7 @@ class AnnotationIndexer(Indexer):
         if calls(key):
             key = self._called(key)
         if self._by != "loc":
-            self._view._dataset()  # raises where positions and reference ids have no meaning
+            self._view._items()  # raises where positions and reference ids have no meaning
         source = self._view.source()
         if self._by == "iloc":
             names = list(self._view.kinds)
@@ -74,7 +86,7 @@ class AnnotationIndexer(Indexer):
         return self._rows(self._by, self._labels(rows, source), columns, source)
 
     def _items(self) -> ItemsView:
-        return ItemsView(self._view._transport, ("dataset", self._view._dataset()), self._view._dataset)
+        return self._view._items()
 
     def _called(self, key: Any) -> Any:
         """Call what is callable in a key."""
@@ -129,6 +141,8 @@ class AnnotationIndexer(Indexer):
 
 class RunIndexer(CallForm, AnnotationIndexer):
     """``iloc``, ``loc`` and ``refloc`` of a run: predictions in brackets, and those of one item as a call."""
+
+    _view: AnnotatedItems
 
 
 def _repeated(lengths: np.ndarray[Any, Any], codes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

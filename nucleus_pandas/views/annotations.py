@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from nucleus_pandas.columns import ANNOTATIONS, PREDICTIONS
-from nucleus_pandas.views.annotation_indexer import AnnotationIndexer
+from nucleus_pandas.views.annotation_indexer import AnnotatedItems, AnnotationIndexer
 from nucleus_pandas.views.contract import ContractAnnotations, ContractPredictions
 from nucleus_pandas.views.extension import Extension
+from nucleus_pandas.views.items import ItemsView
 from nucleus_pandas.views.source import Source
-from nucleus_pandas.views.view import View
 from nucleus_pandas.wire import ROWS
 
 
-class AnnotationsView(View):
+class AnnotationsView(AnnotatedItems):
     """The ground truth of a dataset, as a frame that is read when it is asked for: `Dataset.annotations`.
 
     The frame has a RangeIndex, a row an annotation, in the order of the items, then of arrival. (A server that knows
@@ -49,6 +49,9 @@ class AnnotationsView(View):
 
     def _contract(self) -> Source:
         return ContractAnnotations(self._transport, self._dataset)
+
+    def _items(self) -> ItemsView:
+        return ItemsView(self._transport, ("dataset", self._dataset()), self._dataset)
 
     @property
     def iloc(self) -> AnnotationIndexer:

@@ -51,7 +51,7 @@ class Group(NamedTuple):
     rows: Sequence[FoundAnnotation]
 
 
-class _Contract(Source, Generic[R]):
+class Contract(Source, Generic[R]):
     """Reads records, one an item, and sets them as columns."""
 
     _extra_pages = 0  # beside those with the items
@@ -109,9 +109,12 @@ class _Contract(Source, Generic[R]):
             return [one(key) for key in keys]
         return side_by_side(one, keys, workers, "nucleus_pandas-read")
 
+    def _place(self) -> tuple[str, str]:
+        return "dataset", self._dataset()
+
     def _paged(self, shape: Any, route: str, wanted: PagingRequest) -> Iterator[Any]:
         while True:
-            pages = [self._transport.look_up(shape, "dataset", self._dataset(), route, body=wanted)]
+            pages = [self._transport.look_up(shape, *self._place(), route, body=wanted)]
             wanted.page_token = pages[0].next_page_token
             yield pages.pop()  # held by the reader alone
             if not wanted.page_token:
@@ -138,7 +141,7 @@ class _Contract(Source, Generic[R]):
         """Count the rows of a record."""
 
 
-class ContractItems(_Contract[FoundItem]):
+class ContractItems(Contract[FoundItem]):
     """Reads items."""
 
     def _pages(self, rows: int, raw: bool) -> Iterator[list[FoundItem]]:
@@ -171,14 +174,17 @@ class ContractItems(_Contract[FoundItem]):
         return columns
 
 
-class ContractAnnotations(_Contract[Group]):
+class ContractAnnotations(Contract[Group]):
     """Reads ground truth."""
 
     def _pages(self, rows: int, raw: bool) -> Iterator[list[Group]]:
         shape: Any = list[ExportRow[FoundItem, RawAnnotation]] if raw else list[ExportRow[FoundItem, FoundAnnotation]]
-        for page in self._paged(ExportPage, _EXPORT, ExportRequest(page_size=rows)):
+        for page in self._paged(ExportPage, _EXPORT, self._export_request(rows)):
             for text in _in_bits(page.data):
                 yield [Group(*_ids_of(row.item), _exported(row)) for row in shaped(f"POST {_EXPORT}", text, shape)]
+
+    def _export_request(self, rows: int) -> PagingRequest:
+        return ExportRequest(page_size=rows)
 
     def _one(self, by: Locator, key: str, raw: bool) -> Group:
         shape = FoundRow[FoundItem, RawAnnotation] if raw else FoundRow[FoundItem, FoundAnnotation]
@@ -302,8 +308,13 @@ def _flat(groups: _Grouped[A]) -> list[A]:
     if groups is None:
         return []
     if isinstance(groups, list):
-        return list(_typed(groups, "segmentation"))  # the one type that the contract lets go without
+        return listed(groups)
     return [row for key in (*GROUND_TRUTH_KEYS, *groups) for row in _typed(groups.pop(key, None), key)]
+
+
+def listed(rows: list[A]) -> list[A]:
+    """Give annotations that came in a list; a mask, the one type that the contract lets go without, gets its type."""
+    return list(_typed(rows, "segmentation"))
 
 
 _export_groups = attrgetter(*GROUND_TRUTH_KEYS)

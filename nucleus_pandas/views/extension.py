@@ -46,13 +46,16 @@ class Extension(Source):
 
     def pages(self, wanted: Sequence[str], rows: int, *, raw: bool = False) -> Iterator[Columns]:
         """Read everything in order, page by page."""
-        selection = Selection(limit=min(rows, ROWS), columns=list(wanted))
+        selection = self._selection(min(rows, ROWS), list(wanted))
         while True:
             page = self._ask(selection, raw)
             selection.after = page.next
             yield _columns(page, wanted, raw)
             if selection.after is None:
                 return
+
+    def _selection(self, rows: int, columns: list[str]) -> Selection:
+        return Selection(limit=rows, columns=columns)
 
     def pick(self, by: Locator, keys: Keys, wanted: Sequence[str], *, raw: bool = False) -> Picked:
         """Read the rows of some items, as many keys a request as it takes."""

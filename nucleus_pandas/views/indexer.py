@@ -52,7 +52,7 @@ class Indexer:
     @property
     def _owner(self) -> str:
         kind, public_id = self._view._route
-        return f"the {'dataset' if kind == 'dataset' else 'run'} '{public_id}'"
+        return f"the {'run' if kind == 'modelRun' else kind} '{public_id}'"
 
     def _place(self, key: Any, source: Source, width: int) -> Place:
         """Resolve a key of ``iloc``, without asking for the number of items where it does not matter."""
@@ -73,7 +73,8 @@ class Indexer:
     def _raise_outside(self, places: Sequence[int], source: Source) -> NoReturn:
         named = ", ".join(map(str, places))
         what = f"Position {named} is" if len(places) == 1 else f"Positions {named} are"
-        raise PositionError(f"{what} outside the dataset, which holds {source.size} items.") from None
+        holder = "slice" if self._view._route[0] == "slice" else "dataset"
+        raise PositionError(f"{what} outside the {holder}, which holds {source.size} items.") from None
 
     def _refuse_labels_in_slice(self, rows: Any) -> None:
         if isinstance(rows, slice) and not (rows.start is None and rows.stop is None):

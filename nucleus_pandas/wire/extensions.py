@@ -37,6 +37,10 @@ class Selection(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=
         Rows of a page.
     columns : list of str, optional
         The columns to answer with; all without it.
+    query : str, optional
+        What a row must be like; not beside a list of keys.
+    model_run_id : str, optional
+        Whose predictions a query of items or annotations is about; of all runs without it.
     """
 
     positions: Annotated[list[Annotated[int, Meta(ge=0, lt=2**31)]], Meta(max_length=KEYS)] | None = None
@@ -45,6 +49,8 @@ class Selection(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=
     after: str | None = None
     limit: Annotated[int, Meta(ge=1, le=ROWS)] = ROWS
     columns: list[str] | None = None
+    query: str | None = None
+    model_run_id: Name | None = None
 
 
 class ItemColumns(Struct, kw_only=True, omit_defaults=True):

@@ -5,7 +5,7 @@ Each Struct has a twin whose `metadata` stays JSON text, so that its numbers sta
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
@@ -179,6 +179,26 @@ class ExportRequest(PagingRequest, kw_only=True, rename={"recent": "onlyMostRece
     query: str | None = None
     chip: bool = False
     recent: bool = True
+
+
+class QueryItems(PagingRequest, kw_only=True):
+    """Which page of ``queryItemsPage`` to give."""
+
+    query: str
+
+
+class QueryObjects(PagingRequest, kw_only=True):
+    """Which page of ``queryObjectsPage`` to give."""
+
+    query: str
+    patch_mode: Literal["ground_truth_only", "predictions_only"]
+    model_run_id: str | None = None
+
+
+class SliceExportRequest(PagingRequest, kw_only=True):
+    """Which page of ``slice/{id}/exportForTrainingPage`` to give, of whole pictures."""
+
+    chip: bool = False
 
 
 class RawItemColumns(ItemColumns, kw_only=True, omit_defaults=True):

@@ -13,7 +13,7 @@ from nucleus_pandas.local.routes.common import body, creation, end_stale_jobs, n
 from nucleus_pandas.local.routes.evaluations import no_label_matches
 from nucleus_pandas.local.scopes import check_request
 from nucleus_pandas.local.staleness import is_stale
-from nucleus_pandas.local.store import benchmarks, datasets, items, jobs
+from nucleus_pandas.local.store import benchmarks, datasets, items, jobs, slices
 from nucleus_pandas.local.store.benchmarks import Benchmark
 from nucleus_pandas.local.store.evaluations import Request
 from nucleus_pandas.local.store.ids import ITEM_BITS
@@ -41,8 +41,8 @@ def create() -> Response:
     has_source = _has_source(wanted)
     if not (has_source or wanted.draft or wanted.parent_benchmark_id):
         raise BadRequestError(
-            "A benchmark gets its items from `item_ids`, `items`, `dataset_id`, `dataset_ids` or "
-            "`parent_benchmark_id`; only a draft begins without."
+            "A benchmark gets its items from `item_ids`, `items`, `slice_id`, `slice_ids`, `dataset_id`, `dataset_ids` "
+            "or `parent_benchmark_id`; only a draft begins without."
         )
     if wanted.removed_item_ids is not None and wanted.parent_benchmark_id is None:
         raise BadRequestError("Only what is inherited can be removed: `removed_item_ids` needs `parent_benchmark_id`.")
@@ -114,8 +114,6 @@ def _version(wanted: CreateBenchmark, parent: Benchmark | None) -> tuple[int, in
 
 def _add(db: sqlite3.Connection, benchmark: Benchmark, wanted: Members) -> None:
     """Add items from every source that is named, each item once."""
-    if wanted.slice_id or wanted.slice_ids:
-        raise UnsupportedError("Slices are not supported by this server yet; name items or datasets.")
     if wanted.scene_ids:
         raise UnsupportedError("Scenes are not supported by this server yet; name items or datasets.")
     names = [*([wanted.dataset_id] if wanted.dataset_id else []), *(wanted.dataset_ids or [])]
@@ -123,6 +121,8 @@ def _add(db: sqlite3.Connection, benchmark: Benchmark, wanted: Members) -> None:
     numbers = items.existing(db, wanted.item_ids or [])
     missing = [public_id for public_id in wanted.item_ids or [] if public_id not in numbers]
     found = set(numbers.values())
+    for name in [*([wanted.slice_id] if wanted.slice_id else []), *(wanted.slice_ids or [])]:
+        found.update(slices.items_of(db, slices.find(db, name)))
     by_dataset: dict[str, list[str]] = {}
     for one in wanted.items or []:
         by_dataset.setdefault(one.dataset_id, []).append(one.ref_id)
@@ -221,7 +221,9 @@ def add_items(benchmark_id: str) -> Response:
     """Add items to a draft."""
     wanted = body(Members)
     if not _has_source(wanted):
-        raise BadRequestError("Name items by `item_ids`, `items`, `dataset_id` or `dataset_ids`.")
+        raise BadRequestError(
+            "Name items by `item_ids`, `items`, `slice_id`, `slice_ids`, `dataset_id` or `dataset_ids`."
+        )
 
     def make(db: sqlite3.Connection) -> object:
         benchmark = benchmarks.find(db, benchmark_id)

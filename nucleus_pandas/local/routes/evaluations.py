@@ -8,7 +8,7 @@ from collections.abc import Callable
 from flask import Blueprint, Response, request
 from msgspec import UNSET
 
-from nucleus_pandas.errors import BadRequestError, ConflictError, NotFoundError, UnsupportedError
+from nucleus_pandas.errors import BadRequestError, ConflictError, NotFoundError
 from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.local import charts, computing, examples
 from nucleus_pandas.local.routes.common import body, creation, end_stale_jobs, nucleus, reply
@@ -42,11 +42,6 @@ def label_rule(class_agnostic: bool | None, pairs: list[LabelPair] | None) -> La
         )
     except ValueError as error:
         raise BadRequestError(str(error)) from None
-
-
-def _refuse_query(query: str | None) -> None:
-    if query:
-        raise UnsupportedError("Queries are not supported by this server yet; leave `query` out - at `$.query`.")
 
 
 @blueprint.post("/modelRun/<id:run_id>/evaluationsV2")
@@ -198,7 +193,6 @@ def of_run(run_id: str) -> Response:
 
 
 def _charts(evaluation_id: str, wanted: ChartsRequest) -> Response:
-    _refuse_query(wanted.query)
     evaluation = _found(evaluation_id)
     evaluation.check_succeeded()
     stale = is_stale(nucleus(), evaluation)
@@ -240,7 +234,6 @@ def draw_from_query(evaluation_id: str) -> Response:
 def page(evaluation_id: str) -> Response:
     """Give a page of the outcomes of an evaluation."""
     wanted = body(ExamplesRequest)
-    _refuse_query(wanted.query)
     evaluation = _found(evaluation_id)
     evaluation.check_succeeded()
     stale = is_stale(nucleus(), evaluation)
@@ -305,7 +298,7 @@ def label_schema(dataset_id: str) -> Response:
     """List the labels of a dataset's ground truth, and those of the predictions on it."""
     with nucleus().database.read() as db:
         dataset = datasets.find(db, dataset_id)
-        truth, predicted = datasets.labels(db, dataset)
+        truth, predicted = datasets.truth_labels(db, dataset), datasets.predicted_labels(db, dataset)
     return reply({"gt_labels": truth, "prediction_labels": predicted})
 
 

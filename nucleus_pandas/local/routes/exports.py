@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
-import msgspec
 from flask import Blueprint, Response
 
 from nucleus_pandas.errors import UnsupportedError
 from nucleus_pandas.local import exports
-from nucleus_pandas.local.exports import Paging
+from nucleus_pandas.local.exports import Export, Paging
+from nucleus_pandas.local.queries import compile_query
 from nucleus_pandas.local.routes.common import body, file_url, nucleus, reply
 from nucleus_pandas.local.store import datasets
+from nucleus_pandas.local.store.datasets import Dataset
+from nucleus_pandas.local.store.predicates import Condition
+from nucleus_pandas.local.subsets import Subset
 
 blueprint = Blueprint("exports", __name__)
 
 
+def no_chips(wanted: Paging) -> None:
+    """Refuse to cut pictures."""
+    if wanted.chip:
+        raise UnsupportedError("Cutting pictures into chips is not supported by this server; leave `chip` out.")
+
+
+def queried(dataset: Dataset, query: str | None) -> Subset:
+    """Give the items of a dataset that a query finds; all where there is none."""
+    return Subset(dataset, condition=compile_query(query, "item") or Condition())
+
+
 @blueprint.post("/dataset/<id:dataset_id>/itemsPage")
+@blueprint.post("/dataset/<id:dataset_id>/queryItemsPage")
 def items_page(dataset_id: str) -> Response:
-    """Give a page of items."""
+    """Give a page of items; of those that a query finds, where there is one."""
     wanted = body(Paging)
     limit = wanted.limit(exports.ITEMS)
     with nucleus().database.read() as db:
-        dataset = datasets.find(db, dataset_id)
-        found, following = exports.item_page(db, dataset, wanted.after(dataset), limit, file_url)
+        subset = queried(datasets.find(db, dataset_id), wanted.query)
+        found, following = Export(db, subset, file_url).items(wanted.after(subset), limit)
     return reply({"items": found, "nextPageToken": following})
 
 
@@ -29,23 +44,32 @@ def items_page(dataset_id: str) -> Response:
 def page(dataset_id: str) -> Response:
     """Give a page of items with their annotations."""
     wanted = body(Paging)
-    if wanted.query is not None:
-        raise UnsupportedError("Queries are not supported by this server yet; leave `query` out.")
-    if wanted.chip:
-        raise UnsupportedError("Cutting pictures into chips is not supported by this server; leave `chip` out.")
+    no_chips(wanted)
     limit = wanted.limit(exports.ROWS)
     with nucleus().database.read() as db:
-        dataset = datasets.find(db, dataset_id)
-        rows, following = exports.page(db, dataset, wanted.after(dataset), limit, file_url)
+        subset = queried(datasets.find(db, dataset_id), wanted.query)
+        rows, following = Export(db, subset, file_url).rows(wanted.after(subset), limit)
     return reply({"data": rows, "nextPageToken": following})
+
+
+@blueprint.post("/dataset/<id:dataset_id>/queryScenesPage")
+def scenes_page(dataset_id: str) -> Response:
+    """Refuse to look for scenes."""
+    body(Paging)
+    with nucleus().database.read() as db:
+        datasets.find(db, dataset_id)
+    raise UnsupportedError("Scenes are not kept by this server; query items instead.")
 
 
 @blueprint.get("/dataset/<id:dataset_id>/exportForTraining")
 def whole(dataset_id: str) -> Response:
     """Give all items with their annotations."""
     with nucleus().database.read() as db:
-        dataset = datasets.find(db, dataset_id)
-        # each page is written down at once, since its text is far smaller than its objects
-        pages = [msgspec.json.encode(rows)[1:-1] for rows in exports.every(db, dataset, file_url)]
-    text = b",".join(page for page in pages if page)
-    return reply({"exportedRows": msgspec.Raw(b"[" + text + b"]")})
+        return reply({"exportedRows": Export(db, Subset(datasets.find(db, dataset_id)), file_url).every()})
+
+
+@blueprint.get("/dataset/<id:dataset_id>/class_labels")
+def class_labels(dataset_id: str) -> Response:
+    """List the labels of the ground truth."""
+    with nucleus().database.read() as db:
+        return reply({"data": datasets.truth_labels(db, datasets.find(db, dataset_id))})

@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+import sqlite3
+from dataclasses import replace
+
 from flask import Blueprint, Response, request, send_file
 
 from nucleus_pandas._version import __version__
 from nucleus_pandas.errors import BadRequestError, ConflictError, NotFoundError
-from nucleus_pandas.local import evaluations, reading
+from nucleus_pandas.local import evaluations, reading, subsets
 from nucleus_pandas.local.images import Images
 from nucleus_pandas.local.ingest import layer_of
+from nucleus_pandas.local.queries import Target, compile_query
 from nucleus_pandas.local.routes.common import body, file_url, nucleus, reply
 from nucleus_pandas.local.store import datasets, models
+from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.ids import item_id
 from nucleus_pandas.local.store.layers import Layer, id_of_key
+from nucleus_pandas.local.store.predicates import Condition
+from nucleus_pandas.local.subsets import Subset
 from nucleus_pandas.wire import RunCommit, RunPlace, Selection
 
 blueprint = Blueprint("extensions", __name__)
 
-EXTENSIONS = ("columns", "commits", "idempotency", "lookup", "matches", "outcomes", "refuse-existing")
+EXTENSIONS = (
+    "columns",
+    "commits",
+    "idempotency",
+    "lookup",
+    "matches",
+    "outcomes",
+    "queries",
+    "refuse-existing",
+    "slices",
+)
 _PAGE = 10_000
 
 
@@ -27,31 +44,72 @@ def discover() -> Response:
     return reply({"version": __version__, "extensions": EXTENSIONS})
 
 
+def _condition(db: sqlite3.Connection, wanted: Selection, target: Target, dataset: Dataset) -> Condition | None:
+    """Compile the query of a selection; its `predictions` are those of one run, where it names one, or of all."""
+    run = None
+    if wanted.model_run_id is not None:
+        run = models.find_run(db, wanted.model_run_id)
+        run.check_of(dataset)
+    return compile_query(wanted.query, target, run)
+
+
+def _items(db: sqlite3.Connection, subset: Subset, wanted: Selection) -> Response:
+    condition = _condition(db, wanted, "item", subset.dataset) or Condition()
+    return reply(reading.read_items(db, replace(subset, condition=condition), wanted, file_url))
+
+
 @blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/items")
 def read_items(dataset_id: str) -> Response:
     """Give items, as columns."""
     wanted = body(Selection)
     with nucleus().database.read() as db:
-        return reply(reading.read_items(db, datasets.find(db, dataset_id), wanted, file_url))
+        return _items(db, Subset(datasets.find(db, dataset_id)), wanted)
+
+
+@blueprint.post("/_nucleus_pandas/slice/<id:slice_id>/items")
+def read_slice_items(slice_id: str) -> Response:
+    """Give items of a slice, as columns; positions are those in the slice."""
+    wanted = body(Selection)
+    with nucleus().database.read() as db:
+        return _items(db, subsets.of_slice(db, slice_id), wanted)
 
 
 @blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/annotations")
-def read_annotations(dataset_id: str) -> Response:
-    """Give the ground truth of items, as columns."""
+@blueprint.post("/_nucleus_pandas/slice/<id:slice_id>/annotations")
+def read_annotations(**names: str) -> Response:
+    """Give the ground truth of items of a dataset or of a slice, as columns."""
     wanted = body(Selection)
     with nucleus().database.read() as db:
-        dataset = datasets.find(db, dataset_id)
-        layer = Layer(None, ("dataset", dataset.id))
-        return reply(reading.read_annotations(db, layer, dataset, wanted, file_url))
+        subset = _subset(db, **names)
+        condition = _condition(db, wanted, "annotation", subset.dataset)
+        layer = Layer(None, ("dataset", subset.dataset.id))
+        return reply(reading.read_annotations(db, layer, subset, wanted, file_url, condition))
+
+
+def _subset(db: sqlite3.Connection, dataset_id: str | None = None, slice_id: str | None = None) -> Subset:
+    return subsets.of_slice(db, slice_id or "") if dataset_id is None else Subset(datasets.find(db, dataset_id))
 
 
 @blueprint.post("/_nucleus_pandas/modelRun/<id:run_id>/predictions")
-def read_predictions(run_id: str) -> Response:
-    """Give the predictions of items, as columns."""
+@blueprint.post("/_nucleus_pandas/slice/<id:slice_id>/modelRun/<id:run_id>/predictions")
+def read_predictions(run_id: str, slice_id: str | None = None) -> Response:
+    """Give the predictions of a run on items, on those of a slice where one is named, as columns."""
     wanted = body(Selection)
     with nucleus().database.read() as db:
-        layer, dataset = layer_of(db, models.find_run(db, run_id))
-        return reply(reading.read_annotations(db, layer, dataset, wanted, file_url))
+        run = models.find_run(db, run_id)
+        layer, dataset = layer_of(db, run)
+        subset = None if dataset is None else Subset(dataset)
+        if slice_id is not None:
+            subset = subsets.of_slice(db, slice_id)
+            run.check_of(subset.dataset)
+        if subset is None and wanted.query:
+            raise BadRequestError(
+                "This run spans datasets; query the predictions on the items of a slice - at `$.query`."
+            )
+        if wanted.model_run_id not in (None, run_id):
+            raise BadRequestError("A query of predictions is about those of their own run - at `$.model_run_id`.")
+        condition = compile_query(wanted.query, "prediction", run)
+        return reply(reading.read_annotations(db, layer, subset, wanted, file_url, condition))
 
 
 @blueprint.get("/_nucleus_pandas/modelRun/<id:run_id>")

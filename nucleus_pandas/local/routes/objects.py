@@ -6,8 +6,9 @@ import sqlite3
 
 from flask import Blueprint, Response
 
-from nucleus_pandas.errors import BadRequestError, ConflictError, UnsupportedError
+from nucleus_pandas.errors import BadRequestError, ConflictError
 from nucleus_pandas.local import evaluations, render
+from nucleus_pandas.local.queries import compile_query
 from nucleus_pandas.local.reading import parse_token, token
 from nucleus_pandas.local.render import JsonObject
 from nucleus_pandas.local.routes.common import body, file_url, nucleus, reply
@@ -17,6 +18,8 @@ from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.ids import ITEM_BITS, item_id
 from nucleus_pandas.local.store.layers import AnnotationRow, Layer
 from nucleus_pandas.local.store.models import Run
+from nucleus_pandas.local.store.predicates import Condition
+from nucleus_pandas.local.subsets import Subset
 from nucleus_pandas.wire import ObjectsPage
 
 blueprint = Blueprint("objects", __name__)
@@ -28,40 +31,43 @@ _PAGE = 10_000
 def page(dataset_id: str) -> Response:
     """Give a page of annotations, of predictions, or of the matches of a run."""
     wanted = body(ObjectsPage)
-    if wanted.query:
-        raise UnsupportedError("Queries are not supported by this server yet; leave `query` empty - at `$.query`.")
-    if wanted.model_run_id is None and wanted.patch_mode != "ground_truth_only":
+    truth = wanted.patch_mode == "ground_truth_only"
+    if wanted.model_run_id is None and not truth:
         raise BadRequestError(f"The mode `{wanted.patch_mode}` needs a run - at `$.model_run_id`.")
     limit = min(wanted.page_size or _PAGE, _PAGE)
     with nucleus().database.read() as db:
-        dataset = datasets.find(db, dataset_id)
+        subset = Subset(datasets.find(db, dataset_id))
         run: Run | None = None
-        layer = Layer(None, ("dataset", dataset.id))
+        layer = Layer(None, ("dataset", subset.dataset.id))
         if wanted.model_run_id is not None:
             run, of_run, _ = Place(run_id=wanted.model_run_id, dataset_id=dataset_id).source(db)
-            layer = layer if wanted.patch_mode == "ground_truth_only" else of_run
-        after = parse_token(wanted.page_token, dataset, arrivals=True) if wanted.page_token else None
-        if wanted.patch_mode == "predictions_only":
-            found, following = _annotations(db, dataset, layer, run, after, limit)
-        elif wanted.patch_mode == "ground_truth_only":
-            found, following = _annotations(db, dataset, layer, None, after, limit)
+            layer = layer if truth else of_run
+        after = parse_token(wanted.page_token, subset.owner, arrivals=True) if wanted.page_token else None
+        if wanted.patch_mode == "predictions_only" or wanted.patch_mode == "ground_truth_only":
+            condition = compile_query(wanted.query, "annotation" if truth else "prediction", run) or Condition()
+            found, following = _annotations(db, subset, layer, None if truth else run, after, limit, condition)
         else:
             assert run is not None
-            found, following = _matches(db, dataset, run, wanted.patch_mode, after, limit)
+            condition = compile_query(wanted.query, "match", run) or Condition()
+            found, following = _matches(db, subset.dataset, run, wanted.patch_mode, after, limit, condition)
     return reply({"items": found, "nextPageToken": following})
 
 
 def _annotations(
-    db: sqlite3.Connection, dataset: Dataset, layer: Layer, run: Run | None, after: tuple[int, int] | None, limit: int
+    db: sqlite3.Connection,
+    subset: Subset,
+    layer: Layer,
+    run: Run | None,
+    after: tuple[int, int] | None,
+    limit: int,
+    condition: Condition,
 ) -> tuple[list[JsonObject], str | None]:
-    end = (dataset.id + 1) << ITEM_BITS
-    columns = ", ".join(AnnotationRow._fields)
-    rows = layers.select_page(db, layer, after or (dataset.id << ITEM_BITS, -1), end, limit + 1, columns)
-    following = token(*rows[limit - 1][:2]) if len(rows) > limit else None
-    known: dict[int, str] = dict(items.select(db, {row[0] for row in rows[:limit]}, "id, reference_id"))
-    return [
-        render.annotation(AnnotationRow._make(row), dataset.tag, known[row[0]], file_url, run) for row in rows[:limit]
-    ], following
+    columns = ", ".join(f"object.{name}" for name in AnnotationRow._fields)
+    rows = subset.objects(db, layer, after, limit + 1, columns, condition)
+    following = token(rows[limit - 1][0], rows[limit - 1][2]) if len(rows) > limit else None
+    found = [AnnotationRow._make(row[1:]) for row in rows[:limit]]
+    known: dict[int, str] = dict(items.select(db, {row.item for row in found}, "id, reference_id"))
+    return [render.annotation(row, subset.dataset.tag, known[row.item], file_url, run) for row in found], following
 
 
 def _matches(
@@ -71,6 +77,7 @@ def _matches(
     kind: evaluations.Kind,
     after: tuple[int, int] | None,
     limit: int,
+    condition: Condition,
 ) -> tuple[list[JsonObject], str | None]:
     if run.parameters is None:
         raise ConflictError(
@@ -79,7 +86,7 @@ def _matches(
         )
     first = dataset.id << ITEM_BITS
     bounds = (first, first + (1 << ITEM_BITS))
-    rows = evaluations.objects(db, run, kind, bounds, after or (first, -1), limit + 1)
+    rows = evaluations.objects(db, run, kind, bounds, after or (first, -1), limit + 1, condition)
     following = token(*rows[limit - 1][:2]) if len(rows) > limit else None
     return [
         {

@@ -9,12 +9,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.resources import files
+from math import fmod, isfinite
 from pathlib import Path
 
 from nucleus_pandas.errors import StoreError
 
 APPLICATION_ID = 0x4E55434C  # "NUCL", in the file's header
-VERSION = 2
+VERSION = 3
 BUSY_SECONDS = 60
 FILE_NAME = "nucleus.sqlite"
 
@@ -69,6 +70,7 @@ class Database:
             db.execute("PRAGMA foreign_keys = ON")
             db.execute("PRAGMA temp_store = MEMORY")
             db.execute("PRAGMA cache_size = -32000")
+            db.create_function("nucleus_modulo", 2, modulo, deterministic=True)
         except BaseException:
             db.close()
             raise
@@ -151,6 +153,22 @@ class Database:
             idle, self._idle = self._idle, []
         for db in idle:
             db.close()
+
+
+def modulo(left: float | None, right: float | None) -> float | None:
+    """Give what a division leaves, with the sign of what is divided; SQLite's own operator cuts numbers to integers.
+
+    Examples
+    --------
+    >>> modulo(7, 3), modulo(-7, 3), modulo(7.5, 2), modulo(1, 0)
+    (1, -1, 1.5, None)
+    """
+    if left is None or right is None or right == 0 or not (isfinite(left) and isfinite(right)):
+        return None
+    if isinstance(left, int) and isinstance(right, int):
+        rest = abs(left) % abs(right)
+        return -rest if left < 0 else rest
+    return fmod(left, right)
 
 
 def _schema() -> list[str]:

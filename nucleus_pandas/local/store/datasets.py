@@ -88,7 +88,7 @@ def info(db: sqlite3.Connection, dataset: Dataset) -> DatasetInfo:
         name=dataset.name,
         length=dataset.length,
         model_run_ids=run_ids(db, dataset),
-        slice_ids=[],
+        slice_ids=slice_ids(db, dataset),
         annotation_metadata_schema=annotation_schema and msgspec.json.decode(annotation_schema),
         item_metadata_schema=item_schema and msgspec.json.decode(item_schema),
         tags=[],
@@ -101,19 +101,29 @@ def run_ids(db: sqlite3.Connection, dataset: Dataset) -> list[str]:
     return [f"run_{tag}" for (tag,) in rows]
 
 
-def labels(db: sqlite3.Connection, dataset: Dataset) -> tuple[list[str], list[str]]:
-    """List the labels of the ground truth, and those of the predictions of every run."""
-    first, last = dataset.id << ITEM_BITS, ((dataset.id + 1) << ITEM_BITS) - 1
-    truth = db.execute(
+def slice_ids(db: sqlite3.Connection, dataset: Dataset) -> list[str]:
+    """List the slices of a dataset, oldest first."""
+    rows = db.execute("SELECT tag FROM slice WHERE dataset = ? AND NOT deleted ORDER BY id", (dataset.id,))
+    return [f"slc_{tag}" for (tag,) in rows]
+
+
+def truth_labels(db: sqlite3.Connection, dataset: Dataset) -> list[str]:
+    """List the labels of the ground truth."""
+    rows = db.execute(
         "SELECT DISTINCT label FROM annotation WHERE item BETWEEN ? AND ? AND label IS NOT NULL ORDER BY 1",
-        (first, last),
-    ).fetchall()
-    predicted = db.execute(
+        (dataset.id << ITEM_BITS, ((dataset.id + 1) << ITEM_BITS) - 1),
+    )
+    return [label for (label,) in rows]
+
+
+def predicted_labels(db: sqlite3.Connection, dataset: Dataset) -> list[str]:
+    """List the labels of the predictions of every run."""
+    rows = db.execute(
         "SELECT DISTINCT label FROM run CROSS JOIN prediction ON prediction.run = run.id AND item BETWEEN ? AND ?"
         " WHERE (dataset = ? OR dataset IS NULL) AND NOT deleted AND label IS NOT NULL ORDER BY 1",
-        (first, last, dataset.id),
-    ).fetchall()
-    return [label for (label,) in truth], [label for (label,) in predicted]
+        (dataset.id << ITEM_BITS, ((dataset.id + 1) << ITEM_BITS) - 1, dataset.id),
+    )
+    return [label for (label,) in rows]
 
 
 def mark_deleted(db: sqlite3.Connection, dataset: Dataset) -> None:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-
 from nucleus_pandas.errors import NotFoundError, PositionError
 from nucleus_pandas.local.store.datasets import Dataset
-from nucleus_pandas.local.store.ids import ITEM_BITS, POSITION, batches, split_item_id
+from nucleus_pandas.local.store.ids import ITEM_BITS, batches, split_item_id
+from nucleus_pandas.local.store.places import Places
 
 Outcome: TypeAlias = Literal["new", "updated", "ignored"]
-Places: TypeAlias = npt.NDArray[np.int64]
 
-FAN_OUT_BITS = 6  # 64 positions a block, 64 blocks a block of the next level
-TOP_LEVEL = 4  # 64^4: sixteen million positions
-_FEW = 16  # places that are looked up one by one sooner than all blocks with holes are read
-_COLUMNS = "id, reference_id, url, file, width, height, metadata, extra"
+_PLACES = Places("item", "id", "hole", "dataset")
+COLUMNS = "id, reference_id, url, file, width, height, metadata, extra"
 
 
 class ItemRow(NamedTuple):
@@ -149,7 +143,7 @@ def select_page(
 def by_reference_id(db: sqlite3.Connection, dataset: Dataset, reference_id: str) -> ItemRow:
     """Find an item by its reference id, or raise NotFoundError."""
     row = db.execute(
-        f"SELECT {_COLUMNS} FROM item WHERE dataset = ? AND reference_id = ?", (dataset.id, reference_id)
+        f"SELECT {COLUMNS} FROM item WHERE dataset = ? AND reference_id = ?", (dataset.id, reference_id)
     ).fetchone()
     if row is None:
         raise NotFoundError(
@@ -164,7 +158,7 @@ def by_item_id(db: sqlite3.Connection, dataset: Dataset, public_id: str) -> Item
     row = None
     if parts is not None and parts[0] == dataset.tag:
         number = dataset.id << ITEM_BITS | parts[1]
-        row = db.execute(f"SELECT {_COLUMNS} FROM item WHERE id = ?", (number,)).fetchone()
+        row = db.execute(f"SELECT {COLUMNS} FROM item WHERE id = ?", (number,)).fetchone()
     if row is None:
         hint = "" if public_id.startswith("di_") else " Item ids start with 'di_'; refloc looks reference ids up."
         raise NotFoundError(f"There is no item '{public_id}' in the dataset '{dataset.public_id}'.{hint}")
@@ -177,84 +171,19 @@ def at_position(db: sqlite3.Connection, dataset: Dataset, position: int) -> Item
         raise PositionError(
             f"Position {position} is outside the dataset '{dataset.public_id}', which holds {dataset.length} items."
         )
-    number = dataset.id << ITEM_BITS | _skip_holes(db, dataset.id, position)
-    return ItemRow(*db.execute(f"SELECT {_COLUMNS} FROM item WHERE id = ?", (number,)).fetchone())
-
-
-def _skip_holes(db: sqlite3.Connection, dataset: int, live: int) -> int:
-    """Turn a place among the items that are there into a position, from the largest blocks down to the smallest."""
-    first, last = 0, 1 << ITEM_BITS
-    for level in range(TOP_LEVEL, 0, -1):
-        size = 1 << FAN_OUT_BITS * level
-        rows = db.execute(
-            "SELECT block, count FROM hole WHERE dataset = ? AND level = ? AND block >= ? AND block < ? ORDER BY block",
-            (dataset, level, first, last),
-        )
-        for block, count in rows:
-            before = (block - first) * size
-            if live < before:
-                return first * size + live
-            live -= before
-            if live < size - count:
-                first, last = block << FAN_OUT_BITS, (block + 1) << FAN_OUT_BITS
-                break
-            live -= size - count
-            first = block + 1
-        else:
-            return first * size + live
-    start = dataset << ITEM_BITS | first
-    row = db.execute("SELECT id FROM item WHERE id >= ? ORDER BY id LIMIT 1 OFFSET ?", (start, live)).fetchone()
-    return int(row[0]) & POSITION
+    number = _PLACES.find(db, dataset.id, position)
+    return ItemRow(*db.execute(f"SELECT {COLUMNS} FROM item WHERE id = ?", (number,)).fetchone())
 
 
 def at_positions(db: sqlite3.Connection, dataset: Dataset, positions: Sequence[int]) -> list[int | None]:
     """Give the numbers of the items at these places, None for places outside the dataset."""
-    first = dataset.id << ITEM_BITS
-    inside = np.unique(np.array([p for p in positions if p < dataset.length], dtype=np.int64))
     (given,) = db.execute("SELECT positions FROM dataset WHERE id = ?", (dataset.id,)).fetchone()
-    if given == dataset.length:
-        found = inside
-    elif len(inside) <= _FEW:
-        found = np.array([_skip_holes(db, dataset.id, live) for live in inside.tolist()], dtype=np.int64)
-    else:
-        found = _skip_holes_of_many(db, dataset.id, inside)
-    numbers = dict(zip(inside.tolist(), (first + found).tolist(), strict=True))
-    return [numbers.get(position) for position in positions]
-
-
-def _skip_holes_of_many(db: sqlite3.Connection, dataset: int, lives: Places) -> Places:
-    """Do what `_skip_holes` does, for ascending places at once: with every smallest block that has holes at hand."""
-    rows = db.execute("SELECT block, count FROM hole WHERE dataset = ? AND level = 1 ORDER BY block", (dataset,))
-    blocks, holes = np.array(rows.fetchall(), dtype=np.int64).reshape(-1, 2).T
-    upto = np.cumsum(holes)
-    starts = (blocks << FAN_OUT_BITS) - (upto - holes)  # the place of the first item in or behind each block
-    nearest = np.searchsorted(starts, lives, side="right") - 1
-    behind = np.where(nearest < 0, 0, upto[nearest])
-    inside = lives - np.where(nearest < 0, 0, starts[nearest])
-    amid = (nearest >= 0) & (inside < (1 << FAN_OUT_BITS) - holes[nearest])
-    found = lives + behind
-    if amid.any():
-        wanted, which = np.unique(blocks[nearest[amid]], return_inverse=True)
-        there = _filled(db, dataset, wanted)[which]
-        nth = (np.cumsum(there, axis=1) > inside[amid, None]).argmax(axis=1)
-        found[amid] = (wanted[which] << FAN_OUT_BITS) + nth
-    return found
-
-
-def _filled(db: sqlite3.Connection, dataset: int, blocks: Places) -> npt.NDArray[np.uint8]:
-    """Tell for each of the positions of smallest blocks whether an item is there."""
-    starts = ((dataset << ITEM_BITS) + (blocks << FAN_OUT_BITS)).tolist()
-    rows = db.execute(  # the bits of a block are different, so their sum is their union, the sign bit included
-        "SELECT (SELECT sum(1 << (id & 63)) FROM item WHERE id >= value AND id < value + 64) FROM json_each(?)",
-        (json.dumps(starts),),
-    )
-    words = np.array([bits or 0 for (bits,) in rows], dtype="<i8")
-    return np.unpackbits(words.view(np.uint8).reshape(-1, 8), axis=1, bitorder="little")
+    return _PLACES.find_many(db, dataset.id, positions, dataset.length, given)
 
 
 def page(db: sqlite3.Connection, dataset: Dataset, after: int | None = None, limit: int = -1) -> Iterator[ItemRow]:
     """Walk the items in order, from behind the item number `after`."""
-    return map(ItemRow._make, select_page(db, dataset, after, limit, _COLUMNS))
+    return map(ItemRow._make, select_page(db, dataset, after, limit, COLUMNS))
 
 
 def delete(db: sqlite3.Connection, dataset: Dataset, item: ItemRow) -> None:
@@ -264,12 +193,7 @@ def delete(db: sqlite3.Connection, dataset: Dataset, item: ItemRow) -> None:
         db.execute("DELETE FROM prediction WHERE run = ? AND item = ?", (run, item.id))
         db.execute("DELETE FROM match WHERE run = ? AND item = ?", (run, item.id))
     db.execute("DELETE FROM item WHERE id = ?", (item.id,))
-    position = item.id & POSITION
-    db.executemany(
-        "INSERT INTO hole (dataset, level, block, count) VALUES (?, ?, ?, 1)"
-        " ON CONFLICT (dataset, level, block) DO UPDATE SET count = count + 1",
-        [(dataset.id, level, position >> FAN_OUT_BITS * level) for level in range(1, TOP_LEVEL + 1)],
-    )
+    _PLACES.leave(db, item.id)
     db.execute("UPDATE dataset SET length = length - 1, revision = revision + 1 WHERE id = ?", (dataset.id,))
 
 

@@ -344,10 +344,11 @@ def counts(db: sqlite3.Connection, layer: Layer, items: Iterable[int]) -> dict[i
 
 
 def select(db: sqlite3.Connection, layer: Layer, items: Iterable[int], columns: str) -> Iterator[Row]:
-    """Walk some columns of the annotations of items, by item and then by arrival."""
+    """Walk some columns of ``object``, the annotations of items, by item and then by arrival."""
     for part, marks in batches(sorted(set(items))):
         yield from db.execute(
-            f"SELECT {columns} FROM {layer.table} WHERE {layer.where}item IN ({marks}) ORDER BY item, arrival",
+            f"SELECT {columns} FROM {layer.table} AS object WHERE {layer.where}item IN ({marks})"
+            " ORDER BY item, arrival",
             (*layer.owners, *part),
         )
 
@@ -355,12 +356,12 @@ def select(db: sqlite3.Connection, layer: Layer, items: Iterable[int], columns: 
 def select_page(
     db: sqlite3.Connection, layer: Layer, after: tuple[int, int], end: int, limit: int, columns: str
 ) -> list[Row]:
-    """Give some columns of the annotations behind (item, arrival) and before the item number `end`.
+    """Give some columns of ``object``, the annotations behind (item, arrival) and before the item number `end`.
 
     Those in datasets that somebody deleted are passed over, which only a run that spans datasets has.
     """
     return db.execute(
-        f"SELECT {columns} FROM {layer.table} WHERE {layer.where}(item, arrival) > (?, ?) AND item < ?"
+        f"SELECT {columns} FROM {layer.table} AS object WHERE {layer.where}(item, arrival) > (?, ?) AND item < ?"
         f" AND item >> {ITEM_BITS} IN (SELECT id FROM dataset WHERE NOT deleted) ORDER BY item, arrival LIMIT ?",
         (*layer.owners, *after, end, limit),
     ).fetchall()

@@ -76,6 +76,11 @@ class Run:
         """``open`` or ``committed``."""
         return "open" if self.committed_at is None else "committed"
 
+    def check_of(self, dataset: Dataset) -> None:
+        """Raise BadRequestError when this is a run on another dataset."""
+        if self.dataset not in (None, dataset.id):
+            raise BadRequestError(f"The run '{self.public_id}' is one on another dataset than '{dataset.public_id}'.")
+
     @property
     def layer(self) -> Layer:
         """Where its predictions lie."""

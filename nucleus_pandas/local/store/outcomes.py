@@ -6,10 +6,9 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from nucleus_pandas.errors import UnsupportedError
 from nucleus_pandas.local.store.evaluations import Evaluation
 from nucleus_pandas.local.store.ids import ITEM_BITS
-from nucleus_pandas.local.store.predicates import Values, metadata, within
+from nucleus_pandas.local.store.predicates import Condition, Values, metadata, within
 from nucleus_pandas.wire import ExamplesRequest, Filters
 
 _TRUTH = ("annotation_id", "label", "class", "x", "y", "width", "height")
@@ -121,11 +120,21 @@ class Selected:
         In (0, 1].
     filters : Filters, optional
         All of which an outcome must pass.
+    chosen : Condition, optional
+        What holds of its item.
     """
 
-    def __init__(self, evaluation: Evaluation, iou_threshold: float, filters: Filters | None = None) -> None:
+    def __init__(
+        self,
+        evaluation: Evaluation,
+        iou_threshold: float,
+        filters: Filters | None = None,
+        chosen: Condition | None = None,
+    ) -> None:
         self._values = Values(evaluation=evaluation.id, iou_threshold=iou_threshold)
-        self._conditions = ["1"] if filters is None else ["1", *_conditions(filters, self._values)]
+        self._conditions = ["1", *_conditions(filters or Filters(), self._values)]
+        if chosen is not None:
+            self._conditions.append(_of_chosen(chosen, self._values, "outcome"))
 
     def narrow(self, condition: str) -> None:
         """Take one more condition, on the columns of outcomes."""
@@ -194,8 +203,6 @@ class Selected:
 
 
 def _conditions(filters: Filters, values: Values) -> Iterator[str]:
-    if filters.slice_ids is not None:
-        raise UnsupportedError("Slices are not supported by this server yet; leave `sliceIds` out - at `$.filters`.")
     ranges = {"confidence": filters.confidence_range, "iou": filters.iou_range, "width * height": filters.gt_area_range}
     for expression, bounds in ranges.items():
         if bounds is not None:
@@ -216,11 +223,20 @@ def _conditions(filters: Filters, values: Values) -> Iterator[str]:
 
 def _of_items(filters: Filters, values: Values, table: str) -> Iterator[str]:
     for number, predicate in enumerate(filters.item_metadata or ()):
-        test = metadata(predicate, "item.metadata", values, f"$.filters.itemMetadata[{number}]")
-        yield (
-            f"{table}.item IN (SELECT item.id FROM (SELECT DISTINCT item FROM evaluation_match WHERE evaluation ="
-            f" :evaluation) AS own CROSS JOIN item ON item.id = own.item WHERE {test})"
-        )
+        yield _own_items(metadata(predicate, "item.metadata", values, f"$.filters.itemMetadata[{number}]"), table)
+
+
+def _of_chosen(chosen: Condition, values: Values, table: str) -> str:
+    values.named |= chosen.values
+    return _own_items(chosen.sql, table)
+
+
+def _own_items(test: str, table: str) -> str:
+    """Say that the item of a row is one of the evaluation's, of which something holds."""
+    return (
+        f"{table}.item IN (SELECT item.id FROM (SELECT DISTINCT item FROM evaluation_match WHERE evaluation ="
+        f" :evaluation) AS own CROSS JOIN item ON item.id = own.item WHERE {test})"
+    )
 
 
 def _of_prediction_metadata(filters: Filters, values: Values, table: str) -> Iterator[str]:
@@ -237,11 +253,17 @@ def _of_prediction_metadata(filters: Filters, values: Values, table: str) -> Ite
 
 
 def truths(
-    db: sqlite3.Connection, evaluation: Evaluation, filters: Filters, classes: list[str] | None
+    db: sqlite3.Connection,
+    evaluation: Evaluation,
+    filters: Filters,
+    classes: list[str] | None,
+    chosen: Condition | None = None,
 ) -> sqlite3.Cursor:
     """Walk the ground truth, crowds among it, by item."""
     values = Values(evaluation=evaluation.id)
     conditions = ["annotation_id IS NOT NULL", *_of_items(filters, values, "stored")]
+    if chosen is not None:
+        conditions.append(_of_chosen(chosen, values, "stored"))
     if classes is not None:
         conditions.append(f"class IN {values.bind_all(classes)}")
     return db.execute(
@@ -252,11 +274,17 @@ def truths(
 
 
 def predictions(
-    db: sqlite3.Connection, evaluation: Evaluation, filters: Filters, classes: list[str] | None
+    db: sqlite3.Connection,
+    evaluation: Evaluation,
+    filters: Filters,
+    classes: list[str] | None,
+    chosen: Condition | None = None,
 ) -> sqlite3.Cursor:
     """Walk the predictions, by item."""
     values = Values(evaluation=evaluation.id)
     conditions = ["prediction_id IS NOT NULL", *_of_items(filters, values, "stored")]
+    if chosen is not None:
+        conditions.append(_of_chosen(chosen, values, "stored"))
     conditions += _of_prediction_metadata(filters, values, "stored")
     if filters.confidence_range is not None:
         conditions += within("confidence", filters.confidence_range.min, filters.confidence_range.max, values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from nucleus_pandas.errors import BadRequestError
@@ -12,7 +13,7 @@ _NUMBER = "('integer', 'real')"
 _FLAG = "('true', 'false')"
 
 
-class Condition(Protocol):
+class MetadataTest(Protocol):
     """What the value under a key has to be: `Predicate` and `MetadataRule` of the wire."""
 
     key: str
@@ -20,15 +21,24 @@ class Condition(Protocol):
     value: Any
 
 
-class Values:
-    """The values that a statement binds, by generated names."""
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """An SQL expression over ``item``, or over ``object`` beside it, with the values that it binds by name."""
 
-    def __init__(self, **named: object) -> None:
+    sql: str = "1"
+    values: dict[str, object] = field(default_factory=dict)
+
+
+class Values:
+    """The values that a statement binds, by generated names that begin with a prefix."""
+
+    def __init__(self, prefix: str = "v", **named: object) -> None:
         self.named = dict(named)
+        self._prefix = prefix
 
     def bind(self, value: object) -> str:
         """Take a value, and give the name that stands for it in the statement."""
-        name = f"v{len(self.named)}"
+        name = f"{self._prefix}{len(self.named)}"
         self.named[name] = value
         return f":{name}"
 
@@ -37,7 +47,7 @@ class Values:
         return f"(SELECT value FROM json_each({self.bind(json.dumps(list(values)))}))"
 
 
-def metadata(condition: Condition, metadata: str, values: Values, place: str) -> str:
+def metadata(condition: MetadataTest, metadata: str, values: Values, place: str) -> str:
     """Say that a JSON object has a value under a top-level key, for which an operator holds.
 
     ``EQ`` and ``IN`` compare text with text, numbers with numbers and booleans with booleans; text also with what a

@@ -15,18 +15,22 @@ def is_left(db: sqlite3.Connection) -> bool:
     (left,) = db.execute(
         "SELECT EXISTS (SELECT 1 FROM dataset WHERE deleted) OR EXISTS (SELECT 1 FROM run WHERE deleted)"
         " OR EXISTS (SELECT 1 FROM evaluation WHERE deleted) OR EXISTS (SELECT 1 FROM benchmark WHERE deleted)"
-        " OR EXISTS (SELECT 1 FROM released)"
+        " OR EXISTS (SELECT 1 FROM slice WHERE deleted) OR EXISTS (SELECT 1 FROM released)"
     ).fetchone()
     return bool(left)
 
 
 def purge_some(db: sqlite3.Connection) -> None:
-    """Remove up to `STEP` rows of a deleted evaluation, else of a benchmark, of a run, of a dataset."""
+    """Remove up to `STEP` rows of a deleted evaluation, else of a benchmark, of a slice, of a run, of a dataset."""
     for table, rows in (("evaluation", "evaluation_match"), ("benchmark", "benchmark_item")):
         deleted = db.execute(f"SELECT id FROM {table} WHERE deleted LIMIT 1").fetchone()
         if deleted is not None:
             _purge_rows_of(db, table, rows, deleted[0])
             return
+    found = db.execute("SELECT id FROM slice WHERE deleted LIMIT 1").fetchone()
+    if found is not None:
+        _purge_slice(db, found[0])
+        return
     run = db.execute("SELECT id FROM run WHERE deleted LIMIT 1").fetchone()
     if run is not None:
         if _clear_run(db, run[0], 0, 1 << 62):
@@ -48,6 +52,18 @@ def _purge_rows_of(db: sqlite3.Connection, table: str, rows: str, number: int) -
     if table == "evaluation":
         db.execute("DELETE FROM evaluation_source WHERE evaluation = ?", (number,))
     db.execute(f"DELETE FROM {table} WHERE id = ?", (number,))
+
+
+def _purge_slice(db: sqlite3.Connection, number: int) -> None:
+    first, end = number << ITEM_BITS, (number + 1) << ITEM_BITS
+    last = db.execute(
+        "SELECT place FROM slice_item WHERE place >= ? AND place < ? ORDER BY place LIMIT 1 OFFSET ?",
+        (first, end, STEP),
+    ).fetchone()
+    db.execute("DELETE FROM slice_item WHERE place >= ? AND place < ?", (first, end if last is None else last[0]))
+    if last is None:
+        db.execute("DELETE FROM slice_hole WHERE slice = ?", (number,))
+        db.execute("DELETE FROM slice WHERE id = ?", (number,))
 
 
 def _clear_run(db: sqlite3.Connection, run: int, first: int, end: int) -> bool:

@@ -1,0 +1,73 @@
+"""Ids of items that the caller names: by a list, a column, or a whole frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from nucleus_pandas.columns.naming import NamedColumns
+from nucleus_pandas.columns.problems import Problems
+from nucleus_pandas.columns.values import texts
+from nucleus_pandas.errors import InvalidInputError
+
+Items: TypeAlias = "pd.DataFrame | Iterable[Any]"
+"""A frame with ``reference_id`` or ``dataset_item_id``, in a column or the index; or ids, one by one."""
+
+
+class Named(NamedTuple):
+    """Which items are named: each once, in the order of the caller."""
+
+    by: Literal["reference_id", "dataset_item_id"]
+    ids: list[str]
+
+
+def item_ids(given: Items | None, by: Literal["reference_id", "dataset_item_id"] = "reference_id") -> Named:
+    """Take ids of items.
+
+    Parameters
+    ----------
+    given : pandas.DataFrame, or iterable of str or int
+        A frame's ``reference_id`` wins over its ``dataset_item_id``, as it does when frames are sent. None names none.
+    by : {"reference_id", "dataset_item_id"}
+        What ids are that stand alone.
+
+    Raises
+    ------
+    InvalidInputError
+        An id is missing or is no text, or a frame has no column of them.
+
+    Examples
+    --------
+    >>> item_ids(pd.DataFrame({"reference_id": [7, 7, 8], "label": "car"}))
+    Named(by='reference_id', ids=['7', '8'])
+    >>> item_ids(["di_1"], "dataset_item_id").ids
+    ['di_1']
+    """
+    if given is None:
+        return Named(by, [])
+    if isinstance(given, pd.DataFrame):
+        named = NamedColumns(given, None)
+        column = named.get("reference_id")
+        by = "reference_id"
+        if column is None:
+            column, by = named.get("dataset_item_id"), "dataset_item_id"
+        if column is None:
+            raise InvalidInputError(
+                f"{named.missing('reference_id')} Items are named by 'reference_id' or 'dataset_item_id', in a column "
+                "or the index."
+            )
+    else:
+        if isinstance(given, (str, bytes, dict)) or not isinstance(given, Iterable):
+            raise InvalidInputError(
+                f"Items are named by a list of ids, or by a DataFrame, not by {type(given).__name__}."
+            )
+        values = given if isinstance(given, pd.Series) else list(given)
+        column = pd.Series(values, dtype=None if len(values) else object)
+    problems = Problems(column.index)
+    found = texts(column.rename(by), problems, required=np.ones(len(column), dtype=bool))
+    for row, reason in problems.reasons().items():
+        raise InvalidInputError(f"In {problems.label(row)}, {reason}")
+    return Named(by, list(dict.fromkeys(found.to_pylist())))

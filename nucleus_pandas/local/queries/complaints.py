@@ -1,0 +1,51 @@
+"""What is wrong with a query, and where: a sentence, the line, and a caret under the place."""
+
+from __future__ import annotations
+
+from nucleus_pandas.errors import APIError, BadRequestError, UnsupportedError
+
+_BEFORE, _AFTER = 50, 40  # characters of a long line that are shown around the place
+
+
+class Complaints:
+    """Makes the errors about one query.
+
+    Parameters
+    ----------
+    text : str
+        The query.
+
+    Examples
+    --------
+    >>> raise Complaints("width > > 5").error(8, "A comparison has one sign.")
+    Traceback (most recent call last):
+        ...
+    nucleus_pandas.errors.BadRequestError: A comparison has one sign. - line 1, column 9 of the query:
+        width > > 5
+                ^
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def error(self, at: int, sentence: str) -> APIError:
+        """Say what is wrong at a place."""
+        return BadRequestError(self._message(at, sentence))
+
+    def unsupported(self, at: int, sentence: str) -> APIError:
+        """Say what this server cannot do, at a place."""
+        return UnsupportedError(self._message(at, sentence))
+
+    def _message(self, at: int, sentence: str) -> str:
+        before = self._text[:at]
+        line = before.count("\n") + 1
+        start = before.rfind("\n") + 1
+        end = self._text.find("\n", at)
+        column = at - start
+        whole = self._text[start : len(self._text) if end < 0 else end]
+        first = max(0, column - _BEFORE)
+        shown = whole[first : column + _AFTER]
+        left, right = "…" if first else "", "…" if len(whole) > column + _AFTER else ""
+        excerpt = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in shown)
+        caret = " " * (column - first + len(left))
+        return f"{sentence} - line {line}, column {column + 1} of the query:\n    {left}{excerpt}{right}\n    {caret}^"

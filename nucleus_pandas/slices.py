@@ -1,0 +1,307 @@
+"""Slices: items of a dataset under a name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nucleus_pandas.columns import Backend, Items, item_ids, no_backend
+from nucleus_pandas.columns.members import Named
+from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.jobs import Job
+from nucleus_pandas.resource import Resource
+from nucleus_pandas.runs import ModelRun
+from nucleus_pandas.transport import Transport
+from nucleus_pandas.views import (
+    ItemIndexer,
+    ItemsView,
+    MetadataAs,
+    Query,
+    QueryKind,
+    SliceAnnotationsView,
+    SliceItemsView,
+    SlicePredictionsView,
+    check_query,
+    query_frame,
+)
+from nucleus_pandas.wire import (
+    SLICE_IDS,
+    AppendedToSlice,
+    AppendToSlice,
+    BuildFilters,
+    BuildSlice,
+    CreateSlice,
+    FoundSlice,
+    FoundSliceEntry,
+    SliceBuilt,
+    SliceCreated,
+    SliceTags,
+)
+
+
+class Slice(Resource):
+    """A slice: some items of a dataset under a name, in the order in which they were put there.
+
+    Made by `Dataset.create_slice` and `Dataset.build_slice`, found by `NucleusClient.get_slice` and `Dataset.slices`.
+    Items that are deleted vanish from it.
+
+    Examples
+    --------
+    >>> import nucleus_pandas as npd
+    >>> client = npd.NucleusClient.local()
+    >>> dataset = client.create_dataset("Doc")
+    >>> names = ["a.jpg", "b.jpg", "c.jpg"]
+    >>> _ = dataset.append([{"reference_id": n, "image_url": f"https://example.org/{n}"} for n in names])
+    >>> rainy = dataset.create_slice("rainy", ["c.jpg", "a.jpg"])
+    >>> rainy.to_frame()["reference_id"].tolist(), rainy.iloc[-1, 0]
+    (['c.jpg', 'a.jpg'], 'a.jpg')
+    >>> _ = rainy.append(["b.jpg"])
+    >>> len(rainy), dataset.slices
+    (3, [<Slice slc_... 'rainy'>])
+    >>> client.close()
+    """
+
+    def __init__(
+        self, transport: Transport, slice_id: str, name: str | None = None, dataset_id: str | None = None
+    ) -> None:
+        super().__init__(transport, slice_id)
+        if name is not None:
+            self.name = name
+        if dataset_id is not None:
+            self.dataset_id = dataset_id
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """``name``, ``dataset_id``, ``type``, ``tags``, ``created_at`` and more, as the server has them now."""
+        return self._transport.get("slice", self.id, "info")
+
+    def _read(self) -> FoundSlice:
+        found = self._transport.read(FoundSlice, "slice", self.id, "info")
+        self.name, self.dataset_id = found.name, found.dataset_id
+        return found
+
+    @cached_property
+    def name(self) -> str:
+        """The name, which its dataset has once."""
+        return self._read().name
+
+    @cached_property
+    def dataset_id(self) -> str:
+        """The id of its dataset."""
+        return self._read().dataset_id
+
+    @property
+    def tags(self) -> list[str]:
+        """The tags, as the server has them now."""
+        return self._read().tags or []
+
+    def __getitem__(self, key: str) -> str:
+        if key == "slice_id":
+            return self.id
+        if key in ("name", "dataset_id"):
+            return str(getattr(self, key))
+        raise KeyError(f"{key!r} is not a key of a slice; there are 'slice_id', 'name', 'dataset_id'.")
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    __iter__ = None  # items are read by position or by id
+
+    def __bool__(self) -> bool:
+        return True  # an empty slice is a slice
+
+    @property
+    def items(self) -> ItemsView:
+        """The items in the order of the slice, as a frame that is read when it is asked for."""
+        return SliceItemsView(self._transport, ("slice", self.id), lambda: self.dataset_id)
+
+    @property
+    def annotations(self) -> SliceAnnotationsView:
+        """The ground truth of the items, as a frame that is read when it is asked for."""
+        return SliceAnnotationsView(self._transport, ("slice", self.id), lambda: self.dataset_id)
+
+    def predictions(self, run: ModelRun | str) -> SlicePredictionsView:
+        """Give the predictions of a run on the items, as a frame that is read when it is asked for.
+
+        Parameters
+        ----------
+        run : ModelRun or str
+            The run, or its id. On the hosted service all its predictions are read, and those of other items left out.
+        """
+        run_id = run.id if isinstance(run, ModelRun) else run
+        return SlicePredictionsView(self._transport, ("slice", self.id), lambda: self.dataset_id, run_id)
+
+    def to_frame(self, metadata_as: MetadataAs = "dict", dtype_backend: Backend = no_backend) -> pd.DataFrame:
+        """Read the items into one frame, as ``slice.items.to_frame`` does."""
+        return self.items.to_frame(metadata_as, dtype_backend)
+
+    @property
+    def iloc(self) -> ItemIndexer:
+        """Items by position in the slice, as ``slice.to_frame().iloc``; see `Dataset.iloc`."""
+        return self.items.iloc
+
+    @property
+    def loc(self) -> ItemIndexer:
+        """Items of the slice by item id, as ``slice.to_frame().loc``; see `Dataset.loc`."""
+        return self.items.loc
+
+    @property
+    def refloc(self) -> ItemIndexer:
+        """Items of the slice by reference id; see `Dataset.refloc`."""
+        return self.items.refloc
+
+    def query(
+        self,
+        text: str,
+        kind: QueryKind = "items",
+        *,
+        run: ModelRun | str | None = None,
+        metadata_as: MetadataAs = "dict",
+        dtype_backend: Backend = no_backend,
+    ) -> pd.DataFrame:
+        """Find items of the slice, or their annotations or predictions, in the order of the slice.
+
+        The hosted service queries whole datasets alone: there what the query finds in the dataset is read, and what is
+        not of the slice left out.
+
+        Parameters
+        ----------
+        text, kind, run, metadata_as, dtype_backend
+            As in `Dataset.query`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            As `Dataset.query` gives it.
+        """
+        run_id = run.id if isinstance(run, ModelRun) else run
+        check_query(text, kind, run_id)
+        embedded = "queries" in self._transport.extensions
+        route = ("slice", self.id) if embedded else ("dataset", self.dataset_id)
+        query = Query(text, run_id)
+        found = query_frame(self._transport, route, lambda: self.dataset_id, query, kind, metadata_as, dtype_backend)
+        return found if embedded else self._own(found, kind)
+
+    def _own(self, found: pd.DataFrame, kind: QueryKind) -> pd.DataFrame:
+        """Keep what is of the slice, in its order."""
+        names = self.to_frame(metadata_as=False)["reference_id"]
+        places = found["reference_id"].map(pd.Series(range(len(names)), index=names)).to_numpy(np.float64, na_value=-1)
+        order = np.argsort(places, kind="stable")
+        kept = found.iloc[order[places[order] >= 0]]
+        return kept if kind == "items" else kept.reset_index(drop=True)
+
+    def append(self, reference_ids: Items) -> dict[str, Any]:
+        """Put items of the dataset at the end of the slice; those that are in it stay where they are.
+
+        Parameters
+        ----------
+        reference_ids : iterable of str, or pandas.DataFrame
+            Reference ids; or a frame with ``reference_id`` or ``dataset_item_id``, in a column or the index, such as
+            ``dataset.query(…)`` gives.
+
+        Returns
+        -------
+        dict
+            ``{"slice_id": …, "new_items": […]}``: the ids of the items that were not in it.
+
+        Raises
+        ------
+        NotFoundError
+            Items are not in the dataset. Up to 10,000 go in one request, which is refused whole; those of the
+            requests before are in the slice.
+        """
+        new: list[Any] = []
+        for part in _parts(self._reference_ids(item_ids(reference_ids))):
+            body = AppendToSlice(reference_ids=part, dataset_id=self.dataset_id)
+            new += self._transport.look_up(AppendedToSlice, "slice", self.id, "append", body=body).new_items
+        return {"slice_id": self.id, "new_items": new}
+
+    def _reference_ids(self, named: Named) -> list[str]:
+        if named.by == "reference_id" or not named.ids:
+            return named.ids
+        # the contract appends by reference id alone
+        whole = ItemsView(self._transport, ("dataset", self.dataset_id), lambda: self.dataset_id)
+        found: list[str] = whole.loc[named.ids, "reference_id"].tolist()
+        return found
+
+    def add_tags(self, tags: Iterable[str]) -> list[str]:
+        """Add tags, and give all that the slice has then."""
+        return self._change_tags("POST", tags)
+
+    def remove_tags(self, tags: Iterable[str]) -> list[str]:
+        """Remove tags, and give those that are left. The contract of the hosted service knows no such request."""
+        return self._change_tags("DELETE", tags)
+
+    def _change_tags(self, method: str, tags: Iterable[str]) -> list[str]:
+        wanted = [tags] if isinstance(tags, str) else list(tags)
+        if not all(isinstance(tag, str) and tag for tag in wanted):
+            raise InvalidInputError(f"Tags are texts: add_tags(['night', 'wet']), not {wanted!r}.")
+        self._transport.request(method, "slice", self.id, "tag", body=SliceTags(slice_tags=wanted))
+        return self.tags
+
+    def _known(self) -> dict[str, object]:
+        return {"name": self.__dict__.get("name"), "dataset_id": self.__dict__.get("dataset_id")}
+
+
+def slice_of(transport: Transport, dataset_id: str, name: str, named: Named) -> Slice:
+    """Make a slice on the server, of any number of items."""
+    _check_name(name)
+    first, *others = _parts(named.ids) or [[]]
+    body = CreateSlice(name=name)
+    if not first:
+        body.allow_empty = 1
+    elif named.by == "reference_id":
+        body.reference_ids = first
+    else:
+        body.dataset_item_ids = first
+    made = transport.create(SliceCreated, "dataset", dataset_id, "create_slice", body=body)
+    found = Slice(transport, made.slice_id, name, dataset_id)
+    for part in others:
+        found.append(pd.DataFrame({named.by: part}))
+    return found
+
+
+def sample_of(
+    transport: Transport, dataset_id: str, name: str, size: int, method: str, source: str | None, seed: int | None
+) -> Slice:
+    """Have the server draw a slice."""
+    _check_name(name)
+    if method not in ("Random", "Uniqueness"):
+        raise InvalidInputError(f"sample_method is 'Random' or 'Uniqueness', not {method!r}.")
+    if isinstance(size, bool) or not hasattr(size, "__index__") or not 0 < size.__index__() < 2**31:
+        raise InvalidInputError(f"sample_size is a number of items, at least 1, not {size!r}.")
+    if seed is not None and "slices" not in transport.extensions:
+        raise InvalidInputError("Only an embedded Nucleus draws by a seed; leave seed= out.")
+    body = BuildSlice(
+        name=name,
+        sample_size=size.__index__(),
+        sample_method=method,  # type: ignore[arg-type]
+        filters=BuildFilters(slice_id=source),
+        seed=seed,
+    )
+    made = transport.create(SliceBuilt, "dataset", dataset_id, "build_slice", body=body)
+    if made.job_id is not None:
+        view = Job(transport, made.job_id).ended()
+        if view.status.startswith("Errored"):
+            raise InvalidInputError(f"The slice '{name}' could not be drawn: {view.message}")
+    return Slice(transport, made.slice_id, name, dataset_id)
+
+
+def slices_of(transport: Transport, dataset_id: str) -> list[Slice]:
+    """List the slices of a dataset."""
+    entries = transport.read(list[FoundSliceEntry], "dataset", dataset_id, "slices")
+    return [Slice(transport, entry.id, entry.name, dataset_id) for entry in entries]
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not name:
+        raise InvalidInputError(f"A slice needs a name: create_slice('rainy', ['a.jpg']), not {name!r}.")
+
+
+def _parts(ids: Sequence[str]) -> list[list[str]]:
+    starts: Iterator[int] = iter(range(0, len(ids), SLICE_IDS))
+    return [list(ids[start : start + SLICE_IDS]) for start in starts]

@@ -1,0 +1,177 @@
+"""What a query finds: items, annotations or predictions, as frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+import pandas as pd
+
+from nucleus_pandas.columns import Backend, no_backend
+from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.transport import Transport
+from nucleus_pandas.views.annotations import AnnotationsView, PredictionsView
+from nucleus_pandas.views.contract import ContractAnnotations, ContractItems, Group, listed
+from nucleus_pandas.views.extension import Extension
+from nucleus_pandas.views.items import ItemsView
+from nucleus_pandas.views.metadata import MetadataAs
+from nucleus_pandas.views.source import Source
+from nucleus_pandas.wire import (
+    FoundItem,
+    FoundPrediction,
+    ItemsPage,
+    QueryItems,
+    QueryObjects,
+    RawItem,
+    RawPrediction,
+    Selection,
+)
+
+QueryKind: TypeAlias = Literal["items", "annotations", "predictions"]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question about items, annotations or predictions.
+
+    Attributes
+    ----------
+    text : str
+        The query.
+    run_id : str, optional
+        The run whose predictions it is about.
+    """
+
+    text: str
+    run_id: str | None = None
+
+
+def check_query(text: object, kind: object, run_id: object) -> None:
+    """Refuse what is no question, before anything is asked.
+
+    Raises
+    ------
+    InvalidInputError
+        The text says what is allowed.
+    """
+    if not isinstance(text, str):
+        raise InvalidInputError(
+            f"A query is a text, such as 'metadata.weather = \"rain\" and annotations.count > 6', not {text!r}."
+        )
+    if kind not in get_args(QueryKind):
+        raise InvalidInputError(f"kind is 'items', 'annotations' or 'predictions', not {kind!r}.")
+    if run_id is not None and (not isinstance(run_id, str) or not run_id):
+        raise InvalidInputError(f"run is a ModelRun or its id, not {run_id!r}.")
+    if kind == "predictions" and run_id is None:
+        raise InvalidInputError("Predictions are those of a run: dataset.query(text, kind='predictions', run=run).")
+
+
+def query_frame(
+    transport: Transport,
+    route: tuple[str, str],
+    dataset: Callable[[], str],
+    query: Query,
+    kind: QueryKind,
+    metadata_as: MetadataAs = "dict",
+    dtype_backend: Backend = no_backend,
+) -> pd.DataFrame:
+    """Read what a query finds.
+
+    Parameters
+    ----------
+    route : tuple of (str, str)
+        Where to look: ``("dataset", id)`` or, on an embedded Nucleus, ``("slice", id)``.
+    """
+    views: dict[str, type[_Items | _Annotations | _Predictions]]
+    views = {"items": _Items, "annotations": _Annotations, "predictions": _Predictions}
+    return views[kind](transport, route, dataset, query).to_frame(metadata_as, dtype_backend)
+
+
+class _Asked:
+    """What the views of this module know beside others."""
+
+    def __init__(self, transport: Transport, route: tuple[str, str], dataset: Callable[[], str], query: Query) -> None:
+        super().__init__(transport, route, dataset)  # type: ignore[call-arg]  # that of a view
+        self._query = query
+
+
+class _Items(_Asked, ItemsView):
+    """The items that a query finds."""
+
+    def source(self) -> Source:
+        """Make what the query is asked with."""
+        if "queries" in self._transport.extensions:
+            return _Extension(self._transport, self._dataset, (*self._route, "items"), self._query)
+        if self._query.run_id is not None:
+            raise InvalidInputError("The hosted service takes no run where items are queried; leave run= out.")
+        return _HostedItems(self._transport, self._dataset, self._query)
+
+
+class _Annotations(_Asked, AnnotationsView):
+    """The ground truth that a query finds."""
+
+    def source(self) -> Source:
+        """Make what the query is asked with."""
+        if "queries" in self._transport.extensions:
+            return _Extension(self._transport, self._dataset, (*self._route, "annotations"), self._query)
+        return _HostedObjects(self._transport, self._dataset, self._query, "ground_truth_only")
+
+
+class _Predictions(_Asked, PredictionsView):
+    """The predictions that a query finds."""
+
+    def source(self) -> Source:
+        """Make what the query is asked with."""
+        if "queries" in self._transport.extensions:
+            run = ("modelRun", self._query.run_id or "", "predictions")
+            route = (*self._route, *run) if self._route[0] == "slice" else run
+            return _Extension(self._transport, self._dataset, route, self._query)
+        return _HostedObjects(self._transport, self._dataset, self._query, "predictions_only")
+
+
+class _Extension(Extension):
+    """Asks an embedded Nucleus."""
+
+    def __init__(self, transport: Transport, dataset: Callable[[], str], route: tuple[str, ...], query: Query) -> None:
+        super().__init__(transport, dataset, route)
+        self._query = query
+
+    def _selection(self, rows: int, columns: list[str]) -> Selection:
+        return Selection(limit=rows, columns=columns, query=self._query.text, model_run_id=self._query.run_id)
+
+
+class _HostedItems(ContractItems):
+    """Asks by the contract for items."""
+
+    def __init__(self, transport: Transport, dataset: Callable[[], str], query: Query) -> None:
+        super().__init__(transport, dataset)
+        self._query = query
+
+    def _pages(self, rows: int, raw: bool) -> Iterator[list[FoundItem]]:
+        shape = ItemsPage[RawItem] if raw else ItemsPage[FoundItem]
+        wanted = QueryItems(page_size=rows, query=self._query.text)
+        return (page.items for page in self._paged(shape, "queryItemsPage", wanted))
+
+
+class _HostedObjects(ContractAnnotations):
+    """Asks by the contract for annotations or predictions, which name their items themselves."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        dataset: Callable[[], str],
+        query: Query,
+        mode: Literal["ground_truth_only", "predictions_only"],
+    ) -> None:
+        super().__init__(transport, dataset)
+        self._query = query
+        self._mode = mode
+
+    def _pages(self, rows: int, raw: bool) -> Iterator[list[Group]]:
+        shape = ItemsPage[RawPrediction] if raw else ItemsPage[FoundPrediction]
+        wanted = QueryObjects(
+            page_size=rows, query=self._query.text, patch_mode=self._mode, model_run_id=self._query.run_id
+        )
+        for page in self._paged(shape, "queryObjectsPage", wanted):
+            yield [Group(row.dataset_item_id or row.item_id, row.reference_id, [row]) for row in listed(page.items)]

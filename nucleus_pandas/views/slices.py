@@ -1,0 +1,115 @@
+"""The items of a slice, with their annotations or predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, TypeVar
+
+from nucleus_pandas.transport import Transport
+from nucleus_pandas.views.annotations import AnnotationsView, PredictionsView
+from nucleus_pandas.views.contract import Contract, ContractAnnotations, ContractItems, ContractPredictions
+from nucleus_pandas.views.extension import Extension
+from nucleus_pandas.views.items import ItemsView
+from nucleus_pandas.views.source import Source
+from nucleus_pandas.wire import ROWS, PagingRequest, SliceExportRequest, SliceSize
+
+R = TypeVar("R")
+
+
+class SliceItemsView(ItemsView):
+    """The items of a slice, in its order: `Slice.items`, a frame that is read when it is asked for.
+
+    As `Dataset.items`; positions are those in the slice. A server that knows only the contract gives slices page by
+    page alone, so that there a look-up costs a full read.
+    """
+
+    def source(self) -> Source:
+        """Make what one operation reads with."""
+        if "slices" in self._transport.extensions:
+            return _Extension(self._transport, self._dataset, (*self._route, self._noun), self._route[1])
+        return _Items(self._transport, self._dataset, self._route[1])
+
+
+class SliceAnnotationsView(AnnotationsView):
+    """The ground truth of the items of a slice, in its order: `Slice.annotations`, read when it is asked for."""
+
+    def source(self) -> Source:
+        """Make what one operation reads with."""
+        if "slices" in self._transport.extensions:
+            return _Extension(self._transport, self._dataset, (*self._route, self._noun), self._route[1])
+        return _Annotations(self._transport, self._dataset, self._route[1])
+
+    def _items(self) -> ItemsView:
+        return SliceItemsView(self._transport, self._route, self._dataset)
+
+
+class SlicePredictionsView(PredictionsView):
+    """The predictions of a run on the items of a slice, in its order: `Slice.predictions`, read when asked for.
+
+    Parameters
+    ----------
+    run_id : str
+        The run.
+    """
+
+    def __init__(self, transport: Transport, route: tuple[str, str], dataset: Callable[[], str], run_id: str) -> None:
+        super().__init__(transport, route, dataset)
+        self._run_id = run_id
+
+    def source(self) -> Source:
+        """Make what one operation reads with."""
+        if "slices" in self._transport.extensions:
+            route = (*self._route, "modelRun", self._run_id, self._noun)
+            return _Extension(self._transport, self._dataset, route, self._route[1])
+        return _Predictions(self._transport, self._dataset, self._run_id, self._route[1])
+
+    def _items(self) -> ItemsView:
+        return SliceItemsView(self._transport, self._route, self._dataset)
+
+
+class _Extension(Extension):
+    """Reads through the look-up routes of slices."""
+
+    def __init__(self, transport: Transport, dataset: Callable[[], str], route: tuple[str, ...], slice_id: str) -> None:
+        super().__init__(transport, dataset, route)
+        self._slice_id = slice_id
+
+    @cached_property
+    def size(self) -> int:
+        """The number of items in the slice."""
+        return self._transport.read(SliceSize, "slice", self._slice_id, "info").length
+
+
+class _Paged(Contract[R]):
+    """Reads a slice, which the contract gives page by page only."""
+
+    def __init__(self, *known: Any) -> None:
+        *others, self._slice_id = known
+        super().__init__(*others)
+
+    @cached_property
+    def size(self) -> int:
+        """The number of items in the slice, which the contract does not tell otherwise."""
+        return sum(map(len, self._pages(ROWS, False)))
+
+    def _place(self) -> tuple[str, str]:
+        return "slice", self._slice_id
+
+    def _costs_more_than_paging(self, look_ups: int) -> bool:
+        return True
+
+    def _export_request(self, rows: int) -> PagingRequest:
+        return SliceExportRequest(page_size=rows)
+
+
+class _Items(_Paged[Any], ContractItems):
+    """Reads items."""
+
+
+class _Annotations(_Paged[Any], ContractAnnotations):
+    """Reads ground truth."""
+
+
+class _Predictions(_Paged[Any], ContractPredictions):
+    """Reads the predictions of a run, all of them, and keeps those on the items of the slice."""
