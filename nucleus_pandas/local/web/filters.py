@@ -7,15 +7,27 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from nucleus_pandas.errors import BadRequestError
-from nucleus_pandas.local.store.predicates import Values, metadata, within
+from nucleus_pandas.local.queries import compile_query
+from nucleus_pandas.local.store.predicates import Condition, Values, metadata, within
 from nucleus_pandas.local.web.layering import RunEntry
-from nucleus_pandas.local.web.scanning import Condition
 from nucleus_pandas.local.web.sources import Outcomes, Source
 
 Bounds: TypeAlias = tuple[float | None, float | None]
 NAMES = (
-    "run", "label", "match", "iou", "confidence_from", "confidence_to", "iou_from", "iou_to", "key", "op", "value",
-)  # fmt: skip
+    "run",
+    "label",
+    "match",
+    "iou",
+    "confidence_from",
+    "confidence_to",
+    "iou_from",
+    "iou_to",
+    "key",
+    "op",
+    "value",
+    "slice",
+    "query",
+)
 """The parts of the address that say which pictures are wanted."""
 _OPS: dict[str, Literal["EQ", "GT", "LT"]] = {"": "EQ", "eq": "EQ", "gt": "GT", "lt": "LT"}
 
@@ -43,6 +55,8 @@ class Filters:
         From and to, of a prediction and of a pair.
     key, op, value : str
         What the metadata of the picture says.
+    query : str
+        What else must hold, in the language of queries.
     """
 
     label: str
@@ -53,6 +67,7 @@ class Filters:
     key: str
     op: str
     value: str
+    query: str
 
     @classmethod
     def of(cls, asked: Mapping[str, str], threshold: float) -> Filters:
@@ -77,6 +92,7 @@ class Filters:
             asked.get("key", ""),
             op,
             asked.get("value", ""),
+            asked.get("query", "").strip(),
         )
 
     @property
@@ -99,6 +115,11 @@ class Filters:
             iou=self.iou,
         )
 
+    @property
+    def is_query(self) -> bool:
+        """Whether nothing but a query is asked for."""
+        return bool(self.query) and not (self.needs_run or self.label or self.key)
+
     def condition(self, run: RunEntry | None, source: Source | None) -> Condition:
         """Say so of ``item``.
 
@@ -112,7 +133,7 @@ class Filters:
         Raises
         ------
         BadRequestError
-            Predictions or outcomes are asked for, and there are none.
+            Predictions or outcomes are asked for, and there are none; or the query is wrong.
         """
         values = Values()
         tests = []
@@ -144,6 +165,10 @@ class Filters:
         if self.key:
             predicate = _Predicate(self.key, _OPS[self.op], _typed(self.value) if _OPS[self.op] != "EQ" else self.value)
             tests.append(metadata(predicate, "item.metadata", values, "metadata"))
+        asked = compile_query(self.query, "item", None if run is None else str(run.number))
+        if asked is not None:
+            tests.append(f"({asked.sql})")
+            values.named |= asked.values
         return Condition(" AND ".join(tests), values.named) if tests else Condition()
 
 

@@ -6,8 +6,9 @@ import sqlite3
 import time
 from typing import Literal, NamedTuple, TypeAlias
 
-from nucleus_pandas.local.web.scanning import SECONDS, Condition
+from nucleus_pandas.local.store.predicates import Condition
 from nucleus_pandas.local.web.sources import Source, items_of
+from nucleus_pandas.local.web.walking import SECONDS
 
 Sort: TypeAlias = Literal["picture", "surest", "unsurest", "nearest", "farthest"]
 

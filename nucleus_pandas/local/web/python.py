@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.models import Run
+from nucleus_pandas.local.store.slices import Slice
 from nucleus_pandas.local.web.sources import COMMIT, Outcomes, Source
 
 
@@ -20,9 +21,20 @@ def text(value: str) -> str:
     return ascii(value)
 
 
-def places(dataset: Dataset, first: int, count: int) -> str:
+def _owner(dataset: Dataset, one: Slice | None) -> str:
+    if one is not None:
+        return f"client.get_slice({text(one.public_id)})"
+    return f"client.get_dataset({text(dataset.public_id)})"
+
+
+def places(dataset: Dataset, one: Slice | None, first: int, count: int) -> str:
     """Give items by their places."""
-    return f"client.get_dataset({text(dataset.public_id)}).iloc[{first}:{first + count}]"
+    return f"{_owner(dataset, one)}.iloc[{first}:{first + count}]"
+
+
+def query(dataset: Dataset, one: Slice | None, asked: str) -> str:
+    """Give all items that a query finds."""
+    return f"{_owner(dataset, one)}.query({text(asked)})"
 
 
 def items(dataset: Dataset, ids: Sequence[str]) -> str:
@@ -75,3 +87,8 @@ def compare_line(first: Run, second: Run, threshold: float) -> str:
         f"client.get_model_run({text(run.public_id)}).evaluate(iou_threshold={threshold:g})" for run in (first, second)
     )
     return f"{one}.compare({other}).per_class"
+
+
+def slices(dataset: Dataset) -> str:
+    """Give the slices of a dataset."""
+    return f"client.get_dataset({text(dataset.public_id)}).slices"

@@ -10,7 +10,7 @@ from nucleus_pandas.local.store import evaluations
 from nucleus_pandas.local.store.evaluations import Evaluation
 from nucleus_pandas.local.store.ids import ITEM_BITS
 from nucleus_pandas.local.store.models import Run, datasets_of
-from nucleus_pandas.local.web.scanning import Condition
+from nucleus_pandas.local.store.predicates import Condition
 
 COMMIT = "commit"
 

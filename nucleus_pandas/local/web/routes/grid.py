@@ -7,13 +7,15 @@ from typing import NamedTuple, TypeVar, cast
 
 from flask import Response, redirect, request
 
-from nucleus_pandas.errors import BadRequestError, NotFoundError
+from nucleus_pandas.errors import BadRequestError, NotFoundError, UnsupportedError
 from nucleus_pandas.local.measures import THRESHOLDS
-from nucleus_pandas.local.store import datasets, items, layers, models
+from nucleus_pandas.local.store import datasets, layers, models, slices
 from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.ids import POSITION, item_id
 from nucleus_pandas.local.store.items import ItemRow
 from nucleus_pandas.local.store.layers import AnnotationRow
+from nucleus_pandas.local.store.predicates import Condition
+from nucleus_pandas.local.subsets import Subset
 from nucleus_pandas.local.web import python
 from nucleus_pandas.local.web.describing import describe, offered
 from nucleus_pandas.local.web.figures import Drawn, Figure, figure, shape_of
@@ -21,10 +23,9 @@ from nucleus_pandas.local.web.filters import NAMES, Filters
 from nucleus_pandas.local.web.layering import Named, RunEntry, ground_truth, predictions, runs_on, some_of
 from nucleus_pandas.local.web.outcomes import keys_of
 from nucleus_pandas.local.web.page import blueprint, link, page, render
-from nucleus_pandas.local.web.ranks import rank
 from nucleus_pandas.local.web.routes.run import chosen_threshold
-from nucleus_pandas.local.web.scanning import Condition, Found, scan
 from nucleus_pandas.local.web.sources import Source, sources_of
+from nucleus_pandas.local.web.walking import Found, Walk
 
 T = TypeVar("T")
 
@@ -72,7 +73,7 @@ class Asked(NamedTuple):
     run: RunEntry | None
     source: Source | None
     filters: Filters
-    condition: Condition
+    walk: Walk
     refusal: str
 
 
@@ -85,10 +86,14 @@ def asked_for(db: sqlite3.Connection, dataset: Dataset) -> Asked:
     if run is not None and filters.needs_match:
         found = sources_of(db, models.find_run(db, run.id))
         source = found[0] if found else None
+    one = None
+    if name := request.args.get("slice"):
+        one = slices.find(db, name)
+        one.check_of(dataset)
     try:
-        return Asked(runs, run, source, filters, filters.condition(run, source), "")
-    except BadRequestError as error:
-        return Asked(runs, run, source, filters, Condition("0"), str(error))
+        return Asked(runs, run, source, filters, Walk(dataset, one, filters.condition(run, source)), "")
+    except (BadRequestError, UnsupportedError) as error:
+        return Asked(runs, run, source, filters, Walk(dataset, one, Condition("0")), str(error))
 
 
 def kept_filters() -> dict[str, str]:
@@ -102,22 +107,23 @@ def grid(dataset_id: str) -> Response:
     nucleus = page().nucleus
     with nucleus.database.read() as db:
         dataset = datasets.find(db, dataset_id)
-        if (at := whole("at", None)) is not None:
-            return _to_place(db, dataset, at)
         asked = asked_for(db, dataset)
+        walk = asked.walk
+        if (at := whole("at", None)) is not None:
+            return _to_place(db, asked, at)
         shown = [ground_truth(dataset), *([] if asked.run is None else [predictions(asked.run)])]
-        is_whole = asked.condition == Condition()
-        found = _found(db, dataset, asked.condition) if not asked.refusal else Found([], 0, 0)
+        found = _found(db, walk) if not asked.refusal else Found([], 0, 0)
         cards = _cards(db, dataset, found.rows, shown, asked)
-        first_rank = rank(db, found.rows[0].id) if found.rows and is_whole else None
-        (positions,) = db.execute("SELECT positions FROM dataset WHERE id = ?", (dataset.id,)).fetchone()
+        first = walk.position(db, found.rows[0].id) if found.rows and walk.is_whole else None
+        first_rank = None if first is None else walk.rank(db, first)
+        positions = walk.end(db)
         described, predicted = describe(nucleus, page().memory, db, dataset, asked.run)
+        known = slices.listing(db, dataset)
     kept = kept_filters()
 
     def address(**place: int) -> str:
         return link("grid", dataset_id=dataset_id, **kept, **place)
 
-    ids = [card.id for card in cards]
     return render(
         "grid.html",
         dataset=dataset,
@@ -128,7 +134,8 @@ def grid(dataset_id: str) -> Response:
         layers=shown,
         cards=cards,
         first_rank=first_rank,
-        is_whole=is_whole,
+        walk=walk,
+        slices=known[::-1],
         kept=kept,
         labels=offered(described, predicted),
         metadata=described.metadata,
@@ -138,26 +145,38 @@ def grid(dataset_id: str) -> Response:
         first=address(),
         last=address(until=positions),
         looked_through=(found.first, found.behind),
-        line=python.places(dataset, first_rank or 0, len(cards)) if is_whole else python.items(dataset, ids),
+        lines=_lines(asked, first_rank, [card.id for card in cards]),
     )
 
 
-def _to_place(db: sqlite3.Connection, dataset: Dataset, place: int) -> Response:
+def _to_place(db: sqlite3.Connection, asked: Asked, place: int) -> Response:
     """Go to the page that begins with the picture at a place, counted from 1."""
-    number = items.at_positions(db, dataset, [max(0, min(place, dataset.length) - 1)])[0]
-    others = {name: value for name, value in request.args.items() if name != "at" and value}
-    start = {} if number is None else {"start": number & POSITION}
-    return cast(Response, redirect(link("grid", dataset_id=dataset.public_id, **others | start), 303))
+    walk = asked.walk
+    subset = Subset(walk.dataset, walk.one)
+    number = subset.at_positions(db, [max(0, min(place, walk.length) - 1)])[0]
+    start = None if number is None else walk.position(db, number)
+    address = link("grid", dataset_id=walk.dataset.public_id, **kept_filters(), start=start)
+    return cast(Response, redirect(address, 303))
 
 
-def _found(db: sqlite3.Connection, dataset: Dataset, condition: Condition) -> Found:
+def _found(db: sqlite3.Connection, walk: Walk) -> Found:
     until = whole("until", None)
     if until is None:
-        return scan(db, dataset, condition, start=whole("start", 0), limit=PAGE)
-    found = scan(db, dataset, condition, start=until, limit=PAGE, direction="backward")
+        return walk.find(db, start=whole("start", 0), limit=PAGE)
+    found = walk.find(db, start=until, limit=PAGE, direction="backward")
     if found.first == 0 and len(found.rows) < PAGE:  # the first page is a full one
-        return scan(db, dataset, condition, start=0, limit=PAGE)
+        return walk.find(db, start=0, limit=PAGE)
     return found
+
+
+def _lines(asked: Asked, first: int | None, ids: list[str]) -> list[str]:
+    walk = asked.walk
+    if asked.refusal or not ids:
+        return []
+    if first is not None:
+        return [python.places(walk.dataset, walk.one, first, len(ids))]
+    found = [python.items(walk.dataset, ids)]
+    return [python.query(walk.dataset, walk.one, asked.filters.query), *found] if asked.filters.is_query else found
 
 
 def _cards(

@@ -13,17 +13,16 @@ from flask import Response, request
 from nucleus_pandas.errors import NotFoundError
 from nucleus_pandas.local.store import datasets, items, layers
 from nucleus_pandas.local.store.datasets import Dataset
-from nucleus_pandas.local.store.ids import item_id
+from nucleus_pandas.local.store.ids import POSITION, item_id
 from nucleus_pandas.local.store.layers import AnnotationRow
 from nucleus_pandas.local.web import python
 from nucleus_pandas.local.web.figures import Drawn, figure, shape_of
 from nucleus_pandas.local.web.layering import Named, RunEntry, ground_truth, predictions, some_of
 from nucleus_pandas.local.web.matched import THRESHOLD, Fate, Fates, fates
 from nucleus_pandas.local.web.page import blueprint, link, page, render
-from nucleus_pandas.local.web.ranks import rank
 from nucleus_pandas.local.web.routes.grid import asked_for, kept_filters, whole
-from nucleus_pandas.local.web.scanning import position, scan
 from nucleus_pandas.local.web.text import cut, pixels, value
+from nucleus_pandas.local.web.walking import Walk
 
 ROWS = 500
 """Annotations on a page, of each layer."""
@@ -71,10 +70,13 @@ def item(dataset_id: str, item_id: str) -> Response:
         runs = asked.runs
         chosen = _chosen(runs)
         sections = _sections(db, dataset, row.id, chosen)
-        place = rank(db, row.id)
-        condition = asked.condition
-        before = scan(db, dataset, condition, start=position(row), limit=1, direction="backward", seconds=_LOOK).rows
-        after = scan(db, dataset, condition, start=position(row) + 1, limit=1, seconds=_LOOK).rows
+        walk = asked.walk
+        at = walk.position(db, row.id)
+        if at is None:  # it is not in the slice
+            walk, at = Walk(dataset), row.id & POSITION
+        place = walk.rank(db, at)
+        before = walk.find(db, start=at, limit=1, direction="backward", seconds=_LOOK).rows
+        after = walk.find(db, start=at + 1, limit=1, seconds=_LOOK).rows
     _fit(sections)
     kept: dict[str, Any] = kept_filters() | {"run": [run.id for run in chosen]}
 
@@ -89,6 +91,7 @@ def item(dataset_id: str, item_id: str) -> Response:
         item=row,
         item_id=item_id,
         place=place,
+        walk=walk,
         figure=figure(row, drawn, small=False),
         sections=sections,
         metadata=metadata,
@@ -99,7 +102,7 @@ def item(dataset_id: str, item_id: str) -> Response:
         without_run=lambda run: address(row.id, run=[one for one in kept["run"] if one != run.id]),
         before=address(before[0].id) if before else None,
         after=address(after[0].id) if after else None,
-        back=link("grid", dataset_id=dataset_id, **kept | {"start": position(row), "run": kept["run"][:1]}),
+        back=link("grid", dataset_id=dataset_id, **kept | {"start": at, "run": kept["run"][:1]}),
         lines=python.boxes(dataset, item_id, kept["run"]),
         names=sum(len(section.rows) for section in sections) <= 60,
         see=" ".join(_seen(sections)),
