@@ -24,7 +24,7 @@ LAYERS = [
     {"payloads"},
     {"checks"},
     {"journal", "keys", "multipart", "transport", "workers"},
-    {"resource"},
+    {"pages", "resource"},
     {"jobs"},
     {"uploads"},
     {"views"},

@@ -1041,7 +1041,43 @@ def slices() -> list[Case]:
     ]
 
 
-CASES = [*clients(), *uploads(), *resources(), *views(), *slices()]
+def refused(act: Callable[[], object]) -> str:
+    """The sentence of what cannot be known of the hosted service."""
+    with pytest.raises(npd.ConfigurationError) as caught:
+        act()
+    return str(caught.value).split(";")[0]
+
+
+def opened(at: At) -> list[str]:
+    shown: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("webbrowser.open", shown.append)
+        return [at.dataset.open(), *shown]
+
+
+def pages() -> list[Case]:
+    dashboard = "https://dashboard.scale.com/nucleus"
+    unknown = "The dashboard of the hosted service has no documented address for {}"
+    return [
+        Case(
+            "NucleusClient.url",
+            lambda at: [
+                at.client.url(),
+                at.client.url(at.dataset),
+                npd.Dataset(at.client._transport, HOSTILE).url,
+                refused(lambda: at.client.url(at.run)),
+            ],
+            [],
+            [dashboard, f"{dashboard}/ds_1", f"{dashboard}/{QUOTED}", unknown.format("runs")],
+        ),
+        Case("Dataset.url", lambda at: at.dataset.url, [], f"{dashboard}/ds_1"),
+        Case("Dataset.open", opened, [], [f"{dashboard}/ds_1"] * 2),
+        Case("ModelRun.url", lambda at: refused(lambda: at.run.url), [], unknown.format("runs")),
+        Case("Slice.url", lambda at: refused(lambda: at.slice.url), [], unknown.format("slices")),
+    ]
+
+
+CASES = [*clients(), *uploads(), *resources(), *views(), *slices(), *pages()]
 ASKING = [case for case in CASES if case.exchanges]
 LOOK_UPS = [case for case in ASKING if "Indexer" in case.member]
 

@@ -28,6 +28,14 @@ def slices_of(dataset_id: str) -> Response:
     return render("slices.html", dataset=dataset, runs=runs, slices=found, line=python.slices(dataset))
 
 
+@blueprint.get("/slices/<id:slice_id>")
+def slice_grid(slice_id: str) -> Response:
+    """Go to the pictures of a slice."""
+    with page().nucleus.database.read() as db:
+        one = slices.find(db, slice_id)
+    return cast(Response, redirect(link("grid", dataset_id=f"ds_{one.dataset_tag}", slice=slice_id), 303))
+
+
 @blueprint.post("/datasets/<id:dataset_id>/slices")
 def make_slice(dataset_id: str) -> Response:
     """Make a slice of the pictures that are picked, or of all that the grid shows, and go to it."""

@@ -10,6 +10,10 @@ root.classList.add("js");
 
 for (const field of all("[data-auto]")) field.addEventListener("change", () => field.form.requestSubmit());
 
+if (matchMedia("(max-width: 560px)").matches) {
+  for (const part of all('[data-narrow-shut=""]')) part.open = false;
+}
+
 // The line of Python
 
 async function copy(button) {
