@@ -115,7 +115,9 @@ def test_a_foreign_host_is_refused(visitor: Visitor, host: str) -> None:
     assert "Street scenes" not in response.text
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example.org", "null", "http://127.0.0.1:1", "http://127.0.0.1.evil.org"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example.org", "null", "http://127.0.0.1:1", "http://127.0.0.1.evil.org"]
+)
 def test_a_foreign_origin_is_refused(visitor: Visitor, nucleus: EmbeddedNucleus, origin: str) -> None:
     path = dataset_of(nucleus)
     token = visitor.token(path)
