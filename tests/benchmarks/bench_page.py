@@ -173,9 +173,7 @@ def thumbnails(browser: Browser, client: npd.NucleusClient, folder: Path) -> Non
     _, made, first = browser.get(source)
     again = statistics.median(browser.get(source)[2] for _ in range(TIMES))
     size = Image.open(io.BytesIO(made)).size
-    print(
-        f"thumbnail of a JPEG of 4000 x 3000: {first:.0f} ms once, then {again:.1f} ms; {size}, {len(made) / 1e3:.0f} kB"
-    )
+    print(f"thumbnail of a JPEG of 4000 x 3000: {first:.0f} ms once, then {again:.1f} ms; {size[0]} x {size[1]}")
 
 
 def main() -> int:
