@@ -6,7 +6,6 @@ import html
 import os
 from collections.abc import Mapping
 from numbers import Integral
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 

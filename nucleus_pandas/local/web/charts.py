@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -69,10 +70,14 @@ def _line(precision: Sequence[float]) -> str:
 
 
 class Bar(NamedTuple):
-    """True and false positives in a bin of confidence, one above the other."""
+    """True and false positives in a bin of confidence, one above the other.
+
+    `last` is the highest confidence in it: the next one begins the next bin.
+    """
 
     low: float
     high: float
+    last: float
     right: int
     wrong: int
     x: float
@@ -95,6 +100,7 @@ def bars(counts: Sequence[tuple[int, int]]) -> tuple[list[Bar], int]:
             Bar(
                 low,
                 high,
+                high if high == 1 else math.nextafter(high, 0.0),
                 right,
                 wrong,
                 round(x + 0.75, 2),

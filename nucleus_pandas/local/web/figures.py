@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -14,7 +14,9 @@ from markupsafe import Markup
 from nucleus_pandas.local.store.items import ItemRow
 from nucleus_pandas.local.store.layers import AnnotationRow
 from nucleus_pandas.local.web.page import link, page
-from nucleus_pandas.local.web.text import colour
+from nucleus_pandas.local.web.text import colour, coordinate
+
+T = TypeVar("T")
 
 _SHOWN = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".avif", ".svg")  # what browsers can show
 _MOST_POINTS = 1_000  # of one shape; of those that have more some are left out
@@ -97,17 +99,6 @@ class Figure:
     layers: list[list[Drawn]] = field(default_factory=list)
 
 
-def number(value: float) -> str:
-    """Write a coordinate, as short as it can be read back.
-
-    Examples
-    --------
-    >>> number(12.0), number(0.1)
-    ('12', '0.1')
-    """
-    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
-
-
 def shape_of(row: AnnotationRow) -> Shape | None:
     """Draw an annotation; None for what has no place in a picture, or has it in a file of its own."""
     if row.type == "box":
@@ -118,17 +109,15 @@ def shape_of(row: AnnotationRow) -> Shape | None:
     geometry = msgspec.json.decode(row.geometry)
     if row.type in ("polygon", "line"):
         points = _points(geometry.get("vertices"))
-        text = " ".join(f"{number(x)},{number(y)}" for x, y in points)
+        text = " ".join(_pair(point, ",") for point in _thinned(points))
         kind: Literal["polygon", "polyline"] = "polygon" if row.type == "polygon" else "polyline"
         return Shape(kind, {"points": text}, row.label, _extent(points)) if points else None
     if row.type == "keypoints":
         points = _points(geometry.get("keypoints"))
-        dots = "".join(f"M{number(x)} {number(y)}h0" for x, y in points)
-        bones = "".join(
-            f"M{number(points[a][0])} {number(points[a][1])}L{number(points[b][0])} {number(points[b][1])}"
-            for a, b in geometry.get("skeleton") or ()
-            if max(a, b) < len(points)
-        )
+        named = [_pair(point, " ") for point in points]
+        dots = "".join(f"M{one}h0" for one in _thinned(named))
+        ends = [(a, b) for a, b in geometry.get("skeleton") or () if 0 <= min(a, b) and max(a, b) < len(points)]
+        bones = "".join(f"M{named[a]}L{named[b]}" for a, b in ends[:_MOST_POINTS])
         return Shape("path", {"d": dots + bones}, row.label, _extent(points)) if points else None
     return None
 
@@ -137,12 +126,19 @@ def rectangle(box: tuple[float, float, float, float], label: str | None) -> Shap
     """Draw a box."""
     x, y, width, height = box
     names = ("x", "y", "width", "height")
-    return Shape("rect", dict(zip(names, map(number, box), strict=True)), label, (x + width, y + height))
+    return Shape("rect", dict(zip(names, map(coordinate, box), strict=True)), label, (x + width, y + height))
 
 
 def _points(places: Sequence[dict[str, Any]] | None) -> list[tuple[float, float]]:
-    found = [(float(place["x"]), float(place["y"])) for place in places or ()]
-    return found[:: math.ceil(len(found) / _MOST_POINTS)] if found else []
+    return [(float(place["x"]), float(place["y"])) for place in places or ()]
+
+
+def _thinned(points: list[T]) -> list[T]:
+    return points[:: math.ceil(len(points) / _MOST_POINTS)] if points else []
+
+
+def _pair(point: tuple[float, float], between: str) -> str:
+    return f"{coordinate(point[0])}{between}{coordinate(point[1])}"
 
 
 def _extent(points: Iterable[tuple[float, float]]) -> tuple[float, float]:

@@ -7,7 +7,7 @@ import time
 from typing import Literal, NamedTuple, TypeAlias
 
 from nucleus_pandas.local.store.predicates import Condition
-from nucleus_pandas.local.web.sources import Source, items_of
+from nucleus_pandas.local.web.sources import Outcomes, Source, items_of
 from nucleus_pandas.local.web.walking import SECONDS
 
 Sort: TypeAlias = Literal["picture", "surest", "unsurest", "nearest", "farthest"]
@@ -15,10 +15,10 @@ Sort: TypeAlias = Literal["picture", "surest", "unsurest", "nearest", "farthest"
 SORTS: dict[Sort, str] = {
     "surest": "one.confidence IS NULL, one.confidence DESC, one.item, one.number",
     "unsurest": "one.confidence IS NULL, one.confidence, one.item, one.number",
-    "nearest": "one.iou IS NULL, one.iou DESC, one.item, one.number",
-    "farthest": "one.iou IS NULL, one.iou, one.item, one.number",
+    "nearest": "{iou} IS NULL, {iou} DESC, one.item, one.number",
+    "farthest": "{iou} IS NULL, {iou}, one.item, one.number",
 }
-"""The orders beside that of the pictures."""
+"""The orders beside that of the pictures; `iou` is what the outcome shows."""
 
 _FIRST = 1_024
 _TURN = 0.03
@@ -98,11 +98,13 @@ def by_picture(
 
 
 def sorted_by(
-    db: sqlite3.Connection, source: Source, condition: Condition, sort: Sort, offset: int, limit: int
+    db: sqlite3.Connection, source: Source, wanted: Outcomes, sort: Sort, offset: int, limit: int
 ) -> list[Outcome]:
     """Give outcomes in another order than that of the pictures."""
+    condition = wanted.condition(source)
+    order = SORTS[sort].format(iou=wanted.shown_iou)
     rows = db.execute(
-        f"{_select(source)} AND ({condition.sql}) ORDER BY {SORTS[sort]} LIMIT :limit OFFSET :offset",
+        f"{_select(source)} AND ({condition.sql}) ORDER BY {order} LIMIT :limit OFFSET :offset",
         {**condition.values, "owner": source.owner_id, "limit": limit, "offset": offset},
     )
     return list(map(Outcome._make, rows))

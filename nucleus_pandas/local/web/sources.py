@@ -115,7 +115,7 @@ class Outcomes:
     alone : bool
         Whether a side without a partner is meant: with `truth` the ground truth, with `predicted` the prediction.
     confidence, iou : (float or None, float or None)
-        From, and to.
+        From, and to; of an outcome that shows one side alone the IoU does not exist.
     unlike : Source or None
         Another match, in which the ground truth is no true positive.
     """
@@ -129,6 +129,13 @@ class Outcomes:
     confidence: tuple[float | None, float | None] = (None, None)
     iou: tuple[float | None, float | None] = (None, None)
     unlike: Source | None = None
+
+    @property
+    def shown_iou(self) -> str:
+        """The IoU that the outcome shows, as SQL."""
+        if self.match is None and not self.alone:
+            return "one.iou"
+        return "NULL" if self.match == "FN" else "CASE WHEN one.iou >= :threshold THEN one.iou END"
 
     def condition(self, source: Source) -> Condition:
         """Say so in SQL, of the rows ``one`` of the source's table."""
@@ -154,13 +161,14 @@ class Outcomes:
         if self.label is not None:
             values["label"] = self.label
             tests.append(self._has_label(source, near))
-        for name, (low, high) in (("confidence", self.confidence), ("iou", self.iou)):
+        shown = {"confidence": ("one.confidence", self.confidence), "iou": (self.shown_iou, self.iou)}
+        for name, (expression, (low, high)) in shown.items():
             if low is not None:
                 values[f"{name}_low"] = low
-                tests.append(f"one.{name} >= :{name}_low")
+                tests.append(f"{expression} >= :{name}_low")
             if high is not None:
                 values[f"{name}_high"] = high
-                tests.append(f"one.{name} <= :{name}_high")
+                tests.append(f"{expression} <= :{name}_high")
         if self.unlike is not None:
             values["other"] = self.unlike.owner_id
             tests.append(

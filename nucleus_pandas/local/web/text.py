@@ -104,6 +104,17 @@ def pixels(number: float | None, digits: int = 2) -> str:
     return NOTHING if number is None else f"{number:.{digits}f}".rstrip("0").rstrip(".")
 
 
+def coordinate(value: float) -> str:
+    """Write a coordinate, as short as it can be read back.
+
+    Examples
+    --------
+    >>> coordinate(12.0), coordinate(0.1)
+    ('12', '0.1')
+    """
+    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
+
+
 @lru_cache(4_096)
 def colour(label: str | None) -> int:
     """Give the colour of a label, which is the same on every page.
@@ -134,6 +145,7 @@ FILTERS = {
     "ratio": ratio,
     "difference": difference,
     "pixels": pixels,
+    "coordinate": coordinate,
     "colour": colour,
     "day": day,
     "value": value,

@@ -74,6 +74,7 @@ def compare() -> Response:
         alone = differences.found_alone(nucleus, memory, first, second, versus)
     except Pending:
         return waiting(**shared, run=runs[0], model=models_of(runs[0].model_tag), created_at="")
+    same_rule = runs[0].parameters == runs[1].parameters
     tables = [facts.per_class(one, threshold) for one in found]
     labels = _labels(tables, alone)
     if request.args.get("sort") == "difference":
@@ -93,7 +94,8 @@ def compare() -> Response:
         curve_plot=charts.CURVE_PLOT,
         stale=any(one.stale for one in found),
         reasons=list(dict.fromkeys(one.reason for one in found if one.reason)),
-        line=compare_line(runs[0], runs[1], THRESHOLDS[threshold]),
+        same_rule=same_rule,
+        line=compare_line(runs[0], runs[1], THRESHOLDS[threshold]) if same_rule else None,
     )
 
 

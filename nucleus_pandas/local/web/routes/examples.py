@@ -83,7 +83,7 @@ def examples(run_id: str) -> Response:
             rows, after = found.rows, found.after and _address(after=f"{found.after[0]:x}-{found.after[1]}")
         else:
             at = _page()
-            rows = outcomes.sorted_by(db, source, condition, sort, at * PAGE, PAGE + 1)  # type: ignore[arg-type]
+            rows = outcomes.sorted_by(db, source, wanted, sort, at * PAGE, PAGE + 1)  # type: ignore[arg-type]
             after = _address(page=at + 1) if len(rows) > PAGE else None
             before = _address(page=at - 1) if at else None
             rows = rows[:PAGE]
