@@ -24,7 +24,8 @@ from paged import (
 
 import nucleus_pandas as npd
 from nucleus_pandas.local.embedded import EmbeddedNucleus
-from nucleus_pandas.local.web.routes import grid, item
+from nucleus_pandas.local.web import rows
+from nucleus_pandas.local.web.routes import grid
 
 
 def test_datasets_are_listed_the_newest_first(own: Site) -> None:
@@ -193,7 +194,7 @@ def test_one_walks_from_picture_to_picture_within_the_filters(site: Site) -> Non
 
 
 def test_many_boxes_come_in_pages(own: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(item, "ROWS", 10)
+    monkeypatch.setattr(rows, "ROWS", 10)
     key = own.items.index[2]
     expected = own.truth[own.truth["dataset_item_id"] == key]["annotation_id"].tolist()
     page, found = own.get(f"{own.grid}/items/{key}"), []

@@ -116,7 +116,7 @@ def shape_of(row: AnnotationRow) -> Shape | None:
         points = _points(geometry.get("keypoints"))
         named = [_pair(point, " ") for point in points]
         dots = "".join(f"M{one}h0" for one in _thinned(named))
-        ends = [(a, b) for a, b in geometry.get("skeleton") or () if 0 <= min(a, b) and max(a, b) < len(points)]
+        ends = [(a, b) for a, b in geometry.get("skeleton") or () if min(a, b) >= 0 and max(a, b) < len(points)]
         bones = "".join(f"M{named[a]}L{named[b]}" for a, b in ends[:_MOST_POINTS])
         return Shape("path", {"d": dots + bones}, row.label, _extent(points)) if points else None
     return None

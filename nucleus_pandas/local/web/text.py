@@ -16,6 +16,9 @@ COLOURS = 12
 LONG = 120  # characters, in lists
 NOTHING = "-"
 """Stands for a number that does not exist."""
+MARK = "~"
+"""Begins what stands for a text in an address."""
+_IN_ADDRESS = 80  # characters
 _ISOLATE, _POP = "\N{FIRST STRONG ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
 
 
@@ -45,6 +48,27 @@ def shown(value: object, limit: int | None = LONG) -> Markup:
 def isolated(value: object, limit: int = LONG) -> str:
     """Give a text for an attribute or an option, where no element can be."""
     return f"{_ISOLATE}{cut(str(value), limit)}{_POP}"
+
+
+def short(text: str, other: str) -> str:
+    """Give a text for an address, or something else behind a mark where it would make hundreds of addresses long."""
+    return text if len(text) <= _IN_ADDRESS and not text.startswith(MARK) else f"{MARK}{other}"
+
+
+def digest(text: str) -> str:
+    """Give a short name of a text."""
+    return blake2b(text.encode("utf-8", "replace"), digest_size=12).hexdigest()
+
+
+def label_key(label: str) -> str:
+    """Give what stands for a label in an address.
+
+    Examples
+    --------
+    >>> label_key("car"), len(label_key("c" * 5_000))
+    ('car', 25)
+    """
+    return short(label, digest(label))
 
 
 def count(number: int | None) -> str:
@@ -149,6 +173,7 @@ FILTERS = {
     "colour": colour,
     "day": day,
     "value": value,
+    "label_key": label_key,
     "escape": escape,
 }
 """What templates call."""

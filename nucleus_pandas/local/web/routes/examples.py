@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 from flask import Response, request
 
-from nucleus_pandas.errors import BadRequestError
+from nucleus_pandas.errors import BadRequestError, NotFoundError
 from nucleus_pandas.local.measures import THRESHOLDS
 from nucleus_pandas.local.store import datasets, items, layers, models
 from nucleus_pandas.local.store.ids import item_id
@@ -15,14 +18,17 @@ from nucleus_pandas.local.store.items import ItemRow
 from nucleus_pandas.local.store.layers import Layer
 from nucleus_pandas.local.web import differences, facts, outcomes
 from nucleus_pandas.local.web.crops import Crop, crop
+from nucleus_pandas.local.web.differences import Alone
 from nucleus_pandas.local.web.figures import Drawn, Figure, figure, shape_of
 from nucleus_pandas.local.web.filters import bounds
 from nucleus_pandas.local.web.memory import Pending
 from nucleus_pandas.local.web.outcomes import SORTS, Outcome
 from nucleus_pandas.local.web.page import blueprint, link, page, render
 from nucleus_pandas.local.web.python import outcomes_line
-from nucleus_pandas.local.web.routes.run import chosen_threshold, kept
+from nucleus_pandas.local.web.routes.run import chosen_threshold, kept, waiting
+from nucleus_pandas.local.web.rows import row_key
 from nucleus_pandas.local.web.sources import Outcomes, Source, choose, sources_of
+from nucleus_pandas.local.web.text import MARK, label_key
 
 PAGE = 48
 _PLACES = ("after", "page")  # of the address: what says where, not what
@@ -40,13 +46,15 @@ class Example(NamedTuple):
     url: str
 
 
-def wanted_outcomes(threshold: int, unlike: Source | None) -> Outcomes:
-    """Read what the address asks for."""
+def wanted_outcomes(threshold: int, unlike: Source | None, label_of: Callable[[str], str]) -> Outcomes:
+    """Read what the address asks for; `label_of` gives the label behind what stands for it."""
     match = request.args.get("match") or None
     if match not in (None, "TP", "FP", "FN"):
         raise BadRequestError("`match` is TP, FP or FN.")
     alone = bool(request.args.get("alone"))
-    truth, predicted = request.args.get("truth"), request.args.get("predicted")
+    truth, predicted = (
+        None if (name := request.args.get(side)) is None else label_of(name) for side in ("truth", "predicted")
+    )
     if alone and (truth is None) == (predicted is None):
         raise BadRequestError("Of what stands alone, either `truth` or `predicted` is given.")
     return Outcomes(
@@ -61,6 +69,19 @@ def wanted_outcomes(threshold: int, unlike: Source | None) -> Outcomes:
     )
 
 
+def _label_of(found: facts.Facts | None, name: str) -> str:
+    """Give the label behind what stands for it in an address, which for long ones is in the facts alone."""
+    if not name.startswith(MARK):
+        return name
+    if found is None:
+        raise Pending
+    for pair in found.pairs:
+        for label in (pair.truth, pair.predicted):
+            if label is not None and label_key(label) == name:
+                return label
+    raise NotFoundError("There is no such label here.")
+
+
 @blueprint.get("/runs/<id:run_id>/examples")
 def examples(run_id: str) -> Response:
     """Show outcomes of one kind."""
@@ -68,43 +89,45 @@ def examples(run_id: str) -> Response:
     sort = request.args.get("sort") or "picture"
     if sort != "picture" and sort not in SORTS:
         raise BadRequestError(f"`sort` is picture, {', '.join(SORTS)}.")
-    with page().nucleus.database.read() as db:
+    nucleus, memory = page().nucleus, page().memory
+    with nucleus.database.read() as db:
         run = models.find_run(db, run_id)
         model = models.find(db, f"prj_{run.model_tag}")
         source = choose(sources_of(db, run), run, request.args.get("by"))
         on = [datasets.by_number(db, number) for number in source.datasets]
         asked = facts.question(db, source)
         other = _other(db)
-        wanted = wanted_outcomes(threshold, other)
-        condition = wanted.condition(source)
-        before: str | None = None
+        versus = None if other is None else differences.question(db, source, other, threshold)
+    shared = {"run": run, "model": model, "datasets": on, "kept": kept(source, threshold), "source": source}
+    found: facts.Facts | None = None
+    alone: list[Alone] | None = None
+    with suppress(Pending):
+        found = facts.facts(nucleus, memory, source, asked)
+        if versus is not None and other is not None:
+            alone = differences.found_alone(nucleus, memory, source, other, versus)
+    try:
+        wanted = wanted_outcomes(threshold, other, partial(_label_of, found))
+    except Pending:
+        return waiting(**shared, created_at="")
+    before = after = None
+    with nucleus.database.read() as db:
         if sort == "picture":
-            found = outcomes.by_picture(db, source, condition, _after(), PAGE)
-            rows, after = found.rows, found.after and _address(after=f"{found.after[0]:x}-{found.after[1]}")
+            rows, behind = outcomes.by_picture(db, source, wanted.condition(source), _after(), PAGE)
+            after = behind and _address(after=f"{behind[0]:x}-{behind[1]}")
         else:
             at = _page()
             rows = outcomes.sorted_by(db, source, wanted, sort, at * PAGE, PAGE + 1)  # type: ignore[arg-type]
             after = _address(page=at + 1) if len(rows) > PAGE else None
             before = _address(page=at - 1) if at else None
-            rows = rows[:PAGE]
-        shown = _examples(db, source, rows, wanted)
-        versus = None if other is None else differences.question(db, source, other, threshold)
-    total: int | None
-    try:
-        if versus is not None and other is not None:
-            alone = differences.found_alone(page().nucleus, page().memory, source, other, versus)
-            total = sum(one.first for one in alone if wanted.truth in (None, one.label))
-        else:
-            total = _count(facts.facts(page().nucleus, page().memory, source, asked), wanted, threshold)
-    except Pending:
-        total = None
+        shown = _examples(db, source, rows[:PAGE], wanted)
+    total: int | None = None
+    if alone is not None:
+        total = sum(one.first for one in alone if wanted.truth in (None, one.label))
+    elif found is not None and other is None:
+        total = _count(found, wanted, threshold)
     return render(
         "examples.html",
-        run=run,
-        model=model,
-        datasets=on,
-        kept=kept(source, threshold),
-        source=source,
+        **shared,
         wanted=wanted,
         sort=sort,
         sorts=["picture", *SORTS],
@@ -199,6 +222,7 @@ def _examples(db: sqlite3.Connection, source: Source, rows: list[Outcome], wante
 
 
 _ITEM = ", ".join(ItemRow._fields)
+_TRUTH = Layer(None, ("dataset", 0))  # to be read only, so that no counter is meant
 
 
 def _example(
@@ -209,9 +233,9 @@ def _example(
     # what is too far away is no partner: its ground truth is missed, and its prediction stands alone
     shows_truth = one.truth_key is not None and (kind != "FP" or near)
     shows_prediction = one.prediction_key is not None and kind != "FN"
-    truth = _drawn(db, Layer(None, ("dataset", 0)), one.item, one.truth_key if shows_truth else None)
-    guess = _drawn(db, source.run.layer, one.item, one.prediction_key if shows_prediction else None)
-    picture = figure(item, [truth, guess], small=True)
+    truth = layers.by_key(db, _TRUTH, one.item, one.truth_key or "") if shows_truth else None
+    guess = layers.by_key(db, source.run.layer, one.item, one.prediction_key or "") if shows_prediction else None
+    picture = figure(item, [[Drawn(shape_of(row))] if row is not None else [] for row in (truth, guess)], small=True)
     public = item_id(tag, item.id)
     return Example(
         outcome=one._replace(
@@ -230,14 +254,7 @@ def _example(
             dataset_id=f"ds_{tag}",
             item_id=public,
             run=source.run.public_id,
-            see_truth=one.truth_key if shows_truth else None,
-            see=one.prediction_key if shows_prediction else None,
+            see_truth=truth and row_key(truth),
+            see=guess and row_key(guess),
         ),
     )
-
-
-def _drawn(db: sqlite3.Connection, layer: Layer, item: int, key: str | None) -> list[Drawn]:
-    if key is None:
-        return []
-    row = layers.by_key(db, layer, item, key)
-    return [] if row is None else [Drawn(shape_of(row))]

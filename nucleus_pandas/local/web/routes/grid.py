@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from flask import Response, redirect, request
 
@@ -30,6 +30,7 @@ from nucleus_pandas.local.web.walking import Found, Walk
 T = TypeVar("T")
 
 PAGE = 48  # pictures
+_IN_ADDRESSES = 1_000  # characters of filters in addresses that are on the page many times
 _SHAPES = 40  # drawn over a small picture, of each layer
 
 
@@ -96,9 +97,15 @@ def asked_for(db: sqlite3.Connection, dataset: Dataset) -> Asked:
         return Asked(runs, run, source, filters, Walk(dataset, one, Condition("0")), str(error))
 
 
-def kept_filters() -> dict[str, str]:
-    """Give the parts of the address that say which pictures are wanted."""
-    return {name: value for name in NAMES if (value := request.args.get(name))}
+def kept_filters(*, short: bool = False) -> dict[str, Any]:
+    """Give the parts of the address that say which pictures are wanted.
+
+    For addresses that are on the page many times they are left out where they are long.
+    """
+    found = {name: value for name in NAMES if (value := request.args.get(name))}
+    if short and sum(map(len, found.values())) > _IN_ADDRESSES:
+        return {name: value for name, value in found.items() if name == "run"}
+    return found
 
 
 @blueprint.get("/datasets/<id:dataset_id>")
@@ -137,6 +144,7 @@ def grid(dataset_id: str) -> Response:
         walk=walk,
         slices=known[::-1],
         kept=kept,
+        kept_short=kept_filters(short=True),
         labels=offered(described, predicted),
         metadata=described.metadata,
         thresholds=THRESHOLDS,

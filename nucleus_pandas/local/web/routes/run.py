@@ -17,7 +17,7 @@ from nucleus_pandas.local.web.facts import Facts, Row
 from nucleus_pandas.local.web.memory import Pending
 from nucleus_pandas.local.web.page import blueprint, link, page, render
 from nucleus_pandas.local.web.sources import COMMIT, Source, choose, sources_of
-from nucleus_pandas.local.web.text import isolated, shown
+from nucleus_pandas.local.web.text import isolated, label_key, shown
 
 LABELS = 40
 """Labels in the confusion matrix."""
@@ -146,7 +146,7 @@ def _tables(found: Facts, threshold: int) -> dict[str, Any]:
 def _matrix(cells: Any, labels: list[str]) -> list[tuple[str | None, list[Cell]]]:
     """Lay the cells out, a row for each label of the ground truth, the background last."""
     names: list[str | None] = [*labels, None]
-    quoted = {label: quote_plus(label) for label in labels}
+    quoted = {label: quote_plus(label_key(label)) for label in labels}
     found = []
     for truth in names:
         most = max((cells[truth, predicted] for predicted in names), default=0)
