@@ -125,7 +125,7 @@ def render(template: str, status: int = 200, /, **values: Any) -> Response:
         remote_images=page().remote_images,
         **values,
     )
-    # metadata may hold halves of characters
+    text = text.replace("\0", "\ufffd")  # browsers drop it from texts
     return Response(text.encode("utf-8", "replace"), status, content_type="text/html; charset=utf-8")
 
 
