@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from numbers import Integral
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -18,6 +17,7 @@ from nucleus_pandas.jobs import Job
 from nucleus_pandas.keys import Key
 from nucleus_pandas.markup import isolated
 from nucleus_pandas.models import Model, model_of
+from nucleus_pandas.pages import page_url
 from nucleus_pandas.resource import Resource
 from nucleus_pandas.runs import ModelRun
 from nucleus_pandas.slices import Slice
@@ -98,7 +98,6 @@ class NucleusClient:
         _check_number("max_concurrency", max_concurrency, least=1)
         if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
             raise ConfigurationError(f"timeout is a number of seconds above 0, not {timeout!r}.")
-        self._folder: Path | None = None
         self._transport = Transport(
             endpoint or HOSTED,
             Key(api_key, limited_access_key),
@@ -134,10 +133,15 @@ class NucleusClient:
             ) from error
         nucleus = EmbeddedNucleus(path)
         client = cls.__new__(cls)
-        client._folder = nucleus.folder
         # Nothing passes that a second try would mend: there is no network in between. But pictures wait for the disk.
         client._transport = Transport(
-            ENDPOINT, Key(), max_retries=0, timeout=120.0, max_concurrency=4, adapter=InProcessAdapter(nucleus)
+            ENDPOINT,
+            Key(),
+            max_retries=0,
+            timeout=120.0,
+            max_concurrency=4,
+            adapter=InProcessAdapter(nucleus),
+            folder=nucleus.folder,
         )
         return client
 
@@ -196,6 +200,22 @@ class NucleusClient:
                 )
             raise
         return Dataset(self._transport, dataset_id, name)
+
+    def url(self, thing: Dataset | ModelRun | Slice | None = None) -> str:
+        """Give the address of the page that shows something, for a browser.
+
+        Parameters
+        ----------
+        thing : Dataset, ModelRun or Slice, optional
+            What it shows; by default all datasets.
+
+        Raises
+        ------
+        ConfigurationError
+            The server has no page. An embedded Nucleus in process has none: ``nucleus-pandas serve`` serves it. Of the
+            hosted service the dashboard's addresses of datasets are known, and no others.
+        """
+        return page_url(self._transport) if thing is None else thing.url
 
     def list_datasets(self) -> list[str]:
         """List the ids of all datasets, oldest first."""
@@ -375,7 +395,8 @@ class NucleusClient:
 
     @property
     def _where(self) -> str:
-        return f"local '{self._folder}'" if self._folder is not None else self._transport.endpoint
+        folder = self._transport.folder
+        return f"local '{folder}'" if folder is not None else self._transport.endpoint
 
 
 def _check_id(kind: str, public_id: object) -> None:

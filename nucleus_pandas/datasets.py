@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import webbrowser
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import chain
@@ -18,6 +19,7 @@ from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.formats import CocoSource, to_coco
 from nucleus_pandas.management import Management
 from nucleus_pandas.models import Model
+from nucleus_pandas.pages import page_url
 from nucleus_pandas.parquet.export import Part, check_what, export, rows_of
 from nucleus_pandas.parquet.schema import WHAT, What
 from nucleus_pandas.results import UploadResult
@@ -59,6 +61,17 @@ class Dataset(Management):
     def info(self) -> dict[str, Any]:
         """``name``, number of items (``length``), ``model_run_ids``, ``slice_ids`` and more, as they are now."""
         return self._transport.get("dataset", self.id, "info")
+
+    @property
+    def url(self) -> str:
+        """The address of the page that shows the pictures; see `NucleusClient.url`."""
+        return page_url(self._transport, "datasets", self.id)
+
+    def open(self) -> str:
+        """Show the pictures in the browser, and give the address of their page; see `NucleusClient.url`."""
+        url = self.url
+        webbrowser.open(url)
+        return url
 
     def __getitem__(self, key: str) -> str:
         if key == "dataset_id":

@@ -22,6 +22,7 @@ from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.evaluation.parameters import Parameters, label_pairs
 from nucleus_pandas.examples import MatchType, check_choice, examples
 from nucleus_pandas.matches import stored_matches
+from nucleus_pandas.pages import page_url
 from nucleus_pandas.parquet.export import Part, rows_of
 from nucleus_pandas.parquet.schema import What
 from nucleus_pandas.resource import Resource
@@ -47,6 +48,11 @@ class ModelRun(Resource):
     def info(self) -> dict[str, Any]:
         """``model_id``, ``name``, ``status`` and ``metadata``, as the server has them now."""
         return self._transport.get("modelRun", self.id, "info")
+
+    @property
+    def url(self) -> str:
+        """The address of the page that shows what the run found; see `NucleusClient.url`."""
+        return page_url(self._transport, "runs", self.id)
 
     def _known(self) -> dict[str, object]:
         return {"dataset_id": self.__dict__.get("_home", self._dataset_id)}

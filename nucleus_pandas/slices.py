@@ -13,6 +13,7 @@ from nucleus_pandas.columns import Backend, Items, item_ids, no_backend
 from nucleus_pandas.columns.members import Named
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.jobs import Job
+from nucleus_pandas.pages import page_url
 from nucleus_pandas.resource import Resource
 from nucleus_pandas.runs import ModelRun
 from nucleus_pandas.transport import Transport
@@ -78,6 +79,11 @@ class Slice(Resource):
     def info(self) -> dict[str, Any]:
         """``name``, ``dataset_id``, ``type``, ``tags``, ``created_at`` and more, as the server has them now."""
         return self._transport.get("slice", self.id, "info")
+
+    @property
+    def url(self) -> str:
+        """The address of the page that shows the pictures; see `NucleusClient.url`."""
+        return page_url(self._transport, "slices", self.id)
 
     def _read(self) -> FoundSlice:
         found = self._transport.read(FoundSlice, "slice", self.id, "info")

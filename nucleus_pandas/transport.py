@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC
 from functools import cached_property
+from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -74,6 +75,8 @@ class Transport:
         Connections at once.
     adapter : requests.adapters.BaseAdapter, optional
         What carries the requests instead of sockets.
+    folder : pathlib.Path, optional
+        The store of an embedded Nucleus in this process.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class Transport:
         timeout: float,
         max_concurrency: int,
         adapter: BaseAdapter | None = None,
+        folder: Path | None = None,
     ) -> None:
         try:
             parts = urlsplit(endpoint)
@@ -98,6 +102,7 @@ class Transport:
         if parts.username is not None or parts.password is not None:
             raise ConfigurationError("An endpoint holds no key; give it as api_key= or in NUCLEUS_API_KEY.")
         self.endpoint = endpoint.rstrip("/")
+        self.folder = folder
         self.max_retries = max_retries
         self.timeout = timeout
         self.max_concurrency = max_concurrency

@@ -152,3 +152,25 @@ def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     nucleus = EmbeddedNucleus(tmp_path_factory.mktemp("store"))
     yield world(Http(nucleus), scene(4))
     nucleus.close()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The packaged sample, its page and a client of it, of which nobody changes a row: a `paged.Site`."""
+    import paged
+
+    made = paged.site(tmp_path_factory.mktemp("store"))
+    yield made
+    made.client.close()
+    made.nucleus.close()
+
+
+@pytest.fixture
+def own(store: Path) -> Iterator[Any]:
+    """The same, to be changed."""
+    import paged
+
+    made = paged.site(store)
+    yield made
+    made.client.close()
+    made.nucleus.close()

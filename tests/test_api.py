@@ -26,7 +26,7 @@ LAYERS = [
     {"payloads", "pictures"},
     {"checks"},
     {"journal", "keys", "multipart", "transport"},
-    {"resource"},
+    {"pages", "resource"},
     {"jobs"},
     {"uploads"},
     {"views"},

@@ -1286,7 +1286,43 @@ def queries() -> list[Case]:
     ]
 
 
-CASES = [*clients(), *uploads(), *resources(), *views(), *slices(), *queries()]
+def unknown_page(act: Callable[[], object]) -> str:
+    """The sentence of what cannot be known of the hosted service."""
+    with pytest.raises(npd.ConfigurationError) as caught:
+        act()
+    return str(caught.value).split(";")[0]
+
+
+def opened(at: At) -> list[str]:
+    shown: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("webbrowser.open", shown.append)
+        return [at.dataset.open(), *shown]
+
+
+def pages() -> list[Case]:
+    dashboard = "https://dashboard.scale.com/nucleus"
+    unknown = "The dashboard of the hosted service has no documented address for {}"
+    return [
+        Case(
+            "NucleusClient.url",
+            lambda at: [
+                at.client.url(),
+                at.client.url(at.dataset),
+                npd.Dataset(at.client._transport, HOSTILE).url,
+                unknown_page(lambda: at.client.url(at.run)),
+            ],
+            [],
+            [dashboard, f"{dashboard}/ds_1", f"{dashboard}/{QUOTED}", unknown.format("runs")],
+        ),
+        Case("Dataset.url", lambda at: at.dataset.url, [], f"{dashboard}/ds_1"),
+        Case("Dataset.open", opened, [], [f"{dashboard}/ds_1"] * 2),
+        Case("ModelRun.url", lambda at: unknown_page(lambda: at.run.url), [], unknown.format("runs")),
+        Case("Slice.url", lambda at: unknown_page(lambda: at.slice.url), [], unknown.format("slices")),
+    ]
+
+
+CASES = [*clients(), *uploads(), *resources(), *views(), *slices(), *queries(), *pages()]
 ASKING = [case for case in CASES if case.exchanges]
 LOOK_UPS = [case for case in ASKING if "Indexer" in case.member]
 

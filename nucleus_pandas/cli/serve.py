@@ -16,7 +16,7 @@ _KEYS = "NUCLEUS_PANDAS_API_KEYS"
 
 def add(commands: Any) -> None:
     """Add the command."""
-    command = commands.add_parser("serve", help="serve an embedded Nucleus over HTTP")
+    command = commands.add_parser("serve", help="serve an embedded Nucleus over HTTP, with a page for people")
     command.add_argument("path", type=Path, help="the folder of the store, made when absent")
     command.add_argument("--host", default="127.0.0.1", help="beyond loopback keys are needed (%(default)s)")
     command.add_argument("--port", type=int, default=8765, help="0 takes a free one (%(default)s)")
@@ -28,6 +28,11 @@ def add(commands: Any) -> None:
     )
     command.add_argument(
         "--request-seconds", type=float, default=600.0, help="how long a request may take to arrive (%(default)s)"
+    )
+    command.add_argument(
+        "--remote-images",
+        action="store_true",
+        help="have the browser load the pictures that stand on other servers, which see who looks at them",
     )
     add_json(command, "the endpoint")
     command.set_defaults(run_command=_run)
@@ -46,7 +51,8 @@ def _run(options: argparse.Namespace) -> None:
             say_json({"endpoint": endpoint})
         else:
             say(endpoint)
-        sys.stderr.write(f"Serving the store '{options.path}'; Ctrl+C stops it.\n")
+        page = endpoint.removesuffix("v1/nucleus")
+        sys.stderr.write(f"Serving the store '{options.path}'; its page is {page}. Ctrl+C stops it.\n")
 
     serve(
         options.path,
@@ -55,6 +61,7 @@ def _run(options: argparse.Namespace) -> None:
         api_keys=_api_keys(options.api_key_file),
         public_url=options.public_url,
         request_seconds=options.request_seconds,
+        remote_images=options.remote_images,
         ready=ready,
     )
 

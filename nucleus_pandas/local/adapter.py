@@ -34,7 +34,7 @@ class InProcessAdapter(BaseAdapter):
     def __init__(self, nucleus: EmbeddedNucleus) -> None:
         super().__init__()
         self.nucleus = nucleus
-        self._application = create_app(nucleus, hosts=[HOST])
+        self._application = create_app(nucleus, hosts=[HOST], has_page=False)
 
     def send(
         self,

@@ -1,4 +1,4 @@
-"""The REST API of an embedded Nucleus as a WSGI application."""
+"""An embedded Nucleus as a WSGI application: its REST API, and its page."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ from nucleus_pandas.local.routes import (
     uploads,
 )
 from nucleus_pandas.local.routes.common import MAX_JSON, PREFIX, ItemId, RawId, RestOfPath, reply
+from nucleus_pandas.local.web import site
 
 log = logging.getLogger("nucleus_pandas.local")
 
@@ -51,6 +52,8 @@ def create_app(
     api_keys: Sequence[str] = (),
     hosts: Sequence[str] = LOOPBACK,
     public_url: str | None = None,
+    has_page: bool = True,
+    remote_images: bool = False,
 ) -> Flask:
     """Make the application that answers for a store.
 
@@ -64,9 +67,17 @@ def create_app(
         The hosts that requests may be addressed to.
     public_url : str, optional
         What addresses of this server begin with; by default what the request was addressed to.
+    has_page : bool
+        Whether there is a page beside the API.
+    remote_images : bool
+        Whether the page has the browser load pictures from other servers.
     """
+    keys = tuple(key.encode() for key in api_keys)
     with _BUILDING:
-        application = _build(nucleus, tuple(key.encode() for key in api_keys), frozenset(hosts))
+        application = _build(nucleus, keys, frozenset(hosts))
+        if has_page:
+            site.install(application, nucleus, keys, remote_images=remote_images)
+        application.url_map.update()
     application.config["PUBLIC_URL"] = public_url
     return application
 
@@ -86,7 +97,6 @@ def _build(nucleus: EmbeddedNucleus, keys: tuple[bytes, ...], hosts: frozenset[s
     app.register_error_handler(APIError, _refusal)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _failure)
-    app.url_map.update()
     app.wsgi_app = _RawPath(app.wsgi_app)  # type: ignore[method-assign]
     return app
 
@@ -126,6 +136,9 @@ def _guard(keys: tuple[bytes, ...], hosts: frozenset[str]) -> Callable[[], None]
         origin = request.headers.get("Origin")
         if origin is not None and origin.partition("://")[2] != request.host:
             raise AuthenticationError("Requests from pages of other sites are refused.", 403)
+        if request.blueprint == site.blueprint.name:  # it has its own way to know people
+            request.max_content_length = site.MAX_FORM
+            return
         is_upload = request.blueprint == "uploads" or request.mimetype == "multipart/form-data"
         request.max_content_length = MAX_UPLOAD if is_upload else MAX_JSON
         if not keys or request.endpoint == "uploads.receive":  # a signed address carries its own secret
@@ -141,6 +154,8 @@ def _guard(keys: tuple[bytes, ...], hosts: frozenset[str]) -> Callable[[], None]
 
 
 def _refusal(error: APIError) -> Response:
+    if site.is_page():
+        return site.problem(error.status_code or 500, str(error))
     body = {"status_code": error.status_code, "error": str(error), "error_type": type(error).__name__}
     response = reply(body, error.status_code)
     if error.status_code == 401:
@@ -160,6 +175,8 @@ def _http_error(error: HTTPException) -> Response:
             text += f" The API stands under {PREFIX}."
     elif code == 405:
         text = f"The route {request.path} does not take {request.method}."
+    if site.is_page():
+        return site.problem(code, "There is no such page." if code == 404 else text)
     response = reply({"status_code": code, "error": text, "error_type": "APIError"}, code)
     if code == 405 and error.response is None:
         response.headers["Allow"] = ", ".join(getattr(error, "valid_methods", None) or ())

@@ -20,6 +20,7 @@ from nucleus_pandas.errors import StoreError
 from nucleus_pandas.local.images import Images, make_folder, sync_folder
 from nucleus_pandas.local.store import jobs, purge
 from nucleus_pandas.local.store.database import Database
+from nucleus_pandas.local.thumbnails import Thumbnails
 
 log = logging.getLogger("nucleus_pandas.local")
 
@@ -44,6 +45,8 @@ class EmbeddedNucleus:
         The rows.
     images, masks : Images
         The files.
+    thumbnails : Thumbnails
+        Small copies of the images.
     owner : str
         What this process writes on the jobs that it works on.
     """
@@ -63,6 +66,7 @@ class EmbeddedNucleus:
         self.database = Database(self.folder)
         self.images = Images(self.folder / "images")
         self.masks = Images(self.folder / "masks")
+        self.thumbnails = Thumbnails(self.images, self.folder / "thumbnails")
         self.uploads = self.folder / "uploads"
         self.owner = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._closing = threading.Event()
@@ -77,7 +81,7 @@ class EmbeddedNucleus:
             named = jobs.upload_files(db)
             left = purge.is_left(db)
         # what a process that was killed left behind; younger files may be somebody's work of this moment
-        for folder in (self.uploads, self.images.incoming, self.masks.incoming):
+        for folder in (self.uploads, self.images.incoming, self.masks.incoming, self.thumbnails.incoming):
             for path in folder.iterdir() if folder.is_dir() else ():
                 with suppress(FileNotFoundError):  # another process has just finished its work
                     if path.name not in named and path.stat().st_mtime < time.time() - _LEFTOVER_SECONDS:
@@ -114,6 +118,8 @@ class EmbeddedNucleus:
             # found here again.
             for kind, file in purge.released(db):
                 (self.images if kind == "images" else self.masks).remove(file)
+                if kind == "images":
+                    self.thumbnails.remove(file)
         return True
 
     def receive(self, stream: BinaryIO, token: str) -> None:

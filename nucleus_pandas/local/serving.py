@@ -64,7 +64,7 @@ class Server:
 
     Parameters
     ----------
-    path, host, port, api_keys, public_url, request_seconds
+    path, host, port, api_keys, public_url, request_seconds, remote_images
         As `serve` takes them.
 
     Attributes
@@ -82,6 +82,7 @@ class Server:
         api_keys: Sequence[str] = (),
         public_url: str | None = None,
         request_seconds: float = REQUEST_SECONDS,
+        remote_images: bool = False,
     ) -> None:
         _check(host, port, api_keys, public_url, request_seconds)
         self._listener = _listen(host, port)
@@ -96,7 +97,9 @@ class Server:
         if public_url is not None:
             hosts.append(urlsplit(public_url).hostname or "")
         server: Any = create_server(
-            app.create_app(self._nucleus, api_keys=api_keys, hosts=hosts, public_url=public_url),
+            app.create_app(
+                self._nucleus, api_keys=api_keys, hosts=hosts, public_url=public_url, remote_images=remote_images
+            ),
             sockets=[self._listener],
             threads=_THREADS,
             max_request_body_size=app.MAX_UPLOAD,
@@ -158,9 +161,10 @@ def serve(
     api_keys: Sequence[str] = (),
     public_url: str | None = None,
     request_seconds: float = REQUEST_SECONDS,
+    remote_images: bool = False,
     ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve a store over HTTP until the process is told to end.
+    """Serve a store over HTTP until the process is told to end: its REST API, and a page for people at ``/``.
 
     Any number of processes may serve one store, on a local disk, each on its own port. In the main thread SIGINT
     (Ctrl+C) and SIGTERM end it well: it listens no more, answers the requests that it has got, which may take a minute,
@@ -181,6 +185,9 @@ def serve(
         uploads begin with it, and requests may name its host. Needed where `host` stands for all addresses.
     request_seconds : float
         How long a request may take to arrive, and a connection may be silent.
+    remote_images : bool
+        Whether the page has the browser load pictures from the http and https addresses that items name. This server
+        loads nothing from elsewhere, but whoever keeps those pictures sees who looks at them.
     ready : callable, optional
         Called with the endpoint as soon as the server listens.
 
@@ -189,7 +196,11 @@ def serve(
     ConfigurationError
         The port is taken, or beyond loopback there is no key.
     """
-    options: dict[str, Any] = {"public_url": public_url, "request_seconds": request_seconds}
+    options: dict[str, Any] = {
+        "public_url": public_url,
+        "request_seconds": request_seconds,
+        "remote_images": remote_images,
+    }
     with Server(path, host, port, api_keys=api_keys, **options) as server, _signals(server.stop):
         if ready is not None:
             ready(server.endpoint)

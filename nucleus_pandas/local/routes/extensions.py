@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import replace
 
-from flask import Blueprint, Response, request, send_file
+from flask import Blueprint, Response, current_app, request, send_file
 
 from nucleus_pandas._version import __version__
 from nucleus_pandas.errors import BadRequestError, ConflictError, NotFoundError
@@ -44,7 +44,8 @@ _PAGE = 10_000
 @blueprint.get("/_nucleus_pandas")
 def discover() -> Response:
     """Tell what this server can do beyond the contract."""
-    return reply({"version": __version__, "extensions": EXTENSIONS})
+    page = ("page",) if "page" in current_app.extensions else ()
+    return reply({"version": __version__, "extensions": sorted([*EXTENSIONS, *page])})
 
 
 def _condition(db: sqlite3.Connection, wanted: Selection, target: Target, dataset: Dataset) -> Condition | None:

@@ -213,6 +213,11 @@ def at_positions(db: sqlite3.Connection, dataset: Dataset, positions: Sequence[i
     return _PLACES.find_many(db, dataset.id, positions, dataset.length, given)
 
 
+def rank(db: sqlite3.Connection, number: int) -> int:
+    """Count the items of its dataset that stand before an item."""
+    return _PLACES.before(db, number)
+
+
 def page(db: sqlite3.Connection, dataset: Dataset, after: int | None = None, limit: int = -1) -> Iterator[ItemRow]:
     """Walk the items in order, from behind the item number `after`."""
     return map(ItemRow._make, select_page(db, dataset, after, limit, COLUMNS))

@@ -372,15 +372,21 @@ def select_page(
     ).fetchall()
 
 
+def by_key(db: sqlite3.Connection, layer: Layer, item: int, key: str) -> AnnotationRow | None:
+    """Find an annotation of an item by its key."""
+    row = db.execute(
+        f"SELECT item, arrival, key, {_VALUES} FROM {layer.table} WHERE {layer.where}item = ? AND key = ?",
+        (*layer.owners, item, key),
+    ).fetchone()
+    return None if row is None else AnnotationRow._make(row)
+
+
 def find(db: sqlite3.Connection, layer: Layer, item: int, annotation_id: str) -> AnnotationRow | None:
     """Find an annotation of an item by its annotation id."""
     if not annotation_id.startswith(_UNIT):
-        row = db.execute(
-            f"SELECT item, arrival, key, {_VALUES} FROM {layer.table} WHERE {layer.where}item = ? AND key = ?",
-            (*layer.owners, item, annotation_id),
-        ).fetchone()
+        row = by_key(db, layer, item, annotation_id)
         if row is not None:
-            return AnnotationRow._make(row)
+            return row
     for other in of_item(db, layer, item):
         if other.extra and msgspec.json.decode(other.extra).get("annotation_id") == annotation_id:
             return other

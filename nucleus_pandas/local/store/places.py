@@ -77,6 +77,25 @@ class Places:
         ).fetchone()
         return int(row[0])
 
+    def before(self, db: sqlite3.Connection, key: int) -> int:
+        """Count the rows of the same owner that stand before a key, from the largest blocks down."""
+        owner, position = key >> ITEM_BITS, key & POSITION
+        found = 0
+        for level in range(TOP_LEVEL, 0, -1):
+            block = position >> FAN_OUT_BITS * level
+            first = 0 if level == TOP_LEVEL else block >> FAN_OUT_BITS << FAN_OUT_BITS
+            (holes,) = db.execute(
+                f"SELECT coalesce(sum(count), 0) FROM {self.holes} WHERE {self.owner} = ? AND level = ? AND block >= ?"
+                " AND block < ?",
+                (owner, level, first, block),
+            ).fetchone()
+            found += ((block - first) << FAN_OUT_BITS * level) - holes
+        start = owner << ITEM_BITS | position >> FAN_OUT_BITS << FAN_OUT_BITS
+        (there,) = db.execute(
+            f"SELECT count(*) FROM {self.table} WHERE {self.key} >= ? AND {self.key} < ?", (start, key)
+        ).fetchone()
+        return int(found + there)
+
     def find_many(
         self, db: sqlite3.Connection, owner: int, lives: Sequence[int], length: int, positions: int
     ) -> list[int | None]:

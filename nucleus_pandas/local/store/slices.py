@@ -142,6 +142,19 @@ def at_positions(db: sqlite3.Connection, one: Slice, positions: Sequence[int]) -
     return [None if place is None else items[place] for place in places]
 
 
+def rank(db: sqlite3.Connection, place: int) -> int:
+    """Count the items of a slice that stand before a place."""
+    return _PLACES.before(db, place)
+
+
+def place_of(db: sqlite3.Connection, one: Slice, item: int) -> int | None:
+    """Give the place of an item in a slice, None where it is not in it."""
+    row = db.execute(
+        f"SELECT place FROM slice_item WHERE item = ? AND place >> {ITEM_BITS} = ?", (item, one.id)
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
 def members(db: sqlite3.Connection, one: Slice, numbers: Iterable[int]) -> set[int]:
     """Tell which of some items are in the slice."""
     found: set[int] = set()

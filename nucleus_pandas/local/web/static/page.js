@@ -1,0 +1,257 @@
+"use strict";
+// Everything here is comfort: pages are whole without it.
+
+const root = document.documentElement;
+const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+const one = (selector, within = document) => within.querySelector(selector);
+root.classList.add("js");
+
+// Forms that show something else as soon as it is chosen
+
+for (const field of all("[data-auto]")) field.addEventListener("change", () => field.form.requestSubmit());
+
+if (matchMedia("(max-width: 560px)").matches) {
+  for (const part of all('[data-narrow-shut=""]')) part.open = false;
+}
+
+// The line of Python
+
+async function copy(button) {
+  const code = one("code", button.parentElement);
+  try {
+    await navigator.clipboard.writeText(code.textContent);
+    button.textContent = "Copied";
+  } catch {
+    getSelection().selectAllChildren(code);  // where the browser does not let us, the keys do
+    button.textContent = "Press Ctrl+C";
+  }
+  setTimeout(() => { button.textContent = "Copy"; }, 1500);
+}
+for (const button of all("[data-copy]")) button.addEventListener("click", () => copy(button));
+
+// The list of keys
+
+const help = one("#help");
+for (const button of all("[data-help]")) button.addEventListener("click", () => help.showModal());
+
+// Boxes and their rows, curves and their rows
+
+function light(name, on) {
+  const wanted = `[data-n="${CSS.escape(name)}"], [data-curve="${CSS.escape(name)}"]`;
+  for (const found of all(wanted)) found.classList.toggle("lit", on);
+  for (const found of all(`.s[data-p="${CSS.escape(name)}"]`)) found.classList.toggle("paired", on);
+}
+const nameOf = (element) => element.dataset.n || element.dataset.curve;
+for (const element of all("[data-n], [data-curve]")) {
+  for (const kind of ["mouseenter", "focus"]) element.addEventListener(kind, () => light(nameOf(element), true));
+  for (const kind of ["mouseleave", "blur"]) element.addEventListener(kind, () => light(nameOf(element), false));
+}
+for (const shape of all("#stage .s[data-n]")) {
+  shape.addEventListener("click", () => {
+    const row = one(`tr[data-n="${CSS.escape(shape.dataset.n)}"]`);
+    row?.focus({ preventScroll: true });
+    row?.scrollIntoView({ block: "nearest" });
+  });
+}
+
+// Zoom: the view box of the picture
+
+const stage = one("#stage");
+const zoom = stage && (() => {
+  let whole = stage.viewBox.baseVal;
+  whole = { x: whole.x, y: whole.y, width: whole.width, height: whole.height };
+  let now = { ...whole };
+  const size = (text) => Number(text.getAttribute("font-size"));
+  const sizes = new Map(all("g.names", stage).map((group) => [group, size(group)]));
+
+  function show(box) {
+    const width = Math.min(whole.width, Math.max(whole.width / 64, box.width));
+    const height = width * whole.height / whole.width;
+    const inside = (value, least, most) => Math.min(Math.max(value, least), most);
+    now = {
+      width, height,
+      x: inside(box.x, whole.x, whole.x + whole.width - width),
+      y: inside(box.y, whole.y, whole.y + whole.height - height),
+    };
+    stage.setAttribute("viewBox", `${now.x} ${now.y} ${now.width} ${now.height}`);
+    for (const [group, full] of sizes) group.setAttribute("font-size", full * width / whole.width);
+    stage.classList.toggle("zoomed", width < whole.width);
+  }
+  function at(event) {
+    const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(stage.getScreenCTM().inverse());
+    return { x: point.x, y: point.y };
+  }
+  function by(factor, about) {
+    const width = Math.min(whole.width, now.width / factor);
+    const height = width * whole.height / whole.width;
+    const middle = about || { x: now.x + now.width / 2, y: now.y + now.height / 2 };
+    const across = (middle.x - now.x) / now.width, down = (middle.y - now.y) / now.height;
+    show({ x: middle.x - across * width, y: middle.y - down * height, width });
+  }
+  function to(element) {
+    const box = element.getBBox();
+    const width = Math.max(box.width * 3, box.height * 3 * whole.width / whole.height, whole.width / 24);
+    const height = width * whole.height / whole.width;
+    show({ x: box.x + box.width / 2 - width / 2, y: box.y + box.height / 2 - height / 2, width });
+  }
+  function resize(width, height) {  // of a picture whose size only the browser knows
+    whole = { x: 0, y: 0, width, height };
+    for (const [group] of sizes) sizes.set(group, width / 48);
+    const ground = one(".ground", stage);
+    ground.setAttribute("width", width);
+    ground.setAttribute("height", height);
+    show(whole);
+  }
+
+  stage.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey && !event.metaKey) return;
+    event.preventDefault();
+    by(Math.exp(-event.deltaY / 240), at(event));
+  }, { passive: false });
+  stage.addEventListener("dblclick", (event) => { event.preventDefault(); by(event.shiftKey ? 0.5 : 2, at(event)); });
+  let grip = null;
+  stage.addEventListener("pointerdown", (event) => {
+    if (event.button === 0 && now.width < whole.width) grip = at(event);
+  });
+  addEventListener("pointermove", (event) => {
+    if (!grip) return;
+    const here = at(event);
+    show({ x: now.x + grip.x - here.x, y: now.y + grip.y - here.y, width: now.width });
+  });
+  addEventListener("pointerup", () => { grip = null; });
+  const steps = { in: () => by(1.6), out: () => by(1 / 1.6), fit: () => show(whole) };
+  for (const button of all("[data-zoom]")) button.addEventListener("click", steps[button.dataset.zoom]);
+  return { ...steps, to, resize };
+})();
+
+if (stage && "unsized" in stage.dataset) {
+  const picture = one("image", stage);
+  if (picture) {
+    const probe = new Image();
+    probe.referrerPolicy = "no-referrer";
+    probe.addEventListener("load", () => zoom.resize(probe.naturalWidth, probe.naturalHeight));
+    probe.src = picture.getAttribute("href");
+  }
+}
+if (stage?.dataset.see) {
+  const shapes = stage.dataset.see.split(" ").map((name) => one(`.s[data-n="${CSS.escape(name)}"]`, stage)).filter(Boolean);
+  for (const shape of shapes) light(shape.dataset.n, true);
+  if (shapes.length) {
+    zoom.to(shapes[0]);
+    one(`tr[data-n="${CSS.escape(shapes[0].dataset.n)}"]`)?.scrollIntoView({ block: "nearest" });
+  }
+}
+for (const row of all("tr[data-n]")) {
+  const zoomTo = () => {
+    const shape = stage && one(`.s[data-n="${CSS.escape(row.dataset.n)}"]`, stage);
+    if (shape) zoom.to(shape);
+  };
+  row.addEventListener("dblclick", zoomTo);
+  row.addEventListener("keydown", (event) => { if (event.key === "Enter" && event.target === row) zoomTo(); });
+}
+
+// Predictions from a confidence on
+
+const surer = one("#surer");
+surer?.addEventListener("input", () => {
+  one("output", surer.parentElement).textContent = Number(surer.value).toFixed(2);
+  for (const row of all("tr[data-c]")) {
+    const faint = Number(row.dataset.c) < Number(surer.value);
+    for (const found of all(`[data-n="${CSS.escape(row.dataset.n)}"]`)) found.classList.toggle("faint", faint);
+  }
+});
+
+// Pictures that are picked
+
+const picks = all("input[data-pick]");
+function tellPicks() {
+  const count = picks.filter((pick) => pick.checked).length;
+  for (const place of all("[data-picked]")) place.textContent = count;
+  for (const part of all("[data-when-picked]")) part.hidden = !count;
+}
+let lastPick = null;
+for (const pick of picks) {
+  pick.addEventListener("click", (event) => {
+    if (event.shiftKey && lastPick) {
+      const [from, to] = [picks.indexOf(lastPick), picks.indexOf(pick)].sort((a, b) => a - b);
+      for (const between of picks.slice(from, to + 1)) between.checked = pick.checked;
+    }
+    lastPick = pick;
+    tellPicks();
+  });
+}
+for (const button of all("[data-pick-all]")) {
+  button.addEventListener("click", () => {
+    const some = picks.some((pick) => !pick.checked);
+    for (const pick of picks) pick.checked = some;
+    tellPicks();
+  });
+}
+tellPicks();
+
+// Keys
+
+const walked = one("[data-walk]");
+const stops = () => walked ? all(walked.dataset.walk, walked) : all("tr[data-n]").filter((row) => row.offsetParent);
+function walk(key) {
+  const places = stops();
+  const here = places.indexOf(document.activeElement);
+  if (!places.length) return false;
+  if (here < 0) return go(places[0]);
+  const is = places[here].getBoundingClientRect();
+  const row = (rect) => Math.abs(rect.top - is.top) < rect.height / 2;
+  let next = null;
+  if (key === "ArrowRight") next = places[here + 1];
+  if (key === "ArrowLeft") next = places[here - 1];
+  if (key === "ArrowDown" || key === "ArrowUp") {
+    const sign = key === "ArrowDown" ? 1 : -1;
+    const others = sign > 0 ? places.slice(here + 1) : places.slice(0, here).reverse();
+    const line = others.find((place) => !row(place.getBoundingClientRect()));
+    if (line) {
+      const top = line.getBoundingClientRect().top;
+      const middle = is.left + is.width / 2;
+      const off = (place) => { const rect = place.getBoundingClientRect(); return Math.abs(rect.left + rect.width / 2 - middle); };
+      const same = others.filter((place) => Math.abs(place.getBoundingClientRect().top - top) < 2);
+      next = same.reduce((best, place) => off(place) < off(best) ? place : best);
+    }
+  }
+  return next ? go(next) : false;
+}
+function go(place) {
+  place.focus();
+  place.scrollIntoView({ block: "nearest" });
+  return true;
+}
+const follow = (selector) => { const link = one(selector); if (link) link.click(); return Boolean(link); };
+const toggle = (selector) => { const box = one(selector); if (box) box.click(); return Boolean(box); };
+const up = () => follow("[data-up]") || (() => { const crumbs = all(".crumbs a"); crumbs.at(-1)?.click(); return crumbs.length > 0; })();
+
+const keys = {
+  "?": () => { help.showModal(); return true; },
+  "/": () => { const field = one("[data-first]"); field?.focus(); return Boolean(field); },
+  n: () => follow("a[rel=next]"),
+  p: () => follow("a[rel=prev]"),
+  u: up,
+  l: () => toggle("#names"),
+  x: () => {
+    const pick = document.activeElement.closest(".card") && one("input[data-pick]", document.activeElement.closest(".card"));
+    pick?.click();
+    return Boolean(pick);
+  },
+  ArrowUp: () => walk("ArrowUp"),
+  ArrowDown: () => walk("ArrowDown"),
+  ArrowLeft: () => stage ? follow("a[rel=prev]") : walk("ArrowLeft"),
+  ArrowRight: () => stage ? follow("a[rel=next]") : walk("ArrowRight"),
+};
+if (stage) {
+  Object.assign(keys, { "+": () => { zoom.in(); return true; }, "=": () => { zoom.in(); return true; },
+    "-": () => { zoom.out(); return true; }, "0": () => { zoom.fit(); return true; } });
+  for (const [place, box] of all("[id^=layer-]").entries()) keys[String(place + 1)] = () => { box.click(); return true; };
+}
+addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || help.open) return;
+  const target = event.target;
+  const writes = target.matches?.("input:not([type=checkbox]), select, textarea");
+  if (writes || (target.matches?.(".wide, code") && event.key.startsWith("Arrow"))) return;
+  if (keys[event.key]?.()) event.preventDefault();
+});

@@ -1,0 +1,179 @@
+"""Texts of users and numbers as the page shows them; whatever they hold, they stay text."""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any
+
+from markupsafe import Markup, escape
+
+COLOURS = 12
+"""How many colours labels have; the style sheet names them."""
+
+LONG = 120  # characters, in lists
+NOTHING = "-"
+"""Stands for a number that does not exist."""
+MARK = "~"
+"""Begins what stands for a text in an address."""
+_IN_ADDRESS = 80  # characters
+_ISOLATE, _POP = "\N{FIRST STRONG ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
+
+
+def cut(text: str, limit: int = LONG) -> str:
+    """Shorten a text, and say so by an ellipsis.
+
+    Examples
+    --------
+    >>> cut("traffic light", 8)
+    'traffic…'
+    """
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def shown(value: object, limit: int | None = LONG) -> Markup:
+    """Give a text as an element of its own, so that marks of writing direction in it do not turn what follows.
+
+    Examples
+    --------
+    >>> shown("<b>")
+    Markup('<bdi>&lt;b&gt;</bdi>')
+    """
+    text = str(value)
+    return Markup("<bdi>{}</bdi>").format(text if limit is None else cut(text, limit))
+
+
+def isolated(value: object, limit: int = LONG) -> str:
+    """Give a text for an attribute or an option, where no element can be."""
+    return f"{_ISOLATE}{cut(str(value), limit)}{_POP}"
+
+
+def short(text: str, other: str) -> str:
+    """Give a text for an address, or something else behind a mark where it would make hundreds of addresses long."""
+    return text if len(text) <= _IN_ADDRESS and not text.startswith(MARK) else f"{MARK}{other}"
+
+
+def digest(text: str) -> str:
+    """Give a short name of a text."""
+    return blake2b(text.encode("utf-8", "replace"), digest_size=12).hexdigest()
+
+
+def label_key(label: str) -> str:
+    """Give what stands for a label in an address.
+
+    Examples
+    --------
+    >>> label_key("car"), len(label_key("c" * 5_000))
+    ('car', 25)
+    """
+    return short(label, digest(label))
+
+
+def count(number: int | None) -> str:
+    """Write a whole number.
+
+    Examples
+    --------
+    >>> count(1234567), count(None)
+    ('1,234,567', '-')
+    """
+    return NOTHING if number is None else f"{number:,}"
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Write a number of things.
+
+    Examples
+    --------
+    >>> counted(1, "picture"), counted(2, "box", "boxes")
+    ('1 picture', '2 boxes')
+    """
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def ratio(number: float | None, digits: int = 3) -> str:
+    """Write a number from 0 to 1.
+
+    Examples
+    --------
+    >>> ratio(0.5), ratio(None)
+    ('0.500', '-')
+    """
+    return NOTHING if number is None or math.isnan(number) else f"{number:.{digits}f}"
+
+
+def difference(number: float | None, digits: int = 3) -> str:
+    """Write how much larger one number is than another.
+
+    Examples
+    --------
+    >>> difference(-0.25), difference(0.25)
+    ('-0.250', '+0.250')
+    """
+    if number is None or math.isnan(number):
+        return NOTHING
+    return f"{number:+.{digits}f}"
+
+
+def pixels(number: float | None, digits: int = 2) -> str:
+    """Write a coordinate.
+
+    Examples
+    --------
+    >>> pixels(12.0), pixels(12.345, 1)
+    ('12', '12.3')
+    """
+    return NOTHING if number is None else f"{number:.{digits}f}".rstrip("0").rstrip(".")
+
+
+def coordinate(value: float) -> str:
+    """Write a coordinate, as short as it can be read back.
+
+    Examples
+    --------
+    >>> coordinate(12.0), coordinate(0.1)
+    ('12', '0.1')
+    """
+    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
+
+
+@lru_cache(4_096)
+def colour(label: str | None) -> int:
+    """Give the colour of a label, which is the same on every page.
+
+    Examples
+    --------
+    >>> colour("car") == colour("car"), 0 <= colour("dog") < COLOURS
+    (True, True)
+    """
+    return blake2b((label or "").encode("utf-8", "replace"), digest_size=1).digest()[0] % COLOURS
+
+
+def day(time: str) -> Markup:
+    """Give a stored time, to the minute."""
+    return Markup('<time datetime="{}">{}</time>').format(time, time[:16].replace("T", " "))
+
+
+def value(thing: Any) -> str:
+    """Write a value of metadata: text as it is, everything else as JSON."""
+    return thing if isinstance(thing, str) else json.dumps(thing, ensure_ascii=False)
+
+
+FILTERS = {
+    "shown": shown,
+    "isolated": isolated,
+    "count": count,
+    "counted": counted,
+    "ratio": ratio,
+    "difference": difference,
+    "pixels": pixels,
+    "coordinate": coordinate,
+    "colour": colour,
+    "day": day,
+    "value": value,
+    "label_key": label_key,
+    "escape": escape,
+}
+"""What templates call."""

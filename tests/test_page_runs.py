@@ -1,0 +1,296 @@
+"""What the page says of runs is what the client computes, and every number opens its examples."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from markup import Node
+from paged import Site, Visitor, asked_by, last_segment, lines, run_line
+
+from nucleus_pandas.local import computing
+from nucleus_pandas.local.web import facts
+from nucleus_pandas.local.web.routes import examples
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("threshold", ["0.50", "0.65", "0.95"])
+def test_the_numbers_of_a_run_are_those_of_its_evaluation(site: Site, which: int, threshold: str) -> None:
+    run = site.runs[which]
+    expected = run.evaluate(iou_threshold=float(threshold))
+    page = site.get(f"/runs/{run.id}", iou=threshold)
+    numbers = {one.one("dt").text: one.one("dd").text for one in page.all(cls="number")}
+    names = {
+        "AP": "AP",
+        "AP50": "AP50",
+        "AP75": "AP75",
+        "small": "AP_small",
+        "medium": "AP_medium",
+        "large": "AP_large",
+    }
+    names |= {"Precision": "precision", "Recall": "recall", "F1": "F1"}
+    for name, key in names.items():
+        assert numbers[name] == f"{expected.summary[key]:.3f}"
+    per_class = expected.per_class
+    for name, key in {"True positives": "TP", "False positives": "FP", "False negatives": "FN"}.items():
+        assert numbers[name] == str(per_class[key].sum())
+    rows = page.one("table", "per-class").one("tbody").all("tr")
+    assert {row.one("th").text for row in rows} == set(
+        per_class.index[per_class[["ground_truths", "predictions"]].any(axis=1)]
+    )
+    counts = expected.counts
+    for row in rows:
+        one, cells = per_class.loc[row.one("th").text], [cell.text for cell in row.all("td")]
+        ap = ["-" if np.isnan(one[name]) else f"{one[name]:.3f}" for name in ("AP", "AP50")]
+        whole = [str(one[name]) for name in ("ground_truths", "predictions")]
+        assert cells[:7] == [*whole, *ap, *(str(one[name]) for name in ("TP", "FP", "FN"))]
+        shares = [counts.loc[row.one("th").text, name] for name in ("precision", "recall")]
+        assert cells[7:] == ["-" if np.isnan(share) else f"{share:.2f}" for share in shares]
+    tide = {row.one("th").text: int(row.one("td", "n").text) for row in page.one("table", "tide").all("tr")}
+    assert tide == expected.tide["count"].to_dict()
+    assert f"hotcoco {expected.engine_version}" in page.text
+
+
+def matrix_of(page: Node) -> dict[tuple[str, str], tuple[int, str]]:
+    """The confusion matrix: counts and the addresses of their examples by both labels."""
+    table = page.one("table", "matrix")
+    columns = [head.text for head in table.one("thead").all("th")]
+    found = {}
+    for row in table.one("tbody").all("tr"):
+        for name, cell in zip(columns, row.all("td"), strict=True):
+            if cell.text:
+                found[row.one("th").text, name] = int(cell.text), cell.one("a")["href"]
+    return found
+
+
+@pytest.mark.parametrize("threshold", ["0.50", "0.80"])
+def test_every_cell_of_the_confusion_matrix_opens_exactly_its_examples(site: Site, threshold: str) -> None:
+    run = site.runs[1]
+    expected = run.evaluate(iou_threshold=float(threshold)).confusion_matrix.rename(
+        index={"__background__": "nothing there"}, columns={"__background__": "missed"}
+    )
+    cells = matrix_of(site.get(f"/runs/{run.id}", iou=threshold))
+    shown = {head for pair in cells for head in pair}
+    inside = expected.loc[[name in shown for name in expected.index], [name in shown for name in expected.columns]]
+    assert {pair: count for pair, (count, _) in cells.items()} == {
+        pair: count for pair, count in inside.stack().items() if count and pair in cells
+    }
+    assert sum(count for count, _ in cells.values()) > 150
+    for (truth, predicted), (count, address) in cells.items():
+        page = site.get(address)
+        examples = page.all("li", "card")
+        assert len(examples) == count
+        assert page.one("h2", "what").one("span", "dim").text.split()[0] == str(count)
+        frame = run_line(site.client, lines(page)[0])
+        assert len(frame) == count
+        names = [asked_by(one.one("a")) for one in examples]
+        assert [one.get("see") for one in names] == [None if pd.isna(v) else v for v in frame["prediction_id"]]
+        keys = [last_segment(one.one("a")) for one in examples]
+        assert keys == frame["dataset_item_id"].tolist()
+        if truth != "nothing there":
+            assert frame["label"].eq(truth).all()
+        if predicted != "missed":
+            assert frame["predicted_label"].eq(predicted).all()
+
+
+@pytest.mark.parametrize("match", ["TP", "FP", "FN"])
+def test_examples_are_those_of_the_commit_in_every_order(
+    site: Site, match: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(examples, "PAGE", 7)
+    run = site.runs[1]
+    found = run.matches(iou_threshold=0.5)
+    found = found[found["match_type"] == match]
+    for sort, column, ascending in (
+        ("picture", None, True),
+        ("surest", "confidence", False),
+        ("unsurest", "confidence", True),
+        ("nearest", "iou", False),
+        ("farthest", "iou", True),
+    ):
+        page, shown = site.get(f"/runs/{run.id}/examples", match=match, sort=sort), []
+        assert page.one("h2", "what").one("span", "dim").text.split()[0] == str(len(found))
+        while True:
+            shown += page.all("li", "card")
+            following = page.all("a", rel="next")
+            if not following:
+                break
+            page = site.get(following[0]["href"])
+        names = [asked_by(one.one("a")) for one in shown]
+        ours = [(one.get("see"), one.get("see_truth")) for one in names]
+        theirs = [
+            tuple(None if pd.isna(value) else value for value in pair)
+            for pair in found[["prediction_id", "annotation_id"]].itertuples(index=False)
+        ]
+        assert sorted(map(str, ours)) == sorted(map(str, theirs))
+        if column is None:
+            assert ours == theirs
+        elif match != "FN":
+            ordered = found.set_index("prediction_id")[column]
+            values = [ordered[name] for name, _ in ours]  # ids of predictions are unique in the sample
+            expected = found[column].sort_values(ascending=ascending, na_position="last")
+            np.testing.assert_array_equal(np.array(values, dtype=float), expected.to_numpy())
+        assert all(one.one("span", "outcome").text == match for one in shown)
+
+
+def test_the_histogram_counts_and_opens_its_bins(site: Site) -> None:
+    run = site.runs[1]
+    expected = run.evaluate().score_histogram
+    page = site.get(f"/runs/{run.id}")
+    chart = page.one("svg", role="group")
+    for name in ("TP", "FP"):
+        bars = [link for link in chart.all("a") if link.all("rect", f"bar-{name.lower()}")]
+        counts = [int(link["aria-label"].split()[0]) for link in bars]
+        assert counts == [count for count in expected[name] if count]
+        for link, count in zip(bars, counts, strict=True):
+            assert len(site.get(link["href"]).all("li", "card")) == count
+
+
+def test_curves_are_the_engines(site: Site) -> None:
+    run = site.runs[0]
+    page = site.get(f"/runs/{run.id}", iou="0.75")
+    curve = run.evaluate().pr_curve
+    curve = curve[curve["iou_threshold"] == 0.75]
+    mean = curve.groupby("recall")["precision"].mean()
+    points = [tuple(map(float, point.split(","))) for point in page.one("polyline", "mean")["points"].split()]
+    height = np.interp(np.linspace(38, 450, 101), *zip(*points, strict=True))
+    assert (296 - height) / (296 - 8) == pytest.approx(mean.to_numpy(), abs=2e-3)
+    assert len(page.all("polyline", "curve")) == curve["label"].nunique() + 1
+
+
+@pytest.mark.parametrize("sort", ["label", "truths", "ap", "fp", "recall"])
+def test_the_table_of_labels_is_sorted_as_asked(site: Site, sort: str) -> None:
+    page = site.get(f"/runs/{site.runs[1].id}", sort=sort)
+    column = {"label": 0, "truths": 1, "ap": 3, "fp": 6, "recall": 9}[sort]
+    rows = page.one("table", "per-class").one("tbody").all("tr")
+    values = [[cell.text for cell in (row.one("th"), *row.all("td"))][column] for row in rows]
+    if sort == "label":
+        assert values == sorted(values, key=str.lower)
+    else:
+        numbers = [-1.0 if value == "-" else float(value) for value in values]
+        assert numbers == sorted(numbers, reverse=True)
+
+
+def test_lines_of_a_run_give_its_tables(site: Site) -> None:
+    page = site.get(f"/runs/{site.runs[1].id}", iou="0.75")
+    expected = site.runs[1].evaluate(iou_threshold=0.75)
+    per_class, matrix = (run_line(site.client, line) for line in lines(page))
+    pd.testing.assert_frame_equal(per_class, expected.per_class)
+    pd.testing.assert_frame_equal(matrix, expected.confusion_matrix)
+
+
+def test_boxes_that_changed_since_the_commit_are_told(own: Site) -> None:
+    address = f"/runs/{own.runs[0].id}"
+    assert not own.get(address).all(cls="notice")
+    box = {"type": "box", "label": "car", "geometry": {"x": 1, "y": 2, "width": 3, "height": 4}}
+    own.dataset.annotate([{**box, "reference_id": own.items["reference_id"].iloc[0]}])
+    assert "Boxes have changed since this was matched" in own.get(address).one(cls="notice").text
+    own.runs[0].commit(class_agnostic=False)
+    assert not own.get(address).all(cls="notice")
+
+
+def test_numbers_of_many_boxes_are_computed_in_the_background_and_kept(
+    own: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(computing, "SMALL", 10)
+    address = f"/runs/{own.runs[0].id}"
+    response = own.visitor.ask(address)
+    assert response.status_code == 202
+    assert response.headers["Refresh"] == "2"
+    assert "being computed" in response.text
+    nucleus = own.nucleus
+    nucleus._worker.submit(lambda: None).result(60)
+    numbers = own.get(address).one("dl", "numbers").text
+    monkeypatch.setattr(facts, "_compute", lambda *rest: pytest.fail("it is known"))
+    again = Visitor(nucleus)  # after a new start too
+    assert again.get(address).one("dl", "numbers").text == numbers
+    total = sum(path.stat().st_size for path in (nucleus.folder / "page").iterdir())
+    assert 0 < total < 1_000_000
+
+
+def test_what_cannot_be_computed_is_told(own: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(computing, "SMALL", 10)
+    monkeypatch.setattr(facts, "_compute", fail)
+    address = f"/runs/{own.runs[0].id}"
+    own.get(address, 202)
+    own.nucleus._worker.submit(lambda: None).result(60)
+    assert "its log says why" in own.get(address, 409).text
+
+
+def test_answers_of_an_older_state_are_forgotten(own: Site) -> None:
+    address = f"/runs/{own.runs[0].id}"
+    for _ in range(3):
+        own.get(address)
+        own.runs[0].commit()
+    own.get(address)
+    folder = own.nucleus.folder / "page"
+    assert len(list(folder.glob(f"{own.runs[0].id}-*.json"))) == 1
+    assert not list(folder.glob("*.incoming"))
+
+
+def test_an_evaluation_is_shown_beside_the_commit(own: Site) -> None:
+    run = own.runs[1]
+    rules = [{"class_name": "vehicle", "labels": ["car", "bus", "truck"]}]
+    body = {"rollupGroups": rules, "name": "Rolled up"}
+    made = own.client._transport.request("POST", "modelRun", run.id, "evaluationsV2", body=body)
+    key = made["evaluation_id"]
+    page = own.get(f"/runs/{run.id}", by=key)
+    assert page.one("select", name="by").all("option")[0].text == "the commit"
+    charts = own.client._transport.request("POST", "evaluationsV2", key, "charts", body={"iouThreshold": 0.5})
+    totals = {one.one("dt").text: one.one("dd").text for one in page.all(cls="number")}
+    counts = charts["totalCounts"]
+    assert [totals[f"{name} positives"] for name in ("True", "False")] == [str(counts["tp"]), str(counts["fp"])]
+    assert totals["AP"] == f"{charts['mapSummary']['mapAt5095']:.3f}"
+    tide = {row.one("th").text: int(row.one("td", "n").text) for row in page.one("table", "tide").all("tr")}
+    assert tide == {name: charts["tideAttribution"][name] for name in tide}
+    for (truth, predicted), (count, address) in matrix_of(page).items():
+        assert len(own.get(address).all("li", "card")) == count, (truth, predicted)
+    assert "vehicle" in page.one("table", "per-class").text
+
+
+# Two runs
+
+
+@pytest.mark.parametrize("threshold", ["0.50", "0.75"])
+def test_two_runs_are_compared_as_the_client_compares_them(site: Site, threshold: str) -> None:
+    second, first = site.runs[1:]
+    page = site.get("/compare", run=[first.id, second.id], iou=threshold)
+    one, other = (run.evaluate(iou_threshold=float(threshold)) for run in (first, second))
+    expected = one.compare(other)
+    numbers = page.one("section", aria_labelledby="t-numbers").one("tbody").all("tr")
+    rows = {row.one("th").text: [cell.text for cell in row.all("td")] for row in numbers}
+    for name in ("AP", "AP50", "AP75"):
+        number = expected.summary.loc[name]
+        assert rows[name] == [f"{number['this']:.3f}", f"{number['other']:.3f}", f"{number['difference']:+.3f}"]
+    assert rows["Found by one alone"][:2] == [str(len(expected.lost)), str(len(expected.won))]
+    table = page.one("table", "per-class").one("tbody").all("tr")
+    for row in table:
+        cells = [cell.text for cell in row.all("td")]
+        number = expected.per_class.loc[row.one("th").text]
+        assert cells[4:] == [str(int(number["lost"])), str(int(number["won"]))]
+        assert cells[1] == ("-" if np.isnan(number["AP"]) else f"{number['AP']:.3f}")
+    for table, frame in zip((0, 1), (expected.lost, expected.won), strict=True):
+        shown = site.get(numbers[-1].all("a")[table]["href"])
+        names = [asked_by(one.one("a")) for one in shown.all("li", "card")]
+        keys = [last_segment(one.one("a")) for one in shown.all("li", "card")]
+        assert shown.one("h2", "what").one("span", "dim").text.split()[0] == str(len(frame))
+        whole = list(zip(keys, [one["see_truth"] for one in names], strict=True))
+        pairs = list(frame[["dataset_item_id", "annotation_id"]].itertuples(index=False, name=None))
+        assert set(whole) <= set(pairs)
+        assert len(whole) == min(48, len(pairs))
+        assert len(run_line(site.client, lines(shown)[0])) == len(frame)
+    pd.testing.assert_frame_equal(run_line(site.client, lines(page)[0]), expected.per_class)
+
+
+def test_two_runs_are_needed_and_on_the_same_pictures(own: Site) -> None:
+    assert "Choose two runs" in own.get("/compare", 400).text
+    assert "Choose two runs" in own.get("/compare", 400, run=[own.runs[0].id] * 2).text
+    elsewhere = own.client.create_dataset("Elsewhere")
+    other = elsewhere.create_model_run(own.client.add_model("Other", "other"))
+    other.commit()
+    assert "different datasets" in own.get("/compare", 400, run=[own.runs[0].id, other.id]).text
+    assert "different rules" in own.get("/compare", run=[own.runs[0].id, own.runs[1].id]).one(cls="notice").text
+    assert not own.get("/compare", run=[own.runs[1].id, own.runs[2].id]).all(cls="notice")
