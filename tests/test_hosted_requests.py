@@ -851,7 +851,7 @@ def views() -> list[Case]:
             lambda at: [
                 (each["image_id"], each["bbox"], each["iscrowd"]) for each in at.dataset.to_coco()["annotations"]
             ],
-            [*paged, *paged, *paged, *paged, *paged, *exported],
+            [*paged, *exported],
             [(1, [1.0, 2.0, 3.0, 4.0], 0), (2, [1.0, 2.0, 3.0, 4.0], 0)],
         ),
         Case("AnnotationsView.__len__", lambda at: len(at.dataset.annotations), exported, 2),
