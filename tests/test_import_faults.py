@@ -137,7 +137,8 @@ def check_end(
     noted = read_journal(source.parent / ".nucleus_import.sqlite")
     total = sum(expected.result.counts.values())
     if case != "refused":
-        assert sum(noted.answered.values()) == sum(noted.finished.values()) == total
+        assert sum(noted.answered.values()) == total
+        assert sum(noted.finished.values()) == (0 if case == "local pictures" else total)  # which may change
     with world.client() as client, world.proxy.breaking(sound) as seen:
         again = destination.imported(client, source, on_error="collect")
     sent = [request for request in seen if request.method == "POST"]

@@ -17,8 +17,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from contract_only import count_requests
-from imports import JOURNAL, Destination, boxes, pictures, read_journal, same, write
+from contract_only import contract_only, count_requests
+from imports import JOURNAL, Destination, boxes, pictures, read_journal, same, with_files, write
 
 import nucleus_pandas as npd
 from nucleus_pandas.journal import Journal
@@ -356,6 +356,25 @@ def test_a_file_with_another_time_alone_is_not_sent_again(
     sent.clear()
     result = items.imported(local, path)
     assert (sent.total(), result.changed, result.new, result.resumed) == (0, (), 12, 12)
+
+
+@pytest.mark.parametrize("kind", ["embedded", "contract"])
+def test_pictures_are_sent_again_where_their_files_changed(store: Path, source: Path, kind: str) -> None:
+    with npd.NucleusClient.local(store) as client:
+        items = Destination.make(client, "items")
+        if kind == "contract":
+            contract_only(client)
+        sent = count_requests(client)
+        frame = with_files(pictures(11), source / "pictures")
+        path = write(frame, source / "a.parquet")
+        items.imported(client, path)
+        sent.clear()
+        assert items.imported(client, path).resumed == 11
+        assert sent.total() == 0
+        os.utime(frame["image_url"][7], ns=(1, 1))
+        result = items.imported(client, path)
+        assert (result.resumed, result.new + result.ignored) == (9, 11)
+        assert sent["append"] == 1
 
 
 def test_a_change_that_no_footer_tells_of_is_noticed(

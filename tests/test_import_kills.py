@@ -109,7 +109,8 @@ def check_end(destination: Destination, folder: Path, expected: Undisturbed) -> 
     same(destination.rows(), expected.rows)
     noted = read_journal(folder / JOURNAL)
     if expected.rejects is None:
-        assert sum(noted.answered.values()) == sum(noted.finished.values()) == expected.result.rows
+        assert sum(noted.answered.values()) == expected.result.rows
+        assert sum(noted.finished.values()) in (0, expected.result.rows)  # pictures may change
     else:
         (rejects,) = folder.glob("*.rejects.parquet")
         pd.testing.assert_frame_equal(read_rejects(rejects), expected.rejects)

@@ -181,7 +181,7 @@ class Import:
             limit = self.records.max_rejects
             if limit is not None and self.counts["failed"] > limit:
                 return _TooManyError(f"More rows are refused than max_rejects={limit} allows")
-            if group.part is not None and not counts["failed"]:
+            if group.part is not None and not counts["failed"] and not tally.checked.units.files:  # which may change
                 group.part.finish(group.file.identity, counts | Counter({_REPEATS: len(tally.checked.repeats)}))
             del table, rows, tally  # before another row group is read
         return None
