@@ -134,6 +134,7 @@ def examples(run_id: str) -> Response:
         threshold=threshold,
         thresholds=THRESHOLDS,
         examples=shown,
+        most=PAGE,
         total=total,
         first=_address() if any(request.args.get(name) for name in _PLACES) else None,
         before=before,

@@ -140,6 +140,7 @@ def grid(dataset_id: str) -> Response:
         refusal=asked.refusal,
         layers=shown,
         cards=cards,
+        most=PAGE,
         first_rank=first_rank,
         walk=walk,
         slices=known[::-1],
