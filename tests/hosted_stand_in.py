@@ -109,6 +109,8 @@ class HostedStandIn:
             ("GET", ["dataset", "*", "loc", "*"], lambda request, ds, key: self._row(ds, self._by_id(ds, key))),
             ("POST", ["dataset", "*", "itemsPage"], self._items_page),
             ("POST", ["dataset", "*", "exportForTrainingPage"], self._export_page),
+            ("POST", ["dataset", "*", "queryItemsPage"], self._query_items),
+            ("POST", ["dataset", "*", "queryObjectsPage"], self._query_objects),
             ("POST", ["models", "add"], self._add_model),
             ("GET", ["models", ""], lambda request: {"models": list(self._models.values())}),
             ("GET", ["model", "*"], self._model),
@@ -276,6 +278,30 @@ class HostedStandIn:
     def _items_page(self, request: Request, dataset_id: str) -> Json:
         items, following = self._paged(request, list(self._dataset(dataset_id)["items"].values()))
         return {"items": items, "nextPageToken": following}
+
+    def _query_items(self, request: Request, dataset_id: str) -> Json:
+        """Answer the one form of queries that this knows: metadata.<key> = "<text>"."""
+        (query,) = request.fields("query")
+        if (asked := re.fullmatch(r'metadata\.(\w+) = "(\w+)"', query)) is None:
+            raise Refusal(400, "Could not parse the query")
+        every = self._dataset(dataset_id)["items"].values()
+        items, following = self._paged(request, [one for one in every if one["metadata"].get(asked[1]) == asked[2]])
+        return {"items": items, "nextPageToken": following}
+
+    def _query_objects(self, request: Request, dataset_id: str) -> Json:
+        """Answer the one form of queries that this knows: annotations.metadata.<key> = "<text>"."""
+        query, mode, run_id = request.fields("query", "patch_mode", "model_run_id")
+        if (asked := re.fullmatch(r'annotations\.metadata\.(\w+) = "(\w+)"', query)) is None:
+            raise Refusal(400, "Could not parse the query")
+        truth = mode == "ground_truth_only"
+        into = self._dataset(dataset_id)["annotations"] if truth else self._run(run_id)["predictions"]
+        every = [
+            {**row, "dataset_item_id": item["id"]}
+            for name, item in self._dataset(dataset_id)["items"].items()
+            for row in into.get(name, {}).values()
+        ]
+        rows, following = self._paged(request, [row for row in every if row["metadata"].get(asked[1]) == asked[2]])
+        return {"items": rows, "nextPageToken": following}
 
     def _export_page(self, request: Request, dataset_id: str) -> Json:
         request.fields("query", "chip", "onlyMostRecentTask")

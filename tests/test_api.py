@@ -154,5 +154,5 @@ def test_importing_the_package_does_not_load_the_server() -> None:
     import subprocess
     import sys
 
-    code = "import sys, nucleus_pandas; sys.exit(any(m in sys.modules for m in ('flask', 'waitress', 'PIL')))"
+    code = "import sys, nucleus_pandas; sys.exit(any(m in sys.modules for m in ('flask', 'lark', 'waitress', 'PIL')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -2659,6 +2659,13 @@ ROUTES: list[tuple[str, str, Any]] = [
     ("POST", "dataset/{ds}/itemsPage", {"pageToken": None, "pageSize": 1}),
     ("GET", "dataset/{ds}/exportForTraining", {}),
     ("POST", "dataset/{ds}/exportForTrainingPage", {"pageToken": None, "pageSize": 1}),
+    (
+        "POST",
+        "dataset/{ds}/exportForTrainingPage",
+        {"pageToken": None, "pageSize": 1, "query": "annotations.count > 0"},
+    ),
+    ("POST", "dataset/{ds}/queryItemsPage", {"pageToken": None, "pageSize": 1, "query": 'metadata.a = "dog"'}),
+    ("POST", "dataset/{ds}/queryObjectsPage", {"query": "x > 0", "patch_mode": "ground_truth_only"}),
     ("GET", "dataset/{ds}/class_labels", {}),
     ("POST", "dataset/{ds}/create_slice", {"name": "rain", "reference_ids": ["a.jpg"]}),
     ("POST", "dataset/{ds}/build_slice", {"name": "some", "sampleSize": 1, "sampleMethod": "Random", "filters": {}}),
@@ -2876,7 +2883,7 @@ def test_no_refusal_shows_a_trace(ask: Ask, method: str, route: str, body: Any, 
 
 
 def test_a_path_outside_the_prefix_is_refused_in_json(anywhere: Api) -> None:
-    answer = anywhere.send("GET", "/", None, {})
+    answer = anywhere.send("GET", "/nowhere", None, {})
     assert (answer.status, answer.json["status_code"]) == (404, 404)
 
 

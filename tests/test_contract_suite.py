@@ -792,6 +792,34 @@ def test_annotations_and_predictions_are_read_by_slice(dataset: npd.Dataset, run
     assert (len(made.annotations), len(made.predictions(run))) == (3, 2)
 
 
+# Queries
+
+
+def test_items_are_queried(client: npd.NucleusClient) -> None:
+    dataset = client.create_dataset("Weather")
+    dataset.append(items(*"abcd", weather=["rain", "sun", "rain", None]), metadata=["weather"])
+    found = dataset.query('metadata.weather = "rain"')
+    assert_frame_equal(found, dataset.items.to_frame().iloc[[0, 2]])
+    assert dataset.query('metadata.weather = "snow"').dtypes.equals(found.dtypes)
+    made = dataset.create_slice("rainy", found)
+    assert_frame_equal(made.to_frame(), found)
+    backwards = dataset.create_slice("backwards", ["d", "c", "a"])
+    assert_frame_equal(backwards.query('metadata.weather = "rain"'), found.iloc[::-1])
+    with pytest.raises(npd.BadRequestError):
+        dataset.query("metadata.weather = ")
+
+
+def test_annotations_and_predictions_are_queried(dataset: npd.Dataset, run: npd.ModelRun) -> None:
+    rows = boxes("a.jpg", "b.jpg", "c.jpg", light=["red", "green", "red"])
+    dataset.annotate(rows, metadata=["light"])
+    run.predict(rows.assign(confidence=[0.1, 0.2, 0.3]), metadata=["light"])
+    text = 'annotations.metadata.light = "red"'
+    truth = dataset.query(text, kind="annotations")
+    assert_frame_equal(truth, dataset.annotations.to_frame().iloc[[0, 2]].reset_index(drop=True))
+    backwards = dataset.create_slice("backwards", ["c.jpg", "a.jpg"])
+    assert backwards.query(text, kind="annotations")["reference_id"].tolist() == ["c.jpg", "a.jpg"]
+
+
 # Jobs
 
 

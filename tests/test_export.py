@@ -219,9 +219,26 @@ def test_predictions_are_no_part_of_an_export(http: Http) -> None:
     assert http.export_page(dataset)["data"][0]["box"] == []
 
 
-@pytest.mark.parametrize(("field", "word"), [({"query": "metadata.k = 1"}, "query"), ({"chip": True}, "chip")])
-def test_what_is_not_supported_says_so(http: Http, full: str, field: dict[str, object], word: str) -> None:
-    assert word in http.export_page(full, 501, **field)["error"]
+def test_pictures_are_not_cut_into_chips(http: Http, full: str) -> None:
+    assert "chip" in http.export_page(full, 501, chip=True)["error"]
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_a_query_leaves_out_items_on_every_page(http: Http, size: int) -> None:
+    dataset = http("POST", "dataset/create", {"name": "Pictures"})["dataset_id"]
+    rows = [{**picture(str(number)), "metadata": {"n": number}} for number in range(9)]
+    http("POST", f"dataset/{dataset}/append", {"items": rows})
+    http("POST", f"dataset/{dataset}/annotate", {"annotations": [annotation("box", "4")]})
+    found: list[Any] = []
+    token = None
+    while token is not None or not found:
+        page = http.export_page(dataset, pageToken=token, pageSize=size, query="metadata.n % 4 = 0")
+        assert len(page["data"]) <= size
+        found += page["data"]
+        token = page["nextPageToken"]
+    assert [row["item"]["reference_id"] for row in found] == ["0", "4", "8"]
+    assert [len(row["box"]) for row in found] == [0, 1, 0]
+    assert "line 1, column 12" in http.export_page(dataset, 400, query="metadata.n ~ 4")["error"]
 
 
 @pytest.mark.parametrize(

@@ -196,12 +196,22 @@ def test_evaluations_are_deleted_and_refuse_what_cannot_be(
         evaluation.retry()
     with pytest.raises(nucleus.NucleusAPIError, match="only a running one"):
         evaluation.cancel()
-    with pytest.raises(nucleus.NucleusAPIError, match="Queries are not supported"):
-        evaluation.charts(query="annotations.count > 6")
+    with pytest.raises(nucleus.NucleusAPIError, match="line 1, column 20 of the query"):
+        evaluation.charts(query="annotations.count >")
     evaluation.delete()
     with pytest.raises(nucleus.NucleusAPIError) as caught:
         evaluation.refresh()
     assert caught.value.status_code == 404
+
+
+def test_charts_and_examples_take_a_query(benchmark: Any, model: Any, made: Scene) -> None:
+    evaluation = benchmark.create_evaluation_v2(model_id=model)
+    evaluation.wait_for_completion()
+    rain = {one["reference_id"] for one in made.items if one["metadata"]["weather"] == "rain"}
+    truths = [one for one in made.truths if one["reference_id"] in rain and not one["metadata"].get("iscrowd")]
+    counts = evaluation.charts(query='metadata.weather = "rain"').totalCounts
+    assert counts.tp + counts.fn == len(truths)
+    assert evaluation.examples(query="annotations.count > 1000").total == 0
 
 
 def test_matches_of_a_run_are_queried(nucleus: Any, official: Any, street: Any, model: Any, made: Scene) -> None:
@@ -218,6 +228,11 @@ def test_matches_of_a_run_are_queried(nucleus: Any, official: Any, street: Any, 
     assert {one.confusion_category for one in found[kinds.FALSE_POSITIVE]} == {category.FALSE_POSITIVE}
     assert {one.confusion_category for one in found[kinds.FALSE_NEGATIVE]} == {category.FALSE_NEGATIVE}
     assert sum(one.confusion_category is category.TRUE_POSITIVE for one in found[kinds.IOU]) == sizes["TP"]
+    cars = list(street.query_objects('label = "car" and iou > 0.5', kinds.IOU, run))
+    assert len(cars) == sum((plain["gt_label"] == "car") & (plain["iou"] > 0.5))
+    assert 0 < len(cars) < len(found[kinds.IOU])
+    rain = list(street.query_objects('item.metadata.weather = "rain"', kinds.FALSE_POSITIVE, run))
+    assert 0 < len(rain) < len(found[kinds.FALSE_POSITIVE])
     truths = [(one.reference_id, one.annotation_id) for one in found[kinds.GROUND_TRUTH_ONLY]]
     assert truths == [(one["reference_id"], one["annotation_id"]) for one in made.truths]
     assert [one.confidence for one in found[kinds.PREDICTIONS_ONLY]] == [

@@ -839,6 +839,8 @@ words = st.sampled_from(
     kind=st.sampled_from(["items", "annotations", "predictions"]),
 )
 @example(text='metadata."a\0" is null', kind="items")
+@example(text="width = 5 'a\nb'", kind="items")
+@example(text="annotations.label.'a\nb' = 5", kind="annotations")
 def test_any_text_is_answered_or_refused_with_a_place(world: World, text: str, kind: Any) -> None:
     sentence = ""
     try:

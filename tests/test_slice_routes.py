@@ -113,6 +113,25 @@ def test_names_are_unique_in_a_dataset_while_the_slice_is_there(http: Http, data
     assert create(http, dataset, "rain", "2.jpg") != first
 
 
+@pytest.mark.parametrize(
+    ("route", "body"),
+    [
+        ("create_slice", {"name": "rain", "reference_ids": ["1.jpg"]}),
+        ("build_slice", {"name": "rain", "sampleSize": 3, "sampleMethod": "Random"}),
+    ],
+)
+def test_a_creation_that_is_sent_again_makes_nothing(http: Http, dataset: str, route: str, body: Row) -> None:
+    answers = [
+        http.client.post(
+            f"http://127.0.0.1/v1/nucleus/dataset/{dataset}/{route}", json=body, headers={"Idempotency-Key": "k"}
+        )
+        for _ in range(2)
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].data == answers[1].data
+    assert len(http("GET", f"dataset/{dataset}/slices")) == 1
+
+
 def test_items_are_appended_behind_those_that_are_there(http: Http, dataset: str) -> None:
     made = create(http, dataset, "rain", "5.jpg")
     body = {"reference_ids": ["6.jpg", "5.jpg", "0.jpg"], "dataset_id": dataset}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import msgspec
 from msgspec import Struct
 
 from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.local import render
-from nucleus_pandas.local.reading import parse_token, token
 from nucleus_pandas.local.render import FileUrl, JsonObject
 from nucleus_pandas.local.store import items, layers
 from nucleus_pandas.local.store.items import ItemRow
@@ -22,6 +22,9 @@ from nucleus_pandas.local.subsets import Subset
 ITEMS = 100_000  # that one page holds at most
 ROWS = 10_000  # items with their annotations that one page holds at most
 OBJECTS = 50_000  # annotations, after whose item a page ends
+
+
+_Page: TypeAlias = Callable[[int | None, int], tuple[list[JsonObject], str | None]]
 
 
 class Paging(
@@ -44,7 +47,7 @@ class Paging(
 
     def after(self, subset: Subset) -> int | None:
         """Give the marker of the item that the page before ended with."""
-        return parse_token(self.page_token, subset.owner, arrivals=False)[0] if self.page_token else None
+        return subset.behind(self.page_token, arrivals=False)[0] if self.page_token else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class Export:
     def items(self, after: int | None, limit: int) -> tuple[list[JsonObject], str | None]:
         """Give a page of items, and the token of the next."""
         found = self._page(after, limit + 1)
-        following = token(found[limit - 1][0]) if len(found) > limit else None
+        following = self.subset.token(found[limit - 1][0]) if len(found) > limit else None
         return [render.item(row, self.subset.dataset.tag, self.file_url) for _, row in found[:limit]], following
 
     def _page(self, after: int | None, limit: int) -> list[tuple[int, ItemRow]]:
@@ -91,7 +94,7 @@ class Export:
         shown = found[: self._reach([row.id for _, row in found[:limit]])]
         by_item = self._annotations([row.id for _, row in shown])
         rows = [self._row(row, by_item.get(row.id, [])) for _, row in shown]
-        return rows, token(shown[-1][0]) if len(shown) < len(found) else None
+        return rows, self.subset.token(shown[-1][0]) if len(shown) < len(found) else None
 
     def _reach(self, numbers: Sequence[int]) -> int:
         """Tell with how many items a page is full."""
@@ -121,21 +124,20 @@ class Export:
 
     def every(self) -> msgspec.Raw:
         """Write all items with their annotations down, as a JSON array."""
-        return _written(_paged(lambda after: self.rows(after, ROWS)))
+        return _written(self._paged(self.rows))
 
     def every_item(self, shape: Callable[[list[JsonObject]], list[JsonObject]] = list) -> msgspec.Raw:
         """Write all items down, as a JSON array of what they are shaped into."""
-        return _written(map(shape, _paged(lambda after: self.items(after, ROWS))))
+        return _written(map(shape, self._paged(self.items)))
 
-
-def _paged(page: Callable[[int | None], tuple[list[JsonObject], str | None]]) -> Iterator[list[JsonObject]]:
-    after: int | None = None
-    following: str | None = ""
-    while following is not None:
-        rows, following = page(after)
-        yield rows
-        if following is not None:
-            after, _ = parse_token(following, None, arrivals=False)
+    def _paged(self, page: _Page) -> Iterator[list[JsonObject]]:
+        after: int | None = None
+        following: str | None = ""
+        while following is not None:
+            rows, following = page(after, ROWS)
+            yield rows
+            if following is not None:
+                after, _ = self.subset.behind(following, arrivals=False)
 
 
 def _written(pages: Iterator[list[JsonObject]]) -> msgspec.Raw:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -18,14 +17,13 @@ from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.ids import ITEM_BITS, item_id
 from nucleus_pandas.local.store.layers import Layer, Row
 from nucleus_pandas.local.store.predicates import Condition
-from nucleus_pandas.local.subsets import Subset
+from nucleus_pandas.local.subsets import AnyPlace, Subset
 from nucleus_pandas.wire import ROWS, Selection
 
 Stored: TypeAlias = dict[str, Sequence[Any]]
 """What was read of rows, column by column."""
 
 _KEYS = 1_000  # whose annotations are counted at once, before those that the answer holds are read
-_TOKEN = re.compile(r"([0-9a-f]{1,16})(?:-([0-9a-f]{1,15}))?")
 
 # The stored columns behind each column of an answer. What few rows have and may be long is read of those alone.
 _OF_ITEMS: dict[str, tuple[str, ...]] = {
@@ -53,24 +51,6 @@ _OF_ANNOTATIONS: dict[str, tuple[str, ...]] = {
 }
 
 
-def token(item: int, arrival: int | None = None) -> str:
-    """Write down where a page ended, in a form that deletes do not make wrong."""
-    return f"{item:x}" if arrival is None else f"{item:x}-{arrival:x}"
-
-
-def parse_token(text: str, owner: int | None, *, arrivals: bool) -> tuple[int, int]:
-    """Give the item and the arrival (0 without) that a page ended with, or raise BadRequestError.
-
-    In a slice it is the place that stands for the item; `owner` is the number of the dataset or of the slice.
-    """
-    found = _TOKEN.fullmatch(text)
-    if found is None or (found[2] is not None) != arrivals or (item := int(found[1], 16)) >= 1 << 63:
-        raise BadRequestError(f"The token {text[:50]!r} is none that a page ended with.")
-    if owner is not None and item >> ITEM_BITS != owner:
-        raise BadRequestError(f"The token {text[:50]!r} is one of another dataset or slice.")
-    return item, int(found[2] or "0", 16)
-
-
 def read_items(db: sqlite3.Connection, subset: Subset, wanted: Selection, file_url: FileUrl) -> JsonObject:
     """Answer a selection of items, in the shape of an `ItemPage`."""
     names, needed = _needed(wanted, _OF_ITEMS, ("id",))
@@ -79,11 +59,11 @@ def read_items(db: sqlite3.Connection, subset: Subset, wanted: Selection, file_u
     after: str | None = None
     rows: list[Row]
     if numbers is None:
-        behind = None if wanted.after is None else parse_token(wanted.after, subset.owner, arrivals=False)[0]
+        behind = None if wanted.after is None else subset.behind(wanted.after, arrivals=False)[0]
         marked = subset.page(db, behind, wanted.limit + 1, ", ".join(needed))
         if len(marked) > wanted.limit:
             del marked[wanted.limit :]
-            after = token(marked[-1][0])
+            after = subset.token(marked[-1][0])
         rows = [row[1:] for row in marked]
     else:
         there = {row[0]: row for row in items.select(db, _known(numbers), ", ".join(needed))}
@@ -124,12 +104,12 @@ def read_annotations(
     lengths: list[int] = []
     after: str | None = None
     if numbers is None:
-        owner = None if subset is None else subset.owner
-        behind = None if wanted.after is None else parse_token(wanted.after, owner, arrivals=True)
+        place = AnyPlace() if subset is None else subset
+        behind = None if wanted.after is None else place.behind(wanted.after, arrivals=True)
         marked = _page(db, layer, subset, behind, wanted.limit + 1, ", ".join(needed), condition)
         if len(marked) > wanted.limit:
             del marked[wanted.limit :]
-            after = token(marked[-1][0], marked[-1][2])
+            after = place.token(marked[-1][0], marked[-1][2])
         rows = [row[1:] for row in marked]
     else:
         rows, lengths = _of_keys(db, layer, numbers, ", ".join(needed))

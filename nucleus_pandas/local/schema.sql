@@ -387,7 +387,8 @@ CREATE TABLE slice_hole (
     PRIMARY KEY (slice, level, block)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TRIGGER slice_item_deleted AFTER DELETE ON item BEGIN
+CREATE TRIGGER slice_item_deleted AFTER DELETE ON item
+WHEN EXISTS (SELECT 1 FROM slice_item WHERE item = old.id) BEGIN
     INSERT INTO slice_hole (slice, level, block, count)
         SELECT place >> 32, column1, (place & 0xFFFFFFFF) >> (6 * column1), 1
         FROM slice_item, (VALUES (1), (2), (3), (4)) WHERE item = old.id

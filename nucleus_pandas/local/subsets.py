@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.local.store import datasets, items, slices
 from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.ids import ITEM_BITS
@@ -13,9 +15,39 @@ from nucleus_pandas.local.store.layers import Layer, Row
 from nucleus_pandas.local.store.predicates import Condition
 from nucleus_pandas.local.store.slices import Slice
 
+_TOKEN = re.compile(r"(s?)([0-9a-f]{1,16})(?:-([0-9a-f]{1,15}))?")
 
-@dataclass(frozen=True, slots=True)
-class Subset:
+
+class AnyPlace:
+    """Where a page ended, written down in a form that deletes do not make wrong."""
+
+    @property
+    def owner(self) -> int | None:
+        """What every marker begins with; None where that differs."""
+        return None
+
+    @property
+    def prefix(self) -> str:
+        """What tells tokens of slices from those of datasets."""
+        return ""
+
+    def token(self, marker: int, arrival: int | None = None) -> str:
+        """Write down the marker, and the arrival of an annotation."""
+        place = f"{self.prefix}{marker:x}"
+        return place if arrival is None else f"{place}-{arrival:x}"
+
+    def behind(self, text: str, *, arrivals: bool) -> tuple[int, int]:
+        """Give the marker and the arrival (0 without) that a page ended with, or raise BadRequestError."""
+        found = _TOKEN.fullmatch(text)
+        if found is None or (found[3] is not None) != arrivals or (marker := int(found[2], 16)) >= 1 << 63:
+            raise BadRequestError(f"The token {text[:50]!r} is none that a page ended with.")
+        if found[1] != self.prefix or (self.owner is not None and marker >> ITEM_BITS != self.owner):
+            raise BadRequestError(f"The token {text[:50]!r} belongs to another dataset or slice.")
+        return marker, int(found[3] or "0", 16)
+
+
+@dataclass(frozen=True)
+class Subset(AnyPlace):
     """Items of one dataset, each with a marker: a number that grows from item to item.
 
     Attributes
@@ -36,6 +68,11 @@ class Subset:
     def owner(self) -> int:
         """What every marker begins with: the number of the slice or of the dataset."""
         return self.dataset.id if self.one is None else self.one.id
+
+    @property
+    def prefix(self) -> str:
+        """What tells tokens of slices from those of datasets."""
+        return "" if self.one is None else "s"
 
     @property
     def is_whole(self) -> bool:

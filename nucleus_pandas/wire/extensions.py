@@ -1,8 +1,9 @@
 """What only an embedded Nucleus takes and answers, under ``_nucleus_pandas/``: columns instead of objects.
 
 ``POST _nucleus_pandas/dataset/{id}/items``, ``…/dataset/{id}/annotations`` and ``…/modelRun/{id}/predictions`` read a
-`Selection`. ``…/append``, ``…/annotate`` and ``…/predict`` take what their namesakes of the contract take, besides
-`if_exists`, and boxes as `BoxColumns`.
+`Selection`, and so do ``…/slice/{id}/items``, ``…/slice/{id}/annotations`` and
+``…/slice/{id}/modelRun/{id}/predictions``. ``…/append``, ``…/annotate`` and ``…/predict`` take what their namesakes of
+the contract take, besides `if_exists`, and boxes as `BoxColumns`.
 """
 
 from __future__ import annotations

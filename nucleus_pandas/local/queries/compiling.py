@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from math import isfinite
 
 from nucleus_pandas.local.queries.complaints import Complaints
-from nucleus_pandas.local.queries.expressions import Expression, among, compare, like, literal
+from nucleus_pandas.local.queries.expressions import Expression, among, compare, like, literal, may_equal
 from nucleus_pandas.local.queries.fields import Collection, Fields, Looked, Target
 from nucleus_pandas.local.queries.nodes import (
     Among,
@@ -69,6 +69,7 @@ class _Compiler:
         self._complaints = complaints
         self._values = values
         self._fields = Fields(complaints, values, target, runs)
+        self._positive = True  # whether it makes no difference if a condition is false or NULL
 
     # Conditions
 
@@ -78,7 +79,8 @@ class _Compiler:
             case Group(operator=operator, parts=parts):
                 return f" {operator} ".join(self._part(part) for part in parts)
             case Not(value=value):
-                return f"NOT {self._part(value)}"
+                with self._within(positive=False):
+                    return f"NOT {self._part(value)}"
             case Compare():
                 return self._looking(lambda: self._compare(node))
             case Among():
@@ -120,7 +122,10 @@ class _Compiler:
         left, right = self._side(node.left, node.right), self._side(node.right, node.left, word=True)
         if left.kind in ("number", "flag") and isinstance(node.right, Field) and self._is_word(node.right):
             raise self._fields.unknown(node.right.names[0])
-        return compare(node.operator, left, right)
+        test = compare(node.operator, left, right)
+        if node.operator == "=" and self._positive and (hint := may_equal(left, right, self._values)) is not None:
+            return f"{hint} AND {test}"
+        return test
 
     def _side(self, node: Node, other: Node, *, word: bool = False) -> Expression:
         """Give one side of a comparison, which may depend on the other: a taxonomy's label is a text, a word too."""
@@ -194,16 +199,20 @@ class _Compiler:
         assert node.condition is not None
         what: Collection = "annotations" if name.text == "annotations" else "predictions"
         alias = self._fields.alias()
-        with self._in(what, alias):
-            return what, alias, self.condition(node.condition)
+        self._fields.inside = what, alias
+        try:
+            with self._within(positive=True):  # what is NULL is not found, and not counted
+                return what, alias, self.condition(node.condition)
+        finally:
+            self._fields.inside = None
 
     @contextmanager
-    def _in(self, what: Collection, alias: str) -> Iterator[None]:
-        self._fields.inside = what, alias
+    def _within(self, *, positive: bool) -> Iterator[None]:
+        outer, self._positive = self._positive, positive
         try:
             yield
         finally:
-            self._fields.inside = None
+            self._positive = outer
 
     # Values
 

@@ -46,6 +46,10 @@ class Complaints:
         first = max(0, column - _BEFORE)
         shown = whole[first : column + _AFTER]
         left, right = "…" if first else "", "…" if len(whole) > column + _AFTER else ""
-        excerpt = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in shown)
         caret = " " * (column - first + len(left))
-        return f"{sentence} - line {line}, column {column + 1} of the query:\n    {left}{excerpt}{right}\n    {caret}^"
+        where = f"line {line}, column {column + 1} of the query"
+        return f"{_printable(sentence)} - {where}:\n    {left}{_printable(shown)}{right}\n    {caret}^"
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

@@ -7,6 +7,8 @@ than the other, but that is no error.
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -15,7 +17,12 @@ from nucleus_pandas.local.store.predicates import Values
 Kind: TypeAlias = Literal["number", "text", "flag", "any"]
 
 _COMPOSITE = 4  # the rank of lists and dicts, which are equal where they are written alike, and have no order
-_TYPES = {"number": "('integer', 'real')", "text": "('text')", "flag": "('true', 'false')"}  # as SQLite names them
+_TYPES = {  # as SQLite names them
+    "number": "IN ('integer', 'real')",
+    "text": "= 'text'",
+    "flag": "IN ('true', 'false')",
+}
+_PLAIN = re.compile(r"[A-Za-z0-9 _.:-]+")  # texts that everybody writes in JSON as they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +37,19 @@ class Expression:
         Gives the value, or NULL; binds as tightly as a function call.
     type : str
         Of kind any: gives the JSON type.
+    stored : str
+        Of kind any: the column of JSON text that it is found in.
+    text : str, optional
+        What it is where the query says so, if that is a text.
     literal : bool
-        Whether it is never NULL.
+        Whether the query says what it is, so that it is never NULL.
     """
 
     kind: Kind
     sql: str
     type: str = ""
+    stored: str = ""
+    text: str | None = None
     literal: bool = False
 
     @property
@@ -44,7 +57,7 @@ class Expression:
         """The value where it is a number, else NULL."""
         if self.kind == "number":
             return self.sql
-        return f"CASE WHEN {self.type} IN {_TYPES['number']} THEN {self.sql} END" if self.kind == "any" else "NULL"
+        return f"CASE WHEN {self.type} {_TYPES['number']} THEN {self.sql} END" if self.kind == "any" else "NULL"
 
     @property
     def is_null(self) -> str:
@@ -56,7 +69,7 @@ class Expression:
         """Whether the value is true."""
         if self.kind == "flag":
             return self.sql
-        return f"CASE WHEN {self.type} IN {_TYPES['flag']} THEN {self.sql} WHEN {self.type} <> 'null' THEN 0 END"
+        return f"CASE WHEN {self.type} {_TYPES['flag']} THEN {self.sql} WHEN {self.type} <> 'null' THEN 0 END"
 
     @property
     def rank(self) -> str:
@@ -72,8 +85,9 @@ def literal(value: str | float | bool, values: Values) -> Expression:
     """Take a value of the query, which is bound."""
     if isinstance(value, bool):
         return Expression("flag", str(int(value)), literal=True)
-    kind: Kind = "text" if isinstance(value, str) else "number"
-    return Expression(kind, values.bind(value), literal=True)
+    if isinstance(value, str):
+        return Expression("text", values.bind(value), text=value, literal=True)
+    return Expression("number", values.bind(value), literal=True)
 
 
 def compare(operator: str, left: Expression, right: Expression) -> str:
@@ -94,7 +108,18 @@ def compare(operator: str, left: Expression, right: Expression) -> str:
         return f"CASE WHEN {known} THEN {differ} END" if known else differ
     some, other = (left, right) if left.kind == "any" else (right, left)
     stored = f"{some.type} <> 'null'" + (f" AND {known}" if known else "")
-    return f"CASE WHEN {some.type} IN {_TYPES[other.kind]} THEN {plain} WHEN {stored} THEN {differ} END"
+    return f"CASE WHEN {some.type} {_TYPES[other.kind]} THEN {plain} WHEN {stored} THEN {differ} END"
+
+
+def may_equal(left: Expression, right: Expression, values: Values) -> str | None:
+    """Say what stored JSON must hold if a value of it is to equal a text; None where that cannot be said.
+
+    It takes a third of the time that it takes to find the value in the JSON, and most rows go no further.
+    """
+    some, other = (left, right) if left.kind == "any" else (right, left)
+    if some.kind != "any" or other.text is None or not _PLAIN.fullmatch(other.text):
+        return None
+    return f"instr({some.stored}, {values.bind(json.dumps(other.text))})"
 
 
 def among(value: Expression, choices: list[str | float | bool], values: Values) -> str:
@@ -109,7 +134,7 @@ def among(value: Expression, choices: list[str | float | bool], values: Values) 
     }
     if value.kind != "any":
         return tests.get(value.kind, f"CASE WHEN {value.sql} IS NOT NULL THEN 0 END")
-    cases = " ".join(f"WHEN {value.type} IN {_TYPES[kind]} THEN {test}" for kind, test in tests.items())
+    cases = " ".join(f"WHEN {value.type} {_TYPES[kind]} THEN {test}" for kind, test in tests.items())
     return f"CASE {cases} WHEN {value.type} <> 'null' THEN 0 END"
 
 

@@ -59,6 +59,8 @@ class Fields:
     ----------
     looked : dict
         In which tables the comparison at hand looks for a row.
+    inside : tuple of (str, str), optional
+        The collection whose brackets the condition at hand stands in, and the alias of its table there.
     """
 
     complaints: Complaints
@@ -76,15 +78,15 @@ class Fields:
         if own is None and self.target in ("annotation", "prediction"):
             own = ("annotations" if self.target == "annotation" else "predictions", "object")
         if names[0].text == "item" and len(names) > 1:
-            return self._of_item(names[1:], one)
+            return self._of_item(names[1:])
         if own is not None:
             if names[0].text == own[0] and len(names) > 1 and self._is_own(names[1]):
-                return self._of_object(names[1:], own[1], one)
+                return self._of_object(names[1:], own[1])
             if names[0].text in ("metadata", *_OF_OBJECT):
-                return self._of_object(names, own[1], one)
+                return self._of_object(names, own[1])
         if own is None and self.target == "match" and names[0].text in _OF_MATCH:
-            return self._of_match(names, one)
-        return self._of_item(names, one)
+            return self._of_match(names)
+        return self._of_item(names)
 
     def _is_own(self, name: Name) -> bool:
         return not name.quoted and name.text in ("metadata", *_OF_OBJECT)
@@ -113,12 +115,12 @@ class Fields:
 
     # Items
 
-    def _of_item(self, names: Sequence[Name], one: Field) -> Expression:
+    def _of_item(self, names: Sequence[Name]) -> Expression:
         first, *others = names
         if first.text in _HOSTED:
             raise self.complaints.unsupported(first.at, f"{_HOSTED[first.text]}.")
         if first.text in ("annotations", "predictions"):
-            return self._of_many("annotations" if first.text == "annotations" else "predictions", first, others, one)
+            return self._of_many("annotations" if first.text == "annotations" else "predictions", first, others)
         if first.text == "slice":
             return self._of_slice(others)
         if first.text == "metadata":
@@ -141,7 +143,7 @@ class Fields:
             return Expression("text", f"('slc_' || {looked.alias}.tag)")
         raise self._unknown(others[0], ("name", "id"), "field of slices called")
 
-    def _of_many(self, what: Collection, first: Name, others: Sequence[Name], one: Field) -> Expression:
+    def _of_many(self, what: Collection, first: Name, others: Sequence[Name]) -> Expression:
         if not others:
             raise self.complaints.error(
                 first.at, f"Say what of the {what}: {what}.count, {what}.label, {what}.metadata.<key>, …"
@@ -152,7 +154,7 @@ class Fields:
                 self._no_more(head, rest)
                 return self._number_of(what, [])
             if self._is_own(head):
-                return self._of_object(others, self._look(what).alias, one)
+                return self._of_object(others, self._look(what).alias)
             if head.text in TYPES:
                 return self._of_type(what, head, rest)
         if not rest:
@@ -181,7 +183,7 @@ class Fields:
 
     def _number_of(self, what: Collection, conditions: Sequence[str]) -> Expression:
         """Count annotations or predictions of an item; without a type, those that have a place in the picture."""
-        table, alias = what.removesuffix("s"), self._alias()
+        table, alias = what.removesuffix("s"), self.alias()
         if not any(condition.startswith("type") for condition in conditions):
             conditions = [_GEOMETRIC, *conditions]
         tests = [f"{alias}.{condition}" for condition in conditions]
@@ -201,7 +203,7 @@ class Fields:
         if looked.label is not None:
             tests.insert(0, f"{looked.alias}.label = {self.values.bind(looked.label)}")
         if what == "slice":
-            held = self._alias()
+            held = self.alias()
             return (
                 f"EXISTS (SELECT 1 FROM slice_item AS {held} CROSS JOIN slice AS {looked.alias}"
                 f" ON {looked.alias}.id = {held}.place >> 32 WHERE {held}.item = item.id"
@@ -216,16 +218,13 @@ class Fields:
 
     def _look(self, what: Collection) -> Looked:
         if what not in self.looked:
-            self.looked[what] = Looked(self._alias())
+            self.looked[what] = Looked(self.alias())
         return self.looked[what]
-
-    def _alias(self) -> str:
-        self._count += 1
-        return f"t{self._count}"
 
     def alias(self) -> str:
         """Give a name to a table of the condition's own."""
-        return self._alias()
+        self._count += 1
+        return f"t{self._count}"
 
     def category_of(self, one: Field) -> Expression | None:
         """Give the label that an item has in a taxonomy, where a field may name one: annotations.<taxonomy>."""
@@ -235,7 +234,7 @@ class Fields:
         what: Collection = "annotations" if names[0].text == "annotations" else "predictions"
         if not names[1].quoted and (names[1].text in ("count", *TYPES) or self._is_own(names[1])):
             return None
-        key, alias = self.values.bind(f"\x1fcategory\x1f{names[1].text}"), self._alias()
+        key, alias = self.values.bind(f"\x1fcategory\x1f{names[1].text}"), self.alias()
         where = self._belongs(what, alias, [f"{alias}.key = {key}"])
         newest = f" ORDER BY {alias}.run DESC LIMIT 1" if what == "predictions" else ""
         sql = f"(SELECT {alias}.label FROM {what.removesuffix('s')} AS {alias} WHERE {where}{newest})"
@@ -243,7 +242,7 @@ class Fields:
 
     # Annotations and predictions
 
-    def _of_object(self, names: Sequence[Name], alias: str, one: Field) -> Expression:
+    def _of_object(self, names: Sequence[Name], alias: str) -> Expression:
         first, *others = names
         if first.text == "metadata":
             return self._json(f"{alias}.metadata", first, others)
@@ -271,7 +270,7 @@ class Fields:
         cuboid = f"json_extract({alias}.geometry, '$.{first.text}.{axis}')"
         return Expression("number", f"CASE {alias}.type {box}WHEN 'cuboid' THEN {cuboid} END")
 
-    def _of_match(self, names: Sequence[Name], one: Field) -> Expression:
+    def _of_match(self, names: Sequence[Name]) -> Expression:
         first, *others = names
         self._no_more(first, others)
         kind: Literal["number", "text"] = "number" if first.text in ("iou", "confidence") else "text"
@@ -289,7 +288,7 @@ class Fields:
                     "No query asks for a key that is empty, or has quotation marks, backslashes or control characters.",
                 )
         path = self.values.bind("$" + "".join(f'."{key.text}"' for key in keys))
-        return Expression("any", f"json_extract({column}, {path})", f"json_type({column}, {path})")
+        return Expression("any", f"json_extract({column}, {path})", f"json_type({column}, {path})", column)
 
     def _no_more(self, first: Name | None, others: Sequence[Name]) -> None:
         if others:

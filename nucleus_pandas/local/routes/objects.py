@@ -9,12 +9,10 @@ from flask import Blueprint, Response
 from nucleus_pandas.errors import BadRequestError, ConflictError
 from nucleus_pandas.local import evaluations, render
 from nucleus_pandas.local.queries import compile_query
-from nucleus_pandas.local.reading import parse_token, token
 from nucleus_pandas.local.render import JsonObject
 from nucleus_pandas.local.routes.common import body, file_url, nucleus, reply
 from nucleus_pandas.local.routes.runs import Place
 from nucleus_pandas.local.store import datasets, items, layers
-from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.ids import ITEM_BITS, item_id
 from nucleus_pandas.local.store.layers import AnnotationRow, Layer
 from nucleus_pandas.local.store.models import Run
@@ -42,14 +40,14 @@ def page(dataset_id: str) -> Response:
         if wanted.model_run_id is not None:
             run, of_run, _ = Place(run_id=wanted.model_run_id, dataset_id=dataset_id).source(db)
             layer = layer if truth else of_run
-        after = parse_token(wanted.page_token, subset.owner, arrivals=True) if wanted.page_token else None
+        after = subset.behind(wanted.page_token, arrivals=True) if wanted.page_token else None
         if wanted.patch_mode == "predictions_only" or wanted.patch_mode == "ground_truth_only":
             condition = compile_query(wanted.query, "annotation" if truth else "prediction", run) or Condition()
             found, following = _annotations(db, subset, layer, None if truth else run, after, limit, condition)
         else:
             assert run is not None
             condition = compile_query(wanted.query, "match", run) or Condition()
-            found, following = _matches(db, subset.dataset, run, wanted.patch_mode, after, limit, condition)
+            found, following = _matches(db, subset, run, wanted.patch_mode, after, limit, condition)
     return reply({"items": found, "nextPageToken": following})
 
 
@@ -64,7 +62,7 @@ def _annotations(
 ) -> tuple[list[JsonObject], str | None]:
     columns = ", ".join(f"object.{name}" for name in AnnotationRow._fields)
     rows = subset.objects(db, layer, after, limit + 1, columns, condition)
-    following = token(rows[limit - 1][0], rows[limit - 1][2]) if len(rows) > limit else None
+    following = subset.token(rows[limit - 1][0], rows[limit - 1][2]) if len(rows) > limit else None
     found = [AnnotationRow._make(row[1:]) for row in rows[:limit]]
     known: dict[int, str] = dict(items.select(db, {row.item for row in found}, "id, reference_id"))
     return [render.annotation(row, subset.dataset.tag, known[row.item], file_url, run) for row in found], following
@@ -72,7 +70,7 @@ def _annotations(
 
 def _matches(
     db: sqlite3.Connection,
-    dataset: Dataset,
+    subset: Subset,
     run: Run,
     kind: evaluations.Kind,
     after: tuple[int, int] | None,
@@ -84,14 +82,14 @@ def _matches(
             f"The run '{run.public_id}' is not matched with the ground truth yet; commit it, or calculate the "
             "evaluation metrics of its model."
         )
-    first = dataset.id << ITEM_BITS
+    first = subset.owner << ITEM_BITS
     bounds = (first, first + (1 << ITEM_BITS))
     rows = evaluations.objects(db, run, kind, bounds, after or (first, -1), limit + 1, condition)
-    following = token(*rows[limit - 1][:2]) if len(rows) > limit else None
+    following = subset.token(*rows[limit - 1][:2]) if len(rows) > limit else None
     return [
         {
             "model_run_id": run.public_id,
-            "dataset_item_id": item_id(dataset.tag, item),
+            "dataset_item_id": item_id(subset.dataset.tag, item),
             "ground_truth_annotation_id": layers.id_of_key(annotation),
             "ground_truth_annotation_label": label,
             "model_prediction_id": layers.id_of_key(prediction),
