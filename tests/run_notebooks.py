@@ -14,9 +14,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import nbformat
-from nbclient import NotebookClient
-
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "notebooks"
 NAMES = ("quickstart", "analysis", "parquet_import")
@@ -29,11 +26,15 @@ _OBJECT = re.compile(r" at 0x[0-9a-f]+")
 
 def read(name: str) -> Any:
     """Read a stored notebook."""
+    import nbformat
+
     return nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
 
 
 def run(name: str) -> Any:
     """Run a notebook in a kernel of its own, in its folder."""
+    from nbclient import NotebookClient
+
     notebook = read(name)
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     with tempfile.TemporaryDirectory() as sockets:
@@ -48,6 +49,8 @@ def run(name: str) -> Any:
 
 def cleaned(notebook: Any) -> Any:
     """Leave out what differs from run to run."""
+    import nbformat
+
     notebook.metadata = nbformat.from_dict(_METADATA)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     for number, cell in enumerate(notebook.cells, start=1):
@@ -72,6 +75,8 @@ def texts(notebook: Any) -> list[list[str]]:
 
 
 def main() -> None:
+    import nbformat
+
     for name in sys.argv[1:] or NAMES:
         notebook = run(name)
         nbformat.validate(notebook)

@@ -535,7 +535,7 @@ def test_a_closed_store_is_told(store: Path) -> None:
 
 def test_a_temporary_store_goes_with_its_client() -> None:
     with npd.NucleusClient.local() as client:
-        folder = client._folder
+        folder = client._transport.folder
         assert folder is not None
         assert folder.is_dir()
     assert not folder.exists()
@@ -543,7 +543,7 @@ def test_a_temporary_store_goes_with_its_client() -> None:
 
 def test_a_temporary_store_goes_when_nobody_holds_its_client() -> None:
     client = npd.NucleusClient.local()
-    folder = client._folder
+    folder = client._transport.folder
     assert folder is not None
     assert folder.is_dir()
     del client

@@ -2945,7 +2945,7 @@ def test_no_refusal_shows_a_trace(ask: Ask, method: str, route: str, body: Any, 
 
 
 def test_a_path_outside_the_prefix_is_refused_in_json(anywhere: Api) -> None:
-    answer = anywhere.send("GET", "/", None, {})
+    answer = anywhere.send("GET", "/nowhere", None, {})
     assert (answer.status, answer.json["status_code"]) == (404, 404)
 
 

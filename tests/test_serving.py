@@ -304,7 +304,7 @@ def keyed(request: pytest.FixtureRequest, store: Path, tmp_path: Path) -> Iterat
         yield server
 
 
-PATHS = ["/", "/favicon.ico", "/datasets/ds_1", f"{PREFIX}/dataset/", f"{PREFIX}/_nucleus_pandas", f"{PREFIX}/nowhere"]
+PATHS = ["/nowhere", "/favicon.ico", f"{PREFIX}/dataset/", f"{PREFIX}/_nucleus_pandas", f"{PREFIX}/nowhere"]
 
 
 def test_a_server_with_keys_lets_nobody_else_in(keyed: Served) -> None:
