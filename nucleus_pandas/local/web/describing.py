@@ -11,6 +11,7 @@ from msgspec import Struct
 from nucleus_pandas.local.embedded import EmbeddedNucleus
 from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.ids import ITEM_BITS
+from nucleus_pandas.local.web import colours
 from nucleus_pandas.local.web.layering import RunEntry
 from nucleus_pandas.local.web.memory import Memory, Pending, Question
 from nucleus_pandas.local.web.text import cut
@@ -19,7 +20,7 @@ MOST = 500
 """Labels, and keys, that are offered."""
 _VALUES = 40  # of one key
 _LOOKED_AT = 100_000  # items whose metadata is read
-_SMALL = 50_000  # rows that are read while somebody waits
+_SMALL = 20_000  # rows that are read while somebody waits
 _LONG = 200  # characters; longer ones are not offered
 
 
@@ -44,26 +45,36 @@ class Predicted(Struct):
     labels: list[str] = []
 
 
-def describe(
-    nucleus: EmbeddedNucleus, memory: Memory, db: sqlite3.Connection, dataset: Dataset, run: RunEntry | None
-) -> tuple[Description, Predicted]:
-    """Give what there is to filter by, as far as it is known already."""
+def describe(nucleus: EmbeddedNucleus, memory: Memory, db: sqlite3.Connection, dataset: Dataset) -> Description:
+    """Give what there is to filter by, as far as it is known already, and have labels their colours."""
     revision, arrivals = db.execute("SELECT revision, arrivals FROM dataset WHERE id = ?", (dataset.id,)).fetchone()
-    small = arrivals <= _SMALL and dataset.length <= _SMALL
-    asked = Question(f"{dataset.public_id}", revision, Description, small)
-    found, predicted = Description(), Predicted()
+    asked = Question(dataset.public_id, revision, Description, max(arrivals, dataset.length) <= _SMALL)
+    found = Description()
     with suppress(Pending):
         found = memory.answer(asked, lambda: _description(nucleus, dataset))
+    colours.use(label for label, _ in found.labels)
+    return found
+
+
+def paint(nucleus: EmbeddedNucleus, memory: Memory, db: sqlite3.Connection, every: Sequence[Dataset]) -> None:
+    """Have labels the colours of the first of some datasets."""
+    for dataset in every[:1]:
+        describe(nucleus, memory, db, dataset)
+
+
+def predicted(nucleus: EmbeddedNucleus, memory: Memory, dataset: Dataset, run: RunEntry | None) -> Predicted:
+    """Give the labels of the predictions of a run, as far as they are known already."""
+    found = Predicted()
     if run is not None:
-        wanted = Question(f"{run.id}_labels_{dataset.tag}", run.arrivals, Predicted, run.arrivals <= _SMALL)
+        asked = Question(f"{run.id}_labels_{dataset.tag}", run.arrivals, Predicted, run.arrivals <= _SMALL)
         with suppress(Pending):
-            predicted = memory.answer(wanted, lambda: Predicted(_labels(nucleus, dataset, run)))
-    return found, predicted
+            found = memory.answer(asked, lambda: Predicted(_labels(nucleus, dataset, run)))
+    return found
 
 
-def offered(found: Description, predicted: Predicted) -> Sequence[str]:
+def offered(found: Description, others: Predicted) -> Sequence[str]:
     """Give the labels of both sides."""
-    every = dict.fromkeys([*(label for label, _ in found.labels), *predicted.labels])
+    every = dict.fromkeys([*(label for label, _ in found.labels), *others.labels])
     return [label for label in every if cut(label, _LONG) == label][:MOST]
 
 

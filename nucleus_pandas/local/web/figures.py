@@ -13,8 +13,9 @@ from markupsafe import Markup
 
 from nucleus_pandas.local.store.items import ItemRow
 from nucleus_pandas.local.store.layers import AnnotationRow
+from nucleus_pandas.local.web.colours import colour
 from nucleus_pandas.local.web.page import link, page
-from nucleus_pandas.local.web.text import colour, coordinate
+from nucleus_pandas.local.web.text import coordinate
 
 T = TypeVar("T")
 

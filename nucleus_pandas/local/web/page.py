@@ -15,6 +15,7 @@ from flask import Blueprint, Flask, Response, current_app, g, redirect, render_t
 from nucleus_pandas.errors import AuthenticationError
 from nucleus_pandas.local.embedded import EmbeddedNucleus
 from nucleus_pandas.local.routes.common import PREFIX
+from nucleus_pandas.local.web.colours import colour
 from nucleus_pandas.local.web.memory import Memory
 from nucleus_pandas.local.web.sessions import SECONDS, Session, Sessions
 from nucleus_pandas.local.web.text import FILTERS
@@ -63,7 +64,7 @@ class Page:
 def install(app: Flask, nucleus: EmbeddedNucleus, keys: tuple[bytes, ...], *, remote_images: bool) -> None:
     """Add the page to an application."""
     app.extensions["page"] = Page(nucleus, keys, Sessions(nucleus.folder, keys), remote_images, Memory(nucleus))
-    app.jinja_env.filters.update(FILTERS)
+    app.jinja_env.filters.update(FILTERS, colour=colour)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.register_blueprint(blueprint)
 

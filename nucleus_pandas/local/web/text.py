@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
 from markupsafe import Markup, escape
-
-COLOURS = 12
-"""How many colours labels have; the style sheet names them."""
 
 LONG = 120  # characters, in lists
 NOTHING = "-"
@@ -139,18 +135,6 @@ def coordinate(value: float) -> str:
     return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
 
 
-@lru_cache(4_096)
-def colour(label: str | None) -> int:
-    """Give the colour of a label, which is the same on every page.
-
-    Examples
-    --------
-    >>> colour("car") == colour("car"), 0 <= colour("dog") < COLOURS
-    (True, True)
-    """
-    return blake2b((label or "").encode("utf-8", "replace"), digest_size=1).digest()[0] % COLOURS
-
-
 def day(time: str) -> Markup:
     """Give a stored time, to the minute."""
     return Markup('<time datetime="{}">{}</time>').format(time, time[:16].replace("T", " "))
@@ -170,7 +154,6 @@ FILTERS = {
     "difference": difference,
     "pixels": pixels,
     "coordinate": coordinate,
-    "colour": colour,
     "day": day,
     "value": value,
     "label_key": label_key,

@@ -10,6 +10,7 @@ from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.local.measures import THRESHOLDS, Measures
 from nucleus_pandas.local.store import datasets, models
 from nucleus_pandas.local.web import charts, differences, facts
+from nucleus_pandas.local.web.describing import paint
 from nucleus_pandas.local.web.differences import Alone
 from nucleus_pandas.local.web.facts import Facts, Row
 from nucleus_pandas.local.web.memory import Pending
@@ -58,6 +59,7 @@ def compare() -> Response:
         if set(first.datasets) != set(second.datasets):
             raise BadRequestError("These two runs are on different datasets, so there is nothing to compare.")
         on = [datasets.by_number(db, number) for number in first.datasets]
+        paint(page().nucleus, page().memory, db, on)
         asked = [facts.question(db, source) for source in sources]
         versus = differences.question(db, first, second, threshold)
     shared: dict[str, Any] = {

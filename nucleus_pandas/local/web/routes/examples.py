@@ -18,6 +18,7 @@ from nucleus_pandas.local.store.items import ItemRow
 from nucleus_pandas.local.store.layers import Layer
 from nucleus_pandas.local.web import differences, facts, outcomes
 from nucleus_pandas.local.web.crops import Crop, crop
+from nucleus_pandas.local.web.describing import paint
 from nucleus_pandas.local.web.differences import Alone
 from nucleus_pandas.local.web.figures import Drawn, Figure, figure, shape_of
 from nucleus_pandas.local.web.filters import bounds
@@ -95,6 +96,7 @@ def examples(run_id: str) -> Response:
         model = models.find(db, f"prj_{run.model_tag}")
         source = choose(sources_of(db, run), run, request.args.get("by"))
         on = [datasets.by_number(db, number) for number in source.datasets]
+        paint(page().nucleus, page().memory, db, on)
         asked = facts.question(db, source)
         other = _other(db)
         versus = None if other is None else differences.question(db, source, other, threshold)

@@ -17,7 +17,7 @@ from nucleus_pandas.local.store.layers import AnnotationRow
 from nucleus_pandas.local.store.predicates import Condition
 from nucleus_pandas.local.subsets import Subset
 from nucleus_pandas.local.web import python
-from nucleus_pandas.local.web.describing import describe, offered
+from nucleus_pandas.local.web.describing import describe, offered, predicted
 from nucleus_pandas.local.web.figures import Drawn, Figure, figure, shape_of
 from nucleus_pandas.local.web.filters import NAMES, Filters
 from nucleus_pandas.local.web.layering import Named, RunEntry, ground_truth, predictions, runs_on, some_of
@@ -118,13 +118,14 @@ def grid(dataset_id: str) -> Response:
         walk = asked.walk
         if (at := whole("at", None)) is not None:
             return _to_place(db, asked, at)
+        described = describe(nucleus, page().memory, db, dataset)
+        others = predicted(nucleus, page().memory, dataset, asked.run)
         shown = [ground_truth(dataset), *([] if asked.run is None else [predictions(asked.run)])]
         found = _found(db, walk) if not asked.refusal else Found([], 0, 0)
         cards = _cards(db, dataset, found.rows, shown, asked)
         first = walk.position(db, found.rows[0].id) if found.rows and walk.is_whole else None
         first_rank = None if first is None else walk.rank(db, first)
         positions = walk.end(db)
-        described, predicted = describe(nucleus, page().memory, db, dataset, asked.run)
         known = slices.listing(db, dataset)
     kept = kept_filters()
 
@@ -146,7 +147,7 @@ def grid(dataset_id: str) -> Response:
         slices=known[::-1],
         kept=kept,
         kept_short=kept_filters(short=True),
-        labels=offered(described, predicted),
+        labels=offered(described, others),
         metadata=described.metadata,
         thresholds=THRESHOLDS,
         before=address(until=found.first) if found.first > 0 else None,

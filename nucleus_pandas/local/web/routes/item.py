@@ -12,6 +12,7 @@ from nucleus_pandas.errors import NotFoundError
 from nucleus_pandas.local.store import datasets, items
 from nucleus_pandas.local.store.ids import POSITION, item_id
 from nucleus_pandas.local.web import python, rows
+from nucleus_pandas.local.web.describing import describe
 from nucleus_pandas.local.web.figures import figure
 from nucleus_pandas.local.web.layering import RunEntry
 from nucleus_pandas.local.web.page import blueprint, link, page, render
@@ -34,6 +35,7 @@ def item(dataset_id: str, item_id: str) -> Response:
     with page().nucleus.database.read() as db:
         dataset = datasets.find(db, dataset_id)
         row = items.by_item_id(db, dataset, item_id)
+        describe(page().nucleus, page().memory, db, dataset)
         asked = asked_for(db, dataset)
         chosen = _chosen(asked.runs)
         sections = rows.sections(db, dataset, row.id, chosen, [_wanted(at) for at in range(len(chosen) + 1)])

@@ -13,6 +13,7 @@ from nucleus_pandas.local.measures import THRESHOLDS
 from nucleus_pandas.local.store import datasets, models
 from nucleus_pandas.local.store.models import Run
 from nucleus_pandas.local.web import charts, facts
+from nucleus_pandas.local.web.describing import paint
 from nucleus_pandas.local.web.facts import Facts, Row
 from nucleus_pandas.local.web.memory import Pending
 from nucleus_pandas.local.web.page import blueprint, link, page, render
@@ -72,6 +73,7 @@ def run(run_id: str) -> Response:
         one = models.find_run(db, run_id)
         model = models.find(db, f"prj_{one.model_tag}")
         on = [datasets.by_number(db, number) for number in models.datasets_of(db, one)]
+        paint(page().nucleus, page().memory, db, on)
         sources = sources_of(db, one)
         (created_at,) = db.execute("SELECT created_at FROM run WHERE id = ?", (one.id,)).fetchone()
         shared: dict[str, Any] = {

@@ -167,7 +167,7 @@ const picks = all("input[data-pick]");
 function tellPicks() {
   const count = picks.filter((pick) => pick.checked).length;
   for (const place of all("[data-picked]")) place.textContent = count;
-  for (const part of all("[data-when-picked]")) part.hidden = !count;
+  for (const part of all("[data-when-picked]")) part.toggleAttribute("data-some", count > 0);
 }
 let lastPick = null;
 for (const pick of picks) {
