@@ -9,10 +9,10 @@ claim very many pixels, and reads some kinds whole. Every other kind is left to 
 
 from __future__ import annotations
 
+import os
 import stat
 import struct
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 from nucleus_pandas.errors import BadRequestError
@@ -38,7 +38,7 @@ class Size(NamedTuple):
     height: int
 
 
-def read_size(path: Path) -> Size:
+def read_size(path: str | os.PathLike[str]) -> Size:
     """Read the size of a picture of this machine; see `size_of`.
 
     Raises
@@ -54,10 +54,14 @@ def read_size(path: Path) -> Size:
     >>> path.write_bytes(b"GIF89a" + bytes([64, 0, 48, 0])) and read_size(path)
     Size(width=64, height=48)
     """
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise BadRequestError("is no file")  # who opens a pipe waits for who writes
-    with path.open("rb") as file:
+    with open(path, "rb", opener=_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise BadRequestError("is no file")
         return size_of(file)
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe would be waited for
 
 
 def size_of(file: BinaryIO) -> Size:
@@ -98,18 +102,17 @@ def _jpeg(file: BinaryIO) -> _Pair:
     """Read the frame header: ISO/IEC 10918-1, B.2.2."""
     file.seek(2)
     for _ in range(_PARTS):
-        first, marker = _unpack(file, ">BB")
-        if first != 0xFF:
+        first, marker, length = _unpack(file, ">BBH")
+        if first != 0xFF or marker == 0xDA or marker == 0xD9:  # the pixels, or the end
             break
-        while marker == 0xFF:  # bytes that fill
-            (marker,) = _unpack(file, ">B")
-        if marker in _FRAMES:
-            height, width = _unpack(file, ">3xHH")
+        if marker == 0xFF:  # a byte that fills
+            file.seek(-3, 1)
+        elif marker in _ALONE:
+            file.seek(-2, 1)
+        elif marker in _FRAMES:
+            height, width = _unpack(file, ">xHH")
             return width, height
-        if marker == 0xDA or marker == 0xD9:  # the pixels, or the end
-            break
-        if marker not in _ALONE:
-            (length,) = _unpack(file, ">H")
+        else:
             file.seek(length - 2, 1)
     raise EOFError
 

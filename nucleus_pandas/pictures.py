@@ -16,7 +16,7 @@ from nucleus_pandas.errors import BadRequestError, InvalidInputError
 from nucleus_pandas.headers import EXTENSIONS, read_size
 from nucleus_pandas.workers import side_by_side
 
-_THREADS = 8
+_THREADS = 4
 _FILES = 256  # whose headers one call reads
 _Found: TypeAlias = tuple[int | None, int | None, str | None]
 
@@ -77,9 +77,9 @@ def read_pictures(folder: str | os.PathLike[str], *, pattern: str | None = None)
             warn(f"None of the {count} in '{root}' is called as pictures are; pattern='*' takes them all.")
         else:
             warn(f"None of the {count} in '{root}' matches {pattern!r}; the first is '{every[0]}'.")
-    starts = range(0, len(names), _FILES)
+    top, starts = str(root), range(0, len(names), _FILES)
     parts = side_by_side(
-        lambda start: [_look_at(root, name) for name in names[start : start + _FILES]],
+        lambda start: [_look_at(top, name) for name in names[start : start + _FILES]],
         starts,
         min(_THREADS, len(starts)),
         "nucleus_pandas-headers",
@@ -120,11 +120,11 @@ def _is_wanted(name: str, pattern: str | None) -> bool:
     return fnmatchcase(name, pattern)
 
 
-def _look_at(root: Path, name: str) -> _Found:
+def _look_at(top: str, name: str) -> _Found:
     try:
         if _as_text(name) != name:
             raise BadRequestError("has a name that is not UTF-8")
-        return *read_size(root / name), None
+        return *read_size(os.path.join(top, name)), None
     except BadRequestError as error:
         return None, None, str(error)
     except OSError as error:

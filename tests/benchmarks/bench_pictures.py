@@ -203,7 +203,7 @@ def main() -> None:
         small, large = Path(folder) / "small", Path(folder) / "large"
         make_pictures(small, arguments.pictures)
         if arguments.pictures:
-            # read_headers(small)
+            read_headers(small)
             for delay in arguments.delay:
                 ways = [way for way in arguments.ways if way != "in process" or not delay]
                 compare(ways, small, delay, arguments.runs, f"{arguments.pictures:,} pictures")
