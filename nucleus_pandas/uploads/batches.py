@@ -77,7 +77,8 @@ def send_batches(tally: Tally, options: Options, start: int = 0) -> None:
     size = options.batch_size or BATCH
     batches = list(cut(tally.checked.units, size, start, masks_apart=not tells_all, items_whole=not in_turn))
     connections = 1 if in_turn else min(transport.max_concurrency, len(batches))
-    ahead = transport.max_concurrency > 1 and len(batches) > 1 and not tally.checked.units.files
+    over_a_socket = transport.folder is None and transport.max_concurrency > 1
+    ahead = over_a_socket and len(batches) > 1 and not tally.checked.units.files
     with progress_bar(tally, len(batches), options) as bar:
         if connections == 1 and not ahead:
             for batch in batches:
