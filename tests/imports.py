@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
@@ -14,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from faulty_world import handle
+from PIL import Image
 
 import nucleus_pandas as npd
 
@@ -35,6 +37,18 @@ def with_files(frame: pd.DataFrame, folder: Path) -> pd.DataFrame:
     for path in paths:
         path.write_bytes(path.name.encode() * 100)
     return frame.assign(image_url=[str(path) for path in paths])
+
+
+def masks(folder: Path) -> pd.DataFrame:
+    """A mask of each picture, which is a file of this machine."""
+    folder.mkdir(exist_ok=True)
+    geometry = []
+    for number in range(PICTURES):
+        path = folder / f"{number}.png"
+        Image.new("L", (8, 6), number).save(path)
+        geometry.append(json.dumps({"mask_url": str(path), "annotations": [{"label": "sky", "index": 1}]}))
+    names = [f"{number:02}.jpg" for number in range(PICTURES)]
+    return pd.DataFrame({"reference_id": names, "type": "mask", "geometry": geometry})
 
 
 def boxes(count: int = 13, later: int = 8) -> pd.DataFrame:
@@ -106,6 +120,10 @@ class Destination:
         else:
             frame = self.run.predictions.to_frame()
         frame = frame.drop(columns="dataset_item_id")
+        if "geometry" in frame:
+            frame["geometry"] = [
+                shape and {**shape, "mask_url": Path(shape["mask_url"]).name} for shape in frame["geometry"]
+            ]
         if ordered:
             return frame
         return sorted_rows(frame)

@@ -134,10 +134,15 @@ class Plan:
         """Give a frame of all columns, those inside of structs too, to look for what is missing before rows are read.
 
         It has a row of missing values, without which boxes would be looked for nowhere, unless other shapes may be
-        all that there is.
+        all that there is; a mask, where those may be all, which have no label of their own.
         """
-        rows = 0 if self.kind != "items" and self._mapped("type") in self.fields else 1
-        return pd.DataFrame({name: pd.Series([None] * rows, dtype=object) for name in self.fields})
+        is_typed = self.kind != "items" and self._mapped("type") in self.fields
+        are_masks = is_typed and self._mapped("label") not in self.fields and self._mapped("geometry") in self.fields
+        rows = 1 if are_masks or not is_typed else 0
+        found = {name: pd.Series([None] * rows, dtype=object) for name in self.fields}
+        if are_masks:
+            found[str(self._mapped("type"))] = pd.Series(["mask"], dtype=object)
+        return pd.DataFrame(found)
 
     def check_types(self) -> None:
         """Refuse columns whose type cannot hold what they stand for."""
