@@ -213,7 +213,13 @@ class NucleusClient:
         ------
         ConfigurationError
             The server has no page. An embedded Nucleus in process has none: ``nucleus-pandas serve`` serves it. Of the
-            hosted service the dashboard's addresses of datasets are known, and no others.
+            hosted service's dashboard no addresses of runs are known.
+
+        Examples
+        --------
+        >>> with NucleusClient("live_key") as client:
+        ...     client.url()
+        'https://dashboard.scale.com/nucleus'
         """
         return page_url(self._transport) if thing is None else thing.url
 

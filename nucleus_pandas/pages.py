@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from nucleus_pandas.errors import ConfigurationError
 from nucleus_pandas.transport import Transport, quoted
 
 DASHBOARD = "https://dashboard.scale.com/nucleus"
-"""Of the hosted service. Its own command line shows datasets by ``DASHBOARD/<dataset id>``."""
+"""Of the hosted service. Its own command line shows datasets by ``DASHBOARD/<id>``, slices by ``DASHBOARD/<id of the
+dataset>/<id>``."""
 
 _HOSTED = "api.scale.com"
 _API = "/v1/nucleus"
 
 
-def page_url(transport: Transport, *segments: str) -> str:
+def page_url(transport: Transport, *segments: str, dataset: Callable[[], str] | None = None) -> str:
     """Give the address of a page.
 
     Parameters
     ----------
     segments : str
         The kind and the id of what it shows, ``("datasets", "ds_…")``; none for the first page.
+    dataset : callable, optional
+        Tells the dataset of a slice, where it is needed.
 
     Raises
     ------
@@ -35,16 +39,19 @@ def page_url(transport: Transport, *segments: str) -> str:
         )
     parts = urlsplit(transport.endpoint)
     if parts.hostname == _HOSTED:
-        return _hosted(*segments)
+        return _hosted(*segments, dataset=dataset)
     if "page" not in transport.extensions or not parts.path.endswith(_API):
         raise ConfigurationError(f"The server of {transport.endpoint} is not known to have a page.")
     return transport.endpoint.removesuffix(_API) + "".join(f"/{quoted(segment)}" for segment in segments)
 
 
-def _hosted(kind: str = "datasets", public_id: str | None = None) -> str:
-    if kind != "datasets":
+def _hosted(kind: str = "", public_id: str = "", *, dataset: Callable[[], str] | None) -> str:
+    if kind == "runs":
         raise ConfigurationError(
-            f"The dashboard of the hosted service has no documented address for {kind}; open that of the dataset: "
+            "The dashboard of the hosted service has no documented address for runs; open that of the dataset: "
             "client.url(dataset)."
         )
-    return DASHBOARD if public_id is None else f"{DASHBOARD}/{quoted(public_id)}"
+    segments = [public_id] if public_id else []
+    if dataset is not None:
+        segments = [dataset(), *segments]
+    return "/".join([DASHBOARD, *map(quoted, segments)])

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from nucleus_pandas.local.serving import Server
 
+Open: TypeAlias = Callable[..., "Watched"]
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -96,3 +97,8 @@ class Watched:
         self.context.close()
         assert self.errors == []
         assert self.hosts <= set(LOOPBACK)
+
+    def focused(self, expression: str = "innerText") -> str:
+        """Tell what has the focus."""
+        found: str = self.page.evaluate(f"document.activeElement.{expression}")
+        return found

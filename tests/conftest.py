@@ -174,3 +174,43 @@ def own(store: Path) -> Iterator[Any]:
     yield made
     made.client.close()
     made.nucleus.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A real browser."""
+    import browsing
+
+    with browsing.chromium() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def origin(site: Any) -> Iterator[str]:
+    """The address of the page of `site`."""
+    import browsing
+
+    with browsing.served(site.nucleus.folder) as address:
+        yield address
+
+
+@pytest.fixture
+def tabs(browser: Any) -> Iterator[Any]:
+    """Opens tabs of the browser, `browsing.Watched`; whatever goes wrong in one fails."""
+    import browsing
+
+    opened: list[browsing.Watched] = []
+
+    def make(origin: str, **options: Any) -> browsing.Watched:
+        opened.append(browsing.Watched(browser, origin, **options))
+        return opened[-1]
+
+    yield make
+    for tab in opened:
+        tab.close()
+
+
+@pytest.fixture
+def tab(tabs: Any, origin: str) -> Any:
+    """A tab on the page of `site`."""
+    return tabs(origin)

@@ -156,3 +156,20 @@ def layer_of(page: Node, place: int) -> Node:
 def rows_of(page: Node, place: int) -> list[Node]:
     """Give the rows of a layer beside a picture."""
     return page.one("section", f"layer-{place}").all("tr", tabindex="0")
+
+
+def pages_of(site: Site) -> list[str]:
+    """Give the addresses of all kinds of pages."""
+    run, other = site.runs[1].id, site.runs[2].id
+    return [
+        "/",
+        site.grid,
+        f"{site.grid}?run={run}&match=FP&label=car",
+        f"{site.grid}?query=annotations.car+%3E%3E+1",
+        f"{site.grid}/items/{site.items.index[2]}?run={run}",
+        f"{site.grid}/runs",
+        f"{site.grid}/slices",
+        f"/runs/{run}",
+        f"/runs/{run}/examples?match=FP",
+        f"/compare?run={run}&run={other}",
+    ]

@@ -129,6 +129,13 @@ def test_a_foreign_origin_is_refused(visitor: Visitor, nucleus: EmbeddedNucleus,
     assert "pages of other sites are refused" in refused.text
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1:x", "127.0.0.1:", "localhost:99999", "[::1]:80", "[::1]"])
+def test_an_odd_port_does_no_harm(visitor: Visitor, host: str) -> None:
+    response = visitor.ask("/", headers={"Host": host, "Accept": "text/html"})
+    assert response.status_code in (200, 400)
+    assert "went wrong" not in response.text
+
+
 def test_our_own_origin_is_let_in(visitor: Visitor) -> None:
     assert visitor.ask("/", headers={"Origin": HOST}).status_code == 200
 

@@ -163,7 +163,7 @@ def pages(browser: Browser, dataset: str, run: str, sizes: Sizes) -> bool:
 
 def thumbnails(browser: Browser, client: npd.NucleusClient, folder: Path) -> None:
     """Print what a small copy of a large picture costs, when it is made and later."""
-    noise = np.random.default_rng(0).integers(0, 255, (300, 400, 3), dtype=np.uint8)
+    noise = np.random.default_rng().integers(0, 255, (300, 400, 3), dtype=np.uint8)
     path = folder / "photograph.jpg"
     Image.fromarray(noise).resize((4000, 3000)).save(path, quality=90)
     dataset = client.create_dataset("Photographs")

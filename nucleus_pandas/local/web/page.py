@@ -8,7 +8,6 @@ from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask, Response, current_app, g, redirect, render_template, request, url_for
 
@@ -86,7 +85,8 @@ def is_page() -> bool:
 
 def _cookie_name() -> str:
     """Name the cookie by the port: those of one host are sent to all of its servers."""
-    return f"nucleus_pandas_{urlsplit(f'//{request.host}').port or 0}"
+    port = request.host.rpartition(":")[2]
+    return f"nucleus_pandas_{port if port.isascii() and port.isdigit() else 0}"
 
 
 @blueprint.before_request
