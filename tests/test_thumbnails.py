@@ -29,8 +29,8 @@ class Shelf:
 
     def add(self, content: bytes, name: str = "a.png") -> str:
         staged = self.images.stage(io.BytesIO(content), name)
-        self.images.publish(staged)
-        return staged.name
+        self.images.publish([staged])
+        return staged.picture.name
 
     def copy(self, content: bytes, name: str = "a.png") -> Image.Image | None:
         path = self.copies.path(self.add(content, name), "small")
