@@ -171,6 +171,8 @@ def test_positions_of_a_slice_are_those_of_a_list(http: Http) -> None:
             places = [*range(one.length), one.length, one.length + 64]
             found = slices.at_positions(db, one, places)
             few = [slices.at_positions(db, one, [place])[0] for place in draw.sample(range(one.length), 20)]
+            for part in (slice(0, None, 2), slice(one.length // 3, 2 * one.length // 3), slice(one.length - 40, None)):
+                assert slices.at_positions(db, one, places[part]) == found[part]
         assert [known[number] for number in found[:-2] if number is not None] == order
         assert found[-2:] == [None, None]
         assert set(few) <= set(found)

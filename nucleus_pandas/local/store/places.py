@@ -114,10 +114,19 @@ class Places:
             found = first + inside
         elif len(inside) <= _FEW:
             found = np.array([self.find(db, owner, live) for live in inside.tolist()], dtype=np.int64)
+        elif inside[-1] - inside[0] == len(inside) - 1:
+            found = self._from(db, self.find(db, owner, int(inside[0])), len(inside))
         else:
             found = first + self._skip_holes(db, owner, inside)
         keys = dict(zip(inside.tolist(), found.tolist(), strict=True))
         return [keys.get(live) for live in lives]
+
+    def _from(self, db: sqlite3.Connection, key: int, count: int) -> Numbers:
+        """Walk that many keys from a key on."""
+        rows = db.execute(
+            f"SELECT {self.key} FROM {self.table} WHERE {self.key} >= ? ORDER BY {self.key} LIMIT ?", (key, count)
+        )
+        return np.array(rows.fetchall(), dtype=np.int64)[:, 0]
 
     def _skip_holes(self, db: sqlite3.Connection, owner: int, lives: Numbers) -> Numbers:
         """Do what `find` does, for ascending places at once: with every smallest block that has holes at hand."""
