@@ -18,6 +18,7 @@ from nucleus_pandas.cli import main
 
 DATA = Path(__file__).parent / "data" / "voc2012_100"
 SOURCES = {"coco": "coco_cvat.json", "yolo": "yolo", "voc": "voc_xml"}
+CORNERS = ("--bbox", "xmin", "ymin", "xmax", "ymax", "--bbox-format", "xyxy")
 BOX = ["reference_id", "label", "x", "y", "width", "height"]
 
 
@@ -189,14 +190,13 @@ def test_what_does_not_go_together_is_refused(files: Path, run_command: Any, loc
         ((coco, "D", "--format", "coco", "--names", "n"), "--names goes with 'yolo', not with 'coco'"),
         ((coco, "D", "--images", "n"), "--images goes with --format coco or yolo or voc"),
         ((coco, "D"), "is no Parquet file. Annotation files of other kinds are read by"),
-        ((coco, "D", "--kind", "annotations", "--model", "m"), "There is no dataset 'D2'"),
+        ((coco, "D", "--kind", "annotations", "--model", "m"), "--run and --model are for predictions"),
         ((files / "none.json", "D", "--format", "coco"), "There is no file"),
         ((coco, "D", "--column", "label"), "--column takes NAME=COLUMN"),
     ):
-        where = [str(one) if one != "D" or "D2" not in says else "D2" for one in arguments]
-        code, _, err = run_command(*where)
+        code, _, err = run_command(*arguments)
         assert code == 1
-        assert says in err, (where, err)
+        assert says in err, (arguments, err)
     with pytest.raises(npd.InvalidInputError, match="form is 'coco' or 'yolo' or 'voc' or 'pictures'"):
         npd.import_files(coco, local.create_dataset("D"), "csv")  # type: ignore[arg-type]
 
@@ -274,6 +274,36 @@ def test_each_error_says_what_to_type(mine: Path, run_command: Any, store: Path)
         assert dataset.annotations.to_frame()["width"].tolist() == [19.0 + number for number in range(30)]
         assert dataset.items.to_frame()["metadata"].tolist() == [{"weather": "rain"}] * 10
         assert len(dataset.model_runs[0].predictions) == 30
+
+
+def test_nothing_is_made_for_files_that_cannot_be_sent(
+    mine: Path, files: Path, run_command: Any, store: Path, tmp_path: Path
+) -> None:
+    wrong = (
+        (mine, "Mine"),
+        (mine, "Mine", "--column", "reference_id=file", "--column", "image_url=url", "--metadata", "wether"),
+        (mine, tmp_path / "none.parquet", "Mine"),
+        (files / "coco_results.json", "Mine", "--format", "coco"),
+        (files / "coco_results.json", "Mine", "--format", "coco", "--ground-truth", files / "coco_cvat.json"),
+    )
+    for arguments in wrong:
+        assert run_command(*arguments)[0] == 1
+        assert not store.exists()
+    names = ("--column", "reference_id=file", "--column", "image_url=url")
+    assert run_command(mine, "Mine", *names)[0] == 0
+    boxes = ("--kind", "predictions", *names, "--column", "label=class", "--bbox", "xmin", "ymin", "xmax", "y")
+    for arguments in (
+        (mine, "Mine", *boxes, "--model", "det"),
+        (files / "coco_results.json", "Mine", "--format", "coco", "--model", "det"),
+        (files / "coco_cvat.json", "Mine", "--format", "coco", "--model", "det"),
+    ):
+        assert run_command(*arguments)[0] == 1
+    code, _, err = run_command(mine, "Mime", *names, "--column", "label=class", "--kind", "annotations", *CORNERS)
+    assert (code, "There is no dataset 'Mime', by id or by name. Nearly so: 'Mine'" in err) == (1, True)
+    with npd.NucleusClient.local(store) as client:
+        (dataset,) = client.list_datasets()
+        assert client.models.empty
+        assert client.get_dataset(dataset).model_runs == []
 
 
 def test_a_model_has_one_open_run_for_all_its_imports(mine: Path, run_command: Any, store: Path) -> None:

@@ -6,20 +6,26 @@ import argparse
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeAlias
 
+from nucleus_pandas.checks import Layout
 from nucleus_pandas.cli.nucleus import add_dataset, add_nucleus, find_dataset, open_nucleus
 from nucleus_pandas.cli.output import add_json, say, say_json
 from nucleus_pandas.client import NucleusClient
 from nucleus_pandas.datasets import Dataset
 from nucleus_pandas.errors import InvalidInputError, JournalError, NotFoundError, NucleusWarning, UploadError
-from nucleus_pandas.frames import import_files, import_parquet
-from nucleus_pandas.parquet.reading import FORMS
+from nucleus_pandas.frames import targets_of
+from nucleus_pandas.parquet.importing import Records
+from nucleus_pandas.parquet.reading import FORMS, takers
+from nucleus_pandas.parquet.ready import ready_files, ready_parquet
 from nucleus_pandas.results import ImportResult, Kind
 from nucleus_pandas.runs import ModelRun
+from nucleus_pandas.uploads import Options, Target
+
+_Ready: TypeAlias = Callable[[Mapping[Kind, Target]], Mapping[str, ImportResult]]
 
 REFUSED = 3  # the exit code where rows were refused
 _EXAMPLES = """\
@@ -151,10 +157,13 @@ def _add_sending(group: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    with _in_flags(), open_nucleus(options, make=_makes_items(options)) as client:
-        dataset = _dataset(client, options)
-        run = _model_run(client, dataset, options) if options.run or options.model else None
-        results = _rows(dataset, run, options) if options.format == "parquet" else _files(dataset, run, options)
+    with _in_flags():
+        ready = _rows(options) if options.format == "parquet" else _files(options)
+        # Nothing is made for files that cannot be sent: no store, no dataset, no model and no run.
+        with open_nucleus(options, make=_makes_items(options)) as client:
+            dataset = _dataset(client, options)
+            run = _model_run(client, dataset, options) if options.run or options.model else None
+            results = ready(targets_of(dataset, run))
     if options.json:
         where = {"dataset": dataset.id, **({} if run is None else {"run": run.id})}
         told: dict[str, Any] = {kind: result.as_dict() for kind, result in results.items()}
@@ -172,61 +181,56 @@ def _makes_items(options: argparse.Namespace) -> bool:
     return not (options.run or options.model)
 
 
-def _sending(options: argparse.Namespace) -> dict[str, Any]:
-    return {
-        "if_exists": options.if_exists,
-        "on_error": "collect",
-        "max_rejects": options.max_rejects,
-        "batch_size": options.batch_size,
-        "progress": False if options.no_progress else None,
-        "journal": False if options.no_journal else options.journal,
-        "rejects": options.rejects,
-    }
+def _sending(options: argparse.Namespace) -> tuple[Options, Records]:
+    sending = Options(
+        if_exists=options.if_exists,
+        on_error="collect",
+        batch_size=options.batch_size,
+        progress=False if options.no_progress else None,
+    )
+    return sending, Records(False if options.no_journal else options.journal, options.rejects, options.max_rejects)
 
 
-def _rows(dataset: Dataset, run: ModelRun | None, options: argparse.Namespace) -> dict[str, ImportResult]:
-    """Send Parquet files."""
+def _rows(options: argparse.Namespace) -> _Ready:
+    """Look at Parquet files."""
     for name in ("images", "names", "ground_truth"):
         if getattr(options, name):
-            raise InvalidInputError(f"--{name.replace('_', '-')} goes with --format {' or '.join(FORMS)}.")
+            raise InvalidInputError(f"--{name.replace('_', '-')} goes with --format {' or '.join(takers(name))}.")
     kind: Kind = options.kind or "items"
-    if kind == "predictions" and run is None:
+    to_run = bool(options.run or options.model)
+    if kind == "predictions" and not to_run:
         raise InvalidInputError("Predictions go to a run: name it by --run RUN, or a model by --model MODEL.")
-    if kind != "predictions" and run is not None:
+    if kind != "predictions" and to_run:
         raise InvalidInputError("--run and --model are for predictions. Is --kind predictions meant?")
-    result = import_parquet(
-        options.source if len(options.source) > 1 else options.source[0],
-        dataset,
-        kind,
-        run,
+    layout = Layout(
         columns=_mapping(options.column),
         bbox=None if options.bbox is None else options.bbox[0] if len(options.bbox) == 1 else options.bbox,
         bbox_format=options.bbox_format,
         metadata=False if options.no_metadata else options.metadata or True,
-        local=options.local,
-        **_sending(options),
     )
-    return {kind: result}
+    source = options.source if len(options.source) > 1 else options.source[0]
+    ready = ready_parquet(source, kind, layout, *_sending(options), local=options.local)
+    return lambda targets: {kind: ready.run(targets[kind])}
 
 
-def _files(dataset: Dataset, run: ModelRun | None, options: argparse.Namespace) -> dict[str, ImportResult]:
-    """Send files of other formats."""
+def _files(options: argparse.Namespace) -> _Ready:
+    """Read files of other formats."""
     if len(options.source) > 1:
         raise InvalidInputError(f"--format {options.format} takes one source, not {len(options.source)}.")
     given = [name for name in ("kind", "column", "bbox", "metadata", "no_metadata", "local") if getattr(options, name)]
     if given or options.bbox_format != "xywh":
         name = (given or ["bbox_format"])[0].replace("_", "-")
         raise InvalidInputError(f"--{name} is about the columns of Parquet files, not of --format {options.format}.")
-    return import_files(
+    ready = ready_files(
         options.source[0],
-        dataset,
         options.format,
-        run,
+        *_sending(options),
+        to_run=bool(options.run or options.model),
         images=options.images,
         names=options.names,
         ground_truth=options.ground_truth,
-        **_sending(options),
     )
+    return ready.run
 
 
 @contextmanager
