@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -146,6 +147,20 @@ def test_a_folder_of_pictures_is_imported(files: Path, run_command: Any, store: 
     assert not (images / "_images.items.rejects.parquet").exists()
 
 
+def test_a_folder_with_names_of_any_bytes_is_imported(run_command: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in (b"a.png", b"caf\xe9.png"):
+        Image.new("L", (8, 6)).save(os.fsdecode(os.fsencode(folder) + b"/" + name))
+    (folder / "lost.png").symlink_to("nowhere")
+    for _ in range(2):
+        code, out, _ = run_command(folder, "Pictures", "--format", "pictures")
+        assert (code, "1 new, 2 refused" in out) == (3, True)
+    rejects = pd.read_parquet(folder / "_folder.items.rejects.parquet")
+    assert rejects["reference_id"].tolist() == ["caf�.png", "lost.png"]
+    assert rejects["reject_reason"].str.contains("has a name that is not UTF-8|No such file").all()
+
+
 def test_detections_go_to_a_run(files: Path, run_command: Any, store: Path) -> None:
     options = ("--format", "coco", "--no-journal")
     assert run_command(files / "coco_cvat.json", "COCO", *options)[0] == 0
@@ -193,6 +208,9 @@ def test_what_does_not_go_together_is_refused(files: Path, run_command: Any, loc
         ((coco, "D", "--kind", "annotations", "--model", "m"), "--run and --model are for predictions"),
         ((files / "none.json", "D", "--format", "coco"), "There is no file"),
         ((coco, "D", "--column", "label"), "--column takes NAME=COLUMN"),
+        ((files, "D", "--format", "coco"), "is a folder, and COCO is a file: name it"),
+        ((coco, "D", "--format", "coco", "--ground-truth", coco), "--ground-truth is for lists of results"),
+        ((files / "yolo", "D", "--format", "yolo", "--names", files / "none"), "none': No such file or directory.\n"),
     ):
         code, _, err = run_command(*arguments)
         assert code == 1

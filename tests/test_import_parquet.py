@@ -546,7 +546,7 @@ def test_what_is_no_source_is_refused(scene: npd.Dataset, tmp_path: Path) -> Non
     (tmp_path / "empty").mkdir()
     boxes_of().to_parquet(tmp_path / "boxes.parquet")
     for source, says in (
-        (tmp_path / "box.parquet", r"There is no file '.*box.parquet'. Its folder holds 'boxes.parquet'"),
+        (tmp_path / "box.parquet", r"There is no file '.*box.parquet'. Is 'boxes.parquet' meant"),
         (tmp_path / "nowhere" / "box.parquet", "Its folder .* does not exist either"),
         (tmp_path / "empty", "holds no file that ends in .parquet"),
         (f"{tmp_path}/*.pq", "No file matches"),
