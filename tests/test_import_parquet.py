@@ -608,6 +608,16 @@ def test_a_bar_shows_rows_and_what_became_of_them(
     npd.import_parquet(tmp_path / "boxes.parquet", scene, "annotations", journal=False, progress=False)
 
 
+def test_a_bar_shows_large_counts_whole(
+    local: npd.NucleusClient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [f"{number}.jpg" for number in range(12_345)]
+    pictures = pd.DataFrame({"reference_id": names, "image_url": "https://example.org/a.jpg"})
+    pictures.to_parquet(tmp_path / "items.parquet")
+    npd.import_parquet(tmp_path / "items.parquet", local.create_dataset("Large"), progress=True)
+    assert "new=12,345]" in capsys.readouterr().err
+
+
 def test_a_result_shows_its_numbers(scene: npd.Dataset, tmp_path: Path) -> None:
     boxes_of().to_parquet(tmp_path / "boxes.parquet")
     result = npd.import_parquet(tmp_path / "boxes.parquet", scene, "annotations")
