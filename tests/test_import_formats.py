@@ -172,7 +172,7 @@ def test_detections_go_to_a_run(files: Path, run_command: Any, store: Path) -> N
     assert (code, "452 ignored" in out) == (0, True)
     code, _, err = run_command(*detections)
     assert code == 1
-    assert "these are predictions, and go to a run: --run" in err
+    assert "these are predictions, and go to a run: --run RUN or --model MODEL. Ground" in err
     code, _, err = run_command(files / "coco_cvat.json", "COCO", *options, "--model", "detector")
     assert code == 1
     assert "holds no confidences" in err
@@ -204,12 +204,15 @@ def test_what_does_not_go_together_is_refused(files: Path, run_command: Any, loc
         ((coco, coco, "D", "--format", "coco"), "takes one source, not 2"),
         ((coco, "D", "--format", "coco", "--names", "n"), "--names goes with 'yolo', not with 'coco'"),
         ((coco, "D", "--images", "n"), "--images goes with --format coco or yolo or voc"),
-        ((coco, "D"), "is no Parquet file. Annotation files of other kinds are read by"),
+        ((coco, "D", "--names", "n"), "--names goes with --format yolo."),
+        ((coco, "D"), "is no Parquet file. Annotation files of other kinds are imported with --format coco, yolo or"),
         ((coco, "D", "--kind", "annotations", "--model", "m"), "--run and --model are for predictions"),
         ((files / "none.json", "D", "--format", "coco"), "There is no file"),
         ((coco, "D", "--column", "label"), "--column takes NAME=COLUMN"),
         ((files, "D", "--format", "coco"), "is a folder, and COCO is a file: name it"),
         ((coco, "D", "--format", "coco", "--ground-truth", coco), "--ground-truth is for lists of results"),
+        ((files / "coco_results.json", "D", "--format", "coco"), "they are about: --ground-truth instances.json.\n"),
+        ((coco, "D", "--batch-size", "0"), "--batch-size is a whole number"),
         ((files / "yolo", "D", "--format", "yolo", "--names", files / "none"), "none': No such file or directory.\n"),
     ):
         code, _, err = run_command(*arguments)
@@ -364,6 +367,32 @@ def test_the_exit_code_tells_of_refused_rows(mine: Path, run_command: Any, tmp_p
     assert code == 0
     assert "nucleus-pandas: warning: 'mine.parquet' has changed since it was imported" in err
     assert not (tmp_path / "_mine.annotations.rejects.parquet").exists()
+
+
+def test_lists_of_structs_are_named_as_they_have_to_be_typed(run_command: Any, tmp_path: Path) -> None:
+    boxes = [[{"bbox": [1.0, 2.0, 3.0, 4.0], "category": "car"}]]
+    pd.DataFrame({"reference_id": ["0.jpg"], "objects": boxes}).to_parquet(tmp_path / "nested.parquet")
+    typed: list[object] = [tmp_path / "nested.parquet", "Mine", "--kind", "annotations"]
+    code, _, err = run_command(*typed)
+    assert (code, "Use --bbox objects.bbox, with --bbox-format xyxy where it holds two corners" in err) == (1, True)
+    typed += ["--bbox", "objects.bbox"]
+    code, _, err = run_command(*typed, "--column", "label=category")
+    assert (code, "Is 'objects.category' meant? Use --column label=objects.category." in err) == (1, True)
+
+
+def test_an_export_is_imported_file_by_file(mine: Path, run_command: Any, store: Path, tmp_path: Path) -> None:
+    names = ("--column", "reference_id=file", "--column", "image_url=url")
+    run_command(mine, "Mine", *names)
+    export = ["export", "Mine", str(tmp_path / "export"), "--store", str(store)]
+    assert main(export) == 0
+    assert main(export) == 1
+    code, _, err = run_command(tmp_path / "export", "Copy")
+    assert code == 1
+    assert "is not empty. --overwrite replaces an earlier export." in err
+    assert "annotations.parquet holds annotations, as an export wrote them, and items are imported." in err
+    assert "Name the files of the items alone; or is --kind annotations meant?" in err
+    code, out, _ = run_command(tmp_path / "export" / "items.parquet", "Copy")
+    assert (code, "10 new" in out) == (0, True)
 
 
 def test_the_help_of_an_import_is_complete() -> None:

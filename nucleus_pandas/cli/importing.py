@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO, TypeAlias
+from typing import Any, TypeAlias
 
 from nucleus_pandas.checks import Layout
+from nucleus_pandas.cli.flags import in_flags
 from nucleus_pandas.cli.nucleus import add_dataset, add_nucleus, find_dataset, open_nucleus
 from nucleus_pandas.cli.output import add_json, say, say_json
 from nucleus_pandas.client import NucleusClient
 from nucleus_pandas.datasets import Dataset
-from nucleus_pandas.errors import InvalidInputError, JournalError, NotFoundError, NucleusWarning, UploadError
+from nucleus_pandas.errors import InvalidInputError, NotFoundError
 from nucleus_pandas.frames import targets_of
 from nucleus_pandas.parquet.importing import Records
 from nucleus_pandas.parquet.reading import FORMS, takers
@@ -39,23 +38,6 @@ examples:
 It ends with 0 when all rows are stored, with 3 when rows were refused (they stand in a Parquet file beside the source,
 with their numbers, columns and reasons), with 1 after an error. The same command again goes on where it ended.
 """
-# What the library's errors tell to type, and what it is called here.
-_FLAGS = (
-    (r"columns=\{'([^']+)': '?([^'}]*)'?\}", r"--column \1=\2"),
-    (r"bbox=\('(\w+)', '(\w+)', '(\w+)', '(\w+)'\)", r"--bbox \1 \2 \3 \4"),
-    (r"(?<![\w-])(bbox|images)='(\w+)'", r"--\1 \2"),
-    (r"metadata=\['(\w+)', '(\w+)'\]", r"--metadata \1 \2"),
-    (r"(?<![\w-])journal=False", "--no-journal"),
-    (r"kind='(\w+)'", r"--kind \1"),
-    (
-        r"(?<![\w-])(bbox_format|if_exists|max_rejects)='?(\w+)'?",
-        lambda found: f"--{found[1].replace('_', '-')} {found[2]}",
-    ),
-    (
-        r"(?<![\w-])(columns|bbox|metadata|journal|rejects|run|images|names|ground_truth)=",
-        lambda found: f"--{'column' if found[1] == 'columns' else found[1].replace('_', '-')}",
-    ),
-)
 
 
 def add(commands: Any) -> None:
@@ -157,7 +139,7 @@ def _add_sending(group: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    with _in_flags():
+    with in_flags(), _told_to_go_on():
         ready = _rows(options) if options.format == "parquet" else _files(options)
         # Nothing is made for files that cannot be sent: no store, no dataset, no model and no run.
         with open_nucleus(options, make=_makes_items(options)) as client:
@@ -172,6 +154,15 @@ def _run(options: argparse.Namespace) -> int:
         for result in results.values():
             say(_text(result, dataset, run))
     return REFUSED if any(result.failed for result in results.values()) else 0
+
+
+@contextmanager
+def _told_to_go_on() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted. The same command again goes on where it ended.\n")
+        raise
 
 
 def _makes_items(options: argparse.Namespace) -> bool:
@@ -231,46 +222,6 @@ def _files(options: argparse.Namespace) -> _Ready:
         ground_truth=options.ground_truth,
     )
     return ready.run
-
-
-@contextmanager
-def _in_flags() -> Iterator[None]:
-    """Say what to type as the command line has it, and warnings in a line."""
-
-    def show(
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
-        sys.stderr.write(f"nucleus-pandas: warning: {flags(str(message))}\n")
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", NucleusWarning)
-        warnings.showwarning = show
-        try:
-            yield
-        except (InvalidInputError, JournalError, UploadError) as error:
-            error.args = (flags(str(error)), *error.args[1:])
-            raise
-        except KeyboardInterrupt:
-            sys.stderr.write("Interrupted. The same command again goes on where it ended.\n")
-            raise
-
-
-def flags(text: str) -> str:
-    """Say what to type as the command line has it.
-
-    Examples
-    --------
-    >>> flags("Use columns={'label': 'class'}, or bbox=('x1', 'y1', 'x2', 'y2') with bbox_format='xyxy'.")
-    'Use --column label=class, or --bbox x1 y1 x2 y2 with --bbox-format xyxy.'
-    """
-    for pattern, flag in _FLAGS:
-        text = re.sub(pattern, flag, text)
-    return text
 
 
 def _dataset(client: NucleusClient, options: argparse.Namespace) -> Dataset:

@@ -20,6 +20,7 @@ from nucleus_pandas.journal import FILE_NAME, Journal, Part, Upload, user_folder
 from nucleus_pandas.parquet.progress import Progress
 from nucleus_pandas.parquet.rejects import Rejects
 from nucleus_pandas.parquet.rows import Plan, Rows, without_views
+from nucleus_pandas.parquet.schema import exported_as
 from nucleus_pandas.parquet.sources import File, Sources, first_line
 from nucleus_pandas.results import ACCEPTED, ERROR, STATUSES, UNSENT, ImportResult, Kind
 from nucleus_pandas.uploads import Options, Tally, Target, send
@@ -143,6 +144,12 @@ class Import:
             look_at(self.kind, plan.sample(), self.layout)
             plan.check_types()
         except InvalidInputError as error:
+            what = exported_as(file.schema)
+            if what is not None and what != self.kind:
+                raise InvalidInputError(
+                    f"{file.name} holds {what}, as an export wrote them, and {self.kind} are imported. Name the files "
+                    f"of the {self.kind} alone; or is kind={what!r} meant?"
+                ) from None
             raise InvalidInputError(f"{file.name}: {error}") from None
         for number, (rows, size) in enumerate(file.groups):
             if rows > _GIANT_ROWS or size > _GIANT_BYTES:
