@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from nucleus_pandas.columns import NOT_SENT, warn
 from nucleus_pandas.errors import APIError, InvalidInputError, NetworkError, UploadError
 from nucleus_pandas.journal import FILE_NAME, Journal, Part, Upload, user_folder
 from nucleus_pandas.parquet.progress import Progress
-from nucleus_pandas.parquet.rejects import Rejects
+from nucleus_pandas.parquet.rejects import Rejects, holds_rejects
 from nucleus_pandas.parquet.rows import Plan, Rows, without_views
 from nucleus_pandas.parquet.schema import exported_as
 from nucleus_pandas.parquet.sources import File, Sources, first_line
@@ -96,7 +96,7 @@ class Import:
         self, kind: Kind, sources: Sources, layout: Layout, options: Options, records: Records, *, local: bool
     ) -> None:
         self.kind = kind
-        self.sources = sources
+        self.sources = replace(sources, files=_data(sources.files))
         self.layout = layout
         self.options = options
         self.records = records
@@ -106,7 +106,7 @@ class Import:
         self.changed: list[str] = []
         self.first_refused: list[str] = []
         self.at = ""  # the row group that is being sent
-        self.plans = {file.name: self._plan(file) for file in sources.files}
+        self.plans = {file.name: self._plan(file) for file in self.sources.files}
 
     def run(self, target: Target) -> ImportResult:
         """Send everything that was not sent before."""
@@ -357,6 +357,19 @@ class _Reader:
         if reason:
             raise InvalidInputError(f"Row group {group.number} of '{file.name}' cannot be read: {reason}. {before}.")
         return table
+
+
+def _data(files: Sequence[File]) -> Sequence[File]:
+    """Leave out, of several files, those that earlier imports wrote among them."""
+    if len(files) == 1:
+        return files
+    found = []
+    for file in files:
+        if holds_rejects(file.schema):
+            warn(f"'{file.name}' holds rows that an import refused, and is left out; named alone it is imported.")
+        else:
+            found.append(file)
+    return found
 
 
 def counted(tally: Tally) -> Counter[str]:
