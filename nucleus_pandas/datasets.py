@@ -563,7 +563,8 @@ class Dataset(Management):
         ----------
         path : str or path-like
             The folder, made when absent. It appears when all files are written; what fails leaves nothing. (A process
-            that is killed leaves a hidden folder, ``.nucleus-export-…``, beside it.)
+            that is killed leaves a hidden folder, ``.nucleus-export-…``, beside it, which the next export of that name
+            removes.)
         what : iterable of {"items", "annotations", "predictions", "matches"}
             What to write; by default everything.
         runs : iterable of ModelRun or str, optional

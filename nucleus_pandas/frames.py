@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Iterable, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -14,13 +13,13 @@ from nucleus_pandas.boxes import BoxFormat
 from nucleus_pandas.checks import Layout, look_at
 from nucleus_pandas.columns import Backend, BoxColumn, Metadata, label_of, no_backend, warn
 from nucleus_pandas.datasets import Dataset
-from nucleus_pandas.errors import InvalidInputError, UploadError
+from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation import Engine, Evaluation, IouType, LabelPairs
 from nucleus_pandas.gallery import SIZE, Colour, FrameSource, Gallery, gallery
-from nucleus_pandas.parquet.importing import Import, Records
-from nucleus_pandas.parquet.memory import FrameFile
-from nucleus_pandas.parquet.reading import Form, read_files
-from nucleus_pandas.parquet.sources import Source, Sources, find
+from nucleus_pandas.parquet.importing import Records
+from nucleus_pandas.parquet.reading import Form
+from nucleus_pandas.parquet.ready import ready_files, ready_parquet
+from nucleus_pandas.parquet.sources import Source
 from nucleus_pandas.results import ImportResult, Kind, UploadResult
 from nucleus_pandas.runs import ModelRun
 from nucleus_pandas.uploads import IfExists, OnError, Options, Target
@@ -607,15 +606,16 @@ def import_parquet(
     """
     _of_type(dataset, Dataset, "import_parquet")
     kind = _kind(kind)
-    target = _run_of(run, dataset)._target() if kind == "predictions" else dataset._target(kind)
     if kind != "predictions" and run is not None:
         raise InvalidInputError(f"run= is where predictions go; these are {kind}. Is kind='predictions' meant?")
-    if kind == "items" and bbox_format != "xywh":
-        raise InvalidInputError("bbox_format= is about boxes; items have none. Is kind='annotations' meant?")
+    if kind == "predictions" and run is None:
+        raise InvalidInputError("Predictions go to a run: run=dataset.create_model_run(model).")
+    target = targets_of(dataset, run)[kind]
     options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress)
-    records = Records(journal, rejects, _count(max_rejects))
+    records = Records(journal, rejects, max_rejects)
     layout = Layout(columns, bbox, bbox_format, metadata)
-    return Import(target, find(source, filesystem), layout, options, records, local=local).run()
+    ready = ready_parquet(source, kind, layout, options, records, local=local, filesystem=filesystem)
+    return ready.run(target)
 
 
 def import_files(
@@ -696,55 +696,36 @@ def import_files(
     {'items': ImportResult(rows=1, new=1), 'annotations': ImportResult(rows=1, new=1)}
     """
     _of_type(dataset, Dataset, "import_files")
-    options = Options(if_exists=if_exists, on_error="collect", batch_size=batch_size, progress=progress)
-    Options(on_error=on_error)  # refuses what is none
-    read = read_files(source, form, images=images, names=names, ground_truth=ground_truth)
-    parts: list[tuple[Target, FrameFile]] = []
-    if run is None:
-        if read.predicted:
-            raise InvalidInputError(
-                f"'{source}' holds confidences: these are predictions, and go to a run: run=…. Ground truth has none."
-            )
-        parts.append((dataset._target("items"), read.items))
-        if read.annotations is not None:
-            parts.append((dataset._target("annotations"), read.annotations))
-    else:
-        if read.annotations is None or not read.predicted:
-            raise InvalidInputError(
-                f"'{source}' holds no confidences, and run= is where predictions go. Leave run= out."
-            )
-        parts.append((_run_of(run, dataset)._target(), read.annotations))
-    found: dict[str, ImportResult] = {}
-    refused = []
-    for target, file in parts:
-        records = Records(journal, _apart(rejects, target.kind), _count(max_rejects))
-        sending = Import(target, Sources([file], str(read.folder), True), Layout(), options, records, local=False)
-        try:
-            found[target.kind] = sending.run()
-        except UploadError as error:
-            error.result = {**found, target.kind: error.result}
-            raise
-        if found[target.kind].failed:
-            refused.append(f"{target.kind}: {sending.refused(found[target.kind])}")
-    if refused and on_error == "raise":
-        raise UploadError("\n".join([*refused, "The other rows are stored."]), found)
-    return found
+    targets = targets_of(dataset, run)
+    options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress)
+    records = Records(journal, rejects, max_rejects)
+    ready = ready_files(
+        source,
+        form,
+        options,
+        records,
+        to_run=run is not None,
+        images=images,
+        names=names,
+        ground_truth=ground_truth,
+    )
+    return ready.run(targets)
 
 
-def _apart(rejects: str | os.PathLike[str] | None, kind: Kind) -> Path | None:
-    return None if rejects is None else Path(rejects).with_suffix(f".{kind}{Path(rejects).suffix}")
+def targets_of(dataset: Dataset, run: ModelRun | None) -> dict[Kind, Target]:
+    """Tell where rows of each kind go: predictions to the run, where there is one, all others to the dataset.
+
+    Raises
+    ------
+    InvalidInputError
+        The run is one of another dataset.
+    """
+    if run is not None:
+        return {"predictions": _run_of(run, dataset)._target()}
+    return {"items": dataset._target("items"), "annotations": dataset._target("annotations")}
 
 
-def _count(max_rejects: int | None) -> int | None:
-    wrong = isinstance(max_rejects, bool) or not isinstance(max_rejects, int) or max_rejects < 0
-    if max_rejects is not None and wrong:
-        raise InvalidInputError(f"max_rejects is a number of rows, not {max_rejects!r}.")
-    return max_rejects
-
-
-def _run_of(run: ModelRun | None, dataset: Dataset) -> ModelRun:
-    if run is None:
-        raise InvalidInputError("Predictions go to a run: run=dataset.create_model_run(model).")
+def _run_of(run: ModelRun, dataset: Dataset) -> ModelRun:
     home = _of_type(run, ModelRun, "run=")._known()["dataset_id"]
     if home is not None and home != dataset.id:
         raise InvalidInputError(f"The run '{run.id}' belongs to the dataset '{home}', not to '{dataset.id}'.")

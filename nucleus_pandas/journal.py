@@ -226,13 +226,18 @@ class Part:
             return Answered(outcomes, msgspec.json.decode(row[1], type=_COUNTS)) if outcomes else None
 
     def sending(self, start: int, stop: int, content: bytes) -> bool:
-        """Note that a request is about to be sent; whether it was before, and got no answer."""
+        """Note that a request is about to be sent; whether it was before, and was not refused whole."""
         journal = self.upload.journal
         place = (self.upload.key, self.name, content)
         again = journal._read("SELECT 1 FROM batch WHERE upload = ? AND part = ? AND content = ?", *place) is not None
         if not again:
             journal._write("INSERT OR IGNORE INTO batch VALUES (?, ?, ?, ?, ?, '[]', '{}')", *place, start, stop)
         return again
+
+    def withdraw(self, content: bytes) -> None:
+        """Forget that a request was sent, since it was refused whole."""
+        place = (self.upload.key, self.name, content)
+        self.upload.journal._write("DELETE FROM batch WHERE upload = ? AND part = ? AND content = ?", *place)
 
     def forget(self, start: int, stop: int) -> None:
         """Forget what was sent of rows, since something else will replace them."""

@@ -496,3 +496,22 @@ def test_an_empty_journal_is_begun(items: Destination, local: npd.NucleusClient,
     (source / JOURNAL).touch()
     assert items.imported(local, write(pictures(), source / "a.parquet")).new == 12
     assert sum(read_journal(source / JOURNAL).finished.values()) == 12
+
+
+def test_a_name_that_is_not_utf_8_is_told(items: Destination, local: npd.NucleusClient, source: Path) -> None:
+    strange = Path(os.fsdecode(os.fsencode(source) + b"/caf\xe9.parquet"))
+    strange.touch()
+    for wanted in (strange, source, source / "*.parquet"):
+        with pytest.raises(npd.InvalidInputError, match=r"has, or holds, a name that is not UTF-8\. Rename it\."):
+            items.imported(local, wanted)
+
+
+def test_a_mistyped_name_is_told_with_what_it_is_near(
+    items: Destination, local: npd.NucleusClient, source: Path
+) -> None:
+    for name in ("items.parquet", "_item.items.rejects.parquet", ".iten.parquet"):
+        (source / name).touch()
+    with pytest.raises(npd.InvalidInputError, match=r"There is no file '.*item.parquet'\. Is 'items.parquet' meant\?$"):
+        items.imported(local, source / "item.parquet")
+    with pytest.raises(npd.InvalidInputError, match=r"Its folder holds 'items.parquet'\.$"):
+        items.imported(local, source / "q.parquet")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from nucleus_pandas.cli import main
 
 DATA = Path(__file__).parent / "data" / "voc2012_100"
 SOURCES = {"coco": "coco_cvat.json", "yolo": "yolo", "voc": "voc_xml"}
+CORNERS = ("--bbox", "xmin", "ymin", "xmax", "ymax", "--bbox-format", "xyxy")
 BOX = ["reference_id", "label", "x", "y", "width", "height"]
 
 
@@ -145,6 +147,20 @@ def test_a_folder_of_pictures_is_imported(files: Path, run_command: Any, store: 
     assert not (images / "_images.items.rejects.parquet").exists()
 
 
+def test_a_folder_with_names_of_any_bytes_is_imported(run_command: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in (b"a.png", b"caf\xe9.png"):
+        Image.new("L", (8, 6)).save(os.fsdecode(os.fsencode(folder) + b"/" + name))
+    (folder / "lost.png").symlink_to("nowhere")
+    for _ in range(2):
+        code, out, _ = run_command(folder, "Pictures", "--format", "pictures")
+        assert (code, "1 new, 2 refused" in out) == (3, True)
+    rejects = pd.read_parquet(folder / "_folder.items.rejects.parquet")
+    assert rejects["reference_id"].tolist() == ["caf�.png", "lost.png"]
+    assert rejects["reject_reason"].str.contains("has a name that is not UTF-8|No such file").all()
+
+
 def test_detections_go_to_a_run(files: Path, run_command: Any, store: Path) -> None:
     options = ("--format", "coco", "--no-journal")
     assert run_command(files / "coco_cvat.json", "COCO", *options)[0] == 0
@@ -156,7 +172,7 @@ def test_detections_go_to_a_run(files: Path, run_command: Any, store: Path) -> N
     assert (code, "452 ignored" in out) == (0, True)
     code, _, err = run_command(*detections)
     assert code == 1
-    assert "these are predictions, and go to a run: --run" in err
+    assert "these are predictions, and go to a run: --run RUN or --model MODEL. Ground" in err
     code, _, err = run_command(files / "coco_cvat.json", "COCO", *options, "--model", "detector")
     assert code == 1
     assert "holds no confidences" in err
@@ -188,15 +204,20 @@ def test_what_does_not_go_together_is_refused(files: Path, run_command: Any, loc
         ((coco, coco, "D", "--format", "coco"), "takes one source, not 2"),
         ((coco, "D", "--format", "coco", "--names", "n"), "--names goes with 'yolo', not with 'coco'"),
         ((coco, "D", "--images", "n"), "--images goes with --format coco or yolo or voc"),
-        ((coco, "D"), "is no Parquet file. Annotation files of other kinds are read by"),
-        ((coco, "D", "--kind", "annotations", "--model", "m"), "There is no dataset 'D2'"),
+        ((coco, "D", "--names", "n"), "--names goes with --format yolo."),
+        ((coco, "D"), "is no Parquet file. Annotation files of other kinds are imported with --format coco, yolo or"),
+        ((coco, "D", "--kind", "annotations", "--model", "m"), "--run and --model are for predictions"),
         ((files / "none.json", "D", "--format", "coco"), "There is no file"),
         ((coco, "D", "--column", "label"), "--column takes NAME=COLUMN"),
+        ((files, "D", "--format", "coco"), "is a folder, and COCO is a file: name it"),
+        ((coco, "D", "--format", "coco", "--ground-truth", coco), "--ground-truth is for lists of results"),
+        ((files / "coco_results.json", "D", "--format", "coco"), "they are about: --ground-truth instances.json.\n"),
+        ((coco, "D", "--batch-size", "0"), "--batch-size is a whole number"),
+        ((files / "yolo", "D", "--format", "yolo", "--names", files / "none"), "none': No such file or directory.\n"),
     ):
-        where = [str(one) if one != "D" or "D2" not in says else "D2" for one in arguments]
-        code, _, err = run_command(*where)
+        code, _, err = run_command(*arguments)
         assert code == 1
-        assert says in err, (where, err)
+        assert says in err, (arguments, err)
     with pytest.raises(npd.InvalidInputError, match="form is 'coco' or 'yolo' or 'voc' or 'pictures'"):
         npd.import_files(coco, local.create_dataset("D"), "csv")  # type: ignore[arg-type]
 
@@ -276,6 +297,36 @@ def test_each_error_says_what_to_type(mine: Path, run_command: Any, store: Path)
         assert len(dataset.model_runs[0].predictions) == 30
 
 
+def test_nothing_is_made_for_files_that_cannot_be_sent(
+    mine: Path, files: Path, run_command: Any, store: Path, tmp_path: Path
+) -> None:
+    wrong = (
+        (mine, "Mine"),
+        (mine, "Mine", "--column", "reference_id=file", "--column", "image_url=url", "--metadata", "wether"),
+        (mine, tmp_path / "none.parquet", "Mine"),
+        (files / "coco_results.json", "Mine", "--format", "coco"),
+        (files / "coco_results.json", "Mine", "--format", "coco", "--ground-truth", files / "coco_cvat.json"),
+    )
+    for arguments in wrong:
+        assert run_command(*arguments)[0] == 1
+        assert not store.exists()
+    names = ("--column", "reference_id=file", "--column", "image_url=url")
+    assert run_command(mine, "Mine", *names)[0] == 0
+    boxes = ("--kind", "predictions", *names, "--column", "label=class", "--bbox", "xmin", "ymin", "xmax", "y")
+    for arguments in (
+        (mine, "Mine", *boxes, "--model", "det"),
+        (files / "coco_results.json", "Mine", "--format", "coco", "--model", "det"),
+        (files / "coco_cvat.json", "Mine", "--format", "coco", "--model", "det"),
+    ):
+        assert run_command(*arguments)[0] == 1
+    code, _, err = run_command(mine, "Mime", *names, "--column", "label=class", "--kind", "annotations", *CORNERS)
+    assert (code, "There is no dataset 'Mime', by id or by name. Nearly so: 'Mine'" in err) == (1, True)
+    with npd.NucleusClient.local(store) as client:
+        (dataset,) = client.list_datasets()
+        assert client.models.empty
+        assert client.get_dataset(dataset).model_runs == []
+
+
 def test_a_model_has_one_open_run_for_all_its_imports(mine: Path, run_command: Any, store: Path) -> None:
     names = ("--column", "reference_id=file", "--column", "image_url=url", "--column", "label=class")
     run_command(mine, "Mine", *names)
@@ -316,6 +367,32 @@ def test_the_exit_code_tells_of_refused_rows(mine: Path, run_command: Any, tmp_p
     assert code == 0
     assert "nucleus-pandas: warning: 'mine.parquet' has changed since it was imported" in err
     assert not (tmp_path / "_mine.annotations.rejects.parquet").exists()
+
+
+def test_lists_of_structs_are_named_as_they_have_to_be_typed(run_command: Any, tmp_path: Path) -> None:
+    boxes = [[{"bbox": [1.0, 2.0, 3.0, 4.0], "category": "car"}]]
+    pd.DataFrame({"reference_id": ["0.jpg"], "objects": boxes}).to_parquet(tmp_path / "nested.parquet")
+    typed: list[object] = [tmp_path / "nested.parquet", "Mine", "--kind", "annotations"]
+    code, _, err = run_command(*typed)
+    assert (code, "Use --bbox objects.bbox, with --bbox-format xyxy where it holds two corners" in err) == (1, True)
+    typed += ["--bbox", "objects.bbox"]
+    code, _, err = run_command(*typed, "--column", "label=category")
+    assert (code, "Is 'objects.category' meant? Use --column label=objects.category." in err) == (1, True)
+
+
+def test_an_export_is_imported_file_by_file(mine: Path, run_command: Any, store: Path, tmp_path: Path) -> None:
+    names = ("--column", "reference_id=file", "--column", "image_url=url")
+    run_command(mine, "Mine", *names)
+    export = ["export", "Mine", str(tmp_path / "export"), "--store", str(store)]
+    assert main(export) == 0
+    assert main(export) == 1
+    code, _, err = run_command(tmp_path / "export", "Copy")
+    assert code == 1
+    assert "is not empty. --overwrite replaces an earlier export." in err
+    assert "annotations.parquet holds annotations, as an export wrote them, and items are imported." in err
+    assert "Name the files of the items alone; or is --kind annotations meant?" in err
+    code, out, _ = run_command(tmp_path / "export" / "items.parquet", "Copy")
+    assert (code, "10 new" in out) == (0, True)
 
 
 def test_the_help_of_an_import_is_complete() -> None:

@@ -546,7 +546,7 @@ def test_what_is_no_source_is_refused(scene: npd.Dataset, tmp_path: Path) -> Non
     (tmp_path / "empty").mkdir()
     boxes_of().to_parquet(tmp_path / "boxes.parquet")
     for source, says in (
-        (tmp_path / "box.parquet", r"There is no file '.*box.parquet'. Its folder holds 'boxes.parquet'"),
+        (tmp_path / "box.parquet", r"There is no file '.*box.parquet'. Is 'boxes.parquet' meant"),
         (tmp_path / "nowhere" / "box.parquet", "Its folder .* does not exist either"),
         (tmp_path / "empty", "holds no file that ends in .parquet"),
         (f"{tmp_path}/*.pq", "No file matches"),
@@ -606,6 +606,16 @@ def test_a_bar_shows_rows_and_what_became_of_them(
     npd.import_parquet(tmp_path / "boxes.parquet", scene, "annotations", journal=False)
     assert "ignored=12" in terminal.getvalue()
     npd.import_parquet(tmp_path / "boxes.parquet", scene, "annotations", journal=False, progress=False)
+
+
+def test_a_bar_shows_large_counts_whole(
+    local: npd.NucleusClient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [f"{number}.jpg" for number in range(12_345)]
+    pictures = pd.DataFrame({"reference_id": names, "image_url": "https://example.org/a.jpg"})
+    pictures.to_parquet(tmp_path / "items.parquet")
+    npd.import_parquet(tmp_path / "items.parquet", local.create_dataset("Large"), progress=True)
+    assert "new=12,345]" in capsys.readouterr().err
 
 
 def test_a_result_shows_its_numbers(scene: npd.Dataset, tmp_path: Path) -> None:
@@ -690,6 +700,46 @@ def test_what_an_interrupted_import_stored_is_its_own_where_nothing_may_exist(
         journal=tmp_path / "new",
     )
     assert (other.new, other.failed) == (0, 12)
+
+
+def test_what_others_stored_stays_refused_where_nothing_may_exist(scene: npd.Dataset, tmp_path: Path) -> None:
+    boxes_of().to_parquet(tmp_path / "boxes.parquet", row_group_size=6)
+    boxes_of().iloc[:7].nucleus.annotate(scene)
+    for _ in range(3):
+        result = npd.import_parquet(
+            tmp_path / "boxes.parquet", scene, "annotations", if_exists="error", on_error="collect", batch_size=3
+        )
+        assert (result.new, result.failed) == (3, 9)
+    assert len(imported(scene)) == 10
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_refused_row_leaves_the_others_of_its_request_where_nothing_may_exist(
+    scene: npd.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupted: bool
+) -> None:
+    boxes = boxes_of()
+    boxes.loc[4, "reference_id"] = "nowhere"
+    boxes.to_parquet(tmp_path / "boxes.parquet")
+    if interrupted:
+        from nucleus_pandas.uploads.tally import Tally
+
+        def killed(*arguments: object, **options: object) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Tally, "answer", killed)
+            with pytest.raises(KeyboardInterrupt):
+                npd.import_parquet(tmp_path / "boxes.parquet", scene, "annotations", if_exists="error")
+        assert len(imported(scene)) == 11
+    for _ in range(2):
+        result = npd.import_parquet(
+            tmp_path / "boxes.parquet", scene, "annotations", if_exists="error", on_error="collect"
+        )
+        assert (result.new, result.failed) == (11, 1)
+        rejects = pd.read_parquet(tmp_path / "_boxes.annotations.rejects.parquet")
+        assert rejects["reject_row"].tolist() == [4]
+        assert rejects["reject_reason"].str.contains("nowhere").all()
+    assert len(imported(scene)) == 11
 
 
 def test_a_frame_is_sent_once_where_a_journal_is_named(scene: npd.Dataset, tmp_path: Path) -> None:

@@ -265,3 +265,18 @@ def test_items_that_exist_are_refused_where_none_may(local: npd.NucleusClient, s
     assert rejects["reject_row"].tolist() == [0, 1, 2, 3, 4]
     assert rejects["reject_reason"].str.contains("exists").all()
     assert len(items.rows()) == 10
+
+
+def test_rejects_among_the_files_are_no_data(local: npd.NucleusClient, source: Path) -> None:
+    items = Destination.make(local, "items")
+    frame = pictures(5)
+    frame.loc[2, "image_url"] = None
+    write(frame, source / "a.parquet")
+    rejects = source / "refused.parquet"
+    assert items.imported(local, source, rejects=rejects, on_error="collect").failed == 1
+    with pytest.warns(
+        npd.NucleusWarning, match=r"'refused.parquet' holds rows that an import refused, and is left out"
+    ):
+        result = items.imported(local, source, rejects=rejects, on_error="collect")
+    assert (result.files, result.rows, result.failed) == (1, 5, 1)
+    assert items.imported(local, rejects, on_error="collect").rows == 1

@@ -533,23 +533,74 @@ def test_an_export_that_is_interrupted_leaves_what_was_there(
     assert written(folder) == (["items.parquet"] if earlier else [])
 
 
-def test_an_export_that_is_killed_leaves_nothing_under_its_name(plain: npd.Dataset, store: Path, folder: Path) -> None:
+def export_killed(store: Path, dataset: npd.Dataset, folder: Path, where: str) -> None:
+    """Export in a process of its own, which dies where a line of Python calls `killed`."""
     code = f"""
 import os, signal
+from pathlib import Path
 import nucleus_pandas as npd
 from nucleus_pandas.views import AnnotationsView
 
-def killed(view, *arguments, **options):
+def killed(*arguments, **options):
     os.kill(os.getpid(), signal.SIGKILL)
 
-AnnotationsView.iter_frames = killed
-npd.NucleusClient.local({str(store)!r}).get_dataset({plain.id!r}).to_parquet({str(folder)!r})
+rename = Path.rename
+{where}
+npd.NucleusClient.local({str(store)!r}).get_dataset({dataset.id!r}).to_parquet({str(folder)!r}, overwrite=True)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
-    assert not folder.exists()
-    assert [len(written(left)) for left in folder.parent.iterdir()] == [1]
+
+
+def test_what_a_killed_export_leaves_is_removed_by_the_next_of_that_name(
+    plain: npd.Dataset, store: Path, folder: Path
+) -> None:
+    other = folder.with_name("other")
+    for each in (folder, other, folder):
+        export_killed(store, plain, each, "AnnotationsView.iter_frames = killed")
+        assert not each.exists()
+    assert [len(written(left)) for left in folder.parent.iterdir()] == [1, 1]
     plain.to_parquet(folder)
     assert written(folder) == ["annotations.parquet", "items.parquet"]
+    assert len(list(folder.parent.iterdir())) == 2  # what the export of the other name left stays
+    plain.to_parquet(other)
+    assert sorted(folder.parent.iterdir()) == sorted([folder, other])
+
+
+def test_an_export_killed_while_it_replaces_another_loses_neither(
+    plain: npd.Dataset, store: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain.to_parquet(folder, what=["items"])
+    takes_its_name = f"target == Path({str(folder)!r})"
+    export_killed(
+        store,
+        plain,
+        folder,
+        f"Path.rename = lambda path, target: (killed if {takes_its_name} else rename)(path, target)",
+    )
+    whole, earlier = sorted(folder.parent.iterdir())
+    assert (written(whole), written(earlier)) == (["annotations.parquet", "items.parquet"], ["items.parquet"])
+    with monkeypatch.context() as patch:
+        cut(plain, patch, raising(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            plain.to_parquet(folder)
+    assert sorted(folder.parent.iterdir()) == [whole, earlier]
+    plain.to_parquet(folder)
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_what_an_export_writes_that_goes_on_is_not_taken_for_left(
+    plain: npd.Dataset, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def other() -> None:
+        if not folder.exists():
+            (going_on,) = folder.parent.iterdir()
+            plain.to_parquet(folder, what=["items"])
+            assert sorted(folder.parent.iterdir()) == sorted([going_on, folder])
+
+    cut(plain, monkeypatch, other)
+    plain.to_parquet(folder, overwrite=True)
+    assert written(folder) == ["annotations.parquet", "items.parquet"]
+    assert list(folder.parent.iterdir()) == [folder]
 
 
 def test_two_exports_into_one_folder_do_not_mix(

@@ -336,3 +336,14 @@ def test_what_cannot_be_written_is_refused_by_row(items: Any, boxes: Any, reason
         npd.to_voc(items, boxes, tmp_path / "out")
     assert reason in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_other_files_is_refused(tmp_path: Path) -> None:
+    assert npd.read_voc(tmp_path).items.empty
+    (tmp_path / "a.jpg").write_bytes(b"a picture")
+    with pytest.raises(
+        npd.InvalidInputError, match=r"holds no file that ends in \.xml, of which VOC has one a picture"
+    ):
+        npd.read_voc(tmp_path)
+    (tmp_path / "A.XML").write_text("<annotation><filename>a.jpg</filename></annotation>")
+    assert npd.read_voc(tmp_path).items["reference_id"].tolist() == ["a.jpg"]

@@ -358,3 +358,14 @@ def test_six_decimals_are_half_a_millionth_of_the_side(tmp_path: Path) -> None:
     centre_and_size = np.hstack([low + (high - low) / 2, high - low]) / np.tile(side, 2)
     read = np.hstack([back[:, :2] + back[:, 2:] / 2, back[:, 2:]]) / np.tile(side, 2)
     assert np.abs(read - centre_and_size).max() <= 0.5e-6 + 1e-12
+
+
+def test_a_folder_without_labels_is_refused(tmp_path: Path) -> None:
+    sizes = pd.DataFrame({"reference_id": ["a.jpg", "b.jpg"], "width": 640, "height": 480})
+    with pytest.raises(
+        npd.InvalidInputError, match=r"holds no file that ends in \.txt, of which YOLO has one a picture"
+    ):
+        npd.read_yolo(tmp_path, names=["car"], sizes=sizes)
+    (tmp_path / "a.txt").touch()
+    items, boxes = npd.read_yolo(tmp_path, names=["car"], sizes=sizes)
+    assert (len(items), len(boxes)) == (2, 0)

@@ -40,6 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Who read the output, such as head, has seen enough; what is still to be written goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:  # a file that cannot be opened, a folder that cannot be read
+        where = f"'{error.filename}': " if error.filename else ""
+        sys.stderr.write(f"nucleus-pandas: {where}{error.strerror or error}.\n")
+        return 1
     except KeyboardInterrupt:
         return 130
 

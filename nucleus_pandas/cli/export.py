@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from nucleus_pandas.cli.flags import in_flags
 from nucleus_pandas.cli.nucleus import add_dataset, add_nucleus, find_dataset, open_nucleus
 from nucleus_pandas.cli.output import add_json, say, say_json
 from nucleus_pandas.parquet.schema import WHAT
@@ -43,7 +44,7 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    with open_nucleus(options) as client:
+    with in_flags(), open_nucleus(options) as client:
         files = find_dataset(client, options.dataset).to_parquet(
             options.folder, what=options.what or WHAT, runs=options.runs, overwrite=options.overwrite
         )

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TypeAlias
 
+from nucleus_pandas.checks import Layout
+from nucleus_pandas.cli.flags import in_flags
 from nucleus_pandas.cli.nucleus import add_dataset, add_nucleus, find_dataset, open_nucleus
 from nucleus_pandas.cli.output import add_json, say, say_json
 from nucleus_pandas.client import NucleusClient
 from nucleus_pandas.datasets import Dataset
-from nucleus_pandas.errors import InvalidInputError, JournalError, NotFoundError, NucleusWarning, UploadError
-from nucleus_pandas.frames import import_files, import_parquet
-from nucleus_pandas.parquet.reading import FORMS
+from nucleus_pandas.errors import InvalidInputError, NotFoundError
+from nucleus_pandas.frames import targets_of
+from nucleus_pandas.parquet.importing import Records
+from nucleus_pandas.parquet.reading import FORMS, takers
+from nucleus_pandas.parquet.ready import ready_files, ready_parquet
 from nucleus_pandas.results import ImportResult, Kind
 from nucleus_pandas.runs import ModelRun
+from nucleus_pandas.uploads import Options, Target
+
+_Ready: TypeAlias = Callable[[Mapping[Kind, Target]], Mapping[str, ImportResult]]
 
 REFUSED = 3  # the exit code where rows were refused
 _EXAMPLES = """\
@@ -33,23 +38,6 @@ examples:
 It ends with 0 when all rows are stored, with 3 when rows were refused (they stand in a Parquet file beside the source,
 with their numbers, columns and reasons), with 1 after an error. The same command again goes on where it ended.
 """
-# What the library's errors tell to type, and what it is called here.
-_FLAGS = (
-    (r"columns=\{'([^']+)': '?([^'}]*)'?\}", r"--column \1=\2"),
-    (r"bbox=\('(\w+)', '(\w+)', '(\w+)', '(\w+)'\)", r"--bbox \1 \2 \3 \4"),
-    (r"(?<![\w-])(bbox|images)='(\w+)'", r"--\1 \2"),
-    (r"metadata=\['(\w+)', '(\w+)'\]", r"--metadata \1 \2"),
-    (r"(?<![\w-])journal=False", "--no-journal"),
-    (r"kind='(\w+)'", r"--kind \1"),
-    (
-        r"(?<![\w-])(bbox_format|if_exists|max_rejects)='?(\w+)'?",
-        lambda found: f"--{found[1].replace('_', '-')} {found[2]}",
-    ),
-    (
-        r"(?<![\w-])(columns|bbox|metadata|journal|rejects|run|images|names|ground_truth)=",
-        lambda found: f"--{'column' if found[1] == 'columns' else found[1].replace('_', '-')}",
-    ),
-)
 
 
 def add(commands: Any) -> None:
@@ -151,10 +139,13 @@ def _add_sending(group: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    with _in_flags(), open_nucleus(options, make=_makes_items(options)) as client:
-        dataset = _dataset(client, options)
-        run = _model_run(client, dataset, options) if options.run or options.model else None
-        results = _rows(dataset, run, options) if options.format == "parquet" else _files(dataset, run, options)
+    with in_flags(), _told_to_go_on():
+        ready = _rows(options) if options.format == "parquet" else _files(options)
+        # Nothing is made for files that cannot be sent: no store, no dataset, no model and no run.
+        with open_nucleus(options, make=_makes_items(options)) as client:
+            dataset = _dataset(client, options)
+            run = _model_run(client, dataset, options) if options.run or options.model else None
+            results = ready(targets_of(dataset, run))
     if options.json:
         where = {"dataset": dataset.id, **({} if run is None else {"run": run.id})}
         told: dict[str, Any] = {kind: result.as_dict() for kind, result in results.items()}
@@ -165,6 +156,15 @@ def _run(options: argparse.Namespace) -> int:
     return REFUSED if any(result.failed for result in results.values()) else 0
 
 
+@contextmanager
+def _told_to_go_on() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted. The same command again goes on where it ended.\n")
+        raise
+
+
 def _makes_items(options: argparse.Namespace) -> bool:
     """Tell whether pictures are sent, for which a dataset may be made."""
     if options.format == "parquet":
@@ -172,101 +172,56 @@ def _makes_items(options: argparse.Namespace) -> bool:
     return not (options.run or options.model)
 
 
-def _sending(options: argparse.Namespace) -> dict[str, Any]:
-    return {
-        "if_exists": options.if_exists,
-        "on_error": "collect",
-        "max_rejects": options.max_rejects,
-        "batch_size": options.batch_size,
-        "progress": False if options.no_progress else None,
-        "journal": False if options.no_journal else options.journal,
-        "rejects": options.rejects,
-    }
+def _sending(options: argparse.Namespace) -> tuple[Options, Records]:
+    sending = Options(
+        if_exists=options.if_exists,
+        on_error="collect",
+        batch_size=options.batch_size,
+        progress=False if options.no_progress else None,
+    )
+    return sending, Records(False if options.no_journal else options.journal, options.rejects, options.max_rejects)
 
 
-def _rows(dataset: Dataset, run: ModelRun | None, options: argparse.Namespace) -> dict[str, ImportResult]:
-    """Send Parquet files."""
+def _rows(options: argparse.Namespace) -> _Ready:
+    """Look at Parquet files."""
     for name in ("images", "names", "ground_truth"):
         if getattr(options, name):
-            raise InvalidInputError(f"--{name.replace('_', '-')} goes with --format {' or '.join(FORMS)}.")
+            raise InvalidInputError(f"--{name.replace('_', '-')} goes with --format {' or '.join(takers(name))}.")
     kind: Kind = options.kind or "items"
-    if kind == "predictions" and run is None:
+    to_run = bool(options.run or options.model)
+    if kind == "predictions" and not to_run:
         raise InvalidInputError("Predictions go to a run: name it by --run RUN, or a model by --model MODEL.")
-    if kind != "predictions" and run is not None:
+    if kind != "predictions" and to_run:
         raise InvalidInputError("--run and --model are for predictions. Is --kind predictions meant?")
-    result = import_parquet(
-        options.source if len(options.source) > 1 else options.source[0],
-        dataset,
-        kind,
-        run,
+    layout = Layout(
         columns=_mapping(options.column),
         bbox=None if options.bbox is None else options.bbox[0] if len(options.bbox) == 1 else options.bbox,
         bbox_format=options.bbox_format,
         metadata=False if options.no_metadata else options.metadata or True,
-        local=options.local,
-        **_sending(options),
     )
-    return {kind: result}
+    source = options.source if len(options.source) > 1 else options.source[0]
+    ready = ready_parquet(source, kind, layout, *_sending(options), local=options.local)
+    return lambda targets: {kind: ready.run(targets[kind])}
 
 
-def _files(dataset: Dataset, run: ModelRun | None, options: argparse.Namespace) -> dict[str, ImportResult]:
-    """Send files of other formats."""
+def _files(options: argparse.Namespace) -> _Ready:
+    """Read files of other formats."""
     if len(options.source) > 1:
         raise InvalidInputError(f"--format {options.format} takes one source, not {len(options.source)}.")
     given = [name for name in ("kind", "column", "bbox", "metadata", "no_metadata", "local") if getattr(options, name)]
     if given or options.bbox_format != "xywh":
         name = (given or ["bbox_format"])[0].replace("_", "-")
         raise InvalidInputError(f"--{name} is about the columns of Parquet files, not of --format {options.format}.")
-    return import_files(
+    ready = ready_files(
         options.source[0],
-        dataset,
         options.format,
-        run,
+        *_sending(options),
+        to_run=bool(options.run or options.model),
         images=options.images,
         names=options.names,
         ground_truth=options.ground_truth,
-        **_sending(options),
     )
-
-
-@contextmanager
-def _in_flags() -> Iterator[None]:
-    """Say what to type as the command line has it, and warnings in a line."""
-
-    def show(
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
-        sys.stderr.write(f"nucleus-pandas: warning: {flags(str(message))}\n")
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", NucleusWarning)
-        warnings.showwarning = show
-        try:
-            yield
-        except (InvalidInputError, JournalError, UploadError) as error:
-            error.args = (flags(str(error)), *error.args[1:])
-            raise
-        except KeyboardInterrupt:
-            sys.stderr.write("Interrupted. The same command again goes on where it ended.\n")
-            raise
-
-
-def flags(text: str) -> str:
-    """Say what to type as the command line has it.
-
-    Examples
-    --------
-    >>> flags("Use columns={'label': 'class'}, or bbox=('x1', 'y1', 'x2', 'y2') with bbox_format='xyxy'.")
-    'Use --column label=class, or --bbox x1 y1 x2 y2 with --bbox-format xyxy.'
-    """
-    for pattern, flag in _FLAGS:
-        text = re.sub(pattern, flag, text)
-    return text
+    return ready.run
 
 
 def _dataset(client: NucleusClient, options: argparse.Namespace) -> Dataset:

@@ -101,7 +101,8 @@ def _remedy(side: str, named: NamedColumns) -> str:
         for names in layouts:
             if bbox_format != "xywh" and all(map(named.holds, names)):
                 return f"Use bbox={names!r} with bbox_format={bbox_format!r}.{shapes}"
-    single = next((name for name in ("bbox", "box", "bboxes", "boxes") if named.holds(name)), None)
+    last = {str(name).rpartition(".")[2]: name for name in reversed(named.names)}  # of structs in files, the field
+    single = next((last[name] for name in ("bbox", "box", "bboxes", "boxes") if name in last), None)
     if single is not None:
         return f"Use bbox={single!r}, with bbox_format='xyxy' where it holds two corners.{shapes}"
     return (

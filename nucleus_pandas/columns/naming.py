@@ -74,14 +74,16 @@ class NamedColumns:
         self._canonical = canonical
         for name, own in self._mapping.items():
             if name not in canonical:
-                near = difflib.get_close_matches(str(name), canonical, 1)
-                hint = f" Is {near[0]!r} meant?" if near else ""
+                like = difflib.get_close_matches(str(name), canonical, 1)
+                hint = f" Is {like[0]!r} meant?" if like else ""
                 raise InvalidInputError(
                     f"columns= maps {name!r}, which is no name of a column; there are "
                     f"{', '.join(map(repr, canonical))}.{hint} It is written columns={{'reference_id': 'your_column'}}."
                 )
             if not self.holds(own):
-                raise InvalidInputError(self.missing(own, f" for {name!r}"))
+                near = next(iter(self._near(own)), self._example(name))
+                use = f"Use columns={{{name!r}: {near!r}}}."
+                raise InvalidInputError(f"{self.missing(own, f' for {name!r}')} {use}")
 
     def __len__(self) -> int:
         return len(self.frame)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 import uuid
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
 from nucleus_pandas.errors import InvalidInputError
@@ -41,6 +42,32 @@ def text_of(data: bytes, source: str, encoding: str = "utf-8") -> str:
 def read_text(path: Path) -> str:
     """Read a text file in UTF-8, or with a byte order mark."""
     return text_of(path.read_bytes(), str(path))
+
+
+def files_below(folder: Path, endings: Collection[str]) -> dict[str, Path]:
+    """Give the files in a folder and those in it by their names below it, sorted; ``/`` parts folders.
+
+    Parameters
+    ----------
+    endings : collection of str
+        In lower case, with the dot.
+
+    Raises
+    ------
+    OSError
+        A folder cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    found: dict[str, Path] = {}
+    for place, _, names in os.walk(folder, onerror=refuse):
+        for name in names:
+            path = Path(place, name)
+            if path.suffix.lower() in endings and path.is_file():
+                found[path.relative_to(folder).as_posix()] = path
+    return {name: found[name] for name in sorted(found)}
 
 
 def write(path: Path, data: bytes) -> None:

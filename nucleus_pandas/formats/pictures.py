@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nucleus_pandas.errors import InvalidInputError, MissingExtraError
 from nucleus_pandas.formats.faults import Faults
-from nucleus_pandas.formats.files import escapes
+from nucleus_pandas.formats.files import escapes, files_below
 
 SUFFIXES = frozenset(
     f".{suffix}"
@@ -29,8 +29,7 @@ def folder_of(path: str | os.PathLike[str], parameter: str) -> Path:
 
 def pictures_in(folder: Path) -> dict[str, Path]:
     """Give the pictures of a folder and its subfolders by their names below it, sorted; ``/`` parts folders."""
-    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES}
-    return {name: found[name] for name in sorted(found) if found[name].is_file()}
+    return files_below(folder, SUFFIXES)
 
 
 def size_of(path: Path, faults: Faults) -> tuple[int, int] | None:

@@ -15,8 +15,9 @@ import pandas as pd
 
 from nucleus_pandas.columns import Problems, warn
 from nucleus_pandas.columns.problems import shown
+from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.formats.faults import Faults
-from nucleus_pandas.formats.files import write
+from nucleus_pandas.formats.files import files_below, write
 from nucleus_pandas.formats.pictures import folder_of, local_url
 from nucleus_pandas.formats.rows import Boxes, Pictures, paths_of, refused, take_boxes, take_items
 from nucleus_pandas.formats.tables import Frames, boxes_frame, items_frame
@@ -140,8 +141,10 @@ def _files(source: VocSource) -> tuple[str, dict[str, Path]]:
         return "VOC", {str(path): path for path in paths}
     path = Path(source).expanduser()
     if path.is_dir():
-        found = {each.relative_to(path).as_posix(): each for each in path.rglob("*.xml")}
-        return str(path), {name: found[name] for name in sorted(found)}
+        found = files_below(path, (".xml",))
+        if not found and any(path.iterdir()):
+            raise InvalidInputError(f"{path} holds no file that ends in .xml, of which VOC has one a picture.")
+        return str(path), found
     return "VOC", {str(path): path}
 
 

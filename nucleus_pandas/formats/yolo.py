@@ -18,7 +18,7 @@ from nucleus_pandas.columns.problems import shown
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.formats.class_names import NamesSource, as_yaml, find_names, names_from, read_names
 from nucleus_pandas.formats.faults import Faults
-from nucleus_pandas.formats.files import read_text, stem_of, write
+from nucleus_pandas.formats.files import files_below, read_text, stem_of, write
 from nucleus_pandas.formats.pictures import folder_of, pictures_in, size_of
 from nucleus_pandas.formats.rows import Boxes, Pictures, paths_of, refused, take_boxes, take_items
 from nucleus_pandas.formats.tables import Frames, boxes_frame, items_frame
@@ -87,6 +87,7 @@ def read_yolo(
     ------
     InvalidInputError
         A line is wrong, a file has no picture, a picture no size, or a class no name; the text names files and lines.
+        Or the folder holds no such file at all.
     MissingExtraError
         Pillow is not installed, and sizes must be read.
     OSError
@@ -158,8 +159,10 @@ def _label_files(folder: Path, pictures: list[str], faults: Faults) -> dict[int,
         for stem in {name, stem_of(name)}:
             by_stem.setdefault(stem, []).append(at)
     files: dict[int, Path] = {}
-    for path in sorted(folder.rglob("*.txt"), key=lambda path: path.relative_to(folder).as_posix()):
-        name = path.relative_to(folder).as_posix()
+    texts = files_below(folder, (".txt",))
+    if pictures and not texts:
+        raise InvalidInputError(f"{folder} holds no file that ends in .txt, of which YOLO has one a picture.")
+    for name, path in texts.items():
         owners = by_stem.get(name.removesuffix(".txt"), [])
         if len(owners) == 1:
             files[owners[0]] = path

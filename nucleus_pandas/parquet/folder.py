@@ -8,14 +8,24 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
+from hashlib import blake2b
 from pathlib import Path
 
 from nucleus_pandas.errors import FileError, InvalidInputError, NucleusError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_OLD = ".old"
 
 
 @contextmanager
 def whole_folder(path: str | os.PathLike[str], ours: Sequence[str], *, overwrite: bool) -> Iterator[Path]:
     """Give a folder to write into, which gets its name when the block ends well, and goes when it does not.
+
+    What a process left that was killed meanwhile goes when the next one writes a folder of that name.
 
     Parameters
     ----------
@@ -42,19 +52,82 @@ def whole_folder(path: str | os.PathLike[str], ours: Sequence[str], *, overwrite
     try:
         _check(folder, ours, overwrite)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        made = folder.with_name(f".nucleus-export-{secrets.token_hex(8)}")
-        made.mkdir()
-        try:
+        for left in _left(folder):
+            # Of who died while one replaced the other both stay until another stands there.
+            if left.suffix != _OLD and not _earlier(left).exists():
+                _remove(left)
+        with _held(folder) as made:
             yield made
             _sync(made)
             _check(folder, ours, overwrite)
             _rename(made, folder)
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
+        for left in _left(folder):
+            _remove(left)
     except NucleusError:
         raise  # not ours; some are OSErrors too
     except OSError as error:
         raise FileError(f"'{folder}' cannot be written, and nothing of it was kept: {error}.") from error
+
+
+def _prefix(folder: Path) -> str:
+    """How the names of folders begin that are to become this one."""
+    return f".nucleus-export-{blake2b(os.fsencode(folder.name), digest_size=6).hexdigest()}-"
+
+
+def _earlier(made: Path) -> Path:
+    """Tell what the folder is called for a moment that this one replaces."""
+    return made.with_name(f"{made.name}{_OLD}")
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[Path]:
+    """Make a folder to write into, locked as long as this process lives, and remove it if it is there in the end."""
+    while True:
+        made = folder.with_name(f"{_prefix(folder)}{secrets.token_hex(8)}")
+        made.mkdir()
+        with _locked(made, wait=True):
+            if not made.exists():  # taken for what a dead process left, before it was locked
+                continue
+            try:
+                yield made
+            finally:
+                shutil.rmtree(made, ignore_errors=True)
+            return
+
+
+@contextmanager
+def _locked(folder: Path, *, wait: bool) -> Iterator[bool]:
+    """Lock a folder, and tell whether that worked; the lock of a process that dies goes with it."""
+    if fcntl is None:
+        yield False
+        return
+    try:
+        number = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # another process holds it, or this file system has no locks
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(number)
+
+
+def _left(folder: Path) -> list[Path]:
+    """Find the folders that were to become this one."""
+    begin = _prefix(folder)
+    return sorted(one for one in folder.parent.iterdir() if one.name.startswith(begin) and not one.is_symlink())
+
+
+def _remove(left: Path) -> None:
+    """Remove what a dead process left; the folder of one that lives is locked, and stays."""
+    with _locked(left, wait=False) as is_dead:
+        if is_dead:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _resolved(path: str | os.PathLike[str]) -> Path:
@@ -91,7 +164,7 @@ def _fits(parts: Sequence[str], patterns: Sequence[str]) -> bool:
 
 
 def _rename(made: Path, folder: Path) -> None:
-    before = made.with_name(f"{made.name}.old")
+    before = _earlier(made)
     if folder.exists():
         folder.rename(before)
     try:

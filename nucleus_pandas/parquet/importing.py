@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ from nucleus_pandas.columns import NOT_SENT, warn
 from nucleus_pandas.errors import APIError, InvalidInputError, NetworkError, UploadError
 from nucleus_pandas.journal import FILE_NAME, Journal, Part, Upload, user_folder
 from nucleus_pandas.parquet.progress import Progress
-from nucleus_pandas.parquet.rejects import Rejects
+from nucleus_pandas.parquet.rejects import Rejects, holds_rejects
 from nucleus_pandas.parquet.rows import Plan, Rows, without_views
+from nucleus_pandas.parquet.schema import exported_as
 from nucleus_pandas.parquet.sources import File, Sources, first_line
-from nucleus_pandas.results import ACCEPTED, ERROR, STATUSES, UNSENT, ImportResult
+from nucleus_pandas.results import ACCEPTED, ERROR, STATUSES, UNSENT, ImportResult, Kind
 from nucleus_pandas.uploads import Options, Tally, Target, send
 from nucleus_pandas.workers import workers
 
@@ -58,6 +59,12 @@ class Records:
     rejects: str | os.PathLike[str] | None = None
     max_rejects: int | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what is no number of rows."""
+        wrong = isinstance(self.max_rejects, bool) or not isinstance(self.max_rejects, int) or self.max_rejects < 0
+        if self.max_rejects is not None and wrong:
+            raise InvalidInputError(f"max_rejects is a number of rows, not {self.max_rejects!r}.")
+
 
 @dataclass(frozen=True)
 class _Group:
@@ -73,13 +80,23 @@ class _Group:
 
 
 class Import:
-    """One import: what it sends, where to, and what came of it until now."""
+    """One import: what it sends, where to, and what came of it until now.
+
+    Its files are looked at when it is made, so that who makes a dataset for its rows can do so after that.
+
+    Raises
+    ------
+    InvalidInputError
+        A file cannot be read, or a column is missing or of a wrong type.
+    """
+
+    target: Target
 
     def __init__(
-        self, target: Target, sources: Sources, layout: Layout, options: Options, records: Records, *, local: bool
+        self, kind: Kind, sources: Sources, layout: Layout, options: Options, records: Records, *, local: bool
     ) -> None:
-        self.target = target
-        self.sources = sources
+        self.kind = kind
+        self.sources = replace(sources, files=_data(sources.files))
         self.layout = layout
         self.options = options
         self.records = records
@@ -89,21 +106,22 @@ class Import:
         self.changed: list[str] = []
         self.first_refused: list[str] = []
         self.at = ""  # the row group that is being sent
+        self.plans = {file.name: self._plan(file) for file in self.sources.files}
 
-    def run(self) -> ImportResult:
+    def run(self, target: Target) -> ImportResult:
         """Send everything that was not sent before."""
+        self.target = target
         files = self.sources.files
-        plans = {file.name: self._plan(file) for file in files}
         with ExitStack() as stack:
             folder = _folder(self.sources)
             journal = self._journal(folder)
             log = None if journal is None else stack.enter_context(journal).upload(*self._what())
             rejects = stack.enter_context(Rejects(self._rejects_path(folder)))
             total = sum(rows for file in files for rows, _ in file.groups)
-            with Progress(self.target.kind, total, self.options.progress) as bar:
-                error = self._send_all(plans, log, rejects, bar)
+            with Progress(self.kind, total, self.options.progress) as bar:
+                error = self._send_all(log, rejects, bar)
             result = ImportResult(
-                kind=self.target.kind,
+                kind=self.kind,
                 files=len(files),
                 rows=total,
                 counts=self.counts,
@@ -121,11 +139,17 @@ class Import:
 
     def _plan(self, file: File) -> Plan:
         """Look at the columns of a file, before anything is sent of any."""
-        plan = Plan(file.schema, file.partitions, self.target.kind, self.layout)
+        plan = Plan(file.schema, file.partitions, self.kind, self.layout)
         try:
-            look_at(self.target.kind, plan.sample(), self.layout)
+            look_at(self.kind, plan.sample(), self.layout)
             plan.check_types()
         except InvalidInputError as error:
+            what = exported_as(file.schema)
+            if what is not None and what != self.kind:
+                raise InvalidInputError(
+                    f"{file.name} holds {what}, as an export wrote them, and {self.kind} are imported. Name the files "
+                    f"of the {self.kind} alone; or is kind={what!r} meant?"
+                ) from None
             raise InvalidInputError(f"{file.name}: {error}") from None
         for number, (rows, size) in enumerate(file.groups):
             if rows > _GIANT_ROWS or size > _GIANT_BYTES:
@@ -141,7 +165,7 @@ class Import:
         layout = self.layout
         mapping = sorted((str(key), repr(value)) for key, value in (layout.columns or {}).items())
         made_of = [mapping, repr(layout.bbox), layout.bbox_format, repr(layout.metadata), self.local]
-        return [self.target.kind, *self.target.route, self.options.if_exists, *made_of]
+        return [self.kind, *self.target.route, self.options.if_exists, *made_of]
 
     def _journal(self, folder: Path) -> Journal | None:
         chosen = self.records.journal
@@ -154,13 +178,11 @@ class Import:
             return Path(self.records.rejects)
         files = self.sources.files
         name = Path(files[0].name).stem if len(files) == 1 else "files"
-        return folder / f"_{name}.{self.target.kind}.rejects.parquet"
+        return folder / f"_{name}.{self.kind}.rejects.parquet"
 
-    def _send_all(
-        self, plans: Mapping[str, Plan], log: Upload | None, rejects: Rejects, bar: Progress
-    ) -> Exception | None:
+    def _send_all(self, log: Upload | None, rejects: Rejects, bar: Progress) -> Exception | None:
         """Send the row groups; give what made that end early."""
-        for group, table in _read_ahead(self._groups(plans, log, bar)):
+        for group, table in _read_ahead(self._groups(log, bar)):
             self.at = f"{group.file.name}, row group {group.number}"
             rows, tally = self._look(group, table, bar)
             bar.begin(group.rows, len(tally.checked.units))
@@ -186,7 +208,7 @@ class Import:
             del table, rows, tally  # before another row group is read
         return None
 
-    def _groups(self, plans: Mapping[str, Plan], log: Upload | None, bar: Progress) -> Iterator[_Group]:
+    def _groups(self, log: Upload | None, bar: Progress) -> Iterator[_Group]:
         """Give the row groups that were not answered whole before."""
         for file in self.sources.files:
             if log is not None:
@@ -201,7 +223,7 @@ class Import:
                     self.resumed += sum(done.values())
                     bar.end(rows, self.counts)
                 elif rows:
-                    yield _Group(file, number, first, rows, plans[file.name], part, was_sent)
+                    yield _Group(file, number, first, rows, self.plans[file.name], part, was_sent)
                 first += rows
 
     def _notice(self, file: File, log: Upload) -> None:
@@ -225,7 +247,7 @@ class Import:
     def _look(self, group: _Group, table: Any, bar: Progress) -> tuple[Rows, Tally]:
         try:
             rows = group.plan.rows(table)
-            source, checked = look_at(self.target.kind, rows.frame, self.layout, local=self.local)
+            source, checked = look_at(self.kind, rows.frame, self.layout, local=self.local)
         except InvalidInputError as error:
             raise InvalidInputError(f"{self.at}: {error}") from None
         self.repeats += len(checked.repeats)
@@ -335,6 +357,19 @@ class _Reader:
         if reason:
             raise InvalidInputError(f"Row group {group.number} of '{file.name}' cannot be read: {reason}. {before}.")
         return table
+
+
+def _data(files: Sequence[File]) -> Sequence[File]:
+    """Leave out, of several files, those that earlier imports wrote among them."""
+    if len(files) == 1:
+        return files
+    found = []
+    for file in files:
+        if holds_rejects(file.schema):
+            warn(f"'{file.name}' holds rows that an import refused, and is left out; named alone it is imported.")
+        else:
+            found.append(file)
+    return found
 
 
 def counted(tally: Tally) -> Counter[str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -82,7 +84,11 @@ def state_of(paths: Iterable[str | os.PathLike[str]]) -> str:
     digest = blake2b(digest_size=16)
     for path in map(Path, paths):
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file() and not any(part.startswith((".", "_")) for part in file.relative_to(path).parts):
+            if any(part.startswith((".", "_")) for part in file.relative_to(path).parts):
+                continue
+            with suppress(OSError):  # of what cannot be looked at nothing was read
                 state = file.stat()
-                digest.update(f"{file.relative_to(path)}\0{state.st_size}\0{state.st_mtime_ns}\0".encode())
+                if stat.S_ISREG(state.st_mode):
+                    name = os.fsencode(file.relative_to(path))
+                    digest.update(b"%b\0%d\0%d\0" % (name, state.st_size, state.st_mtime_ns))
     return digest.hexdigest()

@@ -48,7 +48,9 @@ class Progress:
         """Tell that all rows of a row group are done, and what became of all until now."""
         self._done += rows
         if self._bar is not None:
-            self._bar.set_postfix({name: counts[name] for name in _SHOWN if counts.get(name)}, refresh=False)
+            # As text: tqdm would write numbers in three digits, 12,345 as 1.23e+4.
+            shown = {name: f"{counts[name]:,}" for name in _SHOWN if counts.get(name)}
+            self._bar.set_postfix(shown, refresh=False)
         self._show(self._done)
 
     def _show(self, rows: int) -> None:

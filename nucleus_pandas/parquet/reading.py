@@ -43,6 +43,11 @@ class Read:
     folder: Path
 
 
+def takers(name: str) -> list[str]:
+    """Tell with which formats an argument goes: ``images``, ``names`` or ``ground_truth``."""
+    return [form for form, taken in _TAKES.items() if name in taken]
+
+
 def read_files(
     source: str | os.PathLike[str],
     form: Form,
@@ -63,8 +68,7 @@ def read_files(
     given = {"images": images, "names": names, "ground_truth": ground_truth}
     for name, value in given.items():
         if value is not None and name not in _TAKES[form]:
-            takers = " and ".join(repr(other) for other, taken in _TAKES.items() if name in taken)
-            raise InvalidInputError(f"{name}= goes with {takers}, not with {form!r}.")
+            raise InvalidInputError(f"{name}= goes with {' and '.join(map(repr, takers(name)))}, not with {form!r}.")
     path = Path(os.path.expanduser(source)).absolute()
     if not path.exists():
         raise InvalidInputError(f"There is no file '{source}'.")

@@ -159,9 +159,14 @@ class Rejects:
                 self.close(keep=self.count > 0)
 
 
+def holds_rejects(schema: pa.Schema) -> bool:
+    """Tell whether a file is one of refused rows."""
+    return _OURS in (schema.metadata or {})
+
+
 def _is_ours(path: Path) -> bool:
     try:
-        return _OURS in (pq.read_schema(path).metadata or {})
+        return holds_rejects(pq.read_schema(path))
     except (pa.ArrowException, OSError):
         return False
 

@@ -75,6 +75,21 @@ def schema(what: What, about: Mapping[str, Any]) -> pa.Schema:
     return pa.schema(fields, metadata={**_for_pandas(what, kinds, pa.schema(fields)), **own})
 
 
+def exported_as(made: pa.Schema) -> What | None:
+    """Tell what the rows of a file are, where an export wrote it.
+
+    Examples
+    --------
+    >>> exported_as(schema("items", {})), exported_as(pa.schema([]))
+    ('items', None)
+    """
+    try:
+        what = json.loads((made.metadata or {})[KEY])["what"]
+    except (KeyError, ValueError, TypeError):
+        return None
+    return next((known for known in WHAT if known == what), None)
+
+
 def _words(meaning: Meaning) -> dict[str, str]:
     return {name: text for name, text in meaning._asdict().items() if text is not None}
 

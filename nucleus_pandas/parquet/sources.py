@@ -8,6 +8,7 @@ import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
@@ -229,7 +230,13 @@ def _find_one(source: str, filesystem: Any) -> Sources:
         prefix = shown[: len(shown) - len(root)] if shown.endswith(root) else f"{urlsplit(shown).scheme}://"
         return _files_at(system, place, shown, prefix=prefix)
     local = unquote(urlsplit(source).path) if source.lower().startswith("file://") else os.path.expanduser(source)
-    return _local(local)
+    shown = os.fsencode(source).decode("utf-8", "replace")
+    try:
+        return _local(local)
+    except UnicodeError:  # of Arrow, which takes names as text
+        raise InvalidInputError(f"'{shown}' has, or holds, a name that is not UTF-8. Rename it.") from None
+    except OSError as error:
+        raise InvalidInputError(f"'{shown}' cannot be read: {first_line(error)}.") from None
 
 
 def _local(source: str) -> Sources:
@@ -255,9 +262,14 @@ def _local(source: str) -> Sources:
 
 def _near(path: Path) -> str:
     try:
-        others = sorted(one.name for one in path.parent.iterdir() if one.suffix in _ENDINGS)
+        there = sorted(one.name for one in path.parent.iterdir() if one.suffix in _ENDINGS)
     except OSError:
         return f" Its folder '{path.parent}' does not exist either."
+    others = [name for name in there if not name.startswith((".", "_"))]
+    stems = {Path(name).stem: name for name in others}
+    near = get_close_matches(path.stem, stems, 1)
+    if near:
+        return f" Is {stems[near[0]]!r} meant?"
     return f" Its folder holds {', '.join(map(repr, others[:5]))}." if others else ""
 
 

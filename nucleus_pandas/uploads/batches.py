@@ -266,6 +266,8 @@ def deliver(
             tally.fail(start, stop, error, doubts)
     if told is not None:
         tally.write_down(start, stop, content, told)
+        if none_may_exist and not before and not doubts:
+            tally.withdraw(start, stop, content)  # lest what others stored is taken for its own the next time
 
 
 def _body(tally: Tally, batch: range, options: Options, pictures: Mapping[int, str]) -> bytes:

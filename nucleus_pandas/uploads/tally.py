@@ -125,6 +125,11 @@ class Tally:
         if self.log is not None:
             self.log.forget(start, stop)
 
+    def withdraw(self, start: int, stop: int, content: bytes) -> None:
+        """Have the journal forget that a request was sent, if none of its rows is stored."""
+        if self.log is not None and (self.statuses[start:stop] == ERROR).all():
+            self.log.withdraw(content)
+
     def write_down(self, start: int, stop: int, content: bytes, counts: Mapping[str, int]) -> None:
         """Note in the journal what became of a request, if all went well."""
         if self.log is None:
@@ -168,7 +173,8 @@ class Tally:
         Parameters
         ----------
         before : bool
-            Whether the journal says that an earlier import sent the same and got no answer: what exists is its own.
+            Whether the journal says that an earlier import sent the same, and may have stored it: what exists is its
+            own.
 
         Returns
         -------
@@ -206,11 +212,14 @@ class Tally:
         size = stop - start
         if sum(count for _, count in answer.outcomes) != size or any(row >= size for row, _ in answer.row_errors):
             raise BadRequestError(f"The server's answer is about other than the {size} rows that were sent.")
-        if before and all(outcome == "exists" for outcome, _ in answer.outcomes):
-            self.statuses[start:stop] = NEW
-            return
+        # Of a request that stores all its good rows or none, those exist that were stored, and no good one is left.
+        is_own = before and not any(outcome == "unsent" for outcome, _ in answer.outcomes)
         at = start
         for outcome, count in answer.outcomes:
+            if outcome == "exists" and is_own:
+                self.statuses[at : at + count] = NEW
+                at += count
+                continue
             self.existing += count if outcome == "exists" else 0
             if outcome == "unsent":
                 self.refuse(at, at + count, _TOGETHER)
@@ -219,7 +228,9 @@ class Tally:
             at += count
         ours = again and all(outcome == "exists" for outcome, _ in answer.outcomes)
         self.doubtful += size if ours else 0
-        self.errors.update((start + row, f"{reason} {_OURS}" if ours else reason) for row, reason in answer.row_errors)
+        for row, reason in answer.row_errors:
+            if self.statuses[start + row] == ERROR:
+                self.errors[start + row] = f"{reason} {_OURS}" if ours else reason
 
     def started(self, start: int, stop: int, job: Job, content: bytes, *, again: bool) -> None:
         """Note that a job works on units, perhaps after an earlier request did."""

@@ -43,6 +43,8 @@ def parse(source: Source, what: str = "The COCO data") -> Parsed:
     if not isinstance(source, (str, os.PathLike)):
         raise InvalidInputError(f"{what} is a path, a dict or a list, not {type(source).__name__}.")
     path = Path(source).expanduser()
+    if path.is_dir():
+        raise InvalidInputError(f"{path} is a folder, and COCO is a file: name it, as in '{path / 'instances.json'}'.")
     data = path.read_bytes()
     name = str(path)
     if not data.strip():
