@@ -508,7 +508,7 @@ def import_parquet(
 
     No more than two row groups are in memory, whatever the size of the files. Each answer of the server is written
     down, so that the same call goes on where an earlier one ended, and the end is as if nothing had happened; when all
-    was sent, the same call sends nothing but the rows that were refused.
+    was sent, the same call sends nothing but the requests that held refused rows, which change nothing else.
 
     Parameters
     ----------

@@ -307,6 +307,19 @@ def test_one_number_above_1_is_enough_not_to_warn(dataset: npd.Dataset) -> None:
     npd.annotate(boxes(x=0.1, y=0.2, width=[0.5, 0.5, 1.5], height=0.1), dataset)
 
 
+@pytest.mark.parametrize("name", ["score", "Conf", "probability"])
+def test_a_score_that_is_not_sent_warns(run: npd.ModelRun, name: str) -> None:
+    frame = boxes(**{name: [0.1, 0.2, 0.3]})
+    with pytest.warns(npd.NucleusWarning, match=rf"Use columns={{'confidence': '{name}'}}"):
+        npd.predict(frame, run)
+    npd.predict(frame, run, columns={"confidence": name})
+    npd.predict(frame.assign(confidence=0.5), run)
+
+
+def test_a_score_of_ground_truth_is_no_confidence(dataset: npd.Dataset) -> None:
+    npd.annotate(boxes(score=0.5), dataset)
+
+
 # Items
 
 
