@@ -197,11 +197,13 @@ class Dataset(Management):
         ----------
         annotations : pandas.DataFrame, dict or list of dict
             A frame with ``reference_id`` or ``dataset_item_id``, ``label``, and ``x``, ``y``, ``width``, ``height``
-            (pixels from the top-left corner); perhaps with ``annotation_id``, metadata, and for other types than
-            boxes ``type`` and ``geometry``. Or ``{"annotations": […]}``, or that list, whose dicts name their item by
-            ``reference_id`` or ``item_id``. Without ``annotation_id`` one is computed from the content, so that sending
-            the same again changes nothing. A row of a frame without any side of its box is a picture without boxes,
-            and is skipped. The ``mask_url`` of a mask may be a PNG file of this machine, which is uploaded.
+            (pixels from the top-left corner); perhaps with ``annotation_id``, metadata, ``track_reference_id``,
+            ``task_id``, ``embedding_vector`` (lists or arrays of numbers, or their JSON text), and for other types than
+            boxes ``type`` and ``geometry`` (dicts, structs or JSON texts). Or ``{"annotations": […]}``, or that list,
+            whose dicts name their item by ``reference_id`` or ``item_id``. Without ``annotation_id`` one is computed
+            from the content, so that sending the same again changes nothing. A row of a frame without any side of its
+            box is a picture without boxes, and is skipped. The ``mask_url`` of a mask may be a PNG file of this
+            machine, which is uploaded.
         columns : dict, optional
             Canonical names and what the frame calls them: ``{"label": "class"}``. Named index levels count too.
         bbox : hashable or sequence of four, optional
@@ -549,9 +551,9 @@ class Dataset(Management):
         The folder holds ``items.parquet``, ``annotations.parquet``, and for every run
         ``predictions/model_run_id={id}/predictions.parquet`` and, if it is committed,
         ``matches/model_run_id={id}/matches.parquet``. `pandas.read_parquet` gives the frame of a file as the library
-        does, ``to_frame(metadata_as="json")`` with the shapes in ``geometry`` as JSON text too; of the folder
-        ``predictions`` it gives those of all runs, with a column ``model_run_id``. Such frames can be sent to another
-        dataset as they are.
+        does, ``to_frame(metadata_as="json")`` with ``geometry``, ``class_pdf`` and ``embedding_vector`` as JSON text
+        too; of the folder ``predictions`` it gives those of all runs, with a column ``model_run_id``. Such frames can
+        be sent to another dataset as they are.
 
         Files are compressed with zstd, their row groups hold 100,000 rows, and no more than that is in memory at once.
         (The hosted service gives the predictions of a run in one piece; its matches are made here.) Each column says

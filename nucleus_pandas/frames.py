@@ -134,7 +134,8 @@ def annotate(
     ----------
     frame : pandas.DataFrame
         ``reference_id`` or ``dataset_item_id``, ``label``, and ``x``, ``y``, ``width``, ``height`` in pixels from the
-        top-left corner, a row each.
+        top-left corner, a row each; ``type`` and ``geometry`` for other types than boxes. Perhaps ``annotation_id``,
+        ``track_reference_id``, ``task_id`` and ``embedding_vector``.
     dataset : Dataset
         Where they go.
     columns : dict, optional
@@ -215,7 +216,8 @@ def predict(
     Parameters
     ----------
     frame : pandas.DataFrame
-        The columns of `annotate`, and ``confidence`` in [0, 1].
+        The columns of `annotate`, ``confidence`` in [0, 1], and perhaps ``class_pdf``, dicts of labels and their
+        probabilities.
     run : ModelRun
         Where they go.
     columns : dict, optional

@@ -85,7 +85,8 @@ class ModelRun(Resource):
         Parameters
         ----------
         predictions : pandas.DataFrame, dict or list of dict
-            As `Dataset.annotate` takes them, with ``confidence`` in [0, 1].
+            As `Dataset.annotate` takes them, with ``confidence`` in [0, 1], perhaps with ``class_pdf`` (dicts, structs
+            or JSON texts of labels and their probabilities).
         columns, bbox, bbox_format, metadata, if_exists, on_error, batch_size, progress, wait, journal
             As in `Dataset.annotate`.
 

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from nucleus_pandas.boxes import BoxFormat
 from nucleus_pandas.columns.checked import NOT_SENT, Checked
+from nucleus_pandas.columns.details import details, some_details
 from nucleus_pandas.columns.geometry import BoxColumn, box_sides, shapes
 from nucleus_pandas.columns.metadata import Metadata, metadata
 from nucleus_pandas.columns.naming import NamedColumns
@@ -24,6 +25,7 @@ from nucleus_pandas.columns.problems import Mask, Problems, shown, warn
 from nucleus_pandas.columns.values import flags, floats, texts, within
 from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.wire import (
+    DETAILS,
     TEXT,
     AnyAnnotation,
     BoxRows,
@@ -137,6 +139,7 @@ def check_annotations(
     given_ids = _given_ids(named, wanted, problems)
     confidences = _confidences(named, layer, wanted, problems)
     objects = metadata(named, metadata_from, problems)
+    more = details(named, DETAILS if layer == "predictions" else DETAILS[1:], metadata_from, problems)
     problems.forget(is_empty)  # a row that goes nowhere is judged by nothing
     if given_ids is not None:
         _check_repeated_ids(keys, given_ids, wanted, problems, str(named.name("annotation_id")))
@@ -150,6 +153,7 @@ def check_annotations(
         given_ids=given_ids,
         confidences=confidences,
         objects=objects,
+        more=more,
     )
     paths = _mask_files(others, problems, str(named.name("geometry")))
     rows = np.flatnonzero(wanted & ~problems.bad)
@@ -165,6 +169,7 @@ def check_annotations(
         given_ids=given_ids,
         words=None,
         occurrences=None,
+        details=more,
     )
     if len(rows) < len(named):
         boxes = _some(boxes, rows)
@@ -336,6 +341,7 @@ def _some(boxes: BoxRows, rows: npt.NDArray[np.intp]) -> BoxRows:
         given_ids=texts_of(boxes.given_ids),
         words=None,
         occurrences=None,
+        details=some_details(boxes.details, texts_of),
     )
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nucleus_pandas.boxes import BoxFormat, to_xywh
+from nucleus_pandas.columns.details import detail
 from nucleus_pandas.columns.naming import NamedColumns
 from nucleus_pandas.columns.plain import plain
 from nucleus_pandas.columns.problems import Mask, Problems, shown
@@ -263,6 +264,7 @@ def shapes(
     given_ids: Texts | None,
     confidences: Floats | None,
     objects: Texts | None,
+    more: Mapping[str, Texts],
 ) -> dict[int, AnyAnnotation]:
     """Make annotations of the rows that are no boxes, from what their geometry says."""
     if not kinds:
@@ -284,6 +286,7 @@ def shapes(
                 fields["confidence"] = float(confidences[row])
             if objects is not None and objects[row].is_valid:
                 fields["metadata"] = msgspec.json.decode(objects[row].as_py())
+            fields |= detail(more, row)
         try:
             fields |= _geometry(values[row], kind)
             annotation = convert(fields, shape, f"The {kind}", "$")

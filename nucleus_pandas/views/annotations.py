@@ -18,7 +18,8 @@ class AnnotationsView(AnnotatedItems):
     The frame has a RangeIndex, a row an annotation, in the order of the items, then of arrival. (A server that knows
     only the contract answers type by type: boxes first.) Its columns are ``dataset_item_id``, ``reference_id``,
     ``annotation_id``, ``label`` and ``type`` (text), ``x``, ``y``, ``width`` and ``height`` (``float64``, pixels from
-    the top-left corner; those of boxes), ``geometry`` (dicts; of all other types) and ``metadata`` (dicts).
+    the top-left corner; those of boxes), ``geometry`` (dicts; of all other types), ``track_reference_id`` and
+    ``task_id`` (text), ``embedding_vector`` (lists of float) and ``metadata`` (dicts).
 
     ``iloc``, ``loc`` and ``refloc`` address *items*, in the order and as often as asked, and give a frame with the
     annotations of these, and the columns of the key's second part.
@@ -123,7 +124,8 @@ class AnnotationsView(AnnotatedItems):
 class PredictionsView(AnnotationsView):
     """The predictions of a model run, as a frame that is read when it is asked for: `ModelRun.predictions`.
 
-    As `AnnotationsView`, with a column ``confidence`` (``float64``, from 0 to 1; missing where none was sent).
+    As `AnnotationsView`, with the columns ``confidence`` (``float64``, from 0 to 1; missing where none was sent) and
+    ``class_pdf`` (dicts of labels and their probabilities; None where none was sent).
 
     A run may span datasets. Then `to_frame` reads all its predictions and ``loc`` takes item ids, but positions and
     reference ids have no meaning.

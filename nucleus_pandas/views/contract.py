@@ -212,6 +212,8 @@ class ContractAnnotations(Contract[Group]):
                 columns[name] = np.array([row.confidence for row in rows], np.float64)
             elif name == "geometry":
                 columns[name] = [None if row.type == "box" else _geometry(row) for row in rows]
+            elif name in ("class_pdf", "embedding_vector"):
+                columns[name] = list(map(attrgetter(name), rows))
             elif name == "metadata":
                 columns[name] = _metadata([row.metadata for row in rows])
             elif name == "annotation_id":

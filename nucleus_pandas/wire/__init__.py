@@ -5,6 +5,7 @@ Only this package knows the JSON names of what is sent. What the server adds on 
 """
 
 from nucleus_pandas.wire.content import (
+    DETAILS,
     GROUND_TRUTH_KEYS,
     PREDICTION_KEYS,
     Annotation,
@@ -12,6 +13,7 @@ from nucleus_pandas.wire.content import (
     Box,
     BoxGeometry,
     Category,
+    Chances,
     Cuboid,
     CuboidGeometry,
     Item,
@@ -27,6 +29,7 @@ from nucleus_pandas.wire.content import (
     Polygon,
     Segment,
     Size3D,
+    Vector,
     Vertices,
 )
 from nucleus_pandas.wire.decoding import (
@@ -234,6 +237,7 @@ __all__ = [
     "BuildFilters",
     "BuildSlice",
     "Category",
+    "Chances",
     "ChangeBenchmark",
     "ChangePreset",
     "Charts",
@@ -255,6 +259,7 @@ __all__ = [
     "CuboidGeometry",
     "CurvePoint",
     "CurveRequest",
+    "DETAILS",
     "DatasetCreated",
     "DatasetEntry",
     "DatasetInfo",
@@ -373,6 +378,7 @@ __all__ = [
     "TotalCounts",
     "TrainedSlices",
     "UpdateMetadata",
+    "Vector",
     "Vertices",
     "Words",
     "box_columns",

@@ -52,6 +52,10 @@ class FoundAnnotation(Struct, kw_only=True, gc=False):
     taxonomy_name: str | None = None
     mask_url: str | None = None
     annotations: Any = UNSET
+    class_pdf: dict[str, float] | None = None
+    track_reference_id: str | None = None
+    task_id: str | None = None
+    embedding_vector: list[float] | None = None
 
 
 class RawAnnotation(FoundAnnotation, kw_only=True, gc=False):
