@@ -22,6 +22,7 @@ from nucleus_pandas.models import Model
 from nucleus_pandas.pages import page_url
 from nucleus_pandas.parquet.export import Part, check_what, export, rows_of
 from nucleus_pandas.parquet.schema import WHAT, What
+from nucleus_pandas.resource import id_of
 from nucleus_pandas.results import UploadResult
 from nucleus_pandas.runs import ModelRun, parts_of
 from nucleus_pandas.slices import Slice, sample_of, slice_of, slices_of
@@ -30,6 +31,7 @@ from nucleus_pandas.uploads import IfExists, OnError, Options, Target, upload
 from nucleus_pandas.views import (
     AnnotationsView,
     DatasetIndexer,
+    DatasetPredictionsView,
     ItemsView,
     MetadataAs,
     Query,
@@ -497,6 +499,40 @@ class Dataset(Management):
     def annotations(self) -> AnnotationsView:
         """The ground truth, as a frame that is read when it is asked for."""
         return AnnotationsView(self._transport, ("dataset", self.id), lambda: self.id)
+
+    def predictions(self, of: Model | ModelRun | str) -> DatasetPredictionsView:
+        """Give the predictions of a model on this dataset, as a frame that is read when it is asked for.
+
+        Parameters
+        ----------
+        of : Model, ModelRun or str
+            A model, whose newest run is read, committed or not: where ``model.predict(rows, dataset=dataset)`` sent
+            them. Or a run, or the id of either; one that spans datasets has positions and reference ids here.
+
+        Returns
+        -------
+        DatasetPredictionsView
+            As ``run.predictions``; reading raises NotFoundError where the model has no run on the dataset.
+
+        Examples
+        --------
+        >>> import nucleus_pandas as npd
+        >>> from nucleus_pandas import sample
+        >>> client = npd.NucleusClient.local()
+        >>> dataset = client.create_dataset("Doc")
+        >>> _ = dataset.append(sample.items())
+        >>> model = client.add_model("Careful", reference_id="careful")
+        >>> _ = model.predict(sample.detections("careful"), dataset=dataset)
+        >>> dataset.predictions(model).iloc[0][["label", "confidence"]].round(2).head(2)
+          label  confidence
+        0  bear        0.99
+        1  bear        0.92
+        >>> client.close()
+        """
+        is_run = isinstance(of, ModelRun) or (isinstance(of, str) and of.startswith("run_"))
+        prefix, kind = ("run_", "modelRun") if is_run else ("prj_", "model")
+        public_id = id_of(of, prefix, "a Model or a ModelRun")
+        return DatasetPredictionsView(self._transport, ("dataset", self.id, kind, public_id), lambda: self.id)
 
     def to_coco(self, path: str | os.PathLike[str] | None = None, *, like: CocoSource | None = None) -> dict[str, Any]:
         """Write items and annotations as a COCO file.

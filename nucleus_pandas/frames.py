@@ -17,6 +17,7 @@ from nucleus_pandas.datasets import Dataset
 from nucleus_pandas.errors import InvalidInputError, UploadError
 from nucleus_pandas.evaluation import Engine, Evaluation, IouType, LabelPairs
 from nucleus_pandas.gallery import SIZE, Colour, FrameSource, Gallery, gallery
+from nucleus_pandas.models import Model
 from nucleus_pandas.parquet.importing import Import, Records
 from nucleus_pandas.parquet.memory import FrameFile
 from nucleus_pandas.parquet.reading import Form, read_files
@@ -198,8 +199,9 @@ def annotate(
 
 def predict(
     frame: pd.DataFrame,
-    run: ModelRun,
+    run: ModelRun | Model,
     *,
+    dataset: Dataset | str | None = None,
     columns: Mapping[str, Hashable] | None = None,
     bbox: BoxColumn | None = None,
     bbox_format: BoxFormat = "xywh",
@@ -211,15 +213,18 @@ def predict(
     wait: bool = True,
     journal: str | os.PathLike[str] | None = None,
 ) -> UploadResult:
-    """Send a frame's predictions to a model run.
+    """Send a frame's predictions to a model run, or to a model.
 
     Parameters
     ----------
     frame : pandas.DataFrame
         The columns of `annotate`, ``confidence`` in [0, 1], and perhaps ``class_pdf``, dicts of labels and their
         probabilities.
-    run : ModelRun
-        Where they go.
+    run : ModelRun or Model
+        Where they go. Those of a model belong to its run on `dataset`, which is found or made, or without that to no
+        run; see `Model.predict`.
+    dataset : Dataset or str, optional
+        Of a model, or of a run that spans datasets: the dataset of the items.
     columns : dict, optional
         Canonical names and what the frame calls them: ``{"label": "class"}``. Named index levels count too.
     bbox : hashable or sequence of four, optional
@@ -262,8 +267,11 @@ def predict(
     ...     npd.predict(found, run)
     UploadResult(predictions_processed=1, predictions_ignored=0)
     """
-    return _of_type(run, ModelRun, "predict").predict(
+    if not isinstance(run, (ModelRun, Model)):
+        raise InvalidInputError(f"predict takes a ModelRun or a Model, not {type(run).__name__}.")
+    return run.predict(
         _frame(frame),
+        dataset=dataset,
         columns=columns,
         bbox=bbox,
         bbox_format=bbox_format,

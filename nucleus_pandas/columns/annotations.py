@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
@@ -45,6 +45,34 @@ from nucleus_pandas.wire import Mask as MaskAnnotation
 Layer: TypeAlias = Literal["annotations", "predictions"]
 
 _TYPES = tuple(str(shape.__struct_config__.tag) for shape in get_args(AnyAnnotation))
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a target asks of annotations or predictions besides.
+
+    Attributes
+    ----------
+    types : sequence of str, optional
+        The types that it takes; all without it.
+    others : str
+        Where those of other types go.
+    by_item_id : callable
+        Tells whether a row that holds both ids names its item by the item id; else it does by the reference id.
+    """
+
+    types: Sequence[str] | None = None
+    others: str = ""
+    by_item_id: Callable[[], bool] = bool
+
+    def refusal(self, kind: str) -> str | None:
+        """Tell why a type is not taken; None where it is."""
+        if self.types is None or kind in self.types:
+            return None
+        return f"is {shown(kind)}, and here only {', '.join(self.types)} are taken. {self.others}"
+
+
+ANY = Terms()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +143,7 @@ def check_annotations(
     bbox: BoxColumn | None = None,
     bbox_format: BoxFormat = "xywh",
     metadata_from: Metadata = True,
+    terms: Terms = ANY,
 ) -> Checked:
     """Look at a frame of annotations or predictions.
 
@@ -130,11 +159,11 @@ def check_annotations(
     """
     named = NamedColumns(frame, columns)
     problems = Problems(named.index)
-    is_box, shape_rows = _types(named, layer, problems)
+    is_box, shape_rows = _types(named, layer, problems, terms)
     sides, is_empty = box_sides(named, is_box, problems, bbox, bbox_format)
     is_empty &= ~_check_geometry_of_boxes(named, is_box, problems)
     wanted = ~is_empty
-    keys, by_item_id = _keys(named, wanted, problems)
+    keys, by_item_id = _keys(named, wanted, problems, terms)
     labels = _labels(named, wanted, shape_rows, problems)
     given_ids = _given_ids(named, wanted, problems)
     confidences = _confidences(named, layer, wanted, problems)
@@ -201,7 +230,7 @@ def _mask_files(others: Mapping[int, AnyAnnotation], problems: Problems, name: s
     return found
 
 
-def _types(named: NamedColumns, layer: Layer, problems: Problems) -> tuple[Mask, dict[int, str]]:
+def _types(named: NamedColumns, layer: Layer, problems: Problems, terms: Terms) -> tuple[Mask, dict[int, str]]:
     """Tell which rows are boxes, and the types of the others."""
     series = named.get("type")
     is_box = np.ones(len(named), dtype=bool)
@@ -222,6 +251,8 @@ def _types(named: NamedColumns, layer: Layer, problems: Problems) -> tuple[Mask,
             problems.add(rows, str(series.name), f"is {shown(kind)}; there are {', '.join(_TYPES)}.")
         elif kind == "multicategory" and layer == "predictions":
             problems.add(rows, str(series.name), "is 'multicategory', and predictions of that type do not exist.")
+        elif (reason := terms.refusal(kind)) is not None:
+            problems.add(rows, str(series.name), reason)
         else:
             others.update(dict.fromkeys(np.flatnonzero(rows).tolist(), kind))
     return is_box, others
@@ -242,8 +273,8 @@ def _check_geometry_of_boxes(named: NamedColumns, is_box: Mask, problems: Proble
     return there
 
 
-def _keys(named: NamedColumns, wanted: Mask, problems: Problems) -> tuple[Texts, Mask]:
-    """Take what names each row's item: the reference id where there is one, else the item id."""
+def _keys(named: NamedColumns, wanted: Mask, problems: Problems, terms: Terms) -> tuple[Texts, Mask]:
+    """Take what names each row's item: the reference id where there is one, else the item id; or the other way."""
     if not named.has("reference_id") and not named.has("dataset_item_id"):
         named.need("reference_id")
     by_item_id = np.zeros(len(named), dtype=bool)
@@ -253,8 +284,12 @@ def _keys(named: NamedColumns, wanted: Mask, problems: Problems) -> tuple[Texts,
     if not named.has("reference_id"):
         return item_ids, ~by_item_id
     references = texts(named.need("reference_id"), problems)
-    by_item_id = flags(references.is_null()) & flags(item_ids.is_valid())
-    keys = pc.coalesce(references, item_ids)
+    by_item_id = flags(item_ids.is_valid())
+    if terms.by_item_id():
+        keys = pc.coalesce(item_ids, references)
+    else:
+        by_item_id &= flags(references.is_null())
+        keys = pc.coalesce(references, item_ids)
     absent = wanted & flags(keys.is_null())
     if absent.any():
         for name in ("reference_id", "dataset_item_id"):

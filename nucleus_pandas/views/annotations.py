@@ -5,7 +5,13 @@ from __future__ import annotations
 from nucleus_pandas.columns import ANNOTATIONS, PREDICTIONS
 from nucleus_pandas.gallery import SIZE, Gallery, check_size, gallery
 from nucleus_pandas.views.annotation_indexer import AnnotatedItems, AnnotationIndexer
-from nucleus_pandas.views.contract import ContractAnnotations, ContractPredictions
+from nucleus_pandas.views.contract import (
+    ContractAnnotations,
+    ContractFreePredictions,
+    ContractModelPredictions,
+    ContractPartOfRun,
+    ContractPredictions,
+)
 from nucleus_pandas.views.extension import Extension
 from nucleus_pandas.views.items import ItemsView
 from nucleus_pandas.views.source import Source
@@ -136,3 +142,38 @@ class PredictionsView(AnnotationsView):
 
     def _contract(self) -> Source:
         return ContractPredictions(self._transport, self._dataset, self._route[1])
+
+
+class DatasetPredictionsView(PredictionsView):
+    """The predictions of a model, or of one of its runs, on a dataset: `Dataset.predictions`, read when asked for.
+
+    As `PredictionsView`; those of a run that spans datasets have positions and reference ids here.
+    """
+
+    def source(self) -> Source:
+        """Make what one operation reads with."""
+        if "model-predictions" in self._transport.extensions:
+            return Extension(self._transport, self._dataset, (*self._route, self._noun))
+        _, _, kind, public_id = self._route
+        reader = ContractModelPredictions if kind == "model" else ContractPartOfRun
+        return reader(self._transport, self._dataset, public_id)
+
+
+class ModelPredictionsView(PredictionsView):
+    """The predictions of a model that belong to no run: `Model.predictions`, read when they are asked for.
+
+    As `PredictionsView`. They may lie on items of any dataset: ``loc`` takes item ids, and as long as they all lie on
+    one dataset, ``iloc`` and ``refloc`` are those of its items. A server that knows only the contract gives them item
+    by item alone, by ``loc`` and ``refloc``.
+    """
+
+    def source(self) -> Source:
+        """Make what one operation reads with."""
+        if "model-predictions" in self._transport.extensions:
+            return Extension(self._transport, self._dataset, (*self._route, self._noun, "rows"))
+        return ContractFreePredictions(self._transport, self._dataset, self._route[1])
+
+    def _items(self) -> ItemsView:
+        if "model-predictions" in self._transport.extensions:
+            return super()._items()
+        return ItemsView(self._transport, self._route, self._dataset)

@@ -139,6 +139,7 @@ from nucleus_pandas.wire.readback import (
     FoundPrediction,
     FoundPredictions,
     FoundRow,
+    FreePredictions,
     ItemsPage,
     PagingRequest,
     QueryItems,
@@ -191,6 +192,7 @@ from nucleus_pandas.wire.responses import (
     PredictionsView,
     RunCreated,
     RunInfo,
+    RunsMerged,
     SignedUrl,
 )
 from nucleus_pandas.wire.slices import (
@@ -290,6 +292,7 @@ __all__ = [
     "FoundRow",
     "FoundSlice",
     "FoundSliceEntry",
+    "FreePredictions",
     "FromUpload",
     "GROUND_TRUTH_KEYS",
     "Grouped",
@@ -355,6 +358,7 @@ __all__ = [
     "RunCreated",
     "RunInfo",
     "RunPlace",
+    "RunsMerged",
     "SLICE_IDS",
     "SchemaField",
     "Segment",

@@ -143,6 +143,12 @@ class FoundPredictions(Struct, Generic[A], kw_only=True):
     annotations: dict[str, list[A] | A | None] | list[A] | None
 
 
+class FreePredictions(Struct, Generic[A], kw_only=True):
+    """``GET model/{id}/predictions/refloc/{reference id}`` and its kin."""
+
+    predictions: list[A]
+
+
 class FoundEvaluation(Struct, kw_only=True):
     """What a client needs of ``GET modelRun/{id}/evaluationsV2``, newest first."""
 

@@ -32,6 +32,7 @@ EXTENSIONS = (
     "idempotency",
     "lookup",
     "matches",
+    "model-predictions",
     "outcomes",
     "pictures",
     "queries",

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from flask import Blueprint, Response
 
 from nucleus_pandas.errors import BadRequestError
-from nucleus_pandas.local import evaluations, render
+from nucleus_pandas.local import evaluations, reading, render
 from nucleus_pandas.local.ingest import layer_of
+from nucleus_pandas.local.queries import compile_query
 from nucleus_pandas.local.routes.common import (
     body,
     creation,
@@ -32,7 +33,8 @@ from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.ids import ITEM_BITS
 from nucleus_pandas.local.store.layers import Layer
 from nucleus_pandas.local.store.models import Model, Run
-from nucleus_pandas.wire import Commit, CreateModelRun, FromUpload, MergeRuns, PredictionsView, RunInfo
+from nucleus_pandas.local.subsets import Subset
+from nucleus_pandas.wire import Commit, CreateModelRun, FromUpload, MergeRuns, PredictionsView, RunInfo, Selection
 
 blueprint = Blueprint("runs", __name__)
 
@@ -88,6 +90,8 @@ class Place:
 @blueprint.post("/dataset/<id:dataset_id>/modelRun/<id:run_id>/uploadPredictions")
 @blueprint.post("/dataset/<id:dataset_id>/model/<id:model_id>/uploadPredictions")
 @blueprint.post("/_nucleus_pandas/modelRun/<id:run_id>/predict", endpoint="predict_with_outcomes")
+@blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/modelRun/<id:run_id>/uploadPredictions")
+@blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/model/<id:model_id>/uploadPredictions")
 def predict(**names: str) -> Response:
     """Store predictions: from the body, with mask files, or from a signed upload."""
     place = Place(**names)
@@ -179,6 +183,19 @@ def view(by: str, key: str, **names: str) -> Response:
             for p in layers.of_item(db, layer, row.id)
         ]
         return reply(PredictionsView(annotations=render.grouped(found, predictions=True)))
+
+
+@blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/modelRun/<id:run_id>/predictions")
+@blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/model/<id:model_id>/predictions")
+def read(**names: str) -> Response:
+    """Give the predictions of a run, or of the newest one of a model, on the items of a dataset, as columns."""
+    wanted = body(Selection)
+    with nucleus().database.read() as db:
+        run, layer, dataset = Place(**names).source(db)
+        if wanted.model_run_id not in (None, run.public_id):
+            raise BadRequestError("A query of predictions is about those of their own run - at `$.model_run_id`.")
+        condition = compile_query(wanted.query, "prediction", run)
+        return reply(reading.read_annotations(db, layer, Subset(_bound(dataset)), wanted, file_url, condition))
 
 
 @blueprint.get("/modelRun/<id:run_id>/prediction/loc/<rest:path>")
