@@ -201,11 +201,12 @@ class Dataset(Management):
             A frame with ``reference_id`` or ``dataset_item_id``, ``label``, and ``x``, ``y``, ``width``, ``height``
             (pixels from the top-left corner); perhaps with ``annotation_id``, metadata, ``track_reference_id``,
             ``task_id``, ``embedding_vector`` (lists or arrays of numbers, or their JSON text), and for other types than
-            boxes ``type`` and ``geometry`` (dicts, structs or JSON texts). Or ``{"annotations": […]}``, or that list,
-            whose dicts name their item by ``reference_id`` or ``item_id``. Without ``annotation_id`` one is computed
-            from the content, so that sending the same again changes nothing. A row of a frame without any side of its
-            box is a picture without boxes, and is skipped. The ``mask_url`` of a mask may be a PNG file of this
-            machine, which is uploaded.
+            boxes ``type`` and ``geometry`` (dicts, structs or JSON texts, as the views give them back; a category may
+            have its taxonomy in ``taxonomy_name`` instead). Or ``{"annotations": […]}``, or that list, whose dicts name
+            their item by ``reference_id`` or ``item_id``. Without ``annotation_id`` one is computed from the content,
+            so that sending the same again changes nothing. A row of a frame without any side of its box is a picture
+            without boxes, and is skipped. The ``mask_url`` of a mask may be a PNG file of this machine, which is
+            uploaded.
         columns : dict, optional
             Canonical names and what the frame calls them: ``{"label": "class"}``. Named index levels count too.
         bbox : hashable or sequence of four, optional

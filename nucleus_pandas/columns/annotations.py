@@ -303,7 +303,8 @@ def _keys(named: NamedColumns, wanted: Mask, problems: Problems, terms: Terms) -
 def _labels(named: NamedColumns, wanted: Mask, shape_rows: Mapping[int, str], problems: Problems) -> Texts:
     free = np.zeros(len(named), dtype=bool)
     free[[row for row, kind in shape_rows.items() if kind in ("mask", "multicategory")]] = True
-    if not named.has("label") and free.any() and not (wanted & ~free).any():
+    unknown = free | problems.bad_in(str(named.name("type")))  # who knows whether a row of a wrong type needs one
+    if not named.has("label") and unknown.any() and not (wanted & ~unknown).any():
         return pa.nulls(len(named), TEXT)
     return texts(named.need("label"), problems, required=wanted & ~free)
 

@@ -19,7 +19,7 @@ from nucleus_pandas.columns.details import detail
 from nucleus_pandas.columns.naming import NamedColumns
 from nucleus_pandas.columns.plain import plain
 from nucleus_pandas.columns.problems import Mask, Problems, shown
-from nucleus_pandas.columns.values import INFINITE, LARGEST, floats, is_missing, number, values_of, whole
+from nucleus_pandas.columns.values import INFINITE, LARGEST, floats, is_missing, number, texts, values_of, whole
 from nucleus_pandas.errors import BadRequestError, InvalidInputError
 from nucleus_pandas.wire import AnyAnnotation, Floats, Texts, convert
 
@@ -272,6 +272,7 @@ def shapes(
     series = named.get("geometry")
     values: list[Any] = [None] * len(named) if series is None else values_of(series)
     name = str(named.name("geometry"))
+    taxonomies = _taxonomies(named, kinds, problems)
     made: dict[int, AnyAnnotation] = {}
     shape: Any = AnyAnnotation  # a union is no type to a type checker
     for row, kind in kinds.items():
@@ -288,13 +289,38 @@ def shapes(
                 fields["metadata"] = msgspec.json.decode(objects[row].as_py())
             fields |= detail(more, row)
         try:
-            fields |= _geometry(values[row], kind)
+            fields |= _with_taxonomy(_geometry(values[row], kind), taxonomies.get(row))
             annotation = convert(fields, shape, f"The {kind}", "$")
             if not refused:
                 made[row] = annotation
         except (BadRequestError, RecursionError) as error:
             problems.add_one(row, name, str(error) or "is nested too deeply, or holds itself.")
     return made
+
+
+def _taxonomies(named: NamedColumns, kinds: Mapping[int, str], problems: Problems) -> dict[int, str]:
+    """Give the taxonomies of categories that stand in a column of their own, by row."""
+    rows = [row for row, kind in kinds.items() if kind in ("category", "multicategory")]
+    if not rows or not named.has("taxonomy_name"):
+        return {}
+    found = Problems(named.index)
+    column = texts(named.need("taxonomy_name"), found)
+    other = np.ones(len(named), dtype=bool)
+    other[rows] = False
+    found.forget(other)  # what stands in rows of other types means nothing
+    problems.extend(found)
+    return {row: column[row].as_py() for row in rows if column[row].is_valid}
+
+
+def _with_taxonomy(fields: dict[str, Any], name: str | None) -> dict[str, Any]:
+    if name is None or fields.get("taxonomy_name") == name:
+        return fields
+    if "taxonomy_name" in fields:
+        raise BadRequestError(
+            f"is of the taxonomy {shown(fields['taxonomy_name'])}, and the column of taxonomies says {shown(name)}. "
+            "Keep one of the two."
+        )
+    return {**fields, "taxonomy_name": name}
 
 
 def _geometry(value: object, kind: str) -> dict[str, Any]:

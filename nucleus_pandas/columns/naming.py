@@ -25,6 +25,7 @@ CANONICAL = (
     "width",
     "height",
     "geometry",
+    "taxonomy_name",
     "confidence",
     "class_pdf",
     "track_reference_id",
