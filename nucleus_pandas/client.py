@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from nucleus_pandas.columns import DATASETS, JOBS, MODELS, frame, plain
+from nucleus_pandas.columns import DATASETS, MODELS, frame, plain
 from nucleus_pandas.datasets import Dataset
 from nucleus_pandas.errors import (
     ConfigurationError,
@@ -19,7 +19,7 @@ from nucleus_pandas.errors import (
     NotFoundError,
     ServerError,
 )
-from nucleus_pandas.jobs import Job
+from nucleus_pandas.jobs import Job, jobs_frame
 from nucleus_pandas.keys import Key
 from nucleus_pandas.markup import isolated
 from nucleus_pandas.models import Model, model_of
@@ -33,9 +33,7 @@ from nucleus_pandas.wire import (
     DatasetEntry,
     DatasetName,
     FoundSlice,
-    JobEntry,
     JobView,
-    ListJobs,
     MergeRuns,
     ModelEntry,
     ModelList,
@@ -424,15 +422,7 @@ class NucleusClient:
         ...     client.jobs.dtypes["created_at"]
         datetime64[us, UTC]
         """
-        wanted = ListJobs(job_types=[], limit=50_000, show_completed=True)
-        entries = self._transport.look_up(list[JobEntry], "jobs", "", body=wanted)
-        columns = {
-            "id": [entry.job_id for entry in entries],
-            "type": [entry.job_type for entry in entries],
-            "status": [entry.job_last_known_status for entry in entries],
-        }
-        times = pd.to_datetime([entry.job_creation_time for entry in entries], utc=True, format="ISO8601")
-        return frame(columns, JOBS).assign(created_at=times.as_unit("us"))
+        return jobs_frame(self._transport)
 
     def _delete(self, kind: str, thing: str | Dataset | Model | ModelRun | Slice) -> dict[str, Any]:
         public_id = thing.id if isinstance(thing, Resource) else thing

@@ -18,11 +18,10 @@ from nucleus_pandas.columns.members import Named
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.formats import CocoSource, to_coco
 from nucleus_pandas.management import Management
-from nucleus_pandas.models import Model
+from nucleus_pandas.models import Model, of_model_or_run
 from nucleus_pandas.pages import page_url
 from nucleus_pandas.parquet.export import Part, check_what, export, rows_of
 from nucleus_pandas.parquet.schema import WHAT, What
-from nucleus_pandas.resource import id_of
 from nucleus_pandas.results import UploadResult
 from nucleus_pandas.runs import ModelRun, parts_of
 from nucleus_pandas.slices import Slice, sample_of, slice_of, slices_of
@@ -525,15 +524,12 @@ class Dataset(Management):
         >>> model = client.add_model("Careful", reference_id="careful")
         >>> _ = model.predict(sample.detections("careful"), dataset=dataset)
         >>> dataset.predictions(model).iloc[0][["label", "confidence"]].round(2).head(2)
-          label  confidence
-        0  bear        0.99
-        1  bear        0.92
+                  label  confidence
+        0  dining table        0.98
+        1          oven        0.94
         >>> client.close()
         """
-        is_run = isinstance(of, ModelRun) or (isinstance(of, str) and of.startswith("run_"))
-        prefix, kind = ("run_", "modelRun") if is_run else ("prj_", "model")
-        public_id = id_of(of, prefix, "a Model or a ModelRun")
-        return DatasetPredictionsView(self._transport, ("dataset", self.id, kind, public_id), lambda: self.id)
+        return DatasetPredictionsView(self._transport, ("dataset", self.id, *of_model_or_run(of)), lambda: self.id)
 
     def to_coco(self, path: str | os.PathLike[str] | None = None, *, like: CocoSource | None = None) -> dict[str, Any]:
         """Write items and annotations as a COCO file.

@@ -268,3 +268,10 @@ def model_of(transport: Transport, fields: Mapping[str, Any]) -> Model:
     body = plain({"metadata": {}, **fields}, "$")
     made = transport.create(ModelAdded, "models", "add", body=body)
     return Model(transport, made.model_id, fields["reference_id"])
+
+
+def of_model_or_run(thing: Model | ModelRun | str) -> tuple[str, str]:
+    """Tell whether a run or a model is named, by itself or by its id, as a route does: the kind and the id."""
+    is_run = isinstance(thing, ModelRun) or (isinstance(thing, str) and thing.startswith("run_"))
+    prefix, kind = ("run_", "modelRun") if is_run else ("prj_", "model")
+    return kind, id_of(thing, prefix, "a Model or a ModelRun")

@@ -79,6 +79,7 @@ EXTENSIONS: list[tuple[str, str, Any]] = [
     ("POST", "_nucleus_pandas/dataset/{ds}/modelRun/{run}/uploadPredictions", {"annotations": [box()], "update": True}),
     ("POST", "_nucleus_pandas/dataset/{ds}/model/{model}/predictions", {"positions": [0], "columns": ["class_pdf"]}),
     ("POST", "_nucleus_pandas/dataset/{ds}/modelRun/{run}/predictions", {"reference_ids": ["a.jpg"], "query": None}),
+    ("POST", "_nucleus_pandas/slice/{slice}/model/{model}/predictions", {"positions": [0], "after": None}),
     ("POST", "_nucleus_pandas/model/{model}/predictions", {"annotations": [box()], "boxes": None}),
     ("POST", "_nucleus_pandas/model/{model}/predictions/rows", {"item_ids": ["{item}"], "columns": ["task_id"]}),
     ("GET", "_nucleus_pandas/model/{model}", {}),

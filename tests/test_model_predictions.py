@@ -268,6 +268,33 @@ def test_what_is_no_dataset_no_model_and_no_run_is_refused(
             dataset.predictions(wrong)
 
 
+def test_those_on_a_slice_come_in_its_order(
+    anyone: npd.NucleusClient, dataset: npd.Dataset, model: npd.Model, rows: pd.DataFrame
+) -> None:
+    some = dataset.create_slice("some", ["c.jpg", "b.jpg"])
+    with pytest.raises(npd.NotFoundError, match="has no run on the dataset"):
+        some.predictions(model).to_frame()
+    run = anyone.get_model_run(rows.nucleus.predict(model, dataset=dataset)["model_run_id"], dataset.id)
+    rows.assign(reference_id="c.jpg", label="van").nucleus.predict(run)
+    found = some.predictions(model).to_frame()
+    assert found["reference_id"].tolist() == ["c.jpg"] * 3 + ["b.jpg"] * 2
+    pd.testing.assert_frame_equal(found, some.predictions(run).to_frame())
+    pd.testing.assert_frame_equal(some.predictions(model.id).refloc["b.jpg"], some.predictions(run.id).iloc[1])
+    with pytest.raises(npd.NotFoundError, match=r"There is no item 'a\.jpg' in the slice"):
+        some.predictions(model).refloc["a.jpg"]
+    with pytest.raises(npd.InvalidInputError, match="a Model or a ModelRun"):
+        some.predictions(dataset)  # type: ignore[arg-type]
+
+
+def test_jobs_of_a_dataset_are_a_frame(anyone: npd.NucleusClient, dataset: npd.Dataset) -> None:
+    other = anyone.create_dataset("Other")
+    job = dataset.delete_annotations(["a.jpg"])
+    assert dataset.jobs["id"].tolist()[0] == job.id
+    assert set(dataset.jobs["id"]) <= set(anyone.jobs["id"])
+    assert dataset.jobs["status"].iloc[0] == "Completed"
+    pd.testing.assert_frame_equal(other.jobs, anyone.jobs.iloc[:0])
+
+
 def test_a_gallery_shows_them(local: npd.NucleusClient, picture: Path) -> None:
     dataset = local.create_dataset("Pictures")
     dataset.append([{"reference_id": "a", "image_url": str(picture)}])

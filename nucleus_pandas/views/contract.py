@@ -111,7 +111,7 @@ class Contract(Source, Generic[R]):
             return [one(key) for key in keys]
         return side_by_side(one, keys, workers, "nucleus_pandas-read")
 
-    def _place(self) -> tuple[str, str]:
+    def _place(self) -> tuple[str, ...]:
         return "dataset", self._dataset()
 
     def _paged(self, shape: Any, route: str, wanted: PagingRequest) -> Iterator[Any]:

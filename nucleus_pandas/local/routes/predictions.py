@@ -7,7 +7,7 @@ import sqlite3
 from flask import Blueprint, Response
 
 from nucleus_pandas.errors import BadRequestError, NotFoundError
-from nucleus_pandas.local import reading, render
+from nucleus_pandas.local import render
 from nucleus_pandas.local.ingest import store_annotations, store_boxes
 from nucleus_pandas.local.routes.common import (
     body,
@@ -21,16 +21,12 @@ from nucleus_pandas.local.routes.common import (
 )
 from nucleus_pandas.local.routes.items import annotate_body, conflicts, locate
 from nucleus_pandas.local.store import datasets, free_runs, items, layers, models
-from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.ids import ITEM_BITS
-from nucleus_pandas.local.store.layers import Layer
 from nucleus_pandas.local.store.models import Run
-from nucleus_pandas.local.subsets import Subset
-from nucleus_pandas.wire import AnnotateRows, Box, CopyPredictions, Cuboid, Polygon, RunPlace, Selection
+from nucleus_pandas.wire import AnnotateRows, Box, CopyPredictions, Cuboid, Polygon
 
 blueprint = Blueprint("predictions", __name__)
 
-_NO_RUN = -1  # a number that no run has
 _TYPES = f"A model takes predictions of the types {', '.join(free_runs.TYPES)} without a run; send the others to a run"
 
 
@@ -70,38 +66,6 @@ def predict(model_id: str) -> Response:
     if is_extension():
         described |= summary(stored)
     return reply(described)
-
-
-@blueprint.get("/_nucleus_pandas/model/<id:model_id>")
-def place(model_id: str) -> Response:
-    """Tell on which dataset the predictions without a run of a model lie, where it is one."""
-    with nucleus().database.read() as db:
-        model = models.find(db, model_id)
-        dataset = _only_dataset(db, free_runs.find(db, model))
-    return reply(RunPlace(model_id=model.public_id, dataset_id=None if dataset is None else dataset.public_id))
-
-
-@blueprint.post("/_nucleus_pandas/model/<id:model_id>/predictions/rows")
-def read(model_id: str) -> Response:
-    """Give the predictions without a run of a model, as columns; positions are those in the only dataset with some."""
-    wanted = body(Selection)
-    if wanted.query or wanted.model_run_id:
-        raise BadRequestError("Predictions are queried by their run; these belong to none - at `$.query`.")
-    with nucleus().database.read() as db:
-        run = free_runs.find(db, models.find(db, model_id))
-        dataset = None
-        if wanted.positions is not None or wanted.reference_ids is not None:
-            dataset = _only_dataset(db, run)
-            if dataset is None:
-                raise BadRequestError("The model has such predictions on no single dataset; name items by `item_ids`.")
-        layer = Layer(_NO_RUN, ("run", _NO_RUN)) if run is None else run.layer
-        subset = None if dataset is None else Subset(dataset)
-        return reply(reading.read_annotations(db, layer, subset, wanted, file_url))
-
-
-def _only_dataset(db: sqlite3.Connection, run: Run | None) -> Dataset | None:
-    numbers = [] if run is None else models.datasets_of(db, run)
-    return datasets.by_number(db, numbers[0]) if len(numbers) == 1 else None
 
 
 @blueprint.get("/model/<id:model_id>/predictions/<any(refloc, iloc, loc):by>/<rest:key>")

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from flask import Blueprint, Response
 
 from nucleus_pandas.errors import BadRequestError
-from nucleus_pandas.local import evaluations, reading, render
+from nucleus_pandas.local import evaluations, render
 from nucleus_pandas.local.ingest import layer_of
-from nucleus_pandas.local.queries import compile_query
 from nucleus_pandas.local.routes.common import (
     body,
     creation,
@@ -33,8 +32,7 @@ from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.ids import ITEM_BITS
 from nucleus_pandas.local.store.layers import Layer
 from nucleus_pandas.local.store.models import Model, Run
-from nucleus_pandas.local.subsets import Subset
-from nucleus_pandas.wire import Commit, CreateModelRun, FromUpload, MergeRuns, PredictionsView, RunInfo, Selection
+from nucleus_pandas.wire import Commit, CreateModelRun, FromUpload, MergeRuns, PredictionsView, RunInfo
 
 blueprint = Blueprint("runs", __name__)
 
@@ -165,7 +163,8 @@ def info(run_id: str) -> Response:
     return reply(RunInfo(model_id=f"prj_{run.model_tag}", name=run.name, status=run.status, metadata=metadata))
 
 
-def _bound(dataset: Dataset | None) -> Dataset:
+def bound(dataset: Dataset | None) -> Dataset:
+    """Give the dataset of a run, or raise BadRequestError where it spans datasets."""
     if dataset is None:
         raise BadRequestError("This run spans datasets; its predictions have no position and no single reference id.")
     return dataset
@@ -177,25 +176,12 @@ def view(by: str, key: str, **names: str) -> Response:
     """Give the predictions of an item."""
     with nucleus().database.read() as db:
         run, layer, dataset = Place(**names).source(db)
-        row = locate(db, _bound(dataset), "refloc" if by == "referenceId" else by, key)
+        row = locate(db, bound(dataset), "refloc" if by == "referenceId" else by, key)
         found = [
-            render.annotation(p, _bound(dataset).tag, row.reference_id, file_url, run)
+            render.annotation(p, bound(dataset).tag, row.reference_id, file_url, run)
             for p in layers.of_item(db, layer, row.id)
         ]
         return reply(PredictionsView(annotations=render.grouped(found, predictions=True)))
-
-
-@blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/modelRun/<id:run_id>/predictions")
-@blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/model/<id:model_id>/predictions")
-def read(**names: str) -> Response:
-    """Give the predictions of a run, or of the newest one of a model, on the items of a dataset, as columns."""
-    wanted = body(Selection)
-    with nucleus().database.read() as db:
-        run, layer, dataset = Place(**names).source(db)
-        if wanted.model_run_id not in (None, run.public_id):
-            raise BadRequestError("A query of predictions is about those of their own run - at `$.model_run_id`.")
-        condition = compile_query(wanted.query, "prediction", run)
-        return reply(reading.read_annotations(db, layer, Subset(_bound(dataset)), wanted, file_url, condition))
 
 
 @blueprint.get("/modelRun/<id:run_id>/prediction/loc/<rest:path>")
@@ -204,8 +190,8 @@ def prediction_loc(path: str, **names: str) -> Response:
     """Give one prediction."""
     with nucleus().database.read() as db:
         run, layer, dataset = Place(**names).source(db)
-        item, row = find_annotation(db, _bound(dataset), layer)
-        return reply(render.annotation(row, _bound(dataset).tag, item.reference_id, file_url, run))
+        item, row = find_annotation(db, bound(dataset), layer)
+        return reply(render.annotation(row, bound(dataset).tag, item.reference_id, file_url, run))
 
 
 @blueprint.get("/modelRun/<id:run_id>/ungrouped")
