@@ -442,11 +442,11 @@ class Dataset(Management):
         numbers, as ``annotations."traffic light" >= 2``; ``annotations.box.count`` and ``annotations.box.<label>``
         those of one type. Categories have no place in the picture and are counted by ``annotations.category.count``
         alone. ``annotations.label``, ``.type``, ``.annotation_id``, ``.x``, ``.y``, ``.width``, ``.height``,
-        ``.area``, ``.confidence``, ``.metadata.<key>``, ``.position.x``, ``.dimensions.x`` and
-        ``annotations.<label>.<key>`` (metadata of those with that label) are those of any one annotation: a comparison
-        holds if it holds for one of them. ``annotations.<taxonomy> = "rainy"`` asks for a category. What one and the
-        same annotation is to be like stands in brackets: ``annotations[label = "car" and width < 20]``, or
-        ``annotations[…].count > 2``.
+        ``.area``, ``.confidence``, ``.metadata.<key>``, ``.position.x``, ``.dimensions.x``, ``.taxonomy_name``,
+        ``.track_reference_id``, ``.task_id``, ``.class_pdf.<label>`` and ``annotations.<label>.<key>`` (metadata of
+        those with that label) are those of any one annotation: a comparison holds if it holds for one of them.
+        ``annotations.<taxonomy> = "rainy"`` asks for a category. What one and the same annotation is to be like stands
+        in brackets: ``annotations[label = "car" and width < 20]``, or ``annotations[…].count > 2``.
 
         **Fields of annotations and predictions**, where these are found: those that follow ``annotations.`` above,
         without it (``label = "car"``, ``metadata.occluded``); of their item ``item.metadata.<key>``, ``item.width``

@@ -190,3 +190,34 @@ def test_they_travel_through_parquet(local: npd.NucleusClient, tmp_path: Path, r
     ).to_parquet(tmp_path / "lists.parquet")
     npd.import_parquet(tmp_path / "lists.parquet", other, "annotations", bbox="bbox")
     assert told(other.annotations.to_frame(), ["embedding_vector"]) == [[[0.5, 1.5, 2.5]]] * 2
+
+
+@pytest.mark.parametrize(
+    ("query", "pictures"),
+    [
+        ('predictions.task_id = "12"', ["a.jpg"]),
+        ('predictions.track_reference_id like "track%"', ["a.jpg"]),
+        ("predictions.class_pdf.car > 0.5", ["a.jpg"]),
+        ('predictions.class_pdf."läke" = 1', ["b.jpg"]),
+        ('predictions[class_pdf.bus < 0.5 and label = "car"]', ["a.jpg"]),
+        ("predictions.class_pdf.van > 0", []),
+        ('predictions[task_id is null].count = 1 and reference_id = "a.jpg"', ["a.jpg"]),
+    ],
+)
+def test_they_are_asked_for_in_queries(
+    run: npd.ModelRun, dataset: npd.Dataset, rows: pd.DataFrame, query: str, pictures: list[str]
+) -> None:
+    rows.nucleus.predict(run)
+    assert dataset.query(query)["reference_id"].tolist() == pictures
+
+
+def test_predictions_are_found_by_them(run: npd.ModelRun, dataset: npd.Dataset, rows: pd.DataFrame) -> None:
+    rows.nucleus.predict(run)
+    rows.nucleus.annotate(dataset)
+    found = dataset.query('class_pdf.car + 0.25 = 1 and task_id = "12"', "predictions", run=run)
+    assert told(found) == [SAID[0]]
+    assert told(dataset.query('track_reference_id = ""', "annotations"), DETAILS[1:]) == [SAID[2][1:]]
+    with pytest.raises(npd.BadRequestError, match=r"Name a label: class_pdf\.car"):
+        dataset.query("class_pdf > 0", "predictions", run=run)
+    with pytest.raises(npd.BadRequestError, match="There is no field 'embedding_vector'"):
+        dataset.query("embedding_vector is null", "predictions", run=run)
