@@ -295,6 +295,19 @@ def test_jobs_of_a_dataset_are_a_frame(anyone: npd.NucleusClient, dataset: npd.D
     pd.testing.assert_frame_equal(other.jobs, anyone.jobs.iloc[:0])
 
 
+def test_a_model_that_is_not_there_is_told(anyone: npd.NucleusClient, dataset: npd.Dataset, rows: pd.DataFrame) -> None:
+    gone = npd.Model(anyone._transport, "prj_000000000000")
+    item_id = dataset.iloc[0].name
+    reads = [lambda: gone.predictions.loc[item_id], lambda: dataset.predictions(gone).loc[[item_id]]]
+    reads += [lambda: dataset.predictions(gone).to_frame(), lambda: gone.model_runs, gone.create_model_run]
+    for read in reads:
+        with pytest.raises(npd.NotFoundError, match="There is no model 'prj_000000000000'"):
+            read()
+    for home in ({"dataset": dataset}, {}):
+        with pytest.raises(npd.NotFoundError, match="There is no model"):
+            rows.nucleus.predict(gone, **home)
+
+
 def test_a_gallery_shows_them(local: npd.NucleusClient, picture: Path) -> None:
     dataset = local.create_dataset("Pictures")
     dataset.append([{"reference_id": "a", "image_url": str(picture)}])

@@ -341,6 +341,8 @@ class ContractFreePredictions(ContractAnnotations):
         found = [record for record in records if record is not None]
         lengths = [0 if record is None else len(record.rows) for record in records]
         missing = [place for place, record in enumerate(records) if record is None]
+        if missing and not found:
+            self._transport.get("model", self._model_id)  # raises when it is the model that is not there
         return Picked(self._columns(found, wanted), lengths, missing)
 
     def _pages(self, rows: int, raw: bool) -> Iterator[list[Group]]:
