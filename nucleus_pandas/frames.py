@@ -617,7 +617,7 @@ def import_parquet(
     """
     _of_type(dataset, Dataset, "import_parquet")
     kind = _kind(kind)
-    target = _run_of(run, dataset)._target() if kind == "predictions" else dataset._target(kind)
+    target = _target_of(run, dataset) if kind == "predictions" else dataset._target(kind)
     if kind != "predictions" and run is not None:
         raise InvalidInputError(f"run= is where predictions go; these are {kind}. Is kind='predictions' meant?")
     if kind == "items" and bbox_format != "xywh":
@@ -723,7 +723,7 @@ def import_files(
             raise InvalidInputError(
                 f"'{source}' holds no confidences, and run= is where predictions go. Leave run= out."
             )
-        parts.append((_run_of(run, dataset)._target(), read.annotations))
+        parts.append((_target_of(run, dataset), read.annotations))
     found: dict[str, ImportResult] = {}
     refused = []
     for target, file in parts:
@@ -752,13 +752,14 @@ def _count(max_rejects: int | None) -> int | None:
     return max_rejects
 
 
-def _run_of(run: ModelRun | None, dataset: Dataset) -> ModelRun:
+def _target_of(run: ModelRun | None, dataset: Dataset) -> Target:
+    """Give where the predictions of an import go."""
     if run is None:
         raise InvalidInputError("Predictions go to a run: run=dataset.create_model_run(model).")
     home = _of_type(run, ModelRun, "run=")._known()["dataset_id"]
     if home is not None and home != dataset.id:
         raise InvalidInputError(f"The run '{run.id}' belongs to the dataset '{home}', not to '{dataset.id}'.")
-    return run
+    return run._target(dataset if run._spans_datasets() else None)
 
 
 def read_items(

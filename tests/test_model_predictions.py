@@ -213,6 +213,15 @@ def test_a_run_may_span_datasets(
             run.refloc["a.jpg"]
 
 
+def test_files_are_imported_to_a_run_that_spans_datasets(
+    client: npd.NucleusClient, dataset: npd.Dataset, rows: pd.DataFrame, tmp_path: Path
+) -> None:
+    run = client.add_model("Detector", "det").create_model_run()
+    rows.head(2).drop(columns="geometry").to_parquet(tmp_path / "boxes.parquet")
+    assert npd.import_parquet(tmp_path / "boxes.parquet", dataset, "predictions", run=run).new == 2
+    assert labels(dataset.predictions(run).to_frame()) == ["bus", "car"]
+
+
 def test_a_run_on_one_dataset_takes_no_other(
     anyone: npd.NucleusClient, dataset: npd.Dataset, model: npd.Model, rows: pd.DataFrame
 ) -> None:
