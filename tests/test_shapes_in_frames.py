@@ -139,3 +139,33 @@ def test_a_type_that_no_prediction_has_is_told_before_its_label_is_missed(datase
     found = rows.nucleus.check("predictions")
     assert found["column"].tolist() == ["type"]
     assert "predictions of that type do not exist" in found["reason"].iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "geometry", "unknown"),
+    [
+        ("polygon", {"vertices": [{"x": 0, "y": 0}], "holes": []}, "holds holes; that of a polygon holds vertices"),
+        ("keypoints", {"keypoints": [], "names": [], "edges": [[0, 1]]}, "holds edges"),
+        ("cuboid", {"position": {}, "dimensions": {}, "yaw": 0.5, "pitch": 0.5}, "holds pitch"),
+        ("category", {"taxonomy": "weather"}, "holds taxonomy; that of a category holds taxonomy_name"),
+        ("mask", {"mask_url": "https://e.org/m.png", "segments": []}, "holds segments"),
+    ],
+)
+def test_what_a_shape_does_not_have_is_refused_instead_of_lost(
+    dataset: npd.Dataset, kind: str, geometry: dict[str, Any], unknown: str
+) -> None:
+    rows = pd.DataFrame({"reference_id": ["a.jpg"], "label": "x", "type": kind, "geometry": [geometry]})
+    with pytest.raises(npd.InvalidInputError, match=f"row 0.*geometry.*{unknown}"):
+        rows.nucleus.annotate(dataset)
+
+
+def test_pictures_without_shapes_in_a_joint_frame_are_skipped(dataset: npd.Dataset) -> None:
+    shapes = pd.DataFrame({"reference_id": ["a.jpg"], "label": "lake", "type": "polygon"})
+    shapes["geometry"] = [{"vertices": [{"x": 0, "y": 0}, {"x": 9, "y": 0}, {"x": 0, "y": 9}]}]
+    joint = pd.DataFrame({"reference_id": ["b.jpg", "a.jpg"]}).merge(shapes, on="reference_id", how="left")
+    assert joint.nucleus.annotate(dataset).rows["status"].tolist() == ["skipped", "new"]
+    assert len(joint.iloc[:1].nucleus.check("annotations")) == 0
+    for column, value in (("type", "box"), ("geometry", {"vertices": []})):  # these are more than nothing
+        wrong = joint.assign(**{column: pd.Series([value, joint[column][1]], dtype=object)})
+        with pytest.raises(npd.InvalidInputError, match="Column 'x' not found"):
+            wrong.nucleus.annotate(dataset)

@@ -48,6 +48,8 @@ def box_sides(
     own = named_columns(named, bbox)
     if bbox is None and not is_box.any() and not all(map(named.has, SIDES)):
         return np.full((4, len(named)), np.nan), np.zeros(len(named), dtype=bool)
+    if bbox is None and not any(map(named.has, SIDES)) and not (is_box & ~_of_nothing(named)).any():
+        return np.full((4, len(named)), np.nan), is_box.copy()
     found = Problems(named.index)
     if bbox is None:
         names: list[Hashable] = [named.name(side) for side in SIDES]
@@ -71,6 +73,15 @@ def box_sides(
     sides = _checked(sides, [str(name) for name in names], bbox_format, found)
     problems.extend(found)
     return sides, is_empty
+
+
+def _of_nothing(named: NamedColumns) -> Mask:
+    """Tell which rows have neither a type nor a geometry, as a left join of shapes to pictures leaves them."""
+    kind, geometry = named.get("type"), named.get("geometry")
+    if kind is None or geometry is None:
+        return np.zeros(len(named), dtype=bool)
+    found: Mask = (kind.isna() & geometry.isna()).to_numpy(dtype=bool)
+    return found
 
 
 def _check_format(bbox: BoxColumn | None, bbox_format: BoxFormat) -> None:
@@ -341,17 +352,27 @@ def _geometry(value: object, kind: str) -> dict[str, Any]:
             f"is {shown(value)}, a {type(value).__name__}; expected a dict or the text of a JSON object."
         )
     found: dict[str, Any] = plain(_without_missing(value), "$.geometry")
-    if kind in ("category", "multicategory"):
-        return _named(found, kind, ("taxonomy_name", "labels") if kind == "multicategory" else ("taxonomy_name",))
-    if kind == "mask":
-        return _named(found, kind, ("mask_url", "annotations"))
-    return {"geometry": found}
+    _check_named(found, kind)
+    return {"geometry": found} if kind in _SHAPES else found
 
 
-def _named(found: dict[str, Any], kind: str, allowed: tuple[str, ...]) -> dict[str, Any]:
+_SHAPES = {
+    **dict.fromkeys(("line", "polygon"), ("vertices",)),
+    "keypoints": ("keypoints", "names", "skeleton"),
+    "cuboid": ("position", "dimensions", "yaw"),
+}
+_WITHOUT_SHAPE = {
+    "category": ("taxonomy_name",),
+    "multicategory": ("taxonomy_name", "labels"),
+    "mask": ("mask_url", "annotations"),
+}
+
+
+def _check_named(found: Mapping[str, Any], kind: str) -> None:
+    """Refuse what would be lost."""
+    allowed = {**_SHAPES, **_WITHOUT_SHAPE}[kind]
     if unknown := set(found) - set(allowed):
         raise BadRequestError(f"holds {', '.join(sorted(unknown))}; that of a {kind} holds {', '.join(allowed)}.")
-    return found
 
 
 def _without_missing(value: Mapping[Any, Any]) -> dict[Any, Any]:
