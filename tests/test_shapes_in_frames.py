@@ -169,3 +169,13 @@ def test_pictures_without_shapes_in_a_joint_frame_are_skipped(dataset: npd.Datas
         wrong = joint.assign(**{column: pd.Series([value, joint[column][1]], dtype=object)})
         with pytest.raises(npd.InvalidInputError, match="Column 'x' not found"):
             wrong.nucleus.annotate(dataset)
+
+
+@pytest.mark.parametrize("kind", ["annotations", "predictions"])
+def test_a_second_mask_of_an_item_is_refused_instead_of_lost(dataset: npd.Dataset, kind: Any) -> None:
+    shape = {"mask_url": "https://e.org/m.png", "annotations": [{"label": "sky", "index": 1}]}
+    rows = pd.DataFrame({"reference_id": ["a.jpg", "b.jpg", "a.jpg"], "type": "mask", "geometry": [shape] * 3})
+    found = rows.assign(annotation_id=["1", "2", "3"]).nucleus.check(kind)
+    assert found[["row", "column"]].to_numpy().tolist() == [[2, "type"]]
+    assert "as in row 0 for the same item, and Nucleus keeps one mask an item" in found["reason"].iloc[0]
+    assert rows.nucleus.annotate(dataset, on_error="collect").annotations_processed == 2

@@ -184,6 +184,7 @@ def check_annotations(
         objects=objects,
         more=more,
     )
+    _check_single_masks(others, problems, str(named.name("type")))
     paths = _mask_files(others, problems, str(named.name("geometry")))
     rows = np.flatnonzero(wanted & ~problems.bad)
     unit_of_row = np.full(len(named), NOT_SENT, dtype=np.intp)
@@ -213,6 +214,21 @@ def check_annotations(
     repeats = rows[sorted(again)].tolist()
     files = {int(unit_of_row[row]): path for row, path in paths.items() if unit_of_row[row] != NOT_SENT}
     return Checked(AnnotationUnits(boxes, sent, files), unit_of_row, problems, repeats)
+
+
+def _check_single_masks(others: Mapping[int, AnyAnnotation], problems: Problems, name: str) -> None:
+    """Refuse a second mask of an item, of which only one would stay."""
+    firsts: dict[str | None, int] = {}
+    for row, annotation in others.items():
+        if isinstance(annotation, MaskAnnotation):
+            first = firsts.setdefault(annotation.reference_id or annotation.item_id, row)
+            if first != row:
+                problems.add_one(
+                    row,
+                    name,
+                    f"is a mask, as in {problems.label(first)} for the same item, and Nucleus keeps one mask an item. "
+                    "Put both into one file, with an index each.",
+                )
 
 
 def _mask_files(others: Mapping[int, AnyAnnotation], problems: Problems, name: str) -> dict[int, Path]:
