@@ -9,7 +9,7 @@ from typing import TypeAlias
 import pandas as pd
 
 from nucleus_pandas.boxes import BoxFormat
-from nucleus_pandas.columns import BoxColumn, Checked, Metadata, check_annotations, check_items
+from nucleus_pandas.columns import ANY, BoxColumn, Checked, Metadata, Terms, check_annotations, check_items
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.payloads import Payload, check_annotation_rows, check_item_rows
 from nucleus_pandas.results import Kind, Source
@@ -28,7 +28,9 @@ class Layout:
     metadata: Metadata = True
 
 
-def look_at(kind: Kind, rows: Rows, layout: Layout, *, local: bool = False) -> tuple[Source, Checked]:
+def look_at(
+    kind: Kind, rows: Rows, layout: Layout, *, local: bool = False, terms: Terms = ANY
+) -> tuple[Source, Checked]:
     """Look at what is to be sent.
 
     Returns
@@ -46,7 +48,7 @@ def look_at(kind: Kind, rows: Rows, layout: Layout, *, local: bool = False) -> t
             raise InvalidInputError(
                 "columns=, bbox=, bbox_format= and metadata= are for DataFrames; this is a payload."
             )
-        return check_item_rows(rows, local=local) if kind == "items" else check_annotation_rows(rows, kind)
+        return check_item_rows(rows, local=local) if kind == "items" else check_annotation_rows(rows, kind, terms)
     if kind == "items":
         checked = check_items(
             rows, columns=layout.columns, bbox=layout.bbox, metadata_from=layout.metadata, local=local
@@ -59,5 +61,6 @@ def look_at(kind: Kind, rows: Rows, layout: Layout, *, local: bool = False) -> t
             bbox=layout.bbox,
             bbox_format=layout.bbox_format,
             metadata_from=layout.metadata,
+            terms=terms,
         )
     return rows.copy(deep=False), checked  # what the caller assigns to later is not what was sent

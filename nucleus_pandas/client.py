@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from numbers import Integral
 from types import TracebackType
 from typing import Any
 
 import pandas as pd
 
-from nucleus_pandas.columns import DATASETS, JOBS, MODELS, frame, plain
+from nucleus_pandas.columns import DATASETS, MODELS, frame, plain
 from nucleus_pandas.datasets import Dataset
-from nucleus_pandas.errors import ConfigurationError, InvalidInputError, MissingExtraError, NotFoundError
-from nucleus_pandas.jobs import Job
+from nucleus_pandas.errors import (
+    ConfigurationError,
+    InvalidInputError,
+    MissingExtraError,
+    NotFoundError,
+    ServerError,
+)
+from nucleus_pandas.jobs import Job, jobs_frame
 from nucleus_pandas.keys import Key
 from nucleus_pandas.markup import isolated
 from nucleus_pandas.models import Model, model_of
 from nucleus_pandas.pages import page_url
-from nucleus_pandas.resource import Resource
+from nucleus_pandas.resource import Resource, id_of
 from nucleus_pandas.runs import ModelRun
 from nucleus_pandas.slices import Slice
 from nucleus_pandas.transport import Transport
@@ -27,11 +33,11 @@ from nucleus_pandas.wire import (
     DatasetEntry,
     DatasetName,
     FoundSlice,
-    JobEntry,
     JobView,
-    ListJobs,
+    MergeRuns,
     ModelEntry,
     ModelList,
+    RunsMerged,
 )
 
 HOSTED = "https://api.scale.com/v1/nucleus"
@@ -343,6 +349,53 @@ class NucleusClient:
         """Delete a model run with its predictions and matches; give the server's answer."""
         return self._delete("modelRun", model_run_id)
 
+    def merge_model_runs(
+        self,
+        runs: Iterable[ModelRun | str],
+        name: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> ModelRun:
+        """Make a run that holds the predictions of several runs of one model; these stay as they are.
+
+        Parameters
+        ----------
+        runs : iterable of ModelRun or str
+            At least two, or their ids. Of predictions with one annotation id on an item that of the first run stays.
+        name : str, optional
+            By default that of the model.
+        metadata : dict, optional
+            Anything worth noting.
+
+        Returns
+        -------
+        ModelRun
+            On the dataset of the runs; it spans datasets where they are on several.
+
+        Raises
+        ------
+        BadRequestError
+            There are fewer than two runs, one is named twice, or they are those of different models.
+
+        Examples
+        --------
+        >>> with NucleusClient.local() as client:
+        ...     dataset = client.create_dataset("Doc")
+        ...     model = client.add_model("Detector", reference_id="det-0.5")
+        ...     runs = [dataset.create_model_run(model) for _ in range(2)]
+        ...     client.merge_model_runs(runs, name="both")["name"]
+        'both'
+        """
+        ids = [id_of(run, "run_", "a ModelRun") for run in runs]
+        body = MergeRuns(model_run_ids=ids, name=name, metadata=None if metadata is None else plain(metadata, "$"))
+        made = self._transport.create(RunsMerged, "modelRun", "merge", body=body)
+        job = Job(self._transport, made.job_id).ended()
+        if job.status.startswith("Errored"):
+            raise ServerError(f"The runs could not be merged: {job.message}")
+        # An embedded Nucleus tells of the run itself; elsewhere the ids are those of all its predictions.
+        told = "lookup" not in self._transport.extensions and len(made.dataset_ids) == 1
+        home = made.dataset_ids[0] if told else None
+        return ModelRun(self._transport, made.model_run_id, home)
+
     def get_slice(self, slice_id: str) -> Slice:
         """Find a slice by its id, or raise NotFoundError."""
         _check_id("slice", slice_id)
@@ -369,15 +422,7 @@ class NucleusClient:
         ...     client.jobs.dtypes["created_at"]
         datetime64[us, UTC]
         """
-        wanted = ListJobs(job_types=[], limit=50_000, show_completed=True)
-        entries = self._transport.look_up(list[JobEntry], "jobs", "", body=wanted)
-        columns = {
-            "id": [entry.job_id for entry in entries],
-            "type": [entry.job_type for entry in entries],
-            "status": [entry.job_last_known_status for entry in entries],
-        }
-        times = pd.to_datetime([entry.job_creation_time for entry in entries], utc=True, format="ISO8601")
-        return frame(columns, JOBS).assign(created_at=times.as_unit("us"))
+        return jobs_frame(self._transport)
 
     def _delete(self, kind: str, thing: str | Dataset | Model | ModelRun | Slice) -> dict[str, Any]:
         public_id = thing.id if isinstance(thing, Resource) else thing

@@ -18,7 +18,7 @@ from nucleus_pandas.columns.members import Named
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.formats import CocoSource, to_coco
 from nucleus_pandas.management import Management
-from nucleus_pandas.models import Model
+from nucleus_pandas.models import Model, of_model_or_run
 from nucleus_pandas.pages import page_url
 from nucleus_pandas.parquet.export import Part, check_what, export, rows_of
 from nucleus_pandas.parquet.schema import WHAT, What
@@ -30,6 +30,7 @@ from nucleus_pandas.uploads import IfExists, OnError, Options, Target, upload
 from nucleus_pandas.views import (
     AnnotationsView,
     DatasetIndexer,
+    DatasetPredictionsView,
     ItemsView,
     MetadataAs,
     Query,
@@ -197,11 +198,14 @@ class Dataset(Management):
         ----------
         annotations : pandas.DataFrame, dict or list of dict
             A frame with ``reference_id`` or ``dataset_item_id``, ``label``, and ``x``, ``y``, ``width``, ``height``
-            (pixels from the top-left corner); perhaps with ``annotation_id``, metadata, and for other types than
-            boxes ``type`` and ``geometry``. Or ``{"annotations": […]}``, or that list, whose dicts name their item by
-            ``reference_id`` or ``item_id``. Without ``annotation_id`` one is computed from the content, so that sending
-            the same again changes nothing. A row of a frame without any side of its box is a picture without boxes,
-            and is skipped. The ``mask_url`` of a mask may be a PNG file of this machine, which is uploaded.
+            (pixels from the top-left corner); perhaps with ``annotation_id``, metadata, ``track_reference_id``,
+            ``task_id``, ``embedding_vector`` (lists or arrays of numbers, or their JSON text), and for other types than
+            boxes ``type`` and ``geometry`` (dicts, structs or JSON texts, as the views give them back; a category may
+            have its taxonomy in ``taxonomy_name`` instead). Or ``{"annotations": […]}``, or that list, whose dicts name
+            their item by ``reference_id`` or ``item_id``. Without ``annotation_id`` one is computed from the content,
+            so that sending the same again changes nothing. A row of a frame without any side of its box is a picture
+            without boxes, and is skipped. The ``mask_url`` of a mask may be a PNG file of this machine, which is
+            uploaded.
         columns : dict, optional
             Canonical names and what the frame calls them: ``{"label": "class"}``. Named index levels count too.
         bbox : hashable or sequence of four, optional
@@ -438,11 +442,11 @@ class Dataset(Management):
         numbers, as ``annotations."traffic light" >= 2``; ``annotations.box.count`` and ``annotations.box.<label>``
         those of one type. Categories have no place in the picture and are counted by ``annotations.category.count``
         alone. ``annotations.label``, ``.type``, ``.annotation_id``, ``.x``, ``.y``, ``.width``, ``.height``,
-        ``.area``, ``.confidence``, ``.metadata.<key>``, ``.position.x``, ``.dimensions.x`` and
-        ``annotations.<label>.<key>`` (metadata of those with that label) are those of any one annotation: a comparison
-        holds if it holds for one of them. ``annotations.<taxonomy> = "rainy"`` asks for a category. What one and the
-        same annotation is to be like stands in brackets: ``annotations[label = "car" and width < 20]``, or
-        ``annotations[…].count > 2``.
+        ``.area``, ``.confidence``, ``.metadata.<key>``, ``.position.x``, ``.dimensions.x``, ``.taxonomy_name``,
+        ``.track_reference_id``, ``.task_id``, ``.class_pdf.<label>`` and ``annotations.<label>.<key>`` (metadata of
+        those with that label) are those of any one annotation: a comparison holds if it holds for one of them.
+        ``annotations.<taxonomy> = "rainy"`` asks for a category. What one and the same annotation is to be like stands
+        in brackets: ``annotations[label = "car" and width < 20]``, or ``annotations[…].count > 2``.
 
         **Fields of annotations and predictions**, where these are found: those that follow ``annotations.`` above,
         without it (``label = "car"``, ``metadata.occluded``); of their item ``item.metadata.<key>``, ``item.width``
@@ -495,6 +499,37 @@ class Dataset(Management):
     def annotations(self) -> AnnotationsView:
         """The ground truth, as a frame that is read when it is asked for."""
         return AnnotationsView(self._transport, ("dataset", self.id), lambda: self.id)
+
+    def predictions(self, of: Model | ModelRun | str) -> DatasetPredictionsView:
+        """Give the predictions of a model on this dataset, as a frame that is read when it is asked for.
+
+        Parameters
+        ----------
+        of : Model, ModelRun or str
+            A model, whose newest run is read, committed or not: where ``model.predict(rows, dataset=dataset)`` sent
+            them. Or a run, or the id of either; one that spans datasets has positions and reference ids here.
+
+        Returns
+        -------
+        DatasetPredictionsView
+            As ``run.predictions``; reading raises NotFoundError where the model has no run on the dataset.
+
+        Examples
+        --------
+        >>> import nucleus_pandas as npd
+        >>> from nucleus_pandas import sample
+        >>> client = npd.NucleusClient.local()
+        >>> dataset = client.create_dataset("Doc")
+        >>> _ = dataset.append(sample.items())
+        >>> model = client.add_model("Careful", reference_id="careful")
+        >>> _ = model.predict(sample.detections("careful"), dataset=dataset)
+        >>> dataset.predictions(model).iloc[0][["label", "confidence"]].round(2).head(2)
+                  label  confidence
+        0  dining table        0.98
+        1          oven        0.94
+        >>> client.close()
+        """
+        return DatasetPredictionsView(self._transport, ("dataset", self.id, *of_model_or_run(of)), lambda: self.id)
 
     def to_coco(self, path: str | os.PathLike[str] | None = None, *, like: CocoSource | None = None) -> dict[str, Any]:
         """Write items and annotations as a COCO file.
@@ -549,9 +584,9 @@ class Dataset(Management):
         The folder holds ``items.parquet``, ``annotations.parquet``, and for every run
         ``predictions/model_run_id={id}/predictions.parquet`` and, if it is committed,
         ``matches/model_run_id={id}/matches.parquet``. `pandas.read_parquet` gives the frame of a file as the library
-        does, ``to_frame(metadata_as="json")`` with the shapes in ``geometry`` as JSON text too; of the folder
-        ``predictions`` it gives those of all runs, with a column ``model_run_id``. Such frames can be sent to another
-        dataset as they are.
+        does, ``to_frame(metadata_as="json")`` with ``geometry``, ``class_pdf`` and ``embedding_vector`` as JSON text
+        too; of the folder ``predictions`` it gives those of all runs, with a column ``model_run_id``. Such frames can
+        be sent to another dataset as they are.
 
         Files are compressed with zstd, their row groups hold 100,000 rows, and no more than that is in memory at once.
         (The hosted service gives the predictions of a run in one piece; its matches are made here.) Each column says

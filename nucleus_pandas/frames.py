@@ -16,6 +16,7 @@ from nucleus_pandas.datasets import Dataset
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation import Engine, Evaluation, IouType, LabelPairs
 from nucleus_pandas.gallery import SIZE, Colour, FrameSource, Gallery, gallery
+from nucleus_pandas.models import Model
 from nucleus_pandas.parquet.importing import Records
 from nucleus_pandas.parquet.reading import Form
 from nucleus_pandas.parquet.ready import ready_files, ready_parquet
@@ -133,7 +134,8 @@ def annotate(
     ----------
     frame : pandas.DataFrame
         ``reference_id`` or ``dataset_item_id``, ``label``, and ``x``, ``y``, ``width``, ``height`` in pixels from the
-        top-left corner, a row each.
+        top-left corner, a row each; ``type`` and ``geometry`` for other types than boxes. Perhaps ``annotation_id``,
+        ``track_reference_id``, ``task_id`` and ``embedding_vector``.
     dataset : Dataset
         Where they go.
     columns : dict, optional
@@ -196,8 +198,9 @@ def annotate(
 
 def predict(
     frame: pd.DataFrame,
-    run: ModelRun,
+    run: ModelRun | Model,
     *,
+    dataset: Dataset | str | None = None,
     columns: Mapping[str, Hashable] | None = None,
     bbox: BoxColumn | None = None,
     bbox_format: BoxFormat = "xywh",
@@ -209,14 +212,18 @@ def predict(
     wait: bool = True,
     journal: str | os.PathLike[str] | None = None,
 ) -> UploadResult:
-    """Send a frame's predictions to a model run.
+    """Send a frame's predictions to a model run, or to a model.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        The columns of `annotate`, and ``confidence`` in [0, 1].
-    run : ModelRun
-        Where they go.
+        The columns of `annotate`, ``confidence`` in [0, 1], and perhaps ``class_pdf``, dicts of labels and their
+        probabilities.
+    run : ModelRun or Model
+        Where they go. Those of a model belong to its run on `dataset`, which is found or made, or without that to no
+        run; see `Model.predict`.
+    dataset : Dataset or str, optional
+        Of a model, or of a run that spans datasets: the dataset of the items.
     columns : dict, optional
         Canonical names and what the frame calls them: ``{"label": "class"}``. Named index levels count too.
     bbox : hashable or sequence of four, optional
@@ -259,8 +266,11 @@ def predict(
     ...     npd.predict(found, run)
     UploadResult(predictions_processed=1, predictions_ignored=0)
     """
-    return _of_type(run, ModelRun, "predict").predict(
+    if not isinstance(run, (ModelRun, Model)):
+        raise InvalidInputError(f"predict takes a ModelRun or a Model, not {type(run).__name__}.")
+    return run.predict(
         _frame(frame),
+        dataset=dataset,
         columns=columns,
         bbox=bbox,
         bbox_format=bbox_format,
@@ -721,15 +731,16 @@ def targets_of(dataset: Dataset, run: ModelRun | None) -> dict[Kind, Target]:
         The run is one of another dataset.
     """
     if run is not None:
-        return {"predictions": _run_of(run, dataset)._target()}
+        return {"predictions": _target_of(run, dataset)}
     return {"items": dataset._target("items"), "annotations": dataset._target("annotations")}
 
 
-def _run_of(run: ModelRun, dataset: Dataset) -> ModelRun:
+def _target_of(run: ModelRun, dataset: Dataset) -> Target:
+    """Give where the predictions of an import go."""
     home = _of_type(run, ModelRun, "run=")._known()["dataset_id"]
     if home is not None and home != dataset.id:
         raise InvalidInputError(f"The run '{run.id}' belongs to the dataset '{home}', not to '{dataset.id}'.")
-    return run
+    return run._target(dataset if run._spans_datasets() else None)
 
 
 def read_items(

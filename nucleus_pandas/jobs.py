@@ -5,9 +5,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import pandas as pd
+
+from nucleus_pandas.columns import JOBS, frame
 from nucleus_pandas.errors import InvalidInputError, JobTimeoutError, UnsupportedError
 from nucleus_pandas.resource import Resource
-from nucleus_pandas.wire import JobView
+from nucleus_pandas.transport import Transport
+from nucleus_pandas.wire import JobEntry, JobView, ListJobs
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0  # seconds between two looks at a job
 _UNFINISHED = ("Queued", "Running")
@@ -93,3 +97,16 @@ class Job(Resource):
 
     def _look(self) -> JobView:
         return self._transport.read(JobView, "job", self.id)
+
+
+def jobs_frame(transport: Transport, dataset_id: str | None = None) -> pd.DataFrame:
+    """List all jobs, or those of a dataset, newest first."""
+    wanted = ListJobs(dataset_id=dataset_id, job_types=[], limit=50_000, show_completed=True)
+    entries = transport.look_up(list[JobEntry], "jobs", "", body=wanted)
+    columns = {
+        "id": [entry.job_id for entry in entries],
+        "type": [entry.job_type for entry in entries],
+        "status": [entry.job_last_known_status for entry in entries],
+    }
+    times = pd.to_datetime([entry.job_creation_time for entry in entries], utc=True, format="ISO8601")
+    return frame(columns, JOBS).assign(created_at=times.as_unit("us"))

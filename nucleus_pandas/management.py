@@ -10,7 +10,7 @@ import pandas as pd
 
 from nucleus_pandas.columns import Metadata, Problems, check_changes, label_of, plain, texts
 from nucleus_pandas.errors import BadRequestError, InvalidInputError, NotFoundError, ServerError
-from nucleus_pandas.jobs import Job
+from nucleus_pandas.jobs import Job, jobs_frame
 from nucleus_pandas.resource import Resource
 from nucleus_pandas.transport import Transport
 from nucleus_pandas.wire import (
@@ -102,6 +102,23 @@ class Management(Resource):
     def _no_items(self, names: Sequence[str]) -> str:
         listed = ", ".join(map(repr, names))
         return f"There {'is no item' if len(names) == 1 else 'are no items'} {listed} in the dataset '{self.id}'."
+
+    @property
+    def jobs(self) -> pd.DataFrame:
+        """The jobs of this dataset, newest first, as `NucleusClient.jobs` gives those of all.
+
+        Examples
+        --------
+        >>> import nucleus_pandas as npd
+        >>> with npd.NucleusClient.local() as client:
+        ...     dataset = client.create_dataset("Doc")
+        ...     _ = dataset.append([{"reference_id": "a.jpg", "image_url": "https://example.org/a.jpg"}])
+        ...     _ = dataset.delete_annotations(["a.jpg"])
+        ...     dataset.jobs[["type", "status"]]
+                         type     status
+        0  annotationDeletion  Completed
+        """
+        return jobs_frame(self._transport, self.id)
 
     def delete_annotations(self, reference_ids: Ids, *, wait: bool = True) -> Job:
         """Delete the ground truth of items, all of it; predictions stay.

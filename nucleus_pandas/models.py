@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nucleus_pandas.columns import plain
+from nucleus_pandas.boxes import BoxFormat
+from nucleus_pandas.checks import Layout, Rows
+from nucleus_pandas.columns import BoxColumn, Metadata, Terms, plain
+from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.management import names_of
-from nucleus_pandas.resource import Resource
+from nucleus_pandas.resource import Resource, id_of
+from nucleus_pandas.results import UploadResult
+from nucleus_pandas.runs import ModelRun
 from nucleus_pandas.transport import Transport
-from nucleus_pandas.wire import ModelAdded, ModelEntry
+from nucleus_pandas.uploads import IfExists, OnError, Options, Target, upload
+from nucleus_pandas.views import ModelPredictionsView
+from nucleus_pandas.wire import CopyPredictions, ModelAdded, ModelEntry, RunCreated, RunPlace
+
+if TYPE_CHECKING:
+    from nucleus_pandas.datasets import Dataset
+
+_WITHOUT_RUN = ("box", "polygon", "cuboid")  # what the contract lets belong to a model alone
 
 
 class Model(Resource):
@@ -82,6 +95,160 @@ class Model(Resource):
         """Forget slices, or raise BadRequestError where not all of them are noted."""
         self._change("DELETE", "trainedSliceId", "trained_slice_ids", slice_ids)
 
+    def create_model_run(self, name: str | None = None, metadata: Mapping[str, Any] | None = None) -> ModelRun:
+        """Make a run of the model that may span datasets; `Dataset.create_model_run` makes one on a dataset.
+
+        Parameters
+        ----------
+        name : str, optional
+            By default that of the model.
+        metadata : dict, optional
+            Anything worth noting.
+
+        Examples
+        --------
+        >>> import nucleus_pandas as npd
+        >>> client = npd.NucleusClient.local()
+        >>> model = client.add_model("Detector", reference_id="det-0.5")
+        >>> run = model.create_model_run("everywhere")
+        >>> found = {"label": "car", "type": "box", "geometry": {"x": 1, "y": 2, "width": 3, "height": 4}}
+        >>> for name in ("day", "night"):
+        ...     dataset = client.create_dataset(name)
+        ...     _ = dataset.append([{"reference_id": "a.jpg", "image_url": f"https://example.org/{name}/a.jpg"}])
+        ...     _ = run.predict([{"reference_id": "a.jpg", **found}], dataset=dataset)
+        >>> len(run.predictions), len(dataset.predictions(run))
+        (2, 1)
+        >>> client.close()
+        """
+        body = plain({"name": name, "reference_id": None, "metadata": metadata}, "$")
+        made = self._transport.create(RunCreated, "model", self.id, "modelRun", "create", body=body)
+        return ModelRun(self._transport, made.model_run_id)
+
+    @property
+    def model_runs(self) -> list[ModelRun]:
+        """The runs of the model, oldest first."""
+        ids = self._transport.read(list[str], "model", self.id, "modelRun")
+        return [ModelRun(self._transport, run_id) for run_id in ids]
+
+    def predict(
+        self,
+        predictions: Rows,
+        *,
+        dataset: Dataset | str | None = None,
+        columns: Mapping[str, Hashable] | None = None,
+        bbox: BoxColumn | None = None,
+        bbox_format: BoxFormat = "xywh",
+        metadata: Metadata = True,
+        if_exists: IfExists = "skip",
+        on_error: OnError = "raise",
+        batch_size: int | None = None,
+        progress: bool | None = None,
+        wait: bool = True,
+        journal: str | os.PathLike[str] | None = None,
+    ) -> UploadResult:
+        """Send predictions of the model: on a dataset, whose run is found or made, or without any run.
+
+        Parameters
+        ----------
+        predictions : pandas.DataFrame, dict or list of dict
+            As `ModelRun.predict` takes them.
+        dataset : Dataset or str, optional
+            The dataset. The predictions go to the newest run of the model on it that is not committed, which is made
+            where there is none; the result answers ``["model_run_id"]``, and `Dataset.predictions` reads them back.
+            Without a dataset they belong to no run, and `predictions` reads them back: boxes, polygons and cuboids, on
+            items of any dataset. These are named by ``dataset_item_id`` where a row has one, else by a
+            ``reference_id`` that is one in a single dataset.
+        columns, bbox, bbox_format, metadata, if_exists, on_error, batch_size, progress, wait, journal
+            As in `Dataset.annotate`.
+
+        Returns
+        -------
+        UploadResult
+            Counters and the outcome of every row, on the index of the frame; also answers ``["model_id"]``.
+
+        Raises
+        ------
+        InvalidInputError
+            A column is missing or a row is wrong; nothing was sent.
+        UploadError
+            The server refused rows, such as those of unknown items; the others are stored.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> import nucleus_pandas as npd
+        >>> client = npd.NucleusClient.local()
+        >>> dataset = client.create_dataset("Doc")
+        >>> _ = dataset.append([{"reference_id": "a.jpg", "image_url": "https://example.org/a.jpg"}])
+        >>> model = client.add_model("Detector", reference_id="det-0.5")
+        >>> found = pd.DataFrame({"reference_id": ["a.jpg"], "label": ["car"], "confidence": [0.9]})
+        >>> found[["x", "y", "width", "height"]] = 10.0, 20.0, 30.0, 60.0
+        >>> model.predict(found, dataset=dataset)
+        UploadResult(predictions_processed=1, predictions_ignored=0)
+        >>> dataset.predictions(model).refloc["a.jpg", ["label", "confidence"]]
+          label  confidence
+        0   car         0.9
+        >>> _ = model.predict(found.assign(label="van"))
+        >>> model.predictions.to_frame()["label"].tolist()
+        ['van']
+        >>> client.close()
+        """
+        layout = Layout(columns, bbox, bbox_format, metadata)
+        options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress, wait=wait)
+        return upload(self._target(dataset), predictions, layout, options, journal=journal)
+
+    def _target(self, dataset: Dataset | str | None) -> Target:
+        """Give where rows go."""
+        if dataset is None:
+            terms = Terms(_WITHOUT_RUN, "Send the others by dataset=, or to a run.", lambda: True)
+            route: tuple[str, ...] = ("model", self.id, "predictions")
+            return Target("predictions", self._transport, route, {"model_id": self.id}, terms)
+        home = id_of(dataset, "ds_", "a Dataset")
+        route = ("dataset", home, "model", self.id, "uploadPredictions")
+        return Target("predictions", self._transport, route, {"model_id": self.id, "dataset_id": home})
+
+    @property
+    def predictions(self) -> ModelPredictionsView:
+        """The predictions that belong to no run, as a frame that is read when it is asked for.
+
+        `Dataset.predictions` has those of the model on a dataset.
+        """
+        return ModelPredictionsView(self._transport, ("model", self.id), self._only_dataset)
+
+    def _only_dataset(self) -> str:
+        if "model-predictions" in self._transport.extensions:
+            found = self._transport.read(RunPlace, "_nucleus_pandas", "model", self.id).dataset_id
+            if found is not None:
+                return found
+        raise InvalidInputError(
+            f"The predictions without a run of the model '{self.id}' lie on no single dataset, as far as is known, so "
+            "positions and reference ids name no items. model.predictions.loc[…] takes item ids."
+        )
+
+    def copy_predictions_from_run(self, run: ModelRun | str) -> dict[str, Any]:
+        """Copy the predictions of a run of the model to those without a run; the run stays as it is.
+
+        Parameters
+        ----------
+        run : ModelRun or str
+            The run, or its id.
+
+        Returns
+        -------
+        dict
+            ``model_id``, ``model_run_ids``, ``predictions_copied`` (those that were there already are not counted), and
+            ``predictions_skipped_unsupported``: how many are neither boxes, polygons nor cuboids.
+
+        Raises
+        ------
+        BadRequestError
+            It is a run of another model.
+        """
+        body = CopyPredictions(model_run_id=id_of(run, "run_", "a ModelRun"))
+        route = ("model", self.id, "predictions", "copyFromRun")
+        answer: dict[str, Any] = self._transport.look_up(dict[str, Any], *route, body=body)
+        return answer
+
     def _change(self, method: str, route: str, field: str, names: str | Sequence[str]) -> None:
         self.__dict__.pop("_entry", None)
         self._transport.request(method, "model", self.id, route, body={field: names_of(names)})
@@ -101,3 +268,10 @@ def model_of(transport: Transport, fields: Mapping[str, Any]) -> Model:
     body = plain({"metadata": {}, **fields}, "$")
     made = transport.create(ModelAdded, "models", "add", body=body)
     return Model(transport, made.model_id, fields["reference_id"])
+
+
+def of_model_or_run(thing: Model | ModelRun | str) -> tuple[str, str]:
+    """Tell whether a run or a model is named, by itself or by its id, as a route does: the kind and the id."""
+    is_run = isinstance(thing, ModelRun) or (isinstance(thing, str) and thing.startswith("run_"))
+    prefix, kind = ("run_", "modelRun") if is_run else ("prj_", "model")
+    return kind, id_of(thing, prefix, "a Model or a ModelRun")

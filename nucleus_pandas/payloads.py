@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from nucleus_pandas.columns import NOT_SENT, Checked, Problems, is_remote, mask_file, plain, readable
+from nucleus_pandas.columns import NOT_SENT, Checked, Problems, Terms, is_remote, mask_file, plain, readable
 from nucleus_pandas.errors import BadRequestError, InvalidInputError
 from nucleus_pandas.results import Kind
 from nucleus_pandas.wire import AnyAnnotation, Item, Mask, MultiCategory, convert, fill_annotation_ids, item_key
@@ -98,7 +98,7 @@ def check_item_rows(payload: Payload, *, local: bool = False) -> tuple[Rows, Che
     return rows, _checked(len(rows), items, files, problems)
 
 
-def check_annotation_rows(payload: Payload, kind: Kind) -> tuple[Rows, Checked]:
+def check_annotation_rows(payload: Payload, kind: Kind, terms: Terms) -> tuple[Rows, Checked]:
     """Look at annotations or predictions, and give ids to those that have none.
 
     Raises
@@ -118,6 +118,8 @@ def check_annotation_rows(payload: Payload, kind: Kind) -> tuple[Rows, Checked]:
             annotation: AnyAnnotation = convert(_named(given, place, _ANNOTATION_KEYS), shape, "The annotation", place)
             if isinstance(annotation, MultiCategory) and kind == "predictions":
                 raise BadRequestError(f"Predictions of type multicategory do not exist - at `{place}.type`.")
+            if (reason := terms.refusal(str(annotation.__struct_config__.tag))) is not None:
+                raise BadRequestError(f"The type {reason.removesuffix('.')} - at `{place}.type`.")
             key = item_key(annotation, place)[1]
             if annotation.annotation_id is not None:
                 first = seen.setdefault((key, annotation.annotation_id), row)

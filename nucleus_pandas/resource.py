@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.markup import isolated, safe
 from nucleus_pandas.transport import Transport
 
@@ -45,3 +46,23 @@ class Resource:
             if value is not None
         )
         return f"<table>{''.join(rows)}</table>"
+
+
+def id_of(thing: object, prefix: str, kind: str) -> str:
+    """Give the id of a dataset, a model or a run that is named by itself or by its id.
+
+    Raises
+    ------
+    InvalidInputError
+        It is something else.
+
+    Examples
+    --------
+    >>> id_of("ds_1", "ds_", "a Dataset")
+    'ds_1'
+    """
+    found = thing.id if isinstance(thing, Resource) else thing
+    if not isinstance(found, str) or not found.startswith(prefix):
+        shown = repr(thing) if isinstance(thing, (str, Resource)) else type(thing).__name__
+        raise InvalidInputError(f"This takes {kind} or its id, '{prefix}…', not {shown}.")
+    return found

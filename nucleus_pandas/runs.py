@@ -6,14 +6,14 @@ import numbers
 import os
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from nucleus_pandas.assessment import Assessment, RunEvaluation
 from nucleus_pandas.boxes import BoxFormat
 from nucleus_pandas.checks import Layout, Rows
-from nucleus_pandas.columns import BoxColumn, Metadata
+from nucleus_pandas.columns import BoxColumn, Metadata, Terms
 from nucleus_pandas.errors import InvalidInputError, ServerError
 from nucleus_pandas.evaluation import Engine, LabelPairs
 from nucleus_pandas.evaluation.engines import require
@@ -25,13 +25,16 @@ from nucleus_pandas.matches import stored_matches
 from nucleus_pandas.pages import page_url
 from nucleus_pandas.parquet.export import Part, rows_of
 from nucleus_pandas.parquet.schema import What
-from nucleus_pandas.resource import Resource
+from nucleus_pandas.resource import Resource, id_of
 from nucleus_pandas.results import UploadResult
 from nucleus_pandas.served import ServedEvaluation, find
 from nucleus_pandas.transport import Transport
 from nucleus_pandas.uploads import IfExists, OnError, Options, Target, upload
 from nucleus_pandas.views import PredictionsView, RunIndexer, stacked
 from nucleus_pandas.wire import RunPlace
+
+if TYPE_CHECKING:
+    from nucleus_pandas.datasets import Dataset
 
 
 class ModelRun(Resource):
@@ -69,6 +72,7 @@ class ModelRun(Resource):
         self,
         predictions: Rows,
         *,
+        dataset: Dataset | str | None = None,
         columns: Mapping[str, Hashable] | None = None,
         bbox: BoxColumn | None = None,
         bbox_format: BoxFormat = "xywh",
@@ -85,7 +89,11 @@ class ModelRun(Resource):
         Parameters
         ----------
         predictions : pandas.DataFrame, dict or list of dict
-            As `Dataset.annotate` takes them, with ``confidence`` in [0, 1].
+            As `Dataset.annotate` takes them, with ``confidence`` in [0, 1], perhaps with ``class_pdf`` (dicts, structs
+            or JSON texts of labels and their probabilities).
+        dataset : Dataset or str, optional
+            Of a run that spans datasets (`Model.create_model_run`): the one that reference ids are looked up in.
+            Without it such a run takes items by ``dataset_item_id``. A run on one dataset needs none.
         columns, bbox, bbox_format, metadata, if_exists, on_error, batch_size, progress, wait, journal
             As in `Dataset.annotate`.
 
@@ -106,13 +114,21 @@ class ModelRun(Resource):
         """
         layout = Layout(columns, bbox, bbox_format, metadata)
         options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress, wait=wait)
-        return upload(self._target(), predictions, layout, options, journal=journal)
+        return upload(self._target(dataset), predictions, layout, options, journal=journal)
 
-    def _target(self) -> Target:
+    def _target(self, dataset: Dataset | str | None = None) -> Target:
         """Give where rows go."""
         names = ("model_id", "name", "status", "metadata")
         context = {"model_run_id": self.id} | {name: lambda name=name: self.info[name] for name in names}
-        return Target("predictions", self._transport, ("modelRun", self.id, "predict"), context)
+        if dataset is not None:
+            home = id_of(dataset, "ds_", "a Dataset")
+            route: tuple[str, ...] = ("dataset", home, "modelRun", self.id, "uploadPredictions")
+            return Target("predictions", self._transport, route, context | {"dataset_id": home})
+        route = ("modelRun", self.id, "predict")
+        return Target("predictions", self._transport, route, context, Terms(by_item_id=self._spans_datasets))
+
+    def _spans_datasets(self) -> bool:
+        return self._home is None and "lookup" in self._transport.extensions
 
     def commit(
         self,
@@ -419,7 +435,7 @@ class ModelRun(Resource):
 
     def _single_dataset(self) -> str:
         """Give the dataset to evaluate on."""
-        if self._home is None and "lookup" in self._transport.extensions:
+        if self._spans_datasets():
             raise InvalidInputError(
                 f"The run '{self.id}' spans datasets, and is evaluated on one at a time: give npd.evaluate its "
                 "run.predictions.to_frame(), without those on items of other datasets, and "
@@ -433,7 +449,8 @@ class ModelRun(Resource):
         if "lookup" in self._transport.extensions:
             raise InvalidInputError(
                 f"The run '{self.id}' spans datasets: its items have no positions and no single reference ids. "
-                "run.predictions.to_frame() reads everything, run.loc[…] takes item ids."
+                "run.predictions.to_frame() reads everything, run.loc[…] takes item ids, and dataset.predictions(run) "
+                "has those on one dataset."
             )
         raise InvalidInputError(
             f"This server does not tell to which dataset the run '{self.id}' belongs; give it: "

@@ -13,6 +13,7 @@ from nucleus_pandas.columns import Backend, Items, item_ids, no_backend
 from nucleus_pandas.columns.members import Named
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.jobs import Job
+from nucleus_pandas.models import Model, of_model_or_run
 from nucleus_pandas.pages import page_url
 from nucleus_pandas.resource import Resource
 from nucleus_pandas.runs import ModelRun
@@ -130,16 +131,17 @@ class Slice(Resource):
         """The ground truth of the items, as a frame that is read when it is asked for."""
         return SliceAnnotationsView(self._transport, ("slice", self.id), lambda: self.dataset_id)
 
-    def predictions(self, run: ModelRun | str) -> SlicePredictionsView:
+    def predictions(self, run: ModelRun | Model | str) -> SlicePredictionsView:
         """Give the predictions of a run on the items, as a frame that is read when it is asked for.
 
         Parameters
         ----------
-        run : ModelRun or str
-            The run, or its id. On the hosted service all its predictions are read, and those of other items left out.
+        run : ModelRun, Model or str
+            The run, or the model whose newest run on the dataset is read; or the id of either. Of a run the hosted
+            service gives all predictions, and those on other items are left out here.
         """
-        run_id = run.id if isinstance(run, ModelRun) else run
-        return SlicePredictionsView(self._transport, ("slice", self.id), lambda: self.dataset_id, run_id)
+        kind, public_id = of_model_or_run(run)
+        return SlicePredictionsView(self._transport, ("slice", self.id), lambda: self.dataset_id, (kind, public_id))
 
     def to_frame(self, metadata_as: MetadataAs = "dict", dtype_backend: Backend = no_backend) -> pd.DataFrame:
         """Read the items into one frame, as ``slice.items.to_frame`` does."""

@@ -340,7 +340,7 @@ def one_by_one(route: str) -> Reader:
 
 
 def as_columns(route: str) -> Reader:
-    """Read by the route of columns, which leaves out what frames have no column for."""
+    """Read by the route of columns."""
 
     def read(api: Api, world: World) -> dict[str, list[Row]]:
         page = api("POST", f"_nucleus_pandas/{route.format(ds=world.dataset, run=world.run)}", {})["columns"]
@@ -396,7 +396,6 @@ PREDICTED = {
     "queryObjectsPage": queried("predictions_only"),
 }
 PREDICTED_COLUMNS = {"columns": as_columns("modelRun/{run}/predictions"), "frame": framed("predictions")}
-NO_COLUMN = ("class_pdf", "track_reference_id", "task_id", "embedding_vector")
 
 SENDERS: list[Sender] = [by_body, by_segmentations, by_item_id, by_signed_upload, by_extension]
 OF_RUN = ["modelRun/{run}/predict", "modelRun/{run}/uploadPredictions", "dataset/{ds}/modelRun/{run}/uploadPredictions"]
@@ -420,8 +419,6 @@ def check(api: Api, world: World, sent: list[Row], whole: dict[str, Reader], col
             assert len(computed) == sum(one is None for one in given[name])
             expected = [dict(row) for row in by_reference(sent)[name]]
             for row in expected:
-                for field in NO_COLUMN if route in columns else ():
-                    row.pop(field, None)
                 if row.get("annotation_id") is None:
                     row["annotation_id"] = "computed"
             got = [{**row, "annotation_id": "computed"} if row["annotation_id"] in computed else row for row in rows]
@@ -484,7 +481,7 @@ def test_any_annotations_of_a_frame_can_be_sent_to_another_dataset(api: Api, row
         return
     result = npd.annotate(frame.drop(columns="dataset_item_id"), npd.Dataset(api.client._transport, other.dataset))
     assert set(result.rows["status"]) == {"new"}
-    kept = [{name: value for name, value in row.items() if name not in NO_COLUMN} for row in rows]
+    kept = [dict(row) for row in rows]
     for row in kept:  # the null rule: at the top level of metadata, null is what is absent
         row["metadata"] = {name: value for name, value in (row.get("metadata") or {}).items() if value is not None}
     check(api, other, kept, WHOLE, COLUMNS)

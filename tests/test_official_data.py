@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import requests
 from PIL import Image
@@ -248,6 +249,39 @@ def test_predictions_without_a_run(nucleus: Any, official: Any, street: Any, mod
     assert (model.model_runs(), street.model_runs) == ([], [])
     assert model.upload_predictions([box(nucleus, "c.jpg", confidence=0.25)], update=True)["predictions_processed"] == 1
     assert [one.confidence for one in model.predictions_refloc("c.jpg")["box"]] == [0.25]
+
+
+DETAILED = {"class_pdf": {"car": 0.75, "van": 0.25}, "track_reference_id": "track 7", "embedding_vector": [0.5, -1.0]}
+
+
+def test_our_frames_hold_what_it_says_of_predictions(
+    nucleus: Any, ours: npd.NucleusClient, street: Any, model: Any
+) -> None:
+    sent = [box(nucleus, "c.jpg", confidence=0.5, **DETAILED), *everything(nucleus, "Prediction").values()]
+    street.upload_predictions(model, sent)
+    dataset, our_model = ours.get_dataset(street.id), ours.get_model(model.id)
+    found = dataset.predictions(our_model).to_frame()
+    assert found["type"].tolist() == ["mask", "box", "line", "polygon", "keypoints", "cuboid", "category", "box"]
+    assert found[list(DETAILED)].iloc[-1].to_dict() == DETAILED
+    assert found[list(DETAILED)].iloc[:-1].isna().all(axis=None)
+    model.upload_predictions(sent[:1])
+    assert our_model.predictions.refloc["c.jpg", list(DETAILED)].iloc[0].to_dict() == DETAILED
+
+
+def test_it_reads_what_our_frames_say_of_predictions(
+    nucleus: Any, ours: npd.NucleusClient, street: Any, model: Any
+) -> None:
+    sent = box(nucleus, confidence=0.5, **DETAILED)
+    row = {"reference_id": "a.jpg", "label": sent.label, "annotation_id": sent.annotation_id, "confidence": 0.5}
+    row |= {"x": sent.x, "y": sent.y, "width": sent.width, "height": sent.height, **DETAILED}
+    frame = pd.DataFrame([row])
+    frame.nucleus.predict(ours.get_model(model.id), dataset=ours.get_dataset(street.id))
+    frame.nucleus.predict(ours.get_model(model.id))
+    assert_same(street.predictions_refloc(model, "a.jpg"), {"box": sent})
+    assert_same(model.predictions_refloc("a.jpg"), {"box": sent})
+    frame.nucleus.annotate(ours.get_dataset(street.id))
+    (found,) = street.refloc("a.jpg")["annotations"]["box"]
+    assert (found.track_reference_id, found.embedding_vector) == ("track 7", [0.5, -1.0])
 
 
 def test_predictions_are_copied_from_a_run(nucleus: Any, street: Any, model: Any) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +72,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 def with_texts(frame: pd.DataFrame, **backend: Any) -> pd.DataFrame:
-    """A frame as it is exported: shapes are JSON text."""
-    if "geometry" not in frame:
-        return frame
-    shapes = [None if shape is None else json.dumps(shape, separators=(",", ":")) for shape in frame["geometry"]]
-    return frame.assign(geometry=pd.Series(shapes, frame.index, frame["label"].dtype))
+    """A frame as it is exported: shapes, probabilities and embeddings are JSON text."""
+    written = {}
+    for name in ("geometry", "class_pdf", "embedding_vector"):
+        if name in frame:
+            dumped = partial(json.dumps, separators=(",", ":"), ensure_ascii=False)
+            texts = [None if value is None else dumped(value) for value in frame[name]]
+            written[name] = pd.Series(texts, frame.index, frame["label"].dtype)
+    return frame.assign(**written)
 
 
 def written(path: Path) -> list[str]:

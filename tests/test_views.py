@@ -120,12 +120,18 @@ def test_frames_have_these_dtypes_on_every_pandas(client: npd.NucleusClient, dat
         "type": text,
         **dict.fromkeys(["x", "y", "width", "height"], "float64"),
     }
-    objects = {"geometry": "object", "metadata": "object"}
+    objects = {
+        "geometry": "object",
+        "track_reference_id": text,
+        "task_id": text,
+        "embedding_vector": "object",
+        "metadata": "object",
+    }
     sides = dict.fromkeys(["annotation_id", "prediction_id", "label", "predicted_label"], text)
     documented = [
         {**ids, "image_url": text, **size, "metadata": "object"},
         {"index": "int64", **ids, **box, **objects},
-        {"index": "int64", **ids, **box, "confidence": "float64", **objects},
+        {"index": "int64", **ids, **box, "confidence": "float64", "class_pdf": "object", **objects},
         {"index": "int64", **ids, **sides, "confidence": "float64", "iou": "float64", "match_type": text},
     ]
     model = client.add_model("M", reference_id="m")

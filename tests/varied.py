@@ -70,6 +70,7 @@ def annotations() -> pd.DataFrame:
             "y": [0.2, 4.0, 1 / 3, 0.0],
             "width": [30.0, 0.0, 7.0, 1e9],
             "height": [60.0, 1.5, 0.0, 2.0],
+            "track_reference_id": ["track 7", None, "", "ü"],
             "metadata": [METADATA[3], None, METADATA[2], METADATA[4]],
         }
     )
@@ -82,7 +83,11 @@ def annotations() -> pd.DataFrame:
             "metadata": [METADATA[0]] * len(SHAPES),
         }
     )
-    return pd.concat([boxes, others], ignore_index=True)
+    rows = pd.concat([boxes, others], ignore_index=True)
+    rows["task_id"] = [None, "007", *["t"] * (len(rows) - 2)]
+    rows["embedding_vector"] = [[0.1, -2.0], None, [], *[[1 / 3]] * (len(rows) - 3)]
+    rows["class_pdf"] = [{"car": 0.75, "bus": 0.25}, None, {}, *[{"é": 1.0}] * (len(rows) - 3)]
+    return rows
 
 
 def without_ids(frame: pd.DataFrame) -> pd.DataFrame:

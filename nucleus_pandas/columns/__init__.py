@@ -1,6 +1,6 @@
 """Frame <-> wire: how a frame's columns become objects, and objects a frame's columns."""
 
-from nucleus_pandas.columns.annotations import check_annotations
+from nucleus_pandas.columns.annotations import ANY, Terms, check_annotations
 from nucleus_pandas.columns.changes import Changes, check_changes
 from nucleus_pandas.columns.checked import NOT_SENT, Checked, Units
 from nucleus_pandas.columns.dtypes import (
@@ -44,6 +44,7 @@ from nucleus_pandas.columns.values import floats, texts, within
 __all__ = [
     "ANNOTATIONS",
     "ANNOTATION_COLUMNS",
+    "ANY",
     "Backend",
     "BoxColumn",
     "CANONICAL",
@@ -67,6 +68,7 @@ __all__ = [
     "PREDICTIONS",
     "PREDICTION_COLUMNS",
     "Problems",
+    "Terms",
     "Units",
     "Values",
     "arrow_type",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from nucleus_pandas.boxes import BoxFormat
 from nucleus_pandas.columns.checked import NOT_SENT, Checked
+from nucleus_pandas.columns.details import details, some_details
 from nucleus_pandas.columns.geometry import BoxColumn, box_sides, shapes
 from nucleus_pandas.columns.metadata import Metadata, metadata
 from nucleus_pandas.columns.naming import NamedColumns
@@ -24,6 +25,7 @@ from nucleus_pandas.columns.problems import Mask, Problems, shown, warn
 from nucleus_pandas.columns.values import flags, floats, texts, within
 from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.wire import (
+    DETAILS,
     TEXT,
     AnyAnnotation,
     BoxRows,
@@ -44,6 +46,34 @@ Layer: TypeAlias = Literal["annotations", "predictions"]
 
 _LIKE_CONFIDENCE = ("score", "scores", "conf", "prob", "probability")
 _TYPES = tuple(str(shape.__struct_config__.tag) for shape in get_args(AnyAnnotation))
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a target asks of annotations or predictions besides.
+
+    Attributes
+    ----------
+    types : sequence of str, optional
+        The types that it takes; all without it.
+    others : str
+        Where those of other types go.
+    by_item_id : callable
+        Tells whether a row that holds both ids names its item by the item id; else it does by the reference id.
+    """
+
+    types: Sequence[str] | None = None
+    others: str = ""
+    by_item_id: Callable[[], bool] = bool
+
+    def refusal(self, kind: str) -> str | None:
+        """Tell why a type is not taken; None where it is."""
+        if self.types is None or kind in self.types:
+            return None
+        return f"is {shown(kind)}, and here only {', '.join(self.types)} are taken. {self.others}"
+
+
+ANY = Terms()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +144,7 @@ def check_annotations(
     bbox: BoxColumn | None = None,
     bbox_format: BoxFormat = "xywh",
     metadata_from: Metadata = True,
+    terms: Terms = ANY,
 ) -> Checked:
     """Look at a frame of annotations or predictions.
 
@@ -129,15 +160,16 @@ def check_annotations(
     """
     named = NamedColumns(frame, columns)
     problems = Problems(named.index)
-    is_box, shape_rows = _types(named, layer, problems)
+    is_box, shape_rows = _types(named, layer, problems, terms)
     sides, is_empty = box_sides(named, is_box, problems, bbox, bbox_format)
     is_empty &= ~_check_geometry_of_boxes(named, is_box, problems)
     wanted = ~is_empty
-    keys, by_item_id = _keys(named, wanted, problems)
+    keys, by_item_id = _keys(named, wanted, problems, terms)
     labels = _labels(named, wanted, shape_rows, problems)
     given_ids = _given_ids(named, wanted, problems)
     confidences = _confidences(named, layer, wanted, problems)
     objects = metadata(named, metadata_from, problems)
+    more = details(named, DETAILS if layer == "predictions" else DETAILS[1:], metadata_from, problems)
     problems.forget(is_empty)  # a row that goes nowhere is judged by nothing
     if given_ids is not None:
         _check_repeated_ids(keys, given_ids, wanted, problems, str(named.name("annotation_id")))
@@ -151,7 +183,9 @@ def check_annotations(
         given_ids=given_ids,
         confidences=confidences,
         objects=objects,
+        more=more,
     )
+    _check_single_masks(others, problems, str(named.name("type")))
     paths = _mask_files(others, problems, str(named.name("geometry")))
     rows = np.flatnonzero(wanted & ~problems.bad)
     unit_of_row = np.full(len(named), NOT_SENT, dtype=np.intp)
@@ -166,6 +200,7 @@ def check_annotations(
         given_ids=given_ids,
         words=None,
         occurrences=None,
+        details=more,
     )
     if len(rows) < len(named):
         boxes = _some(boxes, rows)
@@ -180,6 +215,21 @@ def check_annotations(
     repeats = rows[sorted(again)].tolist()
     files = {int(unit_of_row[row]): path for row, path in paths.items() if unit_of_row[row] != NOT_SENT}
     return Checked(AnnotationUnits(boxes, sent, files), unit_of_row, problems, repeats)
+
+
+def _check_single_masks(others: Mapping[int, AnyAnnotation], problems: Problems, name: str) -> None:
+    """Refuse a second mask of an item, of which only one would stay."""
+    firsts: dict[str | None, int] = {}
+    for row, annotation in others.items():
+        if isinstance(annotation, MaskAnnotation):
+            first = firsts.setdefault(annotation.reference_id or annotation.item_id, row)
+            if first != row:
+                problems.add_one(
+                    row,
+                    name,
+                    f"is a mask, as in {problems.label(first)} for the same item, and Nucleus keeps one mask an item. "
+                    "Put both into one file, with an index each.",
+                )
 
 
 def _mask_files(others: Mapping[int, AnyAnnotation], problems: Problems, name: str) -> dict[int, Path]:
@@ -197,7 +247,7 @@ def _mask_files(others: Mapping[int, AnyAnnotation], problems: Problems, name: s
     return found
 
 
-def _types(named: NamedColumns, layer: Layer, problems: Problems) -> tuple[Mask, dict[int, str]]:
+def _types(named: NamedColumns, layer: Layer, problems: Problems, terms: Terms) -> tuple[Mask, dict[int, str]]:
     """Tell which rows are boxes, and the types of the others."""
     series = named.get("type")
     is_box = np.ones(len(named), dtype=bool)
@@ -218,6 +268,8 @@ def _types(named: NamedColumns, layer: Layer, problems: Problems) -> tuple[Mask,
             problems.add(rows, str(series.name), f"is {shown(kind)}; there are {', '.join(_TYPES)}.")
         elif kind == "multicategory" and layer == "predictions":
             problems.add(rows, str(series.name), "is 'multicategory', and predictions of that type do not exist.")
+        elif (reason := terms.refusal(kind)) is not None:
+            problems.add(rows, str(series.name), reason)
         else:
             others.update(dict.fromkeys(np.flatnonzero(rows).tolist(), kind))
     return is_box, others
@@ -238,8 +290,8 @@ def _check_geometry_of_boxes(named: NamedColumns, is_box: Mask, problems: Proble
     return there
 
 
-def _keys(named: NamedColumns, wanted: Mask, problems: Problems) -> tuple[Texts, Mask]:
-    """Take what names each row's item: the reference id where there is one, else the item id."""
+def _keys(named: NamedColumns, wanted: Mask, problems: Problems, terms: Terms) -> tuple[Texts, Mask]:
+    """Take what names each row's item: the reference id where there is one, else the item id; or the other way."""
     if not named.has("reference_id") and not named.has("dataset_item_id"):
         named.need("reference_id")
     by_item_id = np.zeros(len(named), dtype=bool)
@@ -249,8 +301,12 @@ def _keys(named: NamedColumns, wanted: Mask, problems: Problems) -> tuple[Texts,
     if not named.has("reference_id"):
         return item_ids, ~by_item_id
     references = texts(named.need("reference_id"), problems)
-    by_item_id = flags(references.is_null()) & flags(item_ids.is_valid())
-    keys = pc.coalesce(references, item_ids)
+    by_item_id = flags(item_ids.is_valid())
+    if terms.by_item_id():
+        keys = pc.coalesce(item_ids, references)
+    else:
+        by_item_id &= flags(references.is_null())
+        keys = pc.coalesce(references, item_ids)
     absent = wanted & flags(keys.is_null())
     if absent.any():
         for name in ("reference_id", "dataset_item_id"):
@@ -264,7 +320,8 @@ def _keys(named: NamedColumns, wanted: Mask, problems: Problems) -> tuple[Texts,
 def _labels(named: NamedColumns, wanted: Mask, shape_rows: Mapping[int, str], problems: Problems) -> Texts:
     free = np.zeros(len(named), dtype=bool)
     free[[row for row, kind in shape_rows.items() if kind in ("mask", "multicategory")]] = True
-    if not named.has("label") and free.any() and not (wanted & ~free).any():
+    unknown = free | problems.bad_in(str(named.name("type")))  # who knows whether a row of a wrong type needs one
+    if not named.has("label") and unknown.any() and not (wanted & ~unknown).any():
         return pa.nulls(len(named), TEXT)
     return texts(named.need("label"), problems, required=wanted & ~free)
 
@@ -339,6 +396,7 @@ def _some(boxes: BoxRows, rows: npt.NDArray[np.intp]) -> BoxRows:
         given_ids=texts_of(boxes.given_ids),
         words=None,
         occurrences=None,
+        details=some_details(boxes.details, texts_of),
     )
 
 

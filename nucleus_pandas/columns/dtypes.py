@@ -50,15 +50,19 @@ ANNOTATIONS: dict[str, str] = {
     "width": "float64",
     "height": "float64",
     "geometry": OBJECT,
+    "track_reference_id": TEXT,
+    "task_id": TEXT,
+    "embedding_vector": OBJECT,
     "metadata": OBJECT,
 }
 """Columns of the frames of annotations."""
 
+_BOXES = tuple(ANNOTATIONS)[: tuple(ANNOTATIONS).index("geometry")]
 PREDICTIONS: dict[str, str] = {
-    **{name: kind for name, kind in ANNOTATIONS.items() if name not in ("geometry", "metadata")},
+    **{name: ANNOTATIONS[name] for name in _BOXES},
     "confidence": "float64",
-    "geometry": OBJECT,
-    "metadata": OBJECT,
+    "class_pdf": OBJECT,
+    **{name: kind for name, kind in ANNOTATIONS.items() if name not in _BOXES},
 }
 """Columns of the frames of predictions."""
 

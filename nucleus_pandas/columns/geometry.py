@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nucleus_pandas.boxes import BoxFormat, to_xywh
+from nucleus_pandas.columns.details import detail
 from nucleus_pandas.columns.naming import NamedColumns
 from nucleus_pandas.columns.plain import plain
 from nucleus_pandas.columns.problems import Mask, Problems, shown
-from nucleus_pandas.columns.values import INFINITE, LARGEST, floats, is_missing, number, values_of, whole
+from nucleus_pandas.columns.values import INFINITE, LARGEST, floats, is_missing, number, texts, values_of, whole
 from nucleus_pandas.errors import BadRequestError, InvalidInputError
 from nucleus_pandas.wire import AnyAnnotation, Floats, Texts, convert
 
@@ -47,6 +48,8 @@ def box_sides(
     own = named_columns(named, bbox)
     if bbox is None and not is_box.any() and not all(map(named.has, SIDES)):
         return np.full((4, len(named)), np.nan), np.zeros(len(named), dtype=bool)
+    if bbox is None and not any(map(named.has, SIDES)) and not (is_box & ~_of_nothing(named)).any():
+        return np.full((4, len(named)), np.nan), is_box.copy()
     found = Problems(named.index)
     if bbox is None:
         names: list[Hashable] = [named.name(side) for side in SIDES]
@@ -70,6 +73,15 @@ def box_sides(
     sides = _checked(sides, [str(name) for name in names], bbox_format, found)
     problems.extend(found)
     return sides, is_empty
+
+
+def _of_nothing(named: NamedColumns) -> Mask:
+    """Tell which rows have neither a type nor a geometry, as a left join of shapes to pictures leaves them."""
+    kind, geometry = named.get("type"), named.get("geometry")
+    if kind is None or geometry is None:
+        return np.zeros(len(named), dtype=bool)
+    found: Mask = (kind.isna() & geometry.isna()).to_numpy(dtype=bool)
+    return found
 
 
 def _check_format(bbox: BoxColumn | None, bbox_format: BoxFormat) -> None:
@@ -264,6 +276,7 @@ def shapes(
     given_ids: Texts | None,
     confidences: Floats | None,
     objects: Texts | None,
+    more: Mapping[str, Texts],
 ) -> dict[int, AnyAnnotation]:
     """Make annotations of the rows that are no boxes, from what their geometry says."""
     if not kinds:
@@ -271,6 +284,7 @@ def shapes(
     series = named.get("geometry")
     values: list[Any] = [None] * len(named) if series is None else values_of(series)
     name = str(named.name("geometry"))
+    taxonomies = _taxonomies(named, kinds, problems)
     made: dict[int, AnyAnnotation] = {}
     shape: Any = AnyAnnotation  # a union is no type to a type checker
     for row, kind in kinds.items():
@@ -285,14 +299,40 @@ def shapes(
                 fields["confidence"] = float(confidences[row])
             if objects is not None and objects[row].is_valid:
                 fields["metadata"] = msgspec.json.decode(objects[row].as_py())
+            fields |= detail(more, row)
         try:
-            fields |= _geometry(values[row], kind)
+            fields |= _with_taxonomy(_geometry(values[row], kind), taxonomies.get(row))
             annotation = convert(fields, shape, f"The {kind}", "$")
             if not refused:
                 made[row] = annotation
         except (BadRequestError, RecursionError) as error:
             problems.add_one(row, name, str(error) or "is nested too deeply, or holds itself.")
     return made
+
+
+def _taxonomies(named: NamedColumns, kinds: Mapping[int, str], problems: Problems) -> dict[int, str]:
+    """Give the taxonomies of categories that stand in a column of their own, by row."""
+    rows = [row for row, kind in kinds.items() if kind in ("category", "multicategory")]
+    if not rows or not named.has("taxonomy_name"):
+        return {}
+    found = Problems(named.index)
+    column = texts(named.need("taxonomy_name"), found)
+    other = np.ones(len(named), dtype=bool)
+    other[rows] = False
+    found.forget(other)  # what stands in rows of other types means nothing
+    problems.extend(found)
+    return {row: column[row].as_py() for row in rows if column[row].is_valid}
+
+
+def _with_taxonomy(fields: dict[str, Any], name: str | None) -> dict[str, Any]:
+    if name is None or fields.get("taxonomy_name") == name:
+        return fields
+    if "taxonomy_name" in fields:
+        raise BadRequestError(
+            f"is of the taxonomy {shown(fields['taxonomy_name'])}, and the column of taxonomies says {shown(name)}. "
+            "Keep one of the two."
+        )
+    return {**fields, "taxonomy_name": name}
 
 
 def _geometry(value: object, kind: str) -> dict[str, Any]:
@@ -313,17 +353,27 @@ def _geometry(value: object, kind: str) -> dict[str, Any]:
             f"is {shown(value)}, a {type(value).__name__}; expected a dict or the text of a JSON object."
         )
     found: dict[str, Any] = plain(_without_missing(value), "$.geometry")
-    if kind in ("category", "multicategory"):
-        return _named(found, kind, ("taxonomy_name", "labels") if kind == "multicategory" else ("taxonomy_name",))
-    if kind == "mask":
-        return _named(found, kind, ("mask_url", "annotations"))
-    return {"geometry": found}
+    _check_named(found, kind)
+    return {"geometry": found} if kind in _SHAPES else found
 
 
-def _named(found: dict[str, Any], kind: str, allowed: tuple[str, ...]) -> dict[str, Any]:
+_SHAPES = {
+    **dict.fromkeys(("line", "polygon"), ("vertices",)),
+    "keypoints": ("keypoints", "names", "skeleton"),
+    "cuboid": ("position", "dimensions", "yaw"),
+}
+_WITHOUT_SHAPE = {
+    "category": ("taxonomy_name",),
+    "multicategory": ("taxonomy_name", "labels"),
+    "mask": ("mask_url", "annotations"),
+}
+
+
+def _check_named(found: Mapping[str, Any], kind: str) -> None:
+    """Refuse what would be lost."""
+    allowed = {**_SHAPES, **_WITHOUT_SHAPE}[kind]
     if unknown := set(found) - set(allowed):
         raise BadRequestError(f"holds {', '.join(sorted(unknown))}; that of a {kind} holds {', '.join(allowed)}.")
-    return found
 
 
 def _without_missing(value: Mapping[Any, Any]) -> dict[Any, Any]:

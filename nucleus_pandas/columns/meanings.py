@@ -46,6 +46,9 @@ ANNOTATION_COLUMNS: dict[str, Meaning] = {
     "width": Meaning("Width of a box; null for other types", _PIXELS),
     "height": Meaning("Height of a box; null for other types", _PIXELS),
     "geometry": Meaning("What annotations of other types than box have instead, coordinates in pixels", _JSON),
+    "track_reference_id": Meaning("Id of the track that the annotation belongs to; null for one without"),
+    "task_id": Meaning("Id of the labeling task that the annotation comes from; null for one without"),
+    "embedding_vector": Meaning("The embedding of what the annotation shows; null for one without", _JSON),
     "metadata": Meaning("What was noted of the annotation", _JSON),
 }
 """Of the columns of annotations."""
@@ -56,6 +59,7 @@ PREDICTION_COLUMNS: dict[str, Meaning] = {
         for name, (text, unit) in ANNOTATION_COLUMNS.items()
     },
     "confidence": Meaning("How sure the model is; null where it does not say", "0 to 1"),
+    "class_pdf": Meaning("Probabilities of all labels, from 0 to 1; null where the model does not say", _JSON),
 }
 """Of the columns of predictions."""
 

@@ -25,7 +25,12 @@ CANONICAL = (
     "width",
     "height",
     "geometry",
+    "taxonomy_name",
     "confidence",
+    "class_pdf",
+    "track_reference_id",
+    "task_id",
+    "embedding_vector",
     "metadata",
 )
 """The names of columns, as on the wire; one mapping serves items, annotations and predictions of a joint frame."""

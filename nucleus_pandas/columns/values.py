@@ -28,7 +28,12 @@ NOT_AT_ONCE = (pa.ArrowException, UnicodeError, TypeError, ValueError, OverflowE
 
 
 def texts(
-    series: pd.Series[Any], problems: Problems, *, required: Mask | None = None, addresses: bool = False
+    series: pd.Series[Any],
+    problems: Problems,
+    *,
+    required: Mask | None = None,
+    addresses: bool = False,
+    may_be_empty: bool = False,
 ) -> Texts:
     """Take a column of ids, labels or addresses.
 
@@ -44,6 +49,8 @@ def texts(
         Rows that must have a value.
     addresses : bool
         Whether paths (`os.PathLike`) are taken too.
+    may_be_empty : bool
+        Whether texts without any character are taken too.
 
     Returns
     -------
@@ -58,7 +65,7 @@ def texts(
     if column is None:
         column = _texts_one_by_one(series, problems, name, addresses=addresses)
     empty = pc.equal(column, "")
-    if pc.any(empty).as_py():
+    if not may_be_empty and pc.any(empty).as_py():
         problems.add(flags(empty), name, "is an empty text. Give it a name, or drop the row.")
     if required is not None:
         absent = required & flags(column.is_null())

@@ -12,7 +12,8 @@ import pandas as pd
 from nucleus_pandas.columns import ANNOTATIONS, ITEMS, Values, frame
 
 _ITEMS = {name: kind for name, kind in ITEMS.items() if name != "dataset_item_id"}
-_BOXES = {name: kind for name, kind in ANNOTATIONS.items() if name not in ("dataset_item_id", "geometry", "metadata")}
+_IN_FILES = ("reference_id", "annotation_id", "label", "type", "x", "y", "width", "height")
+_BOXES = {name: ANNOTATIONS[name] for name in _IN_FILES}
 
 
 class Frames(NamedTuple):

@@ -30,6 +30,7 @@ from nucleus_pandas.local.routes import (
     models,
     objects,
     pictures,
+    predicted,
     predictions,
     runs,
     slices,
@@ -91,7 +92,7 @@ def _build(nucleus: EmbeddedNucleus, keys: tuple[bytes, ...], hosts: frozenset[s
     app.url_map.redirect_defaults = False
     app.url_map.converters.update(id=RawId, item=ItemId, rest=RestOfPath)
     app.before_request(_guard(keys, hosts))
-    of_data = (datasets, items, metadata, exports, slices, models, runs, predictions, jobs, uploads)
+    of_data = (datasets, items, metadata, exports, slices, models, runs, predictions, predicted, jobs, uploads)
     for routes in (*of_data, evaluations, benchmarks, objects, pictures, extensions, elsewhere):
         app.register_blueprint(routes.blueprint, url_prefix=PREFIX)
     app.register_error_handler(APIError, _refusal)

@@ -244,6 +244,7 @@ def store_boxes(
     *,
     update: bool,
     refuse: bool = False,
+    anywhere: bool = False,
 ) -> Stored:
     """Store boxes that came as columns, as `store_annotations` does one by one.
 
@@ -260,11 +261,13 @@ def store_boxes(
     if set(lengths.values()) != {count}:
         found = ", ".join(f"`{name}` {length}" for name, length in lengths.items())
         raise BadRequestError(f"The columns of boxes have different lengths: {found} - at `$.boxes`.")
-    numbers = _find_keys(db, dataset, boxes)
+    numbers, reasons = _find_keys(db, dataset, boxes, anywhere=anywhere)
     errors: dict[int, str] = {}
     if None in numbers:
-        reason = _UNPLACED if dataset is None and boxes.by == "reference_id" else UNKNOWN
-        errors = {row: reason.format(key) for row, key in enumerate(boxes.keys) if numbers[row] is None}
+        reason = _UNPLACED if dataset is None and boxes.by == "reference_id" and not anywhere else UNKNOWN
+        errors = {
+            row: reasons.get(key, reason).format(key) for row, key in enumerate(boxes.keys) if numbers[row] is None
+        }
     broken = rules.broken_boxes(db, layer, boxes, numbers)
     for row, reason in broken.items():
         numbers[row], errors[row] = None, reason
@@ -287,16 +290,25 @@ def store_boxes(
     return stored
 
 
-def _find_keys(db: sqlite3.Connection, dataset: Dataset | None, boxes: BoxColumns) -> list[int | None]:
-    """Give each box's item number, or None; every key is looked up once."""
+def _find_keys(
+    db: sqlite3.Connection, dataset: Dataset | None, boxes: BoxColumns, *, anywhere: bool
+) -> tuple[list[int | None], dict[str, str]]:
+    """Give each box's item number, or None, and why some keys have none; every key is looked up once."""
     known: dict[str, int] = {}
+    reasons: dict[str, str] = {}
     if boxes.by == "item_id":
         known = items.existing(db, boxes.keys)
         if dataset is not None:
             known = {key: number for key, number in known.items() if number >> ITEM_BITS == dataset.id}
     elif dataset is not None:
         known = items.ids_of(db, dataset, boxes.keys)
-    return list(map(known.get, boxes.keys))
+    elif anywhere:
+        for key, numbers in items.ids_anywhere(db, boxes.keys).items():
+            if len(numbers) == 1:
+                known[key] = numbers[0]
+            else:
+                reasons[key] = _AMBIGUOUS
+    return list(map(known.get, boxes.keys)), reasons
 
 
 def _find_items(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache, partial
 from typing import Any, TypeAlias
 
 import msgspec
@@ -18,7 +19,7 @@ from nucleus_pandas.local.store.ids import ITEM_BITS, item_id
 from nucleus_pandas.local.store.layers import Layer, Row
 from nucleus_pandas.local.store.predicates import Condition
 from nucleus_pandas.local.subsets import AnyPlace, Subset
-from nucleus_pandas.wire import ROWS, Selection
+from nucleus_pandas.wire import DETAILS, ROWS, Selection
 
 Stored: TypeAlias = dict[str, Sequence[Any]]
 """What was read of rows, column by column."""
@@ -34,7 +35,7 @@ _OF_ITEMS: dict[str, tuple[str, ...]] = {
     "height": ("height",),
     "metadata": ("metadata",),
 }
-_EXTRA = "CASE WHEN object.type <> 'box' OR object.key < ' ' THEN object.extra END AS extra"
+_EXTRA = "CASE WHEN object.type <> 'box' OR object.key < ' ' THEN object.extra END AS own"
 _OF_ANNOTATIONS: dict[str, tuple[str, ...]] = {
     "dataset_item_id": ("item",),
     "reference_id": ("item",),
@@ -46,6 +47,7 @@ _OF_ANNOTATIONS: dict[str, tuple[str, ...]] = {
     "width": ("width",),
     "height": ("height",),
     "confidence": ("confidence",),
+    **dict.fromkeys(DETAILS, ("extra",)),
     "geometry": ("type", "geometry", _EXTRA),
     "metadata": ("metadata",),
 }
@@ -182,12 +184,19 @@ def _annotation_columns(
         return [known[number] for number in stored["item"]]
 
     def annotation_ids() -> list[str]:
-        pairs = zip(stored["key"], stored["extra"], strict=True)
+        pairs = zip(stored["key"], stored["own"], strict=True)
         return [key if extra is None else msgspec.json.decode(extra).get("annotation_id", key) for key, extra in pairs]
 
     def geometries() -> list[object]:
-        rows = zip(stored["type"], stored["geometry"], stored["extra"], strict=True)
+        rows = zip(stored["type"], stored["geometry"], stored["own"], strict=True)
         return [None if kind == "box" else _geometry(kind, geometry, extra, file_url) for kind, geometry, extra in rows]
+
+    @cache
+    def extras() -> list[dict[str, object]]:
+        return [{} if extra is None else msgspec.json.decode(extra) for extra in stored["extra"]]
+
+    def detail(name: str) -> list[object]:
+        return [extra.get(name) for extra in extras()]
 
     return {
         "dataset_item_id": dataset_item_ids,
@@ -195,6 +204,7 @@ def _annotation_columns(
         "annotation_id": annotation_ids,
         "geometry": geometries,
         "metadata": lambda: _metadata(stored),
+        **{name: partial(detail, name) for name in DETAILS},
     }
 
 

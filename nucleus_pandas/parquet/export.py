@@ -145,6 +145,6 @@ def _table(rows: pd.DataFrame, described: pa.Schema) -> pa.Table:
 
 
 def _values(column: pd.Series[Any], kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
-    if column.name == "geometry":
-        return pa.array([None if shape is None else _encode(shape) for shape in column], kind)
+    if column.name in ("geometry", "class_pdf", "embedding_vector"):
+        return pa.array([None if value is None else _encode(value) for value in column], kind)
     return pa.array(column, from_pandas=True).cast(kind)

@@ -247,7 +247,7 @@ class Import:
     def _look(self, group: _Group, table: Any, bar: Progress) -> tuple[Rows, Tally]:
         try:
             rows = group.plan.rows(table)
-            source, checked = look_at(self.kind, rows.frame, self.layout, local=self.local)
+            source, checked = look_at(self.kind, rows.frame, self.layout, local=self.local, terms=self.target.terms)
         except InvalidInputError as error:
             raise InvalidInputError(f"{self.at}: {error}") from None
         self.repeats += len(checked.repeats)

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 _ROWS, _PICTURES = 100_000, 1_000  # of a group; of pictures of this machine
 
-_OBJECTS = ("metadata", "geometry")
+_OBJECTS = ("metadata", "geometry", "class_pdf", "embedding_vector")
 
 
 class FrameFile:
@@ -28,7 +28,7 @@ class FrameFile:
     name : str
         What errors, rejects and the journal call it.
     frame : pandas.DataFrame
-        Its rows; dicts in ``metadata`` and ``geometry``.
+        Its rows; dicts in ``metadata``, ``geometry`` and ``class_pdf``, lists in ``embedding_vector``.
     identity : str
         What tells its files from another version of them.
     pictures : bool
@@ -73,9 +73,9 @@ class FrameFile:
 
 
 def _texts(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Write dicts as JSON: a column of Arrow's structs would give each the keys of all."""
+    """Write dicts and lists as JSON: a column of Arrow's structs would give each the keys of all."""
     encode = msgspec.json.Encoder().encode
-    texts = [encode(value).decode() if isinstance(value, Mapping) else None for value in column]
+    texts = [encode(value).decode() if isinstance(value, (Mapping, list)) else None for value in column]
     return pd.Series(np.array(texts, dtype=object), index=column.index, dtype=object)
 
 

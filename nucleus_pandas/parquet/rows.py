@@ -18,6 +18,7 @@ from nucleus_pandas.columns import CANONICAL
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.parquet.types import wrong_types
 from nucleus_pandas.results import Kind
+from nucleus_pandas.wire import DETAILS
 
 _PREFIX = "metadata."
 _OF_ITEMS = (
@@ -120,15 +121,25 @@ class Plan:
                 continue
             if bbox == [name] and not (_is_list(kind.value_type) or pa.types.is_struct(kind.value_type)):
                 continue  # the four numbers of one box
+            if self._is_vector(name):
+                continue
             if name in map(self._mapped, (*_OF_BOXES,)) or name in bbox:
                 found.append(name)
         if found:  # then lists that go with the boxes as metadata too
             found += [
                 name
                 for name in self.own
-                if name not in found and self.fields[name] is not None and _is_list(self.fields[name])
+                if name not in found
+                and self.fields[name] is not None
+                and _is_list(self.fields[name])
+                and not self._is_vector(name)
             ]
         return sorted(found, key=lambda name: name not in bbox)  # the boxes are what the others have to fit
+
+    def _is_vector(self, name: str) -> bool:
+        """Tell whether a column holds one embedding a row."""
+        kind = self.fields[name]
+        return name == self._mapped("embedding_vector") and _is_list(kind) and not _is_list(kind.value_type)
 
     def sample(self) -> pd.DataFrame:
         """Give a frame of all columns, those inside of structs too, to look for what is missing before rows are read.
@@ -150,6 +161,8 @@ class Plan:
         named = {canonical: self._mapped(canonical) for canonical in (_OF_ITEMS if self.kind == "items" else _OF_BOXES)}
         if boxes or self.kind == "items":
             named = {name: own for name, own in named.items() if name not in ("x", "y", "width", "height")}
+        if not isinstance(self.layout.metadata, bool):  # what is metadata alone may be of any type
+            named = {name: own for name, own in named.items() if name not in DETAILS or own not in self.layout.metadata}
         wrong = wrong_types(self.fields, named, boxes if len(boxes) == 4 and self.kind != "items" else [], self.lists)
         if wrong is not None:
             raise InvalidInputError(wrong)
@@ -211,7 +224,7 @@ def _leaves(schema: Any) -> dict[str, Any]:
     def add(name: str, kind: Any) -> None:
         found.setdefault(name, kind)
         inner = kind.value_type if _is_list(kind) else kind
-        if pa.types.is_struct(inner) and name not in ("metadata", "geometry"):
+        if pa.types.is_struct(inner) and name not in ("metadata", "geometry", "class_pdf"):
             for at in range(inner.num_fields):
                 field = inner.field(at)
                 add(f"{name}.{field.name}", pa.list_(field.type) if inner is not kind else field.type)

@@ -7,7 +7,16 @@ from typing import Any
 
 import pyarrow as pa
 
-_TEXTS = ("reference_id", "dataset_item_id", "image_url", "annotation_id", "label", "type")
+_TEXTS = (
+    "reference_id",
+    "dataset_item_id",
+    "image_url",
+    "annotation_id",
+    "label",
+    "type",
+    "track_reference_id",
+    "task_id",
+)
 _NUMBERS = ("x", "y", "width", "height", "image_width", "image_height", "confidence")
 
 

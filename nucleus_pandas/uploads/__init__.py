@@ -41,7 +41,7 @@ def upload(
     UploadError
         Rows were refused by the server, while the others are stored.
     """
-    source, checked = look_at(target.kind, rows, layout, local=local)
+    source, checked = look_at(target.kind, rows, layout, local=local, terms=target.terms)
     if journal is None:
         return _upload(Tally(target, source, checked), options)
     if not options.wait:

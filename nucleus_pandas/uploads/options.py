@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Literal, TypeAlias, get_args
 
+from nucleus_pandas.columns import ANY, Terms
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.results import Kind
 from nucleus_pandas.transport import Transport
@@ -17,12 +18,13 @@ OnError: TypeAlias = Literal["raise", "collect"]
 
 @dataclass(frozen=True)
 class Target:
-    """Where rows go: the contract's route, and what the result tells besides."""
+    """Where rows go: the contract's route, what the result tells besides, and what is asked of the rows."""
 
     kind: Kind
     transport: Transport
     route: tuple[str, ...]
     context: Mapping[str, Any]
+    terms: Terms = ANY
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,7 @@ class Tally:
         self.watch = watch  # called with the number of units that were sent
         self.in_order = False  # whether nothing may overtake a batch that failed
         self.recalled = 0  # units that an earlier upload was answered for
+        self.run_id: str | None = None  # where predictions went, as far as an answer told it
         self.lock = threading.Lock()
 
     def recall(self, start: int, stop: int, content: bytes) -> bool:
@@ -187,6 +188,8 @@ class Tally:
             It does not tell what became of the rows; that is noted as a doubt.
         """
         kind = self.target.kind
+        if isinstance(run_id := answer.get("model_run_id"), str):
+            self.run_id = run_id
         try:
             if "outcomes" in answer:
                 self._tell(
@@ -385,7 +388,7 @@ class Tally:
             statuses,
             errors=errors,
             counts=counts,
-            context=self.target.context,
+            context={**({"model_run_id": self.run_id} if self.run_id else {}), **self.target.context},
             jobs=[started.job for started in self.jobs],
             wait=wait,
         )

@@ -2,7 +2,12 @@
 
 from nucleus_pandas.columns import Backend, no_backend
 from nucleus_pandas.views.annotation_indexer import RunIndexer
-from nucleus_pandas.views.annotations import AnnotationsView, PredictionsView
+from nucleus_pandas.views.annotations import (
+    AnnotationsView,
+    DatasetPredictionsView,
+    ModelPredictionsView,
+    PredictionsView,
+)
 from nucleus_pandas.views.item_indexer import DatasetIndexer, ItemIndexer
 from nucleus_pandas.views.items import ItemsView
 from nucleus_pandas.views.metadata import MetadataAs
@@ -14,9 +19,11 @@ __all__ = [
     "AnnotationsView",
     "Backend",
     "DatasetIndexer",
+    "DatasetPredictionsView",
     "ItemIndexer",
     "ItemsView",
     "MetadataAs",
+    "ModelPredictionsView",
     "PredictionsView",
     "Query",
     "QueryKind",

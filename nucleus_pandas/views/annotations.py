@@ -5,7 +5,13 @@ from __future__ import annotations
 from nucleus_pandas.columns import ANNOTATIONS, PREDICTIONS
 from nucleus_pandas.gallery import SIZE, Gallery, check_size, gallery
 from nucleus_pandas.views.annotation_indexer import AnnotatedItems, AnnotationIndexer
-from nucleus_pandas.views.contract import ContractAnnotations, ContractPredictions
+from nucleus_pandas.views.contract import (
+    ContractAnnotations,
+    ContractFreePredictions,
+    ContractModelPredictions,
+    ContractPartOfRun,
+    ContractPredictions,
+)
 from nucleus_pandas.views.extension import Extension
 from nucleus_pandas.views.items import ItemsView
 from nucleus_pandas.views.source import Source
@@ -18,7 +24,8 @@ class AnnotationsView(AnnotatedItems):
     The frame has a RangeIndex, a row an annotation, in the order of the items, then of arrival. (A server that knows
     only the contract answers type by type: boxes first.) Its columns are ``dataset_item_id``, ``reference_id``,
     ``annotation_id``, ``label`` and ``type`` (text), ``x``, ``y``, ``width`` and ``height`` (``float64``, pixels from
-    the top-left corner; those of boxes), ``geometry`` (dicts; of all other types) and ``metadata`` (dicts).
+    the top-left corner; those of boxes), ``geometry`` (dicts; of all other types), ``track_reference_id`` and
+    ``task_id`` (text), ``embedding_vector`` (lists of float) and ``metadata`` (dicts).
 
     ``iloc``, ``loc`` and ``refloc`` address *items*, in the order and as often as asked, and give a frame with the
     annotations of these, and the columns of the key's second part.
@@ -123,7 +130,8 @@ class AnnotationsView(AnnotatedItems):
 class PredictionsView(AnnotationsView):
     """The predictions of a model run, as a frame that is read when it is asked for: `ModelRun.predictions`.
 
-    As `AnnotationsView`, with a column ``confidence`` (``float64``, from 0 to 1; missing where none was sent).
+    As `AnnotationsView`, with the columns ``confidence`` (``float64``, from 0 to 1; missing where none was sent) and
+    ``class_pdf`` (dicts of labels and their probabilities; None where none was sent).
 
     A run may span datasets. Then `to_frame` reads all its predictions and ``loc`` takes item ids, but positions and
     reference ids have no meaning.
@@ -134,3 +142,38 @@ class PredictionsView(AnnotationsView):
 
     def _contract(self) -> Source:
         return ContractPredictions(self._transport, self._dataset, self._route[1])
+
+
+class DatasetPredictionsView(PredictionsView):
+    """The predictions of a model, or of one of its runs, on a dataset: `Dataset.predictions`, read when asked for.
+
+    As `PredictionsView`; those of a run that spans datasets have positions and reference ids here.
+    """
+
+    def source(self) -> Source:
+        """Make what one operation reads with."""
+        if "model-predictions" in self._transport.extensions:
+            return Extension(self._transport, self._dataset, (*self._route, self._noun))
+        _, _, kind, public_id = self._route
+        reader = ContractModelPredictions if kind == "model" else ContractPartOfRun
+        return reader(self._transport, self._dataset, public_id)
+
+
+class ModelPredictionsView(PredictionsView):
+    """The predictions of a model that belong to no run: `Model.predictions`, read when they are asked for.
+
+    As `PredictionsView`. They may lie on items of any dataset: ``loc`` takes item ids, and as long as they all lie on
+    one dataset, ``iloc`` and ``refloc`` are those of its items. A server that knows only the contract gives them item
+    by item alone, by ``loc`` and ``refloc``.
+    """
+
+    def source(self) -> Source:
+        """Make what one operation reads with."""
+        if "model-predictions" in self._transport.extensions:
+            return Extension(self._transport, self._dataset, (*self._route, self._noun, "rows"))
+        return ContractFreePredictions(self._transport, self._dataset, self._route[1])
+
+    def _items(self) -> ItemsView:
+        if "model-predictions" in self._transport.extensions:
+            return super()._items()
+        return ItemsView(self._transport, self._route, self._dataset)

@@ -12,7 +12,7 @@ from nucleus_pandas.wire import Grouped, ItemView, PredictionsView
 
 
 def look_up(
-    transport: Transport, route: tuple[str, str], by: Locator, key: object, length: Callable[[], int]
+    transport: Transport, route: tuple[str, ...], by: Locator, key: object, length: Callable[[], int]
 ) -> dict[str, Any]:
     """Look one item up: ``{"item": …, "annotations": […]}`` of a dataset, ``{"annotations": […]}`` of a run."""
     path = (*route, by, _text(by, key, length))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from operator import attrgetter
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
@@ -11,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from msgspec import UNSET, Raw
 
-from nucleus_pandas.errors import NotFoundError
+from nucleus_pandas.errors import NotFoundError, UnsupportedError
 from nucleus_pandas.transport import Transport, shaped
 from nucleus_pandas.views.source import Columns, Keys, Locator, Picked, Source, joined
 from nucleus_pandas.wire import (
@@ -26,6 +27,7 @@ from nucleus_pandas.wire import (
     FoundPrediction,
     FoundPredictions,
     FoundRow,
+    FreePredictions,
     ItemsPage,
     PagingRequest,
     RawAnnotation,
@@ -109,7 +111,7 @@ class Contract(Source, Generic[R]):
             return [one(key) for key in keys]
         return side_by_side(one, keys, workers, "nucleus_pandas-read")
 
-    def _place(self) -> tuple[str, str]:
+    def _place(self) -> tuple[str, ...]:
         return "dataset", self._dataset()
 
     def _paged(self, shape: Any, route: str, wanted: PagingRequest) -> Iterator[Any]:
@@ -212,6 +214,8 @@ class ContractAnnotations(Contract[Group]):
                 columns[name] = np.array([row.confidence for row in rows], np.float64)
             elif name == "geometry":
                 columns[name] = [None if row.type == "box" else _geometry(row) for row in rows]
+            elif name in ("class_pdf", "embedding_vector"):
+                columns[name] = list(map(attrgetter(name), rows))
             elif name == "metadata":
                 columns[name] = _metadata([row.metadata for row in rows])
             elif name == "annotation_id":
@@ -242,7 +246,7 @@ class ContractPredictions(ContractAnnotations):
         self._dataset()  # raises before much is read
         row_shape: Any = RawPrediction if raw else FoundPrediction
         shape: Any = dict[str, list[row_shape] | row_shape | None] | list[row_shape]
-        answer: _Grouped[FoundPrediction] = self._transport.read(shape, "modelRun", self._run_id, "ungrouped")
+        answer: _Grouped[FoundPrediction] = self._transport.read(shape, *self._export())
         by_item: dict[str, list[FoundPrediction]] = {}
         by_reference: dict[str, list[FoundPrediction]] = {}
         for row in _flat(answer):
@@ -260,7 +264,7 @@ class ContractPredictions(ContractAnnotations):
 
     def _one(self, by: Locator, key: str, raw: bool) -> Group:
         shape = FoundPredictions[RawPrediction] if raw else FoundPredictions[FoundPrediction]
-        answer: Any = self._transport.read(shape, "modelRun", self._run_id, by, key)
+        answer: Any = self._transport.read(shape, *self._look_up_one(by, key))
         rows: list[FoundPrediction] = _flat(answer.annotations)
         item_id = next((i for row in rows if (i := row.dataset_item_id or row.item_id)), None)
         reference_id = next((row.reference_id for row in rows if row.reference_id), None)
@@ -274,7 +278,95 @@ class ContractPredictions(ContractAnnotations):
             item_id, reference_id = _ids_of(place.item)
         return Group(item_id, reference_id, rows)
 
+    def _export(self) -> tuple[str, ...]:
+        """Give the route of all predictions."""
+        return "modelRun", self._run_id, "ungrouped"
 
+    def _look_up_one(self, by: Locator, key: str) -> tuple[str, ...]:
+        """Give the route of those on one item."""
+        return "modelRun", self._run_id, by, key
+
+
+class ContractPartOfRun(ContractPredictions):
+    """Reads the predictions of a run that may span datasets, all of them, and keeps those on the items of one."""
+
+    def _costs_more_than_paging(self, look_ups: int) -> bool:
+        return True  # where datasets are several, no reference id and no position can be asked for
+
+
+class ContractModelPredictions(ContractPredictions):
+    """Reads the predictions of the newest run of a model on a dataset; the model stands in for the run."""
+
+    def pick(self, by: Locator, keys: Keys, wanted: Sequence[str], *, raw: bool = False) -> Picked:
+        """Read the rows of some items."""
+        picked = super().pick(by, keys, wanted, raw=raw)
+        if picked.missing and len(picked.missing) == len(keys):
+            self._transport.get(*self._export())  # raises when it is the run that is not there
+        return picked
+
+    def _export(self) -> tuple[str, ...]:
+        return "dataset", self._dataset(), "model", self._run_id, "export"
+
+    def _look_up_one(self, by: Locator, key: str) -> tuple[str, ...]:
+        if by == "loc":  # the contract has no route by item id
+            shape = FoundRow[FoundItem, FoundAnnotation]
+            place: Any = self._transport.read(shape, "dataset", self._dataset(), by, key)
+            by, key = "refloc", _ids_of(place.item)[1] or ""
+        return "dataset", self._dataset(), "model", self._run_id, "referenceId" if by == "refloc" else by, key
+
+
+class ContractFreePredictions(ContractAnnotations):
+    """Reads predictions that belong to a model and to no run, which the contract gives item by item alone.
+
+    Parameters
+    ----------
+    transport, dataset
+        As of every source.
+    model_id : str
+        The model.
+    """
+
+    def __init__(self, transport: Transport, dataset: Callable[[], str], model_id: str) -> None:
+        super().__init__(transport, dataset)
+        self._model_id = model_id
+
+    @cached_property
+    def size(self) -> int:
+        """The number of items, of which nobody knows."""
+        raise UnsupportedError(f"This server gives {_ITEM_BY_ITEM}")
+
+    def pick(self, by: Locator, keys: Keys, wanted: Sequence[str], *, raw: bool = False) -> Picked:
+        """Read the rows of some items one by one."""
+        records = self._look_up(by, keys, raw)
+        found = [record for record in records if record is not None]
+        lengths = [0 if record is None else len(record.rows) for record in records]
+        missing = [place for place, record in enumerate(records) if record is None]
+        if missing and not found:
+            self._transport.get("model", self._model_id)  # raises when it is the model that is not there
+        return Picked(self._columns(found, wanted), lengths, missing)
+
+    def _pages(self, rows: int, raw: bool) -> Iterator[list[Group]]:
+        raise UnsupportedError(f"This server gives {_ITEM_BY_ITEM}")
+
+    def _one(self, by: Locator, key: str, raw: bool) -> Group:
+        shape: Any = FreePredictions[RawPrediction] if raw else FreePredictions[FoundPrediction]
+        answer: Any = self._transport.read(shape, "model", self._model_id, "predictions", by, key)
+        return Group(key if by == "loc" else None, key if by == "refloc" else None, listed(answer.predictions))
+
+    def _columns(self, records: list[Group], wanted: Sequence[str]) -> Columns:
+        columns = super()._columns(records, wanted)
+        rows: list[Any] = [row for record in records for row in record.rows]  # of one reference id in several datasets
+        if "dataset_item_id" in columns:
+            columns["dataset_item_id"] = pa.array([row.dataset_item_id or row.item_id for row in rows], TEXT)
+        if "reference_id" in columns:
+            columns["reference_id"] = pa.array([row.reference_id for row in rows], TEXT)
+        return columns
+
+
+_ITEM_BY_ITEM = (
+    "predictions without a run item by item alone: model.predictions.loc[item ids], or .refloc[reference ids]. "
+    "dataset.predictions(model) reads what was sent with dataset=."
+)
 _IDS = ("dataset_item_id", "reference_id")
 _SPELLINGS = {
     "dataset_item_id": ("dataset_item_id", "id"),

@@ -29,7 +29,7 @@ class Extension(Source):
     transport, dataset
         As of every source.
     route : tuple of str
-        Where, below ``_nucleus_pandas/``: the last segment is ``items``, ``annotations`` or ``predictions``.
+        Where, below ``_nucleus_pandas/``; the last segment is ``items`` where items are read.
     """
 
     def __init__(self, transport: Transport, dataset: Callable[[], str], route: tuple[str, ...]) -> None:

@@ -51,7 +51,7 @@ class Indexer:
 
     @property
     def _owner(self) -> str:
-        kind, public_id = self._view._route
+        kind, public_id = self._view._route[:2]
         return f"the {'run' if kind == 'modelRun' else kind} '{public_id}'"
 
     def _place(self, key: Any, source: Source, width: int) -> Place:

@@ -45,24 +45,30 @@ class SliceAnnotationsView(AnnotationsView):
 
 
 class SlicePredictionsView(PredictionsView):
-    """The predictions of a run on the items of a slice, in its order: `Slice.predictions`, read when asked for.
+    """The predictions of a run, or of the newest run of a model, on the items of a slice: `Slice.predictions`.
+
+    They come in the order of the slice, and are read when they are asked for.
 
     Parameters
     ----------
-    run_id : str
-        The run.
+    of : (str, str)
+        ``("modelRun", id)`` or ``("model", id)``.
     """
 
-    def __init__(self, transport: Transport, route: tuple[str, str], dataset: Callable[[], str], run_id: str) -> None:
+    def __init__(
+        self, transport: Transport, route: tuple[str, str], dataset: Callable[[], str], of: tuple[str, str]
+    ) -> None:
         super().__init__(transport, route, dataset)
-        self._run_id = run_id
+        self._of = of
 
     def source(self) -> Source:
         """Make what one operation reads with."""
-        if "slices" in self._transport.extensions:
-            route = (*self._route, "modelRun", self._run_id, self._noun)
+        known = "slices" if self._of[0] == "modelRun" else "model-predictions"
+        if known in self._transport.extensions:
+            route = (*self._route, *self._of, self._noun)
             return _Extension(self._transport, self._dataset, route, self._route[1])
-        return _Predictions(self._transport, self._dataset, self._run_id, self._route[1])
+        kind = _Predictions if self._of[0] == "modelRun" else _ModelPredictions
+        return kind(self._transport, self._dataset, self._of[1], self._route[1])
 
     def _items(self) -> ItemsView:
         return SliceItemsView(self._transport, self._route, self._dataset)
@@ -93,7 +99,7 @@ class _Paged(Contract[R]):
         """The number of items in the slice, which the contract does not tell otherwise."""
         return sum(map(len, self._pages(ROWS, False)))
 
-    def _place(self) -> tuple[str, str]:
+    def _place(self) -> tuple[str, ...]:
         return "slice", self._slice_id
 
     def _costs_more_than_paging(self, look_ups: int) -> bool:
@@ -113,3 +119,14 @@ class _Annotations(_Paged[Any], ContractAnnotations):
 
 class _Predictions(_Paged[Any], ContractPredictions):
     """Reads the predictions of a run, all of them, and keeps those on the items of the slice."""
+
+
+class _ModelPredictions(_Paged[Any], ContractAnnotations):
+    """Reads the predictions of the newest run of a model, which the contract exports as it does ground truth."""
+
+    def __init__(self, transport: Transport, dataset: Callable[[], str], model_id: str, slice_id: str) -> None:
+        super().__init__(transport, dataset, slice_id)
+        self._model_id = model_id
+
+    def _place(self) -> tuple[str, ...]:
+        return "slice", self._slice_id, self._model_id

@@ -25,8 +25,8 @@ class View(ABC):
     ----------
     transport : Transport
         What to ask with.
-    route : tuple of (str, str)
-        What the rows belong to: ``("dataset", id)`` or ``("modelRun", id)``.
+    route : tuple of str
+        What the rows belong to: ``("dataset", id)``, ``("modelRun", id)``, ``("model", id)``, or two of them.
     dataset : callable
         Gives the id of the dataset, or raises an error that says why there is none.
     """
@@ -36,7 +36,7 @@ class View(ABC):
 
     _noun: str
 
-    def __init__(self, transport: Transport, route: tuple[str, str], dataset: Callable[[], str]) -> None:
+    def __init__(self, transport: Transport, route: tuple[str, ...], dataset: Callable[[], str]) -> None:
         self._transport = transport
         self._route = route
         self._dataset = dataset

@@ -5,6 +5,7 @@ Only this package knows the JSON names of what is sent. What the server adds on 
 """
 
 from nucleus_pandas.wire.content import (
+    DETAILS,
     GROUND_TRUTH_KEYS,
     PREDICTION_KEYS,
     Annotation,
@@ -12,6 +13,7 @@ from nucleus_pandas.wire.content import (
     Box,
     BoxGeometry,
     Category,
+    Chances,
     Cuboid,
     CuboidGeometry,
     Item,
@@ -27,6 +29,7 @@ from nucleus_pandas.wire.content import (
     Polygon,
     Segment,
     Size3D,
+    Vector,
     Vertices,
 )
 from nucleus_pandas.wire.decoding import (
@@ -136,6 +139,7 @@ from nucleus_pandas.wire.readback import (
     FoundPrediction,
     FoundPredictions,
     FoundRow,
+    FreePredictions,
     ItemsPage,
     PagingRequest,
     QueryItems,
@@ -188,6 +192,7 @@ from nucleus_pandas.wire.responses import (
     PredictionsView,
     RunCreated,
     RunInfo,
+    RunsMerged,
     SignedUrl,
 )
 from nucleus_pandas.wire.slices import (
@@ -234,6 +239,7 @@ __all__ = [
     "BuildFilters",
     "BuildSlice",
     "Category",
+    "Chances",
     "ChangeBenchmark",
     "ChangePreset",
     "Charts",
@@ -255,6 +261,7 @@ __all__ = [
     "CuboidGeometry",
     "CurvePoint",
     "CurveRequest",
+    "DETAILS",
     "DatasetCreated",
     "DatasetEntry",
     "DatasetInfo",
@@ -285,6 +292,7 @@ __all__ = [
     "FoundRow",
     "FoundSlice",
     "FoundSliceEntry",
+    "FreePredictions",
     "FromUpload",
     "GROUND_TRUTH_KEYS",
     "Grouped",
@@ -350,6 +358,7 @@ __all__ = [
     "RunCreated",
     "RunInfo",
     "RunPlace",
+    "RunsMerged",
     "SLICE_IDS",
     "SchemaField",
     "Segment",
@@ -373,6 +382,7 @@ __all__ = [
     "TotalCounts",
     "TrainedSlices",
     "UpdateMetadata",
+    "Vector",
     "Vertices",
     "Words",
     "box_columns",

@@ -15,6 +15,8 @@ Name: TypeAlias = Annotated[str, Meta(min_length=1)]
 Coordinate: TypeAlias = Annotated[float, Meta(ge=-1e150, le=1e150)]
 Size: TypeAlias = Annotated[float, Meta(ge=0, le=1e150)]
 Fraction: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
+Chances: TypeAlias = dict[str, Fraction]
+Vector: TypeAlias = list[float]
 Pixels: TypeAlias = Annotated[int, Meta(gt=0, lt=2**31)]
 
 
@@ -124,10 +126,14 @@ class Annotation(Struct, kw_only=True, omit_defaults=True, tag_field="type"):
     annotation_id: Name | None = None
     metadata: Metadata | None = None
     confidence: Fraction | None = None
-    class_pdf: dict[str, Fraction] | None = None
+    class_pdf: Chances | None = None
     track_reference_id: str | None = None
     task_id: str | None = None
-    embedding_vector: list[float] | None = None
+    embedding_vector: Vector | None = None
+
+
+DETAILS = ("class_pdf", "track_reference_id", "task_id", "embedding_vector")
+"""Fields that any annotation may have, and few have; the first one is that of predictions."""
 
 
 class Box(Annotation, kw_only=True, tag="box"):

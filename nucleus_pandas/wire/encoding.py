@@ -6,7 +6,7 @@ together. Arrow joins the texts outside of Python's global lock, so batches are 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import msgspec
@@ -146,6 +146,8 @@ class BoxRows:
         The annotation ids that the caller chose.
     words, occurrences : numpy.ndarray or None
         The annotation ids that were computed, and how often each occurred before.
+    details : dict of str to Texts
+        JSON values of the fields in `nucleus_pandas.wire.DETAILS`, null where there is none.
     """
 
     keys: Texts
@@ -157,6 +159,7 @@ class BoxRows:
     given_ids: Texts | None
     words: Words | None
     occurrences: npt.NDArray[np.int64] | None
+    details: dict[str, Texts] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -178,6 +181,7 @@ class BoxRows:
             given_ids=texts(self.given_ids),
             words=None if self.words is None else self.words[rows],
             occurrences=None if self.occurrences is None else self.occurrences[rows],
+            details={name: texts(column) for name, column in self.details.items()},
         )
 
     def ids(self) -> Texts:
@@ -219,6 +223,8 @@ def box_objects(boxes: BoxRows) -> list[str | Texts]:
         parts += _optional(',"confidence":', numbers(boxes.confidences))
     if boxes.metadata is not None:
         parts += _optional(',"metadata":', boxes.metadata)
+    for name, values in boxes.details.items():
+        parts += _optional(f',"{name}":', values)
     return [*parts, "}"]
 
 
@@ -236,6 +242,7 @@ def box_columns(boxes: BoxRows) -> list[bytes | memoryview]:
         columns["confidence"] = [_or_null(numbers(boxes.confidences))]
     if boxes.metadata is not None:
         columns["metadata"] = [_or_null(boxes.metadata)]
+    columns |= {name: [_or_null(values)] for name, values in boxes.details.items()}
     pieces: list[bytes | memoryview] = [b'{"by":"item_id"' if by_item_id else b'{"by":"reference_id"']
     for name, parts in columns.items():
         pieces += [b',"%b":[' % name.encode(), with_commas(*parts), b"]"]

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
-from nucleus_pandas.wire.content import Coordinate, Fraction, Item, Metadata, Name, Size
+from nucleus_pandas.wire.content import Chances, Coordinate, Fraction, Item, Metadata, Name, Size, Vector
 from nucleus_pandas.wire.requests import Annotate
 
 KEYS = 10_000
@@ -99,7 +99,11 @@ class AnnotationColumns(Struct, kw_only=True, omit_defaults=True):
     width: list[float | None] = []
     height: list[float | None] = []
     confidence: list[float | None] = []
+    class_pdf: list[dict[str, float] | None] = []
     geometry: list[Metadata | None] = []
+    track_reference_id: list[str | None] = []
+    task_id: list[str | None] = []
+    embedding_vector: list[list[float] | None] = []
     metadata: list[Metadata] = []
 
 
@@ -143,6 +147,10 @@ class BoxColumns(Struct, kw_only=True, omit_defaults=True):
     height: list[Size]
     confidence: list[Fraction | None] | None = None
     metadata: list[Metadata | None] | None = None
+    class_pdf: list[Chances | None] | None = None
+    track_reference_id: list[str | None] | None = None
+    task_id: list[str | None] | None = None
+    embedding_vector: list[Vector | None] | None = None
 
 
 class ReceivedPicture(Struct, kw_only=True, omit_defaults=True):

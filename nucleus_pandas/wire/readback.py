@@ -52,6 +52,10 @@ class FoundAnnotation(Struct, kw_only=True, gc=False):
     taxonomy_name: str | None = None
     mask_url: str | None = None
     annotations: Any = UNSET
+    class_pdf: dict[str, float] | None = None
+    track_reference_id: str | None = None
+    task_id: str | None = None
+    embedding_vector: list[float] | None = None
 
 
 class RawAnnotation(FoundAnnotation, kw_only=True, gc=False):
@@ -137,6 +141,12 @@ class FoundPredictions(Struct, Generic[A], kw_only=True):
     """``GET modelRun/{id}/refloc/{reference id}`` and its kin."""
 
     annotations: dict[str, list[A] | A | None] | list[A] | None
+
+
+class FreePredictions(Struct, Generic[A], kw_only=True):
+    """``GET model/{id}/predictions/refloc/{reference id}`` and its kin."""
+
+    predictions: list[A]
 
 
 class FoundEvaluation(Struct, kw_only=True):

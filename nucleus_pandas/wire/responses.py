@@ -134,6 +134,14 @@ class RunCreated(Struct, kw_only=True, omit_defaults=True):
     model_id: str | None = None
 
 
+class RunsMerged(Struct, kw_only=True):
+    """``POST modelRun/merge``."""
+
+    model_run_id: str
+    dataset_ids: list[str]
+    job_id: str
+
+
 class RunInfo(Struct, kw_only=True):
     """``GET modelRun/{id}/info``."""
 

@@ -22,7 +22,8 @@ Collection: TypeAlias = Literal["annotations", "predictions", "slice"]
 TYPES = ("box", "line", "polygon", "keypoints", "cuboid", "category", "multicategory", "segmentation", "mask")
 _OF_ITEM = ("reference_id", "dataset_item_id", "width", "height", "metadata", "annotations", "predictions", "slice")
 _NUMBERS = ("x", "y", "width", "height", "confidence")
-_OF_OBJECT = ("label", "type", "annotation_id", *_NUMBERS, "area", "position", "dimensions", "taxonomy_name")
+_TEXTS = ("taxonomy_name", "track_reference_id", "task_id")  # of few, beside the columns that all have
+_OF_OBJECT = ("label", "type", "annotation_id", *_NUMBERS, "area", "position", "dimensions", *_TEXTS, "class_pdf")
 _OF_MATCH = ("iou", "label", "predicted_label", "confidence", "annotation_id", "prediction_id")
 _HOSTED = {
     "scene": "Scenes are not kept by this server",
@@ -248,6 +249,10 @@ class Fields:
             return self._json(f"{alias}.metadata", first, others)
         if first.text in ("position", "dimensions"):
             return self._geometry(alias, first, others)
+        if first.text == "class_pdf":
+            if not others:
+                raise self.complaints.error(first.at, 'Name a label: class_pdf.car, or class_pdf."traffic light".')
+            return self._json(f"{alias}.extra", first, names)
         self._no_more(first, others)
         if first.text in _NUMBERS:
             return Expression("number", f"{alias}.{first.text}")
@@ -256,8 +261,8 @@ class Fields:
         if first.text == "annotation_id":
             own = f"json_extract({alias}.extra, '$.annotation_id')"
             return Expression("text", f"CASE WHEN {alias}.key >= ' ' THEN {alias}.key ELSE {own} END")
-        if first.text == "taxonomy_name":
-            return Expression("text", f"json_extract({alias}.extra, '$.taxonomy_name')")
+        if first.text in _TEXTS:
+            return Expression("text", f"json_extract({alias}.extra, '$.{first.text}')")
         return Expression("text", f"{alias}.{first.text}")
 
     def _geometry(self, alias: str, first: Name, others: Sequence[Name]) -> Expression:

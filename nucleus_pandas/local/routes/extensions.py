@@ -32,6 +32,7 @@ EXTENSIONS = (
     "idempotency",
     "lookup",
     "matches",
+    "model-predictions",
     "outcomes",
     "pictures",
     "queries",
@@ -115,28 +116,6 @@ def read_annotations(**names: str) -> Response:
 
 def _subset(db: sqlite3.Connection, dataset_id: str | None = None, slice_id: str | None = None) -> Subset:
     return subsets.of_slice(db, slice_id or "") if dataset_id is None else Subset(datasets.find(db, dataset_id))
-
-
-@blueprint.post("/_nucleus_pandas/modelRun/<id:run_id>/predictions")
-@blueprint.post("/_nucleus_pandas/slice/<id:slice_id>/modelRun/<id:run_id>/predictions")
-def read_predictions(run_id: str, slice_id: str | None = None) -> Response:
-    """Give the predictions of a run on items, on those of a slice where one is named, as columns."""
-    wanted = body(Selection)
-    with nucleus().database.read() as db:
-        run = models.find_run(db, run_id)
-        layer, dataset = layer_of(db, run)
-        subset = None if dataset is None else Subset(dataset)
-        if slice_id is not None:
-            subset = subsets.of_slice(db, slice_id)
-            run.check_of(subset.dataset)
-        if subset is None and wanted.query:
-            raise BadRequestError(
-                "This run spans datasets; query the predictions on the items of a slice - at `$.query`."
-            )
-        if wanted.model_run_id not in (None, run_id):
-            raise BadRequestError("A query of predictions is about those of their own run - at `$.model_run_id`.")
-        condition = compile_query(wanted.query, "prediction", run)
-        return reply(reading.read_annotations(db, layer, subset, wanted, file_url, condition))
 
 
 @blueprint.get("/_nucleus_pandas/modelRun/<id:run_id>")

@@ -237,9 +237,9 @@ def receive_annotations(target: LayerTarget, check: Target | None = None, note: 
 
 
 def _store_json(target: LayerTarget, note: Note) -> Stored:
-    wanted = body(_annotate_body())
+    wanted = body(annotate_body())
     boxes = wanted.boxes if isinstance(wanted, AnnotateRows) else None
-    update, refuse = _conflicts(wanted)
+    update, refuse = conflicts(wanted)
     rows = [*wanted.annotations, *wanted.segmentations]
     if boxes is not None:
         if rows:
@@ -259,11 +259,12 @@ def _store_json(target: LayerTarget, note: Note) -> Stored:
         return store_annotations(db, layer, dataset, rows, update=update, refuse=refuse, place=place)
 
 
-def _annotate_body() -> type[Annotate]:
+def annotate_body() -> type[Annotate]:
+    """Tell what a body of annotations or predictions may hold."""
     return AnnotateRows if is_extension() else Annotate
 
 
-def _conflicts(wanted: Annotate) -> tuple[bool, bool]:
+def conflicts(wanted: Annotate) -> tuple[bool, bool]:
     """Tell whether rows that are there already are updated, and whether they refuse the batch."""
     if_exists = wanted.if_exists if isinstance(wanted, AnnotateRows) else None
     return wanted.update if if_exists is None else if_exists == "update", if_exists == "error"
@@ -273,8 +274,8 @@ def _store_masks(target: LayerTarget, check: Target, note: Note) -> Stored:
     text = form_field("serialized_request")
     if text is None:
         raise BadRequestError("A multipart request with masks has a part `serialized_request`.")
-    wanted = decode(text, _annotate_body(), "The part `serialized_request`")
-    update, refuse = _conflicts(wanted)
+    wanted = decode(text, annotate_body(), "The part `serialized_request`")
+    update, refuse = conflicts(wanted)
     uploaded = request.files.getlist("mask")
     has_boxes = isinstance(wanted, AnnotateRows) and wanted.boxes is not None
     if wanted.annotations or has_boxes or len(uploaded) != len(wanted.segmentations):

@@ -8,13 +8,22 @@ from flask import Blueprint, Response
 
 from nucleus_pandas.errors import BadRequestError, NotFoundError
 from nucleus_pandas.local import render
-from nucleus_pandas.local.ingest import store_annotations
-from nucleus_pandas.local.routes.common import body, file_url, is_multipart, names_upload, nucleus, reply
-from nucleus_pandas.local.routes.items import locate
+from nucleus_pandas.local.ingest import store_annotations, store_boxes
+from nucleus_pandas.local.routes.common import (
+    body,
+    file_url,
+    is_extension,
+    is_multipart,
+    names_upload,
+    nucleus,
+    reply,
+    summary,
+)
+from nucleus_pandas.local.routes.items import annotate_body, conflicts, locate
 from nucleus_pandas.local.store import datasets, free_runs, items, layers, models
 from nucleus_pandas.local.store.ids import ITEM_BITS
 from nucleus_pandas.local.store.models import Run
-from nucleus_pandas.wire import Annotate, Box, CopyPredictions, Cuboid, Polygon
+from nucleus_pandas.wire import AnnotateRows, Box, CopyPredictions, Cuboid, Polygon
 
 blueprint = Blueprint("predictions", __name__)
 
@@ -22,22 +31,30 @@ _TYPES = f"A model takes predictions of the types {', '.join(free_runs.TYPES)} w
 
 
 @blueprint.post("/model/<id:model_id>/predictions")
+@blueprint.post("/_nucleus_pandas/model/<id:model_id>/predictions", endpoint="predict_with_outcomes")
 def predict(model_id: str) -> Response:
     """Store predictions without a run."""
     if is_multipart():
         raise BadRequestError(f"{_TYPES}.")
     if names_upload():
         raise BadRequestError("Signed uploads belong to a dataset; predictions without a run are sent in the body.")
-    wanted = body(Annotate)
+    wanted = body(annotate_body())
+    boxes = wanted.boxes if isinstance(wanted, AnnotateRows) else None
+    if boxes is not None and wanted.annotations:
+        raise BadRequestError("A request holds either annotations or the columns of `boxes` - at `$.boxes`.")
     for number, one in enumerate(wanted.annotations):
         if not isinstance(one, (Box, Polygon, Cuboid)):
             raise BadRequestError(f"{_TYPES} - at `$.annotations[{number}]`.")
     if wanted.segmentations:
         raise BadRequestError(f"{_TYPES} - at `$.segmentations[0]`.")
+    update, refuse = conflicts(wanted)
     with nucleus().database.write() as db:
         model = models.find(db, model_id)
         layer = free_runs.find_or_make(db, model).layer
-        stored = store_annotations(db, layer, None, wanted.annotations, update=wanted.update, anywhere=True)
+        if boxes is not None:
+            stored = store_boxes(db, layer, None, boxes, update=update, refuse=refuse, anywhere=True)
+        else:
+            stored = store_annotations(db, layer, None, wanted.annotations, update=update, refuse=refuse, anywhere=True)
         models.note_trained(db, model, wanted.trained_slice_id)
     described: dict[str, object] = {
         "model_id": model.public_id,
@@ -46,6 +63,8 @@ def predict(model_id: str) -> Response:
     }
     if stored.errors:
         described["errors"] = [stored.errors[row] for row in sorted(stored.errors)]
+    if is_extension():
+        described |= summary(stored)
     return reply(described)
 
 

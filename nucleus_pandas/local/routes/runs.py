@@ -88,6 +88,8 @@ class Place:
 @blueprint.post("/dataset/<id:dataset_id>/modelRun/<id:run_id>/uploadPredictions")
 @blueprint.post("/dataset/<id:dataset_id>/model/<id:model_id>/uploadPredictions")
 @blueprint.post("/_nucleus_pandas/modelRun/<id:run_id>/predict", endpoint="predict_with_outcomes")
+@blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/modelRun/<id:run_id>/uploadPredictions")
+@blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/model/<id:model_id>/uploadPredictions")
 def predict(**names: str) -> Response:
     """Store predictions: from the body, with mask files, or from a signed upload."""
     place = Place(**names)
@@ -161,7 +163,8 @@ def info(run_id: str) -> Response:
     return reply(RunInfo(model_id=f"prj_{run.model_tag}", name=run.name, status=run.status, metadata=metadata))
 
 
-def _bound(dataset: Dataset | None) -> Dataset:
+def bound(dataset: Dataset | None) -> Dataset:
+    """Give the dataset of a run, or raise BadRequestError where it spans datasets."""
     if dataset is None:
         raise BadRequestError("This run spans datasets; its predictions have no position and no single reference id.")
     return dataset
@@ -173,9 +176,9 @@ def view(by: str, key: str, **names: str) -> Response:
     """Give the predictions of an item."""
     with nucleus().database.read() as db:
         run, layer, dataset = Place(**names).source(db)
-        row = locate(db, _bound(dataset), "refloc" if by == "referenceId" else by, key)
+        row = locate(db, bound(dataset), "refloc" if by == "referenceId" else by, key)
         found = [
-            render.annotation(p, _bound(dataset).tag, row.reference_id, file_url, run)
+            render.annotation(p, bound(dataset).tag, row.reference_id, file_url, run)
             for p in layers.of_item(db, layer, row.id)
         ]
         return reply(PredictionsView(annotations=render.grouped(found, predictions=True)))
@@ -187,8 +190,8 @@ def prediction_loc(path: str, **names: str) -> Response:
     """Give one prediction."""
     with nucleus().database.read() as db:
         run, layer, dataset = Place(**names).source(db)
-        item, row = find_annotation(db, _bound(dataset), layer)
-        return reply(render.annotation(row, _bound(dataset).tag, item.reference_id, file_url, run))
+        item, row = find_annotation(db, bound(dataset), layer)
+        return reply(render.annotation(row, bound(dataset).tag, item.reference_id, file_url, run))
 
 
 @blueprint.get("/modelRun/<id:run_id>/ungrouped")

@@ -12,7 +12,7 @@ import msgspec
 
 from nucleus_pandas.errors import FrozenRunError
 from nucleus_pandas.local.store.ids import ITEM_BITS, batches
-from nucleus_pandas.wire import AnyAnnotation, Box, BoxColumns, Category, Mask, MultiCategory
+from nucleus_pandas.wire import DETAILS, AnyAnnotation, Box, BoxColumns, Category, Mask, MultiCategory
 
 Outcome: TypeAlias = Literal["new", "updated", "ignored"]
 Row: TypeAlias = tuple[Any, ...]
@@ -121,14 +121,9 @@ def to_row(annotation: AnyAnnotation, item: int, arrival: int, file: str | None 
     else:
         kind = str(annotation.__struct_config__.tag)
         geometry, extra = _shape(annotation, file)
-    if annotation.class_pdf is not None:
-        extra["class_pdf"] = annotation.class_pdf
-    if annotation.track_reference_id is not None:
-        extra["track_reference_id"] = annotation.track_reference_id
-    if annotation.task_id is not None:
-        extra["task_id"] = annotation.task_id
-    if annotation.embedding_vector is not None:
-        extra["embedding_vector"] = annotation.embedding_vector
+    for name in DETAILS:
+        if (value := getattr(annotation, name)) is not None:
+            extra[name] = value
     key = key_of(annotation)
     if key != annotation.annotation_id:
         extra["annotation_id"] = annotation.annotation_id
@@ -170,10 +165,12 @@ def _json(value: object) -> str:
 
 def box_rows(boxes: BoxColumns, items: Sequence[int], first: int) -> list[Row]:
     """Lay boxes out as the rows that `to_row` makes of each; `items` holds the numbers of their items."""
-    keys, extras = boxes.annotation_id, None
+    keys = boxes.annotation_id
+    more: dict[str, Sequence[object]] = {name: column for name in DETAILS if (column := getattr(boxes, name))}
     if _UNIT in "".join(keys):
-        extras = [_json({"annotation_id": name}) if name.startswith(_UNIT) else None for name in keys]
+        more["annotation_id"] = [name if name.startswith(_UNIT) else None for name in keys]
         keys = list(map(_plain_key, keys))
+    extras = [_extra(more, values) for values in zip(*more.values(), strict=True)] if more else None
     metadata = None
     if boxes.metadata is not None:
         metadata = [None if value is None else _json(value) for value in boxes.metadata]
@@ -194,6 +191,12 @@ def box_rows(boxes: BoxColumns, items: Sequence[int], first: int) -> list[Row]:
             extras or repeat(None),
         )
     )
+
+
+def _extra(names: Iterable[str], values: Iterable[object]) -> str | None:
+    """Write what few rows have."""
+    there = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+    return _json(there) if there else None
 
 
 def next_arrival(db: sqlite3.Connection, layer: Layer) -> int:

@@ -1,0 +1,110 @@
+"""What an annotation may say beside its label, place and metadata: its classes' chances, track, task and embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from nucleus_pandas.columns.metadata import Metadata
+from nucleus_pandas.columns.naming import NamedColumns
+from nucleus_pandas.columns.plain import is_plain, plain
+from nucleus_pandas.columns.problems import Problems, shown
+from nucleus_pandas.columns.values import is_missing, texts, values_of
+from nucleus_pandas.errors import BadRequestError
+from nucleus_pandas.wire import TEXT, Chances, Texts, Vector, convert, quoted
+
+_ENCODER = msgspec.json.Encoder()
+
+
+def details(named: NamedColumns, names: Sequence[str], metadata: Metadata, problems: Problems) -> dict[str, Texts]:
+    """Take the columns of a frame that say more of annotations.
+
+    Parameters
+    ----------
+    named : NamedColumns
+        The frame.
+    names : sequence of str
+        Which fields the annotations have, of those in `nucleus_pandas.wire.DETAILS`.
+    metadata : bool or sequence of column names
+        What the caller sends as metadata; a column that is named there is that alone.
+
+    Returns
+    -------
+    dict of str to pyarrow.LargeStringArray
+        JSON values by field, null where one is missing; only fields of which the frame holds any.
+    """
+    chosen = set() if isinstance(metadata, bool) else set(metadata)
+    found: dict[str, Texts] = {}
+    for name in names:
+        series = None if named.name(name) in chosen else named.get(name)
+        if series is None or series.isna().all():
+            continue
+        if name in _NESTED:
+            found[name] = _nested(series, problems, *_NESTED[name])
+        else:
+            found[name] = quoted(texts(series, problems, may_be_empty=True))
+    return found
+
+
+def detail(columns: Mapping[str, Texts], row: int) -> dict[str, Any]:
+    """Give what a row says, as plain values."""
+    there = ((name, column[row]) for name, column in columns.items())
+    return {name: msgspec.json.decode(value.as_py()) for name, value in there if value.is_valid}
+
+
+def some_details(columns: Mapping[str, Texts], take: Callable[[Texts], Texts]) -> dict[str, Texts]:
+    """Choose rows of all columns."""
+    return {name: take(column) for name, column in columns.items()}
+
+
+def _nested(series: pd.Series[Any], problems: Problems, shape: Any, take: Callable[[Any], Any], law: str) -> Texts:
+    """Write dicts or lists as JSON, row by row."""
+    name = str(series.name)
+    written: list[bytes | None] = []
+    for row, value in enumerate(values_of(series)):
+        text = None
+        if not is_missing(value):
+            try:
+                text = _ENCODER.encode(convert(take(value), shape, "It", "$"))
+            except (BadRequestError, RecursionError) as error:
+                reason = str(error) or "It is nested too deeply, or holds itself."
+                problems.add_one(row, name, f"is {shown(value)}; {law}. {reason}")
+        written.append(text)
+    return pa.array(written, TEXT)
+
+
+def _from_json(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return msgspec.json.decode(value.encode())
+    except (msgspec.DecodeError, UnicodeEncodeError) as error:
+        raise BadRequestError(f"It is no JSON ({error}).") from None
+
+
+def _chances(value: Any) -> Any:
+    value = _from_json(value)
+    if isinstance(value, (list, tuple)) and all(isinstance(part, tuple) and len(part) == 2 for part in value):
+        value = dict(value)  # an Arrow map
+    if not isinstance(value, Mapping):
+        return plain(value, "$")
+    # an Arrow struct has the labels of all rows
+    return plain({label: chance for label, chance in value.items() if not is_missing(chance)}, "$")
+
+
+def _vector(value: Any) -> Any:
+    value = _from_json(value)
+    if isinstance(value, np.ndarray) and value.dtype.kind in "iuf" and np.isfinite(value).all():
+        return value.tolist()
+    return value if is_plain(value) else plain(value, "$")
+
+
+_NESTED: dict[str, tuple[Any, Callable[[Any], Any], str]] = {
+    "class_pdf": (Chances, _chances, "it is a dict of labels and their probabilities, from 0 to 1"),
+    "embedding_vector": (Vector, _vector, "it is a list of numbers"),
+}
