@@ -9,13 +9,15 @@ from typing import TypeAlias
 import pandas as pd
 
 from nucleus_pandas.boxes import BoxFormat
-from nucleus_pandas.columns import ANY, BoxColumn, Checked, Metadata, Terms, check_annotations, check_items
+from nucleus_pandas.columns import ANY, BoxColumn, Checked, Metadata, Terms, check_annotations, check_items, warn
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.payloads import Payload, check_annotation_rows, check_item_rows
 from nucleus_pandas.results import Kind, Source
 
 Rows: TypeAlias = pd.DataFrame | Payload
 """What can be sent: a frame, a payload dict, or a list of dicts."""
+
+_LIKE_CONFIDENCE = ("score", "scores", "conf", "prob", "probability")
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ def look_at(
             rows, columns=layout.columns, bbox=layout.bbox, metadata_from=layout.metadata, local=local
         )
     else:
+        if kind == "predictions":
+            _warn_of_other_scores(rows, layout)
         checked = check_annotations(
             rows,
             kind,
@@ -64,3 +68,17 @@ def look_at(
             terms=terms,
         )
     return rows.copy(deep=False), checked  # what the caller assigns to later is not what was sent
+
+
+def _warn_of_other_scores(frame: pd.DataFrame, layout: Layout) -> None:
+    """Warn where what looks like the confidence would stay behind, unless it is said what it is."""
+    said = {*(layout.columns or {}).values(), *(() if isinstance(layout.metadata, bool) else layout.metadata)}
+    names = [*frame.columns, *frame.index.names]
+    if "confidence" in names or "confidence" in (layout.columns or {}):
+        return
+    like = next((name for name in names if str(name).lower() in _LIKE_CONFIDENCE and name not in said), None)
+    if like is not None:
+        warn(
+            f"There is no column 'confidence', so predictions are sent without one. Use columns={{'confidence': "
+            f"{like!r}}} where {like!r} is meant."
+        )

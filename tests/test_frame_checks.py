@@ -314,6 +314,7 @@ def test_a_score_that_is_not_sent_warns(run: npd.ModelRun, name: str) -> None:
         npd.predict(frame, run)
     npd.predict(frame, run, columns={"confidence": name})
     npd.predict(frame.assign(confidence=0.5), run)
+    npd.predict(frame, run, metadata=[name])
 
 
 def test_a_score_of_ground_truth_is_no_confidence(dataset: npd.Dataset) -> None:

@@ -44,7 +44,6 @@ from nucleus_pandas.wire import Mask as MaskAnnotation
 
 Layer: TypeAlias = Literal["annotations", "predictions"]
 
-_LIKE_CONFIDENCE = ("score", "scores", "conf", "prob", "probability")
 _TYPES = tuple(str(shape.__struct_config__.tag) for shape in get_args(AnyAnnotation))
 
 
@@ -337,8 +336,6 @@ def _given_ids(named: NamedColumns, wanted: Mask, problems: Problems) -> Texts |
 def _confidences(named: NamedColumns, layer: Layer, wanted: Mask, problems: Problems) -> Floats | None:
     series = named.get("confidence") if layer == "predictions" else None
     if series is None:
-        if layer == "predictions":
-            _warn_of_other_scores(named)
         return None
     found = floats(series, problems)
     within(
@@ -432,15 +429,6 @@ def _occurrences(words: Words, computed: Mask) -> npt.NDArray[np.int64] | None:
     pairs = pd.DataFrame(words[suspects], columns=["first", "second"])
     found[suspects] = pairs.groupby(["first", "second"]).cumcount().to_numpy()
     return found if found.any() else None
-
-
-def _warn_of_other_scores(named: NamedColumns) -> None:
-    like = next((name for name in named.names if str(name).lower() in _LIKE_CONFIDENCE), None)
-    if like is not None:
-        warn(
-            f"There is no column 'confidence', so predictions are sent without one. Use columns={{'confidence': "
-            f"{like!r}}} where {like!r} is meant."
-        )
 
 
 def _warn_of_fractions(boxes: BoxRows, others: Mapping[int, AnyAnnotation]) -> None:
