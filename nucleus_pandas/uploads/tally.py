@@ -136,7 +136,7 @@ class Tally:
         if self.log is None:
             return
         statuses = self.statuses[start:stop]
-        if np.isin(statuses, (ERROR, UNSENT)).any():
+        if ((statuses == ERROR) | (statuses == UNSENT)).any():
             return
         firsts = np.flatnonzero(np.append(True, statuses[1:] != statuses[:-1]))
         runs = np.diff(np.append(firsts, len(statuses)))
@@ -205,7 +205,7 @@ class Tally:
             counts = {name: counters.get(name, 0) for name in COUNTERS[kind]}
             units, reasons = np.arange(start, stop), counters.get("errors") or []
             blamed = self._named(start, stop, reasons)
-            if len(blamed) == _lost(counts, len(units)):  # else a sentence names rows for another reason
+            if blamed and len(blamed) == _lost(counts, len(units)):  # else a sentence names rows for another reason
                 units = np.setdiff1d(units, self._blame(blamed))
             return self._count(units, counts, reasons, none_may_exist=none_may_exist, again=bool(doubts))
         raise ServerError(doubts[-1], 200)
