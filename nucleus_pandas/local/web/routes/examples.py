@@ -238,7 +238,8 @@ def _example(
     shows_prediction = one.prediction_key is not None and kind != "FN"
     truth = layers.by_key(db, _TRUTH, one.item, one.truth_key or "") if shows_truth else None
     guess = layers.by_key(db, source.run.layer, one.item, one.prediction_key or "") if shows_prediction else None
-    picture = figure(item, [[Drawn(shape_of(row))] if row is not None else [] for row in (truth, guess)], small=True)
+    shapes = [row and shape_of(row, small=True, guess=row is guess) for row in (truth, guess)]
+    picture = figure(item, [[Drawn(shape)] if shape is not None else [] for shape in shapes], small=True)
     public = item_id(tag, item.id)
     return Example(
         outcome=one._replace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -63,6 +64,7 @@ def item(dataset_id: str, item_id: str) -> Response:
         figure=figure(row, [[one.drawn for one in section.rows] for section in sections], small=False),
         sections=sections,
         following=[_following(at, section) for at, section in enumerate(sections)],
+        undrawn=Counter((one.type, one.undrawn) for section in sections for one in section.rows if one.undrawn),
         metadata=_metadata(row.metadata),
         chosen=chosen,
         others=[run for run in asked.runs if run not in chosen] if len(chosen) < RUNS else [],
