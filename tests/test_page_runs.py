@@ -152,6 +152,34 @@ def test_one_goes_from_one_kind_of_outcome_to_the_next_of_the_same_label(site: S
     assert not cell.all("nav", "tabs")
 
 
+@pytest.mark.parametrize("match", ["TP", "FP", "FN", "misplaced"])
+def test_a_picture_of_an_example_counts_as_it_and_leads_to_the_next(site: Site, match: str) -> None:
+    run = site.runs[1]
+    found = misplaced_of(run, 0.8) if match == "misplaced" else run.matches(iou_threshold=0.8)
+    found = found[found["match_type"] == match] if match != "misplaced" else found
+    side, column = ("predicted", "predicted_label") if match == "FP" else ("truth", "label")
+    people = found[found[column] == "person"]
+    page = site.get(f"/runs/{run.id}/examples", match=match, iou="0.8", **{side: "person"})
+    pictures = people["dataset_item_id"].drop_duplicates().tolist()
+    seen, link = [], page.all("li", "card")[0].one("a")
+    while True:
+        shown = site.get(link["href"])
+        seen.append(last_segment(link))
+        heads = [head.text for head in shown.one("section", "layer-1").one("thead").all("th")]
+        assert "Match at 0.80" in heads
+        rows = shown.one("section", "layer-1").one("tbody").all("tr")
+        matches = run.matches(iou_threshold=0.8)
+        ours = matches[(matches["dataset_item_id"] == seen[-1]) & matches["prediction_id"].notna()]
+        ours = ours[ours["match_type"] != "FN"].set_index("prediction_id")["match_type"]
+        assert {row.one("td", "id").text: row.one("span", "outcome").text for row in rows} == ours.to_dict()
+        following = shown.one("nav", "pages").all("a", rel="next")
+        if not following:
+            break
+        link = following[0]
+    assert seen == pictures
+    assert len(pictures) > 1
+
+
 @pytest.mark.parametrize("match", ["TP", "FP", "FN"])
 def test_examples_are_those_of_the_commit_in_every_order(
     site: Site, match: str, monkeypatch: pytest.MonkeyPatch

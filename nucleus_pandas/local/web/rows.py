@@ -14,7 +14,7 @@ from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.layers import AnnotationRow, Layer
 from nucleus_pandas.local.web.figures import Drawn, segments, shape_of, undrawn
 from nucleus_pandas.local.web.layering import Named, RunEntry, ground_truth, predictions, some_of
-from nucleus_pandas.local.web.matched import THRESHOLD, Fate, Fates, fates
+from nucleus_pandas.local.web.matched import Fate, Fates, fates
 from nucleus_pandas.local.web.text import MARK, cut, pixels, short, value
 
 ROWS = 500
@@ -88,11 +88,16 @@ def row_key(row: AnnotationRow) -> str:
 
 
 def sections(
-    db: sqlite3.Connection, dataset: Dataset, item: int, runs: Sequence[RunEntry], wanted: Sequence[Wanted]
+    db: sqlite3.Connection,
+    dataset: Dataset,
+    item: int,
+    runs: Sequence[RunEntry],
+    wanted: Sequence[Wanted],
+    threshold: float,
 ) -> list[Section]:
-    """Read the rows of an item, a section for the ground truth and one for each run."""
+    """Read the rows of an item, a section for the ground truth and one for each run; pairs count from an IoU on."""
     named = [ground_truth(dataset), *map(predictions, runs)]
-    matched = [fates(db, run, item, THRESHOLD) for run in runs]
+    matched = [fates(db, run, item, threshold) for run in runs]
     told = [_of_truth(matched), *(None if found is None else found.predictions for found in matched)]
     read = [_read(db, one.layer, item, asked) for one, asked in zip(named, wanted, strict=True)]
     names = [

@@ -241,6 +241,20 @@ def _examples(db: sqlite3.Connection, source: Source, rows: list[Outcome], wante
     ]
 
 
+def _filters(source: Source, wanted: Outcomes) -> dict[str, Any]:
+    """Give what finds the pictures of such outcomes, so that one goes from one to the next.
+
+    Left out is what the grid cannot be asked for: other matches than that of the commit, and pairs of labels.
+    """
+    kept: dict[str, Any] = {"run": source.run.public_id, "iou": f"{wanted.threshold:g}"}
+    label, other = (wanted.truth, wanted.predicted)[:: -1 if wanted.match == "FP" else 1]
+    is_asked = wanted.match is not None and wanted.unlike is None and other is None
+    if request.args.get("by") or not is_asked or (label is not None and label_key(label) != label):
+        return kept
+    low, high = wanted.confidence
+    return kept | {"match": wanted.match, "label": label, "confidence_from": low, "confidence_to": high}
+
+
 _ITEM = ", ".join(ItemRow._fields)
 _TRUTH = Layer(None, ("dataset", 0))  # to be read only, so that no counter is meant
 
@@ -274,7 +288,7 @@ def _example(
             "item",
             dataset_id=f"ds_{tag}",
             item_id=public,
-            run=source.run.public_id,
+            **_filters(source, wanted),
             see_truth=truth and row_key(truth),
             see=guess and row_key(guess),
         ),
