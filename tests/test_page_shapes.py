@@ -14,7 +14,7 @@ from paged import Site, Visitor, layer_of
 from PIL import Image
 
 import nucleus_pandas as npd
-from nucleus_pandas.local import overlays
+from nucleus_pandas import overlays
 from nucleus_pandas.local.embedded import EmbeddedNucleus
 from nucleus_pandas.local.web.colours import PALETTE
 from nucleus_pandas.local.web.page import _asset
@@ -162,7 +162,7 @@ def test_masks_of_every_depth_are_coloured(tmp_path: Path, mode: str) -> None:
     path.write_bytes(content)
     with Image.open(path) as image:
         assert image.mode == mode
-    found = overlays.overlay(path, {300 if mode == "I;16" else 1: 3}, PALETTE, "large", striped=False)
+    found = overlays.overlay(path, {300 if mode == "I;16" else 1: 3}, PALETTE, 2048, striped=False)
     assert found is not None
     pixels = np.asarray(Image.open(io.BytesIO(found)).convert("RGBA"))
     assert ((pixels[..., 3] > 0) == (numbers == 1)).all()
@@ -171,7 +171,7 @@ def test_masks_of_every_depth_are_coloured(tmp_path: Path, mode: str) -> None:
 def test_a_large_mask_is_made_small_without_new_numbers(tmp_path: Path) -> None:
     path = tmp_path / "m.png"
     path.write_bytes(png(np.kron(NUMBERS, np.ones((50, 50), dtype=np.uint8))))
-    found = overlays.overlay(path, {1: 0, 7: 1}, PALETTE, "small", striped=False)
+    found = overlays.overlay(path, {1: 0, 7: 1}, PALETTE, 320, striped=False)
     assert found is not None
     image = Image.open(io.BytesIO(found))
     assert image.size == (320, 240)

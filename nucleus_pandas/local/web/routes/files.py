@@ -8,9 +8,9 @@ from pathlib import Path
 
 from flask import Response, request, send_file
 
+from nucleus_pandas import overlays
 from nucleus_pandas.errors import BadRequestError, NotFoundError
-from nucleus_pandas.local import overlays
-from nucleus_pandas.local.thumbnails import MIMETYPE, Size
+from nucleus_pandas.local.thumbnails import AT_ONCE, MIMETYPE, PIXELS, Size
 from nucleus_pandas.local.web.colours import COLOURS, PALETTE
 from nucleus_pandas.local.web.figures import MOST_SEGMENTS
 from nucleus_pandas.local.web.page import blueprint, page
@@ -64,20 +64,18 @@ def picture(name: str) -> Response:
 @blueprint.get("/masks/<rest:name>")
 def mask(name: str) -> Response:
     """Give a mask in colours: ``c=1-3.2-5`` gives those of 3 and 5 to the pixels that are 1 and 2."""
-    text, size = request.args.get("c", ""), request.args.get("size")
+    text = request.args.get("c", "")
+    size: Size = "large" if request.args.get("size") == "large" else "small"
     if not _COLOURED.fullmatch(text):
         raise BadRequestError("`c` is pairs of a number and its colour, such as 1-3.2-5.")
     pairs = [[int(number) for number in pair.split("-")] for pair in text.split(".") if pair]
     path = page().nucleus.masks.path(name)
     if path is None:
         raise NotFoundError("There is no such mask.")
-    content = overlays.overlay(
-        path,
-        {number: colour % COLOURS for number, colour in pairs},
-        PALETTE,
-        "large" if size == "large" else "small",
-        striped=bool(request.args.get("striped")),
-    )
+    colours = {number: colour % COLOURS for number, colour in pairs}
+    striped = bool(request.args.get("striped"))
+    with AT_ONCE:
+        content = overlays.overlay(path, colours, PALETTE, PIXELS[size], striped=striped)
     if content is None:
         raise NotFoundError("This is no mask that can be drawn.")
     response = Response(content, content_type=overlays.MIMETYPE)
