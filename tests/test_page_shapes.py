@@ -200,6 +200,22 @@ def test_what_is_no_mask_is_told_and_does_no_harm(
         assert not page.one(id="stage").all("image", "s")
 
 
+def test_many_labels_of_a_mask_stay_within_bounds(store: Path, picture: Path, visitor: Visitor, tmp_path: Path) -> None:
+    file = tmp_path / "m.png"
+    file.write_bytes(png(NUMBERS))
+    labels = [{"label": f"label {number}", "index": number} for number in range(5_000)]
+    with npd.NucleusClient.local(store) as client:
+        dataset = client.create_dataset("Masks")
+        dataset.append([{"reference_id": "a", "image_url": str(picture)}])
+        dataset.annotate([{"type": "mask", "reference_id": "a", "mask_url": str(file), "annotations": labels}])
+        key = dataset.items.to_frame().index[0]
+    page = visitor.get(f"/datasets/{dataset.id}/items/{key}")
+    assert "label 39 and 4,960 more labels" in " ".join(page.all("tr", tabindex="0")[0].text.split())
+    image = page.one(id="stage").one("image", "s")
+    assert len(image["href"]) < 2_500
+    coloured(visitor, image["href"])
+
+
 def test_a_mask_whose_file_is_gone_is_told(store: Path, picture: Path, visitor: Visitor) -> None:
     address, _ = masked(store, picture, png(NUMBERS))
     for file in (store / "masks").rglob("*.png"):

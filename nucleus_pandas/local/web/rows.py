@@ -19,6 +19,7 @@ from nucleus_pandas.local.web.text import MARK, cut, pixels, short, value
 
 ROWS = 500
 """Annotations on a page, of each layer."""
+_LABELS = 40  # of a mask that are listed
 _LETTERS = "abcde"  # what the names of the rows of each layer begin with
 _TEXT = 200_000  # characters of ids, labels and metadata on a page; more are cut, the longest ones first
 
@@ -39,7 +40,9 @@ class Row:
     name : str
         Unique on the page.
     labels : list of str
-        What it is said to be: of a mask every label that it has pixels of.
+        What it is said to be: of a mask its first labels.
+    more : int
+        Further labels of a mask.
     undrawn : str
         Why it is not drawn.
     partner : str
@@ -49,6 +52,7 @@ class Row:
     name: str
     id: str
     labels: list[str]
+    more: int
     type: str
     place: str
     confidence: float | None
@@ -145,18 +149,21 @@ def _read(db: sqlite3.Connection, layer: Layer, item: int, wanted: Wanted) -> li
 def _row(name: str, row: AnnotationRow, fate: Fate | None, partners: dict[str, str], guess: bool) -> Row:
     extra = msgspec.json.decode(row.extra) if row.extra else {}
     partner = "" if fate is None or fate.partner is None else partners.get(fate.partner, "")
-    shape = shape_of(row, small=False, guess=guess)
+    labels = _labels(row, extra)
     return Row(
         name=name,
         id=str(extra.get("annotation_id", row.key)),
-        labels=_labels(row, extra),
+        labels=labels[:_LABELS],
+        more=max(0, len(labels) - _LABELS),
         type=row.type,
         place=_place(row, extra),
         confidence=row.confidence,
         metadata=_metadata(row.metadata),
         fate=fate,
         partner=partner,
-        drawn=Drawn(shape, name, "" if fate is None else fate.outcome.lower(), partner),
+        drawn=Drawn(
+            shape_of(row, small=False, guess=guess), name, "" if fate is None else fate.outcome.lower(), partner
+        ),
         undrawn=undrawn(row),
     )
 
@@ -164,7 +171,7 @@ def _row(name: str, row: AnnotationRow, fate: Fate | None, partners: dict[str, s
 def _labels(row: AnnotationRow, extra: dict[str, Any]) -> list[str]:
     """Give what an annotation is said to be: of several labels of the whole picture one text."""
     if row.type == "mask":
-        return list(dict.fromkeys(label for label, _ in segments(row)))[:ROWS]
+        return list(dict.fromkeys(label for label, _ in segments(row)))
     several = extra.get("labels")
     return [", ".join(map(str, several)) if isinstance(several, list) else row.label or ""]
 
