@@ -116,6 +116,7 @@ const zoom = stage && (() => {
     const width = Math.max(box.width * 3, box.height * 3 * whole.width / whole.height, whole.width / 24);
     const height = width * whole.height / whole.width;
     show({ x: box.x + box.width / 2 - width / 2, y: box.y + box.height / 2 - height / 2, width });
+    stage.scrollIntoView({ block: "nearest" });  // where the rows stand below it
   }
   function resize(width, height) {  // of a picture whose size only the browser knows
     whole = { x: 0, y: 0, width, height };
@@ -162,8 +163,8 @@ if (stage?.dataset.see) {
   const shapes = stage.dataset.see.split(" ").map((name) => one(`.s[data-n="${CSS.escape(name)}"]`, stage)).filter(Boolean);
   for (const shape of shapes) light(shape.dataset.n, true);
   if (shapes.length) {
-    zoom.to(shapes[0]);
     one(`tr[data-n="${CSS.escape(shapes[0].dataset.n)}"]`)?.scrollIntoView({ block: "nearest" });
+    zoom.to(shapes[0]);
   }
 }
 for (const row of all("tr[data-n]")) {
