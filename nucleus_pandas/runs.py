@@ -331,11 +331,12 @@ class ModelRun(Resource):
         -------
         pandas.DataFrame
             Text: ``dataset_item_id``, ``reference_id``, ``image_url``, ``match_type``; of the ground truth
-            ``annotation_id`` and ``label``, of the prediction ``prediction_id`` and ``predicted_label``. float64, in
-            pixels: ``x``, ``y``, ``width``, ``height`` of the ground truth, ``predicted_x``, ``predicted_y``,
-            ``predicted_width``, ``predicted_height`` of the prediction; then ``confidence``, ``iou``, and ``area``
-            (square pixels) of the box in question, which is the prediction of an FP, else the ground truth. The side
-            that is missing is null. A confusion is an FP that shows both sides, and an FN that shows the ground truth.
+            ``annotation_id`` and ``label``, of the prediction ``prediction_id`` and ``predicted_label``. Int64, in
+            pixels: ``image_width``, ``image_height`` of the picture as its item tells them. float64, in pixels: ``x``,
+            ``y``, ``width``, ``height`` of the ground truth, ``predicted_x``, ``predicted_y``, ``predicted_width``,
+            ``predicted_height`` of the prediction; then ``confidence``, ``iou``, and ``area`` (square pixels) of the
+            box in question, which is the prediction of an FP, else the ground truth. The side that is missing is null.
+            A confusion is an FP that shows both sides, and an FN that shows the ground truth.
 
             The frame can be sent on: its ground truth as it is, its predictions with
             ``columns={"label": "predicted_label"}`` and

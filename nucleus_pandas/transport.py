@@ -245,20 +245,21 @@ class Transport:
             raise
 
     def picture(self, url: str) -> bytes | None:
-        """Read a picture that this server keeps.
+        """Read a picture, or a mask, that this server keeps.
 
         Parameters
         ----------
         url : str
-            As an item of this server names it.
+            As an item or an annotation of this server names it.
 
         Returns
         -------
         bytes or None
             None where the picture lies elsewhere, where the key has no business, or cannot be had.
         """
-        place = f"{self.endpoint}/_nucleus_pandas/images/"
-        if not url.startswith(place) or not re.fullmatch(r"[\w./-]+", url.removeprefix(place), re.ASCII):
+        place = f"{self.endpoint}/_nucleus_pandas/"
+        known = re.compile(r"(images|masks)/[\w./-]+", re.ASCII)
+        if not url.startswith(place) or not known.fullmatch(url.removeprefix(place)):
             return None
 
         def send() -> requests.Response:

@@ -171,5 +171,6 @@ def pages_of(site: Site) -> list[str]:
         f"{site.grid}/slices",
         f"/runs/{run}",
         f"/runs/{run}/examples?match=FP",
+        f"/runs/{run}/examples?match=misplaced&iou=0.8",
         f"/compare?run={run}&run={other}",
     ]

@@ -19,7 +19,7 @@ PACKAGE = Path(npd.__file__).parent
 LAYERS = [
     {"_version", "_compat", "errors", "markup", "workers"},
     {"settings"},
-    {"wire", "boxes", "headers"},
+    {"wire", "boxes", "headers", "overlays"},
     {"columns", "results"},
     {"evaluation", "plots"},
     {"formats", "gallery"},
@@ -42,7 +42,7 @@ LAYERS = [
     {"demo"},
     {"cli"},
 ]
-LOCAL = {"wire", "boxes", "headers", "errors", "evaluation", "_version", "local"}
+LOCAL = {"wire", "boxes", "headers", "overlays", "errors", "evaluation", "_version", "local"}
 LAZY = {"client", "cli"}  # may import the embedded Nucleus, inside a function
 
 

@@ -370,6 +370,20 @@ class TestMatches:
             assert sorted(boxes(tile)) == pytest.approx(np.array(sorted(expected)), rel=1e-5)
             assert f"FP {row.predicted_label} {row.confidence:.2f}" in written(tile)
 
+    def test_boxes_lie_right_on_copies_of_another_size(self, local: npd.NucleusClient, pictures: pd.DataFrame) -> None:
+        dataset = local.create_dataset("Copies")
+        pictures.assign(width=640, height=480).nucleus.append(dataset)
+        boxed("a.png", x=400.0).nucleus.annotate(dataset)
+        run = dataset.create_model_run(local.add_model("M", reference_id="m"))
+        boxed("b.png", x=500.0, confidence=0.5).nucleus.predict(run)
+        run.commit()
+        for match_type, box in (("FN", [400, 6, 20, 30]), ("FP", [500, 6, 20, 30])):
+            examples = run.examples(match_type)
+            assert examples[["image_width", "image_height"]].to_numpy().tolist() == [[640, 480]]
+            (tile,) = tiles(examples.nucleus.show())
+            assert tile.all("svg", class_="npd-marks")[0].attributes["viewbox"] == "0 0 640 480"
+            assert boxes(tile) == [box]
+
     def test_what_was_missed_and_what_was_found_say_so(self, committed: tuple[npd.Dataset, npd.ModelRun]) -> None:
         _, run = committed
         missed = run.examples("FN")

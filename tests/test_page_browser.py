@@ -68,6 +68,27 @@ def test_a_confusion_cell_opens_exactly_its_examples(tab: Watched, site: Site) -
     assert tab.page.locator("#stage").get_attribute("viewBox") != "0 0 1 1"
 
 
+@pytest.mark.parametrize("width", [1280, 400])
+def test_an_example_opens_at_its_picture(tabs: Open, origin: str, site: Site, width: int) -> None:
+    tab = tabs(origin, viewport={"width": width, "height": 700})
+    missed = site.runs[0].matches(iou_threshold=0.5)
+    missed = missed[(missed["match_type"] == "FN") & (missed["dataset_item_id"] == site.items.index[4])].iloc[-1]
+    tab.go(f"{site.grid}/items/{missed['dataset_item_id']}?run={site.runs[0].id}&see_truth={missed['annotation_id']}")
+    lit = tab.page.locator("#stage .s.lit")
+
+    def check() -> None:
+        tab.page.wait_for_timeout(100)
+        box = lit.bounding_box()
+        assert box is not None
+        assert box["y"] >= 0
+        assert box["y"] + box["height"] <= 700
+
+    check()
+    tab.page.locator("tr.lit").first.focus()
+    tab.page.keyboard.press("Enter")
+    check()
+
+
 # A picture
 
 

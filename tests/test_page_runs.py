@@ -8,6 +8,7 @@ import pytest
 from markup import Node
 from paged import Site, Visitor, asked_by, last_segment, lines, run_line
 
+import nucleus_pandas as npd
 from nucleus_pandas.local import computing
 from nucleus_pandas.local.web import facts
 from nucleus_pandas.local.web.routes import examples
@@ -24,9 +25,9 @@ def test_the_numbers_of_a_run_are_those_of_its_evaluation(site: Site, which: int
         "AP": "AP",
         "AP50": "AP50",
         "AP75": "AP75",
-        "small": "AP_small",
-        "medium": "AP_medium",
-        "large": "AP_large",
+        "AP, small": "AP_small",
+        "AP, medium": "AP_medium",
+        "AP, large": "AP_large",
     }
     names |= {"Precision": "precision", "Recall": "recall", "F1": "F1"}
     for name, key in names.items():
@@ -39,11 +40,13 @@ def test_the_numbers_of_a_run_are_those_of_its_evaluation(site: Site, which: int
         per_class.index[per_class[["ground_truths", "predictions"]].any(axis=1)]
     )
     counts = expected.counts
+    misplaced = misplaced_of(run, float(threshold))["label"].value_counts()
     for row in rows:
         one, cells = per_class.loc[row.one("th").text], [cell.text for cell in row.all("td")]
         ap = ["-" if np.isnan(one[name]) else f"{one[name]:.3f}" for name in ("AP", "AP50")]
         whole = [str(one[name]) for name in ("ground_truths", "predictions")]
         assert cells[:7] == [*whole, *ap, *(str(one[name]) for name in ("TP", "FP", "FN"))]
+        assert cells.pop(7) == str(misplaced.get(row.one("th").text, 0))
         shares = [counts.loc[row.one("th").text, name] for name in ("precision", "recall")]
         assert cells[7:] == ["-" if np.isnan(share) else f"{share:.2f}" for share in shares]
     tide = {row.one("th").text: int(row.one("td", "n").text) for row in page.one("table", "tide").all("tr")}
@@ -91,6 +94,90 @@ def test_every_cell_of_the_confusion_matrix_opens_exactly_its_examples(site: Sit
             assert frame["label"].eq(truth).all()
         if predicted != "missed":
             assert frame["predicted_label"].eq(predicted).all()
+
+
+def misplaced_of(run: npd.ModelRun, threshold: float) -> pd.DataFrame:
+    """What would be right from an IoU of 0.1 on, but lies below the threshold."""
+    near = run.matches(iou_threshold=0.1)
+    return near[(near["match_type"] == "TP") & (near["iou"] < threshold)]
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("threshold", ["0.80", "0.95"])
+def test_what_is_found_in_the_wrong_place_can_be_opened(site: Site, which: int, threshold: str) -> None:
+    run = site.runs[which]
+    expected = misplaced_of(run, float(threshold))
+    missed = run.matches(iou_threshold=float(threshold))
+    missed = missed[missed["match_type"] == "FN"]
+    assert set(expected["annotation_id"]) <= set(missed["annotation_id"])
+    page = site.get(f"/runs/{run.id}", iou=threshold, sort="misplaced")
+    foot = page.one("table", "per-class").one("tfoot")
+    assert foot.all("td")[7].text == str(len(expected))
+    most = page.one("table", "per-class").one("tbody").all("tr")[0]
+    of_label = expected[expected["label"] == most.one("th").text]
+    for row, some in ((foot, expected), (most, of_label)):
+        link = row.all("td")[7].one("a")
+        shown = site.get(link["href"])
+        assert shown.one("h2", "what").one("span", "dim").text.split()[0] == str(len(some))
+        pd.testing.assert_frame_equal(run_line(site.client, lines(shown)[0]), some)
+        for card, pair in zip(shown.all("li", "card"), some.itertuples(), strict=False):
+            asked = asked_by(card.one("a"))
+            assert (asked["see_truth"], asked["see"]) == (pair.annotation_id, pair.prediction_id)
+            assert card.one("span", "outcome").text == "FN"
+            assert card.one(cls="card-facts").text == f"conf. {pair.confidence:.2f} · IoU {pair.iou:.2f}"
+            assert [len(group.all("rect")) for group in card.one("svg").all("g")] == [1, 1]
+    assert site.shown(run=run.id, match="misplaced", iou=threshold) == site.ids(expected["reference_id"])
+    surest = site.get(f"/runs/{run.id}/examples", match="misplaced", sort="farthest", iou=threshold)
+    assert [asked_by(card.one("a"))["see"] for card in surest.all("li", "card")] == expected.sort_values(
+        ["iou"], kind="stable"
+    )["prediction_id"].tolist()[: examples.PAGE]
+
+
+def test_one_goes_from_one_kind_of_outcome_to_the_next_of_the_same_label(site: Site) -> None:
+    run = site.runs[1]
+    found = run.matches(iou_threshold=0.5)
+    page = site.get(f"/runs/{run.id}/examples", match="FN", truth="car", iou="0.5")
+    tabs = {tab.text: tab["href"] for tab in page.one("nav", "tabs").all("a")}
+    expected = {
+        "True positives": ((found["match_type"] == "TP") & (found["label"] == "car")).sum(),
+        "False positives": ((found["match_type"] == "FP") & (found["predicted_label"] == "car")).sum(),
+        "False negatives": ((found["match_type"] == "FN") & (found["label"] == "car")).sum(),
+        "Misplaced": misplaced_of(run, 0.5)["label"].eq("car").sum(),
+    }
+    counts = {name: site.get(href).one("h2", "what").one("span", "dim").text.split()[0] for name, href in tabs.items()}
+    assert counts == {name: str(count) for name, count in expected.items()}
+    assert page.all("a", aria_current="page")[-1].text == "False negatives"
+    assert not page.all("input", name="confidence_from")  # what is missed has none
+    cell = site.get(f"/runs/{run.id}/examples", alone="1", truth="car")
+    assert not cell.all("nav", "tabs")
+
+
+@pytest.mark.parametrize("match", ["TP", "FP", "FN", "misplaced"])
+def test_a_picture_of_an_example_counts_as_it_and_leads_to_the_next(site: Site, match: str) -> None:
+    run = site.runs[1]
+    found = misplaced_of(run, 0.8) if match == "misplaced" else run.matches(iou_threshold=0.8)
+    found = found[found["match_type"] == match] if match != "misplaced" else found
+    side, column = ("predicted", "predicted_label") if match == "FP" else ("truth", "label")
+    people = found[found[column] == "person"]
+    page = site.get(f"/runs/{run.id}/examples", match=match, iou="0.8", **{side: "person"})
+    pictures = people["dataset_item_id"].drop_duplicates().tolist()
+    seen, link = [], page.all("li", "card")[0].one("a")
+    while True:
+        shown = site.get(link["href"])
+        seen.append(last_segment(link))
+        heads = [head.text for head in shown.one("section", "layer-1").one("thead").all("th")]
+        assert "Match at 0.80" in heads
+        rows = shown.one("section", "layer-1").one("tbody").all("tr")
+        matches = run.matches(iou_threshold=0.8)
+        ours = matches[(matches["dataset_item_id"] == seen[-1]) & matches["prediction_id"].notna()]
+        ours = ours[ours["match_type"] != "FN"].set_index("prediction_id")["match_type"]
+        assert {row.one("td", "id").text: row.one("span", "outcome").text for row in rows} == ours.to_dict()
+        following = shown.one("nav", "pages").all("a", rel="next")
+        if not following:
+            break
+        link = following[0]
+    assert seen == pictures
+    assert len(pictures) > 1
 
 
 @pytest.mark.parametrize("match", ["TP", "FP", "FN"])
@@ -158,10 +245,10 @@ def test_curves_are_the_engines(site: Site) -> None:
     assert len(page.all("polyline", "curve")) == curve["label"].nunique() + 1
 
 
-@pytest.mark.parametrize("sort", ["label", "truths", "ap", "fp", "recall"])
+@pytest.mark.parametrize("sort", ["label", "truths", "ap", "fp", "misplaced", "recall"])
 def test_the_table_of_labels_is_sorted_as_asked(site: Site, sort: str) -> None:
     page = site.get(f"/runs/{site.runs[1].id}", sort=sort)
-    column = {"label": 0, "truths": 1, "ap": 3, "fp": 6, "recall": 9}[sort]
+    column = {"label": 0, "truths": 1, "ap": 3, "fp": 6, "misplaced": 8, "recall": 10}[sort]
     rows = page.one("table", "per-class").one("tbody").all("tr")
     values = [[cell.text for cell in (row.one("th"), *row.all("td"))][column] for row in rows]
     if sort == "label":

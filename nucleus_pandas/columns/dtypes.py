@@ -95,6 +95,8 @@ EXAMPLES: dict[str, str] = {
     "dataset_item_id": TEXT,
     "reference_id": TEXT,
     "image_url": TEXT,
+    "image_width": "Int64",
+    "image_height": "Int64",
     "match_type": TEXT,
     "annotation_id": TEXT,
     "label": TEXT,

@@ -42,7 +42,7 @@ def show(
 
         * Items: ``image_url`` and ``reference_id``, perhaps ``width`` and ``height``.
         * Boxes, as `annotate` and `predict` take them; with ``confidence`` they are predictions. Each picture is shown
-          once. Lines, polygons and keypoints are drawn too, and categories written below.
+          once. Lines, polygons, keypoints and masks are drawn too, and categories written below.
         * What `ModelRun.examples` gives: each row is shown, with the boxes of both sides.
         * What names boxes by their ids, which `ground_truth` and `predictions` explain: matches, of `ModelRun.matches`
           or `Evaluation.matches`, where a true positive is drawn with both of its boxes; `Evaluation.suspects`; what a

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
 from typing import TypeAlias, get_args
@@ -20,6 +20,7 @@ from nucleus_pandas.gallery.page import Gallery, Tile
 from nucleus_pandas.gallery.pictures import PREDICTED, Choice, Picture, chosen, located
 from nucleus_pandas.gallery.thumbnails import UnshowableError, thumbnail
 from nucleus_pandas.markup import cut
+from nucleus_pandas.overlays import look_at
 
 SIZE = 280
 """Pixels of the page for the longer side of a picture."""
@@ -98,7 +99,7 @@ def gallery(
             marks.add_others(boxes, side, layout)
     sources = _Sources(int(size), fetch)
     tiles = [
-        _tile(picture, sources.of(picture), marks.of_tile[at], marks.problems[at])
+        _tile(picture, sources.of(picture), *_had(marks.of_tile[at], marks.problems[at], fetch))
         for at, picture in enumerate(pictures)
     ]
     if color is None:
@@ -131,10 +132,27 @@ def _asked(frames: FrameSource | None, choice: Choice) -> pd.DataFrame | None:
     return frames(choice.key, choice.ids)
 
 
+def _had(marks: list[Mark], problems: list[str], fetch: Fetch | None) -> tuple[list[Mark], list[str]]:
+    """Take masks from where they are, and tell of those that cannot be had."""
+    found, told = [], list(problems)
+    for mark in marks:
+        if mark.shape == "mask":
+            source = mark.source
+            if isinstance(source, str):
+                source = (fetch(source) if fetch is not None else None) or b""
+            reason = look_at(source).reason if source else "it is on another server"
+            if reason:
+                told.append(f"a mask is not drawn, since {reason}")
+                continue
+            mark = replace(mark, source=source)
+        found.append(mark)
+    return found, told
+
+
 def _tile(picture: Picture, shown: _Shown, marks: list[Mark], problems: list[str]) -> Tile:
     size = picture.size or shown.size
     reason = shown.reason
-    if shown.uri is not None and size is None and any(mark.points for mark in marks):
+    if shown.uri is not None and size is None and any(mark.is_placed for mark in marks):
         reason = (
             "The size of this picture is not known, so its boxes cannot be placed. Give items= with width and height."
         )

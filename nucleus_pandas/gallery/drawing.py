@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
@@ -10,11 +11,14 @@ from typing import Literal, TypeAlias
 from nucleus_pandas.gallery.marks import Mark
 from nucleus_pandas.gallery.names import names
 from nucleus_pandas.markup import safe
+from nucleus_pandas.overlays import MIMETYPE, overlay
 
 Colour: TypeAlias = Literal["label", "match_type"]
 
 MOST = 200
 """Marks that are drawn on a picture."""
+MOST_MASKS = 20
+"""Masks that are drawn on a picture."""
 
 # White reads on all of them, and each stands out from white and from black.
 PALETTE = (
@@ -54,7 +58,11 @@ class Colours:
         """Give the colour of a mark."""
         if self.by == "match_type":
             return FOUND.get(mark.match_type or "", NEUTRAL)
-        return self.labels.get(mark.label, NEUTRAL)
+        return self.of_label(mark.label)
+
+    def of_label(self, label: str) -> str:
+        """Give the colour of a label."""
+        return self.labels.get(label, NEUTRAL)
 
 
 def chosen(marks: Sequence[Mark]) -> list[Mark]:
@@ -68,12 +76,12 @@ def chosen(marks: Sequence[Mark]) -> list[Mark]:
 
 
 def drawing(marks: Sequence[Mark], size: tuple[int, int], scale: float, colours: Colours) -> str:
-    """Draw marks.
+    """Draw marks, masks below all others.
 
     Parameters
     ----------
     marks : sequence of Mark
-        What `chosen` gives.
+        Of the picture; those that `chosen` gives are drawn, and the first masks.
     size : (int, int)
         Width and height of the picture.
     scale : float
@@ -81,13 +89,16 @@ def drawing(marks: Sequence[Mark], size: tuple[int, int], scale: float, colours:
     colours : Colours
         Which colours they have.
     """
+    masks = [mark for mark in marks if mark.shape == "mask"][:MOST_MASKS]
+    below = "".join(_mask(mark, size, scale, colours) for mark in masks)
+    marks = chosen(marks)
     unit = 1 / scale
     every = [colours.of(mark) for mark in marks]
     shapes = "".join(_mark(mark, unit, colour) for mark, colour in zip(marks, every, strict=True))
     written = names(marks, size, unit, every)
     return (
         f'<svg class="npd-marks" viewBox="0 0 {size[0]} {size[1]}" preserveAspectRatio="none" aria-hidden="true" '
-        f'style="position:absolute;left:0;top:0;width:100%;height:100%;overflow:hidden">{shapes}{written}</svg>'
+        f'style="position:absolute;left:0;top:0;width:100%;height:100%;overflow:hidden">{below}{shapes}{written}</svg>'
     )
 
 
@@ -110,6 +121,22 @@ def _mark(mark: Mark, unit: float, colour: str) -> str:
         f'<g fill="none" stroke="{colour}" pointer-events="all">{title}'
         f'<g stroke="#fff" stroke-width="3.5" stroke-opacity="0.8">{shape}</g>'
         f'<g stroke-width="1.75"{dashes}>{shape}</g></g>'
+    )
+
+
+def _mask(mark: Mark, size: tuple[int, int], scale: float, colours: Colours) -> str:
+    """Draw a mask; one of a prediction is striped."""
+    palette = list(dict.fromkeys(map(colours.of_label, mark.labels)))
+    places = {number: palette.index(colours.of_label(label)) for label, number in mark.segments}
+    rgb = [(one[0], one[1], one[2]) for one in (bytes.fromhex(colour.removeprefix("#")) for colour in palette)]
+    assert not isinstance(mark.source, str)
+    most = max(1, round(scale * max(size)))
+    content = overlay(mark.source, places, rgb, most, striped=mark.side == "prediction")
+    if content is None:
+        return ""
+    uri = f"data:{MIMETYPE};base64,{b64encode(content).decode()}"
+    return (
+        f'<image href="{uri}" width="{size[0]}" height="{size[1]}" preserveAspectRatio="none" pointer-events="none"/>'
     )
 
 

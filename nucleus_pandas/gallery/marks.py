@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import nan
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -15,10 +16,10 @@ from nucleus_pandas.columns.geometry import named_columns
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.inputs import Layout
 from nucleus_pandas.gallery.pictures import PREDICTED, Choice
-from nucleus_pandas.wire import Category, Keypoints, Line, MultiCategory, Polygon
+from nucleus_pandas.wire import Category, Keypoints, Line, Mask, MultiCategory, Polygon
 
 Side: TypeAlias = Literal["ground truth", "prediction"]
-Shape: TypeAlias = Literal["box", "line", "polygon", "points", "none"]
+Shape: TypeAlias = Literal["box", "line", "polygon", "points", "mask", "none"]
 Layer: TypeAlias = Literal["annotations", "predictions"]
 Points: TypeAlias = tuple[tuple[float, float], ...]
 
@@ -38,7 +39,7 @@ class Mark:
         Whose it is.
     label : str
         What it is said to be.
-    shape : {"box", "line", "polygon", "points", "none"}
+    shape : {"box", "line", "polygon", "points", "mask", "none"}
         How it is drawn; what belongs to the whole picture is not.
     points : tuple of (float, float)
         In pixels of the picture; of a box its corners at the top left and the bottom right.
@@ -46,6 +47,10 @@ class Mark:
         NaN where there is none.
     match_type : {"TP", "FP", "FN"} or None
         What it was found to be; None for what was not, as the ground truth that a wrong prediction lies on.
+    segments : tuple of (str, int)
+        Of a mask its labels, each with the number that its pixels have.
+    source : pathlib.Path, bytes or str
+        Of a mask its file, what that holds, or its address.
     """
 
     side: Side
@@ -55,6 +60,18 @@ class Mark:
     confidence: float = nan
     iou: float = nan
     match_type: str | None = None
+    segments: tuple[tuple[str, int], ...] = ()
+    source: Path | bytes | str = ""
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether it has a place in the picture."""
+        return bool(self.points) or self.shape == "mask"
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels that its colours stand for."""
+        return list(dict.fromkeys(label for label, _ in self.segments)) or [self.label]
 
     @property
     def extent(self) -> tuple[float, float, float, float]:
@@ -200,9 +217,9 @@ def _marks(named: NamedColumns, side: Side, layout: Layout) -> tuple[list[Mark |
         if unit == NOT_SENT:
             continue
         if unit in units.others:
-            found[row] = _shape(units.others[unit], seen)
+            found[row] = _shape(units.others[unit], seen, units.files.get(unit))
             if found[row] is None:
-                problems[row] = f"a {frame['type'][row]} is not drawn"
+                problems[row] = "a cuboid lies in the scene, and no camera says where that is in the picture"
             continue
         x, y, width, height = units.boxes.sides[:, unit].tolist()
         label = units.boxes.labels[unit].as_py()
@@ -240,8 +257,8 @@ def _numbers(named: NamedColumns, name: str) -> list[float]:
     return found
 
 
-def _shape(annotation: Any, seen: Mark) -> Mark | None:
-    """Take what is no box; None where it is not drawn."""
+def _shape(annotation: Any, seen: Mark, file: Path | None) -> Mark | None:
+    """Take what is no box; None where it is not drawn. A mask may be a file of this machine."""
     if isinstance(annotation, (Line, Polygon)):
         points = tuple((point.x, point.y) for point in annotation.geometry.vertices)
         shape: Shape = "line" if isinstance(annotation, Line) else "polygon"
@@ -253,4 +270,8 @@ def _shape(annotation: Any, seen: Mark) -> Mark | None:
     if isinstance(annotation, (Category, MultiCategory)):
         label = annotation.label if isinstance(annotation, Category) else ", ".join(annotation.labels)
         return replace(seen, label=label)
+    if isinstance(annotation, Mask):
+        segments = tuple((one.label, one.index) for one in annotation.annotations)
+        label = ", ".join(dict.fromkeys(label for label, _ in segments))
+        return replace(seen, label=label, shape="mask", segments=segments, source=file or annotation.mask_url)
     return None

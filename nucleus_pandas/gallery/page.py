@@ -9,7 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nucleus_pandas.gallery.drawing import DASHES, FOUND, NEUTRAL, PALETTE, Colour, Colours, chosen, drawing, told
+from nucleus_pandas.gallery.drawing import (
+    DASHES,
+    FOUND,
+    MOST_MASKS,
+    NEUTRAL,
+    PALETTE,
+    Colour,
+    Colours,
+    chosen,
+    drawing,
+    told,
+)
 from nucleus_pandas.gallery.marks import Mark
 from nucleus_pandas.markup import LONGEST, cut, isolated, safe
 
@@ -143,7 +154,7 @@ class Gallery:
 
 
 def _colours(tiles: Sequence[Tile], by: Colour) -> Colours:
-    often = Counter(mark.label for tile in tiles for mark in tile.marks)
+    often = Counter(label for tile in tiles for mark in tile.marks for label in mark.labels)
     labels = dict(zip([label for label, _ in often.most_common()], PALETTE, strict=False))
     return Colours(by, labels)
 
@@ -160,7 +171,7 @@ def _legend(tiles: Sequence[Tile], colours: Colours) -> str:
     marks = [mark for tile in tiles for mark in tile.marks]
     entries = []
     for side in ("ground truth", "prediction"):
-        if any(mark.side == side and mark.points for mark in marks):
+        if any(mark.side == side and mark.is_placed for mark in marks):
             dashes = f' stroke-dasharray="{DASHES}"' if side == "prediction" else ""
             sample = (
                 f'<rect x="2" y="2" width="22" height="10" fill="none" stroke="currentColor" stroke-width="2"{dashes}/>'
@@ -171,7 +182,7 @@ def _legend(tiles: Sequence[Tile], colours: Colours) -> str:
         entries += [f"{_swatch(FOUND[kind])}<b>{kind}</b> {_MATCHES[kind]}" for kind in seen]
     else:
         entries += [f"{_swatch(colour)}{isolated(label)}" for label, colour in colours.labels.items()]
-        others = len({mark.label for mark in marks}) - len(colours.labels)
+        others = len({label for mark in marks for label in mark.labels}) - len(colours.labels)
         if others:
             entries.append(f"{_swatch(NEUTRAL)}{others} other label{'s' if others > 1 else ''}")
     items = "".join(f"<li>{entry}</li>" for entry in entries)
@@ -199,7 +210,7 @@ def _picture(tile: Tile, colours: Colours, size: int) -> str:
     scale = size / max(tile.size)
     width, height = (max(round(side * scale), 1) for side in tile.size)
     style = f"position:relative;width:{width}px;aspect-ratio:{tile.size[0]}/{tile.size[1]}"
-    over = drawing(chosen(tile.marks), tile.size, scale, colours) if tile.marks else ""
+    over = drawing(tile.marks, tile.size, scale, colours) if tile.marks else ""
     stretched = f'width="{width}" height="{height}" style="width:100%;height:100%"'
     return f'<div class="npd-picture" style="{style}"><img src="{safe(tile.source)}" {stretched} {alt}>{over}</div>'
 
@@ -237,12 +248,13 @@ def _said(metadata: str) -> str:
 
 def _counted(marks: Sequence[Mark]) -> list[str]:
     """Tell how much lies on a picture."""
-    placed = [mark for mark in marks if mark.points]
+    placed = [mark for mark in marks if mark.is_placed]
     facts = []
     for side in ("ground truth", "prediction"):
         count = sum(mark.side == side for mark in placed)
         if count:
             facts.append(f"{count:,} {side if side == 'ground truth' or count == 1 else 'predictions'}")
-    if len(placed) > (drawn := len(chosen(placed))):
+    masks = sum(mark.shape == "mask" for mark in placed)
+    if len(placed) > (drawn := len(chosen(placed)) + min(masks, MOST_MASKS)):
         facts.append(f"{drawn} drawn")
     return facts

@@ -25,7 +25,7 @@ MIMETYPE = "image/jpeg"
 
 # Those that Pillow decodes by itself: others call programs, or read more files.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "MPO", "PPM", "TIFF", "AVIF")
-_AT_ONCE = threading.BoundedSemaphore(2)  # a picture may take 300 MB while it is decoded
+AT_ONCE = threading.BoundedSemaphore(2)  # a picture may take 300 MB while it is decoded
 _BACKGROUND = (128, 128, 128)
 
 
@@ -55,7 +55,7 @@ class Thumbnails:
         target = self._target(name, size)
         with suppress(FileNotFoundError):
             return target if target.stat().st_size else None
-        with _AT_ONCE:
+        with AT_ONCE:
             if not target.exists():  # else another thread was faster
                 self._write(target, source, PIXELS[size])
         return target if target.stat().st_size else None

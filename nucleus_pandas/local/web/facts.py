@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from nucleus_pandas.errors import MissingExtraError
 from nucleus_pandas.evaluation.counts import BINS
-from nucleus_pandas.evaluation.tide import ERRORS
+from nucleus_pandas.evaluation.tide import BACKGROUND_IOU, ERRORS
 from nucleus_pandas.local import computing, evaluations, measures, staleness
 from nucleus_pandas.local.embedded import EmbeddedNucleus
 from nucleus_pandas.local.measures import THRESHOLDS, Measures
@@ -24,18 +24,19 @@ from nucleus_pandas.local.store.evaluations import Request
 from nucleus_pandas.local.web.memory import Memory, Question
 from nucleus_pandas.local.web.sources import Source
 
-_FORM = 1  # grows when what is kept changes its meaning
+_FORM = 2  # grows when what is kept changes its meaning
 
 
 class Pairs(NamedTuple):
     """Rows of a match that have much in common; a side that is missing has no label.
 
-    `level` is the number of thresholds that their IoU reaches.
+    `level` is the number of thresholds that their IoU reaches, `near` whether it is that of a place at least.
     """
 
     truth: str | None
     predicted: str | None
     agrees: bool
+    near: bool
     level: int
     many: int
 
@@ -150,7 +151,8 @@ def _counts(db: sqlite3.Connection, source: Source) -> tuple[list[Pairs], list[S
     where = f"FROM {source.table} WHERE {source.owner} = ? AND {source.counted}"
     pairs = db.execute(
         f"SELECT CASE WHEN annotation_id IS NOT NULL THEN {source.truth} END, CASE WHEN prediction_id IS NOT NULL THEN"
-        f" {source.predicted} END, agrees, {level}, count(*) {where} GROUP BY 1, 2, 3, 4",
+        f" {source.predicted} END, agrees, coalesce(iou >= {BACKGROUND_IOU}, 0), {level}, count(*) {where}"
+        " GROUP BY 1, 2, 3, 4, 5",
         (source.owner_id,),
     ).fetchall()
     scores = db.execute(
@@ -158,7 +160,9 @@ def _counts(db: sqlite3.Connection, source: Source) -> tuple[list[Pairs], list[S
         f" count(*) {where} AND confidence IS NOT NULL GROUP BY 1, 2",
         (source.owner_id,),
     ).fetchall()
-    return [Pairs(a, b, bool(agrees), *rest) for a, b, agrees, *rest in pairs], list(map(Scores._make, scores))
+    return [Pairs(a, b, bool(agrees), bool(near), *rest) for a, b, agrees, near, *rest in pairs], list(
+        map(Scores._make, scores)
+    )
 
 
 def _stored_tide(db: sqlite3.Connection, source: Source) -> dict[str, int]:
@@ -174,7 +178,7 @@ def _stored_tide(db: sqlite3.Connection, source: Source) -> dict[str, int]:
 
 
 class Row(NamedTuple):
-    """The numbers of a label at a threshold."""
+    """The numbers of a label at a threshold; `misplaced` are a part of `fn`."""
 
     label: str
     truths: int
@@ -182,6 +186,7 @@ class Row(NamedTuple):
     tp: int
     fp: int
     fn: int
+    misplaced: int
     ap: float | None
     ap50: float | None
     ap75: float | None
@@ -204,12 +209,13 @@ class Row(NamedTuple):
 
 def per_class(found: Facts, threshold: int) -> list[Row]:
     """Count by label at the threshold of a number, the most frequent label first."""
-    truths, predictions, right, wrong = (defaultdict[str, int](int) for _ in range(4))
-    for truth, predicted, agrees, level, many in found.pairs:
+    truths, predictions, right, wrong, misplaced = (defaultdict[str, int](int) for _ in range(5))
+    for truth, predicted, agrees, near, level, many in found.pairs:
         is_right = agrees and level > threshold
         if truth is not None:
             truths[truth] += many
             right[truth] += many if is_right else 0
+            misplaced[truth] += many if agrees and near and not is_right else 0
         if predicted is not None:
             predictions[predicted] += many
             wrong[predicted] += 0 if is_right else many
@@ -222,6 +228,7 @@ def per_class(found: Facts, threshold: int) -> list[Row]:
             right[label],
             wrong[label],
             truths[label] - right[label],
+            misplaced[label],
             *ap.get(label, (None, None, None)),
         )
         for label in {**truths, **predictions}
@@ -245,10 +252,8 @@ def _average_precision(found: Facts) -> dict[str, tuple[float | None, float | No
 def total(rows: Iterable[Row]) -> Row:
     """Add the counts of all labels."""
     every = list(rows)
-    truths, predictions, tp, fp, fn = (
-        sum(getattr(row, name) for row in every) for name in ("truths", "predictions", "tp", "fp", "fn")
-    )
-    return Row("", truths, predictions, tp, fp, fn, None, None, None)
+    truths, predictions, tp, fp, fn, misplaced = (sum(getattr(row, name) for row in every) for name in Row._fields[1:7])
+    return Row("", truths, predictions, tp, fp, fn, misplaced, None, None, None)
 
 
 def confusion(found: Facts, threshold: int) -> Counter[tuple[str | None, str | None]]:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from nucleus_pandas.local.store.items import ItemRow
 from nucleus_pandas.local.store.layers import AnnotationRow
 from nucleus_pandas.local.web.colours import colour
 from nucleus_pandas.local.web.page import link, page
 from nucleus_pandas.local.web.text import coordinate
+from nucleus_pandas.overlays import look_at
 
 T = TypeVar("T")
 
 _SHOWN = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".avif", ".svg")  # what browsers can show
+MOST_SEGMENTS = 256
+"""Labels of a mask that are drawn."""
 _MOST_POINTS = 1_000  # of one shape; of those that have more some are left out
 
 
@@ -29,20 +32,30 @@ class Shape:
 
     Attributes
     ----------
-    kind : {"rect", "polygon", "polyline", "path"}
+    kind : {"rect", "polygon", "polyline", "path", "image"}
         The element of SVG.
     attributes : dict of str to str
-        Its geometry, in pixels of the picture.
+        Its geometry, in pixels of the picture; a mask is stretched over the whole of it.
     label : str or None
         What gives the colour.
-    extent : (float, float)
-        How far it reaches right and down.
+    extent : (float, float, float, float) or None
+        Its left, upper, right and lower edge; None of a mask.
     """
 
-    kind: Literal["rect", "polygon", "polyline", "path"]
+    kind: Literal["rect", "polygon", "polyline", "path", "image"]
     attributes: dict[str, str]
     label: str | None
-    extent: tuple[float, float]
+    extent: tuple[float, float, float, float] | None
+
+
+class Name(NamedTuple):
+    """Where the name of a shape begins, or where it ends; `dx` and `dy` are parts of the size of its type."""
+
+    x: float
+    y: float
+    dx: float
+    dy: float
+    anchor: Literal["start", "end"]
 
 
 @dataclass(slots=True)
@@ -99,39 +112,121 @@ class Figure:
     is_sized: bool
     layers: list[list[Drawn]] = field(default_factory=list)
 
+    @property
+    def masks(self) -> list[list[Drawn]]:
+        """The masks of each layer, which lie below everything else."""
+        return [[one for one in layer if one.shape is not None and one.shape.kind == "image"] for layer in self.layers]
 
-def shape_of(row: AnnotationRow) -> Shape | None:
-    """Draw an annotation; None for what has no place in a picture, or has it in a file of its own."""
+    @property
+    def shapes(self) -> list[list[Drawn]]:
+        """What each layer has beside its masks."""
+        return [[one for one in layer if one.shape is not None and one.shape.kind != "image"] for layer in self.layers]
+
+    @property
+    def type_size(self) -> float:
+        """How large names are written, in pixels of the picture, where no script fits them to the screen."""
+        return round(self.width / 48, 2)
+
+    def name(self, shape: Shape, *, guess: bool) -> Name | None:
+        """Place the name of a shape at its upper edge: that of ground truth above, that of a prediction below.
+
+        Names stay within the picture. A mask has none.
+        """
+        if shape.extent is None:
+            return None
+        left, top, right, _ = shape.extent
+        is_far_right = left > 0.6 * self.width
+        is_below = top < 1.3 * self.type_size or (guess and top < self.height - 1.3 * self.type_size)
+        return Name(
+            x=min(right, self.width) if is_far_right else max(left, 0.0),
+            y=min(max(top, 0.0), self.height),
+            dx=-0.2 if is_far_right else 0.2,
+            dy=1.05 if is_below else -0.3,
+            anchor="end" if is_far_right else "start",
+        )
+
+
+def shape_of(row: AnnotationRow, *, small: bool, guess: bool) -> Shape | None:
+    """Draw an annotation; None for what has no place in a picture, or none that is known (see `undrawn`).
+
+    Parameters
+    ----------
+    row : AnnotationRow
+        It.
+    small : bool
+        Whether it is drawn over a small copy of the picture.
+    guess : bool
+        Whether it is a prediction, whose masks are striped.
+    """
     if row.type == "box":
         x, y, width, height = row.x or 0.0, row.y or 0.0, row.width or 0.0, row.height or 0.0
         return rectangle((x, y, width, height), row.label)
+    if row.type == "mask":
+        return _mask(row, small=small, guess=guess)
     if row.geometry is None:
         return None
     geometry = msgspec.json.decode(row.geometry)
     if row.type in ("polygon", "line"):
-        points = _points(geometry.get("vertices"))
+        points = [(float(place["x"]), float(place["y"])) for place in geometry.get("vertices") or ()]
         text = " ".join(_pair(point, ",") for point in _thinned(points))
         kind: Literal["polygon", "polyline"] = "polygon" if row.type == "polygon" else "polyline"
         return Shape(kind, {"points": text}, row.label, _extent(points)) if points else None
     if row.type == "keypoints":
-        points = _points(geometry.get("keypoints"))
-        named = [_pair(point, " ") for point in points]
-        dots = "".join(f"M{one}h0" for one in _thinned(named))
-        ends = [(a, b) for a, b in geometry.get("skeleton") or () if min(a, b) >= 0 and max(a, b) < len(points)]
-        bones = "".join(f"M{named[a]}L{named[b]}" for a, b in ends[:_MOST_POINTS])
-        return Shape("path", {"d": dots + bones}, row.label, _extent(points)) if points else None
+        return _keypoints(geometry, row.label)
     return None
+
+
+def undrawn(row: AnnotationRow) -> str:
+    """Say why an annotation that has a place is not drawn; empty where it is drawn, or belongs to the whole picture."""
+    if row.type == "cuboid":
+        return "a cuboid lies in the scene, and no camera says where that is in the picture"
+    if row.type == "keypoints" and shape_of(row, small=False, guess=False) is None:
+        return "none of its keypoints has a place"
+    if row.type != "mask":
+        return ""
+    file = _extra(row).get("mask_file")
+    if file is None:
+        return "its mask is on another server"
+    path = page().nucleus.masks.path(file)
+    return "the file of its mask is gone" if path is None else look_at(path).reason
+
+
+def segments(row: AnnotationRow) -> list[tuple[str, int]]:
+    """Give the labels of a mask, each with the number that stands for it."""
+    return [(one["label"], one["index"]) for one in _extra(row).get("annotations") or ()]
+
+
+def _extra(row: AnnotationRow) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.json.decode(row.extra) if row.extra else {}
+    return found
+
+
+def _mask(row: AnnotationRow, *, small: bool, guess: bool) -> Shape | None:
+    if undrawn(row):
+        return None
+    numbers = [f"{index}-{colour(label)}" for label, index in segments(row)[:MOST_SEGMENTS]]
+    given = {"c": ".".join(numbers), "size": "small" if small else "large"}
+    given |= {"striped": "1"} if guess else {}
+    address = link("mask", name=_extra(row)["mask_file"], **given)
+    return Shape("image", {"href": str(escape(address)), "preserveAspectRatio": "none"}, None, None)
+
+
+def _keypoints(geometry: dict[str, Any], label: str | None) -> Shape | None:
+    """Draw keypoints that have a place, and the bones between them."""
+    places = [(place.get("x"), place.get("y")) for place in geometry.get("keypoints") or ()]
+    points = [None if x is None or y is None else (float(x), float(y)) for x, y in places]
+    known = [point for point in points if point is not None]
+    dots = "".join(f"M{_pair(point, ' ')}h0" for point in _thinned(known))
+    bones = [(points[a], points[b]) for a, b in (geometry.get("skeleton") or ())[:_MOST_POINTS]]
+    lines = "".join(f"M{_pair(a, ' ')}L{_pair(b, ' ')}" for a, b in bones if a is not None and b is not None)
+    return Shape("path", {"d": dots + lines}, label, _extent(known)) if known else None
 
 
 def rectangle(box: tuple[float, float, float, float], label: str | None) -> Shape:
     """Draw a box."""
     x, y, width, height = box
     names = ("x", "y", "width", "height")
-    return Shape("rect", dict(zip(names, map(coordinate, box), strict=True)), label, (x + width, y + height))
-
-
-def _points(places: Sequence[dict[str, Any]] | None) -> list[tuple[float, float]]:
-    return [(float(place["x"]), float(place["y"])) for place in places or ()]
+    return Shape("rect", dict(zip(names, map(coordinate, box), strict=True)), label, (x, y, x + width, y + height))
 
 
 def _thinned(points: list[T]) -> list[T]:
@@ -142,25 +237,23 @@ def _pair(point: tuple[float, float], between: str) -> str:
     return f"{coordinate(point[0])}{between}{coordinate(point[1])}"
 
 
-def _extent(points: Iterable[tuple[float, float]]) -> tuple[float, float]:
+def _extent(points: Iterable[tuple[float, float]]) -> tuple[float, float, float, float]:
     across, down = zip(*points, strict=True)
-    return max(across), max(down)
+    return min(across), min(down), max(across), max(down)
 
 
 def figure(item: ItemRow, layers: list[list[Drawn]], *, small: bool) -> Figure:
     """Lay shapes over the picture of an item, the whole picture or a small copy."""
     source, reason = _source(item, small=small)
-    width, height = item.width or 0, item.height or 0
-    is_sized = width > 0 and height > 0
-    shapes = [drawn.shape.extent for layer in layers for drawn in layer if drawn.shape is not None]
-    return Figure(
-        source,
-        reason,
-        width if is_sized else max([1.0, *(right for right, _ in shapes)]),
-        height if is_sized else max([1.0, *(down for _, down in shapes)]),
-        is_sized,
-        layers,
-    )
+    shapes = [drawn.shape for layer in layers for drawn in layer if drawn.shape is not None]
+    extents = [shape.extent for shape in shapes if shape.extent is not None]
+    is_sized = bool(item.width and item.height)
+    width = float(item.width or 0) if is_sized else max([1.0, *(extent[2] for extent in extents)])
+    height = float(item.height or 0) if is_sized else max([1.0, *(extent[3] for extent in extents)])
+    for shape in shapes:
+        if shape.kind == "image":
+            shape.attributes.update(width=coordinate(width), height=coordinate(height))
+    return Figure(source, reason, width, height, is_sized, layers)
 
 
 def _source(item: ItemRow, *, small: bool) -> tuple[str | None, str]:

@@ -10,7 +10,7 @@ from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.local.queries import compile_query
 from nucleus_pandas.local.store.predicates import Condition, Values, metadata, within
 from nucleus_pandas.local.web.layering import RunEntry
-from nucleus_pandas.local.web.sources import Outcomes, Source
+from nucleus_pandas.local.web.sources import MATCHES, Outcomes, Source
 
 Bounds: TypeAlias = tuple[float | None, float | None]
 NAMES = (
@@ -79,8 +79,8 @@ class Filters:
             A part of it has no meaning.
         """
         match, op = asked.get("match", ""), asked.get("op", "")
-        if match not in ("", "TP", "FP", "FN"):
-            raise BadRequestError("`match` is TP, FP or FN.")
+        if match not in ("", *MATCHES):
+            raise BadRequestError("`match` is TP, FP, FN or misplaced.")
         if op not in _OPS:
             raise BadRequestError("`op` is eq, gt or lt.")
         return cls(

@@ -7,9 +7,6 @@ from typing import NamedTuple
 
 from nucleus_pandas.local.web.layering import RunEntry
 
-THRESHOLD = 0.5
-"""From which IoU on pairs count, where nobody asks for another."""
-
 
 class Fate(NamedTuple):
     """What became of a box: ``TP``, ``FP`` or ``FN``, with which box of the other side, and at which IoU."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nucleus_pandas.evaluation.tide import BACKGROUND_IOU
 from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.models import Run
 from nucleus_pandas.local.store.slices import Slice
-from nucleus_pandas.local.web.sources import COMMIT, Outcomes, Source
+from nucleus_pandas.local.web.sources import COMMIT, MISPLACED, Outcomes, Source
 
 
 def text(value: str) -> str:
@@ -61,9 +62,13 @@ def outcomes_line(run: Run, source: Source, wanted: Outcomes) -> str | None:
         )
         label = "" if wanted.truth is None else f".loc[lambda m: m.label == {text(wanted.truth)}]"
         return f"{these}.compare({others}).lost{label}"
-    found = f"client.get_model_run({text(run.public_id)}).matches(iou_threshold={wanted.threshold:g})"
+    is_misplaced = wanted.match == MISPLACED  # a pair that would be right, were little IoU enough
+    threshold = BACKGROUND_IOU if is_misplaced else wanted.threshold
+    found = f"client.get_model_run({text(run.public_id)}).matches(iou_threshold={threshold:g})"
     tests = []
-    if wanted.match is not None:
+    if is_misplaced:
+        tests.append(f"(m.match_type == 'TP') & (m.iou < {wanted.threshold:g})")
+    elif wanted.match is not None:
         tests.append(f"(m.match_type == {text(wanted.match)})")
     if wanted.truth is not None:
         tests.append(f"(m.label == {text(wanted.truth)})")

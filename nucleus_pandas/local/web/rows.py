@@ -12,13 +12,14 @@ import msgspec
 from nucleus_pandas.local.store import layers
 from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.layers import AnnotationRow, Layer
-from nucleus_pandas.local.web.figures import Drawn, shape_of
+from nucleus_pandas.local.web.figures import Drawn, segments, shape_of, undrawn
 from nucleus_pandas.local.web.layering import Named, RunEntry, ground_truth, predictions, some_of
-from nucleus_pandas.local.web.matched import THRESHOLD, Fate, Fates, fates
+from nucleus_pandas.local.web.matched import Fate, Fates, fates
 from nucleus_pandas.local.web.text import MARK, cut, pixels, short, value
 
 ROWS = 500
 """Annotations on a page, of each layer."""
+_LABELS = 40  # of a mask that are listed
 _LETTERS = "abcde"  # what the names of the rows of each layer begin with
 _TEXT = 200_000  # characters of ids, labels and metadata on a page; more are cut, the longest ones first
 
@@ -38,13 +39,20 @@ class Row:
     ----------
     name : str
         Unique on the page.
+    labels : list of str
+        What it is said to be: of a mask its first labels.
+    more : int
+        Further labels of a mask.
+    undrawn : str
+        Why it is not drawn.
     partner : str
         The name of the other side of its pair, where it is on the page.
     """
 
     name: str
     id: str
-    label: str | None
+    labels: list[str]
+    more: int
     type: str
     place: str
     confidence: float | None
@@ -52,6 +60,7 @@ class Row:
     fate: Fate | None
     partner: str
     drawn: Drawn
+    undrawn: str
 
 
 class Section(NamedTuple):
@@ -83,11 +92,16 @@ def row_key(row: AnnotationRow) -> str:
 
 
 def sections(
-    db: sqlite3.Connection, dataset: Dataset, item: int, runs: Sequence[RunEntry], wanted: Sequence[Wanted]
+    db: sqlite3.Connection,
+    dataset: Dataset,
+    item: int,
+    runs: Sequence[RunEntry],
+    wanted: Sequence[Wanted],
+    threshold: float,
 ) -> list[Section]:
-    """Read the rows of an item, a section for the ground truth and one for each run."""
+    """Read the rows of an item, a section for the ground truth and one for each run; pairs count from an IoU on."""
     named = [ground_truth(dataset), *map(predictions, runs)]
-    matched = [fates(db, run, item, THRESHOLD) for run in runs]
+    matched = [fates(db, run, item, threshold) for run in runs]
     told = [_of_truth(matched), *(None if found is None else found.predictions for found in matched)]
     read = [_read(db, one.layer, item, asked) for one, asked in zip(named, wanted, strict=True)]
     names = [
@@ -102,7 +116,7 @@ def sections(
         found.append(
             Section(
                 one,
-                [_row(names[at][row.key], row, (known or {}).get(row.key), partners) for row in rows[:ROWS]],
+                [_row(names[at][row.key], row, (known or {}).get(row.key), partners, at > 0) for row in rows[:ROWS]],
                 layers.counts(db, one.layer, [item]).get(item, 0),
                 rows[ROWS - 1].arrival if len(rows) > ROWS else None,
                 known is not None,
@@ -132,22 +146,34 @@ def _read(db: sqlite3.Connection, layer: Layer, item: int, wanted: Wanted) -> li
     return rows if arrival is None else some_of(db, layer, item, ROWS + 1, arrival - 1)
 
 
-def _row(name: str, row: AnnotationRow, fate: Fate | None, partners: dict[str, str]) -> Row:
+def _row(name: str, row: AnnotationRow, fate: Fate | None, partners: dict[str, str], guess: bool) -> Row:
     extra = msgspec.json.decode(row.extra) if row.extra else {}
     partner = "" if fate is None or fate.partner is None else partners.get(fate.partner, "")
-    labels = extra.get("labels")
+    labels = _labels(row, extra)
     return Row(
         name=name,
         id=str(extra.get("annotation_id", row.key)),
-        label=", ".join(map(str, labels)) if isinstance(labels, list) else row.label,
+        labels=labels[:_LABELS],
+        more=max(0, len(labels) - _LABELS),
         type=row.type,
         place=_place(row, extra),
         confidence=row.confidence,
         metadata=_metadata(row.metadata),
         fate=fate,
         partner=partner,
-        drawn=Drawn(shape_of(row), name, "" if fate is None else fate.outcome.lower(), partner),
+        drawn=Drawn(
+            shape_of(row, small=False, guess=guess), name, "" if fate is None else fate.outcome.lower(), partner
+        ),
+        undrawn=undrawn(row),
     )
+
+
+def _labels(row: AnnotationRow, extra: dict[str, Any]) -> list[str]:
+    """Give what an annotation is said to be: of several labels of the whole picture one text."""
+    if row.type == "mask":
+        return list(dict.fromkeys(label for label, _ in segments(row)))
+    several = extra.get("labels")
+    return [", ".join(map(str, several)) if isinstance(several, list) else row.label or ""]
 
 
 def _place(row: AnnotationRow, extra: dict[str, Any]) -> str:
@@ -158,6 +184,12 @@ def _place(row: AnnotationRow, extra: dict[str, Any]) -> str:
     if row.geometry is not None:
         geometry = msgspec.json.decode(row.geometry)
         points = geometry.get("vertices") or geometry.get("keypoints")
+        if row.type == "cuboid":
+            centre, sides = (
+                between.join(pixels(geometry[name][side]) for side in ("x", "y", "z"))
+                for name, between in (("position", ", "), ("dimensions", " \N{MULTIPLICATION SIGN} "))
+            )
+            return f"{centre} \N{MIDDLE DOT} {sides}"
         return f"{len(points)} points" if points else ""
     return str(extra.get("taxonomy_name") or "")
 
@@ -170,8 +202,8 @@ def _metadata(text: str | None) -> str:
 def _fit(rows: Sequence[Row]) -> None:
     """Shorten the longest texts where all of them together would make the page too large."""
     limit = 5_000
-    while limit > 20 and sum(min(len(t or ""), limit) for r in rows for t in (r.id, r.label, r.metadata)) > _TEXT:
+    while limit > 20 and sum(min(len(text), limit) for r in rows for text in (r.id, r.metadata, *r.labels)) > _TEXT:
         limit //= 2
     for row in rows:
         row.id, row.metadata = cut(row.id, limit), cut(row.metadata, limit)
-        row.label = None if row.label is None else cut(row.label, limit)
+        row.labels = [cut(label, limit) for label in row.labels]

@@ -6,6 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from nucleus_pandas.errors import ConflictError, NotFoundError
+from nucleus_pandas.evaluation.tide import BACKGROUND_IOU
 from nucleus_pandas.local.store import evaluations
 from nucleus_pandas.local.store.evaluations import Evaluation
 from nucleus_pandas.local.store.ids import ITEM_BITS
@@ -13,6 +14,10 @@ from nucleus_pandas.local.store.models import Run, datasets_of
 from nucleus_pandas.local.store.predicates import Condition
 
 COMMIT = "commit"
+MISPLACED = "misplaced"
+"""A false negative that a prediction of a right label lies near: its IoU is low, but more than that of background."""
+MATCHES = ("TP", "FP", "FN", MISPLACED)
+"""What outcomes can be asked for by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +112,7 @@ class Outcomes:
     threshold : float
         From which IoU on a pair counts.
     match : str or None
-        ``TP``, ``FP`` or ``FN``.
+        One of `MATCHES`.
     truth, predicted : str or None
         The label of either side.
     label : str or None
@@ -115,7 +120,8 @@ class Outcomes:
     alone : bool
         Whether a side without a partner is meant: with `truth` the ground truth, with `predicted` the prediction.
     confidence, iou : (float or None, float or None)
-        From, and to; of an outcome that shows one side alone the IoU does not exist.
+        From, and to; of an outcome that shows one side alone the IoU does not exist, and the confidence of a prediction
+        only.
     unlike : Source or None
         Another match, in which the ground truth is no true positive.
     """
@@ -133,9 +139,14 @@ class Outcomes:
     @property
     def shown_iou(self) -> str:
         """The IoU that the outcome shows, as SQL."""
-        if self.match is None and not self.alone:
+        if self.match == MISPLACED or (self.match is None and not self.alone):
             return "one.iou"
         return "NULL" if self.match == "FN" else "CASE WHEN one.iou >= :threshold THEN one.iou END"
+
+    @property
+    def shows_confidence(self) -> bool:
+        """Whether the outcome has the confidence of a prediction."""
+        return self.match != "FN" and not (self.alone and self.truth is not None)
 
     def condition(self, source: Source) -> Condition:
         """Say so in SQL, of the rows ``one`` of the source's table."""
@@ -146,6 +157,7 @@ class Outcomes:
             "TP": [f"({near} AND one.agrees)"],
             "FP": [f"one.prediction_id IS NOT NULL AND NOT ({near} AND one.agrees)"],
             "FN": [f"one.annotation_id IS NOT NULL AND NOT ({near} AND one.agrees)"],
+            MISPLACED: [f"(one.iou >= {BACKGROUND_IOU} AND one.agrees AND NOT {near})"],
             None: [],
         }[self.match]
         sides = (("truth", self.truth, source.truth, "annotation_id"),
@@ -161,7 +173,8 @@ class Outcomes:
         if self.label is not None:
             values["label"] = self.label
             tests.append(self._has_label(source, near))
-        shown = {"confidence": ("one.confidence", self.confidence), "iou": (self.shown_iou, self.iou)}
+        confidence = "one.confidence" if self.shows_confidence else "NULL"
+        shown = {"confidence": (confidence, self.confidence), "iou": (self.shown_iou, self.iou)}
         for name, (expression, (low, high)) in shown.items():
             if low is not None:
                 values[f"{name}_low"] = low

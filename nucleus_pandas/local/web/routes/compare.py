@@ -19,7 +19,7 @@ from nucleus_pandas.local.web.python import compare_line
 from nucleus_pandas.local.web.routes.run import ROWS, chosen_threshold, waiting
 from nucleus_pandas.local.web.sources import choose, sources_of
 
-_ABSENT = Row("", 0, 0, 0, 0, 0, None, None, None)
+_ABSENT = Row("", 0, 0, 0, 0, 0, 0, None, None, None)
 
 
 class Number(NamedTuple):

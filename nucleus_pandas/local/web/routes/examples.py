@@ -28,7 +28,7 @@ from nucleus_pandas.local.web.page import blueprint, link, page, render
 from nucleus_pandas.local.web.python import outcomes_line
 from nucleus_pandas.local.web.routes.run import chosen_threshold, kept, waiting
 from nucleus_pandas.local.web.rows import row_key
-from nucleus_pandas.local.web.sources import Outcomes, Source, choose, sources_of
+from nucleus_pandas.local.web.sources import MATCHES, MISPLACED, Outcomes, Source, choose, sources_of
 from nucleus_pandas.local.web.text import MARK, label_key
 
 PAGE = 48
@@ -50,8 +50,8 @@ class Example(NamedTuple):
 def wanted_outcomes(threshold: int, unlike: Source | None, label_of: Callable[[str], str]) -> Outcomes:
     """Read what the address asks for; `label_of` gives the label behind what stands for it."""
     match = request.args.get("match") or None
-    if match not in (None, "TP", "FP", "FN"):
-        raise BadRequestError("`match` is TP, FP or FN.")
+    if match not in (None, *MATCHES):
+        raise BadRequestError("`match` is TP, FP, FN or misplaced.")
     alone = bool(request.args.get("alone"))
     truth, predicted = (
         None if (name := request.args.get(side)) is None else label_of(name) for side in ("truth", "predicted")
@@ -131,6 +131,7 @@ def examples(run_id: str) -> Response:
         "examples.html",
         **shared,
         wanted=wanted,
+        kinds=_kinds(wanted),
         sort=sort,
         sorts=["picture", *SORTS],
         threshold=threshold,
@@ -157,6 +158,21 @@ def _other(db: sqlite3.Connection) -> Source | None:
 def _address(**place: Any) -> str:
     asked = {name: value for name, value in request.args.items() if name not in _PLACES and value}
     return link("examples", **(request.view_args or {}), **asked | place)
+
+
+def _kinds(wanted: Outcomes) -> list[tuple[str, str]]:
+    """Give the outcomes of other kinds: those of the same label, which each shows on its own side."""
+    is_one_cell = wanted.alone or (wanted.truth is not None and wanted.predicted is not None)
+    if wanted.unlike is not None or is_one_cell:
+        return []
+    label = request.args.get("truth", request.args.get("predicted"))
+    kept = dict.fromkeys(("truth", "predicted", "sort"))
+    kept |= {"confidence_from": None, "confidence_to": None} if wanted.match in ("FN", None) else {}
+    found = []
+    for match in MATCHES:
+        side = "predicted" if match == "FP" else "truth"
+        found.append((match, _address(**kept | {"match": match, side: label})))
+    return found
 
 
 def _after() -> tuple[int, int]:
@@ -193,6 +209,7 @@ def _count(found: facts.Facts, wanted: Outcomes, threshold: int) -> int | None:
             "TP": right,
             "FP": pair.predicted is not None and not right,
             "FN": pair.truth is not None and not right,
+            MISPLACED: pair.agrees and pair.near and not right,
         }[wanted.match]
         fits &= wanted.truth is None or pair.truth == wanted.truth
         fits &= wanted.predicted is None or pair.predicted == wanted.predicted
@@ -207,7 +224,7 @@ def _count(found: facts.Facts, wanted: Outcomes, threshold: int) -> int | None:
 def kind_of(outcome: Outcome, wanted: Outcomes) -> str:
     """Name the outcome that a row stands for."""
     if wanted.match is not None:
-        return wanted.match
+        return "FN" if wanted.match == MISPLACED else wanted.match
     near = outcome.iou is not None and outcome.iou >= wanted.threshold
     if near and outcome.agrees:
         return "TP"
@@ -224,6 +241,20 @@ def _examples(db: sqlite3.Connection, source: Source, rows: list[Outcome], wante
     ]
 
 
+def _filters(source: Source, wanted: Outcomes) -> dict[str, Any]:
+    """Give what finds the pictures of such outcomes, so that one goes from one to the next.
+
+    Left out is what the grid cannot be asked for: other matches than that of the commit, and pairs of labels.
+    """
+    kept: dict[str, Any] = {"run": source.run.public_id, "iou": f"{wanted.threshold:g}"}
+    label, other = (wanted.truth, wanted.predicted)[:: -1 if wanted.match == "FP" else 1]
+    is_asked = wanted.match is not None and wanted.unlike is None and other is None
+    if request.args.get("by") or not is_asked or (label is not None and label_key(label) != label):
+        return kept
+    low, high = wanted.confidence
+    return kept | {"match": wanted.match, "label": label, "confidence_from": low, "confidence_to": high}
+
+
 _ITEM = ", ".join(ItemRow._fields)
 _TRUTH = Layer(None, ("dataset", 0))  # to be read only, so that no counter is meant
 
@@ -235,10 +266,11 @@ def _example(
     near = one.iou is not None and one.iou >= wanted.threshold
     # what is too far away is no partner: its ground truth is missed, and its prediction stands alone
     shows_truth = one.truth_key is not None and (kind != "FP" or near)
-    shows_prediction = one.prediction_key is not None and kind != "FN"
+    shows_prediction = one.prediction_key is not None and (kind != "FN" or wanted.match == MISPLACED)
     truth = layers.by_key(db, _TRUTH, one.item, one.truth_key or "") if shows_truth else None
     guess = layers.by_key(db, source.run.layer, one.item, one.prediction_key or "") if shows_prediction else None
-    picture = figure(item, [[Drawn(shape_of(row))] if row is not None else [] for row in (truth, guess)], small=True)
+    shapes = [row and shape_of(row, small=True, guess=row is guess) for row in (truth, guess)]
+    picture = figure(item, [[Drawn(shape)] if shape is not None else [] for shape in shapes], small=True)
     public = item_id(tag, item.id)
     return Example(
         outcome=one._replace(
@@ -256,7 +288,7 @@ def _example(
             "item",
             dataset_id=f"ds_{tag}",
             item_id=public,
-            run=source.run.public_id,
+            **_filters(source, wanted),
             see_truth=truth and row_key(truth),
             see=guess and row_key(guess),
         ),

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import mimetypes
+import re
 from pathlib import Path
 
-from flask import Response, send_file
+from flask import Response, request, send_file
 
-from nucleus_pandas.errors import NotFoundError
-from nucleus_pandas.local.thumbnails import MIMETYPE, Size
+from nucleus_pandas import overlays
+from nucleus_pandas.errors import BadRequestError, NotFoundError
+from nucleus_pandas.local.thumbnails import AT_ONCE, MIMETYPE, PIXELS, Size
+from nucleus_pandas.local.web.colours import COLOURS, PALETTE
+from nucleus_pandas.local.web.figures import MOST_SEGMENTS
 from nucleus_pandas.local.web.page import blueprint, page
 
+_COLOURED = re.compile(rf"(\d{{1,10}}-\d{{1,2}}(\.\d{{1,10}}-\d{{1,2}}){{0,{MOST_SEGMENTS - 1}}})?", re.ASCII)
 _YEAR = 31_536_000  # seconds; names are made from content
 _BROKEN = (
     b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 30" width="320" height="240">'
@@ -54,3 +59,25 @@ def picture(name: str) -> Response:
         raise NotFoundError("There is no such picture.")
     kind = mimetypes.guess_type(name)[0] or ""
     return _send(path, kind if kind.startswith("image/") else "application/octet-stream")
+
+
+@blueprint.get("/masks/<rest:name>")
+def mask(name: str) -> Response:
+    """Give a mask in colours: ``c=1-3.2-5`` gives those of 3 and 5 to the pixels that are 1 and 2."""
+    text = request.args.get("c", "")
+    size: Size = "large" if request.args.get("size") == "large" else "small"
+    if not _COLOURED.fullmatch(text):
+        raise BadRequestError("`c` is pairs of a number and its colour, such as 1-3.2-5.")
+    pairs = [[int(number) for number in pair.split("-")] for pair in text.split(".") if pair]
+    path = page().nucleus.masks.path(name)
+    if path is None:
+        raise NotFoundError("There is no such mask.")
+    colours = {number: colour % COLOURS for number, colour in pairs}
+    striped = bool(request.args.get("striped"))
+    with AT_ONCE:
+        content = overlays.overlay(path, colours, PALETTE, PIXELS[size], striped=striped)
+    if content is None:
+        raise NotFoundError("This is no mask that can be drawn.")
+    response = Response(content, content_type=overlays.MIMETYPE)
+    response.headers["Cache-Control"] = f"private, max-age={_YEAR}, immutable"
+    return response

@@ -202,7 +202,8 @@ def _cards(
         for place, (named, many) in enumerate(zip(shown, counts, strict=True)):
             some = some_of(db, named.layer, row.id, _SHAPES) if row.id in many else []
             keys = None if meant is None else meant[place]
-            drawn.append([Drawn(shape_of(one), words=_words(one, keys, asked.filters)) for one in some])
+            shapes = [(one, shape_of(one, small=True, guess=place > 0)) for one in some]
+            drawn.append([Drawn(shape, words=_words(one, keys, asked.filters)) for one, shape in shapes])
         picture = figure(row, drawn, small=True)
         cards.append(
             Card(item_id(dataset.tag, row.id), row.reference_id, picture, [many.get(row.id, 0) for many in counts])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,7 +39,8 @@ def item(dataset_id: str, item_id: str) -> Response:
         describe(page().nucleus, page().memory, db, dataset)
         asked = asked_for(db, dataset)
         chosen = _chosen(asked.runs)
-        sections = rows.sections(db, dataset, row.id, chosen, [_wanted(at) for at in range(len(chosen) + 1)])
+        wanted = [_wanted(at) for at in range(len(chosen) + 1)]
+        sections = rows.sections(db, dataset, row.id, chosen, wanted, asked.filters.threshold)
         walk = asked.walk
         at = walk.position(db, row.id)
         if at is None:  # it is not in the slice
@@ -60,9 +62,11 @@ def item(dataset_id: str, item_id: str) -> Response:
         item_id=item_id,
         place=place,
         walk=walk,
+        threshold=asked.filters.threshold,
         figure=figure(row, [[one.drawn for one in section.rows] for section in sections], small=False),
         sections=sections,
         following=[_following(at, section) for at, section in enumerate(sections)],
+        undrawn=Counter((one.type, one.undrawn) for section in sections for one in section.rows if one.undrawn),
         metadata=_metadata(row.metadata),
         chosen=chosen,
         others=[run for run in asked.runs if run not in chosen] if len(chosen) < RUNS else [],

@@ -34,6 +34,7 @@ _SORTED: dict[str, Callable[[Row], Any]] = {
     "tp": lambda row: -row.tp,
     "fp": lambda row: -row.fp,
     "fn": lambda row: -row.fn,
+    "misplaced": lambda row: -row.misplaced,
     "precision": lambda row: _down(row.precision),
     "recall": lambda row: _down(row.recall),
     "f1": lambda row: _down(row.f1),

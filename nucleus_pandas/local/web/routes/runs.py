@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Response
 
-from nucleus_pandas.local.store import datasets
+from nucleus_pandas.local.store import datasets, slices
 from nucleus_pandas.local.web.layering import runs_on
 from nucleus_pandas.local.web.page import blueprint, page, render
 
@@ -15,4 +15,5 @@ def runs(dataset_id: str) -> Response:
     with page().nucleus.database.read() as db:
         dataset = datasets.find(db, dataset_id)
         found = runs_on(db, dataset)
-    return render("runs.html", dataset=dataset, runs=found)
+        known = slices.listing(db, dataset)
+    return render("runs.html", dataset=dataset, runs=found, slices=known)

@@ -54,6 +54,28 @@ for (const shape of all("#stage .s[data-n]")) {
   });
 }
 
+// Names of shapes: one that would lie over another is not shown, unless its row is lit
+
+const names = all("#stage .names text");
+function part() {
+  for (const name of names) name.classList.remove("crowded");
+  const places = names.map((name) => name.getBBox());  // all at once, so that the browser measures once
+  const taken = [];
+  for (const [at, name] of names.entries()) {
+    const is = places[at];
+    const meets = (other) => is.x < other.x + other.width && other.x < is.x + is.width && is.y < other.y + other.height && other.y < is.y + is.height;
+    if (!is.width) continue;  // of a layer that is hidden
+    if (taken.some(meets)) name.classList.add("crowded");
+    else taken.push(is);
+  }
+}
+let parting = 0;
+function partSoon() {
+  cancelAnimationFrame(parting);
+  parting = requestAnimationFrame(part);
+}
+for (const box of all(".toggles input")) box.addEventListener("input", partSoon);
+
 // Zoom: the view box of the picture
 
 const stage = one("#stage");
@@ -61,9 +83,6 @@ const zoom = stage && (() => {
   let whole = stage.viewBox.baseVal;
   whole = { x: whole.x, y: whole.y, width: whole.width, height: whole.height };
   let now = { ...whole };
-  const size = (text) => Number(text.getAttribute("font-size"));
-  const sizes = new Map(all("g.names", stage).map((group) => [group, size(group)]));
-
   function show(box) {
     const width = Math.min(whole.width, Math.max(whole.width / 64, box.width));
     const height = width * whole.height / whole.width;
@@ -74,8 +93,12 @@ const zoom = stage && (() => {
       y: inside(box.y, whole.y, whole.y + whole.height - height),
     };
     stage.setAttribute("viewBox", `${now.x} ${now.y} ${now.width} ${now.height}`);
-    for (const [group, full] of sizes) group.setAttribute("font-size", full * width / whole.width);
+    write();
     stage.classList.toggle("zoomed", width < whole.width);
+  }
+  function write() {  // names, in type of 12 pixels of the screen
+    for (const group of all("g.names", stage)) group.setAttribute("font-size", 12 / stage.getScreenCTM().a);
+    if (names.length) partSoon();
   }
   function at(event) {
     const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(stage.getScreenCTM().inverse());
@@ -93,13 +116,14 @@ const zoom = stage && (() => {
     const width = Math.max(box.width * 3, box.height * 3 * whole.width / whole.height, whole.width / 24);
     const height = width * whole.height / whole.width;
     show({ x: box.x + box.width / 2 - width / 2, y: box.y + box.height / 2 - height / 2, width });
+    stage.scrollIntoView({ block: "nearest" });  // where the rows stand below it
   }
   function resize(width, height) {  // of a picture whose size only the browser knows
     whole = { x: 0, y: 0, width, height };
-    for (const [group] of sizes) sizes.set(group, width / 48);
-    const ground = one(".ground", stage);
-    ground.setAttribute("width", width);
-    ground.setAttribute("height", height);
+    for (const part of all(".ground, image.s", stage)) {
+      part.setAttribute("width", width);
+      part.setAttribute("height", height);
+    }
     show(whole);
   }
 
@@ -119,6 +143,8 @@ const zoom = stage && (() => {
     show({ x: now.x + grip.x - here.x, y: now.y + grip.y - here.y, width: now.width });
   });
   addEventListener("pointerup", () => { grip = null; });
+  write();
+  addEventListener("resize", write);
   const steps = { in: () => by(1.6), out: () => by(1 / 1.6), fit: () => show(whole) };
   for (const button of all("[data-zoom]")) button.addEventListener("click", steps[button.dataset.zoom]);
   return { ...steps, to, resize };
@@ -137,8 +163,8 @@ if (stage?.dataset.see) {
   const shapes = stage.dataset.see.split(" ").map((name) => one(`.s[data-n="${CSS.escape(name)}"]`, stage)).filter(Boolean);
   for (const shape of shapes) light(shape.dataset.n, true);
   if (shapes.length) {
-    zoom.to(shapes[0]);
     one(`tr[data-n="${CSS.escape(shapes[0].dataset.n)}"]`)?.scrollIntoView({ block: "nearest" });
+    zoom.to(shapes[0]);
   }
 }
 for (const row of all("tr[data-n]")) {
