@@ -116,10 +116,13 @@ class Subset(AnyPlace):
         """
         run = "" if layer.owner is None else " AND object.run = :layer"
         marker, arrival = (self.owner << ITEM_BITS, -1) if after is None else after
+        # what asks nothing of the items need not look at them: those of a slice lie far apart
+        alone = self.one is not None and self.condition == condition == Condition()
+        places, item = ("slice_item", "slice_item.item") if alone else (self._from, "item.id")
         # row values across two tables would keep SQLite from seeking
         return db.execute(
-            f"SELECT {self._marker}, {columns} FROM {self._from} CROSS JOIN {layer.table} AS object"
-            f" ON object.item = item.id{run} WHERE {self._marker} >= :marker AND {self._marker} < :end"
+            f"SELECT {self._marker}, {columns} FROM {places} CROSS JOIN {layer.table} AS object"
+            f" ON object.item = {item}{run} WHERE {self._marker} >= :marker AND {self._marker} < :end"
             f" AND ({self._marker} > :marker OR object.arrival > :arrival) AND ({self.condition.sql})"
             f" AND ({condition.sql}) ORDER BY {self._marker}, object.arrival LIMIT :limit",
             {
