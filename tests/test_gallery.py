@@ -301,7 +301,8 @@ class TestBoxes:
 
     def test_shapes_of_other_types(self, pictures: pd.DataFrame) -> None:
         vertices = {"vertices": [{"x": 1, "y": 2}, {"x": 30, "y": 2}, {"x": 30, "y": 40}]}
-        points = {"keypoints": [{"x": 5, "y": 6}, {"x": 7, "y": 8, "visible": False}], "names": ["nose", "ear"]}
+        places = [{"x": 5, "y": 6}, {"x": 7, "y": 8, "visible": False}, {"visible": False}]
+        points = {"keypoints": places, "names": ["nose", "ear", "toe"], "skeleton": [[0, 1], [1, 2]]}
         mask = {"mask_url": "https://example.org/mask.png", "annotations": [{"label": "car", "index": 1}]}
         frame = pd.DataFrame(
             {
@@ -315,7 +316,9 @@ class TestBoxes:
         drawn = "1,2 30,2 30,40"
         assert {one.attributes["points"] for one in tile.all("polygon")} == {drawn}
         assert {one.attributes["points"] for one in tile.all("polyline")} == {drawn}
-        assert {(one.attributes["cx"], one.attributes["cy"]) for one in tile.all("circle")} == {("5", "6")}
+        assert {(one.attributes["cx"], one.attributes["cy"]) for one in tile.all("circle")} == {("5", "6"), ("7", "8")}
+        bones = {tuple(one.attributes[end] for end in ("x1", "y1", "x2", "y2")) for one in tile.all("line")}
+        assert bones == {("5", "6", "7", "8")}  # what joins a place that is not known is not drawn
         assert "ground truth: night" in tile.text
         assert "1 row not drawn: a mask is not drawn" in tile.text
 

@@ -294,3 +294,35 @@ def test_names_lie_apart_and_inside_and_come_with_their_rows(
         hidden = tab.page.locator("#stage text.crowded").first
         tab.page.locator(f"tr[data-n={hidden.get_attribute('data-n')}]").hover()
         assert hidden.is_visible()
+
+
+@pytest.mark.browser
+def test_predictions_stay_broken_lines_when_they_are_lit_or_paired(tabs: Open, store: Path, picture: Path) -> None:
+    box = {"x": 5, "y": 5, "width": 20, "height": 20}
+    rows = [
+        {"type": "box", "label": "man", "reference_id": "a", "geometry": box},
+        {"type": "keypoints", "label": "man", "reference_id": "a", "geometry": POSE},
+    ]
+    with npd.NucleusClient.local(store) as client:
+        dataset = client.create_dataset("Poses")
+        dataset.append([{"reference_id": "a", "image_url": str(picture)}])
+        dataset.annotate(rows)
+        run = dataset.create_model_run(client.add_model("Detector", "det"))
+        run.predict([{**row, "confidence": 0.9} for row in rows])
+        address = f"/datasets/{dataset.id}/items/{dataset.items.to_frame().index[0]}?run={run.id}"
+    with served(store) as origin:
+        tab = tabs(origin)
+        tab.go(address)
+        lines = tab.page.evaluate(
+            """() => [...document.querySelectorAll("#stage .s")].flatMap(shape =>
+                 ["", "lit", "paired"].map(state => {
+                   shape.classList.remove("lit", "paired");
+                   if (state) shape.classList.add(state);
+                   const style = getComputedStyle(shape);
+                   return [Boolean(shape.closest(".guess")), style.strokeDasharray, parseFloat(style.strokeWidth)];
+                 }))"""
+        )
+        assert [is_guess for is_guess, _, _ in lines].count(True) == 6
+        for is_guess, dashes, width in lines:
+            gaps = [float(length.removesuffix("px")) for length in dashes.split(",")][1:] if dashes != "none" else []
+            assert (gaps[0] > width) if is_guess else not gaps  # round ends lengthen each dash by the line's width

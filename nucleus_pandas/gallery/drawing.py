@@ -145,6 +145,7 @@ def _shape(mark: Mark, unit: float) -> str:
         (left, top), (right, bottom) = mark.points
         return f'<rect x="{left:.6g}" y="{top:.6g}" width="{right - left:.6g}" height="{bottom - top:.6g}"/>'
     if mark.shape == "points":
-        return "".join(f'<circle cx="{x:.6g}" cy="{y:.6g}" r="{3 * unit:.4g}"/>' for x, y in mark.points)
+        bones = "".join(f'<line x1="{a:.6g}" y1="{b:.6g}" x2="{c:.6g}" y2="{d:.6g}"/>' for (a, b), (c, d) in mark.bones)
+        return bones + "".join(f'<circle cx="{x:.6g}" cy="{y:.6g}" r="{3 * unit:.4g}"/>' for x, y in mark.points)
     points = " ".join(f"{x:.6g},{y:.6g}" for x, y in mark.points)
     return f'<{"polygon" if mark.shape == "polygon" else "polyline"} points="{points}"/>'

@@ -43,6 +43,8 @@ class Mark:
         How it is drawn; what belongs to the whole picture is not.
     points : tuple of (float, float)
         In pixels of the picture; of a box its corners at the top left and the bottom right.
+    bones : tuple of (point, point)
+        Of keypoints what joins them.
     confidence, iou : float
         NaN where there is none.
     match_type : {"TP", "FP", "FN"} or None
@@ -57,6 +59,7 @@ class Mark:
     label: str
     shape: Shape = "none"
     points: Points = ()
+    bones: tuple[Points, ...] = ()
     confidence: float = nan
     iou: float = nan
     match_type: str | None = None
@@ -257,6 +260,10 @@ def _numbers(named: NamedColumns, name: str) -> list[float]:
     return found
 
 
+def _place(x: object, y: object) -> tuple[float, float] | None:
+    return (float(x), float(y)) if isinstance(x, (int, float)) and isinstance(y, (int, float)) else None
+
+
 def _shape(annotation: Any, seen: Mark, file: Path | None) -> Mark | None:
     """Take what is no box; None where it is not drawn. A mask may be a file of this machine."""
     if isinstance(annotation, (Line, Polygon)):
@@ -264,9 +271,12 @@ def _shape(annotation: Any, seen: Mark, file: Path | None) -> Mark | None:
         shape: Shape = "line" if isinstance(annotation, Line) else "polygon"
         return replace(seen, label=annotation.label, shape=shape, points=points)
     if isinstance(annotation, Keypoints):
-        there = [(point.x, point.y) for point in annotation.geometry.keypoints if point.visible]
-        placed = tuple((float(x), float(y)) for x, y in there if isinstance(x, float) and isinstance(y, float))
-        return replace(seen, label=annotation.label, shape="points" if placed else "none", points=placed)
+        every = [_place(point.x, point.y) for point in annotation.geometry.keypoints]
+        placed = tuple(point for point in every if point is not None)
+        pairs = [(every[start], every[end]) for start, end in annotation.geometry.skeleton or ()]
+        bones = tuple((start, end) for start, end in pairs if start is not None and end is not None)
+        named = replace(seen, label=annotation.label)
+        return replace(named, shape="points", points=placed, bones=bones) if placed else named
     if isinstance(annotation, (Category, MultiCategory)):
         label = annotation.label if isinstance(annotation, Category) else ", ".join(annotation.labels)
         return replace(seen, label=label)
