@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -214,3 +215,23 @@ def tabs(browser: Any) -> Iterator[Any]:
 def tab(tabs: Any, origin: str) -> Any:
     """A tab on the page of `site`."""
     return tabs(origin)
+
+
+@pytest.fixture
+def nucleus(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The official client's package; it looks at a job every 50 ms instead of every 5 s, which is a setting of its."""
+    monkeypatch.setattr(import_module("nucleus.async_job"), "JOB_POLLING_INTERVAL", 0.05)
+    return import_module("nucleus")
+
+
+@pytest.fixture
+def official(nucleus: Any, served: str) -> Any:
+    """The official client."""
+    return nucleus.NucleusClient(api_key="any key", endpoint=served)
+
+
+@pytest.fixture
+def ours(served: str) -> Iterator[npd.NucleusClient]:
+    """Our client of a served store."""
+    with npd.NucleusClient(endpoint=served, max_retries=0) as client:
+        yield client

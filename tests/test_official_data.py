@@ -6,8 +6,6 @@ Taxonomies, schemas, tags, metadata, predictions without a run, the older names 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,26 +24,6 @@ pytestmark = [
     # what it calls itself: newer versions of aiohttp and asyncio
     pytest.mark.filterwarnings(r"ignore::DeprecationWarning:nucleus\."),
 ]
-
-
-@pytest.fixture
-def nucleus(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The official client's package; it looks at a job every 50 ms instead of every 5 s, which is a setting of its."""
-    monkeypatch.setattr(import_module("nucleus.async_job"), "JOB_POLLING_INTERVAL", 0.05)
-    return import_module("nucleus")
-
-
-@pytest.fixture
-def official(nucleus: Any, served: str) -> Any:
-    """The official client."""
-    return nucleus.NucleusClient(api_key="any key", endpoint=served)
-
-
-@pytest.fixture
-def ours(served: str) -> Iterator[npd.NucleusClient]:
-    """Our client of the same server."""
-    with npd.NucleusClient(endpoint=served, max_retries=0) as client:
-        yield client
 
 
 @pytest.fixture

@@ -20,19 +20,6 @@ pytestmark = [
 
 
 @pytest.fixture
-def nucleus(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The official client's package; it looks at a job every 50 ms instead of every 5 s, which is a setting of its."""
-    monkeypatch.setattr(import_module("nucleus.async_job"), "JOB_POLLING_INTERVAL", 0.05)
-    return import_module("nucleus")
-
-
-@pytest.fixture
-def official(nucleus: Any, served: str) -> Any:
-    """The official client."""
-    return nucleus.NucleusClient(api_key="any key", endpoint=served)
-
-
-@pytest.fixture
 def made() -> Scene:
     """What is sent: pictures, ground truth and predictions."""
     return scene(4)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
-from importlib import import_module
 from typing import Any
 
 import pytest
-
-import nucleus_pandas as npd
 
 pytestmark = [
     pytest.mark.newest,
@@ -19,26 +15,6 @@ pytestmark = [
 ]
 
 NAMES = ["a.jpg", "b.jpg", "c.jpg", "d/ü ?.jpg"]
-
-
-@pytest.fixture
-def nucleus(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The official client's package; it looks at a job every 50 ms instead of every 5 s, which is a setting of its."""
-    monkeypatch.setattr(import_module("nucleus.async_job"), "JOB_POLLING_INTERVAL", 0.05)
-    return import_module("nucleus")
-
-
-@pytest.fixture
-def official(nucleus: Any, served: str) -> Any:
-    """The official client."""
-    return nucleus.NucleusClient(api_key="any key", endpoint=served)
-
-
-@pytest.fixture
-def ours(served: str) -> Iterator[npd.NucleusClient]:
-    """Our client of the same server."""
-    with npd.NucleusClient(endpoint=served, max_retries=0) as client:
-        yield client
 
 
 @pytest.fixture

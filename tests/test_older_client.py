@@ -35,12 +35,6 @@ def nucleus(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.fixture
-def official(nucleus: Any, served: str) -> Any:
-    """The official client."""
-    return nucleus.NucleusClient(api_key="any key", endpoint=served)
-
-
-@pytest.fixture
 def street(nucleus: Any, official: Any) -> Any:
     """A dataset of three remote pictures."""
     dataset = official.create_dataset("Street scenes", is_scene=False)

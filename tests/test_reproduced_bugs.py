@@ -32,13 +32,6 @@ JOB = {"job_id": "job_1", "job_last_known_status": "Running", "job_type": "x", "
 
 
 @pytest.fixture
-def ours(served: str) -> Iterator[npd.NucleusClient]:
-    """Our client of a served store."""
-    with npd.NucleusClient(endpoint=served, max_retries=0) as client:
-        yield client
-
-
-@pytest.fixture
 def hosted() -> Iterator[npd.NucleusClient]:
     """Our client of the hosted service, which has a key."""
     with closing(npd.NucleusClient(KEY, max_retries=1)) as client:
