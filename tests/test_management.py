@@ -17,7 +17,7 @@ from contract_only import contract_only, count_requests
 from evaluated import Http
 
 import nucleus_pandas as npd
-from nucleus_pandas.local import ingest
+from nucleus_pandas.local import upload_jobs
 from nucleus_pandas.local.embedded import EmbeddedNucleus
 from nucleus_pandas.local.store import jobs
 from nucleus_pandas.models import model_of
@@ -285,8 +285,8 @@ def test_a_running_job_is_cancelled(local: npd.NucleusClient) -> None:
 
 
 def test_a_cancelled_upload_stops_between_two_steps(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingest, "SMALL_UPLOAD", 0)
-    monkeypatch.setattr(ingest, "_ROWS", 1)
+    monkeypatch.setattr(upload_jobs, "SMALL_UPLOAD", 0)
+    monkeypatch.setattr(upload_jobs, "_ROWS", 1)
     nucleus = EmbeddedNucleus(store)
     http = Http(nucleus)
     dataset = http("POST", "dataset/create", {"name": "D"})["dataset_id"]
@@ -294,14 +294,14 @@ def test_a_cancelled_upload_stops_between_two_steps(store: Path, monkeypatch: py
     signed = http("GET", f"dataset/{dataset}/signedUrl/1")["signed_url"]
     http.client.put(signed, data="\n".join(map(json.dumps, rows)))
     go_on, seen = threading.Event(), threading.Event()
-    store_items = ingest.store_items
+    store_items = upload_jobs.store_items
 
     def slowly(db: Any, dataset: Any, wanted: Any, **options: Any) -> Any:
         if wanted[0].reference_id == "3":
             seen.set()
         return store_items(db, dataset, wanted, **options)
 
-    chunks = ingest._chunks
+    chunks = upload_jobs._chunks
 
     def paused(path: Path) -> Iterator[list[bytes]]:
         for number, lines in enumerate(chunks(path)):
@@ -309,8 +309,8 @@ def test_a_cancelled_upload_stops_between_two_steps(store: Path, monkeypatch: py
                 assert go_on.wait(20)
             yield lines
 
-    monkeypatch.setattr(ingest, "store_items", slowly)
-    monkeypatch.setattr(ingest, "_chunks", paused)
+    monkeypatch.setattr(upload_jobs, "store_items", slowly)
+    monkeypatch.setattr(upload_jobs, "_chunks", paused)
     job = http("POST", f"dataset/{dataset}/append?async=1", {"requestId": "1", "update": False})["job_id"]
     assert seen.wait(20)
     assert http("POST", f"_nucleus_pandas/job/{job}/cancel")["job_last_known_status"] == "Cancelled"

@@ -24,11 +24,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import nucleus_pandas as npd
-from nucleus_pandas.local import ingest
+from nucleus_pandas.local import upload_jobs
 from nucleus_pandas.local.app import create_app
 from nucleus_pandas.local.embedded import EmbeddedNucleus
 from nucleus_pandas.local.images import Images
-from nucleus_pandas.local.ingest import store_annotations, store_items
+from nucleus_pandas.local.ingest import Stored, store_annotations, store_items
 from nucleus_pandas.local.store import datasets, items, jobs, layers, models, places, purge
 from nucleus_pandas.local.store.database import Database
 from nucleus_pandas.local.store.datasets import Dataset
@@ -712,8 +712,8 @@ def test_closing_twice_and_using_what_is_closed(store: Path) -> None:
 
 
 def test_closing_waits_for_jobs(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingest, "SMALL_UPLOAD", 0)
-    monkeypatch.setattr(ingest, "_ROWS", 10)
+    monkeypatch.setattr(upload_jobs, "SMALL_UPLOAD", 0)
+    monkeypatch.setattr(upload_jobs, "_ROWS", 10)
     nucleus = EmbeddedNucleus(store)
     http = Http(nucleus)
     dataset = http.new_dataset()
@@ -893,13 +893,13 @@ def test_a_job_whose_process_is_gone_ends(http: Http, nucleus: EmbeddedNucleus) 
 
 
 def test_a_job_that_waits_for_another_is_not_given_up(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
-    def slow(*arguments: Any, **options: Any) -> ingest.Stored:
+    def slow(*arguments: Any, **options: Any) -> Stored:
         time.sleep(0.05)
         return store_items(*arguments, **options)
 
-    monkeypatch.setattr(ingest, "SMALL_UPLOAD", 0)
-    monkeypatch.setattr(ingest, "_ROWS", 1)
-    monkeypatch.setattr(ingest, "store_items", slow)
+    monkeypatch.setattr(upload_jobs, "SMALL_UPLOAD", 0)
+    monkeypatch.setattr(upload_jobs, "_ROWS", 1)
+    monkeypatch.setattr(upload_jobs, "store_items", slow)
     monkeypatch.setattr(jobs, "STALE_SECONDS", 0.5)
     dataset = http.new_dataset()
     lines = [json.dumps(picture_row(str(n))).encode() for n in range(20)]  # a second and more
@@ -914,7 +914,7 @@ def test_a_job_that_waits_for_another_is_not_given_up(http: Http, monkeypatch: p
 def test_a_job_that_was_given_up_stores_nothing_more(
     http: Http, nucleus: EmbeddedNucleus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest, "SMALL_UPLOAD", 0)
+    monkeypatch.setattr(upload_jobs, "SMALL_UPLOAD", 0)
     dataset = http.new_dataset()
     release = threading.Event()
     nucleus.submit(lambda: release.wait(10) and None)
@@ -932,13 +932,13 @@ def test_a_job_that_was_given_up_stores_nothing_more(
 
 def watch_threads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
-    work = ingest._work
+    work = upload_jobs._work
 
     def watched(*arguments: Any, **options: Any) -> None:
         names.append(threading.current_thread().name)
         work(*arguments, **options)
 
-    monkeypatch.setattr(ingest, "_work", watched)
+    monkeypatch.setattr(upload_jobs, "_work", watched)
     return names
 
 
@@ -965,8 +965,8 @@ def test_a_small_upload_is_finished_when_answered(
 def test_a_larger_upload_runs_in_the_worker(
     http: Http, nucleus: EmbeddedNucleus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest, "SMALL_UPLOAD", 0)
-    monkeypatch.setattr(ingest, "_ROWS", 7)
+    monkeypatch.setattr(upload_jobs, "SMALL_UPLOAD", 0)
+    monkeypatch.setattr(upload_jobs, "_ROWS", 7)
     names = watch_threads(monkeypatch)
     dataset = http.new_dataset(20)
     lines = [json.dumps(box_row(str(n % 20), str(n))).encode() for n in range(100)]
@@ -987,7 +987,7 @@ def test_a_larger_upload_runs_in_the_worker(
 
 
 def test_malformed_lines_are_told_by_their_number(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingest, "_ROWS", 2)
+    monkeypatch.setattr(upload_jobs, "_ROWS", 2)
     dataset = http.new_dataset()
     good = [json.dumps(picture_row(str(n))).encode() for n in range(4)]
     lines = [good[0], b"{", good[1], b"", b'{"reference_id": 5}', good[2], b"[]", b"\xff", good[3]]
@@ -1018,7 +1018,7 @@ def test_an_upload_of_unknown_items_completes_and_tells(http: Http) -> None:
 def test_a_dataset_deleted_during_a_job_ends_the_job(
     http: Http, nucleus: EmbeddedNucleus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest, "SMALL_UPLOAD", 0)
+    monkeypatch.setattr(upload_jobs, "SMALL_UPLOAD", 0)
     dataset = http.new_dataset()
     release = threading.Event()
     nucleus.submit(lambda: release.wait(10) and None)

@@ -15,13 +15,8 @@ from nucleus_pandas.errors import BadRequestError, NotFoundError
 from nucleus_pandas.local import render
 from nucleus_pandas.local.ingest import (
     UNKNOWN,
-    LayerTarget,
     Stored,
-    Target,
-    check_frozen,
-    final_status,
     item_counters,
-    run_upload,
     store_annotations,
     store_boxes,
     store_items,
@@ -44,6 +39,7 @@ from nucleus_pandas.local.store.datasets import Dataset
 from nucleus_pandas.local.store.items import ItemRow
 from nucleus_pandas.local.store.layers import Layer
 from nucleus_pandas.local.store.waiting import Picture
+from nucleus_pandas.local.upload_jobs import LayerTarget, Target, check_frozen, final_status, run_upload
 from nucleus_pandas.wire import (
     Annotate,
     AnnotateRows,

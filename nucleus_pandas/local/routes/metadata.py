@@ -8,10 +8,11 @@ from flask import Blueprint, Response
 
 from nucleus_pandas.errors import UnsupportedError
 from nucleus_pandas.local import rules
-from nucleus_pandas.local.ingest import UNKNOWN, final_status
+from nucleus_pandas.local.ingest import UNKNOWN
 from nucleus_pandas.local.routes.common import body, is_async, nucleus, reply
 from nucleus_pandas.local.routes.elsewhere import SCENES
 from nucleus_pandas.local.store import datasets, items, jobs
+from nucleus_pandas.local.upload_jobs import final_status
 from nucleus_pandas.wire import UpdateMetadata
 
 blueprint = Blueprint("metadata", __name__)
