@@ -34,6 +34,7 @@ LAYERS = [
     {"parquet"},
     {"models", "runs"},
     {"slices"},
+    {"selecting"},
     {"datasets"},
     {"client"},
     {"frames"},
