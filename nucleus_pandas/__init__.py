@@ -14,7 +14,8 @@ UploadResult(new_items=1, updated_items=0, ignored_items=0, upload_errors=0)
 
 import logging
 
-from nucleus_pandas._version import __version__
+from nucleus_pandas._util.options import set_options, show_versions
+from nucleus_pandas._util.version import __version__
 from nucleus_pandas.accessor import NucleusAccessor as _NucleusAccessor  # noqa: F401  # registers df.nucleus
 from nucleus_pandas.assessment import RunEvaluation
 from nucleus_pandas.client import NucleusClient
@@ -64,7 +65,6 @@ from nucleus_pandas.models import Model
 from nucleus_pandas.pictures import read_pictures
 from nucleus_pandas.results import ImportResult, UploadResult
 from nucleus_pandas.runs import ModelRun
-from nucleus_pandas.settings import set_options, show_versions
 from nucleus_pandas.slices import Slice
 
 __all__ = [

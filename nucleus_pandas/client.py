@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from nucleus_pandas._util.html import isolated
 from nucleus_pandas.columns import DATASETS, MODELS, frame, plain
 from nucleus_pandas.datasets import Dataset
 from nucleus_pandas.errors import (
@@ -21,7 +22,6 @@ from nucleus_pandas.errors import (
 )
 from nucleus_pandas.jobs import Job, jobs_frame
 from nucleus_pandas.keys import Key
-from nucleus_pandas.markup import isolated
 from nucleus_pandas.models import Model, model_of
 from nucleus_pandas.pages import page_url
 from nucleus_pandas.resource import Resource, id_of

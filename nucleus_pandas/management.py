@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import pandas as pd
 
+from nucleus_pandas._util.threads import side_by_side
 from nucleus_pandas.columns import Metadata, Problems, check_changes, label_of, plain, texts
 from nucleus_pandas.errors import BadRequestError, InvalidInputError, NotFoundError, ServerError
 from nucleus_pandas.jobs import Job, jobs_frame
@@ -23,7 +24,6 @@ from nucleus_pandas.wire import (
     Selection,
     Tags,
 )
-from nucleus_pandas.workers import side_by_side
 
 Ids: TypeAlias = "str | int | Sequence[str] | Sequence[int] | pd.Series[Any] | pd.Index[Any] | np.ndarray[Any, Any]"
 """One reference id, or many; integers become decimal strings."""

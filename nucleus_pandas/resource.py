@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from nucleus_pandas._util.html import isolated, safe
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.markup import isolated, safe
 from nucleus_pandas.transport import Transport
 
 

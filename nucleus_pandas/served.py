@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from nucleus_pandas._compat import TEXT
+from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.assessment import Assessment, RunEvaluation
 from nucleus_pandas.errors import APIError
 from nucleus_pandas.evaluation.counts import BACKGROUND

@@ -1,11 +1,9 @@
-"""The public names are exactly those of __all__, each is documented, and imports go downward only."""
+"""The public names are exactly those of __all__, and each is documented."""
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -13,68 +11,6 @@ import pandas as pd
 import pytest
 
 import nucleus_pandas as npd
-
-PACKAGE = Path(npd.__file__).parent
-# Each may import from those before it; those in one group also from each other.
-LAYERS = [
-    {"_version", "_compat", "errors", "markup", "workers"},
-    {"settings"},
-    {"wire", "boxes", "headers", "overlays"},
-    {"columns", "results"},
-    {"evaluation", "plots"},
-    {"formats", "gallery"},
-    {"payloads", "pictures"},
-    {"checks"},
-    {"journal", "keys", "multipart", "transport"},
-    {"pages", "resource"},
-    {"jobs"},
-    {"uploads"},
-    {"views"},
-    {"assessment", "examples", "management", "matches", "served"},
-    {"parquet"},
-    {"models", "runs"},
-    {"slices"},
-    {"selecting"},
-    {"datasets"},
-    {"client"},
-    {"frames"},
-    {"accessor"},
-    {"sample"},
-    {"demo"},
-    {"cli"},
-]
-LOCAL = {"wire", "boxes", "headers", "overlays", "errors", "evaluation", "_version", "local"}
-LAZY = {"client", "cli"}  # may import the embedded Nucleus, inside a function
-
-
-def modules() -> list[tuple[str, Path]]:
-    found = []
-    for path in sorted(PACKAGE.rglob("*.py")):
-        part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        if part != "__init__":
-            found.append((part, path))
-    return found
-
-
-def imported(tree: ast.AST) -> set[str]:
-    """The parts of the package that are imported anywhere below a node."""
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nucleus_pandas"):
-            parts = (node.module or "").split(".")
-            names |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
-        elif isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("nucleus_pandas.")}
-    return names
-
-
-def runtime_tree(path: Path) -> ast.Module:
-    """A module without what only type checkers read."""
-    tree = ast.parse(path.read_text())
-    tree.body = [
-        node for node in tree.body if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
-    ]
-    return tree
 
 
 def test_all_is_sorted_and_complete() -> None:
@@ -125,22 +61,6 @@ def test_a_function_takes_the_arguments_of_its_method(function: Any, method: Any
         (name, others[name].default, others[name].annotation) for name in list(others)[2:]
     ]
     assert all(own[name].kind is inspect.Parameter.KEYWORD_ONLY for name in list(own)[2:])
-
-
-@pytest.mark.parametrize(("part", "path"), modules(), ids=lambda value: str(value).replace(str(PACKAGE), ""))
-def test_imports_go_downward_only(part: str, path: Path) -> None:
-    tree = runtime_tree(path)
-    if part == "local":
-        assert imported(tree) <= LOCAL
-        return
-    level = next(number for number, names in enumerate(LAYERS) if part in names)
-    below = set().union(*LAYERS[: level + 1])
-    everything = imported(tree)
-    if part in LAZY:
-        at_top = set().union(*(imported(node) for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))))
-        assert "local" not in at_top
-        everything -= {"local"}
-    assert everything <= below
 
 
 def test_errors_have_one_root() -> None:

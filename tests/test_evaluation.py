@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import nucleus_pandas as npd
-from nucleus_pandas._compat import TEXT
+from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.columns import MATCHES
 
 SUMMARY = [

@@ -50,7 +50,7 @@ def test_bars_are_shown_or_not_for_every_call(
 
 
 def test_versions_are_shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nucleus_pandas.settings._OPTIONAL", ("no-such-package",))
+    monkeypatch.setattr("nucleus_pandas._util.options._OPTIONAL", ("no-such-package",))
     npd.show_versions()
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert lines["nucleus_pandas"] == npd.__version__

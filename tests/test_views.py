@@ -15,7 +15,7 @@ from contract_only import contract_only, count_requests
 from pandas.testing import assert_frame_equal
 
 import nucleus_pandas as npd
-from nucleus_pandas._compat import TEXT
+from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.columns import ANNOTATIONS, ITEMS, PREDICTIONS
 from nucleus_pandas.wire import KEYS
 

@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError
 
 import pytest
 
-from nucleus_pandas.workers import Workers, side_by_side, workers
+from nucleus_pandas._util.threads import Workers, side_by_side, workers
 
 
 class Gate:

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from nucleus_pandas._version import __version__
+from nucleus_pandas._util.version import __version__
 from nucleus_pandas.cli import datasets, demo, export, importing, serve
 from nucleus_pandas.errors import NucleusError
 

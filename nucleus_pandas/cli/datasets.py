@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from nucleus_pandas._util.threads import side_by_side
 from nucleus_pandas.cli.nucleus import add_nucleus, open_nucleus
 from nucleus_pandas.cli.output import add_json, say, say_json
 from nucleus_pandas.errors import APIError
-from nucleus_pandas.workers import side_by_side
 
 _AT_ONCE = 8
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nucleus_pandas._version import __version__
+from nucleus_pandas._util.version import __version__
 from nucleus_pandas.evaluation.assignment import UNASSIGNED, Agreement, assign
 from nucleus_pandas.evaluation.overlaps import Overlaps, overlaps
 from nucleus_pandas.evaluation.parameters import IOU_THRESHOLDS, RECALLS, Parameters

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nucleus_pandas._compat import TEXT
+from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.evaluation.match_rows import MatchRows
 from nucleus_pandas.evaluation.sides import Bools, Floats, Indices, Sides
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nucleus_pandas.markup import LONGEST, cut, isolated, safe
+from nucleus_pandas._util.html import LONGEST, cut, isolated, safe
 
 _CLASSES = 10  # labels shown
 _NOTE = 1_000  # characters

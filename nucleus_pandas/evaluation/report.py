@@ -8,8 +8,8 @@ from typing import Any, Literal
 import pandas as pd
 
 from nucleus_pandas import plots
-from nucleus_pandas._compat import TEXT
-from nucleus_pandas._version import __version__
+from nucleus_pandas._util.compat import TEXT
+from nucleus_pandas._util.version import __version__
 from nucleus_pandas.columns import column
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation import counts, suspicion, tables

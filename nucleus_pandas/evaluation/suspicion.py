@@ -7,7 +7,7 @@ import numbers
 import numpy as np
 import pandas as pd
 
-from nucleus_pandas._compat import TEXT
+from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.columns import MATCHES, frame
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.counts import Counted

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from nucleus_pandas._compat import TEXT
+from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.columns import column
 from nucleus_pandas.evaluation.average_precision import Accumulated
 from nucleus_pandas.evaluation.counts import Counted, index_of

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from nucleus_pandas._compat import TEXT
+from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.evaluation.assignment import UNASSIGNED, Agreement, assign
 from nucleus_pandas.evaluation.overlaps import Overlaps, overlaps
 from nucleus_pandas.evaluation.parameters import Parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from nucleus_pandas._compat import TEXT
+from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.errors import InvalidInputError
 
 _SHOWN = 5  # faults in an error's text

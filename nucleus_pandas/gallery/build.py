@@ -10,6 +10,7 @@ from typing import TypeAlias, get_args
 
 import pandas as pd
 
+from nucleus_pandas._util.html import cut
 from nucleus_pandas.boxes import BoxFormat
 from nucleus_pandas.columns import BoxColumn, NamedColumns
 from nucleus_pandas.errors import InvalidInputError
@@ -19,7 +20,6 @@ from nucleus_pandas.gallery.marks import Mark, Marks, Side
 from nucleus_pandas.gallery.page import Gallery, Tile
 from nucleus_pandas.gallery.pictures import PREDICTED, Choice, Picture, chosen, located
 from nucleus_pandas.gallery.thumbnails import UnshowableError, thumbnail
-from nucleus_pandas.markup import cut
 from nucleus_pandas.overlays import look_at
 
 SIZE = 280

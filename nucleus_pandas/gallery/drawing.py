@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from math import isnan
 from typing import Literal, TypeAlias
 
+from nucleus_pandas._util.html import safe
 from nucleus_pandas.gallery.marks import Mark
 from nucleus_pandas.gallery.names import names
-from nucleus_pandas.markup import safe
 from nucleus_pandas.overlays import MIMETYPE, overlay
 
 Colour: TypeAlias = Literal["label", "match_type"]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nucleus_pandas._util.html import LONGEST, cut, isolated, safe
 from nucleus_pandas.gallery.drawing import (
     DASHES,
     FOUND,
@@ -22,7 +23,6 @@ from nucleus_pandas.gallery.drawing import (
     told,
 )
 from nucleus_pandas.gallery.marks import Mark
-from nucleus_pandas.markup import LONGEST, cut, isolated, safe
 
 _LONGEST_WORDS = 2_000  # characters of metadata and of reasons
 _MATCHES = {"TP": "true positive", "FP": "false positive", "FN": "false negative, missed"}

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nucleus_pandas._version import __version__
+from nucleus_pandas._util.version import __version__
 from nucleus_pandas.columns import EXPORTED, frame
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.journal import FILE_NAME as JOURNAL

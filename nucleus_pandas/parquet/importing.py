@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from nucleus_pandas._util.threads import workers
 from nucleus_pandas.checks import Layout, look_at
 from nucleus_pandas.columns import NOT_SENT, warn
 from nucleus_pandas.errors import APIError, InvalidInputError, NetworkError, UploadError
@@ -24,7 +25,6 @@ from nucleus_pandas.parquet.schema import exported_as
 from nucleus_pandas.parquet.sources import File, Sources, first_line
 from nucleus_pandas.results import ACCEPTED, ERROR, STATUSES, UNSENT, ImportResult, Kind
 from nucleus_pandas.uploads import Options, Tally, Target, send
-from nucleus_pandas.workers import workers
 
 _GIANT_ROWS, _GIANT_BYTES = 1_000_000, 512 << 20  # of a row group, which must fit into memory
 _REPEATS = "repeats"  # beside the statuses, in what the journal counts of a row group

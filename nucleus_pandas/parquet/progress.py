@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from nucleus_pandas.settings import shows_progress
+from nucleus_pandas._util.options import shows_progress
 
 _SHOWN = ("new", "updated", "processed", "ignored", "skipped", "failed")
 

@@ -15,6 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from nucleus_pandas._util.threads import Workers, workers
 from nucleus_pandas.columns import Units
 from nucleus_pandas.errors import APIError, InvalidInputError, NetworkError, ServerError, TooLargeError
 from nucleus_pandas.journal import content_of
@@ -23,7 +24,6 @@ from nucleus_pandas.uploads.batches import BATCH, cut, deliver, progress_bar, ro
 from nucleus_pandas.uploads.options import Options
 from nucleus_pandas.uploads.tally import Tally
 from nucleus_pandas.wire import FILES, ReceivedPictures
-from nucleus_pandas.workers import Workers, workers
 
 _FILES = FILES // 2  # a request
 _BYTES = 4 << 20  # a request, unless one file is larger

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nucleus_pandas._compat import TEXT
+from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.columns import frame, indexed
 from nucleus_pandas.views.indexer import CallForm, Indexer, is_whole
 from nucleus_pandas.views.items import ItemsView

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from msgspec import UNSET, Raw
 
+from nucleus_pandas._util.threads import side_by_side
 from nucleus_pandas.errors import NotFoundError, UnsupportedError
 from nucleus_pandas.transport import Transport, shaped
 from nucleus_pandas.views.source import Columns, Keys, Locator, Picked, Source, joined
@@ -35,7 +36,6 @@ from nucleus_pandas.wire import (
     RawPrediction,
     Shape,
 )
-from nucleus_pandas.workers import side_by_side
 
 LOOK_UPS = 20
 """Single look-ups that cost as much as one page of a whole dataset."""

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 import pandas as pd
 
-from nucleus_pandas._compat import TEXT
+from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.errors import NotFoundError, PositionError
 from nucleus_pandas.views.calls import look_up
 from nucleus_pandas.views.resolve import Place, Positions, by_order, by_position, least_size, outside, split

@@ -15,7 +15,7 @@ import pandas as pd
 from pandas.api.types import infer_dtype, is_bool_dtype, is_integer, is_iterator, is_list_like
 from pandas.errors import IndexingError
 
-from nucleus_pandas._compat import TEXT
+from nucleus_pandas._util.compat import TEXT
 
 Positions: TypeAlias = "np.ndarray[Any, np.dtype[np.intp]]"
 

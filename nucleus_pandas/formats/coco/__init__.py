@@ -11,7 +11,7 @@ from typing import Any, Literal, overload
 import msgspec
 import pandas as pd
 
-from nucleus_pandas._compat import TEXT
+from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.columns import column
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.formats.coco.parsing import Source, parse

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from flask import Blueprint, Response, current_app, request, send_file
 
-from nucleus_pandas._version import __version__
+from nucleus_pandas._util.version import __version__
 from nucleus_pandas.errors import BadRequestError, ConflictError, NotFoundError
 from nucleus_pandas.local import evaluations, reading, subsets
 from nucleus_pandas.local.images import Images

@@ -1,0 +1,1 @@
+"""Helpers that know nothing of Nucleus: HTML text, threads, options, versions."""
