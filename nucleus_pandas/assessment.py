@@ -16,7 +16,7 @@ from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.evaluation.parameters import Parameters
 from nucleus_pandas.evaluation.sides import Sides
 from nucleus_pandas.evaluation.tables import left_out
-from nucleus_pandas.transport import Transport
+from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.views import AnnotationsView, ItemsView, PredictionsView
 from nucleus_pandas.wire import RunCommit
 

@@ -24,7 +24,7 @@ from nucleus_pandas.parquet.schema import WHAT, What
 from nucleus_pandas.results import UploadResult
 from nucleus_pandas.runs import ModelRun, parts_of
 from nucleus_pandas.selecting import Selecting
-from nucleus_pandas.transport import Transport
+from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.uploads import IfExists, OnError, Options, Target, upload
 from nucleus_pandas.views import (
     AnnotationsView,

@@ -9,8 +9,8 @@ import pandas as pd
 
 from nucleus_pandas.columns import JOBS, frame
 from nucleus_pandas.errors import InvalidInputError, JobTimeoutError, UnsupportedError
-from nucleus_pandas.resource import Resource
-from nucleus_pandas.transport import Transport
+from nucleus_pandas.transport.resource import Resource
+from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.wire import JobEntry, JobView, ListJobs
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0  # seconds between two looks at a job

@@ -12,8 +12,8 @@ from nucleus_pandas._util.threads import side_by_side
 from nucleus_pandas.columns import Metadata, Problems, check_changes, label_of, plain, texts
 from nucleus_pandas.errors import BadRequestError, InvalidInputError, NotFoundError, ServerError
 from nucleus_pandas.jobs import Job, jobs_frame
-from nucleus_pandas.resource import Resource
-from nucleus_pandas.transport import Transport
+from nucleus_pandas.transport.resource import Resource
+from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.wire import (
     KEYS,
     DeleteAnnotations,

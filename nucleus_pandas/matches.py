@@ -11,7 +11,7 @@ import pandas as pd
 from nucleus_pandas.columns import MATCHES, frame
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.outcomes import outcomes
-from nucleus_pandas.transport import Transport
+from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.wire import MatchColumns, MatchPage
 
 

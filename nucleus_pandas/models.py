@@ -12,10 +12,10 @@ from nucleus_pandas.checks import Layout, Rows
 from nucleus_pandas.columns import BoxColumn, Metadata, Terms, plain
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.management import names_of
-from nucleus_pandas.resource import Resource, id_of
 from nucleus_pandas.results import UploadResult
 from nucleus_pandas.runs import ModelRun
-from nucleus_pandas.transport import Transport
+from nucleus_pandas.transport.resource import Resource, id_of
+from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.uploads import IfExists, OnError, Options, Target, upload
 from nucleus_pandas.views import ModelPredictionsView
 from nucleus_pandas.wire import CopyPredictions, ModelAdded, ModelEntry, RunCreated, RunPlace

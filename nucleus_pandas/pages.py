@@ -7,7 +7,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from nucleus_pandas.errors import ConfigurationError
-from nucleus_pandas.transport import Transport, quoted
+from nucleus_pandas.transport.session import Transport, quoted
 
 DASHBOARD = "https://dashboard.scale.com/nucleus"
 """Of the hosted service. Its own command line shows datasets by ``DASHBOARD/<id>``, slices by ``DASHBOARD/<id of the

@@ -25,10 +25,10 @@ from nucleus_pandas.matches import stored_matches
 from nucleus_pandas.pages import page_url
 from nucleus_pandas.parquet.export import Part, rows_of
 from nucleus_pandas.parquet.schema import What
-from nucleus_pandas.resource import Resource, id_of
 from nucleus_pandas.results import UploadResult
 from nucleus_pandas.served import ServedEvaluation, find
-from nucleus_pandas.transport import Transport
+from nucleus_pandas.transport.resource import Resource, id_of
+from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.uploads import IfExists, OnError, Options, Target, upload
 from nucleus_pandas.views import PredictionsView, RunIndexer, stacked
 from nucleus_pandas.wire import RunPlace

@@ -10,9 +10,9 @@ import pandas as pd
 from nucleus_pandas.columns import Backend, Items, item_ids, no_backend
 from nucleus_pandas.columns.members import Named
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.resource import Resource
 from nucleus_pandas.runs import ModelRun
 from nucleus_pandas.slices import Slice, sample_of, slice_of, slices_of
+from nucleus_pandas.transport.resource import Resource
 from nucleus_pandas.views import MetadataAs, Query, QueryKind, check_query, query_frame
 
 

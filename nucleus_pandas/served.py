@@ -13,7 +13,7 @@ from nucleus_pandas.assessment import Assessment, RunEvaluation
 from nucleus_pandas.errors import APIError
 from nucleus_pandas.evaluation.counts import BACKGROUND
 from nucleus_pandas.evaluation.parameters import Parameters
-from nucleus_pandas.transport import Transport
+from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.wire import ChartsAt, FoundCharts, FoundEvaluation
 
 _ABSENT = (400, 404, 405, 501)  # what servers without the routes, or without these charts, answer

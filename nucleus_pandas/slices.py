@@ -15,9 +15,9 @@ from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.jobs import Job
 from nucleus_pandas.models import Model, of_model_or_run
 from nucleus_pandas.pages import page_url
-from nucleus_pandas.resource import Resource
 from nucleus_pandas.runs import ModelRun
-from nucleus_pandas.transport import Transport
+from nucleus_pandas.transport.resource import Resource
+from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.views import (
     ItemIndexer,
     ItemsView,

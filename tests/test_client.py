@@ -22,8 +22,8 @@ import responses
 from urllib3.exceptions import NewConnectionError
 
 import nucleus_pandas as npd
-from nucleus_pandas.multipart import Multipart
-from nucleus_pandas.transport import quoted
+from nucleus_pandas.transport.multipart import Multipart
+from nucleus_pandas.transport.session import quoted
 
 KEY = "live_0123456789abcdef"
 HOST = "https://nucleus.example.org/v1/nucleus"

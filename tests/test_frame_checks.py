@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import nucleus_pandas as npd
-from nucleus_pandas import transport
+from nucleus_pandas.transport import session
 
 NAMES = ["a.jpg", "b.jpg", "c.jpg"]
 LABELS = ["first", "second", "third"]
@@ -38,13 +38,13 @@ def run(local: npd.NucleusClient, dataset: npd.Dataset) -> npd.ModelRun:
 def requests(monkeypatch: pytest.MonkeyPatch, run: npd.ModelRun) -> list[tuple[str, ...]]:
     """Every request since the dataset and the run were made."""
     made: list[tuple[str, ...]] = []
-    send = transport.Transport.request
+    send = session.Transport.request
 
-    def count(self: transport.Transport, method: str, *segments: str, **rest: Any) -> Any:
+    def count(self: session.Transport, method: str, *segments: str, **rest: Any) -> Any:
         made.append((method, *segments))
         return send(self, method, *segments, **rest)
 
-    monkeypatch.setattr(transport.Transport, "request", count)
+    monkeypatch.setattr(session.Transport, "request", count)
     return made
 
 

@@ -20,7 +20,7 @@ import responses
 from conftest import join_workers
 
 import nucleus_pandas as npd
-from nucleus_pandas.multipart import Multipart
+from nucleus_pandas.transport.multipart import Multipart
 
 KEY = "live_0123456789abcdef"
 HOST = "https://nucleus.example.org/v1/nucleus"

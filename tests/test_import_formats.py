@@ -82,7 +82,7 @@ def test_an_import_of_a_format_goes_on_where_it_ended(
         "items": (100, 0),
         "annotations": (273, 0),
     }
-    from nucleus_pandas.transport import Transport
+    from nucleus_pandas.transport.session import Transport
 
     monkeypatch.setattr(Transport, "request", lambda *arguments, **options: pytest.fail("something was sent"))
     again = npd.import_files(files / "coco_cvat.json", dataset, "coco", journal=tmp_path / "journal")

@@ -652,7 +652,7 @@ def test_the_same_import_again_sends_nothing(
 ) -> None:
     boxes_of().to_parquet(tmp_path / "boxes.parquet", row_group_size=5)
     first = npd.import_parquet(tmp_path / "boxes.parquet", scene, "annotations", batch_size=2)
-    from nucleus_pandas.transport import Transport
+    from nucleus_pandas.transport.session import Transport
 
     monkeypatch.setattr(Transport, "request", lambda *arguments, **options: pytest.fail("something was sent"))
     again = npd.import_parquet(tmp_path / "boxes.parquet", scene, "annotations", batch_size=2)

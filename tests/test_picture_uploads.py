@@ -26,7 +26,7 @@ from stores import check_purged, check_whole, files_of
 from test_durability import png
 
 import nucleus_pandas as npd
-from nucleus_pandas.multipart import Multipart
+from nucleus_pandas.transport.multipart import Multipart
 
 DAY = 86_400
 

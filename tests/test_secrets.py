@@ -20,9 +20,9 @@ import responses
 from faulty_proxy import FAULTS, FaultyProxy, Request
 
 import nucleus_pandas as npd
-from nucleus_pandas.keys import Key
 from nucleus_pandas.local.adapter import InProcessAdapter
 from nucleus_pandas.local.serving import Server
+from nucleus_pandas.transport.auth import Key
 
 KEY = "live_0123456789abcdef"
 SECRETS = (KEY, base64.b64encode(f"{KEY}:".encode()).decode(), base64.b64encode(KEY.encode()).decode().rstrip("="))
@@ -130,7 +130,7 @@ def test_nothing_shows_the_key_or_a_signed_address(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("nucleus_pandas.transport.time", Quick())
+    monkeypatch.setattr("nucleus_pandas.transport.session.time", Quick())
     monkeypatch.setattr("nucleus_pandas.jobs.time", Quick())
     owner = npd.NucleusClient(KEY, guarded)
     dataset = owner.create_dataset("d")

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from nucleus_pandas.columns import ANY, Terms
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.results import Kind
-from nucleus_pandas.transport import Transport
+from nucleus_pandas.transport.session import Transport
 
 IfExists: TypeAlias = Literal["skip", "update", "error"]
 OnError: TypeAlias = Literal["raise", "collect"]

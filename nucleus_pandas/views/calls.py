@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from nucleus_pandas.errors import InvalidInputError, NotFoundError, PositionError
-from nucleus_pandas.transport import Transport
+from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.views.source import Locator
 from nucleus_pandas.wire import Grouped, ItemView, PredictionsView
 

@@ -14,7 +14,7 @@ from msgspec import UNSET, Raw
 
 from nucleus_pandas._util.threads import side_by_side
 from nucleus_pandas.errors import NotFoundError, UnsupportedError
-from nucleus_pandas.transport import Transport, shaped
+from nucleus_pandas.transport.session import Transport, shaped
 from nucleus_pandas.views.source import Columns, Keys, Locator, Picked, Source, joined
 from nucleus_pandas.wire import (
     GROUND_TRUTH_KEYS,

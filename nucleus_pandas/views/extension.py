@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from nucleus_pandas.errors import ServerError
-from nucleus_pandas.transport import Transport
+from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.views.source import Columns, Keys, Locator, Picked, Source
 from nucleus_pandas.wire import (
     KEYS,

@@ -10,7 +10,7 @@ import pandas as pd
 
 from nucleus_pandas.columns import Backend, no_backend
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.transport import Transport
+from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.views.annotations import AnnotationsView, PredictionsView
 from nucleus_pandas.views.contract import ContractAnnotations, ContractItems, Group, listed
 from nucleus_pandas.views.extension import Extension

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any, TypeVar
 
-from nucleus_pandas.transport import Transport
+from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.views.annotations import AnnotationsView, PredictionsView
 from nucleus_pandas.views.contract import Contract, ContractAnnotations, ContractItems, ContractPredictions
 from nucleus_pandas.views.extension import Extension

@@ -27,8 +27,8 @@ from requests.adapters import BaseAdapter
 
 from nucleus_pandas.columns import check_annotations
 from nucleus_pandas.datasets import Dataset
-from nucleus_pandas.keys import Key
-from nucleus_pandas.transport import Transport
+from nucleus_pandas.transport.auth import Key
+from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.wire import Box, BoxGeometry
 
 BATCH = 5_000

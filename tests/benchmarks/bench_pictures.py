@@ -49,7 +49,7 @@ def paths_in(folder: Path) -> pd.DataFrame:
 
 def in_turn(frame: pd.DataFrame, client: Any, dataset: Any) -> int:
     """Send ten pictures a request, one request after the other, and count those that are stored."""
-    from nucleus_pandas.multipart import Multipart
+    from nucleus_pandas.transport.multipart import Multipart
 
     stored = 0
     for start in range(0, len(frame), TEN):

@@ -28,8 +28,8 @@ from nucleus_pandas.errors import (
     ServerError,
     from_status,
 )
-from nucleus_pandas.keys import Key, secret_addresses
-from nucleus_pandas.multipart import Multipart
+from nucleus_pandas.transport.auth import Key, secret_addresses
+from nucleus_pandas.transport.multipart import Multipart
 from nucleus_pandas.wire import known
 
 T = TypeVar("T")

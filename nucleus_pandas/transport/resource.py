@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nucleus_pandas._util.html import isolated, safe
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.transport import Transport
+from nucleus_pandas.transport.session import Transport
 
 
 class Resource:
