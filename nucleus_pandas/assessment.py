@@ -8,7 +8,6 @@ from typing import Literal
 
 import pandas as pd
 
-from nucleus_pandas.columns import warn
 from nucleus_pandas.evaluation import Evaluation
 from nucleus_pandas.evaluation.groups import Sources
 from nucleus_pandas.evaluation.inputs import Layout, sides_of, sources_of
@@ -16,6 +15,7 @@ from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.evaluation.parameters import Parameters
 from nucleus_pandas.evaluation.sides import Sides
 from nucleus_pandas.evaluation.tables import left_out
+from nucleus_pandas.schema import warn
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.views import AnnotationsView, ItemsView, PredictionsView
 from nucleus_pandas.wire import RunCommit

@@ -11,9 +11,6 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from nucleus_pandas.boxes import BoxFormat
-from nucleus_pandas.checks import Layout, Rows
-from nucleus_pandas.columns import BoxColumn, Metadata, plain
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.formats import CocoSource, to_coco
 from nucleus_pandas.management import Management
@@ -23,6 +20,9 @@ from nucleus_pandas.parquet.export import Part, check_what, export, rows_of
 from nucleus_pandas.parquet.schema import WHAT, What
 from nucleus_pandas.results import UploadResult
 from nucleus_pandas.runs import ModelRun, parts_of
+from nucleus_pandas.schema import BoxColumn, Metadata, json_values
+from nucleus_pandas.schema.boxes import BoxFormat
+from nucleus_pandas.schema.validate import Layout, Rows
 from nucleus_pandas.selecting import Selecting
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.uploads import IfExists, OnError, Options, Target, upload
@@ -280,7 +280,7 @@ class Dataset(Management, Selecting):
         unknown = set(body) - {"model_id", "reference_id", "name", "metadata", "annotation_metadata_schema"}
         if unknown:
             raise InvalidInputError(f"A run has no {', '.join(sorted(map(repr, unknown)))}.")
-        made = self._transport.create(RunCreated, "dataset", self.id, "modelRun", "create", body=plain(body, "$"))
+        made = self._transport.create(RunCreated, "dataset", self.id, "modelRun", "create", body=json_values(body, "$"))
         return ModelRun(self._transport, made.model_run_id, self.id)
 
     @property

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from nucleus_pandas.columns import JOBS, frame
 from nucleus_pandas.errors import InvalidInputError, JobTimeoutError, UnsupportedError
+from nucleus_pandas.schema import JOBS, frame
 from nucleus_pandas.transport.resource import Resource
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.wire import JobEntry, JobView, ListJobs

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nucleus_pandas.columns import MATCHES, frame
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.outcomes import outcomes
+from nucleus_pandas.schema import MATCHES, frame
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.wire import MatchColumns, MatchPage
 

@@ -7,13 +7,13 @@ from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from nucleus_pandas.boxes import BoxFormat
-from nucleus_pandas.checks import Layout, Rows
-from nucleus_pandas.columns import BoxColumn, Metadata, Terms, plain
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.management import names_of
 from nucleus_pandas.results import UploadResult
 from nucleus_pandas.runs import ModelRun
+from nucleus_pandas.schema import BoxColumn, Metadata, Terms, json_values
+from nucleus_pandas.schema.boxes import BoxFormat
+from nucleus_pandas.schema.validate import Layout, Rows
 from nucleus_pandas.transport.resource import Resource, id_of
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.uploads import IfExists, OnError, Options, Target, upload
@@ -120,7 +120,7 @@ class Model(Resource):
         (2, 1)
         >>> client.close()
         """
-        body = plain({"name": name, "reference_id": None, "metadata": metadata}, "$")
+        body = json_values({"name": name, "reference_id": None, "metadata": metadata}, "$")
         made = self._transport.create(RunCreated, "model", self.id, "modelRun", "create", body=body)
         return ModelRun(self._transport, made.model_run_id)
 
@@ -265,7 +265,7 @@ class Model(Resource):
 
 def model_of(transport: Transport, fields: Mapping[str, Any]) -> Model:
     """Make a model on the server."""
-    body = plain({"metadata": {}, **fields}, "$")
+    body = json_values({"metadata": {}, **fields}, "$")
     made = transport.create(ModelAdded, "models", "add", body=body)
     return Model(transport, made.model_id, fields["reference_id"])
 

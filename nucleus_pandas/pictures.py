@@ -12,9 +12,9 @@ from typing import TypeAlias
 import pandas as pd
 
 from nucleus_pandas._util.threads import side_by_side
-from nucleus_pandas.columns import PICTURES, frame, warn
 from nucleus_pandas.errors import BadRequestError, InvalidInputError
 from nucleus_pandas.headers import EXTENSIONS, read_size
+from nucleus_pandas.schema import PICTURES, frame, warn
 
 _THREADS = 4
 _FILES = 256  # whose headers one call reads

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +13,7 @@ import pandas as pd
 
 from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.errors import UploadError
-
-Kind: TypeAlias = Literal["items", "annotations", "predictions"]
-Source: TypeAlias = pd.DataFrame | Sequence[Mapping[str, Any]]
+from nucleus_pandas.schema.kinds import Kind, Source
 
 STATUSES = ("skipped", "unsent", "new", "updated", "ignored", "processed", "accepted", "error")
 SKIPPED, UNSENT, NEW, UPDATED, IGNORED, PROCESSED, ACCEPTED, ERROR = range(len(STATUSES))

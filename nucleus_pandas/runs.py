@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from nucleus_pandas.assessment import Assessment, RunEvaluation
-from nucleus_pandas.boxes import BoxFormat
-from nucleus_pandas.checks import Layout, Rows
-from nucleus_pandas.columns import BoxColumn, Metadata, Terms
 from nucleus_pandas.errors import InvalidInputError, ServerError
 from nucleus_pandas.evaluation import Engine, LabelPairs
 from nucleus_pandas.evaluation.engines import require
@@ -26,6 +23,9 @@ from nucleus_pandas.pages import page_url
 from nucleus_pandas.parquet.export import Part, rows_of
 from nucleus_pandas.parquet.schema import What
 from nucleus_pandas.results import UploadResult
+from nucleus_pandas.schema import BoxColumn, Metadata, Terms
+from nucleus_pandas.schema.boxes import BoxFormat
+from nucleus_pandas.schema.validate import Layout, Rows
 from nucleus_pandas.served import ServedEvaluation, find
 from nucleus_pandas.transport.resource import Resource, id_of
 from nucleus_pandas.transport.session import Transport

@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from nucleus_pandas.columns import Backend, Items, item_ids, no_backend
-from nucleus_pandas.columns.members import Named
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.runs import ModelRun
+from nucleus_pandas.schema import Backend, Items, item_ids, no_backend
+from nucleus_pandas.schema.item_ids import Named
 from nucleus_pandas.slices import Slice, sample_of, slice_of, slices_of
 from nucleus_pandas.transport.resource import Resource
 from nucleus_pandas.views import MetadataAs, Query, QueryKind, check_query, query_frame

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nucleus_pandas.boxes import areas, edge_iou, edges, iou_matrix, iou_pairs, to_xywh
+from nucleus_pandas.schema.boxes import areas, edge_iou, edges, iou_matrix, iou_pairs, to_xywh
 
 number = st.floats(-1e6, 1e6, allow_nan=False).map(lambda value: round(value, 3))
 size = st.one_of(st.just(0.0), st.floats(1e-3, 1e6))

@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 
 import nucleus_pandas as npd
-from nucleus_pandas.columns import MATCHES
 from nucleus_pandas.local import evaluations
 from nucleus_pandas.local.routes import extensions
+from nucleus_pandas.schema import MATCHES
 
 LABELS = ("car", "bus", "van")
 THRESHOLDS = (None, 0, 0.3, 0.5, 0.9, 1.0)

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nucleus_pandas import wire
-from nucleus_pandas.columns import check_annotations, check_items
+from nucleus_pandas.schema import check_annotations, check_items
 from nucleus_pandas.wire import encoding
 
 law = settings(deadline=None)

@@ -12,7 +12,7 @@ import pytest
 
 import nucleus_pandas as npd
 from nucleus_pandas._util.compat import TEXT
-from nucleus_pandas.columns import MATCHES
+from nucleus_pandas.schema import MATCHES
 
 SUMMARY = [
     "AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "AR_1", "AR_10", "AR_100", "AR_small", "AR_medium",

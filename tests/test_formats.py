@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nucleus_pandas as npd
-from nucleus_pandas.columns.plain import is_plain, plain
+from nucleus_pandas.schema.json_values import is_plain, plain
 
 DATA = Path(__file__).parent / "data"
 VOC2012 = DATA / "voc2012_100"

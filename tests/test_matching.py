@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nucleus_pandas.boxes import iou_pairs
 from nucleus_pandas.evaluation import matching
 from nucleus_pandas.evaluation.matching import PAIR_BUDGET, Boxes, LabelRule, match, match_pairs
 from nucleus_pandas.evaluation.outcomes import outcomes
+from nucleus_pandas.schema.boxes import iou_pairs
 
 RULES = [
     LabelRule.of(),

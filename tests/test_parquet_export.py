@@ -24,7 +24,10 @@ from hypothesis import strategies as st
 from varied import IDS, annotations, fill, spelled, without_ids
 
 import nucleus_pandas as npd
-from nucleus_pandas.columns import (
+from nucleus_pandas.parquet import export as exporting
+from nucleus_pandas.parquet.export import ROW_GROUP, Part, export
+from nucleus_pandas.parquet.schema import WHAT
+from nucleus_pandas.schema import (
     ANNOTATION_COLUMNS,
     ANNOTATIONS,
     ITEM_COLUMNS,
@@ -34,9 +37,6 @@ from nucleus_pandas.columns import (
     PREDICTION_COLUMNS,
     PREDICTIONS,
 )
-from nucleus_pandas.parquet import export as exporting
-from nucleus_pandas.parquet.export import ROW_GROUP, Part, export
-from nucleus_pandas.parquet.schema import WHAT
 
 BACKENDS: list[Any] = [{}, {"dtype_backend": "numpy_nullable"}, {"dtype_backend": "pyarrow"}]
 

@@ -15,8 +15,8 @@ from contract_only import contract_only, count_requests
 
 import nucleus_pandas as npd
 from nucleus_pandas import sample
-from nucleus_pandas.columns import EXAMPLES, MATCHES
 from nucleus_pandas.errors import from_status
+from nucleus_pandas.schema import EXAMPLES, MATCHES
 
 SIDES = ["x", "y", "width", "height"]
 PREDICTED = [f"predicted_{name}" for name in SIDES]

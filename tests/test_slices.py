@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 import nucleus_pandas as npd
-from nucleus_pandas.columns import item_ids
+from nucleus_pandas.schema import item_ids
 
 NAMES = [f"{number:02}.jpg" for number in range(30)]
 ORDER = [*NAMES[20:5:-1], "a/b c?.jpg", "00.jpg"]

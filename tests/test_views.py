@@ -16,7 +16,7 @@ from pandas.testing import assert_frame_equal
 
 import nucleus_pandas as npd
 from nucleus_pandas._util.compat import TEXT
-from nucleus_pandas.columns import ANNOTATIONS, ITEMS, PREDICTIONS
+from nucleus_pandas.schema import ANNOTATIONS, ITEMS, PREDICTIONS
 from nucleus_pandas.wire import KEYS
 
 METADATA: list[dict[str, Any]] = [

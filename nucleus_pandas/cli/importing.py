@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from nucleus_pandas.checks import Layout
 from nucleus_pandas.cli.flags import in_flags
 from nucleus_pandas.cli.nucleus import add_dataset, add_nucleus, find_dataset, open_nucleus
 from nucleus_pandas.cli.output import add_json, say, say_json
@@ -20,8 +19,10 @@ from nucleus_pandas.frames import targets_of
 from nucleus_pandas.parquet.importing import Records
 from nucleus_pandas.parquet.reading import FORMS, takers
 from nucleus_pandas.parquet.ready import ready_files, ready_parquet
-from nucleus_pandas.results import ImportResult, Kind
+from nucleus_pandas.results import ImportResult
 from nucleus_pandas.runs import ModelRun
+from nucleus_pandas.schema.kinds import Kind
+from nucleus_pandas.schema.validate import Layout
 from nucleus_pandas.uploads import Options, Target
 
 _Ready: TypeAlias = Callable[[Mapping[Kind, Target]], Mapping[str, ImportResult]]

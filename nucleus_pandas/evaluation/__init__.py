@@ -6,14 +6,14 @@ from collections.abc import Hashable, Iterable, Mapping
 
 import pandas as pd
 
-from nucleus_pandas.boxes import BoxFormat
-from nucleus_pandas.columns import BoxColumn, warn
 from nucleus_pandas.evaluation.comparison import Comparison
 from nucleus_pandas.evaluation.engines import require
 from nucleus_pandas.evaluation.inputs import Layout, sides_of, sources_of
 from nucleus_pandas.evaluation.parameters import Engine, IouType, LabelPairs, Parameters
 from nucleus_pandas.evaluation.report import Evaluation
 from nucleus_pandas.evaluation.tables import left_out
+from nucleus_pandas.schema import BoxColumn, warn
+from nucleus_pandas.schema.boxes import BoxFormat
 
 __all__ = ["Comparison", "Engine", "Evaluation", "IouType", "LabelPairs", "evaluate"]
 

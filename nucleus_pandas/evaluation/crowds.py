@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from nucleus_pandas.columns import NamedColumns
 from nucleus_pandas.evaluation.sides import Bools
+from nucleus_pandas.schema import NamedColumns
 
 _NONE = (0, "", "0")
 

@@ -10,9 +10,9 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from nucleus_pandas.columns import NamedColumns, Problems, texts
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.sides import Bools, Pictures
+from nucleus_pandas.schema import NamedColumns, Problems, texts
 
 By: TypeAlias = "Hashable | pd.Series[Any] | Callable[[str], Any] | Mapping[str, Sequence[str]]"
 """What groups pictures: a column's name, a Series on ids, a function of an id, or names and their ids."""

@@ -10,8 +10,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from nucleus_pandas.boxes import BoxFormat, areas
-from nucleus_pandas.columns import (
+from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.evaluation.crowds import crowds
+from nucleus_pandas.evaluation.groups import Sources
+from nucleus_pandas.evaluation.masks import Masks, Size, masks_of, sizes_of
+from nucleus_pandas.evaluation.meeting import KEYS, Mentions, coded, meet
+from nucleus_pandas.evaluation.parameters import IouType
+from nucleus_pandas.evaluation.sides import Bools, Floats, Indices, Side, Sides, natural_order
+from nucleus_pandas.schema import (
     CANONICAL,
     NOT_SENT,
     BoxColumn,
@@ -23,13 +29,7 @@ from nucleus_pandas.columns import (
     warn,
     within,
 )
-from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.evaluation.crowds import crowds
-from nucleus_pandas.evaluation.groups import Sources
-from nucleus_pandas.evaluation.masks import Masks, Size, masks_of, sizes_of
-from nucleus_pandas.evaluation.meeting import KEYS, Mentions, coded, meet
-from nucleus_pandas.evaluation.parameters import IouType
-from nucleus_pandas.evaluation.sides import Bools, Floats, Indices, Side, Sides, natural_order
+from nucleus_pandas.schema.boxes import BoxFormat, areas
 from nucleus_pandas.wire import Texts
 
 SIDES = ("x", "y", "width", "height")

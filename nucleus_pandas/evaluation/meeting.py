@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from nucleus_pandas.columns import warn
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.sides import Bools, Indices, Pictures
+from nucleus_pandas.schema import warn
 from nucleus_pandas.wire import TEXT, Texts
 
 KEYS = ("reference_id", "dataset_item_id")

@@ -10,7 +10,6 @@ import pandas as pd
 from nucleus_pandas import plots
 from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas._util.version import __version__
-from nucleus_pandas.columns import column
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation import counts, suspicion, tables
 from nucleus_pandas.evaluation.average_precision import NAME, Accumulated
@@ -22,6 +21,7 @@ from nucleus_pandas.evaluation.match_rows import MatchRows, match_rows, matches_
 from nucleus_pandas.evaluation.parameters import Parameters
 from nucleus_pandas.evaluation.sides import Sides
 from nucleus_pandas.evaluation.tide import Tide, table, tide
+from nucleus_pandas.schema import column
 
 MATCHERS: dict[str, Literal["nucleus", "coco", "tide"]] = {
     "summary": "coco",

@@ -12,13 +12,13 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from nucleus_pandas.columns import NOT_SENT, NamedColumns, Problems, check_annotations, floats, texts, warn
-from nucleus_pandas.columns.metadata import PREFIX, metadata
-from nucleus_pandas.columns.plain import is_plain, plain
-from nucleus_pandas.columns.problems import shown
-from nucleus_pandas.columns.values import is_missing, sides
 from nucleus_pandas.errors import BadRequestError, InvalidInputError
 from nucleus_pandas.formats.files import escapes, stem_of
+from nucleus_pandas.schema import NOT_SENT, NamedColumns, Problems, check_annotations, floats, texts, warn
+from nucleus_pandas.schema.coerce import is_missing, sides
+from nucleus_pandas.schema.json_values import is_plain, plain
+from nucleus_pandas.schema.metadata import PREFIX, metadata
+from nucleus_pandas.schema.problems import shown
 from nucleus_pandas.wire import Polygon
 
 _SHOWN = 5  # refused rows in an error's text

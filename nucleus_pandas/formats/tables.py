@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from nucleus_pandas.columns import ANNOTATIONS, ITEMS, Values, frame
+from nucleus_pandas.schema import ANNOTATIONS, ITEMS, Values, frame
 
 _ITEMS = {name: kind for name, kind in ITEMS.items() if name != "dataset_item_id"}
 _IN_FILES = ("reference_id", "annotation_id", "label", "type", "x", "y", "width", "height")

@@ -13,8 +13,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from nucleus_pandas.columns import Problems, warn
-from nucleus_pandas.columns.problems import shown
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.formats.faults import Faults
 from nucleus_pandas.formats.files import files_below, write
@@ -22,6 +20,8 @@ from nucleus_pandas.formats.pictures import folder_of, local_url
 from nucleus_pandas.formats.rows import Boxes, Pictures, paths_of, refused, take_boxes, take_items
 from nucleus_pandas.formats.tables import Frames, boxes_frame, items_frame
 from nucleus_pandas.formats.xml import Element, document, parse_xml, unwritable, value_of
+from nucleus_pandas.schema import Problems, warn
+from nucleus_pandas.schema.problems import shown
 
 VocSource: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 """A folder, a file, or several files."""

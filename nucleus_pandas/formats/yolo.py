@@ -13,8 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from nucleus_pandas.columns import Problems
-from nucleus_pandas.columns.problems import shown
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.formats.class_names import NamesSource, as_yaml, find_names, names_from, read_names
 from nucleus_pandas.formats.faults import Faults
@@ -22,6 +20,8 @@ from nucleus_pandas.formats.files import files_below, read_text, stem_of, write
 from nucleus_pandas.formats.pictures import folder_of, pictures_in, size_of
 from nucleus_pandas.formats.rows import Boxes, Pictures, paths_of, refused, take_boxes, take_items
 from nucleus_pandas.formats.tables import Frames, boxes_frame, items_frame
+from nucleus_pandas.schema import Problems
+from nucleus_pandas.schema.problems import shown
 
 HEAD = "yolo"
 """Where `attrs` of the items keep the names of all classes."""

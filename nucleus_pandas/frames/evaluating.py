@@ -7,9 +7,9 @@ from collections.abc import Hashable, Iterable, Mapping
 import pandas as pd
 
 from nucleus_pandas import evaluation
-from nucleus_pandas.boxes import BoxFormat
-from nucleus_pandas.columns import BoxColumn
 from nucleus_pandas.evaluation import Engine, Evaluation, IouType, LabelPairs
+from nucleus_pandas.schema import BoxColumn
+from nucleus_pandas.schema.boxes import BoxFormat
 
 
 def evaluate(

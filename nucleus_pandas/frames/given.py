@@ -7,7 +7,7 @@ from typing import TypeVar
 import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.results import Kind
+from nucleus_pandas.schema.kinds import Kind
 
 T = TypeVar("T")
 

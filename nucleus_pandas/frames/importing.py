@@ -6,9 +6,6 @@ import os
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-from nucleus_pandas.boxes import BoxFormat
-from nucleus_pandas.checks import Layout
-from nucleus_pandas.columns import BoxColumn, Metadata
 from nucleus_pandas.datasets import Dataset
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.frames.given import kind_of, of_type
@@ -16,8 +13,12 @@ from nucleus_pandas.parquet.importing import Records
 from nucleus_pandas.parquet.reading import Form
 from nucleus_pandas.parquet.ready import ready_files, ready_parquet
 from nucleus_pandas.parquet.sources import Source
-from nucleus_pandas.results import ImportResult, Kind
+from nucleus_pandas.results import ImportResult
 from nucleus_pandas.runs import ModelRun
+from nucleus_pandas.schema import BoxColumn, Metadata
+from nucleus_pandas.schema.boxes import BoxFormat
+from nucleus_pandas.schema.kinds import Kind
+from nucleus_pandas.schema.validate import Layout
 from nucleus_pandas.uploads import IfExists, OnError, Options, Target
 
 

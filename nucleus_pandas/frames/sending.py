@@ -7,15 +7,16 @@ from collections.abc import Hashable, Mapping
 
 import pandas as pd
 
-from nucleus_pandas.boxes import BoxFormat
-from nucleus_pandas.checks import Layout, look_at
-from nucleus_pandas.columns import BoxColumn, Metadata, label_of, warn
 from nucleus_pandas.datasets import Dataset
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.frames.given import frame_of, kind_of, of_type
 from nucleus_pandas.models import Model
-from nucleus_pandas.results import Kind, UploadResult
+from nucleus_pandas.results import UploadResult
 from nucleus_pandas.runs import ModelRun
+from nucleus_pandas.schema import BoxColumn, Metadata, label_of, warn
+from nucleus_pandas.schema.boxes import BoxFormat
+from nucleus_pandas.schema.kinds import Kind
+from nucleus_pandas.schema.validate import Layout, look_at
 from nucleus_pandas.uploads import IfExists, OnError
 
 

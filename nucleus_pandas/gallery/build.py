@@ -11,8 +11,6 @@ from typing import TypeAlias, get_args
 import pandas as pd
 
 from nucleus_pandas._util.html import cut
-from nucleus_pandas.boxes import BoxFormat
-from nucleus_pandas.columns import BoxColumn, NamedColumns
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.inputs import Layout
 from nucleus_pandas.gallery.drawing import Colour
@@ -21,6 +19,8 @@ from nucleus_pandas.gallery.page import Gallery, Tile
 from nucleus_pandas.gallery.pictures import PREDICTED, Choice, Picture, chosen, located
 from nucleus_pandas.gallery.thumbnails import UnshowableError, thumbnail
 from nucleus_pandas.overlays import look_at
+from nucleus_pandas.schema import BoxColumn, NamedColumns
+from nucleus_pandas.schema.boxes import BoxFormat
 
 SIZE = 280
 """Pixels of the page for the longer side of a picture."""

@@ -11,11 +11,11 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import pandas as pd
 
-from nucleus_pandas.columns import NOT_SENT, NamedColumns, Problems, check_annotations, floats, texts
-from nucleus_pandas.columns.geometry import named_columns
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.inputs import Layout
 from nucleus_pandas.gallery.pictures import PREDICTED, Choice
+from nucleus_pandas.schema import NOT_SENT, NamedColumns, Problems, check_annotations, floats, texts
+from nucleus_pandas.schema.geometry import named_columns
 from nucleus_pandas.wire import Category, Keypoints, Line, Mask, MultiCategory, Polygon
 
 Side: TypeAlias = Literal["ground truth", "prediction"]

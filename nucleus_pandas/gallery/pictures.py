@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from nucleus_pandas.columns import NamedColumns, Problems, floats, label_of, texts
-from nucleus_pandas.columns.metadata import metadata
 from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.schema import NamedColumns, Problems, floats, label_of, texts
+from nucleus_pandas.schema.metadata import metadata
 
 KEYS = ("reference_id", "dataset_item_id")
 PREDICTED = ("predicted_x", "predicted_y", "predicted_width", "predicted_height")

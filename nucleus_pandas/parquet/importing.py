@@ -14,8 +14,6 @@ import numpy as np
 import pyarrow as pa
 
 from nucleus_pandas._util.threads import workers
-from nucleus_pandas.checks import Layout, look_at
-from nucleus_pandas.columns import NOT_SENT, warn
 from nucleus_pandas.errors import APIError, InvalidInputError, NetworkError, UploadError
 from nucleus_pandas.journal import FILE_NAME, Journal, Part, Upload, user_folder
 from nucleus_pandas.parquet.progress import Progress
@@ -23,7 +21,10 @@ from nucleus_pandas.parquet.rejects import Rejects, holds_rejects
 from nucleus_pandas.parquet.rows import Plan, Rows, without_views
 from nucleus_pandas.parquet.schema import exported_as
 from nucleus_pandas.parquet.sources import File, Sources, first_line
-from nucleus_pandas.results import ACCEPTED, ERROR, STATUSES, UNSENT, ImportResult, Kind
+from nucleus_pandas.results import ACCEPTED, ERROR, STATUSES, UNSENT, ImportResult
+from nucleus_pandas.schema import NOT_SENT, warn
+from nucleus_pandas.schema.kinds import Kind
+from nucleus_pandas.schema.validate import Layout, look_at
 from nucleus_pandas.uploads import Options, Tally, Target, send
 
 _GIANT_ROWS, _GIANT_BYTES = 1_000_000, 512 << 20  # of a row group, which must fit into memory

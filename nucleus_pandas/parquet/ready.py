@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nucleus_pandas.checks import Layout
 from nucleus_pandas.errors import InvalidInputError, UploadError
 from nucleus_pandas.parquet.importing import Import, Records
 from nucleus_pandas.parquet.memory import FrameFile
 from nucleus_pandas.parquet.reading import Form, read_files
 from nucleus_pandas.parquet.sources import Source, Sources, find
-from nucleus_pandas.results import ImportResult, Kind
+from nucleus_pandas.results import ImportResult
+from nucleus_pandas.schema.kinds import Kind
+from nucleus_pandas.schema.validate import Layout
 from nucleus_pandas.uploads import OnError, Options, Target
 
 

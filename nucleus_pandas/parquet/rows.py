@@ -13,11 +13,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nucleus_pandas.checks import Layout
-from nucleus_pandas.columns import CANONICAL
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.parquet.types import wrong_types
-from nucleus_pandas.results import Kind
+from nucleus_pandas.schema import CANONICAL
+from nucleus_pandas.schema.kinds import Kind
+from nucleus_pandas.schema.validate import Layout
 from nucleus_pandas.wire import DETAILS
 
 _PREFIX = "metadata."

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import pyarrow as pa
 
-from nucleus_pandas.columns import (
+from nucleus_pandas.schema import (
     ANNOTATION_COLUMNS,
     ANNOTATIONS,
     ITEM_COLUMNS,

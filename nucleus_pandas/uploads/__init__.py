@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from nucleus_pandas.checks import Layout, Rows, look_at
 from nucleus_pandas.errors import AlreadyExistsError, APIError, InvalidInputError, NetworkError, UploadError
 from nucleus_pandas.journal import Journal
 from nucleus_pandas.results import UploadResult
+from nucleus_pandas.schema.validate import Layout, Rows, look_at
 from nucleus_pandas.uploads.batches import send_batches
 from nucleus_pandas.uploads.options import IfExists, OnError, Options, Target
 from nucleus_pandas.uploads.pictures import send_items

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Literal, TypeAlias, get_args
 
-from nucleus_pandas.columns import ANY, Terms
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.results import Kind
+from nucleus_pandas.schema import ANY, Terms
+from nucleus_pandas.schema.kinds import Kind
 from nucleus_pandas.transport.session import Transport
 
 IfExists: TypeAlias = Literal["skip", "update", "error"]

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from nucleus_pandas._util.threads import Workers, workers
-from nucleus_pandas.columns import Units
 from nucleus_pandas.errors import APIError, InvalidInputError, NetworkError, ServerError, TooLargeError
 from nucleus_pandas.journal import content_of
+from nucleus_pandas.schema import Units
 from nucleus_pandas.transport.multipart import Multipart, UnreadableFileError
 from nucleus_pandas.uploads.batches import BATCH, cut, deliver, progress_bar, route_of, send_batch, states_of
 from nucleus_pandas.uploads.options import Options

@@ -1,6 +1,6 @@
 """Items, annotations and predictions as frames: read whole, in chunks, or by the indexers."""
 
-from nucleus_pandas.columns import Backend, no_backend
+from nucleus_pandas.schema import Backend, no_backend
 from nucleus_pandas.views.annotation_indexer import RunIndexer
 from nucleus_pandas.views.annotations import (
     AnnotationsView,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nucleus_pandas._util.compat import TEXT
-from nucleus_pandas.columns import frame, indexed
+from nucleus_pandas.schema import frame, indexed
 from nucleus_pandas.views.indexer import CallForm, Indexer, is_whole
 from nucleus_pandas.views.items import ItemsView
 from nucleus_pandas.views.resolve import calls, is_mask, members, settled, split, texts

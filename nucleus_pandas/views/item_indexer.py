@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nucleus_pandas.columns import indexed
+from nucleus_pandas.schema import indexed
 from nucleus_pandas.views.indexer import CallForm, Indexer
 from nucleus_pandas.views.resolve import Positions, calls, is_mask, members, settled, split, texts
 from nucleus_pandas.views.source import Columns, Source, joined

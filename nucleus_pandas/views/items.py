@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from nucleus_pandas.columns import ITEMS, Backend, indexed
 from nucleus_pandas.gallery import SIZE, Gallery, check_size, gallery
+from nucleus_pandas.schema import ITEMS, Backend, indexed
 from nucleus_pandas.views.contract import ContractItems
 from nucleus_pandas.views.extension import Extension
 from nucleus_pandas.views.item_indexer import ItemIndexer

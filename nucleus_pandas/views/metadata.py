@@ -9,8 +9,8 @@ from typing import Any, Literal, TypeAlias
 import pandas as pd
 
 from nucleus_pandas._util.compat import TEXT
-from nucleus_pandas.columns import Backend, no_backend
 from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.schema import Backend, no_backend
 
 MetadataAs: TypeAlias = Literal["dict", "columns", "json", False]
 

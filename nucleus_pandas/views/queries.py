@@ -8,8 +8,8 @@ from typing import Literal, TypeAlias, get_args
 
 import pandas as pd
 
-from nucleus_pandas.columns import Backend, no_backend
 from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.schema import Backend, no_backend
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.views.annotations import AnnotationsView, PredictionsView
 from nucleus_pandas.views.contract import ContractAnnotations, ContractItems, Group, listed

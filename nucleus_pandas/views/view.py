@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from nucleus_pandas._util.html import isolated, safe
-from nucleus_pandas.columns import Backend, check_backend, frame, no_backend
 from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.schema import Backend, check_backend, frame, no_backend
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.views.metadata import MetadataAs, check_form, kinds_for, spread
 from nucleus_pandas.views.source import Columns, Source

@@ -25,8 +25,8 @@ import requests
 from bench_upload import PER_PICTURE, boxes
 from requests.adapters import BaseAdapter
 
-from nucleus_pandas.columns import check_annotations
 from nucleus_pandas.datasets import Dataset
+from nucleus_pandas.schema import check_annotations
 from nucleus_pandas.transport.auth import Key
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.wire import Box, BoxGeometry

@@ -76,7 +76,7 @@ def to_bytes(path: str, endpoint: str, target: str) -> float:
     """Check frames that are in memory, and write the bodies of their requests."""
     import pyarrow.parquet as pq
 
-    from nucleus_pandas.checks import Layout, look_at
+    from nucleus_pandas.schema.validate import Layout, look_at
     from nucleus_pandas.uploads.batches import BATCH, cut
 
     file = pq.ParquetFile(path)

@@ -6,8 +6,8 @@ from statistics import median
 
 import numpy as np
 
-from nucleus_pandas.boxes import iou_matrix
 from nucleus_pandas.evaluation.matching import Boxes, LabelRule, match
+from nucleus_pandas.schema.boxes import iou_matrix
 
 
 def boxes(box, item=None, confidence=None):

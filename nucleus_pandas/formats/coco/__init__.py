@@ -12,7 +12,6 @@ import msgspec
 import pandas as pd
 
 from nucleus_pandas._util.compat import TEXT
-from nucleus_pandas.columns import column
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.formats.coco.parsing import Source, parse
 from nucleus_pandas.formats.coco.reading import Names, dataset_of, labels_of, names_of, pictures_of, results_of
@@ -21,6 +20,7 @@ from nucleus_pandas.formats.faults import Faults
 from nucleus_pandas.formats.files import write
 from nucleus_pandas.formats.pictures import folder_of, local_url
 from nucleus_pandas.formats.tables import Frames
+from nucleus_pandas.schema import column
 from nucleus_pandas.wire import uncollected
 
 __all__ = ["read_coco", "to_coco"]

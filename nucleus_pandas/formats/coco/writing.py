@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from nucleus_pandas.boxes import areas
-from nucleus_pandas.columns import Problems, is_remote
-from nucleus_pandas.columns.problems import shown
 from nucleus_pandas.errors import BadRequestError, InvalidInputError
 from nucleus_pandas.formats.coco.parsing import Key, Parsed, key_of, keys_of
 from nucleus_pandas.formats.coco.reading import COMPUTED, HEAD, is_crowd, labels_of, pictures_of
 from nucleus_pandas.formats.rows import Boxes, Pictures, refused, take_boxes, take_items
+from nucleus_pandas.schema import Problems, is_remote
+from nucleus_pandas.schema.boxes import areas
+from nucleus_pandas.schema.problems import shown
 
 _OURS = ("id", "image_id", "category_id", "bbox", "score", "supercategory", COMPUTED)
 

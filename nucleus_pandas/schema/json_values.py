@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nucleus_pandas.columns.problems import shown
-from nucleus_pandas.columns.values import is_missing
 from nucleus_pandas.errors import BadRequestError
+from nucleus_pandas.schema.coerce import is_missing
+from nucleus_pandas.schema.problems import shown
 
 _NUMBERS = {int, float}
 

@@ -1,20 +1,26 @@
 """Frame <-> wire: how a frame's columns become objects, and objects a frame's columns."""
 
-from nucleus_pandas.columns.annotations import ANY, Terms, check_annotations
-from nucleus_pandas.columns.changes import Changes, check_changes
-from nucleus_pandas.columns.checked import NOT_SENT, Checked, Units
-from nucleus_pandas.columns.dtypes import (
+from nucleus_pandas.schema.annotations import ANY, Terms, check_annotations
+from nucleus_pandas.schema.checked_rows import NOT_SENT, Checked, Units
+from nucleus_pandas.schema.coerce import floats, texts, within
+from nucleus_pandas.schema.column_names import CANONICAL, NamedColumns
+from nucleus_pandas.schema.dtypes import (
+    ANNOTATION_COLUMNS,
     ANNOTATIONS,
     DATASETS,
     EXAMPLES,
     EXPORTED,
+    ITEM_COLUMNS,
     ITEMS,
     JOBS,
+    MATCH_COLUMNS,
     MATCHES,
     MODELS,
     PICTURES,
+    PREDICTION_COLUMNS,
     PREDICTIONS,
     Backend,
+    Meaning,
     Values,
     arrow_type,
     as_texts,
@@ -24,22 +30,14 @@ from nucleus_pandas.columns.dtypes import (
     indexed,
     no_backend,
 )
-from nucleus_pandas.columns.geometry import BoxColumn
-from nucleus_pandas.columns.items import check_items
-from nucleus_pandas.columns.meanings import (
-    ANNOTATION_COLUMNS,
-    ITEM_COLUMNS,
-    MATCH_COLUMNS,
-    PREDICTION_COLUMNS,
-    Meaning,
-)
-from nucleus_pandas.columns.members import Items, item_ids
-from nucleus_pandas.columns.metadata import Metadata
-from nucleus_pandas.columns.naming import CANONICAL, NamedColumns
-from nucleus_pandas.columns.pictures import is_remote, mask_file, readable
-from nucleus_pandas.columns.plain import plain
-from nucleus_pandas.columns.problems import Problems, label_of, warn
-from nucleus_pandas.columns.values import floats, texts, within
+from nucleus_pandas.schema.geometry import BoxColumn
+from nucleus_pandas.schema.image_urls import is_remote, mask_file, readable
+from nucleus_pandas.schema.item_ids import Items, item_ids
+from nucleus_pandas.schema.items import check_items
+from nucleus_pandas.schema.json_values import plain
+from nucleus_pandas.schema.metadata import Metadata
+from nucleus_pandas.schema.metadata_updates import Changes, check_changes
+from nucleus_pandas.schema.problems import Problems, label_of, warn
 
 __all__ = [
     "ANNOTATIONS",

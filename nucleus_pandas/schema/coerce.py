@@ -14,8 +14,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nucleus_pandas.columns.problems import Mask, Problems, shown
 from nucleus_pandas.errors import BadRequestError
+from nucleus_pandas.schema.problems import Mask, Problems, shown
 from nucleus_pandas.wire import TEXT, Floats, Texts
 
 LARGEST = 1e150  # pixels; beyond, areas would be infinite

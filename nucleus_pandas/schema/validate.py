@@ -8,11 +8,11 @@ from typing import TypeAlias
 
 import pandas as pd
 
-from nucleus_pandas.boxes import BoxFormat
-from nucleus_pandas.columns import ANY, BoxColumn, Checked, Metadata, Terms, check_annotations, check_items, warn
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.payloads import Payload, check_annotation_rows, check_item_rows
-from nucleus_pandas.results import Kind, Source
+from nucleus_pandas.schema import ANY, BoxColumn, Checked, Metadata, Terms, check_annotations, check_items, warn
+from nucleus_pandas.schema.boxes import BoxFormat
+from nucleus_pandas.schema.kinds import Kind, Source
+from nucleus_pandas.schema.payloads import Payload, check_annotation_rows, check_item_rows
 
 Rows: TypeAlias = pd.DataFrame | Payload
 """What can be sent: a frame, a payload dict, or a list of dicts."""

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from nucleus_pandas.columns.metadata import Metadata
-from nucleus_pandas.columns.naming import NamedColumns
-from nucleus_pandas.columns.plain import is_plain, plain
-from nucleus_pandas.columns.problems import Problems, shown
-from nucleus_pandas.columns.values import is_missing, texts, values_of
 from nucleus_pandas.errors import BadRequestError
+from nucleus_pandas.schema.coerce import is_missing, texts, values_of
+from nucleus_pandas.schema.column_names import NamedColumns
+from nucleus_pandas.schema.json_values import is_plain, plain
+from nucleus_pandas.schema.metadata import Metadata
+from nucleus_pandas.schema.problems import Problems, shown
 from nucleus_pandas.wire import TEXT, Chances, Texts, Vector, convert, quoted
 
 _ENCODER = msgspec.json.Encoder()

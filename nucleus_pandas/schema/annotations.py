@@ -14,16 +14,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nucleus_pandas.boxes import BoxFormat
-from nucleus_pandas.columns.checked import NOT_SENT, Checked
-from nucleus_pandas.columns.details import details, some_details
-from nucleus_pandas.columns.geometry import BoxColumn, box_sides, shapes
-from nucleus_pandas.columns.metadata import Metadata, metadata
-from nucleus_pandas.columns.naming import NamedColumns
-from nucleus_pandas.columns.pictures import mask_file
-from nucleus_pandas.columns.problems import Mask, Problems, shown, warn
-from nucleus_pandas.columns.values import flags, floats, texts, within
 from nucleus_pandas.errors import BadRequestError
+from nucleus_pandas.schema.annotation_fields import details, some_details
+from nucleus_pandas.schema.boxes import BoxFormat
+from nucleus_pandas.schema.checked_rows import NOT_SENT, Checked
+from nucleus_pandas.schema.coerce import flags, floats, texts, within
+from nucleus_pandas.schema.column_names import NamedColumns
+from nucleus_pandas.schema.geometry import BoxColumn, box_sides, shapes
+from nucleus_pandas.schema.image_urls import mask_file
+from nucleus_pandas.schema.metadata import Metadata, metadata
+from nucleus_pandas.schema.problems import Mask, Problems, shown, warn
 from nucleus_pandas.wire import (
     DETAILS,
     TEXT,

@@ -14,13 +14,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nucleus_pandas.boxes import BoxFormat, to_xywh
-from nucleus_pandas.columns.details import detail
-from nucleus_pandas.columns.naming import NamedColumns
-from nucleus_pandas.columns.plain import plain
-from nucleus_pandas.columns.problems import Mask, Problems, shown
-from nucleus_pandas.columns.values import INFINITE, LARGEST, floats, is_missing, number, texts, values_of, whole
 from nucleus_pandas.errors import BadRequestError, InvalidInputError
+from nucleus_pandas.schema.annotation_fields import detail
+from nucleus_pandas.schema.boxes import BoxFormat, to_xywh
+from nucleus_pandas.schema.coerce import INFINITE, LARGEST, floats, is_missing, number, texts, values_of, whole
+from nucleus_pandas.schema.column_names import NamedColumns
+from nucleus_pandas.schema.json_values import plain
+from nucleus_pandas.schema.problems import Mask, Problems, shown
 from nucleus_pandas.wire import AnyAnnotation, Floats, Texts, convert
 
 BoxColumn: TypeAlias = Hashable | Sequence[Hashable]

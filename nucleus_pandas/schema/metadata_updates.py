@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from nucleus_pandas.columns.metadata import Metadata, differing_keys, metadata
-from nucleus_pandas.columns.naming import NamedColumns
-from nucleus_pandas.columns.problems import Problems
-from nucleus_pandas.columns.values import texts
 from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.schema.coerce import texts
+from nucleus_pandas.schema.column_names import NamedColumns
+from nucleus_pandas.schema.metadata import Metadata, differing_keys, metadata
+from nucleus_pandas.schema.problems import Problems
 from nucleus_pandas.wire import Texts, item_objects, quoted, with_commas
 
 

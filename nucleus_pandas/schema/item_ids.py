@@ -8,10 +8,10 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 import pandas as pd
 
-from nucleus_pandas.columns.naming import NamedColumns
-from nucleus_pandas.columns.problems import Problems
-from nucleus_pandas.columns.values import texts
 from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.schema.coerce import texts
+from nucleus_pandas.schema.column_names import NamedColumns
+from nucleus_pandas.schema.problems import Problems
 
 Items: TypeAlias = "pd.DataFrame | Iterable[Any]"
 """A frame with ``reference_id`` or ``dataset_item_id``, in a column or the index; or ids, one by one."""

@@ -13,14 +13,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nucleus_pandas.columns.checked import NOT_SENT, Checked, Positions
-from nucleus_pandas.columns.geometry import BoxColumn, named_columns
-from nucleus_pandas.columns.metadata import Metadata, differing_keys, metadata, metadata_columns
-from nucleus_pandas.columns.naming import NamedColumns
-from nucleus_pandas.columns.pictures import is_remote, readable
-from nucleus_pandas.columns.problems import Mask, Problems, shown
-from nucleus_pandas.columns.values import flags, sides, texts
 from nucleus_pandas.errors import BadRequestError, InvalidInputError
+from nucleus_pandas.schema.checked_rows import NOT_SENT, Checked, Positions
+from nucleus_pandas.schema.coerce import flags, sides, texts
+from nucleus_pandas.schema.column_names import NamedColumns
+from nucleus_pandas.schema.geometry import BoxColumn, named_columns
+from nucleus_pandas.schema.image_urls import is_remote, readable
+from nucleus_pandas.schema.metadata import Metadata, differing_keys, metadata, metadata_columns
+from nucleus_pandas.schema.problems import Mask, Problems, shown
 from nucleus_pandas.wire import TEXT, Floats, Texts, item_objects, lines, quoted, with_commas
 
 

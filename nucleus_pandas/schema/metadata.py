@@ -15,11 +15,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nucleus_pandas.columns.naming import NamedColumns
-from nucleus_pandas.columns.plain import is_plain, plain
-from nucleus_pandas.columns.problems import Problems, shown
-from nucleus_pandas.columns.values import NOT_AT_ONCE, flags, is_missing, values_of, whole
 from nucleus_pandas.errors import BadRequestError, InvalidInputError
+from nucleus_pandas.schema.coerce import NOT_AT_ONCE, flags, is_missing, values_of, whole
+from nucleus_pandas.schema.column_names import NamedColumns
+from nucleus_pandas.schema.json_values import is_plain, plain
+from nucleus_pandas.schema.problems import Problems, shown
 from nucleus_pandas.wire import TEXT, Texts, joined, numbers, quoted
 
 Metadata: TypeAlias = bool | Sequence[Hashable]

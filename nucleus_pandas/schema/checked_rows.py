@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from nucleus_pandas.columns.problems import Problems
+from nucleus_pandas.schema.problems import Problems
 
 Positions = npt.NDArray[np.intp]
 NOT_SENT = -1
