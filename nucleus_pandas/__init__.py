@@ -60,12 +60,12 @@ from nucleus_pandas.frames import (
     show,
 )
 from nucleus_pandas.gallery import Gallery
-from nucleus_pandas.jobs import Job
 from nucleus_pandas.models import Model
 from nucleus_pandas.pictures import read_pictures
-from nucleus_pandas.results import ImportResult, UploadResult
 from nucleus_pandas.runs import ModelRun
 from nucleus_pandas.slices import Slice
+from nucleus_pandas.uploads.jobs import Job
+from nucleus_pandas.uploads.results import ImportResult, UploadResult
 
 __all__ = [
     "APIError",

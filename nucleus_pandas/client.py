@@ -19,7 +19,6 @@ from nucleus_pandas.errors import (
     NotFoundError,
     ServerError,
 )
-from nucleus_pandas.jobs import Job, jobs_frame
 from nucleus_pandas.models import Model, model_of
 from nucleus_pandas.pages import page_url
 from nucleus_pandas.runs import ModelRun
@@ -28,6 +27,7 @@ from nucleus_pandas.slices import Slice
 from nucleus_pandas.transport.auth import Key
 from nucleus_pandas.transport.resource import Resource, id_of
 from nucleus_pandas.transport.session import Transport
+from nucleus_pandas.uploads.jobs import Job, jobs_frame
 from nucleus_pandas.wire import (
     DatasetCreated,
     DatasetEntry,

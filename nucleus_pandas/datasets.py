@@ -18,14 +18,15 @@ from nucleus_pandas.models import Model, of_model_or_run
 from nucleus_pandas.pages import page_url
 from nucleus_pandas.parquet.export import Part, check_what, export, rows_of
 from nucleus_pandas.parquet.schema import WHAT, What
-from nucleus_pandas.results import UploadResult
 from nucleus_pandas.runs import ModelRun, parts_of
 from nucleus_pandas.schema import BoxColumn, Metadata, json_values
 from nucleus_pandas.schema.boxes import BoxFormat
 from nucleus_pandas.schema.validate import Layout, Rows
 from nucleus_pandas.selecting import Selecting
 from nucleus_pandas.transport.session import Transport
-from nucleus_pandas.uploads import IfExists, OnError, Options, Target, upload
+from nucleus_pandas.uploads.options import IfExists, OnError, Options, Target
+from nucleus_pandas.uploads.results import UploadResult
+from nucleus_pandas.uploads.upload import upload
 from nucleus_pandas.views import (
     AnnotationsView,
     DatasetIndexer,

@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 if TYPE_CHECKING:
     import pandas as pd
 
-    from nucleus_pandas.results import ImportResult, UploadResult
+    from nucleus_pandas.uploads.results import ImportResult, UploadResult
 
 
 class NucleusWarning(UserWarning):

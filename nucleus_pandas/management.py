@@ -10,10 +10,10 @@ import pandas as pd
 
 from nucleus_pandas._util.threads import side_by_side
 from nucleus_pandas.errors import BadRequestError, InvalidInputError, NotFoundError, ServerError
-from nucleus_pandas.jobs import Job, jobs_frame
 from nucleus_pandas.schema import Metadata, Problems, check_changes, json_values, label_of, texts
 from nucleus_pandas.transport.resource import Resource
 from nucleus_pandas.transport.session import Transport
+from nucleus_pandas.uploads.jobs import Job, jobs_frame
 from nucleus_pandas.wire import (
     KEYS,
     DeleteAnnotations,

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.management import names_of
-from nucleus_pandas.results import UploadResult
 from nucleus_pandas.runs import ModelRun
 from nucleus_pandas.schema import BoxColumn, Metadata, Terms, json_values
 from nucleus_pandas.schema.boxes import BoxFormat
 from nucleus_pandas.schema.validate import Layout, Rows
 from nucleus_pandas.transport.resource import Resource, id_of
 from nucleus_pandas.transport.session import Transport
-from nucleus_pandas.uploads import IfExists, OnError, Options, Target, upload
+from nucleus_pandas.uploads.options import IfExists, OnError, Options, Target
+from nucleus_pandas.uploads.results import UploadResult
+from nucleus_pandas.uploads.upload import upload
 from nucleus_pandas.views import ModelPredictionsView
 from nucleus_pandas.wire import CopyPredictions, ModelAdded, ModelEntry, RunCreated, RunPlace
 

@@ -22,14 +22,15 @@ from nucleus_pandas.matches import stored_matches
 from nucleus_pandas.pages import page_url
 from nucleus_pandas.parquet.export import Part, rows_of
 from nucleus_pandas.parquet.schema import What
-from nucleus_pandas.results import UploadResult
 from nucleus_pandas.schema import BoxColumn, Metadata, Terms
 from nucleus_pandas.schema.boxes import BoxFormat
 from nucleus_pandas.schema.validate import Layout, Rows
 from nucleus_pandas.served import ServedEvaluation, find
 from nucleus_pandas.transport.resource import Resource, id_of
 from nucleus_pandas.transport.session import Transport
-from nucleus_pandas.uploads import IfExists, OnError, Options, Target, upload
+from nucleus_pandas.uploads.options import IfExists, OnError, Options, Target
+from nucleus_pandas.uploads.results import UploadResult
+from nucleus_pandas.uploads.upload import upload
 from nucleus_pandas.views import PredictionsView, RunIndexer, stacked
 from nucleus_pandas.wire import RunPlace
 

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.jobs import Job
 from nucleus_pandas.models import Model, of_model_or_run
 from nucleus_pandas.pages import page_url
 from nucleus_pandas.runs import ModelRun
@@ -18,6 +17,7 @@ from nucleus_pandas.schema import Backend, Items, item_ids, no_backend
 from nucleus_pandas.schema.item_ids import Named
 from nucleus_pandas.transport.resource import Resource
 from nucleus_pandas.transport.session import Transport
+from nucleus_pandas.uploads.jobs import Job
 from nucleus_pandas.views import (
     ItemIndexer,
     ItemsView,

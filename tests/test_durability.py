@@ -34,9 +34,9 @@ from PIL import Image
 from writer import CALLS, ROWS, work, write
 
 import nucleus_pandas as npd
-from nucleus_pandas.jobs import Job
 from nucleus_pandas.transport.multipart import Multipart
 from nucleus_pandas.transport.session import Transport
+from nucleus_pandas.uploads.jobs import Job
 from nucleus_pandas.wire import SignedUrl
 
 KILLS = int(os.environ.get("NUCLEUS_PANDAS_KILLS", "3"))

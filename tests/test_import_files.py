@@ -21,7 +21,7 @@ from contract_only import contract_only, count_requests
 from imports import JOURNAL, Destination, boxes, pictures, read_journal, same, with_files, write
 
 import nucleus_pandas as npd
-from nucleus_pandas.journal import Journal
+from nucleus_pandas.uploads.journal import Journal
 
 Requests = Counter[str]
 

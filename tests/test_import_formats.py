@@ -93,7 +93,7 @@ def test_an_import_of_a_format_goes_on_where_it_ended(
 def test_an_interrupted_import_of_pictures_sends_the_others(
     files: Path, local: npd.NucleusClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nucleus_pandas.uploads import pictures
+    from nucleus_pandas.uploads import images as pictures
 
     monkeypatch.setattr(pictures, "_BATCH_FILES", 10)
     dataset, journal = local.create_dataset("COCO"), tmp_path / "journal"

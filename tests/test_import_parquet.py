@@ -679,7 +679,7 @@ def test_what_an_interrupted_import_stored_is_its_own_where_nothing_may_exist(
     scene: npd.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     boxes_of().to_parquet(tmp_path / "boxes.parquet", row_group_size=6)
-    from nucleus_pandas.uploads.tally import Tally
+    from nucleus_pandas.uploads.accounting import Tally
 
     def killed(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
@@ -721,7 +721,7 @@ def test_a_refused_row_leaves_the_others_of_its_request_where_nothing_may_exist(
     boxes.loc[4, "reference_id"] = "nowhere"
     boxes.to_parquet(tmp_path / "boxes.parquet")
     if interrupted:
-        from nucleus_pandas.uploads.tally import Tally
+        from nucleus_pandas.uploads.accounting import Tally
 
         def killed(*arguments: object, **options: object) -> None:
             raise KeyboardInterrupt

@@ -131,7 +131,7 @@ def test_nothing_shows_the_key_or_a_signed_address(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("nucleus_pandas.transport.session.time", Quick())
-    monkeypatch.setattr("nucleus_pandas.jobs.time", Quick())
+    monkeypatch.setattr("nucleus_pandas.uploads.jobs.time", Quick())
     owner = npd.NucleusClient(KEY, guarded)
     dataset = owner.create_dataset("d")
     run = dataset.create_model_run(owner.add_model("M", reference_id="m"))

@@ -13,7 +13,7 @@ import pytest
 from hosted_stand_in import BUCKET, KEY, HostedStandIn
 
 import nucleus_pandas as npd
-from nucleus_pandas.uploads import signed
+from nucleus_pandas.uploads import signed_url
 
 LIMIT = 4_000
 
@@ -33,7 +33,7 @@ def dataset(service: HostedStandIn) -> Iterator[npd.Dataset]:
 @pytest.fixture
 def lowered(monkeypatch: pytest.MonkeyPatch) -> int:
     """The size limit, as low as that some dozen items reach it."""
-    monkeypatch.setattr(signed, "LARGEST_UPLOAD", LIMIT)
+    monkeypatch.setattr(signed_url, "LARGEST_UPLOAD", LIMIT)
     return LIMIT
 
 
@@ -114,7 +114,7 @@ def test_nobody_has_to_wait_for_any_of_them(service: HostedStandIn, dataset: npd
 def test_a_disk_without_room_for_an_upload_is_told_of_every_row(
     service: HostedStandIn, dataset: npd.Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(signed, "_IN_MEMORY", 1)
+    monkeypatch.setattr(signed_url, "_IN_MEMORY", 1)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
     frame = items(3)
     with pytest.raises(npd.UploadError, match=r"(?s)3 of 3 rows.*No such file.*No row is stored") as caught:

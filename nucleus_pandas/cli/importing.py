@@ -19,11 +19,11 @@ from nucleus_pandas.frames import targets_of
 from nucleus_pandas.parquet.importing import Records
 from nucleus_pandas.parquet.reading import FORMS, takers
 from nucleus_pandas.parquet.ready import ready_files, ready_parquet
-from nucleus_pandas.results import ImportResult
 from nucleus_pandas.runs import ModelRun
 from nucleus_pandas.schema.kinds import Kind
 from nucleus_pandas.schema.validate import Layout
-from nucleus_pandas.uploads import Options, Target
+from nucleus_pandas.uploads.options import Options, Target
+from nucleus_pandas.uploads.results import ImportResult
 
 _Ready: TypeAlias = Callable[[Mapping[Kind, Target]], Mapping[str, ImportResult]]
 

@@ -13,13 +13,13 @@ from nucleus_pandas.parquet.importing import Records
 from nucleus_pandas.parquet.reading import Form
 from nucleus_pandas.parquet.ready import ready_files, ready_parquet
 from nucleus_pandas.parquet.sources import Source
-from nucleus_pandas.results import ImportResult
 from nucleus_pandas.runs import ModelRun
 from nucleus_pandas.schema import BoxColumn, Metadata
 from nucleus_pandas.schema.boxes import BoxFormat
 from nucleus_pandas.schema.kinds import Kind
 from nucleus_pandas.schema.validate import Layout
-from nucleus_pandas.uploads import IfExists, OnError, Options, Target
+from nucleus_pandas.uploads.options import IfExists, OnError, Options, Target
+from nucleus_pandas.uploads.results import ImportResult
 
 
 def import_parquet(

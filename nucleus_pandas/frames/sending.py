@@ -11,13 +11,13 @@ from nucleus_pandas.datasets import Dataset
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.frames.given import frame_of, kind_of, of_type
 from nucleus_pandas.models import Model
-from nucleus_pandas.results import UploadResult
 from nucleus_pandas.runs import ModelRun
 from nucleus_pandas.schema import BoxColumn, Metadata, label_of, warn
 from nucleus_pandas.schema.boxes import BoxFormat
 from nucleus_pandas.schema.kinds import Kind
 from nucleus_pandas.schema.validate import Layout, look_at
-from nucleus_pandas.uploads import IfExists, OnError
+from nucleus_pandas.uploads.options import IfExists, OnError
+from nucleus_pandas.uploads.results import UploadResult
 
 
 def append(

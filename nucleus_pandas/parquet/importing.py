@@ -15,17 +15,19 @@ import pyarrow as pa
 
 from nucleus_pandas._util.threads import workers
 from nucleus_pandas.errors import APIError, InvalidInputError, NetworkError, UploadError
-from nucleus_pandas.journal import FILE_NAME, Journal, Part, Upload, user_folder
 from nucleus_pandas.parquet.progress import Progress
 from nucleus_pandas.parquet.rejects import Rejects, holds_rejects
 from nucleus_pandas.parquet.rows import Plan, Rows, without_views
 from nucleus_pandas.parquet.schema import exported_as
 from nucleus_pandas.parquet.sources import File, Sources, first_line
-from nucleus_pandas.results import ACCEPTED, ERROR, STATUSES, UNSENT, ImportResult
 from nucleus_pandas.schema import NOT_SENT, warn
 from nucleus_pandas.schema.kinds import Kind
 from nucleus_pandas.schema.validate import Layout, look_at
-from nucleus_pandas.uploads import Options, Tally, Target, send
+from nucleus_pandas.uploads.accounting import Tally
+from nucleus_pandas.uploads.journal import FILE_NAME, Journal, Part, Upload, user_folder
+from nucleus_pandas.uploads.options import Options, Target
+from nucleus_pandas.uploads.results import ACCEPTED, ERROR, STATUSES, UNSENT, ImportResult
+from nucleus_pandas.uploads.upload import send
 
 _GIANT_ROWS, _GIANT_BYTES = 1_000_000, 512 << 20  # of a row group, which must fit into memory
 _REPEATS = "repeats"  # beside the statuses, in what the journal counts of a row group

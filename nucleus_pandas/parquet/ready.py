@@ -13,10 +13,10 @@ from nucleus_pandas.parquet.importing import Import, Records
 from nucleus_pandas.parquet.memory import FrameFile
 from nucleus_pandas.parquet.reading import Form, read_files
 from nucleus_pandas.parquet.sources import Source, Sources, find
-from nucleus_pandas.results import ImportResult
 from nucleus_pandas.schema.kinds import Kind
 from nucleus_pandas.schema.validate import Layout
-from nucleus_pandas.uploads import OnError, Options, Target
+from nucleus_pandas.uploads.options import OnError, Options, Target
+from nucleus_pandas.uploads.results import ImportResult
 
 
 def ready_parquet(

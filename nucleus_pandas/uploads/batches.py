@@ -16,12 +16,12 @@ import msgspec
 from nucleus_pandas._util.options import shows_progress
 from nucleus_pandas._util.threads import workers
 from nucleus_pandas.errors import APIError, InvalidInputError, JournalError, NetworkError, TooLargeError
-from nucleus_pandas.jobs import Job
-from nucleus_pandas.journal import content_of
 from nucleus_pandas.schema import Units
 from nucleus_pandas.transport.multipart import Multipart, UnreadableFileError
+from nucleus_pandas.uploads.accounting import Tally
+from nucleus_pandas.uploads.jobs import Job
+from nucleus_pandas.uploads.journal import content_of
 from nucleus_pandas.uploads.options import Options
-from nucleus_pandas.uploads.tally import Tally
 
 BATCH = 5_000
 PICTURES = 10  # a request

@@ -17,12 +17,12 @@ from typing import Any
 
 from nucleus_pandas._util.threads import Workers, workers
 from nucleus_pandas.errors import APIError, InvalidInputError, NetworkError, ServerError, TooLargeError
-from nucleus_pandas.journal import content_of
 from nucleus_pandas.schema import Units
 from nucleus_pandas.transport.multipart import Multipart, UnreadableFileError
+from nucleus_pandas.uploads.accounting import Tally
 from nucleus_pandas.uploads.batches import BATCH, cut, deliver, progress_bar, route_of, send_batch, states_of
+from nucleus_pandas.uploads.journal import content_of
 from nucleus_pandas.uploads.options import Options
-from nucleus_pandas.uploads.tally import Tally
 from nucleus_pandas.wire import FILES, ReceivedPictures
 
 _FILES = FILES // 2  # a request

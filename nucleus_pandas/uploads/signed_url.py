@@ -11,12 +11,12 @@ from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
 from nucleus_pandas.errors import APIError, JournalError, NetworkError, NotFoundError
-from nucleus_pandas.jobs import Job
-from nucleus_pandas.journal import content_of
+from nucleus_pandas.uploads.accounting import Tally
 from nucleus_pandas.uploads.batches import BATCH, cut, progress_bar, send_batch
+from nucleus_pandas.uploads.images import send_items, send_pictures
+from nucleus_pandas.uploads.jobs import Job
+from nucleus_pandas.uploads.journal import content_of
 from nucleus_pandas.uploads.options import Options
-from nucleus_pandas.uploads.pictures import send_items, send_pictures
-from nucleus_pandas.uploads.tally import Tally
 from nucleus_pandas.wire import FromUpload, JobEntry, SignedUrl
 
 LARGEST_UPLOAD = 0x1FFFFFE8  # bytes that the official client sends at most

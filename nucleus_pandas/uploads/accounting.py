@@ -17,12 +17,22 @@ import pandas as pd
 from msgspec import Struct
 
 from nucleus_pandas.errors import APIError, BadRequestError, NetworkError, ServerError
-from nucleus_pandas.jobs import Job
-from nucleus_pandas.journal import Answered, Part
-from nucleus_pandas.results import ACCEPTED, COUNTERS, ERROR, IGNORED, NEW, SKIPPED, STATUSES, UNSENT, UploadResult
 from nucleus_pandas.schema import NOT_SENT, Checked, label_of
 from nucleus_pandas.schema.kinds import Kind, Source
+from nucleus_pandas.uploads.jobs import Job
+from nucleus_pandas.uploads.journal import Answered, Part
 from nucleus_pandas.uploads.options import Target
+from nucleus_pandas.uploads.results import (
+    ACCEPTED,
+    COUNTERS,
+    ERROR,
+    IGNORED,
+    NEW,
+    SKIPPED,
+    STATUSES,
+    UNSENT,
+    UploadResult,
+)
 from nucleus_pandas.wire import AnnotationCounters, Counters, JobView, Outcomes, PredictionCounters, convert
 
 _NAMINGS = (
