@@ -11,11 +11,11 @@ import pandas as pd
 
 from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.schema import frame, indexed
+from nucleus_pandas.views.base import View
 from nucleus_pandas.views.indexer import CallForm, Indexer, is_whole
 from nucleus_pandas.views.items import ItemsView
-from nucleus_pandas.views.resolve import calls, is_mask, members, settled, split, texts
+from nucleus_pandas.views.keys import calls, is_mask, members, settled, split, texts
 from nucleus_pandas.views.source import Locator, Source, joined
-from nucleus_pandas.views.view import View
 from nucleus_pandas.wire import ROWS
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from nucleus_pandas.gallery import SIZE, Gallery, check_size, gallery
 from nucleus_pandas.schema import ANNOTATIONS, PREDICTIONS
 from nucleus_pandas.views.annotation_indexer import AnnotatedItems, AnnotationIndexer
-from nucleus_pandas.views.contract import (
+from nucleus_pandas.views.bulk_source import Extension
+from nucleus_pandas.views.items import ItemsView
+from nucleus_pandas.views.rest_source import (
     ContractAnnotations,
     ContractFreePredictions,
     ContractModelPredictions,
     ContractPartOfRun,
     ContractPredictions,
 )
-from nucleus_pandas.views.extension import Extension
-from nucleus_pandas.views.items import ItemsView
 from nucleus_pandas.views.source import Source
 from nucleus_pandas.wire import ROWS
 

@@ -11,10 +11,10 @@ import pandas as pd
 
 from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.errors import NotFoundError, PositionError
-from nucleus_pandas.views.calls import look_up
-from nucleus_pandas.views.resolve import Place, Positions, by_order, by_position, least_size, outside, split
+from nucleus_pandas.views.base import View
+from nucleus_pandas.views.item_lookup import look_up
+from nucleus_pandas.views.keys import Place, Positions, by_order, by_position, least_size, outside, split
 from nucleus_pandas.views.source import Locator, Source
-from nucleus_pandas.views.view import View
 from nucleus_pandas.wire import ROWS
 
 _STAND_IN = 1_000_000  # rows; a key that needs more asks for the true size first, for memory's sake

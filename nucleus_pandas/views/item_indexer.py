@@ -10,7 +10,7 @@ import pandas as pd
 
 from nucleus_pandas.schema import indexed
 from nucleus_pandas.views.indexer import CallForm, Indexer
-from nucleus_pandas.views.resolve import Positions, calls, is_mask, members, settled, split, texts
+from nucleus_pandas.views.keys import Positions, calls, is_mask, members, settled, split, texts
 from nucleus_pandas.views.source import Columns, Source, joined
 from nucleus_pandas.wire import ROWS
 

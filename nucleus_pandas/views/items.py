@@ -6,12 +6,12 @@ import pandas as pd
 
 from nucleus_pandas.gallery import SIZE, Gallery, check_size, gallery
 from nucleus_pandas.schema import ITEMS, Backend, indexed
-from nucleus_pandas.views.contract import ContractItems
-from nucleus_pandas.views.extension import Extension
+from nucleus_pandas.views.base import View
+from nucleus_pandas.views.bulk_source import Extension
 from nucleus_pandas.views.item_indexer import ItemIndexer
 from nucleus_pandas.views.metadata import MetadataAs
+from nucleus_pandas.views.rest_source import ContractItems
 from nucleus_pandas.views.source import Source
-from nucleus_pandas.views.view import View
 
 
 class ItemsView(View):

@@ -12,10 +12,10 @@ from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.schema import Backend, no_backend
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.views.annotations import AnnotationsView, PredictionsView
-from nucleus_pandas.views.contract import ContractAnnotations, ContractItems, Group, listed
-from nucleus_pandas.views.extension import Extension
+from nucleus_pandas.views.bulk_source import Extension
 from nucleus_pandas.views.items import ItemsView
 from nucleus_pandas.views.metadata import MetadataAs
+from nucleus_pandas.views.rest_source import ContractAnnotations, ContractItems, Group, listed
 from nucleus_pandas.views.source import Source
 from nucleus_pandas.wire import (
     FoundItem,

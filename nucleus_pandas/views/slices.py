@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.views.annotations import AnnotationsView, PredictionsView
-from nucleus_pandas.views.contract import Contract, ContractAnnotations, ContractItems, ContractPredictions
-from nucleus_pandas.views.extension import Extension
+from nucleus_pandas.views.bulk_source import Extension
 from nucleus_pandas.views.items import ItemsView
+from nucleus_pandas.views.rest_source import Contract, ContractAnnotations, ContractItems, ContractPredictions
 from nucleus_pandas.views.source import Source
 from nucleus_pandas.wire import ROWS, PagingRequest, SliceExportRequest, SliceSize
 
