@@ -45,7 +45,6 @@ from nucleus_pandas.errors import (
     UploadError,
 )
 from nucleus_pandas.evaluation import Comparison, Evaluation
-from nucleus_pandas.formats import Frames, read_coco, read_voc, read_yolo, to_coco, to_voc, to_yolo
 from nucleus_pandas.frames import (
     annotate,
     append,
@@ -60,8 +59,9 @@ from nucleus_pandas.frames import (
     show,
 )
 from nucleus_pandas.gallery import Gallery
+from nucleus_pandas.io import Frames, read_coco, read_voc, read_yolo, to_coco, to_voc, to_yolo
+from nucleus_pandas.io.image_folder import read_pictures
 from nucleus_pandas.models import Model
-from nucleus_pandas.pictures import read_pictures
 from nucleus_pandas.runs import ModelRun
 from nucleus_pandas.slices import Slice
 from nucleus_pandas.uploads.jobs import Job

@@ -12,12 +12,12 @@ from typing import Any, Literal
 import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.formats import CocoSource, to_coco
+from nucleus_pandas.io import CocoSource, to_coco
+from nucleus_pandas.io.parquet.export import Part, check_what, export, rows_of
+from nucleus_pandas.io.parquet.schema import WHAT, What
 from nucleus_pandas.management import Management
 from nucleus_pandas.models import Model, of_model_or_run
 from nucleus_pandas.pages import page_url
-from nucleus_pandas.parquet.export import Part, check_what, export, rows_of
-from nucleus_pandas.parquet.schema import WHAT, What
 from nucleus_pandas.runs import ModelRun, parts_of
 from nucleus_pandas.schema import BoxColumn, Metadata, json_values
 from nucleus_pandas.schema.boxes import BoxFormat

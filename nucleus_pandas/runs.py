@@ -18,10 +18,10 @@ from nucleus_pandas.evaluation.match_rows import match_rows, matches_frame
 from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.evaluation.parameters import Parameters, label_pairs
 from nucleus_pandas.examples import MatchType, check_choice, examples
+from nucleus_pandas.io.parquet.export import Part, rows_of
+from nucleus_pandas.io.parquet.schema import What
 from nucleus_pandas.matches import stored_matches
 from nucleus_pandas.pages import page_url
-from nucleus_pandas.parquet.export import Part, rows_of
-from nucleus_pandas.parquet.schema import What
 from nucleus_pandas.schema import BoxColumn, Metadata, Terms
 from nucleus_pandas.schema.boxes import BoxFormat
 from nucleus_pandas.schema.validate import Layout, Rows

@@ -672,7 +672,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.
 def test_boxes_around_masks_are_those_of_pycocotools() -> None:
     from pycocotools import mask
 
-    from nucleus_pandas.formats.coco.segmentation import box_around
+    from nucleus_pandas.io.coco.segmentation import box_around
 
     folder = Path(__file__).parent / "data" / "coco_val2014_100"
     masks = [

@@ -19,7 +19,7 @@ import pytest
 from pyarrow import fs
 
 import nucleus_pandas as npd
-from nucleus_pandas.parquet.sources import find
+from nucleus_pandas.io.parquet.sources import find
 
 NAMES = [f"{number}.jpg" for number in range(6)]
 SIDES = ["x", "y", "width", "height"]
@@ -480,7 +480,7 @@ def test_secrets_in_addresses_are_told_nobody(monkeypatch: pytest.MonkeyPatch, t
     boxes_of().to_parquet(tmp_path / "boxes.parquet")
     system = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
     known = type("Known", (), {"from_uri": lambda uri: (system, uri.partition("?")[0].rpartition("/")[2])})
-    monkeypatch.setattr("nucleus_pandas.parquet.sources.fs.FileSystem", known)
+    monkeypatch.setattr("nucleus_pandas.io.parquet.sources.fs.FileSystem", known)
     found = find("s3://user:pa55word@bucket/boxes.parquet?token=pa55word")
     assert [file.name for file in found.files] == ["s3://bucket/boxes.parquet"]
     with pytest.raises(npd.InvalidInputError, match="There is no file 's3://bucket/none'"):
@@ -580,7 +580,7 @@ def test_arguments_that_do_not_go_together_are_refused(
 
 
 def test_giant_row_groups_are_warned_of(scene: npd.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nucleus_pandas.parquet.importing._GIANT_ROWS", 8)
+    monkeypatch.setattr("nucleus_pandas.io.parquet.importing._GIANT_ROWS", 8)
     boxes_of().to_parquet(tmp_path / "boxes.parquet")
     with pytest.warns(
         npd.NucleusWarning, match=r"Row group 0 of 'boxes.parquet' has 12 rows .* row_group_size=100_000"

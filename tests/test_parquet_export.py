@@ -24,9 +24,9 @@ from hypothesis import strategies as st
 from varied import IDS, annotations, fill, spelled, without_ids
 
 import nucleus_pandas as npd
-from nucleus_pandas.parquet import export as exporting
-from nucleus_pandas.parquet.export import ROW_GROUP, Part, export
-from nucleus_pandas.parquet.schema import WHAT
+from nucleus_pandas.io.parquet import export as exporting
+from nucleus_pandas.io.parquet.export import ROW_GROUP, Part, export
+from nucleus_pandas.io.parquet.schema import WHAT
 from nucleus_pandas.schema import (
     ANNOTATION_COLUMNS,
     ANNOTATIONS,

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import nucleus_pandas as npd
-from nucleus_pandas.formats.class_names import as_yaml, yaml_names
+from nucleus_pandas.io.class_names import as_yaml, yaml_names
 
 VOC2012 = Path(__file__).parent / "data" / "voc2012_100"
 SIDES = ["x", "y", "width", "height"]

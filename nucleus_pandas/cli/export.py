@@ -8,7 +8,7 @@ from typing import Any
 from nucleus_pandas.cli.flags import in_flags
 from nucleus_pandas.cli.nucleus import add_dataset, add_nucleus, find_dataset, open_nucleus
 from nucleus_pandas.cli.output import add_json, say, say_json
-from nucleus_pandas.parquet.schema import WHAT
+from nucleus_pandas.io.parquet.schema import WHAT
 
 
 def add(commands: Any) -> None:

@@ -16,9 +16,9 @@ from nucleus_pandas.client import NucleusClient
 from nucleus_pandas.datasets import Dataset
 from nucleus_pandas.errors import InvalidInputError, NotFoundError
 from nucleus_pandas.frames import targets_of
-from nucleus_pandas.parquet.importing import Records
-from nucleus_pandas.parquet.reading import FORMS, takers
-from nucleus_pandas.parquet.ready import ready_files, ready_parquet
+from nucleus_pandas.io.parquet.importing import Records
+from nucleus_pandas.io.parquet.other_formats import FORMS, takers
+from nucleus_pandas.io.parquet.prepare import ready_files, ready_parquet
 from nucleus_pandas.runs import ModelRun
 from nucleus_pandas.schema.kinds import Kind
 from nucleus_pandas.schema.validate import Layout

@@ -9,10 +9,10 @@ from typing import Any
 from nucleus_pandas.datasets import Dataset
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.frames.given import kind_of, of_type
-from nucleus_pandas.parquet.importing import Records
-from nucleus_pandas.parquet.reading import Form
-from nucleus_pandas.parquet.ready import ready_files, ready_parquet
-from nucleus_pandas.parquet.sources import Source
+from nucleus_pandas.io.parquet.importing import Records
+from nucleus_pandas.io.parquet.other_formats import Form
+from nucleus_pandas.io.parquet.prepare import ready_files, ready_parquet
+from nucleus_pandas.io.parquet.sources import Source
 from nucleus_pandas.runs import ModelRun
 from nucleus_pandas.schema import BoxColumn, Metadata
 from nucleus_pandas.schema.boxes import BoxFormat

@@ -15,11 +15,11 @@ import pyarrow as pa
 
 from nucleus_pandas._util.threads import workers
 from nucleus_pandas.errors import APIError, InvalidInputError, NetworkError, UploadError
-from nucleus_pandas.parquet.progress import Progress
-from nucleus_pandas.parquet.rejects import Rejects, holds_rejects
-from nucleus_pandas.parquet.rows import Plan, Rows, without_views
-from nucleus_pandas.parquet.schema import exported_as
-from nucleus_pandas.parquet.sources import File, Sources, first_line
+from nucleus_pandas.io.parquet.progress import Progress
+from nucleus_pandas.io.parquet.rejects import Rejects, holds_rejects
+from nucleus_pandas.io.parquet.row_groups import Plan, Rows, without_views
+from nucleus_pandas.io.parquet.schema import exported_as
+from nucleus_pandas.io.parquet.sources import File, Sources, first_line
 from nucleus_pandas.schema import NOT_SENT, warn
 from nucleus_pandas.schema.kinds import Kind
 from nucleus_pandas.schema.validate import Layout, look_at

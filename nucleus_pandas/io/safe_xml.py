@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.formats.files import text_of
+from nucleus_pandas.io.files import text_of
 
 Element = ElementTree.Element
 

@@ -14,12 +14,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.formats.class_names import NamesSource, as_yaml, find_names, names_from, read_names
-from nucleus_pandas.formats.faults import Faults
-from nucleus_pandas.formats.files import files_below, read_text, stem_of, write
-from nucleus_pandas.formats.pictures import folder_of, pictures_in, size_of
-from nucleus_pandas.formats.rows import Boxes, Pictures, paths_of, refused, take_boxes, take_items
-from nucleus_pandas.formats.tables import Frames, boxes_frame, items_frame
+from nucleus_pandas.io.class_names import NamesSource, as_yaml, find_names, names_from, read_names
+from nucleus_pandas.io.files import Faults, files_below, read_text, stem_of, write
+from nucleus_pandas.io.frame_rows import Boxes, Pictures, paths_of, refused, take_boxes, take_items
+from nucleus_pandas.io.frames import Frames, boxes_frame, items_frame
+from nucleus_pandas.io.image_folder import folder_of, pictures_in, size_of
 from nucleus_pandas.schema import Problems
 from nucleus_pandas.schema.problems import shown
 

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from nucleus_pandas.errors import BadRequestError, InvalidInputError
-from nucleus_pandas.formats.coco.parsing import Key, Parsed, key_of, keys_of
-from nucleus_pandas.formats.coco.reading import COMPUTED, HEAD, is_crowd, labels_of, pictures_of
-from nucleus_pandas.formats.rows import Boxes, Pictures, refused, take_boxes, take_items
+from nucleus_pandas.io.coco.parsing import Key, Parsed, key_of, keys_of
+from nucleus_pandas.io.coco.reading import COMPUTED, HEAD, is_crowd, labels_of, pictures_of
+from nucleus_pandas.io.frame_rows import Boxes, Pictures, refused, take_boxes, take_items
 from nucleus_pandas.schema import Problems, is_remote
 from nucleus_pandas.schema.boxes import areas
 from nucleus_pandas.schema.problems import shown

@@ -14,12 +14,11 @@ import numpy as np
 import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.formats.faults import Faults
-from nucleus_pandas.formats.files import files_below, write
-from nucleus_pandas.formats.pictures import folder_of, local_url
-from nucleus_pandas.formats.rows import Boxes, Pictures, paths_of, refused, take_boxes, take_items
-from nucleus_pandas.formats.tables import Frames, boxes_frame, items_frame
-from nucleus_pandas.formats.xml import Element, document, parse_xml, unwritable, value_of
+from nucleus_pandas.io.files import Faults, files_below, write
+from nucleus_pandas.io.frame_rows import Boxes, Pictures, paths_of, refused, take_boxes, take_items
+from nucleus_pandas.io.frames import Frames, boxes_frame, items_frame
+from nucleus_pandas.io.image_folder import folder_of, local_url
+from nucleus_pandas.io.safe_xml import Element, document, parse_xml, unwritable, value_of
 from nucleus_pandas.schema import Problems, warn
 from nucleus_pandas.schema.problems import shown
 

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.formats.faults import Faults
-from nucleus_pandas.formats.files import read_text
+from nucleus_pandas.io.files import Faults, read_text
 
 NamesSource: TypeAlias = str | os.PathLike[str] | Sequence[str] | Mapping[int, str]
 """The path of a names file, or the names in the order of their numbers, or by their numbers."""

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 
 from nucleus_pandas._util.version import __version__
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.parquet.folder import whole_folder
-from nucleus_pandas.parquet.schema import WHAT, What, schema
+from nucleus_pandas.io.parquet.atomic_folder import whole_folder
+from nucleus_pandas.io.parquet.schema import WHAT, What, schema
 from nucleus_pandas.schema import EXPORTED, frame
 from nucleus_pandas.uploads.journal import FILE_NAME as JOURNAL
 from nucleus_pandas.views import View

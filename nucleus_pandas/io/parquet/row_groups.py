@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.parquet.types import wrong_types
+from nucleus_pandas.io.parquet.column_types import wrong_types
 from nucleus_pandas.schema import CANONICAL
 from nucleus_pandas.schema.kinds import Kind
 from nucleus_pandas.schema.validate import Layout

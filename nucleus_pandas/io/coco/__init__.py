@@ -13,13 +13,12 @@ import pandas as pd
 
 from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.formats.coco.parsing import Source, parse
-from nucleus_pandas.formats.coco.reading import Names, dataset_of, labels_of, names_of, pictures_of, results_of
-from nucleus_pandas.formats.coco.writing import dataset_from, results_from
-from nucleus_pandas.formats.faults import Faults
-from nucleus_pandas.formats.files import write
-from nucleus_pandas.formats.pictures import folder_of, local_url
-from nucleus_pandas.formats.tables import Frames
+from nucleus_pandas.io.coco.parsing import Source, parse
+from nucleus_pandas.io.coco.reading import Names, dataset_of, labels_of, names_of, pictures_of, results_of
+from nucleus_pandas.io.coco.writing import dataset_from, results_from
+from nucleus_pandas.io.files import Faults, write
+from nucleus_pandas.io.frames import Frames
+from nucleus_pandas.io.image_folder import folder_of, local_url
 from nucleus_pandas.schema import column
 from nucleus_pandas.wire import uncollected
 

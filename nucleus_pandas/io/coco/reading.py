@@ -15,11 +15,11 @@ import pandas as pd
 import pyarrow as pa
 
 from nucleus_pandas.errors import BadRequestError, InvalidInputError
-from nucleus_pandas.formats.coco.parsing import Key, Parsed, entries, key_of, keys_of, number_of, objects, shown
-from nucleus_pandas.formats.coco.segmentation import box_around, is_empty
-from nucleus_pandas.formats.faults import Faults
-from nucleus_pandas.formats.pictures import local_url
-from nucleus_pandas.formats.tables import Frames, boxes_frame, items_frame
+from nucleus_pandas.io.coco.parsing import Key, Parsed, entries, key_of, keys_of, number_of, objects, shown
+from nucleus_pandas.io.coco.segmentation import box_around, is_empty
+from nucleus_pandas.io.files import Faults
+from nucleus_pandas.io.frames import Frames, boxes_frame, items_frame
+from nucleus_pandas.io.image_folder import local_url
 from nucleus_pandas.schema import is_remote
 from nucleus_pandas.wire import TEXT
 

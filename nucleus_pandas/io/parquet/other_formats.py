@@ -10,9 +10,9 @@ from typing import Literal, TypeAlias, get_args
 import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.formats import Frames, read_coco, read_voc, read_yolo
-from nucleus_pandas.parquet.memory import FrameFile, state_of
-from nucleus_pandas.pictures import read_pictures
+from nucleus_pandas.io import Frames, read_coco, read_voc, read_yolo
+from nucleus_pandas.io.image_folder import read_pictures
+from nucleus_pandas.io.parquet.frame_source import FrameFile, state_of
 from nucleus_pandas.schema import CANONICAL
 
 Form: TypeAlias = Literal["coco", "yolo", "voc", "pictures"]

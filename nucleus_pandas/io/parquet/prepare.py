@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from nucleus_pandas.errors import InvalidInputError, UploadError
-from nucleus_pandas.parquet.importing import Import, Records
-from nucleus_pandas.parquet.memory import FrameFile
-from nucleus_pandas.parquet.reading import Form, read_files
-from nucleus_pandas.parquet.sources import Source, Sources, find
+from nucleus_pandas.io.parquet.frame_source import FrameFile
+from nucleus_pandas.io.parquet.importing import Import, Records
+from nucleus_pandas.io.parquet.other_formats import Form, read_files
+from nucleus_pandas.io.parquet.sources import Source, Sources, find
 from nucleus_pandas.schema.kinds import Kind
 from nucleus_pandas.schema.validate import Layout
 from nucleus_pandas.uploads.options import OnError, Options, Target

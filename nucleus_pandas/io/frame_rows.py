@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from nucleus_pandas.errors import BadRequestError, InvalidInputError
-from nucleus_pandas.formats.files import escapes, stem_of
+from nucleus_pandas.io.files import escapes, stem_of
 from nucleus_pandas.schema import NOT_SENT, NamedColumns, Problems, check_annotations, floats, texts, warn
 from nucleus_pandas.schema.coerce import is_missing, sides
 from nucleus_pandas.schema.json_values import is_plain, plain

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from nucleus_pandas.errors import FileError, InvalidInputError
-from nucleus_pandas.parquet.sources import first_line
+from nucleus_pandas.io.parquet.sources import first_line
 
 _OURS = b"nucleus_pandas.rejects"
 _PLACE = pa.schema(

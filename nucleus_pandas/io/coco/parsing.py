@@ -12,8 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.formats.faults import Faults
-from nucleus_pandas.formats.files import text_of
+from nucleus_pandas.io.files import Faults, text_of
 
 Source: TypeAlias = str | os.PathLike[str] | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 """The path of a file, or what it holds."""

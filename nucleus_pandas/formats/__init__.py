@@ -1,9 +1,0 @@
-"""Files of annotations: read to frames, written from frames."""
-
-from nucleus_pandas.formats.coco import read_coco, to_coco
-from nucleus_pandas.formats.coco.parsing import Source as CocoSource
-from nucleus_pandas.formats.tables import Frames
-from nucleus_pandas.formats.voc import read_voc, to_voc
-from nucleus_pandas.formats.yolo import read_yolo, to_yolo
-
-__all__ = ["CocoSource", "Frames", "read_coco", "read_voc", "read_yolo", "to_coco", "to_voc", "to_yolo"]
