@@ -58,7 +58,7 @@ from nucleus_pandas.frames import (
     read_predictions,
     show,
 )
-from nucleus_pandas.gallery import Gallery
+from nucleus_pandas.images.gallery import Gallery
 from nucleus_pandas.io import Frames, read_coco, read_voc, read_yolo, to_coco, to_voc, to_yolo
 from nucleus_pandas.io.image_folder import read_pictures
 from nucleus_pandas.models import Model

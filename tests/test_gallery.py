@@ -21,7 +21,7 @@ from PIL import Image
 
 import nucleus_pandas as npd
 from nucleus_pandas import sample
-from nucleus_pandas.gallery import thumbnails
+from nucleus_pandas.images import thumbnails
 
 VOID = {"img", "meta"}
 HOSTILE = (

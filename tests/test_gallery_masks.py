@@ -15,7 +15,7 @@ from PIL import Image
 from test_gallery import HOSTILE, Node, Tree
 
 import nucleus_pandas as npd
-from nucleus_pandas.gallery.drawing import NEUTRAL
+from nucleus_pandas.images.gallery.svg import NEUTRAL
 
 NUMBERS = np.zeros((48, 64), dtype=np.uint8)
 NUMBERS[:20] = 1

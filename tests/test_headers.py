@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from nucleus_pandas.errors import BadRequestError
-from nucleus_pandas.headers import Size, read_size, size_of
+from nucleus_pandas.images.sizes import Size, read_size, size_of
 
 HUGE = 60_000
 EXIF = Image.Exif()

@@ -14,7 +14,7 @@ from paged import Site, Visitor, layer_of
 from PIL import Image
 
 import nucleus_pandas as npd
-from nucleus_pandas import overlays
+from nucleus_pandas.images import mask_overlays
 from nucleus_pandas.local.embedded import EmbeddedNucleus
 from nucleus_pandas.local.web.colours import PALETTE
 from nucleus_pandas.local.web.page import _asset
@@ -132,8 +132,8 @@ def test_a_mask_lies_over_its_picture_in_the_colours_of_its_labels(
     sky, road = (PALETTE[int(number)] for number in swatches)
     pixels = coloured(visitor, image["href"])
     assert pixels.shape == (48, 64, 4)
-    assert {tuple(one) for one in pixels[:20].reshape(-1, 4).tolist()} == {(*sky, overlays._STRONG)}
-    assert {tuple(one) for one in pixels[30:].reshape(-1, 4).tolist()} == {(*road, overlays._STRONG)}
+    assert {tuple(one) for one in pixels[:20].reshape(-1, 4).tolist()} == {(*sky, mask_overlays._STRONG)}
+    assert {tuple(one) for one in pixels[30:].reshape(-1, 4).tolist()} == {(*road, mask_overlays._STRONG)}
     assert not pixels[20:30, :, 3].any()  # without a label
     assert not page.all("p", "notice")
     small = visitor.get(address.split("/items/")[0]).one("li", "card").one("image", "s")
@@ -144,7 +144,7 @@ def test_masks_of_predictions_are_striped(store: Path, picture: Path, visitor: V
     address, run = masked(store, picture, png(NUMBERS), predicted=True)
     image = visitor.get(f"{address}?run={run}").one(id="stage").one("image", "s")
     opacities = coloured(visitor, image["href"])[:20, :, 3]
-    assert set(opacities.ravel().tolist()) == {overlays._STRONG, overlays._WEAK}
+    assert set(opacities.ravel().tolist()) == {mask_overlays._STRONG, mask_overlays._WEAK}
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "I;16"])
@@ -162,7 +162,7 @@ def test_masks_of_every_depth_are_coloured(tmp_path: Path, mode: str) -> None:
     path.write_bytes(content)
     with Image.open(path) as image:
         assert image.mode == mode
-    found = overlays.overlay(path, {300 if mode == "I;16" else 1: 3}, PALETTE, 2048, striped=False)
+    found = mask_overlays.overlay(path, {300 if mode == "I;16" else 1: 3}, PALETTE, 2048, striped=False)
     assert found is not None
     pixels = np.asarray(Image.open(io.BytesIO(found)).convert("RGBA"))
     assert ((pixels[..., 3] > 0) == (numbers == 1)).all()
@@ -171,7 +171,7 @@ def test_masks_of_every_depth_are_coloured(tmp_path: Path, mode: str) -> None:
 def test_a_large_mask_is_made_small_without_new_numbers(tmp_path: Path) -> None:
     path = tmp_path / "m.png"
     path.write_bytes(png(np.kron(NUMBERS, np.ones((50, 50), dtype=np.uint8))))
-    found = overlays.overlay(path, {1: 0, 7: 1}, PALETTE, 320, striped=False)
+    found = mask_overlays.overlay(path, {1: 0, 7: 1}, PALETTE, 320, striped=False)
     assert found is not None
     image = Image.open(io.BytesIO(found))
     assert image.size == (320, 240)

@@ -9,7 +9,7 @@ import pandas as pd
 from nucleus_pandas.datasets import Dataset
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.frames.given import frame_of
-from nucleus_pandas.gallery import SIZE, Colour, FrameSource, Gallery, gallery
+from nucleus_pandas.images.gallery import SIZE, Colour, FrameSource, Gallery, gallery
 from nucleus_pandas.runs import ModelRun
 from nucleus_pandas.schema import BoxColumn
 from nucleus_pandas.schema.boxes import BoxFormat

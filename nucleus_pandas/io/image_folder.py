@@ -13,7 +13,7 @@ import pandas as pd
 
 from nucleus_pandas._util.threads import side_by_side
 from nucleus_pandas.errors import BadRequestError, InvalidInputError, MissingExtraError
-from nucleus_pandas.headers import EXTENSIONS, read_size
+from nucleus_pandas.images.sizes import EXTENSIONS, read_size
 from nucleus_pandas.io.files import Faults, escapes, files_below
 from nucleus_pandas.schema import PICTURES, frame, warn
 

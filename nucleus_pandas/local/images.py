@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from nucleus_pandas.errors import BadRequestError
-from nucleus_pandas.headers import read_size, size_of
+from nucleus_pandas.images.sizes import read_size, size_of
 from nucleus_pandas.local.store.waiting import Picture
 
 _CHUNK = 1 << 20

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nucleus_pandas.gallery import SIZE, Gallery, check_size, gallery
+from nucleus_pandas.images.gallery import SIZE, Gallery, check_size, gallery
 from nucleus_pandas.schema import ANNOTATIONS, PREDICTIONS
 from nucleus_pandas.views.annotation_indexer import AnnotatedItems, AnnotationIndexer
 from nucleus_pandas.views.bulk_source import Extension

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from nucleus_pandas.gallery import SIZE, Gallery, check_size, gallery
+from nucleus_pandas.images.gallery import SIZE, Gallery, check_size, gallery
 from nucleus_pandas.schema import ITEMS, Backend, indexed
 from nucleus_pandas.views.base import View
 from nucleus_pandas.views.bulk_source import Extension

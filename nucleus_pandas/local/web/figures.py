@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 import msgspec
 from markupsafe import Markup, escape
 
+from nucleus_pandas.images.mask_overlays import look_at
 from nucleus_pandas.local.store.items import ItemRow
 from nucleus_pandas.local.store.layers import AnnotationRow
 from nucleus_pandas.local.web.colours import colour
 from nucleus_pandas.local.web.page import link, page
 from nucleus_pandas.local.web.text import coordinate
-from nucleus_pandas.overlays import look_at
 
 T = TypeVar("T")
 

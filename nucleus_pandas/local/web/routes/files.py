@@ -8,8 +8,8 @@ from pathlib import Path
 
 from flask import Response, request, send_file
 
-from nucleus_pandas import overlays
 from nucleus_pandas.errors import BadRequestError, NotFoundError
+from nucleus_pandas.images import mask_overlays
 from nucleus_pandas.local.thumbnails import AT_ONCE, MIMETYPE, PIXELS, Size
 from nucleus_pandas.local.web.colours import COLOURS, PALETTE
 from nucleus_pandas.local.web.figures import MOST_SEGMENTS
@@ -75,9 +75,9 @@ def mask(name: str) -> Response:
     colours = {number: colour % COLOURS for number, colour in pairs}
     striped = bool(request.args.get("striped"))
     with AT_ONCE:
-        content = overlays.overlay(path, colours, PALETTE, PIXELS[size], striped=striped)
+        content = mask_overlays.overlay(path, colours, PALETTE, PIXELS[size], striped=striped)
     if content is None:
         raise NotFoundError("This is no mask that can be drawn.")
-    response = Response(content, content_type=overlays.MIMETYPE)
+    response = Response(content, content_type=mask_overlays.MIMETYPE)
     response.headers["Cache-Control"] = f"private, max-age={_YEAR}, immutable"
     return response

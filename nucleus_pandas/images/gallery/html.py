@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nucleus_pandas._util.html import LONGEST, cut, isolated, safe
-from nucleus_pandas.gallery.drawing import (
+from nucleus_pandas.images.gallery.marks import Mark
+from nucleus_pandas.images.gallery.svg import (
     DASHES,
     FOUND,
     MOST_MASKS,
@@ -22,7 +23,6 @@ from nucleus_pandas.gallery.drawing import (
     drawing,
     told,
 )
-from nucleus_pandas.gallery.marks import Mark
 
 _LONGEST_WORDS = 2_000  # characters of metadata and of reasons
 _MATCHES = {"TP": "true positive", "FP": "false positive", "FN": "false negative, missed"}

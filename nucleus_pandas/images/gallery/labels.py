@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import isnan
 
 from nucleus_pandas._util.html import cut, safe, unturned
-from nucleus_pandas.gallery.marks import Mark
+from nucleus_pandas.images.gallery.marks import Mark
 
 TYPE = 11.0
 """Pixels of the page."""

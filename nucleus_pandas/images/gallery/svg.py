@@ -9,9 +9,9 @@ from math import isnan
 from typing import Literal, TypeAlias
 
 from nucleus_pandas._util.html import safe
-from nucleus_pandas.gallery.marks import Mark
-from nucleus_pandas.gallery.names import names
-from nucleus_pandas.overlays import MIMETYPE, overlay
+from nucleus_pandas.images.gallery.labels import names
+from nucleus_pandas.images.gallery.marks import Mark
+from nucleus_pandas.images.mask_overlays import MIMETYPE, overlay
 
 Colour: TypeAlias = Literal["label", "match_type"]
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.inputs import Layout
-from nucleus_pandas.gallery.pictures import PREDICTED, Choice
+from nucleus_pandas.images.gallery.selection import PREDICTED, Choice
 from nucleus_pandas.schema import NOT_SENT, NamedColumns, Problems, check_annotations, floats, texts
 from nucleus_pandas.schema.geometry import named_columns
 from nucleus_pandas.wire import Category, Keypoints, Line, Mask, MultiCategory, Polygon

@@ -13,12 +13,12 @@ import pandas as pd
 from nucleus_pandas._util.html import cut
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.inputs import Layout
-from nucleus_pandas.gallery.drawing import Colour
-from nucleus_pandas.gallery.marks import Mark, Marks, Side
-from nucleus_pandas.gallery.page import Gallery, Tile
-from nucleus_pandas.gallery.pictures import PREDICTED, Choice, Picture, chosen, located
-from nucleus_pandas.gallery.thumbnails import UnshowableError, thumbnail
-from nucleus_pandas.overlays import look_at
+from nucleus_pandas.images.gallery.html import Gallery, Tile
+from nucleus_pandas.images.gallery.marks import Mark, Marks, Side
+from nucleus_pandas.images.gallery.selection import PREDICTED, Choice, Picture, chosen, located
+from nucleus_pandas.images.gallery.svg import Colour
+from nucleus_pandas.images.mask_overlays import look_at
+from nucleus_pandas.images.thumbnails import UnshowableError, thumbnail
 from nucleus_pandas.schema import BoxColumn, NamedColumns
 from nucleus_pandas.schema.boxes import BoxFormat
 

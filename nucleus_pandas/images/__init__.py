@@ -1,0 +1,1 @@
+"""Images: their sizes, thumbnails, masks laid over them, and galleries of them in HTML."""

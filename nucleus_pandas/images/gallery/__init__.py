@@ -1,0 +1,7 @@
+"""Pictures with what lies on them: frames in, HTML out."""
+
+from nucleus_pandas.images.gallery.gallery import SIZE, Fetch, FrameSource, check_size, gallery
+from nucleus_pandas.images.gallery.html import Gallery
+from nucleus_pandas.images.gallery.svg import Colour
+
+__all__ = ["Colour", "Fetch", "FrameSource", "Gallery", "SIZE", "check_size", "gallery"]
