@@ -9,11 +9,11 @@ from typing import Literal
 import pandas as pd
 
 from nucleus_pandas.evaluation import Evaluation
+from nucleus_pandas.evaluation.arrays import Sides
 from nucleus_pandas.evaluation.groups import Sources
 from nucleus_pandas.evaluation.inputs import Layout, sides_of, sources_of
 from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.evaluation.parameters import Parameters
-from nucleus_pandas.evaluation.sides import Sides
 from nucleus_pandas.evaluation.tables import left_out
 from nucleus_pandas.schema import warn
 from nucleus_pandas.transport.session import Transport

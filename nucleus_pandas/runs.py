@@ -14,10 +14,10 @@ from nucleus_pandas.assessment import Assessment, RunEvaluation
 from nucleus_pandas.errors import InvalidInputError, ServerError
 from nucleus_pandas.evaluation import Engine, LabelPairs
 from nucleus_pandas.evaluation.engines import require
+from nucleus_pandas.evaluation.examples import MatchType, check_choice, examples
 from nucleus_pandas.evaluation.match_rows import match_rows, matches_frame
 from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.evaluation.parameters import Parameters, label_pairs
-from nucleus_pandas.examples import MatchType, check_choice, examples
 from nucleus_pandas.io.parquet.export import Part, rows_of
 from nucleus_pandas.io.parquet.schema import What
 from nucleus_pandas.matches import stored_matches

@@ -31,7 +31,7 @@ os.environ.setdefault("MPLBACKEND", "agg")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what draws, examples too: the environment at the lower bounds has no matplotlib."""
     for item in items:
-        if "pyplot" in getattr(item, "fixturenames", ()) or item.name.startswith("nucleus_pandas.plots."):
+        if "pyplot" in getattr(item, "fixturenames", ()) or item.name.startswith("nucleus_pandas.evaluation.plots."):
             item.add_marker(pytest.mark.newest)
 
 

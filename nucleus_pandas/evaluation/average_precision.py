@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucleus_pandas._util.version import __version__
-from nucleus_pandas.evaluation.assignment import UNASSIGNED, Agreement, assign
+from nucleus_pandas.evaluation.arrays import Bools, Floats, Indices, Sides
+from nucleus_pandas.evaluation.coco_assignment import UNASSIGNED, Agreement, assign
 from nucleus_pandas.evaluation.overlaps import Overlaps, overlaps
 from nucleus_pandas.evaluation.parameters import IOU_THRESHOLDS, RECALLS, Parameters
-from nucleus_pandas.evaluation.sides import Bools, Floats, Indices, Sides
 
 NAME = "nucleus_pandas"
 """Of the own accumulation, beside the names of engines."""

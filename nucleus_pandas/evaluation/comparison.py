@@ -13,9 +13,9 @@ import pyarrow as pa
 from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas._util.html import safe
 from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.evaluation.arrays import Bools, Floats, Indices, Sides
 from nucleus_pandas.evaluation.counts import Counted
 from nucleus_pandas.evaluation.match_rows import MatchRows
-from nucleus_pandas.evaluation.sides import Bools, Floats, Indices, Sides
 from nucleus_pandas.schema import frame
 from nucleus_pandas.wire import TEXT as ARROW_TEXT
 

@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nucleus_pandas._util.compat import TEXT
+from nucleus_pandas.evaluation.arrays import Bools, Floats, Indices, Sides
 from nucleus_pandas.evaluation.match_rows import MatchRows
-from nucleus_pandas.evaluation.sides import Bools, Floats, Indices, Sides
 
 BACKGROUND = "__background__"
 """Stands for the missing side of a pair in the confusion matrix."""

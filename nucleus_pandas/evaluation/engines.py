@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from nucleus_pandas.errors import MissingExtraError
+from nucleus_pandas.evaluation.arrays import Floats, Side, Sides
 from nucleus_pandas.evaluation.average_precision import NO_CONFIDENCE, Accumulated, accumulate, empty
 from nucleus_pandas.evaluation.parameters import Engine, Parameters
-from nucleus_pandas.evaluation.sides import Floats, Side, Sides
 
 _EXTENT = 1 << 16  # pixels of a picture whose size does not matter, as its masks carry theirs
 _INSTALL: dict[Engine, str] = {

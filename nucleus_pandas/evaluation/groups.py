@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.evaluation.sides import Bools, Pictures
+from nucleus_pandas.evaluation.arrays import Bools, Pictures
 from nucleus_pandas.schema import NamedColumns, Problems, texts
 
 By: TypeAlias = "Hashable | pd.Series[Any] | Callable[[str], Any] | Mapping[str, Sequence[str]]"

@@ -11,12 +11,12 @@ import pandas as pd
 import pyarrow as pa
 
 from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.evaluation.arrays import Bools, Floats, Indices, Side, Sides, natural_order
 from nucleus_pandas.evaluation.crowds import crowds
 from nucleus_pandas.evaluation.groups import Sources
+from nucleus_pandas.evaluation.join import KEYS, Mentions, coded, meet
 from nucleus_pandas.evaluation.masks import Masks, Size, masks_of, sizes_of
-from nucleus_pandas.evaluation.meeting import KEYS, Mentions, coded, meet
 from nucleus_pandas.evaluation.parameters import IouType
-from nucleus_pandas.evaluation.sides import Bools, Floats, Indices, Side, Sides, natural_order
 from nucleus_pandas.schema import (
     CANONICAL,
     NOT_SENT,

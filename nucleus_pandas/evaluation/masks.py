@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from nucleus_pandas.errors import MissingExtraError
-from nucleus_pandas.evaluation.sides import Floats, Indices, Mask
+from nucleus_pandas.evaluation.arrays import Floats, Indices, Mask
 from nucleus_pandas.schema import NamedColumns, Problems
 from nucleus_pandas.wire import Texts
 

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from nucleus_pandas.evaluation.arrays import Bools, Floats, Indices, Sides, stable_order
 from nucleus_pandas.evaluation.matching import Matches, match, match_pairs
 from nucleus_pandas.evaluation.outcomes import Outcomes, outcomes
 from nucleus_pandas.evaluation.overlaps import Overlaps, overlaps
 from nucleus_pandas.evaluation.parameters import Parameters
-from nucleus_pandas.evaluation.sides import Bools, Floats, Indices, Sides, stable_order
 from nucleus_pandas.schema import MATCHES, frame
 from nucleus_pandas.wire import TEXT
 

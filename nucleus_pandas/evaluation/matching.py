@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from nucleus_pandas.evaluation.blocks import blocks, ranges
+from nucleus_pandas.evaluation.pair_blocks import blocks, ranges
 from nucleus_pandas.schema.boxes import edge_iou, edges
 
 __all__ = ["Boxes", "LabelRule", "Matches", "match", "match_pairs"]

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nucleus_pandas.evaluation.blocks import blocks
+from nucleus_pandas.evaluation.arrays import Floats, Indices, Side
 from nucleus_pandas.evaluation.masks import codec
-from nucleus_pandas.evaluation.sides import Floats, Indices, Side
+from nucleus_pandas.evaluation.pair_blocks import blocks
 
 _BLOCK = 1 << 16  # candidate pairs compared at a time
 

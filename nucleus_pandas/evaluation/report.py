@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from nucleus_pandas import plots
 from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas._util.version import __version__
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.evaluation import counts, suspicion, tables
+from nucleus_pandas.evaluation import counts, label_errors, plots, tables
+from nucleus_pandas.evaluation.arrays import Sides
 from nucleus_pandas.evaluation.average_precision import NAME, Accumulated
 from nucleus_pandas.evaluation.comparison import Compared, Comparison, compare
 from nucleus_pandas.evaluation.engines import accumulated, require
@@ -19,7 +19,6 @@ from nucleus_pandas.evaluation.groups import By, Sources, groups_of
 from nucleus_pandas.evaluation.html import as_html
 from nucleus_pandas.evaluation.match_rows import MatchRows, match_rows, matches_frame
 from nucleus_pandas.evaluation.parameters import Parameters
-from nucleus_pandas.evaluation.sides import Sides
 from nucleus_pandas.evaluation.tide import Tide, table, tide
 from nucleus_pandas.schema import column
 
@@ -347,7 +346,7 @@ class Evaluation:
               the predictions of its label that are at `iou_threshold` right, since a good detector seldom misses what
               is there.
         """
-        return suspicion.suspects(self._sides, self._rows, self._counted, min_confidence)
+        return label_errors.suspects(self._sides, self._rows, self._counted, min_confidence)
 
     def compare(self, other: Evaluation) -> Comparison:
         """Tell what another evaluation of the same ground truth finds better and worse.

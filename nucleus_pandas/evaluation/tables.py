@@ -11,10 +11,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nucleus_pandas._util.compat import TEXT
+from nucleus_pandas.evaluation.arrays import Sides
 from nucleus_pandas.evaluation.average_precision import Accumulated
 from nucleus_pandas.evaluation.counts import Counted, index_of
 from nucleus_pandas.evaluation.parameters import IOU_THRESHOLDS, RECALLS, Parameters
-from nucleus_pandas.evaluation.sides import Sides
 from nucleus_pandas.schema import column
 
 COUNTS = ("ground_truths", "predictions", "TP", "FP", "FN")

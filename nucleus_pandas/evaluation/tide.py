@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from nucleus_pandas._util.compat import TEXT
-from nucleus_pandas.evaluation.assignment import UNASSIGNED, Agreement, assign
+from nucleus_pandas.evaluation.arrays import Bools, Floats, Indices, Side, Sides
+from nucleus_pandas.evaluation.coco_assignment import UNASSIGNED, Agreement, assign
 from nucleus_pandas.evaluation.overlaps import Overlaps, overlaps
 from nucleus_pandas.evaluation.parameters import Parameters
-from nucleus_pandas.evaluation.sides import Bools, Floats, Indices, Side, Sides
 
 FOREGROUND_IOU = 0.5
 BACKGROUND_IOU = 0.1

@@ -6,8 +6,8 @@ from collections.abc import Hashable, Iterable, Mapping
 
 import pandas as pd
 
-from nucleus_pandas import evaluation
 from nucleus_pandas.evaluation import Engine, Evaluation, IouType, LabelPairs
+from nucleus_pandas.evaluation.evaluate import evaluate as evaluate_frames
 from nucleus_pandas.schema import BoxColumn
 from nucleus_pandas.schema.boxes import BoxFormat
 
@@ -100,7 +100,7 @@ def evaluate(
     >>> evaluation.counts[["TP", "FP", "FN"]].to_dict("index")
     {'bus': {'TP': 0, 'FP': 0, 'FN': 1}, 'car': {'TP': 2, 'FP': 0, 'FN': 0}}
     """
-    return evaluation.evaluate(
+    return evaluate_frames(
         predictions,
         ground_truth,
         iou_threshold=iou_threshold,

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nucleus_pandas.errors import APIError, MissingExtraError
+from nucleus_pandas.evaluation.arrays import Indices, Side, Sides
 from nucleus_pandas.evaluation.match_rows import NONE, match_rows
-from nucleus_pandas.evaluation.sides import Indices, Side, Sides
 from nucleus_pandas.local import measures
 from nucleus_pandas.local.embedded import EmbeddedNucleus
 from nucleus_pandas.local.measures import THRESHOLDS, Told

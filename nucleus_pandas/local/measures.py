@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
+from nucleus_pandas.evaluation.arrays import Sides
 from nucleus_pandas.evaluation.engines import accumulated
 from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.evaluation.parameters import IOU_THRESHOLDS, RECALLS, Parameters
-from nucleus_pandas.evaluation.sides import Sides
 from nucleus_pandas.evaluation.tide import ERRORS, tide
 
 THRESHOLDS = IOU_THRESHOLDS

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from nucleus_pandas.evaluation.sides import Pictures, Side, Sides, natural_order
+from nucleus_pandas.evaluation.arrays import Pictures, Side, Sides, natural_order
 from nucleus_pandas.local.store.ids import ITEM_BITS
 from nucleus_pandas.wire import TEXT
 

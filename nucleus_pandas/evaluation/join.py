@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.evaluation.sides import Bools, Indices, Pictures
+from nucleus_pandas.evaluation.arrays import Bools, Indices, Pictures
 from nucleus_pandas.schema import warn
 from nucleus_pandas.wire import TEXT, Texts
 

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.evaluation.tide import BACKGROUND_IOU, FOREGROUND_IOU
-from nucleus_pandas.plots.canvas import (
+from nucleus_pandas.evaluation.plots.canvas import (
     BLUE,
     DARK,
     GREY,
@@ -27,6 +26,7 @@ from nucleus_pandas.plots.canvas import (
     size,
     title,
 )
+from nucleus_pandas.evaluation.tide import BACKGROUND_IOU, FOREGROUND_IOU
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,10 +9,10 @@ import pandas as pd
 
 from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.evaluation.arrays import Floats, Sides
 from nucleus_pandas.evaluation.counts import Counted
 from nucleus_pandas.evaluation.match_rows import NONE, MatchRows, columns_of
 from nucleus_pandas.evaluation.overlaps import overlaps
-from nucleus_pandas.evaluation.sides import Floats, Sides
 from nucleus_pandas.evaluation.tide import BACKGROUND_IOU
 from nucleus_pandas.schema import MATCHES, frame
 

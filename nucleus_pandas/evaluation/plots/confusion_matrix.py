@@ -9,7 +9,7 @@ import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.counts import BACKGROUND
-from nucleus_pandas.plots.canvas import (
+from nucleus_pandas.evaluation.plots.canvas import (
     DARK,
     GREY,
     LEGIBLE,

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from nucleus_pandas.evaluation.arrays import Bools, Floats, Indices, Side, counted_from_0
 from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.evaluation.overlaps import Overlaps
-from nucleus_pandas.evaluation.sides import Bools, Floats, Indices, Side, counted_from_0
 
 UNASSIGNED = -1
 _LARGEST = 1 - 1e-10  # COCO: at a threshold of 1, nearly 1 is enough

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.evaluation.arrays import Bools, Floats, Indices, Side, Sides
 from nucleus_pandas.evaluation.match_rows import columns_of, match_rows
 from nucleus_pandas.evaluation.parameters import Parameters
-from nucleus_pandas.evaluation.sides import Bools, Floats, Indices, Side, Sides
 from nucleus_pandas.schema import EXAMPLES, column, frame, indexed
 from nucleus_pandas.schema.boxes import areas
 

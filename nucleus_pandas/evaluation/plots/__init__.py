@@ -4,8 +4,8 @@ They are the methods ``plot_…`` of `Evaluation`. matplotlib is imported when t
 settings nor its backend are changed.
 """
 
-from nucleus_pandas.plots.bars import comparison, per_class, score_histogram, tide
-from nucleus_pandas.plots.curves import f1_curve, pr_curve
-from nucleus_pandas.plots.matrix import confusion_matrix
+from nucleus_pandas.evaluation.plots.bars import comparison, per_class, score_histogram, tide
+from nucleus_pandas.evaluation.plots.confusion_matrix import confusion_matrix
+from nucleus_pandas.evaluation.plots.curves import f1_curve, pr_curve
 
 __all__ = ["comparison", "confusion_matrix", "f1_curve", "per_class", "pr_curve", "score_histogram", "tide"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.plots.canvas import (
+from nucleus_pandas.evaluation.plots.canvas import (
     BLUE,
     DARK,
     GREEN,
