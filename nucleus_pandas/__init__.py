@@ -16,10 +16,26 @@ import logging
 
 from nucleus_pandas._util.options import set_options, show_versions
 from nucleus_pandas._util.version import __version__
-from nucleus_pandas.accessor import NucleusAccessor as _NucleusAccessor  # noqa: F401  # registers df.nucleus
-from nucleus_pandas.assessment import RunEvaluation
-from nucleus_pandas.client import NucleusClient
-from nucleus_pandas.datasets import Dataset
+from nucleus_pandas.api.accessor import NucleusAccessor as _NucleusAccessor  # noqa: F401  # registers df.nucleus
+from nucleus_pandas.api.client import NucleusClient
+from nucleus_pandas.api.dataset import Dataset
+from nucleus_pandas.api.functions import (
+    annotate,
+    append,
+    check,
+    evaluate,
+    import_files,
+    import_parquet,
+    predict,
+    read_annotations,
+    read_items,
+    read_predictions,
+    show,
+)
+from nucleus_pandas.api.model import Model
+from nucleus_pandas.api.model_run import ModelRun
+from nucleus_pandas.api.run_evaluation import RunEvaluation
+from nucleus_pandas.api.slice import Slice
 from nucleus_pandas.errors import (
     AlreadyExistsError,
     APIError,
@@ -45,25 +61,9 @@ from nucleus_pandas.errors import (
     UploadError,
 )
 from nucleus_pandas.evaluation import Comparison, Evaluation
-from nucleus_pandas.frames import (
-    annotate,
-    append,
-    check,
-    evaluate,
-    import_files,
-    import_parquet,
-    predict,
-    read_annotations,
-    read_items,
-    read_predictions,
-    show,
-)
 from nucleus_pandas.images.gallery import Gallery
 from nucleus_pandas.io import Frames, read_coco, read_voc, read_yolo, to_coco, to_voc, to_yolo
 from nucleus_pandas.io.image_folder import read_pictures
-from nucleus_pandas.models import Model
-from nucleus_pandas.runs import ModelRun
-from nucleus_pandas.slices import Slice
 from nucleus_pandas.uploads.jobs import Job
 from nucleus_pandas.uploads.results import ImportResult, UploadResult
 

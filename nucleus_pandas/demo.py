@@ -13,10 +13,10 @@ from typing import Any
 import pandas as pd
 
 from nucleus_pandas import sample
-from nucleus_pandas.client import NucleusClient
-from nucleus_pandas.datasets import Dataset
+from nucleus_pandas.api.client import NucleusClient
+from nucleus_pandas.api.dataset import Dataset
+from nucleus_pandas.api.model_run import ModelRun
 from nucleus_pandas.evaluation import Comparison, Evaluation
-from nucleus_pandas.runs import ModelRun
 
 IOU = 0.5
 _SHOWN = 10

@@ -17,10 +17,10 @@ from contract_only import contract_only, count_requests
 from evaluated import Http
 
 import nucleus_pandas as npd
+from nucleus_pandas.api.model import model_of
 from nucleus_pandas.local import upload_jobs
 from nucleus_pandas.local.embedded import EmbeddedNucleus
 from nucleus_pandas.local.store import jobs
-from nucleus_pandas.models import model_of
 
 NAMES = ["a.jpg", "b.jpg", "c/../d e?#.jpg", "7"]
 

@@ -91,7 +91,7 @@ def test_predictions_may_be_masks_of_this_machine(dataset: npd.Dataset, masks: l
 
 
 def _model(dataset: npd.Dataset) -> str:
-    from nucleus_pandas.models import model_of
+    from nucleus_pandas.api.model import model_of
 
     return model_of(dataset._transport, {"name": "M", "reference_id": "m"}).id
 

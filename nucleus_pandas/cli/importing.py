@@ -9,17 +9,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from nucleus_pandas.api.client import NucleusClient
+from nucleus_pandas.api.dataset import Dataset
+from nucleus_pandas.api.functions import targets_of
+from nucleus_pandas.api.model_run import ModelRun
 from nucleus_pandas.cli.flags import in_flags
 from nucleus_pandas.cli.nucleus import add_dataset, add_nucleus, find_dataset, open_nucleus
 from nucleus_pandas.cli.output import add_json, say, say_json
-from nucleus_pandas.client import NucleusClient
-from nucleus_pandas.datasets import Dataset
 from nucleus_pandas.errors import InvalidInputError, NotFoundError
-from nucleus_pandas.frames import targets_of
 from nucleus_pandas.io.parquet.importing import Records
 from nucleus_pandas.io.parquet.other_formats import FORMS, takers
 from nucleus_pandas.io.parquet.prepare import ready_files, ready_parquet
-from nucleus_pandas.runs import ModelRun
 from nucleus_pandas.schema.kinds import Kind
 from nucleus_pandas.schema.validate import Layout
 from nucleus_pandas.uploads.options import Options, Target

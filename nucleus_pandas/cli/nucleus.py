@@ -8,8 +8,8 @@ from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 
-from nucleus_pandas.client import NucleusClient
-from nucleus_pandas.datasets import Dataset
+from nucleus_pandas.api.client import NucleusClient
+from nucleus_pandas.api.dataset import Dataset
 from nucleus_pandas.errors import ConfigurationError, InvalidInputError, NotFoundError, StoreError
 
 STORE = "NUCLEUS_PANDAS_STORE"

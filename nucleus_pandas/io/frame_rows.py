@@ -16,7 +16,7 @@ from nucleus_pandas.errors import BadRequestError, InvalidInputError
 from nucleus_pandas.io.files import escapes, stem_of
 from nucleus_pandas.schema import NOT_SENT, NamedColumns, Problems, check_annotations, floats, texts, warn
 from nucleus_pandas.schema.coerce import is_missing, sides
-from nucleus_pandas.schema.json_values import is_plain, plain
+from nucleus_pandas.schema.json_values import is_json, to_json
 from nucleus_pandas.schema.metadata import PREFIX, metadata
 from nucleus_pandas.schema.problems import shown
 from nucleus_pandas.wire import Polygon
@@ -103,7 +103,7 @@ class Boxes:
             value = values[row]
             try:
                 if value is not kept.get(name):  # which is known to be sound
-                    value = None if is_missing(value) else value if is_plain(value) else plain(value, "$", nulls=True)
+                    value = None if is_missing(value) else value if is_json(value) else to_json(value, "$", nulls=True)
                 found.append(value)
             except (BadRequestError, RecursionError) as error:
                 problems.add_one(row, name, str(error))
@@ -290,7 +290,7 @@ def _metadata(named: NamedColumns, rows: npt.NDArray[np.intp], problems: Problem
 
 def _sound(value: Mapping[str, Any]) -> bool:
     try:
-        return is_plain(value)
+        return is_json(value)
     except RecursionError:
         return False
 

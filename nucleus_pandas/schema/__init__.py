@@ -34,7 +34,7 @@ from nucleus_pandas.schema.geometry import BoxColumn
 from nucleus_pandas.schema.image_urls import is_remote, mask_file, readable
 from nucleus_pandas.schema.item_ids import Items, item_ids
 from nucleus_pandas.schema.items import check_items
-from nucleus_pandas.schema.json_values import plain
+from nucleus_pandas.schema.json_values import to_json
 from nucleus_pandas.schema.metadata import Metadata
 from nucleus_pandas.schema.metadata_updates import Changes, check_changes
 from nucleus_pandas.schema.problems import Problems, label_of, warn
@@ -84,7 +84,7 @@ __all__ = [
     "label_of",
     "mask_file",
     "no_backend",
-    "plain",
+    "to_json",
     "readable",
     "texts",
     "warn",

@@ -13,7 +13,7 @@ import pyarrow as pa
 from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.schema.coerce import is_missing, texts, values_of
 from nucleus_pandas.schema.column_names import NamedColumns
-from nucleus_pandas.schema.json_values import is_plain, plain
+from nucleus_pandas.schema.json_values import is_json, to_json
 from nucleus_pandas.schema.metadata import Metadata
 from nucleus_pandas.schema.problems import Problems, shown
 from nucleus_pandas.wire import TEXT, Chances, Texts, Vector, convert, quoted
@@ -92,16 +92,16 @@ def _chances(value: Any) -> Any:
     if isinstance(value, (list, tuple)) and all(isinstance(part, tuple) and len(part) == 2 for part in value):
         value = dict(value)  # an Arrow map
     if not isinstance(value, Mapping):
-        return plain(value, "$")
+        return to_json(value, "$")
     # an Arrow struct has the labels of all rows
-    return plain({label: chance for label, chance in value.items() if not is_missing(chance)}, "$")
+    return to_json({label: chance for label, chance in value.items() if not is_missing(chance)}, "$")
 
 
 def _vector(value: Any) -> Any:
     value = _from_json(value)
     if isinstance(value, np.ndarray) and value.dtype.kind in "iuf" and np.isfinite(value).all():
         return value.tolist()
-    return value if is_plain(value) else plain(value, "$")
+    return value if is_json(value) else to_json(value, "$")
 
 
 _NESTED: dict[str, tuple[Any, Callable[[Any], Any], str]] = {

@@ -19,7 +19,7 @@ from nucleus_pandas.schema.annotation_fields import detail
 from nucleus_pandas.schema.boxes import BoxFormat, to_xywh
 from nucleus_pandas.schema.coerce import INFINITE, LARGEST, floats, is_missing, number, texts, values_of, whole
 from nucleus_pandas.schema.column_names import NamedColumns
-from nucleus_pandas.schema.json_values import plain
+from nucleus_pandas.schema.json_values import to_json
 from nucleus_pandas.schema.problems import Mask, Problems, shown
 from nucleus_pandas.wire import AnyAnnotation, Floats, Texts, convert
 
@@ -352,7 +352,7 @@ def _geometry(value: object, kind: str) -> dict[str, Any]:
         raise BadRequestError(
             f"is {shown(value)}, a {type(value).__name__}; expected a dict or the text of a JSON object."
         )
-    found: dict[str, Any] = plain(_without_missing(value), "$.geometry")
+    found: dict[str, Any] = to_json(_without_missing(value), "$.geometry")
     _check_named(found, kind)
     return {"geometry": found} if kind in _SHAPES else found
 

@@ -21,7 +21,7 @@ from nucleus_pandas.schema.problems import shown
 _NUMBERS = {int, float}
 
 
-def plain(value: object, place: str, *, nulls: bool = False) -> Any:
+def to_json(value: object, place: str, *, nulls: bool = False) -> Any:
     """Turn a value into what JSON can hold.
 
     NumPy scalars and arrays, timestamps (ISO 8601), Decimal and UUID are converted; mappings must have text keys.
@@ -42,9 +42,9 @@ def plain(value: object, place: str, *, nulls: bool = False) -> Any:
 
     Examples
     --------
-    >>> plain({"at": pd.Timestamp("2024-01-01"), "n": np.int64(3)}, "$")
+    >>> to_json({"at": pd.Timestamp("2024-01-01"), "n": np.int64(3)}, "$")
     {'at': '2024-01-01T00:00:00', 'n': 3}
-    >>> plain({"score": float("nan")}, "$.metadata")
+    >>> to_json({"score": float("nan")}, "$.metadata")
     Traceback (most recent call last):
         ...
     nucleus_pandas.errors.BadRequestError: JSON has no nan - at `$.metadata.score`. Leave the key out, or send null.
@@ -56,36 +56,36 @@ def plain(value: object, place: str, *, nulls: bool = False) -> Any:
             return None
         raise BadRequestError(f"JSON has no {shown(value)} - at `{place}`. Leave the key out, or send null.")
     if isinstance(value, np.generic) and not isinstance(value, np.timedelta64):
-        return plain(_python(value), place)
+        return to_json(_python(value), place)
     if isinstance(value, float):
         if not math.isfinite(value):
             raise BadRequestError(f"JSON has no {float(value)} - at `{place}`. Leave the key out, or send null.")
         return float(value)
     if isinstance(value, Mapping):
-        return {_key(key, place): plain(part, f"{place}.{key}", nulls=nulls) for key, part in value.items()}
+        return {_key(key, place): to_json(part, f"{place}.{key}", nulls=nulls) for key, part in value.items()}
     if isinstance(value, np.ndarray) and not value.ndim:
-        return plain(value[()], place, nulls=nulls)
+        return to_json(value[()], place, nulls=nulls)
     if isinstance(value, (list, tuple, np.ndarray)):
-        return [plain(part, f"{place}[{number}]", nulls=nulls) for number, part in enumerate(value)]
+        return [to_json(part, f"{place}[{number}]", nulls=nulls) for number, part in enumerate(value)]
     if isinstance(value, (dt.datetime, dt.date, dt.time)):
         return value.isoformat()
     if isinstance(value, (uuid.UUID, os.PathLike)):
         return str(value)
     if isinstance(value, decimal.Decimal):
-        return plain(float(value), place)
+        return to_json(float(value), place)
     raise BadRequestError(
         f"JSON has no {type(value).__name__} - at `{place}`. There are text, numbers, booleans, null, lists and dicts."
     )
 
 
-def is_plain(value: object) -> bool:
+def is_json(value: object) -> bool:
     """Tell whether JSON can hold a value as it is; False also where telling takes long.
 
     Ten times as fast as making it so, for a polygon of COCO.
 
     Examples
     --------
-    >>> is_plain({"polygons": [[1, 2.5]], "name": "ü", "none": None}), is_plain([float("nan")]), is_plain((1, 2))
+    >>> is_json({"polygons": [[1, 2.5]], "name": "ü", "none": None}), is_json([float("nan")]), is_json((1, 2))
     (True, False, False)
     """
     kind = type(value)
@@ -95,10 +95,10 @@ def is_plain(value: object) -> bool:
             with suppress(OverflowError):  # an int that no float holds
                 return math.isfinite(sum(value))  # type: ignore[call-overload]
             return False
-        return all(map(is_plain, value))  # type: ignore[call-overload]
+        return all(map(is_json, value))  # type: ignore[call-overload]
     if kind is dict:
         for key, part in value.items():  # type: ignore[attr-defined]
-            if not _is_text(key) or (type(part) is not int and not is_plain(part)):
+            if not _is_text(key) or (type(part) is not int and not is_json(part)):
                 return False
         return True
     if kind is float:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from nucleus_pandas.errors import BadRequestError, InvalidInputError
 from nucleus_pandas.schema.coerce import NOT_AT_ONCE, flags, is_missing, values_of, whole
 from nucleus_pandas.schema.column_names import NamedColumns
-from nucleus_pandas.schema.json_values import is_plain, plain
+from nucleus_pandas.schema.json_values import is_json, to_json
 from nucleus_pandas.schema.problems import Problems, shown
 from nucleus_pandas.wire import TEXT, Texts, joined, numbers, quoted
 
@@ -150,7 +150,7 @@ def _fragments_one_by_one(series: pd.Series[Any], problems: Problems, name: str)
         written = None
         if not is_missing(value):
             try:
-                written = _ENCODER.encode(plain(value, name, nulls=True))
+                written = _ENCODER.encode(to_json(value, name, nulls=True))
             except (BadRequestError, RecursionError, OverflowError) as error:
                 problems.add_one(row, name, _sentence(error))
         found.append(written)
@@ -203,10 +203,10 @@ def _written(value: object, name: str) -> bytes:
         raise BadRequestError(
             f"is {shown(value)}, a {type(value).__name__}; metadata is a dict, a struct or the text of a JSON object."
         )
-    if is_plain(value) and None not in value.values():
+    if is_json(value) and None not in value.values():
         return _ENCODER.encode(value)
     there = {key: part for key, part in value.items() if not is_missing(part)}
-    return _ENCODER.encode(plain(there, name, nulls=True))
+    return _ENCODER.encode(to_json(there, name, nulls=True))
 
 
 def _merged(objects: Texts, columns: Mapping[str, Texts], problems: Problems, name: str) -> Texts:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from nucleus_pandas.errors import BadRequestError, InvalidInputError
-from nucleus_pandas.schema import NOT_SENT, Checked, Problems, Terms, is_remote, json_values, mask_file, readable
+from nucleus_pandas.schema import NOT_SENT, Checked, Problems, Terms, is_remote, mask_file, readable, to_json
 from nucleus_pandas.schema.kinds import Kind
 from nucleus_pandas.wire import AnyAnnotation, Item, Mask, MultiCategory, convert, fill_annotation_ids, item_key
 
@@ -176,7 +176,7 @@ def _named(given: object, place: str, known: frozenset[str]) -> dict[str, Any]:
         hint = f" Is `{near[0]}` meant?" if near else " Metadata stands under `metadata`."
         raise BadRequestError(f"There is no field {unknown[0]!r} - at `{place}`.{hint}")
     try:
-        row: dict[str, Any] = json_values(given, place)
+        row: dict[str, Any] = to_json(given, place)
     except RecursionError:
         raise BadRequestError(f"The row is nested too deeply, or holds itself - at `{place}`.") from None
     for name in ("reference_id", "label"):

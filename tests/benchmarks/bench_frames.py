@@ -25,7 +25,7 @@ import requests
 from bench_upload import PER_PICTURE, boxes
 from requests.adapters import BaseAdapter
 
-from nucleus_pandas.datasets import Dataset
+from nucleus_pandas.api.dataset import Dataset
 from nucleus_pandas.schema import check_annotations
 from nucleus_pandas.transport.auth import Key
 from nucleus_pandas.transport.session import Transport

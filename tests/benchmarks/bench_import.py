@@ -40,7 +40,7 @@ def write(rows: int, path: Path) -> None:
 
 def imported(path: str, endpoint: str, target: str) -> float:
     import nucleus_pandas as npd
-    from nucleus_pandas.datasets import Dataset
+    from nucleus_pandas.api.dataset import Dataset
 
     dataset = Dataset(npd.NucleusClient("key", endpoint)._transport, target)
     with tempfile.TemporaryDirectory() as folder:

@@ -47,8 +47,8 @@ def boxes(count: int) -> pd.DataFrame:
 
 def ours(frame: pd.DataFrame, verb: str, endpoint: str, target: str) -> dict[str, float]:
     import nucleus_pandas as npd
-    from nucleus_pandas.datasets import Dataset
-    from nucleus_pandas.runs import ModelRun
+    from nucleus_pandas.api.dataset import Dataset
+    from nucleus_pandas.api.model_run import ModelRun
 
     client = npd.NucleusClient("key", endpoint)
     began = time.perf_counter()

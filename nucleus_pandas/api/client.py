@@ -11,7 +11,11 @@ from typing import Any
 import pandas as pd
 
 from nucleus_pandas._util.html import isolated
-from nucleus_pandas.datasets import Dataset
+from nucleus_pandas.api.dataset import Dataset
+from nucleus_pandas.api.model import Model, model_of
+from nucleus_pandas.api.model_run import ModelRun
+from nucleus_pandas.api.slice import Slice
+from nucleus_pandas.api.web_urls import page_url
 from nucleus_pandas.errors import (
     ConfigurationError,
     InvalidInputError,
@@ -19,11 +23,7 @@ from nucleus_pandas.errors import (
     NotFoundError,
     ServerError,
 )
-from nucleus_pandas.models import Model, model_of
-from nucleus_pandas.pages import page_url
-from nucleus_pandas.runs import ModelRun
-from nucleus_pandas.schema import DATASETS, MODELS, frame, json_values
-from nucleus_pandas.slices import Slice
+from nucleus_pandas.schema import DATASETS, MODELS, frame, to_json
 from nucleus_pandas.transport.auth import Key
 from nucleus_pandas.transport.resource import Resource, id_of
 from nucleus_pandas.transport.session import Transport
@@ -190,7 +190,7 @@ class NucleusClient:
             for entry in self._transport.read(list[DatasetEntry], "dataset", "details"):
                 if entry.name == fields["name"]:
                     return Dataset(self._transport, entry.id, entry.name)
-        made = self._transport.create(DatasetCreated, "dataset", "create", body=json_values(fields, "$"))
+        made = self._transport.create(DatasetCreated, "dataset", "create", body=to_json(fields, "$"))
         return Dataset(self._transport, made.dataset_id, fields["name"])
 
     def get_dataset(self, dataset_id: str) -> Dataset:
@@ -386,9 +386,7 @@ class NucleusClient:
         'both'
         """
         ids = [id_of(run, "run_", "a ModelRun") for run in runs]
-        body = MergeRuns(
-            model_run_ids=ids, name=name, metadata=None if metadata is None else json_values(metadata, "$")
-        )
+        body = MergeRuns(model_run_ids=ids, name=name, metadata=None if metadata is None else to_json(metadata, "$"))
         made = self._transport.create(RunsMerged, "modelRun", "merge", body=body)
         job = Job(self._transport, made.job_id).ended()
         if job.status.startswith("Errored"):

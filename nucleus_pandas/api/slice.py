@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nucleus_pandas.api.model import Model, of_model_or_run
+from nucleus_pandas.api.model_run import ModelRun
+from nucleus_pandas.api.web_urls import page_url
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.models import Model, of_model_or_run
-from nucleus_pandas.pages import page_url
-from nucleus_pandas.runs import ModelRun
 from nucleus_pandas.schema import Backend, Items, item_ids, no_backend
 from nucleus_pandas.schema.item_ids import Named
 from nucleus_pandas.transport.resource import Resource

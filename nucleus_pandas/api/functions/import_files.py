@@ -6,14 +6,14 @@ import os
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-from nucleus_pandas.datasets import Dataset
+from nucleus_pandas.api.dataset import Dataset
+from nucleus_pandas.api.functions.arguments import kind_of, of_type
+from nucleus_pandas.api.model_run import ModelRun
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.frames.given import kind_of, of_type
 from nucleus_pandas.io.parquet.importing import Records
 from nucleus_pandas.io.parquet.other_formats import Form
 from nucleus_pandas.io.parquet.prepare import ready_files, ready_parquet
 from nucleus_pandas.io.parquet.sources import Source
-from nucleus_pandas.runs import ModelRun
 from nucleus_pandas.schema import BoxColumn, Metadata
 from nucleus_pandas.schema.boxes import BoxFormat
 from nucleus_pandas.schema.kinds import Kind

@@ -7,11 +7,11 @@ from collections.abc import Hashable, Mapping
 
 import pandas as pd
 
-from nucleus_pandas.datasets import Dataset
+from nucleus_pandas.api.dataset import Dataset
+from nucleus_pandas.api.functions.arguments import frame_of, kind_of, of_type
+from nucleus_pandas.api.model import Model
+from nucleus_pandas.api.model_run import ModelRun
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.frames.given import frame_of, kind_of, of_type
-from nucleus_pandas.models import Model
-from nucleus_pandas.runs import ModelRun
 from nucleus_pandas.schema import BoxColumn, Metadata, label_of, warn
 from nucleus_pandas.schema.boxes import BoxFormat
 from nucleus_pandas.schema.kinds import Kind

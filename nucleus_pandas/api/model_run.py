@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from nucleus_pandas.assessment import Assessment, RunEvaluation
+from nucleus_pandas.api.hosted_evaluation import ServedEvaluation, find
+from nucleus_pandas.api.run_evaluation import Assessment, RunEvaluation
+from nucleus_pandas.api.run_matches import stored_matches
+from nucleus_pandas.api.web_urls import page_url
 from nucleus_pandas.errors import InvalidInputError, ServerError
 from nucleus_pandas.evaluation import Engine, LabelPairs
 from nucleus_pandas.evaluation.engines import require
@@ -20,12 +23,9 @@ from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.evaluation.parameters import Parameters, label_pairs
 from nucleus_pandas.io.parquet.export import Part, rows_of
 from nucleus_pandas.io.parquet.schema import What
-from nucleus_pandas.matches import stored_matches
-from nucleus_pandas.pages import page_url
 from nucleus_pandas.schema import BoxColumn, Metadata, Terms
 from nucleus_pandas.schema.boxes import BoxFormat
 from nucleus_pandas.schema.validate import Layout, Rows
-from nucleus_pandas.served import ServedEvaluation, find
 from nucleus_pandas.transport.resource import Resource, id_of
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.uploads.options import IfExists, OnError, Options, Target
@@ -35,7 +35,7 @@ from nucleus_pandas.views import PredictionsView, RunIndexer, stacked
 from nucleus_pandas.wire import RunPlace
 
 if TYPE_CHECKING:
-    from nucleus_pandas.datasets import Dataset
+    from nucleus_pandas.api.dataset import Dataset
 
 
 class ModelRun(Resource):

@@ -6,11 +6,11 @@ from collections.abc import Hashable, Mapping
 
 import pandas as pd
 
-from nucleus_pandas.datasets import Dataset
+from nucleus_pandas.api.dataset import Dataset
+from nucleus_pandas.api.functions.arguments import frame_of
+from nucleus_pandas.api.model_run import ModelRun
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.frames.given import frame_of
 from nucleus_pandas.images.gallery import SIZE, Colour, FrameSource, Gallery, gallery
-from nucleus_pandas.runs import ModelRun
 from nucleus_pandas.schema import BoxColumn
 from nucleus_pandas.schema.boxes import BoxFormat
 from nucleus_pandas.views import AnnotationsView, ItemsView

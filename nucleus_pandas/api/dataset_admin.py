@@ -10,7 +10,7 @@ import pandas as pd
 
 from nucleus_pandas._util.threads import side_by_side
 from nucleus_pandas.errors import BadRequestError, InvalidInputError, NotFoundError, ServerError
-from nucleus_pandas.schema import Metadata, Problems, check_changes, json_values, label_of, texts
+from nucleus_pandas.schema import Metadata, Problems, check_changes, label_of, texts, to_json
 from nucleus_pandas.transport.resource import Resource
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.uploads.jobs import Job, jobs_frame
@@ -285,7 +285,7 @@ class Management(Resource):
         """
         body = {"taxonomy_name": name, "type": kind, "labels": names_of(labels), "update": update}
         answer: dict[str, Any] = self._transport.request(
-            "POST", "dataset", self.id, "add_taxonomy", body=json_values(body, "$"), shape=dict[str, Any]
+            "POST", "dataset", self.id, "add_taxonomy", body=to_json(body, "$"), shape=dict[str, Any]
         )
         return answer
 

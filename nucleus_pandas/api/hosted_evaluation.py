@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nucleus_pandas._util.compat import TEXT
-from nucleus_pandas.assessment import Assessment, RunEvaluation
+from nucleus_pandas.api.run_evaluation import Assessment, RunEvaluation
 from nucleus_pandas.errors import APIError
 from nucleus_pandas.evaluation.counts import BACKGROUND
 from nucleus_pandas.evaluation.parameters import Parameters

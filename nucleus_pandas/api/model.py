@@ -7,10 +7,10 @@ from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from nucleus_pandas.api.dataset_admin import names_of
+from nucleus_pandas.api.model_run import ModelRun
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.management import names_of
-from nucleus_pandas.runs import ModelRun
-from nucleus_pandas.schema import BoxColumn, Metadata, Terms, json_values
+from nucleus_pandas.schema import BoxColumn, Metadata, Terms, to_json
 from nucleus_pandas.schema.boxes import BoxFormat
 from nucleus_pandas.schema.validate import Layout, Rows
 from nucleus_pandas.transport.resource import Resource, id_of
@@ -22,7 +22,7 @@ from nucleus_pandas.views import ModelPredictionsView
 from nucleus_pandas.wire import CopyPredictions, ModelAdded, ModelEntry, RunCreated, RunPlace
 
 if TYPE_CHECKING:
-    from nucleus_pandas.datasets import Dataset
+    from nucleus_pandas.api.dataset import Dataset
 
 _WITHOUT_RUN = ("box", "polygon", "cuboid")  # what the contract lets belong to a model alone
 
@@ -121,7 +121,7 @@ class Model(Resource):
         (2, 1)
         >>> client.close()
         """
-        body = json_values({"name": name, "reference_id": None, "metadata": metadata}, "$")
+        body = to_json({"name": name, "reference_id": None, "metadata": metadata}, "$")
         made = self._transport.create(RunCreated, "model", self.id, "modelRun", "create", body=body)
         return ModelRun(self._transport, made.model_run_id)
 
@@ -266,7 +266,7 @@ class Model(Resource):
 
 def model_of(transport: Transport, fields: Mapping[str, Any]) -> Model:
     """Make a model on the server."""
-    body = json_values({"metadata": {}, **fields}, "$")
+    body = to_json({"metadata": {}, **fields}, "$")
     made = transport.create(ModelAdded, "models", "add", body=body)
     return Model(transport, made.model_id, fields["reference_id"])
 

@@ -1,4 +1,4 @@
-"""``df.nucleus``: each method is one line onto its function in `nucleus_pandas.frames`."""
+"""``df.nucleus``: each method is one line onto its function in `nucleus_pandas.api.functions`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
 
-from nucleus_pandas import frames
+from nucleus_pandas.api import functions
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,12 +42,12 @@ class NucleusAccessor:
     def __init__(self, frame: Any) -> None:
         self._frame: pd.DataFrame = frame
 
-    append = _method(frames.append)
-    annotate = _method(frames.annotate)
-    predict = _method(frames.predict)
-    check = _method(frames.check)
-    evaluate = _method(frames.evaluate)
-    show = _method(frames.show)
+    append = _method(functions.append)
+    annotate = _method(functions.annotate)
+    predict = _method(functions.predict)
+    check = _method(functions.check)
+    evaluate = _method(functions.evaluate)
+    show = _method(functions.show)
 
     def __repr__(self) -> str:
         return f"<nucleus accessor of {len(self._frame)} rows: append, annotate, predict, check, evaluate, show>"

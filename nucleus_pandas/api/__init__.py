@@ -1,0 +1,1 @@
+"""What users hold: clients, datasets, slices, models and runs, the functions and ``df.nucleus``."""

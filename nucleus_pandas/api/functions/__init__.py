@@ -1,0 +1,22 @@
+"""The functional interface: frames in, frames out. `DataFrame.nucleus` has the same verbs."""
+
+from nucleus_pandas.api.functions.evaluate import evaluate
+from nucleus_pandas.api.functions.import_files import import_files, import_parquet, targets_of
+from nucleus_pandas.api.functions.read import read_annotations, read_items, read_predictions
+from nucleus_pandas.api.functions.send import annotate, append, check, predict
+from nucleus_pandas.api.functions.show import show
+
+__all__ = [
+    "annotate",
+    "append",
+    "check",
+    "evaluate",
+    "import_files",
+    "import_parquet",
+    "predict",
+    "read_annotations",
+    "read_items",
+    "read_predictions",
+    "show",
+    "targets_of",
+]
