@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
-from nucleus_pandas.local.serving import Server
+from nucleus_pandas.server.serving import Server
 
 Open: TypeAlias = Callable[..., "Watched"]
 LOOPBACK = ("127.0.0.1", "localhost", "::1")

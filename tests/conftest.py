@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 import nucleus_pandas as npd
-from nucleus_pandas.local.embedded import EmbeddedNucleus
-from nucleus_pandas.local.serving import Server
+from nucleus_pandas.server.nucleus import EmbeddedNucleus
+from nucleus_pandas.server.serving import Server
 
 # A shell that runs the tests in the background has them ignore Ctrl+C, and servers that they start would too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

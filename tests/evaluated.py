@@ -12,8 +12,8 @@ import pandas as pd
 from flask.testing import FlaskClient
 
 import nucleus_pandas as npd
-from nucleus_pandas.local.app import create_app
-from nucleus_pandas.local.embedded import EmbeddedNucleus
+from nucleus_pandas.server.app import create_app
+from nucleus_pandas.server.nucleus import EmbeddedNucleus
 
 LABELS = ("bus", "car", "truck", "van")
 Row = dict[str, Any]

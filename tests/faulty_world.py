@@ -21,7 +21,7 @@ from conftest import join_workers
 from faulty_proxy import FAULTS, FaultyProxy, Plan, Request
 
 import nucleus_pandas as npd
-from nucleus_pandas.local.serving import Server
+from nucleus_pandas.server.serving import Server
 
 SCHEDULES = int(os.environ.get("NUCLEUS_PANDAS_FAULTS", "4"))
 THOROUGH = SCHEDULES >= 100

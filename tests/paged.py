@@ -13,8 +13,8 @@ from markup import Node, parse
 
 import nucleus_pandas as npd
 from nucleus_pandas import sample
-from nucleus_pandas.local.app import create_app
-from nucleus_pandas.local.embedded import EmbeddedNucleus
+from nucleus_pandas.server.app import create_app
+from nucleus_pandas.server.nucleus import EmbeddedNucleus
 
 HOST = "http://127.0.0.1"
 SIDES = ["x", "y", "width", "height"]

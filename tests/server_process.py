@@ -20,13 +20,13 @@ from typing import Any
 
 import nucleus_pandas as npd
 from nucleus_pandas import cli
-from nucleus_pandas.local import embedded
-from nucleus_pandas.local.images import Arriving, Images, Staged
-from nucleus_pandas.local.store.database import Database
+from nucleus_pandas.server import nucleus
+from nucleus_pandas.server.media.files import Arriving, Images, Staged
+from nucleus_pandas.server.store.database import Database
 
 NOBODY = 65534
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["pytest", "nucleus_pandas.cli", "nucleus_pandas.local"])
+CONTEXT.set_forkserver_preload(["pytest", "nucleus_pandas.cli", "nucleus_pandas.server"])
 
 
 class Served:
@@ -189,7 +189,7 @@ def _die_at(point: str, times: int, mark: Path) -> None:
             if len(met) == times:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    write, end, publish, sync = Database.write, Arriving.end, Images.publish, embedded.sync_folder
+    write, end, publish, sync = Database.write, Arriving.end, Images.publish, nucleus.sync_folder
 
     @contextmanager
     def watched_write(self: Database) -> Iterator[Sqlite]:
@@ -212,4 +212,4 @@ def _die_at(point: str, times: int, mark: Path) -> None:
         reached("arrived")
 
     Database.write, Arriving.end, Images.publish = watched_write, watched_end, watched_publish  # type: ignore
-    embedded.sync_folder = watched_sync
+    nucleus.sync_folder = watched_sync

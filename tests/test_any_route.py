@@ -20,8 +20,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import nucleus_pandas as npd
-from nucleus_pandas.local.app import create_app
-from nucleus_pandas.local.embedded import EmbeddedNucleus
+from nucleus_pandas.server.app import create_app
+from nucleus_pandas.server.nucleus import EmbeddedNucleus
 
 Row: TypeAlias = dict[str, Any]
 ITEMS = ["a", "b/../c d?#é%", "empty"]

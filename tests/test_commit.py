@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 
 import nucleus_pandas as npd
-from nucleus_pandas.local import evaluations
-from nucleus_pandas.local.routes import extensions
 from nucleus_pandas.schema import MATCHES
+from nucleus_pandas.server.evaluation import commit
+from nucleus_pandas.server.routes import bulk
 
 LABELS = ("car", "bus", "van")
 THRESHOLDS = (None, 0, 0.3, 0.5, 0.9, 1.0)
@@ -199,8 +199,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[npd.NucleusClie
 @pytest.fixture(params=["at once", "in portions"])
 def _portions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "in portions":
-        monkeypatch.setattr(evaluations, "_PORTION", 3)
-        monkeypatch.setattr(extensions, "_PAGE", 7)
+        monkeypatch.setattr(commit, "_PORTION", 3)
+        monkeypatch.setattr(bulk, "_PAGE", 7)
 
 
 @pytest.mark.usefixtures("_portions")
@@ -471,14 +471,14 @@ def test_pages_join_without_gaps(client: npd.NucleusClient, monkeypatch: pytest.
     run.commit()
     whole = run.matches()
     assert len(whole) > 20
-    monkeypatch.setattr(extensions, "_PAGE", page)
+    monkeypatch.setattr(bulk, "_PAGE", page)
     pd.testing.assert_frame_equal(run.matches(), whole)
 
 
 def test_a_page_as_long_as_the_matches(client: npd.NucleusClient, monkeypatch: pytest.MonkeyPatch) -> None:
     _, run = send(client, Scene(["0"], [box("0", str(n), 20.0 * n) for n in range(7)]))
     run.commit()
-    monkeypatch.setattr(extensions, "_PAGE", 7)
+    monkeypatch.setattr(bulk, "_PAGE", 7)
     assert len(run.matches()) == 7
 
 
@@ -488,6 +488,6 @@ def test_portions_change_nothing(client: npd.NucleusClient, monkeypatch: pytest.
     _, run = send(client, made)
     run.commit()
     whole = run.matches()
-    monkeypatch.setattr(evaluations, "_PORTION", portion)
+    monkeypatch.setattr(commit, "_PORTION", portion)
     run.commit()
     pd.testing.assert_frame_equal(run.matches(), whole)

@@ -28,8 +28,8 @@ from urllib.parse import quote, urlsplit
 import pytest
 from PIL import Image
 
-from nucleus_pandas.local.app import create_app
-from nucleus_pandas.local.embedded import EmbeddedNucleus
+from nucleus_pandas.server.app import create_app
+from nucleus_pandas.server.nucleus import EmbeddedNucleus
 
 PREFIX = "/v1/nucleus"
 KEYS = {"Authorization": "Basic " + base64.b64encode(b"a key:").decode()}

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from evaluated import Http, Row, Rule, Scene, World, area, expected, has, outcomes, passing, scene, told, world
 
-from nucleus_pandas.local.embedded import EmbeddedNucleus
+from nucleus_pandas.server.nucleus import EmbeddedNucleus
 
 SEEDS = range(int(os.environ.get("NUCLEUS_PANDAS_SCENES", "2")))
 THRESHOLDS = (0.01, 0.3, 0.5, 0.75, 1.0)

@@ -17,9 +17,9 @@ import pytest
 from evaluated import GROUPS, NEGATIVE, Http, Row, Rule, Scene, World, an_image, box, outcomes, scene, small, world
 
 import nucleus_pandas as npd
-from nucleus_pandas.local import computing
-from nucleus_pandas.local.scopes import Scope
-from nucleus_pandas.local.store import evaluations, jobs
+from nucleus_pandas.server.evaluation import compute as computing
+from nucleus_pandas.server.evaluation.scope import Scope
+from nucleus_pandas.server.store import evaluations, jobs
 
 CHARTS = {
     "mapSummary": {"mapAt50", "mapAt75", "mapAt5095"},

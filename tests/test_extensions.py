@@ -17,10 +17,10 @@ import requests
 from flask.testing import FlaskClient
 from PIL import Image
 
-from nucleus_pandas.local import reading
-from nucleus_pandas.local.app import create_app
-from nucleus_pandas.local.embedded import EmbeddedNucleus
-from nucleus_pandas.local.store import layers
+from nucleus_pandas.server.app import create_app
+from nucleus_pandas.server.nucleus import EmbeddedNucleus
+from nucleus_pandas.server.read import selections
+from nucleus_pandas.server.store import layers
 from nucleus_pandas.wire import (
     KEYS,
     ROWS,
@@ -176,8 +176,8 @@ def test_a_server_names_its_extensions_in_order(http: Http) -> None:
 
 
 def test_answers_have_the_columns_of_the_wire() -> None:
-    assert set(reading._OF_ITEMS) == set(ItemColumns.__struct_fields__)
-    assert set(reading._OF_ANNOTATIONS) == set(AnnotationColumns.__struct_fields__)
+    assert set(selections._OF_ITEMS) == set(ItemColumns.__struct_fields__)
+    assert set(selections._OF_ANNOTATIONS) == set(AnnotationColumns.__struct_fields__)
 
 
 def test_a_run_tells_where_it_belongs(http: Http, abc: str) -> None:
@@ -497,8 +497,8 @@ def test_whole_keys_are_answered_until_there_are_enough_rows(http: Http, monkeyp
     dataset = http.new_dataset(*names)
     rows = [(name, f"{name}-{n}") for name in names for n in range(int(name) % 4)]
     http.annotate(dataset, boxes=columns_of(rows))
-    monkeypatch.setattr(reading, "ROWS", 10)
-    monkeypatch.setattr(reading, "_KEYS", 4)
+    monkeypatch.setattr(selections, "ROWS", 10)
+    monkeypatch.setattr(selections, "_KEYS", 4)
     wanted = random.Random(1).choices([*names, "x"], k=200)
     left, found, rounds = wanted, [], 0
     while left:

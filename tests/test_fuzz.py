@@ -35,7 +35,7 @@ from test_contract import (
 )
 from test_contract import Part as FilePart
 
-from nucleus_pandas.local.embedded import EmbeddedNucleus
+from nucleus_pandas.server.nucleus import EmbeddedNucleus
 
 EXAMPLES = int(os.environ.get("NUCLEUS_PANDAS_EXAMPLES", "6"))
 DEEP = 3_000

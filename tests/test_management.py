@@ -18,9 +18,9 @@ from evaluated import Http
 
 import nucleus_pandas as npd
 from nucleus_pandas.api.model import model_of
-from nucleus_pandas.local import upload_jobs
-from nucleus_pandas.local.embedded import EmbeddedNucleus
-from nucleus_pandas.local.store import jobs
+from nucleus_pandas.server.ingest import upload_jobs
+from nucleus_pandas.server.nucleus import EmbeddedNucleus
+from nucleus_pandas.server.store import jobs
 
 NAMES = ["a.jpg", "b.jpg", "c/../d e?#.jpg", "7"]
 

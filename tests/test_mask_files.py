@@ -19,7 +19,7 @@ from contract_only import contract_only
 from PIL import Image
 
 import nucleus_pandas as npd
-from nucleus_pandas.local.embedded import EmbeddedNucleus
+from nucleus_pandas.server.nucleus import EmbeddedNucleus
 
 NAMES = [f"{number}.jpg" for number in range(23)]
 SEGMENTS = [{"label": "sky", "index": 1, "metadata": {"k": [1]}}, {"label": "road", "index": 2}]

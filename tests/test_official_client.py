@@ -19,7 +19,7 @@ import requests
 from PIL import Image
 
 import nucleus_pandas as npd
-from nucleus_pandas.local.serving import Server
+from nucleus_pandas.server.serving import Server
 
 pytestmark = [
     pytest.mark.newest,

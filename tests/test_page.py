@@ -22,9 +22,9 @@ from paged import (
 )
 
 import nucleus_pandas as npd
-from nucleus_pandas.local.embedded import EmbeddedNucleus
-from nucleus_pandas.local.web import rows
-from nucleus_pandas.local.web.routes import grid
+from nucleus_pandas.server.nucleus import EmbeddedNucleus
+from nucleus_pandas.server.web import annotation_rows as rows
+from nucleus_pandas.server.web.routes import grid
 
 
 def test_datasets_are_listed_the_newest_first(own: Site) -> None:

@@ -11,9 +11,9 @@ from browsing import Open, Watched, served
 from paged import SIDES, Site, sides
 
 import nucleus_pandas as npd
-from nucleus_pandas.local import computing
-from nucleus_pandas.local.embedded import EmbeddedNucleus
-from nucleus_pandas.local.web.routes import grid
+from nucleus_pandas.server.evaluation import compute
+from nucleus_pandas.server.nucleus import EmbeddedNucleus
+from nucleus_pandas.server.web.routes import grid
 
 pytestmark = pytest.mark.browser
 
@@ -355,7 +355,7 @@ def test_pages_are_turned_by_keyboard(tab: Watched, site: Site, monkeypatch: pyt
 def test_numbers_come_by_themselves_when_they_are_computed(
     tabs: Open, own: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(computing, "SMALL", 10)
+    monkeypatch.setattr(compute, "SMALL", 10)
     with served(own.nucleus.folder) as origin:
         tab = tabs(origin)
         assert tab.page.goto(f"/runs/{own.runs[0].id}").status == 202

@@ -8,8 +8,8 @@ from paged import DASH, Site, ids_on, last_segment, lines, place_on, run_line
 
 import nucleus_pandas as npd
 from nucleus_pandas import sample
-from nucleus_pandas.local.web import walking
-from nucleus_pandas.local.web.routes import grid
+from nucleus_pandas.server.web import item_scan
+from nucleus_pandas.server.web.routes import grid
 
 
 def outcomes(site: Site, run: npd.ModelRun, threshold: float = 0.5) -> pd.DataFrame:
@@ -116,9 +116,9 @@ def test_boxes_that_were_not_looked_for_stand_back(site: Site) -> None:
 
 
 def test_looking_takes_a_bounded_time_and_goes_on(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walking, "_FIRST", 1)
-    monkeypatch.setattr(walking, "_TURN", 0.0)
-    monkeypatch.setattr(walking.Walk.find, "__kwdefaults__", {"direction": "forward", "seconds": 0.0})
+    monkeypatch.setattr(item_scan, "_FIRST", 1)
+    monkeypatch.setattr(item_scan, "_TURN", 0.0)
+    monkeypatch.setattr(item_scan.Walk.find, "__kwdefaults__", {"direction": "forward", "seconds": 0.0})
     first = site.get(site.grid, label="airplane")
     assert ids_on(first) == []
     assert "None was found yet among the 1 pictures" in first.text

@@ -16,7 +16,7 @@ from markup import Node
 from paged import Visitor, ids_on, lines, run_line
 
 import nucleus_pandas as npd
-from nucleus_pandas.local.embedded import EmbeddedNucleus
+from nucleus_pandas.server.nucleus import EmbeddedNucleus
 
 LONG = 5_000
 HOSTILE = {

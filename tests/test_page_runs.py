@@ -9,9 +9,9 @@ from markup import Node
 from paged import Site, Visitor, asked_by, last_segment, lines, run_line
 
 import nucleus_pandas as npd
-from nucleus_pandas.local import computing
-from nucleus_pandas.local.web import facts
-from nucleus_pandas.local.web.routes import examples
+from nucleus_pandas.server.evaluation import compute
+from nucleus_pandas.server.web import run_metrics
+from nucleus_pandas.server.web.routes import examples
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -279,7 +279,7 @@ def test_boxes_that_changed_since_the_commit_are_told(own: Site) -> None:
 def test_numbers_of_many_boxes_are_computed_in_the_background_and_kept(
     own: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(computing, "SMALL", 10)
+    monkeypatch.setattr(compute, "SMALL", 10)
     address = f"/runs/{own.runs[0].id}"
     response = own.visitor.ask(address)
     assert response.status_code == 202
@@ -288,7 +288,7 @@ def test_numbers_of_many_boxes_are_computed_in_the_background_and_kept(
     nucleus = own.nucleus
     nucleus._worker.submit(lambda: None).result(60)
     numbers = own.get(address).one("dl", "numbers").text
-    monkeypatch.setattr(facts, "_compute", lambda *rest: pytest.fail("it is known"))
+    monkeypatch.setattr(run_metrics, "_compute", lambda *rest: pytest.fail("it is known"))
     again = Visitor(nucleus)  # after a new start too
     assert again.get(address).one("dl", "numbers").text == numbers
     total = sum(path.stat().st_size for path in (nucleus.folder / "page").iterdir())
@@ -299,8 +299,8 @@ def test_what_cannot_be_computed_is_told(own: Site, monkeypatch: pytest.MonkeyPa
     def fail(*arguments: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(computing, "SMALL", 10)
-    monkeypatch.setattr(facts, "_compute", fail)
+    monkeypatch.setattr(compute, "SMALL", 10)
+    monkeypatch.setattr(run_metrics, "_compute", fail)
     address = f"/runs/{own.runs[0].id}"
     own.get(address, 202)
     own.nucleus._worker.submit(lambda: None).result(60)

@@ -13,9 +13,9 @@ from paged import HOST, Visitor
 from werkzeug.test import TestResponse
 
 import nucleus_pandas as npd
-from nucleus_pandas.local.embedded import EmbeddedNucleus
-from nucleus_pandas.local.web import sessions
-from nucleus_pandas.local.web.sessions import Sessions
+from nucleus_pandas.server.nucleus import EmbeddedNucleus
+from nucleus_pandas.server.web import sessions
+from nucleus_pandas.server.web.sessions import Sessions
 
 KEY, OTHER = "a-key-0123456789", "another-key"
 POLICY = (

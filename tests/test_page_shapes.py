@@ -15,9 +15,9 @@ from PIL import Image
 
 import nucleus_pandas as npd
 from nucleus_pandas.images import mask_overlays
-from nucleus_pandas.local.embedded import EmbeddedNucleus
-from nucleus_pandas.local.web.colours import PALETTE
-from nucleus_pandas.local.web.page import _asset
+from nucleus_pandas.server.nucleus import EmbeddedNucleus
+from nucleus_pandas.server.web.colours import PALETTE
+from nucleus_pandas.server.web.page import _asset
 
 
 def vertices(*places: tuple[float, float]) -> dict[str, Any]:

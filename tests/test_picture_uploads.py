@@ -417,7 +417,7 @@ def test_a_request_that_fails_for_good_leaves_the_others(
 def test_a_picture_that_is_too_large_is_refused_alone(
     client: npd.NucleusClient, tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nucleus_pandas.local.app.MAX_UPLOAD", 100_000)
+    monkeypatch.setattr("nucleus_pandas.server.app.MAX_UPLOAD", 100_000)
     frame = frame_of(tmp_path / "pictures", 6, size=10_000)
     with Path(frame["image_url"][3]).open("r+b") as file:
         file.truncate(200_000)
@@ -551,8 +551,8 @@ def test_requests_of_another_form_are_refused(http: Any) -> None:
 
 
 def test_a_key_is_needed_where_keys_are(store: Path) -> None:
-    from nucleus_pandas.local.app import create_app
-    from nucleus_pandas.local.embedded import EmbeddedNucleus
+    from nucleus_pandas.server.app import create_app
+    from nucleus_pandas.server.nucleus import EmbeddedNucleus
 
     nucleus = EmbeddedNucleus(store)
     address = "http://127.0.0.1/v1/nucleus/_nucleus_pandas/pictures"
@@ -692,8 +692,8 @@ def test_a_file_that_never_got_to_its_place_is_named_by_no_item(http: Any, datas
 def test_no_other_process_removes_a_file_between_its_steps(
     http: Any, dataset_id: str, store: Path, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    from nucleus_pandas.local.embedded import EmbeddedNucleus
-    from nucleus_pandas.local.images import Images
+    from nucleus_pandas.server.media.files import Images
+    from nucleus_pandas.server.nucleus import EmbeddedNucleus
 
     publish = Images.publish
     other = EmbeddedNucleus(store)
@@ -727,7 +727,7 @@ def test_a_disk_that_is_full_leaves_nothing_behind(
     send(http, (png(2), "c.png"))
     let_wait(http, DAY + 1)
     http.nucleus.purge()
-    monkeypatch.setattr("nucleus_pandas.local.images.os.fsync", full)
+    monkeypatch.setattr("nucleus_pandas.server.media.files.os.fsync", full)
     assert send(http, (png(1), "a.png"), (bytes(300_000), "b.png"))[0] == 507
     monkeypatch.undo()
     assert http.table("waiting") == http.table("released") == []

@@ -16,7 +16,7 @@ import nucleus_pandas as npd
 from nucleus_pandas import sample
 from nucleus_pandas.api.client import HOSTED
 from nucleus_pandas.cli import main
-from nucleus_pandas.local import serve
+from nucleus_pandas.server import serve
 
 README = Path(__file__).parents[1] / "README.md"
 

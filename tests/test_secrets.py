@@ -20,8 +20,8 @@ import responses
 from faulty_proxy import FAULTS, FaultyProxy, Request
 
 import nucleus_pandas as npd
-from nucleus_pandas.local.adapter import InProcessAdapter
-from nucleus_pandas.local.serving import Server
+from nucleus_pandas.server.in_process import InProcessAdapter
+from nucleus_pandas.server.serving import Server
 from nucleus_pandas.transport.auth import Key
 
 KEY = "live_0123456789abcdef"
@@ -263,7 +263,7 @@ def test_a_server_that_fails_logs_no_signed_address(
     def fail(*arguments: object) -> None:
         raise RuntimeError("the disk is gone")
 
-    monkeypatch.setattr("nucleus_pandas.local.embedded.EmbeddedNucleus.receive", fail)
+    monkeypatch.setattr("nucleus_pandas.server.nucleus.EmbeddedNucleus.receive", fail)
     dataset = npd.NucleusClient(KEY, guarded).create_dataset("d")
     item = {"reference_id": "a", "image_url": "https://example.org/a"}
     with FaultyProxy(guarded, hide_extensions=True) as proxy:

@@ -23,8 +23,8 @@ import pytest
 
 import nucleus_pandas as npd
 from nucleus_pandas.cli import main
-from nucleus_pandas.local import app, serving
-from nucleus_pandas.local.serving import Server
+from nucleus_pandas.server import app, serving
+from nucleus_pandas.server.serving import Server
 from nucleus_pandas.wire import SignedUrl
 
 if sys.platform == "win32":

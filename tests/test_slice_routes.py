@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from evaluated import Http, Row, World
 
-from nucleus_pandas.local.store import slices
+from nucleus_pandas.server.store import slices
 
 NAMES = [f"{number}.jpg" for number in range(9)]
 

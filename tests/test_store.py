@@ -24,16 +24,17 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import nucleus_pandas as npd
-from nucleus_pandas.local import upload_jobs
-from nucleus_pandas.local.app import create_app
-from nucleus_pandas.local.embedded import EmbeddedNucleus
-from nucleus_pandas.local.images import Images
-from nucleus_pandas.local.ingest import Stored, store_annotations, store_items
-from nucleus_pandas.local.store import datasets, items, jobs, layers, models, places, purge
-from nucleus_pandas.local.store.database import Database
-from nucleus_pandas.local.store.datasets import Dataset
-from nucleus_pandas.local.store.ids import item_id
-from nucleus_pandas.local.store.layers import Layer
+from nucleus_pandas.server.app import create_app
+from nucleus_pandas.server.ingest import upload_jobs
+from nucleus_pandas.server.ingest.rows import Stored, store_annotations, store_items
+from nucleus_pandas.server.media.files import Images
+from nucleus_pandas.server.nucleus import EmbeddedNucleus
+from nucleus_pandas.server.store import datasets, items, jobs, layers, models, purge
+from nucleus_pandas.server.store import positions as places
+from nucleus_pandas.server.store.database import Database
+from nucleus_pandas.server.store.datasets import Dataset
+from nucleus_pandas.server.store.ids import item_id
+from nucleus_pandas.server.store.layers import Layer
 from nucleus_pandas.wire import AddModel, Box, BoxGeometry, CreateDataset, CreateModelRun, Item
 
 TABLES = ("dataset", "item", "hole", "annotation", "run", "prediction", "match", "upload")

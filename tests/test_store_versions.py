@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from evaluated import Http, World
 
-from nucleus_pandas.local.embedded import EmbeddedNucleus
-from nucleus_pandas.local.store.database import FILE_NAME, VERSION
+from nucleus_pandas.server.nucleus import EmbeddedNucleus
+from nucleus_pandas.server.store.database import FILE_NAME, VERSION
 
 
 @pytest.mark.parametrize("version", range(1, VERSION))

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nucleus_pandas.local import thumbnails
-from nucleus_pandas.local.images import Images
-from nucleus_pandas.local.thumbnails import PIXELS, Thumbnails
+from nucleus_pandas.server.media import thumbnails
+from nucleus_pandas.server.media.files import Images
+from nucleus_pandas.server.media.thumbnails import PIXELS, Thumbnails
 
 
 class Shelf:
@@ -183,7 +183,7 @@ def test_copies_go_with_their_picture(shelf: Shelf) -> None:
 
 def test_the_store_removes_copies_of_pictures_that_nobody_names(store: Path, picture: Path) -> None:
     import nucleus_pandas as npd
-    from nucleus_pandas.local.embedded import EmbeddedNucleus
+    from nucleus_pandas.server.nucleus import EmbeddedNucleus
 
     nucleus = EmbeddedNucleus(store)
     with npd.NucleusClient.local(store) as client:
@@ -198,7 +198,7 @@ def test_the_store_removes_copies_of_pictures_that_nobody_names(store: Path, pic
 
 
 def test_what_a_killed_process_left_is_removed(store: Path) -> None:
-    from nucleus_pandas.local.embedded import EmbeddedNucleus
+    from nucleus_pandas.server.nucleus import EmbeddedNucleus
 
     EmbeddedNucleus(store).close()
     left = store / "thumbnails" / "incoming" / "half"

@@ -129,8 +129,8 @@ class NucleusClient:
             The folder cannot be opened as a store.
         """
         try:
-            from nucleus_pandas.local.adapter import ENDPOINT, InProcessAdapter
-            from nucleus_pandas.local.embedded import EmbeddedNucleus
+            from nucleus_pandas.server.in_process import ENDPOINT, InProcessAdapter
+            from nucleus_pandas.server.nucleus import EmbeddedNucleus
         except ImportError as error:
             if (error.name or "").startswith("nucleus_pandas"):
                 raise

@@ -68,7 +68,7 @@ def open_nucleus(options: argparse.Namespace, *, make: bool = False) -> NucleusC
 def _check_store(folder: Path) -> None:
     file = ""
     with suppress(ImportError):  # NucleusClient.local tells what is not installed
-        from nucleus_pandas.local.store.database import FILE_NAME as file
+        from nucleus_pandas.server.store.database import FILE_NAME as file
     if not (folder.expanduser() / file).exists():
         raise StoreError(
             f"There is no store of an embedded Nucleus in '{folder}'. NucleusClient.local({str(folder)!r}) makes one."

@@ -40,7 +40,7 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     try:
-        from nucleus_pandas.local import serve
+        from nucleus_pandas.server import serve
     except ImportError as error:
         if (error.name or "").startswith("nucleus_pandas"):
             raise

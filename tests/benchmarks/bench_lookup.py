@@ -21,11 +21,11 @@ from importlib.resources import files
 from pathlib import Path
 
 import nucleus_pandas as npd
-from nucleus_pandas.local.embedded import EmbeddedNucleus
-from nucleus_pandas.local.ingest import store_annotations, store_items
-from nucleus_pandas.local.store import datasets, items, layers
-from nucleus_pandas.local.store.ids import ITEM_BITS, item_id
-from nucleus_pandas.local.store.layers import Layer
+from nucleus_pandas.server.ingest.rows import store_annotations, store_items
+from nucleus_pandas.server.nucleus import EmbeddedNucleus
+from nucleus_pandas.server.store import datasets, items, layers
+from nucleus_pandas.server.store.ids import ITEM_BITS, item_id
+from nucleus_pandas.server.store.layers import Layer
 from nucleus_pandas.wire import Box, BoxGeometry, CreateDataset, Item
 
 TRANSACTION = 5_000  # rows
@@ -90,7 +90,7 @@ def open_peer(folder: Path) -> sqlite3.Connection:
     peer = sqlite3.connect(folder / "peer.sqlite", isolation_level=None)
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "temp_store = MEMORY", "cache_size = -32000"):
         peer.execute(f"PRAGMA {pragma}")
-    peer.executescript(files("nucleus_pandas.local").joinpath("schema.sql").read_text("utf-8"))
+    peer.executescript(files("nucleus_pandas.server").joinpath("schema.sql").read_text("utf-8"))
     return peer
 
 

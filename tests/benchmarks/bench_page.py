@@ -27,7 +27,7 @@ import pandas as pd
 from PIL import Image
 
 import nucleus_pandas as npd
-from nucleus_pandas.local.serving import Server
+from nucleus_pandas.server.serving import Server
 
 PAGE = 48  # pictures on a page of the grid
 MILLISECONDS, KILOBYTES = 300.0, 1_000.0

@@ -91,7 +91,7 @@ def worker(arguments: argparse.Namespace) -> None:
 
 def serve(folder: str, delay: float) -> None:
     """Serve a store, and let every answer wait."""
-    from nucleus_pandas.local import app, serving
+    from nucleus_pandas.server import app, serving
 
     build = app.create_app
 

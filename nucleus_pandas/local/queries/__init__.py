@@ -1,6 +1,0 @@
-"""The query language: text, read by a grammar, becomes SQL in which every value is bound."""
-
-from nucleus_pandas.local.queries.compiling import compile_query
-from nucleus_pandas.local.queries.fields import Target
-
-__all__ = ["Target", "compile_query"]

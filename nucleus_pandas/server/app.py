@@ -1,0 +1,213 @@
+"""An embedded Nucleus as a WSGI application: its REST API, and its page."""
+
+from __future__ import annotations
+
+import errno
+import hmac
+import logging
+import re
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from nucleus_pandas.errors import APIError, AuthenticationError, BadRequestError, ServerError, TooLargeError
+from nucleus_pandas.server.nucleus import EmbeddedNucleus
+from nucleus_pandas.server.routes import (
+    benchmarks,
+    bulk,
+    datasets,
+    evaluations,
+    exports,
+    images,
+    items,
+    jobs,
+    metadata,
+    model_predictions,
+    models,
+    objects,
+    predictions_bulk,
+    runs,
+    slices,
+    unsupported,
+    uploads,
+)
+from nucleus_pandas.server.routes.request import MAX_JSON, PREFIX, ItemId, RawId, RestOfPath, reply
+from nucleus_pandas.server.web import site
+
+log = logging.getLogger("nucleus_pandas.server")
+
+MAX_UPLOAD = 512 << 20  # bytes, of a signed upload or of pictures in one request
+_BUILDING = threading.Lock()  # Python 3.11 can fail when routes are compiled in two threads at once
+_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def create_app(
+    nucleus: EmbeddedNucleus,
+    *,
+    api_keys: Sequence[str] = (),
+    hosts: Sequence[str] = LOOPBACK,
+    public_url: str | None = None,
+    has_page: bool = True,
+    remote_images: bool = False,
+) -> Flask:
+    """Make the application that answers for a store.
+
+    Parameters
+    ----------
+    nucleus : EmbeddedNucleus
+        The open store.
+    api_keys : sequence of str
+        The keys that are let in; with none, any key and none are.
+    hosts : sequence of str
+        The hosts that requests may be addressed to.
+    public_url : str, optional
+        What addresses of this server begin with; by default what the request was addressed to.
+    has_page : bool
+        Whether there is a page beside the API.
+    remote_images : bool
+        Whether the page has the browser load pictures from other servers.
+    """
+    keys = tuple(key.encode() for key in api_keys)
+    with _BUILDING:
+        application = _build(nucleus, keys, frozenset(hosts))
+        if has_page:
+            site.install(application, nucleus, keys, remote_images=remote_images)
+        application.url_map.update()
+    application.config["PUBLIC_URL"] = public_url
+    return application
+
+
+def _build(nucleus: EmbeddedNucleus, keys: tuple[bytes, ...], hosts: frozenset[str]) -> Flask:
+    app = Flask("nucleus_pandas.server", static_folder=None)
+    app.config.update(MAX_FORM_MEMORY_SIZE=MAX_JSON, MAX_FORM_PARTS=1000)
+    app.extensions["nucleus"] = nucleus
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    app.url_map.redirect_defaults = False
+    app.url_map.converters.update(id=RawId, item=ItemId, rest=RestOfPath)
+    app.before_request(_guard(keys, hosts))
+    of_data = (
+        datasets,
+        items,
+        metadata,
+        exports,
+        slices,
+        models,
+        runs,
+        model_predictions,
+        predictions_bulk,
+        jobs,
+        uploads,
+    )
+    for routes in (*of_data, evaluations, benchmarks, objects, images, bulk, unsupported):
+        app.register_blueprint(routes.blueprint, url_prefix=PREFIX)
+    app.register_error_handler(APIError, _refusal)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _failure)
+    app.wsgi_app = _RawPath(app.wsgi_app)  # type: ignore[method-assign]
+    return app
+
+
+def _hostname(host: str) -> str | None:
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
+
+
+class _RawPath:
+    """Hands the application the path as it was sent: ids may hold slashes, which only the quoted path tells apart."""
+
+    def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
+        self.application = application
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        uri = environ.get("REQUEST_URI")
+        if uri is None:
+            uri = quote(environ.get("PATH_INFO", "").encode("latin-1"))
+        elif not uri.startswith("/"):  # a proxy's form, with the host
+            uri = "/" + uri.partition("://")[2].partition("/")[2]
+        path = uri.split("?", 1)[0].split("#", 1)[0]
+        path = re.sub(rf"^{PREFIX}/{{2,}}", f"{PREFIX}/", path)
+        # the contract has routes with and without a slash at their end; an id at the end may mean its slash
+        environ["PATH_INFO"] = path if re.search("/((ref)?loc|referenceId|taxonomy|scene)/", path) else path.rstrip("/")
+        environ["SCRIPT_NAME"] = ""
+        return self.application(environ, start_response)
+
+
+def _guard(keys: tuple[bytes, ...], hosts: frozenset[str]) -> Callable[[], None]:
+    def guard() -> None:
+        # by hand: TRUSTED_HOSTS does not know IPv6 addresses
+        if _hostname(request.host) not in hosts:
+            raise BadRequestError("The request's Host header names no address of this server.")
+        origin = request.headers.get("Origin")
+        if origin is not None and origin.partition("://")[2] != request.host:
+            raise AuthenticationError("Requests from pages of other sites are refused.", 403)
+        if request.blueprint == site.blueprint.name:  # it has its own way to know people
+            request.max_content_length = site.MAX_FORM
+            return
+        is_upload = request.blueprint == "uploads" or request.mimetype == "multipart/form-data"
+        request.max_content_length = MAX_UPLOAD if is_upload else MAX_JSON
+        if not keys or request.endpoint == "uploads.receive":  # a signed address carries its own secret
+            return
+        given = request.authorization.username if request.authorization is not None else None
+        given = given or request.headers.get("x-limited-access-key") or ""
+        # every key is compared, so that the time tells nothing about which one came close
+        if not sum(hmac.compare_digest(given.encode("utf-8", "replace"), key) for key in keys):
+            found = "a wrong API key" if given else "no API key"
+            raise AuthenticationError(f"This server needs an API key; the request holds {found}.")
+
+    return guard
+
+
+def _refusal(error: APIError) -> Response:
+    if site.is_page():
+        return site.problem(error.status_code or 500, str(error))
+    body = {"status_code": error.status_code, "error": str(error), "error_type": type(error).__name__}
+    response = reply(body, error.status_code)
+    if error.status_code == 401:
+        response.headers["WWW-Authenticate"] = "Basic"
+    return response
+
+
+def _http_error(error: HTTPException) -> Response:
+    code = error.code or 500
+    text = error.description or error.name
+    if isinstance(error, RequestEntityTooLarge):
+        limit = (request.max_content_length or 0) >> 20
+        return _refusal(TooLargeError(f"The request's body is larger than the {limit} MiB that this route takes."))
+    if code == 404:
+        text = f"There is no route {request.method} {request.path}."
+        if not request.path.startswith(PREFIX):
+            text += f" The API stands under {PREFIX}."
+    elif code == 405:
+        text = f"The route {request.path} does not take {request.method}."
+    if site.is_page():
+        return site.problem(code, "There is no such page." if code == 404 else text)
+    response = reply({"status_code": code, "error": text, "error_type": "APIError"}, code)
+    if code == 405 and error.response is None:
+        response.headers["Allow"] = ", ".join(getattr(error, "valid_methods", None) or ())
+    return response
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether a disk has no room, or none for this user: what no second try mends."""
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", None) in _FULL
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _failure(error: Exception) -> Response:
+    is_secret = request.endpoint == "uploads.receive"  # whoever knows its path may write there
+    log.error("%s %s failed.", request.method, request.url_rule if is_secret else request.path, exc_info=error)
+    if _is_full(error):
+        return _refusal(ServerError(f"The store cannot be written to, and nothing was: {error}. Make room.", 507))
+    if isinstance(error, sqlite3.OperationalError):
+        return _refusal(ServerError(f"The store could not do this: {error}."))
+    return _refusal(ServerError("The server failed; its log says why."))

@@ -1,0 +1,1 @@
+"""Image files: kept by content, and their thumbnails."""

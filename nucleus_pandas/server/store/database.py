@@ -1,0 +1,189 @@
+"""One SQLite file in a folder: connections, transactions, schema version."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.resources import files
+from math import fmod, isfinite
+from pathlib import Path
+
+from nucleus_pandas.errors import StoreError
+
+APPLICATION_ID = 0x4E55434C  # "NUCL", in the file's header
+VERSION = 3
+BUSY_SECONDS = 60
+FILE_NAME = "nucleus.sqlite"
+
+
+class Database:
+    """The database of one store.
+
+    Any number of threads and processes may use it at once, on a local disk. Readers see one moment and never wait;
+    writers take turns. A write that returned survives ``kill -9`` and power loss.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where the database lies; made when absent.
+
+    Raises
+    ------
+    StoreError
+        The folder cannot be made or opened, or was written by a newer version.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._writer = threading.Lock()
+        self._idle: list[sqlite3.Connection] = []
+        self._idle_lock = threading.Lock()
+        self._closed = False
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._put_back(self._connect())
+            self._migrate()
+        except (OSError, ValueError, sqlite3.Error) as error:
+            self.close()
+            if isinstance(error, StoreError):
+                raise
+            raise StoreError(f"'{folder}' cannot be opened as a store: {error}.") from error
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(
+            self.folder / FILE_NAME,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+        )
+        try:
+            db.execute("BEGIN")
+            self._check_ours(db)  # before anything is written
+            db.execute("ROLLBACK")
+            _switch_to_wal(db)
+            db.execute("PRAGMA synchronous = FULL")
+            db.execute("PRAGMA foreign_keys = ON")
+            db.execute("PRAGMA temp_store = MEMORY")
+            db.execute("PRAGMA cache_size = -32000")
+            db.create_function("nucleus_modulo", 2, modulo, deterministic=True)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _check_ours(self, db: sqlite3.Connection) -> bool:
+        """Refuse what was not made by this package or by a newer one; False when nothing is there yet."""
+        application: int = db.execute("PRAGMA application_id").fetchone()[0]
+        version: int = db.execute("PRAGMA user_version").fetchone()[0]
+        if application == APPLICATION_ID and version <= VERSION:
+            return True
+        if application == APPLICATION_ID:
+            raise StoreError(
+                f"'{self.folder}' was written by a newer nucleus_pandas (store version {version}, this one knows "
+                f"{VERSION}); upgrade nucleus_pandas."
+            )
+        if db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+            raise StoreError(f"'{self.folder / FILE_NAME}' is a database of something else; choose another folder.")
+        return False
+
+    def _migrate(self) -> None:
+        """Bring the tables to this version: all of them for a new store, what an older one lacks."""
+        with self.write() as db:
+            ours = self._check_ours(db)
+            version: int = db.execute("PRAGMA user_version").fetchone()[0] if ours else 0
+            for section in _schema()[version:]:
+                for statement in section.split(";\n\n"):
+                    db.execute(statement)
+            if version < VERSION:
+                db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                db.execute(f"PRAGMA user_version = {VERSION}")
+
+    def _take(self) -> sqlite3.Connection:
+        with self._idle_lock:
+            if self._closed:
+                raise StoreError(f"The store '{self.folder}' is closed.")
+            if self._idle:
+                return self._idle.pop()
+        return self._connect()
+
+    def _put_back(self, db: sqlite3.Connection) -> None:
+        with self._idle_lock:
+            if not self._closed:
+                self._idle.append(db)
+                return
+        db.close()
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """Read one consistent moment of the store."""
+        db = self._take()
+        try:
+            db.execute("BEGIN")
+            yield db
+        finally:
+            with suppress(sqlite3.Error):
+                db.execute("ROLLBACK")
+            self._put_back(db)
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """Change the store: all of the block's changes, or none when it raises."""
+        with self._writer:
+            db = self._take()
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
+                raise
+            finally:
+                self._put_back(db)
+
+    def close(self) -> None:
+        """Close every connection that is not in use; those in use are closed when they come back."""
+        with self._idle_lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for db in idle:
+            db.close()
+
+
+def modulo(left: float | None, right: float | None) -> float | None:
+    """Give what a division leaves, with the sign of what is divided; SQLite's own operator cuts numbers to integers.
+
+    Examples
+    --------
+    >>> modulo(7, 3), modulo(-7, 3), modulo(7.5, 2), modulo(1, 0)
+    (1, -1, 1.5, None)
+    """
+    if left is None or right is None or right == 0 or not (isfinite(left) and isfinite(right)):
+        return None
+    if isinstance(left, int) and isinstance(right, int):
+        rest = abs(left) % abs(right)
+        return -rest if left < 0 else rest
+    return fmod(left, right)
+
+
+def _schema() -> list[str]:
+    """Give what makes a store of each version from one of the version before, beginning with version 1."""
+    script = files("nucleus_pandas.server").joinpath("schema.sql").read_text("utf-8")
+    return re.split(r"^-- Version \d+:.*$", script, flags=re.MULTILINE)[1:]
+
+
+def _switch_to_wal(db: sqlite3.Connection) -> None:
+    """Turn the write-ahead log on; SQLite does not wait there for others who do the same at that moment."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)

@@ -1,0 +1,244 @@
+"""Rows of items, and their positions."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import msgspec
+
+from nucleus_pandas.errors import NotFoundError, PositionError
+from nucleus_pandas.server.store.datasets import Dataset
+from nucleus_pandas.server.store.ids import ITEM_BITS, batches, split_item_id
+from nucleus_pandas.server.store.positions import Places
+
+Outcome: TypeAlias = Literal["new", "updated", "ignored"]
+
+_PLACES = Places("item", "id", "hole", "dataset")
+COLUMNS = "id, reference_id, url, file, width, height, metadata, extra"
+
+
+class ItemRow(NamedTuple):
+    """An item as stored."""
+
+    id: int
+    reference_id: str
+    url: str | None
+    file: str | None
+    width: int | None
+    height: int | None
+    metadata: str | None
+    extra: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewItem:
+    """An item on its way into the store."""
+
+    reference_id: str
+    url: str | None
+    file: str | None
+    width: int | None
+    height: int | None
+    metadata: str | None
+    extra: str | None
+    update: bool
+
+
+def append(db: sqlite3.Connection, dataset: Dataset, items: Sequence[NewItem]) -> list[Outcome]:
+    """Store items in their order.
+
+    An item whose reference id is there already is ignored, or replaced if it says `update`; so is the second of two
+    in one call.
+    """
+    known = ids_of(db, dataset, (item.reference_id for item in items))
+    (position,) = db.execute("SELECT positions FROM dataset WHERE id = ?", (dataset.id,)).fetchone()
+    first = next_item = dataset.id << ITEM_BITS | position
+    outcomes: list[Outcome] = []
+    rows: dict[int, tuple[object, ...]] = {}
+    updates: dict[int, tuple[object, ...]] = {}
+    for item in items:
+        values = (item.url, item.file, item.width, item.height, item.metadata, item.extra)
+        number = known.get(item.reference_id)
+        if number is None:
+            known[item.reference_id] = next_item
+            rows[next_item] = (next_item, dataset.id, item.reference_id, *values)
+            next_item += 1
+            outcomes.append("new")
+        elif item.update:
+            if number in rows:
+                rows[number] = (number, dataset.id, item.reference_id, *values)
+            else:
+                updates[number] = (*values, number)
+            outcomes.append("updated")
+        else:
+            outcomes.append("ignored")
+    db.executemany(
+        "INSERT INTO item (id, dataset, reference_id, url, file, width, height, metadata, extra)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        rows.values(),
+    )
+    db.executemany(
+        "UPDATE item SET url = ?, file = ?, width = ?, height = ?, metadata = ?, extra = ? WHERE id = ?",
+        updates.values(),
+    )
+    count = next_item - first
+    if rows or updates:
+        db.execute(
+            "UPDATE dataset SET length = length + ?, positions = positions + ?, revision = revision + 1 WHERE id = ?",
+            (count, count, dataset.id),
+        )
+    return outcomes
+
+
+def merge_metadata(db: sqlite3.Connection, dataset: Dataset, changes: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
+    """Set values under keys of the metadata of items, one item after the other; the other keys keep theirs."""
+    merged: dict[int, dict[str, Any]] = {
+        number: {} if text is None else msgspec.json.decode(text, type=dict[str, msgspec.Raw])  # as they were written
+        for number, text in select(db, (number for number, _ in changes), "id, metadata")
+    }
+    for number, values in changes:
+        merged[number].update(values)
+    db.executemany(
+        "UPDATE item SET metadata = ? WHERE id = ?",
+        [(msgspec.json.encode(values).decode(), number) for number, values in merged.items()],
+    )
+    if merged:
+        db.execute("UPDATE dataset SET revision = revision + 1 WHERE id = ?", (dataset.id,))
+
+
+def ids_of(db: sqlite3.Connection, dataset: Dataset, reference_ids: Iterable[str]) -> dict[str, int]:
+    """Look reference ids up; those that are not there are left out."""
+    found: dict[str, int] = {}
+    for part, marks in batches(dict.fromkeys(reference_ids)):
+        found.update(
+            db.execute(
+                f"SELECT reference_id, id FROM item WHERE dataset = ? AND reference_id IN ({marks})",
+                (dataset.id, *part),
+            )
+        )
+    return found
+
+
+def ids_anywhere(db: sqlite3.Connection, reference_ids: Iterable[str]) -> dict[str, list[int]]:
+    """Look reference ids up in all datasets, oldest first; those that are nowhere are left out."""
+    found: dict[str, list[int]] = {}
+    for part, marks in batches(dict.fromkeys(reference_ids)):
+        rows = db.execute(
+            "SELECT reference_id, id FROM item WHERE dataset IN (SELECT id FROM dataset WHERE NOT deleted)"
+            f" AND reference_id IN ({marks}) ORDER BY id",
+            part,
+        )
+        for reference_id, number in rows:
+            found.setdefault(reference_id, []).append(number)
+    return found
+
+
+def existing(db: sqlite3.Connection, public_ids: Iterable[str]) -> dict[str, int]:
+    """Look public item ids of any dataset up; those that are not there are left out."""
+    numbers: dict[str, int] = {}
+    tags: dict[str, int | None] = {}
+    for public_id in dict.fromkeys(public_ids):
+        parts = split_item_id(public_id)
+        if parts is None:
+            continue
+        tag, position = parts
+        if tag not in tags:
+            row = db.execute("SELECT id FROM dataset WHERE tag = ? AND NOT deleted", (tag,)).fetchone()
+            tags[tag] = row and row[0]
+        dataset = tags[tag]
+        if dataset is not None:
+            numbers[public_id] = dataset << ITEM_BITS | position
+    there = {number for (number,) in select(db, numbers.values(), "id")}
+    return {public_id: number for public_id, number in numbers.items() if number in there}
+
+
+def select(db: sqlite3.Connection, numbers: Iterable[int], columns: str) -> Iterator[tuple[Any, ...]]:
+    """Walk some columns of items, in no order; numbers that name no item are left out."""
+    for part, marks in batches(sorted(set(numbers))):
+        yield from db.execute(f"SELECT {columns} FROM item WHERE id IN ({marks})", part)
+
+
+def select_page(
+    db: sqlite3.Connection, dataset: Dataset, after: int | None, limit: int, columns: str
+) -> Iterator[tuple[Any, ...]]:
+    """Walk some columns of the items in order, from behind the item number `after`."""
+    start = (dataset.id << ITEM_BITS) - 1 if after is None else after
+    return db.execute(
+        f"SELECT {columns} FROM item WHERE id > ? AND id < ? ORDER BY id LIMIT ?",
+        (start, (dataset.id + 1) << ITEM_BITS, limit),
+    )
+
+
+def by_reference_id(db: sqlite3.Connection, dataset: Dataset, reference_id: str) -> ItemRow:
+    """Find an item by its reference id, or raise NotFoundError."""
+    row = db.execute(
+        f"SELECT {COLUMNS} FROM item WHERE dataset = ? AND reference_id = ?", (dataset.id, reference_id)
+    ).fetchone()
+    if row is None:
+        raise NotFoundError(
+            f"There is no item with reference_id '{reference_id}' in the dataset '{dataset.public_id}'."
+        )
+    return ItemRow(*row)
+
+
+def by_item_id(db: sqlite3.Connection, dataset: Dataset, public_id: str) -> ItemRow:
+    """Find an item by its public id, or raise NotFoundError."""
+    parts = split_item_id(public_id)
+    row = None
+    if parts is not None and parts[0] == dataset.tag:
+        number = dataset.id << ITEM_BITS | parts[1]
+        row = db.execute(f"SELECT {COLUMNS} FROM item WHERE id = ?", (number,)).fetchone()
+    if row is None:
+        hint = "" if public_id.startswith("di_") else " Item ids start with 'di_'; refloc looks reference ids up."
+        raise NotFoundError(f"There is no item '{public_id}' in the dataset '{dataset.public_id}'.{hint}")
+    return ItemRow(*row)
+
+
+def at_position(db: sqlite3.Connection, dataset: Dataset, position: int) -> ItemRow:
+    """Find an item by its place among the items that are there, counted from 0, or raise PositionError."""
+    if not 0 <= position < dataset.length:
+        raise PositionError(
+            f"Position {position} is outside the dataset '{dataset.public_id}', which holds {dataset.length} items."
+        )
+    number = _PLACES.find(db, dataset.id, position)
+    return ItemRow(*db.execute(f"SELECT {COLUMNS} FROM item WHERE id = ?", (number,)).fetchone())
+
+
+def at_positions(db: sqlite3.Connection, dataset: Dataset, positions: Sequence[int]) -> list[int | None]:
+    """Give the numbers of the items at these places, None for places outside the dataset."""
+    (given,) = db.execute("SELECT positions FROM dataset WHERE id = ?", (dataset.id,)).fetchone()
+    return _PLACES.find_many(db, dataset.id, positions, dataset.length, given)
+
+
+def rank(db: sqlite3.Connection, number: int) -> int:
+    """Count the items of its dataset that stand before an item."""
+    return _PLACES.before(db, number)
+
+
+def page(db: sqlite3.Connection, dataset: Dataset, after: int | None = None, limit: int = -1) -> Iterator[ItemRow]:
+    """Walk the items in order, from behind the item number `after`."""
+    return map(ItemRow._make, select_page(db, dataset, after, limit, COLUMNS))
+
+
+def delete(db: sqlite3.Connection, dataset: Dataset, item: ItemRow) -> None:
+    """Remove an item with its annotations, predictions and matches; the other items keep their order."""
+    delete_number(db, dataset, item.id)
+
+
+def delete_number(db: sqlite3.Connection, dataset: Dataset, number: int) -> None:
+    """Do what `delete` does, for an item of which only the number is known."""
+    db.execute("DELETE FROM annotation WHERE item = ?", (number,))
+    for (run,) in db.execute("SELECT id FROM run WHERE dataset = ? OR dataset IS NULL", (dataset.id,)).fetchall():
+        db.execute("DELETE FROM prediction WHERE run = ? AND item = ?", (run, number))
+        db.execute("DELETE FROM match WHERE run = ? AND item = ?", (run, number))
+    db.execute("DELETE FROM item WHERE id = ?", (number,))
+    _PLACES.leave(db, number)
+    db.execute("UPDATE dataset SET length = length - 1, revision = revision + 1 WHERE id = ?", (dataset.id,))
+
+
+def reference_id_of(db: sqlite3.Connection, number: int) -> str:
+    """Give the reference id of an item that is there."""
+    return str(db.execute("SELECT reference_id FROM item WHERE id = ?", (number,)).fetchone()[0])

@@ -1,0 +1,265 @@
+"""Rows of jobs and of signed uploads."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from nucleus_pandas.errors import BadRequestError, ConflictError, NotFoundError
+from nucleus_pandas.server.store import datasets
+from nucleus_pandas.server.store.ids import new_tag, now, tag_of
+from nucleus_pandas.wire import JobEntry, ListJobs
+
+STALE_SECONDS = 60.0
+UPLOAD_SECONDS = 24 * 3600.0
+
+_COLUMNS = "id, tag, type, status, message, done, total, created_at"
+
+
+class JobRow(NamedTuple):
+    """A job as stored."""
+
+    id: int
+    tag: str
+    type: str
+    status: str
+    message: str
+    done: int
+    total: int
+    created_at: str
+
+    @property
+    def public_id(self) -> str:
+        """The id that users see."""
+        return f"job_{self.tag}"
+
+    def entry(self) -> JobEntry:
+        """Describe the job as on the wire."""
+        return JobEntry(
+            job_id=self.public_id,
+            job_last_known_status=self.status,
+            job_type=self.type,
+            job_creation_time=self.created_at,
+        )
+
+
+def create(db: sqlite3.Connection, job_type: str, dataset: int | None, owner: str) -> JobRow:
+    """Note that a job has begun."""
+    tag = new_tag()
+    db.execute(
+        "INSERT INTO job (tag, type, dataset, status, created_at, owner, heartbeat)"
+        " VALUES (?, ?, ?, 'Running', ?, ?, ?)",
+        (tag, job_type, dataset, now(), owner, time.time()),
+    )
+    return find(db, f"job_{tag}")
+
+
+def find(db: sqlite3.Connection, public_id: str) -> JobRow:
+    """Find a job, or raise NotFoundError."""
+    row = db.execute(f"SELECT {_COLUMNS} FROM job WHERE tag = ?", (tag_of(public_id, "job_"),)).fetchone()
+    if row is None:
+        raise NotFoundError(f"There is no job '{public_id}'.")
+    return JobRow(*row)
+
+
+def is_running(db: sqlite3.Connection, job: int) -> bool:
+    """Whether a job was not ended meanwhile."""
+    return db.execute("SELECT 1 FROM job WHERE id = ? AND status = 'Running'", (job,)).fetchone() is not None
+
+
+def progress(db: sqlite3.Connection, job: int, done: int, total: int, errors: Iterable[str] = ()) -> None:
+    """Note how far a job is."""
+    add_errors(db, job, errors)
+    db.execute("UPDATE job SET done = ?, total = ? WHERE id = ?", (done, total, job))
+
+
+def beat(db: sqlite3.Connection, owner: str) -> None:
+    """Tell that a process is alive, for the job that it works on and for those that wait."""
+    db.execute("UPDATE job SET heartbeat = ? WHERE owner = ? AND status = 'Running'", (time.time(), owner))
+
+
+def add_errors(db: sqlite3.Connection, job: int, errors: Iterable[str]) -> None:
+    """Note what a job could not do."""
+    (count,) = db.execute("SELECT count(*) FROM job_error WHERE job = ?", (job,)).fetchone()
+    db.executemany(
+        "INSERT INTO job_error (job, number, text) VALUES (?, ?, ?)",
+        [(job, count + n, text) for n, text in enumerate(errors)],
+    )
+
+
+def finish(db: sqlite3.Connection, job: int, status: str, message: dict[str, Any]) -> None:
+    """Note how a job ended."""
+    text = msgspec.json.encode(message).decode()
+    db.execute(
+        "UPDATE job SET status = ?, message = ?, done = total WHERE id = ? AND status = 'Running'", (status, text, job)
+    )
+
+
+def cancel(db: sqlite3.Connection, job: JobRow) -> None:
+    """Stop a job that runs, or raise ConflictError; who works on it finds that out at its next step."""
+    if job.status != "Running":
+        raise ConflictError(f"The job '{job.public_id}' is {job.status}; only a running one can be cancelled.")
+    db.execute("UPDATE job SET status = 'Cancelled', done = total WHERE id = ?", (job.id,))
+
+
+def any_stale(db: sqlite3.Connection) -> bool:
+    """Whether there is a job that runs no longer, though it says so."""
+    row = db.execute(
+        "SELECT 1 FROM job WHERE status = 'Running' AND heartbeat < ? LIMIT 1", (time.time() - STALE_SECONDS,)
+    ).fetchone()
+    return row is not None
+
+
+def end_stale(db: sqlite3.Connection) -> None:
+    """End the jobs whose process is gone."""
+    text = msgspec.json.encode({"final_error": "The process that worked on this job stopped; send it again."}).decode()
+    db.execute(
+        "UPDATE job SET status = 'Errored_Server', message = ? WHERE status = 'Running' AND heartbeat < ?",
+        (text, time.time() - STALE_SECONDS),
+    )
+
+
+def errors(db: sqlite3.Connection, job: JobRow) -> list[str]:
+    """List what a job could not do."""
+    return [text for (text,) in db.execute("SELECT text FROM job_error WHERE job = ? ORDER BY number", (job.id,))]
+
+
+def listing(db: sqlite3.Connection, request: ListJobs) -> list[JobRow]:
+    """List jobs, newest first, as the request narrows them down."""
+    conditions: list[str] = ["1"]
+    values: list[object] = []
+    if request.dataset_id is not None:
+        conditions.append("dataset = ?")
+        values.append(datasets.find(db, request.dataset_id).id)
+    if request.job_types:
+        conditions.append(f"type IN ({', '.join('?' * len(request.job_types))})")
+        values.extend(request.job_types)
+    if request.from_date is not None:
+        conditions.append("created_at >= ?")
+        values.append(_moment(request.from_date, "from_date"))
+    if request.to_date is not None:
+        conditions.append("created_at <= ?")
+        values.append(_moment(request.to_date, "to_date"))
+    if request.show_completed is False:
+        conditions.append("status = 'Running'")
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM job WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT ?",
+        (*values, -1 if request.limit is None else request.limit),
+    )
+    return [JobRow(*row) for row in rows]
+
+
+def _moment(text: str, name: str) -> str:
+    """Write a moment as stored; one without a zone is in UTC."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadRequestError(f"`{name}` is a date or a moment as in ISO 8601, not '{text[:50]}'.") from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
+
+
+class UploadRow(NamedTuple):
+    """A signed upload as stored."""
+
+    dataset: int
+    request_id: str
+    token: str
+    file: str | None
+    job: int | None
+
+
+def sign_upload(db: sqlite3.Connection, dataset: int, request_id: str) -> str:
+    """Give the token of the URL to which one request's rows may be sent; the same request gets the same one."""
+    row = db.execute("SELECT token FROM upload WHERE dataset = ? AND request_id = ?", (dataset, request_id)).fetchone()
+    if row is not None:
+        db.execute(
+            "UPDATE upload SET expires_at = ? WHERE dataset = ? AND request_id = ?",
+            (time.time() + UPLOAD_SECONDS, dataset, request_id),
+        )
+        return str(row[0])
+    token = secrets.token_urlsafe(32)
+    db.execute(
+        "INSERT INTO upload (dataset, request_id, token, expires_at) VALUES (?, ?, ?, ?)",
+        (dataset, request_id, token, time.time() + UPLOAD_SECONDS),
+    )
+    return token
+
+
+def open_upload(db: sqlite3.Connection, token: str) -> UploadRow:
+    """Find an upload that still takes a body, or raise NotFoundError or ConflictError."""
+    row = db.execute(
+        "SELECT dataset, request_id, token, file, job FROM upload WHERE token = ? AND expires_at > ?",
+        (token, time.time()),
+    ).fetchone()
+    if row is None:
+        raise NotFoundError("This upload address is unknown or has expired; ask for a new one.")
+    upload = UploadRow(*row)
+    if upload.job is not None:
+        raise ConflictError("This upload was used already; ask for a new address under another request id.")
+    return upload
+
+
+def set_upload_file(db: sqlite3.Connection, upload: UploadRow, file: str) -> None:
+    """Note where an upload's body lies."""
+    db.execute(
+        "UPDATE upload SET file = ? WHERE dataset = ? AND request_id = ?", (file, upload.dataset, upload.request_id)
+    )
+
+
+def pending_upload(db: sqlite3.Connection, dataset: int, request_id: str) -> str | None:
+    """Give the file of an upload that is not consumed, if there is one."""
+    row = db.execute(
+        "SELECT file FROM upload WHERE dataset = ? AND request_id = ? AND job IS NULL", (dataset, request_id)
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def consume_upload(
+    db: sqlite3.Connection, dataset: int, request_id: str, job_type: str, owner: str
+) -> tuple[JobRow, str | None]:
+    """Turn an upload into a job.
+
+    Returns
+    -------
+    (JobRow, str or None)
+        The job, and the file it has to read; None when the upload was consumed before, by that job.
+    """
+    row = db.execute(
+        "SELECT dataset, request_id, token, file, job FROM upload WHERE dataset = ? AND request_id = ?",
+        (dataset, request_id),
+    ).fetchone()
+    if row is None or (row[3] is None and row[4] is None):
+        raise BadRequestError(
+            f"Nothing was uploaded under the request id '{request_id}': ask for its signed URL, PUT the rows there, "
+            "then send this again."
+        )
+    upload = UploadRow(*row)
+    if upload.job is not None:
+        return JobRow(*db.execute(f"SELECT {_COLUMNS} FROM job WHERE id = ?", (upload.job,)).fetchone()), None
+    job = create(db, job_type, dataset, owner)
+    db.execute("UPDATE upload SET job = ? WHERE dataset = ? AND request_id = ?", (job.id, dataset, request_id))
+    return job, upload.file
+
+
+def forget_expired_uploads(db: sqlite3.Connection) -> list[str]:
+    """Forget uploads that nobody consumed in time, and list their files."""
+    expired = "FROM upload WHERE expires_at < ? AND job IS NULL"
+    rows = db.execute(f"SELECT file {expired} AND file IS NOT NULL", (time.time(),)).fetchall()
+    db.execute(f"DELETE {expired}", (time.time(),))
+    return [file for (file,) in rows]
+
+
+def upload_files(db: sqlite3.Connection) -> set[str]:
+    """List the files of uploads that may still be read: not consumed, or by a job that runs."""
+    rows = db.execute(
+        "SELECT file FROM upload LEFT JOIN job ON job.id = upload.job"
+        " WHERE file IS NOT NULL AND (upload.job IS NULL OR job.status = 'Running')"
+    )
+    return {file for (file,) in rows}

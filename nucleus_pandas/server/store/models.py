@@ -1,0 +1,304 @@
+"""Rows of models and of their runs."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from nucleus_pandas.errors import BadRequestError, ConflictError, NotFoundError
+from nucleus_pandas.server.store.datasets import Dataset, json_or_none
+from nucleus_pandas.server.store.ids import ITEM_BITS, new_tag, now, tag_of
+from nucleus_pandas.server.store.layers import Layer
+from nucleus_pandas.wire import AddModel, CreateModelRun, ModelEntry
+
+_MODEL = "id, tag, name, reference_id, metadata, bundle_name, tags, trained_slice_ids"
+_RUN = (
+    "run.id, run.tag, run.model, model.tag, run.dataset, run.name, run.metadata, run.committed_at, run.parameters,"
+    " run.content"
+)
+
+
+_SEEN = "run.id NOT IN (SELECT run FROM free_run)"  # others hold what belongs to a model and to no run
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model as stored."""
+
+    id: int
+    tag: str
+    name: str
+    reference_id: str
+    metadata: Any
+    bundle_name: str | None
+    tags: list[str]
+    trained_slice_ids: list[str]
+
+    @property
+    def public_id(self) -> str:
+        """The id that users see."""
+        return f"prj_{self.tag}"
+
+    def entry(self) -> ModelEntry:
+        """Describe the model as on the wire."""
+        return ModelEntry(
+            id=self.public_id,
+            name=self.name,
+            ref_id=self.reference_id,
+            metadata=self.metadata,
+            tags=self.tags,
+            trained_slice_ids=self.trained_slice_ids,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A model run as stored; `dataset` is None where the run spans datasets."""
+
+    id: int
+    tag: str
+    model: int
+    model_tag: str
+    dataset: int | None
+    name: str | None
+    metadata: Any
+    committed_at: str | None
+    parameters: Any
+    content: str | None
+
+    @property
+    def public_id(self) -> str:
+        """The id that users see."""
+        return f"run_{self.tag}"
+
+    @property
+    def status(self) -> str:
+        """``open`` or ``committed``."""
+        return "open" if self.committed_at is None else "committed"
+
+    def check_of(self, dataset: Dataset) -> None:
+        """Raise BadRequestError when this is a run on another dataset."""
+        if self.dataset not in (None, dataset.id):
+            raise BadRequestError(f"The run '{self.public_id}' is one on another dataset than '{dataset.public_id}'.")
+
+    @property
+    def layer(self) -> Layer:
+        """Where its predictions lie."""
+        return Layer(self.id, ("run", self.id), None if self.committed_at is None else self.public_id)
+
+
+def _json(text: str | None) -> Any:
+    return None if text is None else msgspec.json.decode(text)
+
+
+def add(db: sqlite3.Connection, request: AddModel) -> Model:
+    """Make a model; the same request again gives the same model, another one with its reference id is refused."""
+    row = db.execute(f"SELECT {_MODEL} FROM model WHERE reference_id = ?", (request.reference_id,)).fetchone()
+    if row is not None:
+        model = _model(row)
+        same = (
+            model.name == request.name
+            and (model.metadata or {}) == (request.metadata or {})
+            and model.bundle_name == request.bundle_name
+            and (request.tags is None or set(request.tags) == set(model.tags))
+            and (request.trained_slice_ids is None or set(request.trained_slice_ids) == set(model.trained_slice_ids))
+        )
+        if not same:
+            raise ConflictError(
+                f"The model '{model.public_id}' ('{model.name}') has the reference_id '{request.reference_id}', "
+                "with other fields. Choose another one, or delete that model."
+            )
+        return model
+    db.execute(
+        "INSERT INTO model (tag, name, reference_id, metadata, bundle_name, tags, trained_slice_ids, created_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            new_tag(),
+            request.name,
+            request.reference_id,
+            json_or_none(request.metadata),
+            request.bundle_name,
+            json_or_none(request.tags or []),
+            json_or_none(request.trained_slice_ids or []),
+            now(),
+        ),
+    )
+    return by_reference_id(db, request.reference_id)
+
+
+def _model(row: tuple[Any, ...]) -> Model:
+    number, tag, name, reference_id, metadata, bundle_name, tags, slices = row
+    return Model(number, tag, name, reference_id, _json(metadata), bundle_name, _json(tags), _json(slices))
+
+
+def find(db: sqlite3.Connection, public_id: str) -> Model:
+    """Find a model by its id, or by the id of one of its runs, or raise NotFoundError."""
+    tag = tag_of(public_id, "prj_")
+    if tag is None and (run_tag := tag_of(public_id, "run_")) is not None:
+        tag = find_run(db, f"run_{run_tag}").model_tag
+    row = db.execute(f"SELECT {_MODEL} FROM model WHERE tag = ?", (tag,)).fetchone()
+    if row is None:
+        raise NotFoundError(f"There is no model '{public_id}'.")
+    return _model(row)
+
+
+def by_reference_id(db: sqlite3.Connection, reference_id: str) -> Model:
+    """Find a model by its reference id, or raise NotFoundError."""
+    row = db.execute(f"SELECT {_MODEL} FROM model WHERE reference_id = ?", (reference_id,)).fetchone()
+    if row is None:
+        raise NotFoundError(f"There is no model with reference_id '{reference_id}'; make it with client.add_model().")
+    return _model(row)
+
+
+def listing(db: sqlite3.Connection) -> list[Model]:
+    """List every model, oldest first."""
+    return [_model(row) for row in db.execute(f"SELECT {_MODEL} FROM model ORDER BY id")]
+
+
+def set_list(db: sqlite3.Connection, model: Model, column: str, values: list[str]) -> None:
+    """Replace a model's tags or trained slice ids."""
+    db.execute(f"UPDATE model SET {column} = ? WHERE id = ?", (json_or_none(values), model.id))
+
+
+def note_trained(db: sqlite3.Connection, model: Model, slice_id: str | None) -> None:
+    """Add to a model's trained slice ids the one that its predictions name, if they do."""
+    if slice_id and slice_id not in model.trained_slice_ids:
+        set_list(db, model, "trained_slice_ids", [*model.trained_slice_ids, slice_id])
+
+
+def delete(db: sqlite3.Connection, model: Model) -> None:
+    """Remove a model and hide its runs; `purge` removes their rows."""
+    db.execute("UPDATE run SET deleted = 1, model = NULL WHERE model = ?", (model.id,))
+    db.execute("DELETE FROM model WHERE id = ?", (model.id,))
+
+
+def create_run(db: sqlite3.Connection, model: Model, dataset: Dataset | None, request: CreateModelRun) -> Run:
+    """Make a run of a model, on one dataset or on any."""
+    tag = new_tag()
+    db.execute(
+        "INSERT INTO run (tag, model, dataset, name, metadata, annotation_metadata_schema, created_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            tag,
+            model.id,
+            dataset and dataset.id,
+            request.name or model.name,
+            json_or_none(request.metadata),
+            json_or_none(request.annotation_metadata_schema),
+            now(),
+        ),
+    )
+    made = run_where(db, "run.tag = ?", tag)
+    assert made is not None
+    return made
+
+
+def model_of_request(db: sqlite3.Connection, request: CreateModelRun) -> Model:
+    """Find the model that a request for a run names."""
+    if request.model_id is not None:
+        model = find(db, request.model_id)
+        if request.reference_id not in (None, model.reference_id):
+            raise BadRequestError(
+                f"`model_id` names the model '{model.reference_id}', `reference_id` another: '{request.reference_id}'."
+            )
+        return model
+    if request.reference_id is not None:
+        return by_reference_id(db, request.reference_id)
+    every = listing(db)
+    if len(every) == 1:
+        return every[0]
+    raise BadRequestError(
+        f"A run names its model by `reference_id` or `model_id`; neither is given, and there are {len(every)} models."
+    )
+
+
+def find_run(db: sqlite3.Connection, public_id: str) -> Run:
+    """Find a run, or raise NotFoundError."""
+    run = run_where(db, f"run.tag = ? AND {_SEEN}", tag_of(public_id, "run_"))
+    if run is None:
+        raise NotFoundError(f"There is no model run '{public_id}'.")
+    return run
+
+
+def run_where(db: sqlite3.Connection, condition: str, value: object) -> Run | None:
+    """Find the run of which a condition with one value holds."""
+    row = db.execute(
+        f"SELECT {_RUN} FROM run JOIN model ON model.id = run.model WHERE {condition} AND NOT run.deleted", (value,)
+    ).fetchone()
+    if row is None:
+        return None
+    number, tag, model, model_tag, dataset, name, metadata, committed_at, parameters, content = row
+    return Run(number, tag, model, model_tag, dataset, name, _json(metadata), committed_at, _json(parameters), content)
+
+
+def seen_tag(db: sqlite3.Connection, run: Run) -> str | None:
+    """Give the tag of a run; None where users see no run, since its predictions belong to the model alone."""
+    hidden = db.execute("SELECT 1 FROM free_run WHERE run = ?", (run.id,)).fetchone()
+    return None if hidden else run.tag
+
+
+def open_run(db: sqlite3.Connection, model: Model, dataset: Dataset) -> Run:
+    """Find the newest run of a model on a dataset that is not committed, or make one."""
+    row = db.execute(
+        "SELECT tag FROM run WHERE model = ? AND dataset = ? AND committed_at IS NULL AND NOT deleted"
+        " ORDER BY id DESC LIMIT 1",
+        (model.id, dataset.id),
+    ).fetchone()
+    return create_run(db, model, dataset, CreateModelRun()) if row is None else find_run(db, f"run_{row[0]}")
+
+
+def newest_run(db: sqlite3.Connection, model: Model, dataset: Dataset) -> Run:
+    """Find the newest run of a model on a dataset, or raise NotFoundError; one that spans datasets if it is there."""
+    first = dataset.id << ITEM_BITS
+    row = db.execute(
+        f"SELECT tag FROM run WHERE model = ? AND NOT deleted AND {_SEEN} AND (dataset = ? OR dataset IS NULL AND"
+        " EXISTS (SELECT 1 FROM prediction WHERE run = run.id AND item >= ? AND item < ?)) ORDER BY id DESC LIMIT 1",
+        (model.id, dataset.id, first, first + (1 << ITEM_BITS)),
+    ).fetchone()
+    if row is None:
+        raise NotFoundError(f"The model '{model.public_id}' has no run on the dataset '{dataset.public_id}'.")
+    return find_run(db, f"run_{row[0]}")
+
+
+def runs_of(db: sqlite3.Connection, model: Model) -> list[str]:
+    """List the ids of a model's runs, oldest first."""
+    rows = db.execute(f"SELECT tag FROM run WHERE model = ? AND NOT deleted AND {_SEEN} ORDER BY id", (model.id,))
+    return [f"run_{tag}" for (tag,) in rows]
+
+
+def datasets_of(db: sqlite3.Connection, run: Run) -> list[int]:
+    """List the datasets that a run has predictions on; its own one where it has one."""
+    if run.dataset is not None:
+        return [run.dataset]
+    found: list[int] = []
+    after = 0
+    while row := db.execute(
+        "SELECT item FROM prediction WHERE run = ? AND item >= ? ORDER BY item LIMIT 1", (run.id, after)
+    ).fetchone():
+        found.append(row[0] >> ITEM_BITS)
+        after = (found[-1] + 1) << ITEM_BITS
+    there = {number for (number,) in db.execute("SELECT id FROM dataset WHERE NOT deleted")}
+    return [number for number in found if number in there]
+
+
+def delete_run(db: sqlite3.Connection, run: Run) -> None:
+    """Hide a run from everybody; `purge` removes its rows."""
+    db.execute("UPDATE run SET deleted = 1 WHERE id = ?", (run.id,))
+
+
+def merge(db: sqlite3.Connection, runs: list[Run], into: Run) -> int:
+    """Copy the predictions of several runs into a new one; of two with one key in an item the first is kept."""
+    arrivals = 0
+    for run in runs:
+        db.execute(
+            "INSERT INTO prediction SELECT ?, item, arrival + ?, key, type, label, x, y, width, height, geometry,"
+            " confidence, metadata, extra FROM prediction WHERE run = ? ON CONFLICT (run, item, key) DO NOTHING",
+            (into.id, arrivals, run.id),
+        )
+        arrivals += db.execute("SELECT arrivals FROM run WHERE id = ?", (run.id,)).fetchone()[0]
+    db.execute("UPDATE run SET arrivals = ? WHERE id = ?", (arrivals, into.id))
+    (count,) = db.execute("SELECT count(*) FROM prediction WHERE run = ?", (into.id,)).fetchone()
+    return int(count)

@@ -1,0 +1,116 @@
+"""Removes what was deleted, a little at a time, so that nobody waits long for the store."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from nucleus_pandas.server.store import pending_files
+from nucleus_pandas.server.store.ids import ITEM_BITS
+
+STEP = 20_000  # rows a transaction
+
+
+def is_left(db: sqlite3.Connection) -> bool:
+    """Whether there is something to remove."""
+    (left,) = db.execute(
+        "SELECT EXISTS (SELECT 1 FROM dataset WHERE deleted) OR EXISTS (SELECT 1 FROM run WHERE deleted)"
+        " OR EXISTS (SELECT 1 FROM evaluation WHERE deleted) OR EXISTS (SELECT 1 FROM benchmark WHERE deleted)"
+        " OR EXISTS (SELECT 1 FROM slice WHERE deleted) OR EXISTS (SELECT 1 FROM released)"
+    ).fetchone()
+    return bool(left) or pending_files.any_too_long(db)
+
+
+def purge_some(db: sqlite3.Connection) -> None:
+    """Remove up to `STEP` rows of a deleted evaluation, else of a benchmark, of a slice, of a run, of a dataset."""
+    for table, rows in (("evaluation", "evaluation_match"), ("benchmark", "benchmark_item")):
+        deleted = db.execute(f"SELECT id FROM {table} WHERE deleted LIMIT 1").fetchone()
+        if deleted is not None:
+            _purge_rows_of(db, table, rows, deleted[0])
+            return
+    found = db.execute("SELECT id FROM slice WHERE deleted LIMIT 1").fetchone()
+    if found is not None:
+        _purge_slice(db, found[0])
+        return
+    run = db.execute("SELECT id FROM run WHERE deleted LIMIT 1").fetchone()
+    if run is not None:
+        if _clear_run(db, run[0], 0, 1 << 62):
+            db.execute("DELETE FROM run WHERE id = ?", run)
+        return
+    dataset = db.execute("SELECT id FROM dataset WHERE deleted LIMIT 1").fetchone()
+    if dataset is not None:
+        _purge_dataset(db, dataset[0])
+
+
+def _purge_rows_of(db: sqlite3.Connection, table: str, rows: str, number: int) -> None:
+    last = db.execute(
+        f"SELECT item FROM {rows} WHERE {table} = ? ORDER BY item LIMIT 1 OFFSET ?", (number, STEP)
+    ).fetchone()
+    if last is not None:
+        db.execute(f"DELETE FROM {rows} WHERE {table} = ? AND item <= ?", (number, *last))
+        return
+    db.execute(f"DELETE FROM {rows} WHERE {table} = ?", (number,))
+    if table == "evaluation":
+        db.execute("DELETE FROM evaluation_source WHERE evaluation = ?", (number,))
+    db.execute(f"DELETE FROM {table} WHERE id = ?", (number,))
+
+
+def _purge_slice(db: sqlite3.Connection, number: int) -> None:
+    first, end = number << ITEM_BITS, (number + 1) << ITEM_BITS
+    last = db.execute(
+        "SELECT place FROM slice_item WHERE place >= ? AND place < ? ORDER BY place LIMIT 1 OFFSET ?",
+        (first, end, STEP),
+    ).fetchone()
+    db.execute("DELETE FROM slice_item WHERE place >= ? AND place < ?", (first, end if last is None else last[0]))
+    if last is None:
+        db.execute("DELETE FROM slice_hole WHERE slice = ?", (number,))
+        db.execute("DELETE FROM slice WHERE id = ?", (number,))
+
+
+def _clear_run(db: sqlite3.Connection, run: int, first: int, end: int) -> bool:
+    """Remove a run's rows of a range of items; whether all are gone."""
+    for table, order in (("match", "number"), ("prediction", "arrival")):
+        last = db.execute(
+            f"SELECT item, {order} FROM {table} WHERE run = ? AND item >= ? AND item < ? ORDER BY item, {order}"
+            " LIMIT 1 OFFSET ?",
+            (run, first, end, STEP),
+        ).fetchone()
+        if last is not None:
+            db.execute(
+                f"DELETE FROM {table} WHERE run = ? AND item >= ? AND (item, {order}) < (?, ?)", (run, first, *last)
+            )
+            return False
+        db.execute(f"DELETE FROM {table} WHERE run = ? AND item >= ? AND item < ?", (run, first, end))
+    return True
+
+
+def _purge_dataset(db: sqlite3.Connection, dataset: int) -> None:
+    first, end = dataset << ITEM_BITS, (dataset + 1) << ITEM_BITS
+    for (run,) in db.execute("SELECT id FROM run WHERE dataset IS NULL").fetchall():
+        if not _clear_run(db, run, first, end):
+            return
+    last = db.execute(
+        "SELECT item, arrival FROM annotation WHERE item >= ? AND item < ? ORDER BY item, arrival LIMIT 1 OFFSET ?",
+        (first, end, STEP),
+    ).fetchone()
+    if last is not None:
+        db.execute("DELETE FROM annotation WHERE item >= ? AND (item, arrival) < (?, ?)", (first, *last))
+        return
+    db.execute("DELETE FROM annotation WHERE item >= ? AND item < ?", (first, end))
+    row = db.execute(
+        "SELECT id FROM item WHERE id >= ? AND id < ? ORDER BY id LIMIT 1 OFFSET ?", (first, end, STEP)
+    ).fetchone()
+    if row is not None:
+        db.execute("DELETE FROM item WHERE id >= ? AND id < ?", (first, row[0]))
+        return
+    db.execute("DELETE FROM item WHERE id >= ? AND id < ?", (first, end))
+    db.execute("DELETE FROM hole WHERE dataset = ?", (dataset,))
+    db.execute("DELETE FROM upload WHERE dataset = ?", (dataset,))
+    db.execute("DELETE FROM dataset WHERE id = ?", (dataset,))
+
+
+def released(db: sqlite3.Connection) -> list[tuple[str, str]]:
+    """List (kind, file) of some files that nobody needs any more, and take them off the list of the released."""
+    pending_files.give_up(db)
+    some = db.execute("SELECT kind, file FROM released LIMIT ?", (STEP // 20,)).fetchall()
+    db.executemany("DELETE FROM released WHERE kind = ? AND file = ?", some)
+    return [(kind, file) for kind, file in some if not pending_files.is_needed(db, kind, file)]

@@ -1,0 +1,69 @@
+"""The layers that can be laid over pictures: ground truth, and the predictions of runs."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import NamedTuple
+
+from nucleus_pandas.server.store.datasets import Dataset
+from nucleus_pandas.server.store.ids import ITEM_BITS
+from nucleus_pandas.server.store.layers import AnnotationRow, Layer
+
+_COLUMNS = ", ".join(AnnotationRow._fields)
+
+
+class RunEntry(NamedTuple):
+    """A run as lists show it."""
+
+    number: int
+    id: str
+    name: str
+    model_id: str
+    model: str
+    created_at: str
+    committed_at: str | None
+    arrivals: int
+
+
+class Named(NamedTuple):
+    """A layer with what it is called."""
+
+    name: str
+    layer: Layer
+    run: RunEntry | None
+
+
+def runs_on(db: sqlite3.Connection, dataset: Dataset) -> list[RunEntry]:
+    """List the runs that can have predictions on a dataset, newest first."""
+    first = dataset.id << ITEM_BITS
+    rows = db.execute(
+        "SELECT run.id, run.tag, run.name, model.tag, model.name, run.created_at, run.committed_at, run.arrivals"
+        " FROM run JOIN model ON model.id = run.model WHERE NOT run.deleted AND (run.dataset = :dataset OR"
+        " run.dataset IS NULL AND EXISTS (SELECT 1 FROM prediction WHERE prediction.run = run.id AND item >= :first"
+        " AND item < :end)) ORDER BY run.id DESC",
+        {"dataset": dataset.id, "first": first, "end": first + (1 << ITEM_BITS)},
+    )
+    return [
+        RunEntry(number, f"run_{tag}", name or model, f"prj_{model_tag}", model, *rest)
+        for number, tag, name, model_tag, model, *rest in rows
+    ]
+
+
+def ground_truth(dataset: Dataset) -> Named:
+    """Give the layer of the ground truth."""
+    return Named("Ground truth", Layer(None, ("dataset", dataset.id)), None)
+
+
+def predictions(run: RunEntry) -> Named:
+    """Give the layer of a run."""
+    return Named(run.name, Layer(run.number, ("run", run.number)), run)
+
+
+def some_of(db: sqlite3.Connection, layer: Layer, item: int, limit: int, after: int = -1) -> list[AnnotationRow]:
+    """Read the first annotations of an item, from behind an arrival."""
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM {layer.table} WHERE {layer.where}item = ? AND arrival > ? ORDER BY item, arrival"
+        " LIMIT ?",
+        (*layer.owners, item, after, limit),
+    )
+    return list(map(AnnotationRow._make, rows))
