@@ -12,7 +12,7 @@ from browsing import Watched, chromium, served
 from PIL import Image
 
 import nucleus_pandas as npd
-from nucleus_pandas import demo
+from nucleus_pandas.cli import demo
 
 PICTURE = Path(__file__).resolve().parent.parent / "notebooks" / "page.png"
 WIDTH, GAP = 1280, 14

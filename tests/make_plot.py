@@ -6,7 +6,8 @@ It shows the sample's two simulated detectors, as ``nucleus-pandas demo`` draws 
 
 from pathlib import Path
 
-from nucleus_pandas import demo, sample
+from nucleus_pandas import sample
+from nucleus_pandas.cli import demo
 
 PLOT = Path(__file__).resolve().parent.parent / "notebooks" / "precision_recall.png"
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 import nucleus_pandas as npd
 from nucleus_pandas.cli import COMMANDS, main, parser
-from nucleus_pandas.cli.nucleus import find_dataset
+from nucleus_pandas.cli.common import find_dataset
 
 
 def test_the_demo_reports_and_runs_again_without_harm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,7 +39,7 @@ def test_the_demo_reports_and_runs_again_without_harm(tmp_path: Path, capsys: py
 
 
 def test_the_demo_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
-    from nucleus_pandas import demo
+    from nucleus_pandas.cli import demo
 
     with npd.NucleusClient.local(tmp_path / "demo") as client:
         model = client.add_model("careful detector (simulated)", reference_id="sample-careful")
@@ -51,7 +51,8 @@ def test_the_demo_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
 
 
 def test_the_demo_counts_every_box_once(tmp_path: Path) -> None:
-    from nucleus_pandas import demo, sample
+    from nucleus_pandas import sample
+    from nucleus_pandas.cli import demo
 
     report = demo.run(tmp_path / "demo")
     for detector, table in report.per_class.items():

@@ -37,7 +37,7 @@ import nucleus_pandas as npd
 from nucleus_pandas.transport.multipart import Multipart
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.uploads.jobs import Job
-from nucleus_pandas.wire import SignedUrl
+from nucleus_pandas.wire.responses import SignedUrl
 
 KILLS = int(os.environ.get("NUCLEUS_PANDAS_KILLS", "3"))
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from nucleus_pandas import wire
 from nucleus_pandas.schema import check_annotations, check_items
-from nucleus_pandas.wire import encoding
+from nucleus_pandas.wire import column_json
 
 law = settings(deadline=None)
 texts = st.text(min_size=1)
@@ -106,7 +106,7 @@ def test_box_objects_say_what_the_structs_say(given: list[dict[str, Any]], by_it
 @law
 @given(rows(annotation_id=names, confidence=confidences))
 def test_lines_say_the_same(given: list[dict[str, Any]]) -> None:
-    lines = encoding.lines(*wire.box_objects(box_rows(given))).splitlines()
+    lines = column_json.lines(*wire.box_objects(box_rows(given))).splitlines()
     assert [msgspec.json.decode(line, type=wire.Box) for line in lines] == list(map(struct, given))
 
 
@@ -238,5 +238,5 @@ def test_texts_are_quoted_as_json_does(given: list[str | None]) -> None:
 def test_nothing_is_written_of_no_rows() -> None:
     nothing = pa.array([], wire.TEXT)
     assert bytes(wire.with_commas(nothing)) == b""
-    assert encoding.lines(nothing) == b""
+    assert column_json.lines(nothing) == b""
     assert wire.quoted(nothing).to_pylist() == []

@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from nucleus_pandas.server.app import create_app
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.read import exports
-from nucleus_pandas.wire import GROUND_TRUTH_KEYS
+from nucleus_pandas.wire.entities import GROUND_TRUTH_KEYS
 
 HOSTILE = ["a/b c", "it's", '"quoted"', "ü 😀", "%2F", "..", "?x=1#y"]
 LISTS = set(GROUND_TRUTH_KEYS) - {"segmentation"}

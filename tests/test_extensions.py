@@ -21,7 +21,7 @@ from nucleus_pandas.server.app import create_app
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.read import selections
 from nucleus_pandas.server.store import layers
-from nucleus_pandas.wire import (
+from nucleus_pandas.wire.bulk import (
     KEYS,
     ROWS,
     AnnotationColumns,

@@ -25,7 +25,7 @@ import nucleus_pandas as npd
 from nucleus_pandas.cli import main
 from nucleus_pandas.server import app, serving
 from nucleus_pandas.server.serving import Server
-from nucleus_pandas.wire import SignedUrl
+from nucleus_pandas.wire.responses import SignedUrl
 
 if sys.platform == "win32":
     pytest.skip("has no signals to end a process", allow_module_level=True)

@@ -35,7 +35,8 @@ from nucleus_pandas.server.store.database import Database
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import item_id
 from nucleus_pandas.server.store.layers import Layer
-from nucleus_pandas.wire import AddModel, Box, BoxGeometry, CreateDataset, CreateModelRun, Item
+from nucleus_pandas.wire.entities import Box, BoxGeometry, Item
+from nucleus_pandas.wire.requests import AddModel, CreateDataset, CreateModelRun
 
 TABLES = ("dataset", "item", "hole", "annotation", "run", "prediction", "match", "upload")
 

@@ -17,7 +17,7 @@ from pandas.testing import assert_frame_equal
 import nucleus_pandas as npd
 from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.schema import ANNOTATIONS, ITEMS, PREDICTIONS
-from nucleus_pandas.wire import KEYS
+from nucleus_pandas.wire.bulk import KEYS
 
 METADATA: list[dict[str, Any]] = [
     {"rain": True, "hour": 7, "place": "Kyoto"},

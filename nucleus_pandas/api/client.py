@@ -28,17 +28,17 @@ from nucleus_pandas.transport.auth import Key
 from nucleus_pandas.transport.resource import Resource, id_of
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.uploads.jobs import Job, jobs_frame
-from nucleus_pandas.wire import (
+from nucleus_pandas.wire.requests import MergeRuns
+from nucleus_pandas.wire.responses import (
     DatasetCreated,
     DatasetEntry,
     DatasetName,
-    FoundSlice,
     JobView,
-    MergeRuns,
     ModelEntry,
     ModelList,
     RunsMerged,
 )
+from nucleus_pandas.wire.slices import FoundSlice
 
 HOSTED = "https://api.scale.com/v1/nucleus"
 _MODEL = ("name", "reference_id", "metadata", "tags", "bundle_name", "trained_slice_ids")

@@ -40,7 +40,7 @@ from nucleus_pandas.views import (
     check_query,
     query_frame,
 )
-from nucleus_pandas.wire import DatasetName, DatasetSize, RunCreated
+from nucleus_pandas.wire.responses import DatasetName, DatasetSize, RunCreated
 
 
 class Dataset(Management):

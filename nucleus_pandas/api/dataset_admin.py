@@ -14,16 +14,9 @@ from nucleus_pandas.schema import Metadata, Problems, check_changes, label_of, t
 from nucleus_pandas.transport.resource import Resource
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.uploads.jobs import Job, jobs_frame
-from nucleus_pandas.wire import (
-    KEYS,
-    DeleteAnnotations,
-    DeleteItems,
-    ItemPage,
-    ItemsDeleted,
-    JobEntry,
-    Selection,
-    Tags,
-)
+from nucleus_pandas.wire.bulk import KEYS, DeleteItems, ItemPage, ItemsDeleted, Selection
+from nucleus_pandas.wire.requests import DeleteAnnotations, Tags
+from nucleus_pandas.wire.responses import JobEntry
 
 Ids: TypeAlias = "str | int | Sequence[str] | Sequence[int] | pd.Series[Any] | pd.Index[Any] | np.ndarray[Any, Any]"
 """One reference id, or many; integers become decimal strings."""

@@ -14,7 +14,7 @@ from nucleus_pandas.errors import APIError
 from nucleus_pandas.evaluation.counts import BACKGROUND
 from nucleus_pandas.evaluation.parameters import Parameters
 from nucleus_pandas.transport.session import Transport
-from nucleus_pandas.wire import ChartsAt, FoundCharts, FoundEvaluation
+from nucleus_pandas.wire.lenient_responses import ChartsAt, FoundCharts, FoundEvaluation
 
 _ABSENT = (400, 404, 405, 501)  # what servers without the routes, or without these charts, answer
 

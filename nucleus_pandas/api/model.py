@@ -19,7 +19,9 @@ from nucleus_pandas.uploads.options import IfExists, OnError, Options, Target
 from nucleus_pandas.uploads.results import UploadResult
 from nucleus_pandas.uploads.upload import upload
 from nucleus_pandas.views import ModelPredictionsView
-from nucleus_pandas.wire import CopyPredictions, ModelAdded, ModelEntry, RunCreated, RunPlace
+from nucleus_pandas.wire.bulk import RunPlace
+from nucleus_pandas.wire.requests import CopyPredictions
+from nucleus_pandas.wire.responses import ModelAdded, ModelEntry, RunCreated
 
 if TYPE_CHECKING:
     from nucleus_pandas.api.dataset import Dataset

@@ -32,7 +32,7 @@ from nucleus_pandas.uploads.options import IfExists, OnError, Options, Target
 from nucleus_pandas.uploads.results import UploadResult
 from nucleus_pandas.uploads.upload import upload
 from nucleus_pandas.views import PredictionsView, RunIndexer, stacked
-from nucleus_pandas.wire import RunPlace
+from nucleus_pandas.wire.bulk import RunPlace
 
 if TYPE_CHECKING:
     from nucleus_pandas.api.dataset import Dataset

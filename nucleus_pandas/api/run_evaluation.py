@@ -18,7 +18,7 @@ from nucleus_pandas.evaluation.tables import left_out
 from nucleus_pandas.schema import warn
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.views import AnnotationsView, ItemsView, PredictionsView
-from nucleus_pandas.wire import RunCommit
+from nucleus_pandas.wire.bulk import RunCommit
 
 
 class RunEvaluation(Evaluation):

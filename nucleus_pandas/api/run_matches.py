@@ -12,7 +12,7 @@ from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.outcomes import outcomes
 from nucleus_pandas.schema import MATCHES, frame
 from nucleus_pandas.transport.session import Transport
-from nucleus_pandas.wire import MatchColumns, MatchPage
+from nucleus_pandas.wire.bulk import MatchColumns, MatchPage
 
 
 def stored_matches(transport: Transport, run_id: str, iou_threshold: float | None) -> Iterator[pd.DataFrame]:

@@ -30,7 +30,7 @@ from nucleus_pandas.views import (
     check_query,
     query_frame,
 )
-from nucleus_pandas.wire import (
+from nucleus_pandas.wire.slices import (
     SLICE_IDS,
     AppendedToSlice,
     AppendToSlice,

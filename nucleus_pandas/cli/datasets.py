@@ -6,8 +6,7 @@ import argparse
 from typing import Any
 
 from nucleus_pandas._util.threads import side_by_side
-from nucleus_pandas.cli.nucleus import add_nucleus, open_nucleus
-from nucleus_pandas.cli.output import add_json, say, say_json
+from nucleus_pandas.cli.common import add_json, add_nucleus, open_nucleus, say, say_json
 from nucleus_pandas.errors import APIError
 
 _AT_ONCE = 8

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from nucleus_pandas.cli.common import add_dataset, add_json, add_nucleus, find_dataset, open_nucleus, say, say_json
 from nucleus_pandas.cli.flags import in_flags
-from nucleus_pandas.cli.nucleus import add_dataset, add_nucleus, find_dataset, open_nucleus
-from nucleus_pandas.cli.output import add_json, say, say_json
 from nucleus_pandas.io.parquet.schema import WHAT
 
 

@@ -13,9 +13,8 @@ from nucleus_pandas.api.client import NucleusClient
 from nucleus_pandas.api.dataset import Dataset
 from nucleus_pandas.api.functions import targets_of
 from nucleus_pandas.api.model_run import ModelRun
+from nucleus_pandas.cli.common import add_dataset, add_json, add_nucleus, find_dataset, open_nucleus, say, say_json
 from nucleus_pandas.cli.flags import in_flags
-from nucleus_pandas.cli.nucleus import add_dataset, add_nucleus, find_dataset, open_nucleus
-from nucleus_pandas.cli.output import add_json, say, say_json
 from nucleus_pandas.errors import InvalidInputError, NotFoundError
 from nucleus_pandas.io.parquet.importing import Records
 from nucleus_pandas.io.parquet.other_formats import FORMS, takers

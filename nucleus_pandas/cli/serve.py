@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from nucleus_pandas.cli.output import add_json, say, say_json
+from nucleus_pandas.cli.common import add_json, say, say_json
 from nucleus_pandas.errors import ConfigurationError, MissingExtraError
 
 _KEYS = "NUCLEUS_PANDAS_API_KEYS"

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucleus_pandas.evaluation.matching import Boxes
-from nucleus_pandas.wire import Texts
+from nucleus_pandas.wire.column_json import Texts
 
 Bools: TypeAlias = NDArray[np.bool_]
 Floats: TypeAlias = NDArray[np.float64]

@@ -17,7 +17,7 @@ from nucleus_pandas.evaluation.arrays import Bools, Floats, Indices, Sides
 from nucleus_pandas.evaluation.counts import Counted
 from nucleus_pandas.evaluation.match_rows import MatchRows
 from nucleus_pandas.schema import frame
-from nucleus_pandas.wire import TEXT as ARROW_TEXT
+from nucleus_pandas.wire.column_json import TEXT as ARROW_TEXT
 
 CHANGES: dict[str, str] = {
     "dataset_item_id": TEXT,

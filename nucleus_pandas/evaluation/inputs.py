@@ -30,7 +30,7 @@ from nucleus_pandas.schema import (
     within,
 )
 from nucleus_pandas.schema.boxes import BoxFormat, areas
-from nucleus_pandas.wire import Texts
+from nucleus_pandas.wire.column_json import Texts
 
 SIDES = ("x", "y", "width", "height")
 _NAMES = (*CANONICAL, "area", "iscrowd", "segmentation")

@@ -10,7 +10,7 @@ import pyarrow as pa
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.arrays import Bools, Indices, Pictures
 from nucleus_pandas.schema import warn
-from nucleus_pandas.wire import TEXT, Texts
+from nucleus_pandas.wire.column_json import TEXT, Texts
 
 KEYS = ("reference_id", "dataset_item_id")
 _SHOWN = 3  # ids in a sentence

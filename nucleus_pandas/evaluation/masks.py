@@ -15,7 +15,7 @@ import pandas as pd
 from nucleus_pandas.errors import MissingExtraError
 from nucleus_pandas.evaluation.arrays import Floats, Indices, Mask
 from nucleus_pandas.schema import NamedColumns, Problems
-from nucleus_pandas.wire import Texts
+from nucleus_pandas.wire.column_json import Texts
 
 Size = tuple[int, int]
 """Height and width of a picture in pixels."""

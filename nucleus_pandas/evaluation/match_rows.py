@@ -15,7 +15,7 @@ from nucleus_pandas.evaluation.outcomes import Outcomes, outcomes
 from nucleus_pandas.evaluation.overlaps import Overlaps, overlaps
 from nucleus_pandas.evaluation.parameters import Parameters
 from nucleus_pandas.schema import MATCHES, frame
-from nucleus_pandas.wire import TEXT
+from nucleus_pandas.wire.column_json import TEXT
 
 NONE = -1
 

@@ -19,7 +19,7 @@ from nucleus_pandas.schema.coerce import is_missing, sides
 from nucleus_pandas.schema.json_values import is_json, to_json
 from nucleus_pandas.schema.metadata import PREFIX, metadata
 from nucleus_pandas.schema.problems import shown
-from nucleus_pandas.wire import Polygon
+from nucleus_pandas.wire.entities import Polygon
 
 _SHOWN = 5  # refused rows in an error's text
 _RENAME = "Rename the column: .rename(columns={{'your_column': {!r}}})."

@@ -16,7 +16,9 @@ from nucleus_pandas.schema.column_names import NamedColumns
 from nucleus_pandas.schema.json_values import is_json, to_json
 from nucleus_pandas.schema.metadata import Metadata
 from nucleus_pandas.schema.problems import Problems, shown
-from nucleus_pandas.wire import TEXT, Chances, Texts, Vector, convert, quoted
+from nucleus_pandas.wire.column_json import TEXT, Texts, quoted
+from nucleus_pandas.wire.decoding import convert
+from nucleus_pandas.wire.entities import Chances, Vector
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -29,7 +31,7 @@ def details(named: NamedColumns, names: Sequence[str], metadata: Metadata, probl
     named : NamedColumns
         The frame.
     names : sequence of str
-        Which fields the annotations have, of those in `nucleus_pandas.wire.DETAILS`.
+        Which fields the annotations have, of those in `nucleus_pandas.wire.entities.DETAILS`.
     metadata : bool or sequence of column names
         What the caller sends as metadata; a column that is named there is that alone.
 

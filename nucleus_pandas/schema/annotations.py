@@ -24,23 +24,10 @@ from nucleus_pandas.schema.geometry import BoxColumn, box_sides, shapes
 from nucleus_pandas.schema.image_urls import mask_file
 from nucleus_pandas.schema.metadata import Metadata, metadata
 from nucleus_pandas.schema.problems import Mask, Problems, shown, warn
-from nucleus_pandas.wire import (
-    DETAILS,
-    TEXT,
-    AnyAnnotation,
-    BoxRows,
-    Floats,
-    Texts,
-    Words,
-    box_columns,
-    box_objects,
-    box_words,
-    fill_annotation_ids,
-    joined,
-    text_words,
-    with_commas,
-)
-from nucleus_pandas.wire import Mask as MaskAnnotation
+from nucleus_pandas.wire.column_json import TEXT, BoxRows, Floats, Texts, box_columns, box_objects, joined, with_commas
+from nucleus_pandas.wire.content_ids import Words, box_words, fill_annotation_ids, text_words
+from nucleus_pandas.wire.entities import DETAILS, AnyAnnotation
+from nucleus_pandas.wire.entities import Mask as MaskAnnotation
 
 Layer: TypeAlias = Literal["annotations", "predictions"]
 

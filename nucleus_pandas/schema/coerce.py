@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.schema.problems import Mask, Problems, shown
-from nucleus_pandas.wire import TEXT, Floats, Texts
+from nucleus_pandas.wire.column_json import TEXT, Floats, Texts
 
 LARGEST = 1e150  # pixels; beyond, areas would be infinite
 INFINITE = "is infinite. JSON has no infinity; correct it, or drop the row."

@@ -21,7 +21,9 @@ from nucleus_pandas.schema.coerce import INFINITE, LARGEST, floats, is_missing, 
 from nucleus_pandas.schema.column_names import NamedColumns
 from nucleus_pandas.schema.json_values import to_json
 from nucleus_pandas.schema.problems import Mask, Problems, shown
-from nucleus_pandas.wire import AnyAnnotation, Floats, Texts, convert
+from nucleus_pandas.wire.column_json import Floats, Texts
+from nucleus_pandas.wire.decoding import convert
+from nucleus_pandas.wire.entities import AnyAnnotation
 
 BoxColumn: TypeAlias = Hashable | Sequence[Hashable]
 """One column of four numbers, or the names of four columns."""

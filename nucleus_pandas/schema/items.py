@@ -21,7 +21,7 @@ from nucleus_pandas.schema.geometry import BoxColumn, named_columns
 from nucleus_pandas.schema.image_urls import is_remote, readable
 from nucleus_pandas.schema.metadata import Metadata, differing_keys, metadata, metadata_columns
 from nucleus_pandas.schema.problems import Mask, Problems, shown
-from nucleus_pandas.wire import TEXT, Floats, Texts, item_objects, lines, quoted, with_commas
+from nucleus_pandas.wire.column_json import TEXT, Floats, Texts, item_objects, lines, quoted, with_commas
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from nucleus_pandas.schema.coerce import NOT_AT_ONCE, flags, is_missing, values_
 from nucleus_pandas.schema.column_names import NamedColumns
 from nucleus_pandas.schema.json_values import is_json, to_json
 from nucleus_pandas.schema.problems import Problems, shown
-from nucleus_pandas.wire import TEXT, Texts, joined, numbers, quoted
+from nucleus_pandas.wire.column_json import TEXT, Texts, joined, numbers, quoted
 
 Metadata: TypeAlias = bool | Sequence[Hashable]
 """Whether metadata is sent, or the plain columns that hold it."""

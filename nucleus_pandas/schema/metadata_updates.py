@@ -14,7 +14,7 @@ from nucleus_pandas.schema.coerce import texts
 from nucleus_pandas.schema.column_names import NamedColumns
 from nucleus_pandas.schema.metadata import Metadata, differing_keys, metadata
 from nucleus_pandas.schema.problems import Problems
-from nucleus_pandas.wire import Texts, item_objects, quoted, with_commas
+from nucleus_pandas.wire.column_json import Texts, item_objects, quoted, with_commas
 
 
 @dataclass(frozen=True, slots=True)

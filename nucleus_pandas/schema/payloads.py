@@ -15,7 +15,9 @@ import pandas as pd
 from nucleus_pandas.errors import BadRequestError, InvalidInputError
 from nucleus_pandas.schema import NOT_SENT, Checked, Problems, Terms, is_remote, mask_file, readable, to_json
 from nucleus_pandas.schema.kinds import Kind
-from nucleus_pandas.wire import AnyAnnotation, Item, Mask, MultiCategory, convert, fill_annotation_ids, item_key
+from nucleus_pandas.wire.content_ids import fill_annotation_ids
+from nucleus_pandas.wire.decoding import convert, item_key
+from nucleus_pandas.wire.entities import AnyAnnotation, Item, Mask, MultiCategory
 
 Payload: TypeAlias = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 Rows: TypeAlias = list[Mapping[str, Any]]

@@ -30,7 +30,7 @@ from nucleus_pandas.errors import (
 )
 from nucleus_pandas.transport.auth import Key, secret_addresses
 from nucleus_pandas.transport.multipart import Multipart
-from nucleus_pandas.wire import known
+from nucleus_pandas.wire.decoding import known
 
 T = TypeVar("T")
 

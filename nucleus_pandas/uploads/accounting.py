@@ -33,7 +33,9 @@ from nucleus_pandas.uploads.results import (
     UNSENT,
     UploadResult,
 )
-from nucleus_pandas.wire import AnnotationCounters, Counters, JobView, Outcomes, PredictionCounters, convert
+from nucleus_pandas.wire.bulk import Outcomes
+from nucleus_pandas.wire.decoding import convert
+from nucleus_pandas.wire.responses import AnnotationCounters, Counters, JobView, PredictionCounters
 
 _NAMINGS = (
     re.compile(r"with id (.*?) doesn't exist|reference[_ ]id:? ?(.*)$"),

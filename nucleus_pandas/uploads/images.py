@@ -23,7 +23,7 @@ from nucleus_pandas.uploads.accounting import Tally
 from nucleus_pandas.uploads.batches import BATCH, cut, deliver, progress_bar, route_of, send_batch, states_of
 from nucleus_pandas.uploads.journal import content_of
 from nucleus_pandas.uploads.options import Options
-from nucleus_pandas.wire import FILES, ReceivedPictures
+from nucleus_pandas.wire.bulk import FILES, ReceivedPictures
 
 _FILES = FILES // 2  # a request
 _BYTES = 4 << 20  # a request, unless one file is larger

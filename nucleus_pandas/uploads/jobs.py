@@ -11,7 +11,8 @@ from nucleus_pandas.errors import InvalidInputError, JobTimeoutError, Unsupporte
 from nucleus_pandas.schema import JOBS, frame
 from nucleus_pandas.transport.resource import Resource
 from nucleus_pandas.transport.session import Transport
-from nucleus_pandas.wire import JobEntry, JobView, ListJobs
+from nucleus_pandas.wire.requests import ListJobs
+from nucleus_pandas.wire.responses import JobEntry, JobView
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0  # seconds between two looks at a job
 _UNFINISHED = ("Queued", "Running")

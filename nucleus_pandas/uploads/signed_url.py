@@ -17,7 +17,8 @@ from nucleus_pandas.uploads.images import send_items, send_pictures
 from nucleus_pandas.uploads.jobs import Job
 from nucleus_pandas.uploads.journal import content_of
 from nucleus_pandas.uploads.options import Options
-from nucleus_pandas.wire import FromUpload, JobEntry, SignedUrl
+from nucleus_pandas.wire.requests import FromUpload
+from nucleus_pandas.wire.responses import JobEntry, SignedUrl
 
 LARGEST_UPLOAD = 0x1FFFFFE8  # bytes that the official client sends at most
 _IN_MEMORY = 16 << 20  # bytes; more is written to the disk first

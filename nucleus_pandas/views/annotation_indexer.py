@@ -16,7 +16,7 @@ from nucleus_pandas.views.indexer import CallForm, Indexer, is_whole
 from nucleus_pandas.views.items import ItemsView
 from nucleus_pandas.views.keys import calls, is_mask, members, settled, split, texts
 from nucleus_pandas.views.source import Locator, Source, joined
-from nucleus_pandas.wire import ROWS
+from nucleus_pandas.wire.bulk import ROWS
 
 
 class AnnotatedItems(View):

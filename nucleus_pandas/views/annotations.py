@@ -15,7 +15,7 @@ from nucleus_pandas.views.rest_source import (
     ContractPredictions,
 )
 from nucleus_pandas.views.source import Source
-from nucleus_pandas.wire import ROWS
+from nucleus_pandas.wire.bulk import ROWS
 
 
 class AnnotationsView(AnnotatedItems):

@@ -15,7 +15,8 @@ from nucleus_pandas.schema import Backend, check_backend, frame, no_backend
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.views.metadata import MetadataAs, check_form, kinds_for, spread
 from nucleus_pandas.views.source import Columns, Source
-from nucleus_pandas.wire import ROWS, uncollected
+from nucleus_pandas.wire.bulk import ROWS
+from nucleus_pandas.wire.decoding import uncollected
 
 
 class View(ABC):

@@ -8,15 +8,8 @@ from typing import Any
 from nucleus_pandas.errors import ServerError
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.views.source import Columns, Keys, Locator, Picked, Source
-from nucleus_pandas.wire import (
-    KEYS,
-    ROWS,
-    AnnotationPage,
-    ItemPage,
-    RawAnnotationPage,
-    RawItemPage,
-    Selection,
-)
+from nucleus_pandas.wire.bulk import KEYS, ROWS, AnnotationPage, ItemPage, Selection
+from nucleus_pandas.wire.lenient_responses import RawAnnotationPage, RawItemPage
 
 _FIELDS: dict[Locator, str] = {"iloc": "positions", "refloc": "reference_ids", "loc": "item_ids"}
 

@@ -15,7 +15,7 @@ from nucleus_pandas.views.base import View
 from nucleus_pandas.views.item_lookup import look_up
 from nucleus_pandas.views.keys import Place, Positions, by_order, by_position, least_size, outside, split
 from nucleus_pandas.views.source import Locator, Source
-from nucleus_pandas.wire import ROWS
+from nucleus_pandas.wire.bulk import ROWS
 
 _STAND_IN = 1_000_000  # rows; a key that needs more asks for the true size first, for memory's sake
 

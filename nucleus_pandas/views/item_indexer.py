@@ -12,7 +12,7 @@ from nucleus_pandas.schema import indexed
 from nucleus_pandas.views.indexer import CallForm, Indexer
 from nucleus_pandas.views.keys import Positions, calls, is_mask, members, settled, split, texts
 from nucleus_pandas.views.source import Columns, Source, joined
-from nucleus_pandas.wire import ROWS
+from nucleus_pandas.wire.bulk import ROWS
 
 
 class ItemIndexer(Indexer):

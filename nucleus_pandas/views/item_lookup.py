@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from nucleus_pandas.errors import InvalidInputError, NotFoundError, PositionError
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.views.source import Locator
-from nucleus_pandas.wire import Grouped, ItemView, PredictionsView
+from nucleus_pandas.wire.responses import Grouped, ItemView, PredictionsView
 
 
 def look_up(

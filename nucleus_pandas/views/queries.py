@@ -17,7 +17,8 @@ from nucleus_pandas.views.items import ItemsView
 from nucleus_pandas.views.metadata import MetadataAs
 from nucleus_pandas.views.rest_source import ContractAnnotations, ContractItems, Group, listed
 from nucleus_pandas.views.source import Source
-from nucleus_pandas.wire import (
+from nucleus_pandas.wire.bulk import Selection
+from nucleus_pandas.wire.lenient_responses import (
     FoundItem,
     FoundPrediction,
     ItemsPage,
@@ -25,7 +26,6 @@ from nucleus_pandas.wire import (
     QueryObjects,
     RawItem,
     RawPrediction,
-    Selection,
 )
 
 QueryKind: TypeAlias = Literal["items", "annotations", "predictions"]

@@ -16,10 +16,10 @@ from nucleus_pandas._util.threads import side_by_side
 from nucleus_pandas.errors import NotFoundError, UnsupportedError
 from nucleus_pandas.transport.session import Transport, shaped
 from nucleus_pandas.views.source import Columns, Keys, Locator, Picked, Source, joined
-from nucleus_pandas.wire import (
-    GROUND_TRUTH_KEYS,
-    ROWS,
-    TEXT,
+from nucleus_pandas.wire.bulk import ROWS
+from nucleus_pandas.wire.column_json import TEXT
+from nucleus_pandas.wire.entities import GROUND_TRUTH_KEYS
+from nucleus_pandas.wire.lenient_responses import (
     ExportPage,
     ExportRequest,
     ExportRow,

@@ -12,7 +12,9 @@ from nucleus_pandas.views.bulk_source import Extension
 from nucleus_pandas.views.items import ItemsView
 from nucleus_pandas.views.rest_source import Contract, ContractAnnotations, ContractItems, ContractPredictions
 from nucleus_pandas.views.source import Source
-from nucleus_pandas.wire import ROWS, PagingRequest, SliceExportRequest, SliceSize
+from nucleus_pandas.wire.bulk import ROWS
+from nucleus_pandas.wire.lenient_responses import PagingRequest, SliceExportRequest
+from nucleus_pandas.wire.slices import SliceSize
 
 R = TypeVar("R")
 

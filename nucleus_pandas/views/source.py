@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from nucleus_pandas.transport.session import Transport
-from nucleus_pandas.wire import DatasetSize
+from nucleus_pandas.wire.responses import DatasetSize
 
 Locator: TypeAlias = Literal["refloc", "iloc", "loc"]
 Values: TypeAlias = Any

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from nucleus_pandas.errors import BadRequestError
-from nucleus_pandas.wire.content import Annotation
+from nucleus_pandas.wire.entities import Annotation
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ def decode(body: bytes | memoryview, shape: type[T], place: str = "The request's
 
     Examples
     --------
-    >>> from nucleus_pandas.wire import CreateDataset
+    >>> from nucleus_pandas.wire.requests import CreateDataset
     >>> decode(b'{"name": 7}', CreateDataset)
     Traceback (most recent call last):
         ...
@@ -120,7 +120,7 @@ def item_key(annotation: Annotation, place: str) -> tuple[bool, str]:
 
     Examples
     --------
-    >>> from nucleus_pandas.wire import Category
+    >>> from nucleus_pandas.wire.entities import Category
     >>> item_key(Category(label="rain", reference_id="a.jpg"), "$.annotations[0]")
     (True, 'a.jpg')
     """

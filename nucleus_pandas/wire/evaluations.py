@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from nucleus_pandas.wire.content import Metadata, Name
+from nucleus_pandas.wire.entities import Metadata, Name
 from nucleus_pandas.wire.requests import LabelPair
 
 Operator: TypeAlias = Literal["EQ", "IN", "GT", "LT"]

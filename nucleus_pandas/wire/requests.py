@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from nucleus_pandas.wire.content import AnyAnnotation, Item, Mask, Metadata, Name
+from nucleus_pandas.wire.entities import AnyAnnotation, Item, Mask, Metadata, Name
 
 
 class CreateDataset(Struct, kw_only=True, omit_defaults=True):

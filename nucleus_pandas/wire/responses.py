@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from nucleus_pandas.wire.content import Metadata
+from nucleus_pandas.wire.entities import Metadata
 
 Grouped: TypeAlias = Mapping[str, list[Metadata] | Metadata | None] | list[Metadata] | None
 """Annotations by type; a mask may stand alone."""

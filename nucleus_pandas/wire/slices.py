@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
-from nucleus_pandas.wire.content import Name
+from nucleus_pandas.wire.entities import Name
 
 SLICE_IDS = 10_000
 """Ids that one request for a slice names at most."""

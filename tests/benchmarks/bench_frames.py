@@ -29,7 +29,7 @@ from nucleus_pandas.api.dataset import Dataset
 from nucleus_pandas.schema import check_annotations
 from nucleus_pandas.transport.auth import Key
 from nucleus_pandas.transport.session import Transport
-from nucleus_pandas.wire import Box, BoxGeometry
+from nucleus_pandas.wire.entities import Box, BoxGeometry
 
 BATCH = 5_000
 PAGE = 10_000

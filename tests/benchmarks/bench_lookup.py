@@ -26,7 +26,8 @@ from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.store import datasets, items, layers
 from nucleus_pandas.server.store.ids import ITEM_BITS, item_id
 from nucleus_pandas.server.store.layers import Layer
-from nucleus_pandas.wire import Box, BoxGeometry, CreateDataset, Item
+from nucleus_pandas.wire.entities import Box, BoxGeometry, Item
+from nucleus_pandas.wire.requests import CreateDataset
 
 TRANSACTION = 5_000  # rows
 SMALL = (10_000, 50_000)  # items, boxes

@@ -16,7 +16,7 @@ from nucleus_pandas.evaluation.inputs import Layout
 from nucleus_pandas.images.gallery.selection import PREDICTED, Choice
 from nucleus_pandas.schema import NOT_SENT, NamedColumns, Problems, check_annotations, floats, texts
 from nucleus_pandas.schema.geometry import named_columns
-from nucleus_pandas.wire import Category, Keypoints, Line, Mask, MultiCategory, Polygon
+from nucleus_pandas.wire.entities import Category, Keypoints, Line, Mask, MultiCategory, Polygon
 
 Side: TypeAlias = Literal["ground truth", "prediction"]
 Shape: TypeAlias = Literal["box", "line", "polygon", "points", "mask", "none"]

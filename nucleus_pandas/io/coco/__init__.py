@@ -20,7 +20,7 @@ from nucleus_pandas.io.files import Faults, write
 from nucleus_pandas.io.frames import Frames
 from nucleus_pandas.io.image_folder import folder_of, local_url
 from nucleus_pandas.schema import column
-from nucleus_pandas.wire import uncollected
+from nucleus_pandas.wire.decoding import uncollected
 
 __all__ = ["read_coco", "to_coco"]
 

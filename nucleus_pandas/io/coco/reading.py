@@ -21,7 +21,7 @@ from nucleus_pandas.io.files import Faults
 from nucleus_pandas.io.frames import Frames, boxes_frame, items_frame
 from nucleus_pandas.io.image_folder import local_url
 from nucleus_pandas.schema import is_remote
-from nucleus_pandas.wire import TEXT
+from nucleus_pandas.wire.column_json import TEXT
 
 HEAD = "coco"
 """Where `attrs` of the items keep what a COCO file holds beside pictures and annotations."""

@@ -18,7 +18,7 @@ from nucleus_pandas.io.parquet.column_types import wrong_types
 from nucleus_pandas.schema import CANONICAL
 from nucleus_pandas.schema.kinds import Kind
 from nucleus_pandas.schema.validate import Layout
-from nucleus_pandas.wire import DETAILS
+from nucleus_pandas.wire.entities import DETAILS
 
 _PREFIX = "metadata."
 _OF_ITEMS = (

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from nucleus_pandas.evaluation.arrays import Pictures, Side, Sides, natural_order
 from nucleus_pandas.server.store.ids import ITEM_BITS
-from nucleus_pandas.wire import TEXT
+from nucleus_pandas.wire.column_json import TEXT
 
 Bools: TypeAlias = npt.NDArray[np.bool_]
 ClassOf: TypeAlias = Callable[[str], str]

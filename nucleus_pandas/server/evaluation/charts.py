@@ -20,7 +20,7 @@ from nucleus_pandas.server.store import evaluation_outcomes, evaluations
 from nucleus_pandas.server.store.evaluation_outcomes import Cell, Selected
 from nucleus_pandas.server.store.evaluations import Evaluation
 from nucleus_pandas.server.store.sql_conditions import Condition
-from nucleus_pandas.wire import (
+from nucleus_pandas.wire.evaluations import (
     ApBySize,
     Bucket,
     Charts,

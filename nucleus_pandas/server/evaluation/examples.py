@@ -14,7 +14,7 @@ from nucleus_pandas.server.store.evaluation_outcomes import Outcome, Selected
 from nucleus_pandas.server.store.evaluations import Evaluation
 from nucleus_pandas.server.store.ids import POSITION, item_id
 from nucleus_pandas.server.store.layers import id_of_key
-from nucleus_pandas.wire import Example, ExamplesPage, ExamplesRequest, FilterSchema, MetadataField
+from nucleus_pandas.wire.evaluations import Example, ExamplesPage, ExamplesRequest, FilterSchema, MetadataField
 
 
 def page(db: sqlite3.Connection, evaluation: Evaluation, wanted: ExamplesRequest, *, stale: bool) -> ExamplesPage:

@@ -8,7 +8,7 @@ from nucleus_pandas.server.query import compile_query
 from nucleus_pandas.server.store import slices
 from nucleus_pandas.server.store.ids import ITEM_BITS
 from nucleus_pandas.server.store.sql_conditions import Condition, Values
-from nucleus_pandas.wire import Filters
+from nucleus_pandas.wire.evaluations import Filters
 
 # Whose predictions an item of an evaluation has; the statement binds the evaluation.
 _RUN = "(SELECT run FROM evaluation_source WHERE evaluation = :evaluation AND evaluation_source.dataset = item.dataset)"

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from nucleus_pandas.server.store import benchmarks, evaluations, models
 from nucleus_pandas.server.store.evaluation_outcomes import Selected
 from nucleus_pandas.server.store.evaluations import Evaluation
-from nucleus_pandas.wire import CurveRequest, F1Curve, F1Point, RankingRequest, Standing
+from nucleus_pandas.wire.evaluations import CurveRequest, F1Curve, F1Point, RankingRequest, Standing
 
 IOU_THRESHOLD = 0.5  # at which precision, recall and F1 are counted
 STEPS = 101  # confidence thresholds of a curve: 0, 0.01, … 1

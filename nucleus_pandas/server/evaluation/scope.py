@@ -20,7 +20,7 @@ from nucleus_pandas.server.evaluation.arrays import Rows
 from nucleus_pandas.server.store.evaluations import Request, Source, revisions
 from nucleus_pandas.server.store.ids import ITEM_BITS
 from nucleus_pandas.server.store.sql_conditions import Values, metadata
-from nucleus_pandas.wire import AreaRule, ExclusionRule, LabelsRule, MetadataRule
+from nucleus_pandas.wire.evaluations import AreaRule, ExclusionRule, LabelsRule, MetadataRule
 
 _SOME = 20_000  # rows at a time
 _CROWD = (

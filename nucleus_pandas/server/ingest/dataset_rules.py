@@ -14,7 +14,10 @@ from nucleus_pandas.server.store.ids import ITEM_BITS
 from nucleus_pandas.server.store.items import NewItem
 from nucleus_pandas.server.store.layers import Layer
 from nucleus_pandas.server.store.taxonomies import Taxonomy
-from nucleus_pandas.wire import AnyAnnotation, Box, BoxColumns, Category, Metadata, MultiCategory, SchemaField, convert
+from nucleus_pandas.wire.bulk import BoxColumns
+from nucleus_pandas.wire.decoding import convert
+from nucleus_pandas.wire.entities import AnyAnnotation, Box, Category, Metadata, MultiCategory
+from nucleus_pandas.wire.requests import SchemaField
 
 Schema: TypeAlias = dict[str, SchemaField]
 

@@ -17,16 +17,10 @@ from nucleus_pandas.server.store.ids import ITEM_BITS
 from nucleus_pandas.server.store.items import NewItem
 from nucleus_pandas.server.store.layers import Layer
 from nucleus_pandas.server.store.pending_files import Picture
-from nucleus_pandas.wire import (
-    AnyAnnotation,
-    BoxColumns,
-    Category,
-    Item,
-    Mask,
-    MultiCategory,
-    fill_annotation_ids,
-    item_key,
-)
+from nucleus_pandas.wire.bulk import BoxColumns
+from nucleus_pandas.wire.content_ids import fill_annotation_ids
+from nucleus_pandas.wire.decoding import item_key
+from nucleus_pandas.wire.entities import AnyAnnotation, Category, Item, Mask, MultiCategory
 
 Outcome: TypeAlias = Literal["new", "updated", "ignored", "error", "unsent", "exists"]
 Place: TypeAlias = Callable[[int], str]

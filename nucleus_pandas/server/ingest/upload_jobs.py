@@ -14,12 +14,8 @@ from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.store import jobs
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.layers import Layer
-from nucleus_pandas.wire import (
-    AnyAnnotation,
-    Item,
-    decode,
-    item_key,
-)
+from nucleus_pandas.wire.decoding import decode, item_key
+from nucleus_pandas.wire.entities import AnyAnnotation, Item
 
 MAX_LINE = 64 << 20  # bytes of a signed upload, an object each
 SMALL_UPLOAD = 4 << 20  # bytes; such a job ends before it is answered

@@ -11,7 +11,7 @@ from nucleus_pandas.server.store.ids import annotation_id, item_id, prediction_i
 from nucleus_pandas.server.store.items import ItemRow
 from nucleus_pandas.server.store.layers import AnnotationRow
 from nucleus_pandas.server.store.models import Run
-from nucleus_pandas.wire import GROUND_TRUTH_KEYS, PREDICTION_KEYS
+from nucleus_pandas.wire.entities import GROUND_TRUTH_KEYS, PREDICTION_KEYS
 
 JsonObject: TypeAlias = dict[str, Any]
 FileUrl: TypeAlias = Callable[[str, str], str]  # ("images" or "masks", name) -> address

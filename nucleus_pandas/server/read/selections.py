@@ -19,7 +19,8 @@ from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import ITEM_BITS, item_id
 from nucleus_pandas.server.store.layers import Layer, Row
 from nucleus_pandas.server.store.sql_conditions import Condition
-from nucleus_pandas.wire import DETAILS, ROWS, Selection
+from nucleus_pandas.wire.bulk import ROWS, Selection
+from nucleus_pandas.wire.entities import DETAILS
 
 Stored: TypeAlias = dict[str, Sequence[Any]]
 """What was read of rows, column by column."""

@@ -17,7 +17,7 @@ from nucleus_pandas.server.store import benchmarks, datasets, items, jobs, slice
 from nucleus_pandas.server.store.benchmarks import Benchmark
 from nucleus_pandas.server.store.evaluations import Request
 from nucleus_pandas.server.store.ids import ITEM_BITS
-from nucleus_pandas.wire import (
+from nucleus_pandas.wire.evaluations import (
     ChangeBenchmark,
     CreateBenchmark,
     CurveRequest,

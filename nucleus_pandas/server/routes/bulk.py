@@ -21,7 +21,7 @@ from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import item_id
 from nucleus_pandas.server.store.layers import Layer, id_of_key
 from nucleus_pandas.server.store.sql_conditions import Condition
-from nucleus_pandas.wire import DeleteItems, ItemsDeleted, RunCommit, RunPlace, Selection
+from nucleus_pandas.wire.bulk import DeleteItems, ItemsDeleted, RunCommit, RunPlace, Selection
 
 blueprint = Blueprint("extensions", __name__)
 

@@ -11,7 +11,8 @@ from nucleus_pandas.server.ingest import dataset_rules
 from nucleus_pandas.server.read import render
 from nucleus_pandas.server.routes.request import body, creation, file_url, nucleus, reply
 from nucleus_pandas.server.store import datasets, items, taxonomies
-from nucleus_pandas.wire import AddTaxonomy, CreateDataset, DatasetCreated, DatasetEntry, DatasetSize, Tags
+from nucleus_pandas.wire.requests import AddTaxonomy, CreateDataset, Tags
+from nucleus_pandas.wire.responses import DatasetCreated, DatasetEntry, DatasetSize
 
 blueprint = Blueprint("datasets", __name__)
 

@@ -18,7 +18,8 @@ from nucleus_pandas.server.store import benchmarks, datasets, evaluations, free_
 from nucleus_pandas.server.store.benchmarks import Benchmark
 from nucleus_pandas.server.store.evaluations import Evaluation, Request, Source
 from nucleus_pandas.server.store.models import Model, Run
-from nucleus_pandas.wire import (
+from nucleus_pandas.wire.decoding import decode
+from nucleus_pandas.wire.evaluations import (
     ChangePreset,
     ChartsRequest,
     CreateBenchmarkEvaluation,
@@ -26,9 +27,8 @@ from nucleus_pandas.wire import (
     CreatePreset,
     ExamplesRequest,
     Filters,
-    LabelPair,
-    decode,
 )
+from nucleus_pandas.wire.requests import LabelPair
 
 blueprint = Blueprint("evaluations", __name__)
 

@@ -16,7 +16,7 @@ from nucleus_pandas.server.routes.request import is_multipart, nucleus, reply
 from nucleus_pandas.server.store import items, pending_files
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.pending_files import Picture
-from nucleus_pandas.wire import FILES, PicturedItem, ReceivedPicture, ReceivedPictures
+from nucleus_pandas.wire.bulk import FILES, PicturedItem, ReceivedPicture, ReceivedPictures
 
 blueprint = Blueprint("pictures", __name__)
 

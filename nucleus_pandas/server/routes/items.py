@@ -40,20 +40,11 @@ from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.items import ItemRow
 from nucleus_pandas.server.store.layers import Layer
 from nucleus_pandas.server.store.pending_files import Picture
-from nucleus_pandas.wire import (
-    Annotate,
-    AnnotateRows,
-    Append,
-    AppendRows,
-    DeleteAnnotations,
-    FromUpload,
-    Item,
-    ItemView,
-    Mask,
-    OnConflict,
-    convert,
-    decode,
-)
+from nucleus_pandas.wire.bulk import AnnotateRows, AppendRows, OnConflict
+from nucleus_pandas.wire.decoding import convert, decode
+from nucleus_pandas.wire.entities import Item, Mask
+from nucleus_pandas.wire.requests import Annotate, Append, DeleteAnnotations, FromUpload
+from nucleus_pandas.wire.responses import ItemView
 
 blueprint = Blueprint("items", __name__)
 

@@ -7,7 +7,8 @@ from flask import Blueprint, Response
 
 from nucleus_pandas.server.routes.request import body, end_stale_jobs, nucleus, reply
 from nucleus_pandas.server.store import jobs
-from nucleus_pandas.wire import JobStatus, ListJobs
+from nucleus_pandas.wire.requests import ListJobs
+from nucleus_pandas.wire.responses import JobStatus
 
 blueprint = Blueprint("jobs", __name__)
 

@@ -13,7 +13,7 @@ from nucleus_pandas.server.ingest.upload_jobs import final_status
 from nucleus_pandas.server.routes.request import body, is_async, nucleus, reply
 from nucleus_pandas.server.routes.unsupported import SCENES
 from nucleus_pandas.server.store import datasets, items, jobs
-from nucleus_pandas.wire import UpdateMetadata
+from nucleus_pandas.wire.requests import UpdateMetadata
 
 blueprint = Blueprint("metadata", __name__)
 

@@ -23,7 +23,9 @@ from nucleus_pandas.server.routes.request import (
 from nucleus_pandas.server.store import datasets, free_runs, items, layers, models
 from nucleus_pandas.server.store.ids import ITEM_BITS
 from nucleus_pandas.server.store.models import Run
-from nucleus_pandas.wire import AnnotateRows, Box, CopyPredictions, Cuboid, Polygon
+from nucleus_pandas.wire.bulk import AnnotateRows
+from nucleus_pandas.wire.entities import Box, Cuboid, Polygon
+from nucleus_pandas.wire.requests import CopyPredictions
 
 blueprint = Blueprint("predictions", __name__)
 

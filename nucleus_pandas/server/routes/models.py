@@ -12,7 +12,8 @@ from nucleus_pandas.errors import BadRequestError, UnsupportedError
 from nucleus_pandas.server.ingest import dataset_rules
 from nucleus_pandas.server.routes.request import body, creation, nucleus, reply
 from nucleus_pandas.server.store import datasets, models
-from nucleus_pandas.wire import AddModel, CreateModelRun, ModelAdded, ModelList, RunCreated, Tags, TrainedSlices
+from nucleus_pandas.wire.requests import AddModel, CreateModelRun, Tags, TrainedSlices
+from nucleus_pandas.wire.responses import ModelAdded, ModelList, RunCreated
 
 blueprint = Blueprint("models", __name__)
 

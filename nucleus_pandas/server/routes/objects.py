@@ -19,7 +19,7 @@ from nucleus_pandas.server.store.ids import ITEM_BITS, item_id
 from nucleus_pandas.server.store.layers import AnnotationRow, Layer
 from nucleus_pandas.server.store.models import Run
 from nucleus_pandas.server.store.sql_conditions import Condition
-from nucleus_pandas.wire import ObjectsPage
+from nucleus_pandas.wire.evaluations import ObjectsPage
 
 blueprint = Blueprint("objects", __name__)
 

@@ -17,7 +17,7 @@ from nucleus_pandas.server.store import datasets, free_runs, models
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.layers import Layer
 from nucleus_pandas.server.store.models import Run
-from nucleus_pandas.wire import RunPlace, Selection
+from nucleus_pandas.wire.bulk import RunPlace, Selection
 
 blueprint = Blueprint("predicted", __name__)
 

@@ -19,7 +19,7 @@ from nucleus_pandas.errors import TooLargeError
 from nucleus_pandas.server.media.files import Images
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.store import idempotency, jobs
-from nucleus_pandas.wire import decode
+from nucleus_pandas.wire.decoding import decode
 
 T = TypeVar("T")
 

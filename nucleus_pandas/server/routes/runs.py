@@ -33,7 +33,8 @@ from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import ITEM_BITS
 from nucleus_pandas.server.store.layers import Layer
 from nucleus_pandas.server.store.models import Model, Run
-from nucleus_pandas.wire import Commit, CreateModelRun, FromUpload, MergeRuns, PredictionsView, RunInfo
+from nucleus_pandas.wire.requests import Commit, CreateModelRun, FromUpload, MergeRuns
+from nucleus_pandas.wire.responses import PredictionsView, RunInfo
 
 blueprint = Blueprint("runs", __name__)
 

@@ -18,7 +18,7 @@ from nucleus_pandas.server.routes.request import body, creation, file_url, nucle
 from nucleus_pandas.server.store import datasets, items, jobs, models, slices
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import ITEM_BITS, item_id
-from nucleus_pandas.wire import (
+from nucleus_pandas.wire.slices import (
     SLICE_IDS,
     AppendToSlice,
     BuildSlice,

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request
 
 from nucleus_pandas.server.routes.request import nucleus, own_address, reply
 from nucleus_pandas.server.store import datasets, jobs
-from nucleus_pandas.wire import SignedUrl
+from nucleus_pandas.wire.responses import SignedUrl
 
 blueprint = Blueprint("uploads", __name__)
 

@@ -12,7 +12,7 @@ import msgspec
 from nucleus_pandas.errors import ConflictError, NotFoundError
 from nucleus_pandas.server.store.datasets import json_or_none
 from nucleus_pandas.server.store.ids import ITEM_BITS, batches, item_id, new_tag, now, tag_of
-from nucleus_pandas.wire import BenchmarkEntry, RollupGroup
+from nucleus_pandas.wire.evaluations import BenchmarkEntry, RollupGroup
 
 _COLUMNS = (
     "id, tag, name, description, metadata, parent, version_major, version_minor, version_label, draft, skipped,"

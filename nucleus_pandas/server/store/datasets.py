@@ -10,7 +10,8 @@ import msgspec
 
 from nucleus_pandas.errors import NotFoundError
 from nucleus_pandas.server.store.ids import ITEM_BITS, new_tag, now, tag_of
-from nucleus_pandas.wire import CreateDataset, DatasetInfo
+from nucleus_pandas.wire.requests import CreateDataset
+from nucleus_pandas.wire.responses import DatasetInfo
 
 _COLUMNS = "id, tag, name, is_scene, use_privacy_mode, length"
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from nucleus_pandas.server.store.evaluations import Evaluation
 from nucleus_pandas.server.store.ids import ITEM_BITS
 from nucleus_pandas.server.store.sql_conditions import Condition, Values, metadata, within
-from nucleus_pandas.wire import ExamplesRequest, Filters
+from nucleus_pandas.wire.evaluations import ExamplesRequest, Filters
 
 _TRUTH = ("annotation_id", "label", "class", "x", "y", "width", "height")
 _PREDICTION = (

@@ -15,7 +15,7 @@ from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.server.store import jobs
 from nucleus_pandas.server.store.datasets import json_or_none
 from nucleus_pandas.server.store.ids import new_tag, now, tag_of
-from nucleus_pandas.wire import EvaluationEntry, ExclusionRule, RollupGroup
+from nucleus_pandas.wire.evaluations import EvaluationEntry, ExclusionRule, RollupGroup
 
 Status: TypeAlias = Literal["pending", "computing", "succeeded", "failed", "cancelled"]
 

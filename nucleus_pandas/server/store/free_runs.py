@@ -6,7 +6,7 @@ import sqlite3
 
 from nucleus_pandas.server.store import models
 from nucleus_pandas.server.store.models import Model, Run
-from nucleus_pandas.wire import CreateModelRun
+from nucleus_pandas.wire.requests import CreateModelRun
 
 TYPES = ("box", "polygon", "cuboid")
 

@@ -14,7 +14,8 @@ import msgspec
 from nucleus_pandas.errors import BadRequestError, ConflictError, NotFoundError
 from nucleus_pandas.server.store import datasets
 from nucleus_pandas.server.store.ids import new_tag, now, tag_of
-from nucleus_pandas.wire import JobEntry, ListJobs
+from nucleus_pandas.wire.requests import ListJobs
+from nucleus_pandas.wire.responses import JobEntry
 
 STALE_SECONDS = 60.0
 UPLOAD_SECONDS = 24 * 3600.0

@@ -12,7 +12,8 @@ import msgspec
 
 from nucleus_pandas.errors import FrozenRunError
 from nucleus_pandas.server.store.ids import ITEM_BITS, batches
-from nucleus_pandas.wire import DETAILS, AnyAnnotation, Box, BoxColumns, Category, Mask, MultiCategory
+from nucleus_pandas.wire.bulk import BoxColumns
+from nucleus_pandas.wire.entities import DETAILS, AnyAnnotation, Box, Category, Mask, MultiCategory
 
 Outcome: TypeAlias = Literal["new", "updated", "ignored"]
 Row: TypeAlias = tuple[Any, ...]

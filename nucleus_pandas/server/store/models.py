@@ -12,7 +12,8 @@ from nucleus_pandas.errors import BadRequestError, ConflictError, NotFoundError
 from nucleus_pandas.server.store.datasets import Dataset, json_or_none
 from nucleus_pandas.server.store.ids import ITEM_BITS, new_tag, now, tag_of
 from nucleus_pandas.server.store.layers import Layer
-from nucleus_pandas.wire import AddModel, CreateModelRun, ModelEntry
+from nucleus_pandas.wire.requests import AddModel, CreateModelRun
+from nucleus_pandas.wire.responses import ModelEntry
 
 _MODEL = "id, tag, name, reference_id, metadata, bundle_name, tags, trained_slice_ids"
 _RUN = (

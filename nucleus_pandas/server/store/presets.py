@@ -11,7 +11,7 @@ from msgspec import UNSET
 from nucleus_pandas.errors import ConflictError, NotFoundError
 from nucleus_pandas.server.store.datasets import json_or_none
 from nucleus_pandas.server.store.ids import new_tag, now, tag_of
-from nucleus_pandas.wire import ChangePreset, CreatePreset, PresetEntry, RollupGroup
+from nucleus_pandas.wire.evaluations import ChangePreset, CreatePreset, PresetEntry, RollupGroup
 
 _COLUMNS = "tag, name, rollup_groups, exclusion_rules, created_at, updated_at"
 

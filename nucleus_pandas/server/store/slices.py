@@ -13,7 +13,7 @@ from nucleus_pandas.errors import BadRequestError, ConflictError, NotFoundError
 from nucleus_pandas.server.store.datasets import Dataset, json_or_none
 from nucleus_pandas.server.store.ids import ITEM_BITS, batches, new_tag, now, tag_of
 from nucleus_pandas.server.store.positions import Places
-from nucleus_pandas.wire import SliceEntry, SliceInfo
+from nucleus_pandas.wire.slices import SliceEntry, SliceInfo
 
 _PLACES = Places("slice_item", "place", "slice_hole", "slice")
 _COLUMNS = (

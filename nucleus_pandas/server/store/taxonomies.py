@@ -11,7 +11,7 @@ from nucleus_pandas.errors import ConflictError, NotFoundError
 from nucleus_pandas.server.store import layers
 from nucleus_pandas.server.store.datasets import Dataset, json_or_none
 from nucleus_pandas.server.store.ids import ITEM_BITS
-from nucleus_pandas.wire import AddTaxonomy
+from nucleus_pandas.wire.requests import AddTaxonomy
 
 
 class Taxonomy(NamedTuple):

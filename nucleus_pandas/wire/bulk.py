@@ -13,7 +13,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
-from nucleus_pandas.wire.content import Chances, Coordinate, Fraction, Item, Metadata, Name, Size, Vector
+from nucleus_pandas.wire.entities import Chances, Coordinate, Fraction, Item, Metadata, Name, Size, Vector
 from nucleus_pandas.wire.requests import Annotate
 
 KEYS = 10_000

@@ -9,9 +9,9 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
-from nucleus_pandas.wire.content import Metadata
+from nucleus_pandas.wire.bulk import AnnotationColumns, AnnotationPage, ItemColumns, ItemPage
+from nucleus_pandas.wire.entities import Metadata
 from nucleus_pandas.wire.evaluations import ApBySize, Confusion, MapSummary, Tide, TotalCounts
-from nucleus_pandas.wire.extensions import AnnotationColumns, AnnotationPage, ItemColumns, ItemPage
 
 A = TypeVar("A")
 """How an annotation is read: `FoundAnnotation`, `FoundPrediction`, or the raw twin of one."""

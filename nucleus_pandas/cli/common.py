@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import sys
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from nucleus_pandas.api.client import NucleusClient
 from nucleus_pandas.api.dataset import Dataset
@@ -97,3 +100,19 @@ def find_dataset(client: NucleusClient, wanted: str) -> Dataset:
     near = get_close_matches(wanted, known["name"].unique().tolist())
     hint = f" Nearly so: {', '.join(map(repr, near))}." if near else ""
     raise NotFoundError(f"There is no dataset {wanted!r}, by id or by name.{hint} `nucleus-pandas datasets` lists all.")
+
+
+def add_json(command: argparse.ArgumentParser, what: str) -> None:
+    """Let a command print JSON instead of text for people."""
+    command.add_argument("--json", action="store_true", help=f"print {what} as JSON")
+
+
+def say(text: str) -> None:
+    """Print text, at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def say_json(value: Any) -> None:
+    """Print a value as one line of JSON."""
+    say(json.dumps(value))

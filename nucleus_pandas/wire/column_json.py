@@ -1,6 +1,6 @@
 """Whole columns as JSON, without an object for each row.
 
-The bytes are those of the Structs in `nucleus_pandas.wire.content`, in another order of fields; a test holds the two
+The bytes are those of the Structs in `nucleus_pandas.wire.entities`, in another order of fields; a test holds the two
 together. Arrow joins the texts outside of Python's global lock, so batches are written by several threads at once.
 """
 
@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nucleus_pandas.wire.ids import Words, hex_digits
+from nucleus_pandas.wire.content_ids import Words, hex_digits
 
 Texts: TypeAlias = Any
 """A `pyarrow.LargeStringArray`; pyarrow ships no type information."""
@@ -147,7 +147,7 @@ class BoxRows:
     words, occurrences : numpy.ndarray or None
         The annotation ids that were computed, and how often each occurred before.
     details : dict of str to Texts
-        JSON values of the fields in `nucleus_pandas.wire.DETAILS`, null where there is none.
+        JSON values of the fields in `nucleus_pandas.wire.entities.DETAILS`, null where there is none.
     """
 
     keys: Texts
@@ -229,7 +229,7 @@ def box_objects(boxes: BoxRows) -> list[str | Texts]:
 
 
 def box_columns(boxes: BoxRows) -> list[bytes | memoryview]:
-    """Write boxes, all keyed alike, as the pieces of a `nucleus_pandas.wire.BoxColumns`."""
+    """Write boxes, all keyed alike, as the pieces of a `nucleus_pandas.wire.bulk.BoxColumns`."""
     by_item_id = boxes.by_item_id is not None and bool(boxes.by_item_id.all())
     columns: dict[str, list[str | Texts]] = {
         "keys": _quoted(boxes.keys),

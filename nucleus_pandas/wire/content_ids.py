@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from nucleus_pandas.wire.content import AnyAnnotation, Box, Category, Mask, MultiCategory
+from nucleus_pandas.wire.entities import AnyAnnotation, Box, Category, Mask, MultiCategory
 
 Words: TypeAlias = npt.NDArray[np.uint64]
 """Of shape (n, 2): the 128 bits of a hash."""
