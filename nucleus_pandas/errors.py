@@ -32,12 +32,22 @@ raises the same leaf again: in process and over a socket a mistake looks the sam
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from nucleus_pandas.uploads.results import ImportResult, UploadResult
+
+class RowResult(Protocol):
+    """What became of every row of an upload: an `UploadResult`."""
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """Status and error of every row."""
+
+    @property
+    def failed(self) -> Any:
+        """The caller's own rows, ready to send again."""
 
 
 class NucleusWarning(UserWarning):
@@ -72,7 +82,7 @@ class InvalidInputError(NucleusError, ValueError):
         file was: ``place`` and ``reason``.
     """
 
-    def __init__(self, message: str, result: UploadResult | None = None, problems: pd.DataFrame | None = None) -> None:
+    def __init__(self, message: str, result: RowResult | None = None, problems: pd.DataFrame | None = None) -> None:
         super().__init__(message)
         self.result = result
         self.problems = problems
@@ -107,7 +117,7 @@ class UploadError(NucleusError):
         What became of every row; of an import, of how many rows.
     """
 
-    def __init__(self, message: str, result: UploadResult | ImportResult | dict[str, ImportResult]) -> None:
+    def __init__(self, message: str, result: Any) -> None:
         super().__init__(message)
         self.result: Any = result  # which of the two is known to who called
 

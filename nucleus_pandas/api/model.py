@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nucleus_pandas.api.dataset_admin import names_of
 from nucleus_pandas.api.model_run import ModelRun
@@ -22,9 +22,6 @@ from nucleus_pandas.views import ModelPredictionsView
 from nucleus_pandas.wire.bulk import RunPlace
 from nucleus_pandas.wire.requests import CopyPredictions
 from nucleus_pandas.wire.responses import ModelAdded, ModelEntry, RunCreated
-
-if TYPE_CHECKING:
-    from nucleus_pandas.api.dataset import Dataset
 
 _WITHOUT_RUN = ("box", "polygon", "cuboid")  # what the contract lets belong to a model alone
 
@@ -137,7 +134,7 @@ class Model(Resource):
         self,
         predictions: Rows,
         *,
-        dataset: Dataset | str | None = None,
+        dataset: Resource | str | None = None,
         columns: Mapping[str, Hashable] | None = None,
         bbox: BoxColumn | None = None,
         bbox_format: BoxFormat = "xywh",
@@ -200,7 +197,7 @@ class Model(Resource):
         options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress, wait=wait)
         return upload(self._target(dataset), predictions, layout, options, journal=journal)
 
-    def _target(self, dataset: Dataset | str | None) -> Target:
+    def _target(self, dataset: Resource | str | None) -> Target:
         """Give where rows go."""
         if dataset is None:
             terms = Terms(_WITHOUT_RUN, "Send the others by dataset=, or to a run.", lambda: True)

@@ -6,7 +6,7 @@ import numbers
 import os
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -33,9 +33,6 @@ from nucleus_pandas.uploads.results import UploadResult
 from nucleus_pandas.uploads.upload import upload
 from nucleus_pandas.views import PredictionsView, RunIndexer, stacked
 from nucleus_pandas.wire.bulk import RunPlace
-
-if TYPE_CHECKING:
-    from nucleus_pandas.api.dataset import Dataset
 
 
 class ModelRun(Resource):
@@ -73,7 +70,7 @@ class ModelRun(Resource):
         self,
         predictions: Rows,
         *,
-        dataset: Dataset | str | None = None,
+        dataset: Resource | str | None = None,
         columns: Mapping[str, Hashable] | None = None,
         bbox: BoxColumn | None = None,
         bbox_format: BoxFormat = "xywh",
@@ -117,7 +114,7 @@ class ModelRun(Resource):
         options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress, wait=wait)
         return upload(self._target(dataset), predictions, layout, options, journal=journal)
 
-    def _target(self, dataset: Dataset | str | None = None) -> Target:
+    def _target(self, dataset: Resource | str | None = None) -> Target:
         """Give where rows go."""
         names = ("model_id", "name", "status", "metadata")
         context = {"model_run_id": self.id} | {name: lambda name=name: self.info[name] for name in names}

@@ -16,6 +16,7 @@ from nucleus_pandas.evaluation.plots.canvas import (
     HATCH,
     LEGIBLE,
     VERMILLION,
+    Tables,
     axes,
     coco,
     matched,
@@ -31,14 +32,12 @@ from nucleus_pandas.evaluation.tide import BACKGROUND_IOU, FOREGROUND_IOU
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from nucleus_pandas.evaluation.report import Evaluation
-
 ClassMetric = Literal["AP", "AP50", "AP75", "AR"]
 ComparedMetric = Literal["AP", "AP50", "AR"]
 _ROW = 0.2  # inches
 
 
-def score_histogram(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
+def score_histogram(evaluation: Tables, *, ax: Axes | None = None) -> Axes:
     """Draw how many predictions of each confidence are true and false positives, on top of each other.
 
     Parameters
@@ -98,7 +97,7 @@ def score_histogram(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def tide(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
+def tide(evaluation: Tables, *, ax: Axes | None = None) -> Axes:
     """Draw the errors by category, in counts and in shares of all errors.
 
     Parameters
@@ -160,7 +159,7 @@ def tide(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
 
 
 def per_class(
-    evaluation: Evaluation,
+    evaluation: Tables,
     *,
     metric: ClassMetric = "AP",
     labels: Sequence[str] | None = None,
@@ -229,8 +228,8 @@ def per_class(
 
 
 def comparison(
-    evaluation: Evaluation,
-    other: Evaluation,
+    evaluation: Tables,
+    other: Tables,
     *,
     metric: ComparedMetric = "AP",
     labels: Sequence[str] | None = None,
@@ -353,5 +352,5 @@ def _range(metric: str) -> str:
     return f"≥ 0.{metric[2:]}" if metric[2:] else "0.5 to 0.95"
 
 
-def _summary_name(metric: str, evaluation: Evaluation) -> str:
+def _summary_name(metric: str, evaluation: Tables) -> str:
     return f"AR_{evaluation.parameters['max_dets'][-1]}" if metric == "AR" else metric

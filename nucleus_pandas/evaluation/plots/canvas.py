@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil
 from textwrap import fill
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import pandas as pd
 
 from nucleus_pandas.errors import MissingExtraError
+from nucleus_pandas.evaluation.comparison import Comparison
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from nucleus_pandas.evaluation.report import Evaluation
 
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 """Of the palette of Okabe and Ito, which colour-blind readers tell apart."""
@@ -22,6 +23,25 @@ HATCH = "////"
 LEGIBLE = 4.5
 """The smallest type, in points."""
 _LONGEST = 28  # characters of a name that is shown whole
+
+
+class Tables(Protocol):
+    """What plots draw: the tables of an `Evaluation`."""
+
+    parameters: dict[str, Any]
+    notes: list[str]
+    summary: pd.Series[float]
+    per_class: pd.DataFrame
+    pr_curve: pd.DataFrame
+    f1_curve: pd.DataFrame
+    counts: pd.DataFrame
+    confusion_matrix: pd.DataFrame
+    score_histogram: pd.DataFrame
+    tide: pd.DataFrame
+
+    def compare(self, other: Any) -> Comparison:
+        """Compare with another evaluation."""
+        ...
 
 
 def axes(ax: Axes | None, width: float = 6.4, height: float = 4.8) -> Axes:
@@ -54,7 +74,7 @@ def title(ax: Axes, what: str, how: str) -> None:
     ax.set_title(f"{what}\n{how}", loc="left", fontsize="medium", linespacing=1.4)
 
 
-def matched(evaluation: Evaluation) -> str:
+def matched(evaluation: Tables) -> str:
     """Say what the Nucleus match of an evaluation goes by."""
     parameters = evaluation.parameters
     if parameters["allowed_label_matches"] is not None:
@@ -64,12 +84,12 @@ def matched(evaluation: Evaluation) -> str:
     return f"matcher: nucleus, {overlap(evaluation)} ≥ {parameters['iou_threshold']:g}{labels}"
 
 
-def overlap(evaluation: Evaluation) -> str:
+def overlap(evaluation: Tables) -> str:
     """Name the overlap, which is of boxes unless something else is said."""
     return "mask IoU" if evaluation.parameters["iou_type"] == "segm" else "IoU"
 
 
-def coco(evaluation: Evaluation, at: str) -> str:
+def coco(evaluation: Tables, at: str) -> str:
     """Say what COCO's matcher goes by, beside the thresholds."""
     return f"matcher: coco, {overlap(evaluation)} {at}, max_dets {evaluation.parameters['max_dets'][-1]}"
 

@@ -14,6 +14,7 @@ from nucleus_pandas.evaluation.plots.canvas import (
     GREY,
     LEGIBLE,
     PALE,
+    Tables,
     axes,
     extent,
     matched,
@@ -28,14 +29,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Normalize
 
-    from nucleus_pandas.evaluation.report import Evaluation
-
 _WRITTEN = 24  # rows up to which numbers are written into the cells
 _OF = {"truth": "ground truths", "predicted": "predictions"}
 
 
 def confusion_matrix(
-    evaluation: Evaluation,
+    evaluation: Tables,
     *,
     normalize: Literal["truth", "predicted"] | None = None,
     top: int | None = 20,

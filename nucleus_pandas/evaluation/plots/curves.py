@@ -18,6 +18,7 @@ from nucleus_pandas.evaluation.plots.canvas import (
     PURPLE,
     SKY,
     VERMILLION,
+    Tables,
     axes,
     coco,
     matched,
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from nucleus_pandas.evaluation.report import Evaluation
-
 _FEW = 6  # labels that are told apart
 _STYLES = tuple(
     zip(
@@ -45,7 +44,7 @@ _MARKS = "osD^vPX*<>"
 
 
 def pr_curve(
-    evaluation: Evaluation,
+    evaluation: Tables,
     *,
     labels: Sequence[str] | None = None,
     iou_thresholds: float | Sequence[float] = 0.5,
@@ -169,7 +168,7 @@ def _labels(ax: Axes, curve: pd.DataFrame, told: list[str]) -> None:
     ax.plot(mean.index, mean, color=DARK, linewidth=2.8, label=f"AP {mean.mean():.3f}  {words}", zorder=3)
 
 
-def f1_curve(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
+def f1_curve(evaluation: Tables, *, ax: Axes | None = None) -> Axes:
     """Draw F1, precision and recall over the lowest confidence that is kept.
 
     The best point is marked. Matches are not made anew for each confidence.
