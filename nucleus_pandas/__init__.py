@@ -63,7 +63,7 @@ from nucleus_pandas.errors import (
 from nucleus_pandas.evaluation import Comparison, Evaluation
 from nucleus_pandas.images.gallery import Gallery
 from nucleus_pandas.io import Frames, read_coco, read_voc, read_yolo, to_coco, to_voc, to_yolo
-from nucleus_pandas.io.image_folder import read_pictures
+from nucleus_pandas.io.image_folder import read_images
 from nucleus_pandas.uploads.jobs import Job
 from nucleus_pandas.uploads.results import ImportResult, UploadResult
 
@@ -114,7 +114,7 @@ __all__ = [
     "read_annotations",
     "read_coco",
     "read_items",
-    "read_pictures",
+    "read_images",
     "read_predictions",
     "read_voc",
     "read_yolo",

@@ -1,4 +1,4 @@
-"""Real ground truth and detections on 100 pictures of COCO val2014, as frames; and what pycocotools says of frames."""
+"""Real ground truth and detections on 100 images of COCO val2014, as frames; and what pycocotools says of frames."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def published(kind: Kind) -> list[float]:
 def pycocotools_says(
     truth: pd.DataFrame,
     predictions: pd.DataFrame,
-    pictures: Sequence[int],
+    images: Sequence[int],
     *,
     max_dets: Sequence[int] = (1, 10, 100),
     area_ranges: Mapping[str, tuple[float, float]] | None = None,
     kind: Kind = "bbox",
     sizes: Mapping[int, tuple[int, int]] | None = None,
 ) -> dict[str, Any]:
-    """Ask pycocotools, by its own documented way, of frames with integer ids of pictures.
+    """Ask pycocotools, by its own documented way, of frames with integer ids of images.
 
     Gives `names` (the labels in the order of its arrays), `precision`, `recall`, `scores` and `stats`, NaN for -1.
     """
@@ -74,8 +74,8 @@ def pycocotools_says(
     loaded.dataset = {
         "info": {},
         "images": [
-            {"id": picture} | ({} if sizes is None else dict(zip(("height", "width"), sizes[picture], strict=True)))
-            for picture in pictures
+            {"id": image} | ({} if sizes is None else dict(zip(("height", "width"), sizes[image], strict=True)))
+            for image in images
         ],
         "categories": [{"id": at, "name": name} for name, at in number.items()],
         "annotations": [

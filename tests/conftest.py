@@ -111,7 +111,7 @@ def local(store: Path) -> Iterator[npd.NucleusClient]:
 
 @pytest.fixture
 def dataset(client: npd.NucleusClient) -> npd.Dataset:
-    """A dataset of three remote pictures: a.jpg, b.jpg, c.jpg."""
+    """A dataset of three remote images: a.jpg, b.jpg, c.jpg."""
     made = client.create_dataset("Street scenes")
     made.append(
         [{"reference_id": name, "image_url": f"https://example.org/{name}"} for name in ("a.jpg", "b.jpg", "c.jpg")]
@@ -120,8 +120,8 @@ def dataset(client: npd.NucleusClient) -> npd.Dataset:
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Path:
-    """A picture of this machine, 64 by 48 pixels."""
+def image(tmp_path: Path) -> Path:
+    """A local image, 64 by 48 pixels."""
     path = tmp_path / "my_img_001.png"
     Image.new("RGB", (64, 48), "red").save(path)
     return path
@@ -139,7 +139,7 @@ def http(store: Path) -> Iterator[Any]:
 
 @pytest.fixture
 def drawn(http: Any) -> Any:
-    """Pictures, ground truth and predictions that this embedded Nucleus holds: an `evaluated.World`."""
+    """Images, ground truth and predictions that this embedded Nucleus holds: an `evaluated.World`."""
     from evaluated import scene, world
 
     return world(http, scene(4))

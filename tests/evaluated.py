@@ -52,7 +52,7 @@ class Http:
 
 @dataclass
 class Scene:
-    """Pictures with metadata, their ground truth and predictions on them."""
+    """Images with metadata, their ground truth and predictions on them."""
 
     items: list[Row]
     truths: list[Row] = field(default_factory=list)
@@ -88,7 +88,7 @@ def _frame(rows: list[Row]) -> pd.DataFrame:
     return pd.DataFrame(flat, columns=columns).astype({"confidence": "float64"})
 
 
-def scene(seed: int, pictures: int = 8) -> Scene:
+def scene(seed: int, images: int = 8) -> Scene:
     """Draw boxes close enough to be confused, with few confidences, so that ties of every kind abound."""
     draw = random.Random(seed)
     items = [
@@ -102,7 +102,7 @@ def scene(seed: int, pictures: int = 8) -> Scene:
                 **draw.choice([{}, {"camera": "7"}, {"camera": None}, {"tags": ["a"]}]),
             },
         }
-        for number in range(pictures)
+        for number in range(images)
     ]
     made = Scene(items)
     for one in items:
@@ -436,7 +436,7 @@ def box(name: str, annotation_id: str, label: str = "car", x: float = 0, **field
 
 
 def small(http: Http, *confidences: float, name: str = "detector") -> World:
-    """A picture of two cars, with predictions of the first one."""
+    """An image of two cars, with predictions of the first one."""
     predictions = [box("a.jpg", str(n), x=n, confidence=value) for n, value in enumerate(confidences)]
     truths = [box("a.jpg", "1"), box("a.jpg", "2", x=50)]
     return world(http, Scene([an_image("a.jpg")], truths, predictions), name)

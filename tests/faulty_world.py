@@ -74,9 +74,9 @@ class World:
         self.proxy = proxy
         self.clean = clean
         self.kind = kind
-        self.pictures = [folder / f"{number}.png" for number in range(12)]
-        for number, path in enumerate(self.pictures):
-            path.write_bytes(b"picture %d" % number * 100)
+        self.images = [folder / f"{number}.png" for number in range(12)]
+        for number, path in enumerate(self.images):
+            path.write_bytes(b"image %d" % number * 100)
 
     def client(self, timeout: float = 20.0, max_retries: int = RETRIES) -> npd.NucleusClient:
         """A client behind the proxy, which does not know yet what the server can do."""

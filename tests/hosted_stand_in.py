@@ -227,7 +227,7 @@ class HostedStandIn:
         if request.query != {"async": "1"}:
             raise Refusal(400, "Items are appended as a job: ?async=1")
         if request.headers["Content-Type"].startswith("multipart/form-data"):
-            items = _pictures(request)
+            items = _images(request)
         else:
             request_id, update = request.fields("requestId", "update")
             body = self._put.get((dataset_id, request_id))
@@ -341,7 +341,7 @@ class HostedStandIn:
                 errors.append(f"Item with id {name or row['item_id']} doesn't exist")
                 continue
             there = into.setdefault(name, {})
-            key = "the mask" if row["type"] == "mask" else row["annotation_id"]  # a picture has one
+            key = "the mask" if row["type"] == "mask" else row["annotation_id"]  # an image has one
             if key in there and not update:
                 counts[f"{kind}_ignored"] += 1
                 continue
@@ -568,7 +568,7 @@ def _matched(pattern: list[str], path: list[str]) -> list[str] | None:
     return [part for star, part in zip(pattern, path, strict=True) if star == "*"]
 
 
-def _pictures(request: Request) -> list[Row]:
+def _images(request: Request) -> list[Row]:
     """Read items and their files, which belong together by position."""
     head = f"Content-Type: {request.headers['Content-Type']}\r\n\r\n".encode()
     first, *files = message_from_bytes(head + request.body).get_payload()

@@ -19,11 +19,11 @@ from PIL import Image
 
 import nucleus_pandas as npd
 
-PICTURES = 6  # that boxes are on
+IMAGES = 6  # that boxes are on
 JOURNAL = ".nucleus_import.sqlite"
 
 
-def pictures(count: int = 12, start: int = 0) -> pd.DataFrame:
+def images(count: int = 12, start: int = 0) -> pd.DataFrame:
     """Items, each with metadata."""
     names = [f"{number:02}.jpg" for number in range(start, start + count)]
     frame = pd.DataFrame({"reference_id": names, "image_url": [f"https://example.org/{name}" for name in names]})
@@ -31,7 +31,7 @@ def pictures(count: int = 12, start: int = 0) -> pd.DataFrame:
 
 
 def with_files(frame: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    """The same items, as pictures of this machine."""
+    """The same items, as local images."""
     folder.mkdir(exist_ok=True)
     paths = [folder / name for name in frame["reference_id"]]
     for path in paths:
@@ -40,14 +40,14 @@ def with_files(frame: pd.DataFrame, folder: Path) -> pd.DataFrame:
 
 
 def masks(folder: Path) -> pd.DataFrame:
-    """A mask of each picture, which is a file of this machine."""
+    """A mask of each image, which is a local file."""
     folder.mkdir(exist_ok=True)
     geometry = []
-    for number in range(PICTURES):
+    for number in range(IMAGES):
         path = folder / f"{number}.png"
         Image.new("L", (8, 6), number).save(path)
         geometry.append(json.dumps({"mask_url": str(path), "annotations": [{"label": "sky", "index": 1}]}))
-    names = [f"{number:02}.jpg" for number in range(PICTURES)]
+    names = [f"{number:02}.jpg" for number in range(IMAGES)]
     return pd.DataFrame({"reference_id": names, "type": "mask", "geometry": geometry})
 
 
@@ -55,7 +55,7 @@ def boxes(count: int = 13, later: int = 8) -> pd.DataFrame:
     """Boxes without ids; the third is repeated at once, the second in a later row group."""
     numbers = np.arange(count)
     numbers[[3, later]] = numbers[[2, 1]]
-    frame = pd.DataFrame({"reference_id": [f"{number % PICTURES:02}.jpg" for number in numbers], "label": "car"})
+    frame = pd.DataFrame({"reference_id": [f"{number % IMAGES:02}.jpg" for number in numbers], "label": "car"})
     frame = frame.assign(x=numbers * 1.5, y=1.0, width=10.0, height=20.0)
     return frame.assign(**{"metadata.number": numbers, "confidence": numbers / (2 * count)})
 
@@ -75,7 +75,7 @@ def write(frame: pd.DataFrame, path: Path, row_group_size: int = 5, **options: A
 
 @dataclass
 class Destination:
-    """A dataset of six pictures, or an empty one for items, and a run on it."""
+    """A dataset of six images, or an empty one for items, and a run on it."""
 
     kind: Any
     dataset: npd.Dataset
@@ -87,7 +87,7 @@ class Destination:
         dataset = client.create_dataset(f"For {kind}")
         if kind == "items":
             return cls(kind, dataset, None)
-        dataset.append(pictures(PICTURES))
+        dataset.append(images(IMAGES))
         if kind == "annotations":
             return cls(kind, dataset, None)
         model = client.add_model("M", reference_id=dataset.id)

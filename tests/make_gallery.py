@@ -14,7 +14,7 @@ from PIL import Image
 
 from nucleus_pandas import Gallery, sample
 
-PICTURE = Path(__file__).resolve().parent.parent / "notebooks" / "gallery.png"
+IMAGE = Path(__file__).resolve().parent.parent / "notebooks" / "gallery.png"
 SHOWN = ["184324", "352257", "261888", "269314", "208901", "458756", "491525", "360452"]
 SIZE = 236  # pixels of a photograph
 WIDTH, HEIGHT = 4 * SIZE + 3 * 16 + 2 * 16, 530
@@ -30,7 +30,7 @@ def gallery() -> Gallery:
     return order.nucleus.show(items=items.drop(columns="metadata"), ground_truth=truth, predictions=some, size=SIZE)
 
 
-def photograph(page: Path, picture: Path, width: int, height: int, *, dark: bool = False) -> None:
+def photograph(page: Path, image: Path, width: int, height: int, *, dark: bool = False) -> None:
     """Have a browser draw a page."""
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser is None:
@@ -38,7 +38,7 @@ def photograph(page: Path, picture: Path, width: int, height: int, *, dark: bool
     with tempfile.TemporaryDirectory() as profile:
         options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={profile}"]
         options += [f"--blink-settings=preferredColorScheme={int(not dark)}", f"--window-size={width},{height}"]
-        command = [browser, *options, f"--screenshot={picture}", page.as_uri()]
+        command = [browser, *options, f"--screenshot={image}", page.as_uri()]
         subprocess.run(command, check=True, capture_output=True, timeout=120)
 
 
@@ -47,9 +47,9 @@ def main() -> None:
         page, drawn = Path(folder) / "gallery.html", Path(folder) / "gallery.png"
         gallery().save(page)
         photograph(page, drawn, WIDTH, HEIGHT)
-        with Image.open(drawn) as picture:
-            picture.convert("RGB").save(PICTURE, optimize=True)
-    print(PICTURE, PICTURE.stat().st_size)
+        with Image.open(drawn) as image:
+            image.convert("RGB").save(IMAGE, optimize=True)
+    print(IMAGE, IMAGE.stat().st_size)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """
-Make the README's picture of the page anew: ``python tests/make_page.py``.
+Make the README's image of the page anew: ``python tests/make_page.py``.
 
-It shows the sample in a real browser: a run of a simulated detector, and one of its pictures.
+It shows the sample in a real browser: a run of a simulated detector, and one of its images.
 """
 
 import io
@@ -14,10 +14,10 @@ from PIL import Image
 import nucleus_pandas as npd
 from nucleus_pandas.cli import demo
 
-PICTURE = Path(__file__).resolve().parent.parent / "notebooks" / "page.png"
+IMAGE = Path(__file__).resolve().parent.parent / "notebooks" / "page.png"
 WIDTH, GAP = 1280, 14
 SHOWN = (("/runs/{run}", 560), ("/datasets/{dataset}/items/{item}?run={run}", 600))  # path, pixels
-STREET = 4  # place of the picture
+STREET = 4  # place of the image
 
 
 def main() -> None:
@@ -43,8 +43,8 @@ def main() -> None:
     for part in parts:
         whole.paste(part, (0, top))
         top += part.height + GAP
-    whole.quantize(256, kmeans=4, dither=Image.Dither.NONE).save(PICTURE, optimize=True)
-    print(PICTURE)
+    whole.quantize(256, kmeans=4, dither=Image.Dither.NONE).save(IMAGE, optimize=True)
+    print(IMAGE)
 
 
 if __name__ == "__main__":

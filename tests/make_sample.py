@@ -1,8 +1,8 @@
 """
 Make the packaged sample anew: ``python tests/make_sample.py SOURCE_FOLDER``.
 
-SOURCE_FOLDER holds ``images/`` and ``instances.json``: pictures of COCO 2017 and their annotations in COCO's
-format. The same pictures, annotations and library versions give the same files, byte by byte.
+SOURCE_FOLDER holds ``images/`` and ``instances.json``: images of COCO 2017 and their annotations in COCO's
+format. The same images, annotations and library versions give the same files, byte by byte.
 """
 
 import argparse
@@ -78,7 +78,7 @@ class Box(NamedTuple):
 
 
 class Size(NamedTuple):
-    """The size of a picture, in pixels."""
+    """The size of an image, in pixels."""
 
     width: int
     height: int
@@ -103,7 +103,7 @@ DETECTORS = (
     Detector("careful", 0.65, 0.06, 0.02, 0.01, 0.15, jitter=0.03, boldness=0.3, lowest=0.3),
     Detector("eager", 0.25, 0.01, 0.09, 0.14, 0.5, jitter=0.06, boldness=0.0, lowest=0.05),
 )
-BACKGROUND_TRIES = 4  # at each picture, every one of which comes true with the chance `sees_background`
+BACKGROUND_TRIES = 4  # at each image, every one of which comes true with the chance `sees_background`
 
 
 def box_of(row: Row) -> Box:
@@ -112,7 +112,7 @@ def box_of(row: Row) -> Box:
 
 
 def inside(left: float, top: float, right: float, bottom: float, size: Size) -> Box | None:
-    """Cut the box at the picture's edges and round it to hundredths; None where nothing is left."""
+    """Cut the box at the image's edges and round it to hundredths; None where nothing is left."""
     x, y = (round(max(edge, 0.0), 2) for edge in (left, top))
     width = round(min(right, size.width) - x, 2)
     height = round(min(bottom, size.height) - y, 2)
@@ -134,13 +134,13 @@ def iou(one: Box, other: Box) -> float:
     return common / (one.width * one.height + other.width * other.height - common)
 
 
-def in_srgb(picture: Image.Image) -> Image.Image:
-    """Return the picture in sRGB, which is what viewers take a file without a colour profile to be."""
-    profile = picture.info.get("icc_profile")
+def in_srgb(image: Image.Image) -> Image.Image:
+    """Return the image in sRGB, which is what viewers take a file without a colour profile to be."""
+    profile = image.info.get("icc_profile")
     if not profile:
-        return picture.convert("RGB")
+        return image.convert("RGB")
     converted = ImageCms.profileToProfile(
-        picture,
+        image,
         ImageCms.ImageCmsProfile(io.BytesIO(profile)),
         ImageCms.createProfile("sRGB"),
         outputMode="RGB",
@@ -149,13 +149,13 @@ def in_srgb(picture: Image.Image) -> Image.Image:
     return converted
 
 
-def scale_picture(source: Path, target: Path) -> Size:
-    """Write the picture at the sample's size, without the metadata of its file."""
+def scale_image(source: Path, target: Path) -> Size:
+    """Write the image at the sample's size, without the metadata of its file."""
     with Image.open(source) as opened:
-        picture = in_srgb(opened)
-    ratio = LONGER_SIDE / max(picture.size)
-    size = Size(round(picture.width * ratio), round(picture.height * ratio))
-    scaled = picture.resize(size, Image.Resampling.LANCZOS)
+        image = in_srgb(opened)
+    ratio = LONGER_SIDE / max(image.size)
+    size = Size(round(image.width * ratio), round(image.height * ratio))
+    scaled = image.resize(size, Image.Resampling.LANCZOS)
     scaled.info = {}
     scaled.save(target, "JPEG", quality=85, optimize=True)
     return size
@@ -199,8 +199,8 @@ def on_background(rng: random.Random, taken: Sequence[Box], size: Size) -> Box |
 def simulate(
     detector: Detector, reference_id: str, size: Size, annotated: Sequence[Row], scene_labels: Sequence[str]
 ) -> list[Row]:
-    """Return the detections that this detector might have reported for the picture."""
-    # seeded by names, so that another picture or detector changes none of these detections
+    """Return the detections that this detector might have reported for the image."""
+    # seeded by names, so that another image or detector changes none of these detections
     rng = random.Random(f"{detector.name} {reference_id}")
     rows: list[Row] = []
 
@@ -244,7 +244,7 @@ def write_table(rows: list[Row], schema: pa.Schema, path: Path) -> None:
 
 def attribution(items: Sequence[Row]) -> str:
     """Return the text that names every source."""
-    pictures = "\n".join(
+    images = "\n".join(
         f"images/{row['reference_id']}\n  source: {json.loads(row['metadata'])['source']}\n"
         f"  CC BY 2.0, https://creativecommons.org/licenses/by/2.0/; scaled to {LONGER_SIDE} px\n"
         for row in items
@@ -252,9 +252,9 @@ def attribution(items: Sequence[Row]) -> str:
     return f"""\
 ATTRIBUTION OF THE SAMPLE
 
-Pictures (images/*.jpg, items.parquet)
+Images (images/*.jpg, items.parquet)
 
-The pictures are photographs from Flickr that are part of COCO 2017 (https://cocodataset.org). Each one is
+The images are photographs from Flickr that are part of COCO 2017 (https://cocodataset.org). Each one is
 under the Creative Commons Attribution 2.0 licence (CC BY 2.0,
 https://creativecommons.org/licenses/by/2.0/). They were changed: each was scaled to {LONGER_SIDE} px on
 its longer side, brought to sRGB where it had another colour profile, and saved as a JPEG file again. COCO
@@ -262,11 +262,11 @@ names no authors; the first number in the file name of a source address is the p
 where its page names the author. The word for the scene in items.parquet is not COCO's; it was added for this
 sample.
 
-{pictures}
+{images}
 Annotations (ground_truth.parquet)
 
 The annotations are by the COCO Consortium, under the Creative Commons Attribution 4.0 licence (CC BY 4.0,
-https://creativecommons.org/licenses/by/4.0/). They were changed: the boxes were scaled with the pictures, and
+https://creativecommons.org/licenses/by/4.0/). They were changed: the boxes were scaled with the images, and
 only the boxes, their labels, their numbers and the crowd flag were kept.
 
   T.-Y. Lin, M. Maire, S. Belongie, J. Hays, P. Perona, D. Ramanan, P. Dollar, C. L. Zitnick: Microsoft COCO:
@@ -280,33 +280,33 @@ real detector made them, and they say nothing about any.
 
 
 def make(source: Path, target: Path) -> None:
-    """Make the sample in the folder `target` from the pictures and annotations in `source`."""
+    """Make the sample in the folder `target` from the images and annotations in `source`."""
     coco = json.loads((source / "instances.json").read_text(encoding="utf-8"))
     labels = {category["id"]: category["name"] for category in coco["categories"]}
     known = set(labels.values())
     unknown = sorted({label for group in SIMILAR for label in group} - known)
     if unknown:
         raise SystemExit(f"labels that the source does not have: {', '.join(unknown)}")
-    pictures = {picture["file_name"]: picture for picture in coco["images"]}
-    missing = sorted(SCENES.keys() - pictures.keys())
+    images = {image["file_name"]: image for image in coco["images"]}
+    missing = sorted(SCENES.keys() - images.keys())
     if missing:
-        raise SystemExit(f"pictures that the source does not have: {', '.join(missing)}")
+        raise SystemExit(f"images that the source does not have: {', '.join(missing)}")
 
     (target / "images").mkdir(parents=True, exist_ok=True)
     items: list[Row] = []
     annotated: dict[str, list[Row]] = {}
     for reference_id, scene in sorted(SCENES.items()):
-        picture = pictures[reference_id]
-        if picture["license"] != LICENSE_ID:
+        image = images[reference_id]
+        if image["license"] != LICENSE_ID:
             raise SystemExit(f"{reference_id} is not under CC BY 2.0")
-        size = scale_picture(source / "images" / reference_id, target / "images" / reference_id)
-        about = {"scene": scene, "license": "CC BY 2.0", "source": picture["flickr_url"]}
+        size = scale_image(source / "images" / reference_id, target / "images" / reference_id)
+        about = {"scene": scene, "license": "CC BY 2.0", "source": image["flickr_url"]}
         items.append({"reference_id": reference_id, **size._asdict(), "metadata": json.dumps(about)})
 
-        wider, higher = size.width / picture["width"], size.height / picture["height"]
+        wider, higher = size.width / image["width"], size.height / image["height"]
         rows = annotated[reference_id] = []
-        of_picture = (row for row in coco["annotations"] if row["image_id"] == picture["id"])
-        for annotation in sorted(of_picture, key=lambda row: int(row["id"])):
+        of_image = (row for row in coco["annotations"] if row["image_id"] == image["id"])
+        for annotation in sorted(of_image, key=lambda row: int(row["id"])):
             x, y, width, height = annotation["bbox"]
             box = inside(x * wider, y * higher, (x + width) * wider, (y + height) * higher, size)
             if box is None:

@@ -77,7 +77,7 @@ class Site:
         return self.visitor.get(f"{path}?{urlencode(asked, doseq=True)}" if asked else path, status)
 
     def shown(self, **asked: Any) -> list[str]:
-        """Give the ids of all pictures that a filter finds, from page to page."""
+        """Give the ids of all images that a filter finds, from page to page."""
         found: list[str] = []
         page = self.get(self.grid, **asked)
         while True:
@@ -88,7 +88,7 @@ class Site:
             page = self.get(following[0]["href"])
 
     def ids(self, reference_ids: Iterable[str]) -> list[str]:
-        """Give the ids of pictures in their order."""
+        """Give the ids of images in their order."""
         wanted = set(reference_ids)
         return [key for key, name in self.items["reference_id"].items() if name in wanted]
 
@@ -129,7 +129,7 @@ def asked_by(link: Node) -> dict[str, str]:
 
 
 def ids_on(page: Node) -> list[str]:
-    """Give the ids of the pictures on a page."""
+    """Give the ids of the images on a page."""
     return [last_segment(link) for link in page.all("a", "card-link")]
 
 
@@ -139,7 +139,7 @@ def place_on(page: Node) -> str:
 
 
 def boxes_of(figure: Node) -> list[tuple[float, ...]]:
-    """Give boxes that are drawn, in pixels of the picture."""
+    """Give boxes that are drawn, in pixels of the image."""
     return [tuple(float(rect[side]) for side in SIDES) for rect in figure.all("rect", "s")]
 
 
@@ -149,12 +149,12 @@ def sides(frame: pd.DataFrame) -> list[tuple[float, ...]]:
 
 
 def layer_of(page: Node, place: int) -> Node:
-    """Give the shapes of a layer of a picture."""
+    """Give the shapes of a layer of an image."""
     return next(group for group in page.one(id="stage").all("g", f"layer-{place}") if "layer" in group.classes)
 
 
 def rows_of(page: Node, place: int) -> list[Node]:
-    """Give the rows of a layer beside a picture."""
+    """Give the rows of a layer beside an image."""
     return page.one("section", f"layer-{place}").all("tr", tabindex="0")
 
 

@@ -150,28 +150,26 @@ def test_items_of_another_dataset_are_unknown(client: npd.NucleusClient, dataset
         (lambda folder: "https://example.org/a.png", "does not exist"),
     ],
 )
-def test_a_wrong_local_picture_is_named_and_nothing_is_sent(
-    client: npd.NucleusClient, picture: Path, make: Any, reason: str
+def test_a_wrong_local_image_is_named_and_nothing_is_sent(
+    client: npd.NucleusClient, image: Path, make: Any, reason: str
 ) -> None:
     dataset = client.create_dataset("local")
-    wrong = {"reference_id": "wrong", "image_url": str(make(picture.parent))}
+    wrong = {"reference_id": "wrong", "image_url": str(make(image.parent))}
     with pytest.raises(npd.InvalidInputError, match=reason):
-        dataset.append({"items": [{"reference_id": "right", "image_url": str(picture)}, wrong]}, local=True)
+        dataset.append({"items": [{"reference_id": "right", "image_url": str(image)}, wrong]}, local=True)
     assert len(dataset) == 0
-    result = dataset.append([{"reference_id": "right", "image_url": str(picture)}, wrong], True, on_error="collect")
+    result = dataset.append([{"reference_id": "right", "image_url": str(image)}, wrong], True, on_error="collect")
     assert result.rows["status"].tolist() == ["new", "error"]
     assert result.upload_errors == 1
 
 
-def test_an_unreadable_picture_is_named(
-    local: npd.NucleusClient, picture: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreadable_image_is_named(local: npd.NucleusClient, image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: Path, *args: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(npd.InvalidInputError, match="Permission denied"):
-        local.create_dataset("local").append([{"reference_id": "a", "image_url": str(picture)}])
+        local.create_dataset("local").append([{"reference_id": "a", "image_url": str(image)}])
 
 
 def _touched(path: Path) -> Path:
@@ -222,11 +220,11 @@ def test_numbers_and_times_of_numpy_and_pandas_are_taken(dataset: npd.Dataset) -
     assert found["metadata"] == expected
 
 
-def test_what_was_read_may_be_sent_again(client: npd.NucleusClient, dataset: npd.Dataset, picture: Path) -> None:
+def test_what_was_read_may_be_sent_again(client: npd.NucleusClient, dataset: npd.Dataset, image: Path) -> None:
     dataset.annotate([box(metadata={"k": 1})])
     found = dataset.refloc("a.jpg")
     other = client.create_dataset("other")
-    other.append([found["item"], {"reference_id": "local", "image_url": picture}])
+    other.append([found["item"], {"reference_id": "local", "image_url": image}])
     other.annotate(found["annotations"])
     again = other.refloc("a.jpg")["annotations"]
     assert [(a["annotation_id"], a["metadata"]) for a in again] == [

@@ -24,7 +24,7 @@ def test_the_demo_reports_and_runs_again_without_harm(tmp_path: Path, capsys: py
     folder = tmp_path / "demo"
     assert main(["demo", str(folder)]) == 0
     first = capsys.readouterr().out
-    assert "12 pictures, 166 ground-truth boxes, 287 predictions" in first
+    assert "12 images, 166 ground-truth boxes, 287 predictions" in first
     assert "careful (simulated)      eager (simulated)" in first
     assert "AP is COCO's (hotcoco " in first
     assert all(line == line.rstrip() for line in first.splitlines())
@@ -32,7 +32,7 @@ def test_the_demo_reports_and_runs_again_without_harm(tmp_path: Path, capsys: py
     assert str(folder) in first
     assert main(["demo", str(folder), "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
-    assert again["counts"] == {"pictures": 12, "ground-truth boxes": 166, "predictions": 287}
+    assert again["counts"] == {"images": 12, "ground-truth boxes": 166, "predictions": 287}
     with npd.NucleusClient.local(folder) as client:
         assert len(client.list_datasets()) == 1
         assert len(client.get_dataset(client.list_datasets()[0]).model_runs) == 2
@@ -154,9 +154,9 @@ def test_without_a_command_the_usage_is_shown(capsys: pytest.CaptureFixture[str]
 def test_the_demo_draws_a_plot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "demo"
     assert main(["demo", str(folder)]) == 0
-    picture = folder / "precision_recall.png"
-    assert f"is drawn in {picture}" in capsys.readouterr().out
-    with Image.open(picture) as found:
+    image = folder / "precision_recall.png"
+    assert f"is drawn in {image}" in capsys.readouterr().out
+    with Image.open(image) as found:
         assert (found.format, found.size) == ("PNG", (1200, 480))
         assert len(found.convert("RGB").getcolors(1 << 20)) > 100
 
@@ -201,7 +201,7 @@ def test_the_module_runs_as_the_command_does() -> None:
 
 @pytest.fixture
 def two_datasets(local: npd.NucleusClient) -> list[npd.Dataset]:
-    """A dataset of two pictures, and an empty one, in the store."""
+    """A dataset of two images, and an empty one, in the store."""
     made = [local.create_dataset("Street scenes"), local.create_dataset("日本")]
     made[0].append([{"reference_id": name, "image_url": f"https://example.org/{name}"} for name in "ab"])
     return made
@@ -371,7 +371,7 @@ def test_export_refuses_what_it_does_not_know(
 ) -> None:
     command = ["export", "Street scenes", str(tmp_path / "cli"), "--store", str(store)]
     with pytest.raises(SystemExit) as ended:
-        main([*command, "--what", "pictures"])
+        main([*command, "--what", "images"])
     assert ended.value.code == 2
     assert main([*command, "--run", "run_0"]) == 1
     assert "has no run 'run_0'" in capsys.readouterr().err

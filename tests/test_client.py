@@ -572,8 +572,8 @@ def test_update_replaces_items_and_annotations(client: npd.NucleusClient, datase
     assert [a["metadata"] for a in dataset.refloc("a.jpg")["annotations"]] == [{"k": 2}, {}]
 
 
-def test_local_pictures_travel_before_their_items_without_their_path(
-    client: npd.NucleusClient, picture: Path, monkeypatch: pytest.MonkeyPatch
+def test_local_images_travel_before_their_items_without_their_path(
+    client: npd.NucleusClient, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[bytes] = []
     rewind = Multipart.rewind
@@ -585,19 +585,19 @@ def test_local_pictures_travel_before_their_items_without_their_path(
 
     monkeypatch.setattr(Multipart, "rewind", note)
     dataset = client.create_dataset("local")
-    result = dataset.append([{"reference_id": f"{n}", "image_url": str(picture)} for n in range(71)])
+    result = dataset.append([{"reference_id": f"{n}", "image_url": str(image)} for n in range(71)])
     assert result.new_items == 71
     assert sorted(body.count(b"Content-Type: image/png") for body in sent) == [7, 32, 32]
-    assert not any(str(picture.parent).encode() in body for body in sent)
+    assert not any(str(image.parent).encode() in body for body in sent)
     item = dataset.iloc(70)["item"]
     assert (item["width"], item["height"]) == (64, 48)
     stored = item["image_url"]
     content = requests.get(stored, timeout=5).content if stored.startswith("http") else Path(stored).read_bytes()
-    assert content == picture.read_bytes()
+    assert content == image.read_bytes()
 
 
-def test_a_multipart_body_is_read_as_it_is_long(picture: Path) -> None:
-    body = Multipart({"items": b"[]", "if_exists": b"error"}, [("image", picture, "ä b.png")] * 3)
+def test_a_multipart_body_is_read_as_it_is_long(image: Path) -> None:
+    body = Multipart({"items": b"[]", "if_exists": b"error"}, [("image", image, "ä b.png")] * 3)
     whole = body.read()
     assert len(whole) == len(body)
     body.rewind()
@@ -608,13 +608,13 @@ def test_a_multipart_body_is_read_as_it_is_long(picture: Path) -> None:
     assert max(map(len, parts)) == 7
 
 
-def test_memory_does_not_grow_with_a_picture(client: npd.NucleusClient, picture: Path) -> None:
-    with picture.open("r+b") as file:
-        file.truncate(64 << 20)  # what follows the end of a picture is not looked at
+def test_memory_does_not_grow_with_a_image(client: npd.NucleusClient, image: Path) -> None:
+    with image.open("r+b") as file:
+        file.truncate(64 << 20)  # what follows the end of an image is not looked at
     dataset = client.create_dataset("large")
     tracemalloc.start()
     try:
-        dataset.append([{"reference_id": "large", "image_url": str(picture)}])
+        dataset.append([{"reference_id": "large", "image_url": str(image)}])
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
         tracemalloc.stop()

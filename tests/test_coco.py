@@ -148,7 +148,7 @@ def test_sizes_may_be_text_or_missing(changes: dict[str, Any], width: object) ->
         ({"file_name": "", "flickr_url": "http://e.org/c.jpg"}, "c.jpg"),
     ],
 )
-def test_pictures_are_called_as_the_file_calls_them(image: dict[str, Any], name: str) -> None:
+def test_images_are_called_as_the_file_calls_them(image: dict[str, Any], name: str) -> None:
     source = coco(image=image)
     frames = npd.read_coco(source)
     assert frames.items["reference_id"].tolist() == frames.annotations["reference_id"].tolist() == [name]
@@ -172,7 +172,7 @@ def test_only_addresses_are_taken_from_a_file(image: dict[str, Any], url: str | 
     assert (None if pd.isna(found) else found) == url
 
 
-def test_a_folder_of_pictures_gives_their_paths(tmp_path: Path) -> None:
+def test_a_folder_of_images_gives_their_paths(tmp_path: Path) -> None:
     assert item(coco(image={"file_name": "x/a.jpg"}), images=tmp_path)["image_url"] == str(tmp_path / "x" / "a.jpg")
     inside = str(tmp_path / "a.jpg")
     assert item(coco(image={"file_name": inside}), images=tmp_path)["image_url"] == inside
@@ -182,7 +182,7 @@ def test_a_folder_of_pictures_gives_their_paths(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../a.jpg", "x/../../a.jpg", "..\\a.jpg", "a\0.jpg", "."])
-def test_no_name_leads_out_of_the_folder_of_pictures(name: str, tmp_path: Path) -> None:
+def test_no_name_leads_out_of_the_folder_of_images(name: str, tmp_path: Path) -> None:
     source = coco(image={"file_name": name})
     with pytest.raises(npd.InvalidInputError, match=r"images\[0\].file_name is .* not below images="):
         npd.read_coco(source, images=tmp_path)
@@ -191,7 +191,7 @@ def test_no_name_leads_out_of_the_folder_of_pictures(name: str, tmp_path: Path) 
         npd.read_coco(results, images=tmp_path, ground_truth=npd.read_coco(source))
 
 
-def test_the_folder_of_pictures_must_be_there(tmp_path: Path) -> None:
+def test_the_folder_of_images_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(npd.InvalidInputError, match="none does not exist"):
         npd.read_coco(WHOLE, images=tmp_path / "none")
 
@@ -364,8 +364,8 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
         (coco(category={"name": ...}), "categories[0].name", "is None; every category needs a name"),
         (coco(category={"name": ""}), "categories[0].name", "is ''"),
         (coco(categories=[{"id": 3, "name": "car"}, {"id": "3", "name": "bus"}]), "categories[1].id", "stands for"),
-        (coco(box={"image_id": 99}), "annotations[0].image_id", "is 99, which is the id of no picture; there are 1"),
-        (coco(box={"image_id": ...}), "annotations[0].image_id", "is missing; it names the picture"),
+        (coco(box={"image_id": 99}), "annotations[0].image_id", "is 99, which is the id of no image; there are 1"),
+        (coco(box={"image_id": ...}), "annotations[0].image_id", "is missing; it names the image"),
         (coco(box={"image_id": {}}), "annotations[0].image_id", "is {}"),
         (coco(box={"category_id": 0}), "annotations[0].category_id", "is 0, which is the id of no category"),
         (coco(box={"category_id": None}), "annotations[0].category_id", "is missing; it names the category"),
@@ -440,7 +440,7 @@ RESULT = {"image_id": 1, "category_id": 3, "bbox": [1, 2, 3, 4], "score": 0.5}
         ({"score": None}, r"\[1\].score is missing"),
         ({"score": float("nan")}, r"\[1\].score is missing"),
         ({"score": 7}, r"\[1\].score is 7"),
-        ({"image_id": 2}, r"\[1\].image_id is 2, which is the id of no picture"),
+        ({"image_id": 2}, r"\[1\].image_id is 2, which is the id of no image"),
         ({"category_id": 2}, r"\[1\].category_id is 2, which is the id of no category"),
         ({"bbox": None}, r"\[1\].bbox is missing"),
     ],
@@ -472,7 +472,7 @@ def test_results_find_their_names_in_frames() -> None:
 
 
 def test_ground_truth_is_for_results_alone() -> None:
-    with pytest.raises(npd.InvalidInputError, match="has pictures and categories of its own"):
+    with pytest.raises(npd.InvalidInputError, match="has images and categories of its own"):
         npd.read_coco(WHOLE, ground_truth=WHOLE)
     with pytest.raises(npd.InvalidInputError, match="The ground truth is no COCO file"):
         npd.read_coco([RESULT], ground_truth=[RESULT])
@@ -547,7 +547,7 @@ def test_labels_that_were_changed_get_ids_of_their_own() -> None:
     assert npd.to_coco(items, changed)["categories"] == written["categories"]
 
 
-def test_an_example_gives_ids_of_pictures_and_categories() -> None:
+def test_an_example_gives_ids_of_images_and_categories() -> None:
     like = coco(image={"id": 55, "file_name": "b.jpg"}, category={"id": 9, "name": "cat"}, info={"year": 2014})
     written = npd.to_coco(ITEMS, BOXES, like=like)
     assert [(image["id"], image["file_name"]) for image in written["images"]] == [(56, "a.jpg"), (55, "b.jpg")]
@@ -624,7 +624,7 @@ def test_polygons_are_written_with_their_boxes_and_other_shapes_are_left_out() -
     assert (box["bbox"], box["segmentation"]) == ([1, 2, 3, 4], [])
 
 
-def test_pictures_may_be_named_by_item_id(local: npd.NucleusClient) -> None:
+def test_images_may_be_named_by_item_id(local: npd.NucleusClient) -> None:
     dataset = local.create_dataset("D")
     dataset.append([{"reference_id": name, "image_url": f"https://e.org/{name}"} for name in ("a.jpg", "b.jpg")])
     BOXES.nucleus.annotate(dataset)
@@ -633,7 +633,7 @@ def test_pictures_may_be_named_by_item_id(local: npd.NucleusClient) -> None:
     assert npd.to_coco(items, boxes.drop(columns="reference_id")) == written
     assert npd.to_coco(items, boxes.assign(reference_id=[None, "b.jpg"])) == written
     with pytest.raises(
-        npd.InvalidInputError, match="'dataset_item_id': is 'di_none', and the items have no such picture"
+        npd.InvalidInputError, match="'dataset_item_id': is 'di_none', and the items have no such image"
     ):
         npd.to_coco(items, boxes.drop(columns="reference_id").assign(dataset_item_id="di_none"))
 

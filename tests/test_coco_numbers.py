@@ -54,7 +54,7 @@ class TestPublishedTables:
         )
         assert found.summary.iloc[:12].round(3).tolist() == coco_val2014.published("segm")
 
-    def test_masks_whose_pictures_have_unknown_sizes(self) -> None:
+    def test_masks_whose_images_have_unknown_sizes(self) -> None:
         """Run-length encodings of the detections tell them."""
         found = npd.evaluate(coco_val2014.detections("segm"), coco_val2014.ground_truth(), iou_type="segm")
         assert found.summary["AP"].round(3) == coco_val2014.published("segm")[0]
@@ -109,12 +109,12 @@ class TestPycocotools:
 
 class Scene:
     """A small random set: ties of confidence and of IoU, boxes without area, crowds, areas at and beyond the bounds,
-    labels that only one side has, pictures without ground truth or predictions, more predictions than are let in.
+    labels that only one side has, images without ground truth or predictions, more predictions than are let in.
     """
 
     def __init__(self, seed: int) -> None:
         rng = np.random.default_rng(seed)
-        self.pictures = (rng.permutation(12)[: rng.integers(1, 6)] + 1).tolist()
+        self.images = (rng.permutation(12)[: rng.integers(1, 6)] + 1).tolist()
         some = [str(label) for label in rng.choice(["a", "b", "c", "d"], rng.integers(1, 5), replace=False)]
         scale = rng.choice([1, 0.1, 7.3, 40])
         truths = int(rng.choice([0, 1, 5, 40], p=[0.05, 0.15, 0.3, 0.5]))
@@ -129,7 +129,7 @@ class Scene:
             boxes[:, 2:] = np.abs(boxes[:, 2:])
         self.truth = pd.DataFrame(
             {
-                "reference_id": rng.choice(self.pictures, truths),
+                "reference_id": rng.choice(self.images, truths),
                 "label": rng.choice(some[: rng.integers(1, len(some) + 1)], truths),
                 "bbox": of_truth.tolist(),
                 "iscrowd": (rng.random(truths) < rng.choice([0, 0.2])).astype(int),
@@ -140,7 +140,7 @@ class Scene:
         tied = rng.random() < 0.6
         self.predictions = pd.DataFrame(
             {
-                "reference_id": rng.choice(self.pictures, count),
+                "reference_id": rng.choice(self.images, count),
                 "label": rng.choice(some, count),
                 "bbox": boxes.tolist(),
                 "confidence": rng.choice([0, 0.25, 0.5, 0.5, 1], count) if tied else rng.random(count),
@@ -148,10 +148,10 @@ class Scene:
         )
         self.max_dets = [(1, 10, 100), (1, 2, 3), (1, 5), (100,)][rng.choice(4, p=[0.7, 0.1, 0.1, 0.1])]
         self.area_ranges = None if rng.random() < 0.8 else {"tiny": (0.0, 4.0), "rest": (4.0, 1e5**2)}
-        self.items = pd.DataFrame({"reference_id": self.pictures}) if rng.random() < 0.5 else None
+        self.items = pd.DataFrame({"reference_id": self.images}) if rng.random() < 0.5 else None
 
     def evaluate(self, **given: Any) -> npd.Evaluation:
-        with warnings.catch_warnings():  # of pictures that only predictions name, and of many predictions
+        with warnings.catch_warnings():  # of images that only predictions name, and of many predictions
             warnings.simplefilter("ignore", npd.NucleusWarning)
             return npd.evaluate(
                 self.predictions,
@@ -165,7 +165,7 @@ class Scene:
 
     @property
     def meets(self) -> bool:
-        """Whether any picture has both sides, or the items tell that none must."""
+        """Whether any image has both sides, or the items tell that none must."""
         both = set(self.truth["reference_id"]) & set(self.predictions["reference_id"])
         return bool(both) or self.items is not None or self.truth.empty or self.predictions.empty
 
@@ -182,7 +182,7 @@ def test_random_sets_agree_with_pycocotools(seed: int) -> None:
     if scene.area_ranges is not None:
         ranges = {"all": (0.0, 1e5**2), **scene.area_ranges}
     said = coco_val2014.pycocotools_says(
-        scene.truth, scene.predictions, scene.pictures, max_dets=scene.max_dets, area_ranges=ranges
+        scene.truth, scene.predictions, scene.images, max_dets=scene.max_dets, area_ranges=ranges
     )
     pairs = identity(scene.truth, scene.predictions)
     for given in ({"engine": "hotcoco"}, {"engine": "pycocotools"}, {"allowed_label_matches": pairs}):
@@ -193,15 +193,15 @@ def test_random_sets_agree_with_pycocotools(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_order_of_the_pictures_does_not_matter(seed: int) -> None:
-    """Equal confidences in different pictures count in the order of the pictures' ids, not of the rows."""
+def test_order_of_the_images_does_not_matter(seed: int) -> None:
+    """Equal confidences in different images count in the order of the images' ids, not of the rows."""
     scene = Scene(seed)
     if not scene.meets:
         return
     before = scene.evaluate().accumulated
-    by_picture = {"key": lambda ids: -ids.astype(int), "kind": "stable"}
-    scene.truth = scene.truth.sort_values("reference_id", **by_picture)
-    scene.predictions = scene.predictions.sort_values("reference_id", **by_picture)
+    by_image = {"key": lambda ids: -ids.astype(int), "kind": "stable"}
+    scene.truth = scene.truth.sort_values("reference_id", **by_image)
+    scene.predictions = scene.predictions.sort_values("reference_id", **by_image)
     after = scene.evaluate().accumulated
     np.testing.assert_array_equal(before.precision, after.precision)
     np.testing.assert_array_equal(before.recall, after.recall)

@@ -36,7 +36,7 @@ RULES: dict[str, Rule] = {
 
 @dataclass
 class Scene:
-    """A small data set: pictures, ground truth, predictions."""
+    """A small data set: images, ground truth, predictions."""
 
     names: list[str]
     truths: list[Row] = field(default_factory=list)
@@ -47,10 +47,10 @@ class Scene:
         return [row for row in self.truths if not (row.get("metadata") or {}).get("iscrowd")]
 
 
-def scene(seed: int, pictures: int = 6) -> Scene:
+def scene(seed: int, images: int = 6) -> Scene:
     """Draw boxes on a coarse grid with few confidences and few ids, so that ties of every kind abound."""
     draw = random.Random(seed)
-    made = Scene([f"{n}.jpg" for n in range(pictures)])
+    made = Scene([f"{n}.jpg" for n in range(images)])
     for name in made.names:
         for rows, most in ((made.truths, 7), (made.predictions, 9)):
             # as strings "10" stands before "9", and "Z" before "a"
@@ -96,7 +96,7 @@ def agree(truth: Row, prediction: Row, rule: Rule) -> bool:
 
 
 def greedy(made: Scene, rule: Rule) -> list[tuple[Row, Row, float]]:
-    """Match one picture after the other, the best pair first."""
+    """Match one image after the other, the best pair first."""
     found = []
     for name in made.names:
         truths = [row for row in made.counted if row["reference_id"] == name]
@@ -287,7 +287,7 @@ def test_other_shapes_are_left_out(client: npd.NucleusClient) -> None:
     assert run.matches()["match_type"].tolist() == ["TP"]
 
 
-def test_boxes_of_other_pictures_never_match(client: npd.NucleusClient) -> None:
+def test_boxes_of_other_images_never_match(client: npd.NucleusClient) -> None:
     _, run = send(client, Scene(["0", "1"], [box("0", "x")], [box("1", "x")]))
     run.commit()
     frame = run.matches()
@@ -295,7 +295,7 @@ def test_boxes_of_other_pictures_never_match(client: npd.NucleusClient) -> None:
 
 
 def test_rows_stand_in_the_order_of_the_items(client: npd.NucleusClient) -> None:
-    made = scene(1, pictures=12)
+    made = scene(1, images=12)
     _, run = send(client, made)
     run.commit()
     places = run.matches()["reference_id"].map(made.names.index)
@@ -484,7 +484,7 @@ def test_a_page_as_long_as_the_matches(client: npd.NucleusClient, monkeypatch: p
 
 @pytest.mark.parametrize("portion", [1, 2, 3, 10])
 def test_portions_change_nothing(client: npd.NucleusClient, monkeypatch: pytest.MonkeyPatch, portion: int) -> None:
-    made = scene(8, pictures=15)
+    made = scene(8, images=15)
     _, run = send(client, made)
     run.commit()
     whole = run.matches()

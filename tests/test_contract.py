@@ -269,7 +269,7 @@ def multipart(*parts: Part) -> tuple[bytes, dict[str, str]]:
     return b"".join(lines) + f"--{boundary}--\r\n".encode(), headers
 
 
-def picture_bytes(color: str = "red", size: tuple[int, int] = (64, 48), kind: str = "PNG") -> bytes:
+def image_bytes(color: str = "red", size: tuple[int, int] = (64, 48), kind: str = "PNG") -> bytes:
     out = io.BytesIO()
     Image.new("RGB", size, color).save(out, kind)
     return out.getvalue()
@@ -285,8 +285,8 @@ def array_of(*items: dict[str, Any]) -> Part:
     return Part("items", None, "application/json", json.dumps(items).encode())
 
 
-def file_of(content: bytes, path: str = "/tmp/pictures/a.png") -> Part:
-    """A picture as the clients name it: by its whole quoted path."""
+def file_of(content: bytes, path: str = "/tmp/images/a.png") -> Part:
+    """An image as the clients name it: by its whole quoted path."""
     return Part("image", quote(path, safe=""), f"image/{path.rpartition('.')[2]}", content)
 
 
@@ -715,7 +715,7 @@ def seed_item(reference_id: str, url: str = "/home/me/a.png", **fields: Any) -> 
 
 def test_the_seeds_single_file_is_counted(anywhere: Api) -> None:
     dataset = new_dataset(anywhere)
-    made = append_files(anywhere, dataset, seed_file(picture_bytes()), seed_item("a.png"))
+    made = append_files(anywhere, dataset, seed_file(image_bytes()), seed_item("a.png"))
     assert made == {
         "dataset_id": dataset,
         "new_items": 1,
@@ -727,8 +727,8 @@ def test_the_seeds_single_file_is_counted(anywhere: Api) -> None:
 
 def test_the_seeds_single_file_sent_again_is_ignored(api: Api) -> None:
     dataset = new_dataset(api)
-    append_files(api, dataset, seed_file(picture_bytes()), seed_item("a.png"))
-    again = append_files(api, dataset, seed_file(picture_bytes("blue")), seed_item("a.png"))
+    append_files(api, dataset, seed_file(image_bytes()), seed_item("a.png"))
+    again = append_files(api, dataset, seed_file(image_bytes("blue")), seed_item("a.png"))
     assert (again["new_items"], again["ignored_items"]) == (0, 1)
 
 
@@ -786,7 +786,7 @@ def test_an_update_keeps_the_annotations(api: Api) -> None:
 
 def test_an_array_of_files_is_counted(anywhere: Api) -> None:
     dataset = new_dataset(anywhere)
-    parts = [array_of(item("a", update=False), item("b", update=False)), *[file_of(picture_bytes())] * 2]
+    parts = [array_of(item("a", update=False), item("b", update=False)), *[file_of(image_bytes())] * 2]
     assert append_files(anywhere, dataset, *parts) == {
         "dataset_id": dataset,
         "new_items": 2,
@@ -798,7 +798,7 @@ def test_an_array_of_files_is_counted(anywhere: Api) -> None:
 
 def test_files_belong_to_items_by_position(api: Api) -> None:
     dataset = new_dataset(api)
-    files = [file_of(picture_bytes(size=(8, 9)), "/tmp/same.png"), file_of(picture_bytes(size=(5, 6)), "/tmp/same.png")]
+    files = [file_of(image_bytes(size=(8, 9)), "/tmp/same.png"), file_of(image_bytes(size=(5, 6)), "/tmp/same.png")]
     append_files(api, dataset, array_of(item("a", update=False), item("b", update=False)), *files)
     sizes = [(one["width"], one["height"]) for one in api.get(f"dataset/{dataset}/datasetItems")["dataset_items"]]
     assert sizes == [(8, 9), (5, 6)]
@@ -806,84 +806,84 @@ def test_files_belong_to_items_by_position(api: Api) -> None:
 
 def test_an_array_of_files_tells_update_item_by_item(api: Api) -> None:
     dataset = new_dataset(api, "a", "b")
-    parts = [array_of(item("a", update=True), item("b", update=False)), *[file_of(picture_bytes())] * 2]
+    parts = [array_of(item("a", update=True), item("b", update=False)), *[file_of(image_bytes())] * 2]
     made = append_files(api, dataset, *parts)
     assert (made["updated_items"], made["ignored_items"]) == (1, 1)
 
 
-def test_an_update_with_a_file_replaces_the_picture(api: Api) -> None:
+def test_an_update_with_a_file_replaces_the_image(api: Api) -> None:
     dataset = new_dataset(api)
     for color in ("red", "blue"):
-        append_files(api, dataset, array_of(item("a", update=True)), file_of(picture_bytes(color)))
+        append_files(api, dataset, array_of(item("a", update=True)), file_of(image_bytes(color)))
     url = urlsplit(api.get(f"dataset/{dataset}/iloc/0")["item"]["image_url"])
-    assert api.send("GET", url.path, None, {}).content == picture_bytes("blue")
+    assert api.send("GET", url.path, None, {}).content == image_bytes("blue")
 
 
-def test_deleting_an_item_keeps_the_same_picture_of_another(api: Api) -> None:
+def test_deleting_an_item_keeps_the_same_image_of_another(api: Api) -> None:
     dataset = new_dataset(api)
-    parts = [array_of(item("a", update=False), item("b", update=False)), *[file_of(picture_bytes("green"))] * 2]
+    parts = [array_of(item("a", update=False), item("b", update=False)), *[file_of(image_bytes("green"))] * 2]
     append_files(api, dataset, *parts)
     api.delete(f"dataset/{dataset}/refloc/a")
     url = urlsplit(api.get(f"dataset/{dataset}/refloc/b")["item"]["image_url"])
-    assert api.send("GET", url.path, None, {}).content == picture_bytes("green")
+    assert api.send("GET", url.path, None, {}).content == image_bytes("green")
 
 
-def test_deleting_a_dataset_keeps_the_same_picture_of_another(api: Api) -> None:
+def test_deleting_a_dataset_keeps_the_same_image_of_another(api: Api) -> None:
     datasets = [new_dataset(api), new_dataset(api)]
     for dataset in datasets:
-        append_files(api, dataset, array_of(item("a", update=False)), file_of(picture_bytes("teal")))
+        append_files(api, dataset, array_of(item("a", update=False)), file_of(image_bytes("teal")))
     api.delete(f"dataset/{datasets[0]}")
     url = urlsplit(api.get(f"dataset/{datasets[1]}/iloc/0")["item"]["image_url"])
-    assert api.send("GET", url.path, None, {}).content == picture_bytes("teal")
+    assert api.send("GET", url.path, None, {}).content == image_bytes("teal")
 
 
-@pytest.mark.parametrize("path", ["/tmp/a.png", "/tmp/a.jpg", "/tmp/a.jpeg", "C:\\pictures\\a.png", "/tmp/ü b.PNG"])
-def test_an_uploaded_picture_can_be_fetched(anywhere: Api, path: str) -> None:
+@pytest.mark.parametrize("path", ["/tmp/a.png", "/tmp/a.jpg", "/tmp/a.jpeg", "C:\\images\\a.png", "/tmp/ü b.PNG"])
+def test_an_uploaded_image_can_be_fetched(anywhere: Api, path: str) -> None:
     dataset = new_dataset(anywhere)
-    content = picture_bytes(kind="PNG" if path.lower().endswith("png") else "JPEG")
+    content = image_bytes(kind="PNG" if path.lower().endswith("png") else "JPEG")
     append_files(anywhere, dataset, array_of(item("a", image_url=path, update=False)), file_of(content, path))
     url = urlsplit(anywhere.get(f"dataset/{dataset}/iloc/0")["item"]["image_url"])
     assert anywhere.send("GET", url.path, None, {}).content == content
 
 
 @pytest.mark.parametrize(("extension", "kind"), [("png", "PNG"), ("jpg", "JPEG")])
-def test_an_uploaded_picture_has_an_address_with_its_extension(api: Api, extension: str, kind: str) -> None:
+def test_an_uploaded_image_has_an_address_with_its_extension(api: Api, extension: str, kind: str) -> None:
     dataset = new_dataset(api)
-    file = file_of(picture_bytes(kind=kind), f"/tmp/a.{extension}")
+    file = file_of(image_bytes(kind=kind), f"/tmp/a.{extension}")
     append_files(api, dataset, array_of(item("a", image_url=f"/tmp/a.{extension}", update=False)), file)
     assert api.get(f"dataset/{dataset}/iloc/0")["item"]["image_url"].endswith(f".{extension}")
 
 
-def test_an_uploaded_picture_has_an_address_on_this_server(anywhere: Api) -> None:
+def test_an_uploaded_image_has_an_address_on_this_server(anywhere: Api) -> None:
     dataset = new_dataset(anywhere)
-    append_files(anywhere, dataset, array_of(item("a", update=False)), file_of(picture_bytes()))
+    append_files(anywhere, dataset, array_of(item("a", update=False)), file_of(image_bytes()))
     url = anywhere.get(f"dataset/{dataset}/iloc/0")["item"]["image_url"]
     assert url.startswith(f"{anywhere.origin}{PREFIX}/")
 
 
-def test_an_uploaded_picture_is_served_as_a_picture(api: Api) -> None:
+def test_an_uploaded_image_is_served_as_a_image(api: Api) -> None:
     dataset = new_dataset(api)
-    append_files(api, dataset, array_of(item("a", update=False)), file_of(picture_bytes()))
+    append_files(api, dataset, array_of(item("a", update=False)), file_of(image_bytes()))
     url = urlsplit(api.get(f"dataset/{dataset}/iloc/0")["item"]["image_url"])
     assert api.send("GET", url.path, None, {}).headers["Content-Type"] == "image/png"
 
 
 def test_a_file_without_extension_is_taken(api: Api) -> None:
     dataset = new_dataset(api)
-    file = Part("image", "%2Ftmp%2Fa", "image/", picture_bytes())
+    file = Part("image", "%2Ftmp%2Fa", "image/", image_bytes())
     assert append_files(api, dataset, array_of(item("a", update=False)), file)["new_items"] == 1
 
 
 def test_a_file_name_is_no_place_on_the_server(empty: Api, nucleus: EmbeddedNucleus) -> None:
     dataset = new_dataset(empty)
-    file = file_of(picture_bytes(), "../../../outside.png")
+    file = file_of(image_bytes(), "../../../outside.png")
     append_files(empty, dataset, array_of(item("a", update=False)), file)
     assert not list(nucleus.folder.parent.rglob("outside*"))
 
 
 def test_an_empty_file_is_an_upload_error(api: Api) -> None:
     dataset = new_dataset(api)
-    parts = [array_of(item("a", update=False), item("b", update=False)), file_of(b""), file_of(picture_bytes())]
+    parts = [array_of(item("a", update=False), item("b", update=False)), file_of(b""), file_of(image_bytes())]
     made = append_files(api, dataset, *parts)
     assert (made["new_items"], made["upload_errors"]) == (1, 1)
 
@@ -1085,20 +1085,20 @@ def test_a_signed_append_into_a_scene_dataset_ends_with_an_error(api: Api) -> No
 
 def test_an_array_of_files_as_a_job(anywhere: Api) -> None:
     dataset = new_dataset(anywhere)
-    parts = [array_of(item("a", update=False)), file_of(picture_bytes())]
+    parts = [array_of(item("a", update=False)), file_of(image_bytes())]
     assert set(append_files(anywhere, dataset, *parts, query="?async=1")) == JOB
 
 
 def test_an_array_of_files_as_a_job_is_completed_at_once(api: Api) -> None:
     dataset = new_dataset(api)
-    parts = [array_of(item("a", update=False)), file_of(picture_bytes())]
+    parts = [array_of(item("a", update=False)), file_of(image_bytes())]
     assert append_files(api, dataset, *parts, query="?async=1")["job_last_known_status"] == "Completed"
 
 
 def test_every_array_of_files_is_a_job_of_its_own(api: Api) -> None:
     dataset = new_dataset(api)
     jobs = [
-        append_files(api, dataset, array_of(item(name, update=False)), file_of(picture_bytes()), query="?async=1")
+        append_files(api, dataset, array_of(item(name, update=False)), file_of(image_bytes()), query="?async=1")
         for name in ("a", "b")
     ]
     assert jobs[0]["job_id"] != jobs[1]["job_id"]
@@ -1106,7 +1106,7 @@ def test_every_array_of_files_is_a_job_of_its_own(api: Api) -> None:
 
 def test_an_array_of_files_as_a_job_stores_items(api: Api) -> None:
     dataset = new_dataset(api)
-    parts = [array_of(*[item(str(n), update=False) for n in range(10)]), *[file_of(picture_bytes())] * 10]
+    parts = [array_of(*[item(str(n), update=False) for n in range(10)]), *[file_of(image_bytes())] * 10]
     append_files(api, dataset, *parts, query="?async=1")
     assert api.get(f"dataset/{dataset}/size") == {"count": 10}
 
@@ -3106,7 +3106,7 @@ def current_append(api: Api, dataset: str, names: list[str]) -> None:
 
 
 def files_append(api: Api, dataset: str, names: list[str]) -> None:
-    files = [file_of(picture_bytes())] * len(names)
+    files = [file_of(image_bytes())] * len(names)
     append_files(api, dataset, array_of(*[item(name, update=False) for name in names]), *files)
 
 

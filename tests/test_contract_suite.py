@@ -79,7 +79,7 @@ def client(server: str, request: pytest.FixtureRequest, store: Path) -> Iterator
 
 @pytest.fixture
 def run(client: npd.NucleusClient, dataset: npd.Dataset) -> npd.ModelRun:
-    """A run on the dataset of three pictures."""
+    """A run on the dataset of three images."""
     return dataset.create_model_run(client.add_model("Detector", reference_id="det-0.5"))
 
 
@@ -244,38 +244,38 @@ def test_where_some_exist_nothing_is_overwritten(dataset: npd.Dataset, stated: S
     assert result.ignored_items == stated(embedded=0, hosted=1)
 
 
-def test_pictures_of_this_machine_are_uploaded(
-    client: npd.NucleusClient, picture: Path, dataset: npd.Dataset, stated: Stated
+def test_images_of_this_machine_are_uploaded(
+    client: npd.NucleusClient, image: Path, dataset: npd.Dataset, stated: Stated
 ) -> None:
     names = [f"local {number}" for number in range(12)]
-    frame = pd.DataFrame({"reference_id": names, "image_url": str(picture), "metadata.n": range(12)})
+    frame = pd.DataFrame({"reference_id": names, "image_url": str(image), "metadata.n": range(12)})
     result = frame.nucleus.append(dataset)
     assert statuses(result) == ["new"] * 12
     found = dataset.items.to_frame()
-    stored = found["reference_id"].tolist()[3:]  # the hosted service stores pictures of this machine as they arrive
+    stored = found["reference_id"].tolist()[3:]  # the hosted service stores local images as they arrive
     assert stated(embedded=stored, hosted=sorted(stored, key=names.index)) == names
     assert [metadata["n"] for metadata in found["metadata"][3:]] == [names.index(name) for name in stored]
     assert found["image_url"].str.endswith(".png").tolist() == [False] * 3 + [True] * 12
     sizes = found.iloc[-1][["width", "height"]].tolist()
     assert sizes == stated(embedded=[64, 48], hosted=[pd.NA, pd.NA])
-    payload = {"items": [{"reference_id": "local 0", "image_url": str(picture), "metadata": {"n": "new"}}]}
+    payload = {"items": [{"reference_id": "local 0", "image_url": str(image), "metadata": {"n": "new"}}]}
     assert statuses(dataset.append(payload, local=True)) == ["ignored"]
     assert statuses(dataset.append(payload, local=True, if_exists="update")) == ["updated"]
     assert dataset.refloc["local 0", "metadata"] == {"n": "new"}
 
 
-def test_pictures_of_both_kinds_keep_their_order(
-    client: npd.NucleusClient, picture: Path, monkeypatch: pytest.MonkeyPatch
+def test_images_of_both_kinds_keep_their_order(
+    client: npd.NucleusClient, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(picture.parent)
+    monkeypatch.chdir(image.parent)
     dataset = client.create_dataset("Both")
     frame = items(*"abcdefg")
-    frame.loc[[1, 2, 5], "image_url"] = picture.name
+    frame.loc[[1, 2, 5], "image_url"] = image.name
     assert statuses(frame.nucleus.append(dataset)) == ["new"] * 7
     assert dataset.items.to_frame()["reference_id"].tolist() == list("abcdefg")
 
 
-def test_a_missing_picture_is_told_before_anything_is_sent(dataset: npd.Dataset, picture: Path, tmp_path: Path) -> None:
+def test_a_missing_image_is_told_before_anything_is_sent(dataset: npd.Dataset, image: Path, tmp_path: Path) -> None:
     frame = items("d.jpg", "e.jpg", "f.jpg")
     frame.loc[1, "image_url"] = str(tmp_path / "none.png")
     with pytest.raises(npd.InvalidInputError, match="does not exist") as caught:
@@ -290,8 +290,8 @@ def test_a_missing_picture_is_told_before_anything_is_sent(dataset: npd.Dataset,
 
 def test_rows_that_share_an_item_have_its_outcome(client: npd.NucleusClient) -> None:
     dataset = client.create_dataset("Joint")
-    pictures = items("a.jpg", "b.jpg", image_width=[640, 320])
-    joint = pictures.merge(boxes("a.jpg", "a.jpg"), on="reference_id", how="left")
+    images = items("a.jpg", "b.jpg", image_width=[640, 320])
+    joint = images.merge(boxes("a.jpg", "a.jpg"), on="reference_id", how="left")
     assert statuses(joint.nucleus.append(dataset)) == ["new"] * 3
     assert dataset.items.to_frame()["width"].tolist() == [640, 320]
     assert joint.nucleus.annotate(dataset).rows["status"].iloc[-1] == "skipped"
@@ -405,7 +405,7 @@ def test_masks_may_stand_among_boxes(client: npd.NucleusClient) -> None:
     assert found[found["type"] == "mask"]["geometry"].tolist() == masks
     assert sorted(found[found["type"] == "box"]["x"]) == [1.0, 10.5]  # of two batches, which travel side by side
     another = frame.assign(geometry=[{**mask, "mask_url": "https://example.org/m.png"} for mask in masks])
-    assert dataset.annotate(another).annotations_ignored == 50  # a picture has one mask
+    assert dataset.annotate(another).annotations_ignored == 50  # an image has one mask
 
 
 def test_annotations_name_their_item_by_its_id_too(dataset: npd.Dataset) -> None:

@@ -402,9 +402,9 @@ def test_without_privacy_mode_sizes_are_optional(http: Http) -> None:
     assert http("POST", f"dataset/{made}/append", sent)["new_items"] == len(SIZES)
 
 
-def test_an_uploaded_picture_tells_its_size(local: npd.NucleusClient, picture: Any) -> None:
+def test_an_uploaded_image_tells_its_size(local: npd.NucleusClient, image: Any) -> None:
     dataset = local.create_dataset({"name": "Streets", "use_privacy_mode": True})
-    dataset.append([{"reference_id": "a", "image_url": str(picture)}])
+    dataset.append([{"reference_id": "a", "image_url": str(image)}])
     assert dataset.items.to_frame()[["width", "height"]].to_numpy().tolist() == [[64, 48]]
 
 

@@ -35,7 +35,7 @@ def rows() -> pd.DataFrame:
 
 @pytest.fixture
 def run(client: npd.NucleusClient, dataset: npd.Dataset) -> npd.ModelRun:
-    """A run on three pictures."""
+    """A run on three images."""
     return dataset.create_model_run(client.add_model("Detector", "det"))
 
 
@@ -179,7 +179,7 @@ def test_they_travel_through_parquet(local: npd.NucleusClient, tmp_path: Path, r
     run = other.create_model_run(local.add_model("Detector", "det"))
     npd.import_parquet(files["path"][0], other, "predictions", run=run)
     assert told(run.predictions.to_frame()) == SAID
-    # A list of numbers is one embedding a row, not a number for each box of a picture.
+    # A list of numbers is one embedding a row, not a number for each box of an image.
     pd.DataFrame(
         {
             "reference_id": ["a.jpg"],
@@ -193,7 +193,7 @@ def test_they_travel_through_parquet(local: npd.NucleusClient, tmp_path: Path, r
 
 
 @pytest.mark.parametrize(
-    ("query", "pictures"),
+    ("query", "images"),
     [
         ('predictions.task_id = "12"', ["a.jpg"]),
         ('predictions.track_reference_id like "track%"', ["a.jpg"]),
@@ -205,10 +205,10 @@ def test_they_travel_through_parquet(local: npd.NucleusClient, tmp_path: Path, r
     ],
 )
 def test_they_are_asked_for_in_queries(
-    run: npd.ModelRun, dataset: npd.Dataset, rows: pd.DataFrame, query: str, pictures: list[str]
+    run: npd.ModelRun, dataset: npd.Dataset, rows: pd.DataFrame, query: str, images: list[str]
 ) -> None:
     rows.nucleus.predict(run)
-    assert dataset.query(query)["reference_id"].tolist() == pictures
+    assert dataset.query(query)["reference_id"].tolist() == images
 
 
 def test_predictions_are_found_by_them(run: npd.ModelRun, dataset: npd.Dataset, rows: pd.DataFrame) -> None:

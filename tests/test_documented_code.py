@@ -9,12 +9,10 @@ import pytest
 import nucleus_pandas as nucleus
 
 
-def test_the_documented_code_runs(
-    client: nucleus.NucleusClient, picture: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(picture.parent)
+def test_the_documented_code_runs(client: nucleus.NucleusClient, image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(image.parent)
     Path("data_folder").mkdir()
-    picture.rename("data_folder/my_img_001.png")
+    image.rename("data_folder/my_img_001.png")
 
     response = client.create_dataset({"name": "My Dataset"})
     dataset = client.get_dataset(response["dataset_id"])

@@ -113,13 +113,13 @@ class Story:
 
     def __init__(self, number: int, folder: Path) -> None:
         self.number = number
-        self.title, self.doomed = f"Pictures {number}", f"Doomed {number}"
+        self.title, self.doomed = f"Images {number}", f"Doomed {number}"
         self.ids: dict[str, str] = {}
         self.known = Known()
         folder = folder / str(number)
         folder.mkdir()
-        self.pictures = [folder / f"{n}.png" for n in range(14)]
-        for n, path in enumerate(self.pictures):
+        self.images = [folder / f"{n}.png" for n in range(14)]
+        for n, path in enumerate(self.images):
             path.write_bytes(png(100 * number + n))
         self.mask = folder / "mask.png"
         Image.new("L", (8, 8), number % 256).save(self.mask)
@@ -149,16 +149,16 @@ class Story:
             self._upload("append", item_rows(large, pad=800)),
             [appended(large[:5_000]), appended(large[5_000:])],
         )
-        uploaded = [(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in self.pictures]
-        pictures = pd.DataFrame({"reference_id": [path.name for path in self.pictures], "image_url": self.pictures})
+        uploaded = [(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in self.images]
+        images = pd.DataFrame({"reference_id": [path.name for path in self.images], "image_url": self.images})
         yield Step(
-            "append pictures",
-            lambda client: self._dataset(client).append(pictures[:12], batch_size=10),
+            "append images",
+            lambda client: self._dataset(client).append(images[:12], batch_size=10),
             [lambda known: known.items.extend(uploaded[:10]), lambda known: known.items.extend(uploaded[10:12])],
         )
         yield Step(
-            "append items with their pictures",
-            self._post_pictures,
+            "append items with their images",
+            self._post_images,
             [lambda known: known.items.extend(uploaded[12:])],
         )
 
@@ -221,7 +221,7 @@ class Story:
             self.ids[name] = client.create_dataset(name).id
         dataset = client.get_dataset(self.ids[self.doomed])
         dataset.append(item_rows([f"doomed-{n}" for n in range(100)]))
-        dataset.append({"items": [{"reference_id": "mine", "image_url": str(self.pictures[0])}]}, local=True)
+        dataset.append({"items": [{"reference_id": "mine", "image_url": str(self.images[0])}]}, local=True)
         dataset.annotate({"annotations": box_rows([f"doomed-{n}" for n in range(100)], 5, "d")})
         model = client.add_model("Detector", reference_id=f"detector {self.number}")
         for name in ("run", "other"):
@@ -234,9 +234,9 @@ class Story:
     def _post(self, route: str, **body: object) -> Callable[[npd.NucleusClient], object]:
         return lambda client: client._transport.request("POST", "dataset", self.ids[self.title], route, body=body)
 
-    def _post_pictures(self, client: npd.NucleusClient) -> object:
-        rows = [{"reference_id": path.name} for path in self.pictures[12:]]
-        files = [("image", path, path.name) for path in self.pictures[12:]]
+    def _post_images(self, client: npd.NucleusClient) -> object:
+        rows = [{"reference_id": path.name} for path in self.images[12:]]
+        files = [("image", path, path.name) for path in self.images[12:]]
         sent = Multipart({"items": json.dumps(rows).encode()}, files)
         return client._transport.request("POST", "dataset", self.ids[self.title], "append", multipart=sent)
 
@@ -397,18 +397,18 @@ POINTS = [
     ("append by upload", "committed", 3, 0),  # the job is there, and did nothing
     ("append by a large upload", "committed", 4, 1),
     ("append by a large upload", "stored", 5, 1),
-    ("append pictures", "staged", 4, 0),
-    ("append pictures", "stored", 1, 0),
-    ("append pictures", "committed", 1, 0),  # they wait, and are not there yet
-    ("append pictures", "published", 1, 0),
-    ("append pictures", "stored", 2, 0),
-    ("append pictures", "committed", 3, 1),
-    ("append pictures", "committed", 4, 2),
-    ("append items with their pictures", "staged", 2, 0),
-    ("append items with their pictures", "committed", 1, 0),
-    ("append items with their pictures", "published", 1, 0),
-    ("append items with their pictures", "stored", 2, 0),
-    ("append items with their pictures", "committed", 2, 1),
+    ("append images", "staged", 4, 0),
+    ("append images", "stored", 1, 0),
+    ("append images", "committed", 1, 0),  # they wait, and are not there yet
+    ("append images", "published", 1, 0),
+    ("append images", "stored", 2, 0),
+    ("append images", "committed", 3, 1),
+    ("append images", "committed", 4, 2),
+    ("append items with their images", "staged", 2, 0),
+    ("append items with their images", "committed", 1, 0),
+    ("append items with their images", "published", 1, 0),
+    ("append items with their images", "stored", 2, 0),
+    ("append items with their images", "committed", 2, 1),
     ("annotate with a frame", "stored", 2, 1),
     ("annotate a mask", "published", 1, 0),
     ("predict", "committed", 1, 1),

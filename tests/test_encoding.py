@@ -191,8 +191,8 @@ def test_item_objects_say_what_the_structs_say(given: list[tuple[str, str, int |
     ]
     body = b"".join((b"[", checked.units.objects(0, len(checked.units)), b"]"))
     assert msgspec.json.decode(body, type=list[wire.Item]) == expected
-    pictures = checked.units.pictures(0, len(checked.units), update=True)
-    found = msgspec.json.decode(pictures, type=list[wire.Item])
+    images = checked.units.images(0, len(checked.units), update=True)
+    found = msgspec.json.decode(images, type=list[wire.Item])
     assert found == [msgspec.structs.replace(item, update=True) for item in expected]
 
 

@@ -41,7 +41,7 @@ TABLES: dict[str, tuple[str | None, dict[str, str]]] = {
     "f1_curve": (None, {"confidence": "float64"} | dict.fromkeys(("TP", "FP", "FN"), "int64") | RATIOS),
     "tide": ("error", {"count": "int64", "share": "float64"}),
     "matches": (None, MATCHES),
-    "pictures": (None, IDS | COUNTS),
+    "images": (None, IDS | COUNTS),
 }
 SUSPECTS = {name: kind for name, kind in MATCHES.items() if name != "match_type"} | {
     "suspicion": TEXT,
@@ -49,15 +49,15 @@ SUSPECTS = {name: kind for name, kind in MATCHES.items() if name != "match_type"
 }
 
 
-def box(picture: str, label: str | None, x: float | None, width: float | None = 10.0, **more: Any) -> dict[str, Any]:
+def box(image: str, label: str | None, x: float | None, width: float | None = 10.0, **more: Any) -> dict[str, Any]:
     height = None if width is None else 10.0
     y = None if x is None else 0.0
-    return {"reference_id": picture, "label": label, "x": x, "y": y, "width": width, "height": height, **more}
+    return {"reference_id": image, "label": label, "x": x, "y": y, "width": width, "height": height, **more}
 
 
 @pytest.fixture
 def truth() -> pd.DataFrame:
-    """Three pictures of cars and buses; the third one has none."""
+    """Three images of cars and buses; the third one has none."""
     rows = [
         box("a.jpg", "car", 0),
         box("a.jpg", "bus", 100, 50),
@@ -213,7 +213,7 @@ class TestTables:
         assert np.diag(matrix)[:-1].tolist() == counts["TP"].tolist()
         assert found.score_histogram[["TP", "FP"]].sum().tolist() == counts[["TP", "FP"]].sum().tolist()
         assert found.f1_curve[["TP", "FP", "FN"]].iloc[-1].tolist() == counts[["TP", "FP", "FN"]].sum().tolist()
-        assert found.pictures.drop(columns=list(IDS)).sum().to_dict() == counts[list(COUNTS)].sum().to_dict()
+        assert found.images.drop(columns=list(IDS)).sum().to_dict() == counts[list(COUNTS)].sum().to_dict()
 
     def test_results_name_matcher_engine_and_parameters(self, evaluation: npd.Evaluation) -> None:
         assert evaluation.matchers["summary"] == "coco"
@@ -317,14 +317,14 @@ class TestFrames:
         predictions = predictions.convert_dtypes(dtype_backend="pyarrow")
         pd.testing.assert_series_equal(npd.evaluate(predictions, truth).summary, expected)
 
-    def test_pictures_without_boxes_are_evaluated(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
-        found = npd.evaluate(predictions, truth).pictures
+    def test_images_without_boxes_are_evaluated(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
+        found = npd.evaluate(predictions, truth).images
         assert found["reference_id"].tolist() == ["a.jpg", "b.jpg", "c.jpg"]
         assert found["FP"].tolist() == [1, 1, 1]
 
-    def test_items_name_the_pictures(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
+    def test_items_name_the_images(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
         items = pd.DataFrame({"reference_id": ["d.jpg", "c.jpg", "b.jpg", "a.jpg"]})
-        found = npd.evaluate(predictions, truth.dropna(), items=items).pictures
+        found = npd.evaluate(predictions, truth.dropna(), items=items).images
         assert found["reference_id"].tolist() == items["reference_id"].tolist()
         assert found["ground_truths"].tolist() == [0, 0, 1, 2]
 
@@ -352,10 +352,10 @@ class TestFrames:
         assert found.ap_by_size["ground_truths"].to_dict() == {"all": 3, "small": 2, "medium": 1, "large": 0}
 
     def test_polygons_in_geometry_are_masks(self) -> None:
-        def polygon(picture: str, *corners: tuple[float, float], **more: Any) -> dict[str, Any]:
+        def polygon(image: str, *corners: tuple[float, float], **more: Any) -> dict[str, Any]:
             vertices = [{"x": x, "y": y} for x, y in corners]
             return {
-                "reference_id": picture,
+                "reference_id": image,
                 "label": "car",
                 "type": "polygon",
                 "geometry": {"vertices": vertices},
@@ -390,13 +390,13 @@ class TestGroups:
         assert found.index.name == "weather"
         assert found.index.isna().tolist() == [False, False, True]
         assert found.index[:2].tolist() == ["fog", "sun"]
-        assert found.columns.tolist() == ["pictures", *COUNTS, *SUMMARY]
+        assert found.columns.tolist() == ["images", *COUNTS, *SUMMARY]
         assert set(found.dtypes[:6]) == {np.dtype("int64")}
         assert set(found.dtypes[6:]) == {np.dtype("float64")}
         assert found["FP"].tolist() == [1, 1, 1]
         assert found["AP50"].round(9).fillna(-1).tolist() == [0, 0.5, -1]
 
-    def test_groups_are_evaluations_of_their_pictures(
+    def test_groups_are_evaluations_of_their_images(
         self, evaluation: npd.Evaluation, predictions: pd.DataFrame, truth: pd.DataFrame
     ) -> None:
         found = evaluation.by("metadata.hour")
@@ -408,12 +408,12 @@ class TestGroups:
 
     @pytest.mark.parametrize("seed", range(3))
     def test_counts_of_groups_add_up(self, coco: npd.Evaluation, seed: int) -> None:
-        ids = coco.pictures["reference_id"]
+        ids = coco.images["reference_id"]
         groups = pd.Series(np.random.default_rng(seed).integers(0, 4, len(ids)), index=ids, name="part")
         found = coco.by(groups)
         assert found.index.name == "part"
         assert found[list(COUNTS)].sum().to_dict() == coco.counts[list(COUNTS)].sum().to_dict()
-        assert found["pictures"].sum() == 100
+        assert found["images"].sum() == 100
 
     def test_by_what(self, evaluation: npd.Evaluation, items: pd.DataFrame) -> None:
         hours = evaluation.by("metadata.hour")
@@ -422,12 +422,12 @@ class TestGroups:
         function = evaluation.by(lambda key: 10 if key == "b.jpg" else 9)
         pd.testing.assert_frame_equal(function.rename_axis("metadata.hour"), hours)
         slices = evaluation.by({"late": ["b.jpg"], "all": ["a.jpg", "b.jpg", "c.jpg"]})
-        assert slices["pictures"].to_dict() == {"late": 1, "all": 3}
+        assert slices["images"].to_dict() == {"late": 1, "all": 3}
         pd.testing.assert_series_equal(slices.loc["all", SUMMARY], evaluation.summary, check_names=False)
 
     def test_by_a_column_of_the_ground_truth(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
         found = npd.evaluate(predictions, truth.assign(city=["x", "x", "y", "y"])).by("city")
-        assert found["pictures"].to_dict() == {"x": 1, "y": 2}
+        assert found["images"].to_dict() == {"x": 1, "y": 2}
 
     @pytest.mark.parametrize(
         ("by", "text"),
@@ -435,10 +435,10 @@ class TestGroups:
             ("wether", "Column 'wether' not found; there are 'reference_id', 'weather'"),
             ("metadata.none", "Column 'metadata.none' not found"),
             ("metadata", "lists or dicts"),
-            (pd.Series([1], index=["x"]), "names none of the 3 pictures"),
-            (pd.Series([1], index=["a.jpg"]), "lacks 2 pictures, 'b.jpg', 'c.jpg'"),
+            (pd.Series([1], index=["x"]), "names none of the 3 images"),
+            (pd.Series([1], index=["a.jpg"]), "lacks 2 images, 'b.jpg', 'c.jpg'"),
             (pd.Series([1, 2], index=["a.jpg", "a.jpg"]), "more than once"),
-            ({"x": ["a.jpg", "z.jpg"]}, "'x' holds 1 pictures, 'z.jpg'"),
+            ({"x": ["a.jpg", "z.jpg"]}, "'x' holds 1 images, 'z.jpg'"),
             ({"x": "a.jpg"}, "is a list of ids"),
         ],
     )
@@ -446,8 +446,8 @@ class TestGroups:
         with pytest.raises(npd.InvalidInputError, match=re.escape(text)):
             evaluation.by(by)
 
-    def test_a_column_that_differs_within_a_picture_is_refused(self, evaluation: npd.Evaluation) -> None:
-        with pytest.raises(npd.InvalidInputError, match="differs within 1 pictures, such as 'a.jpg'"):
+    def test_a_column_that_differs_within_a_image_is_refused(self, evaluation: npd.Evaluation) -> None:
+        with pytest.raises(npd.InvalidInputError, match="differs within 1 images, such as 'a.jpg'"):
             evaluation.by("annotation_id")
 
 

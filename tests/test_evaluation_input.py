@@ -20,7 +20,7 @@ SUMS = ["ground_truths", "predictions", "TP", "FP", "FN"]
 
 @pytest.fixture
 def truth() -> pd.DataFrame:
-    """Two pictures with a car each."""
+    """Two images with a car each."""
     frame = pd.DataFrame({"reference_id": ["a.jpg", "b.jpg"], "label": "car"})
     frame[SIDES] = 0.0, 0.0, 10.0, 10.0
     return frame
@@ -70,7 +70,7 @@ class TestNothing:
         assert found.per_class.loc["car", "reason"] == "no ground truth"
         assert any("no ground truth" in note for note in found.notes)
 
-    def test_pictures_without_ground_truth(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
+    def test_images_without_ground_truth(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
         found = npd.evaluate(predictions, truth.assign(**dict.fromkeys(SIDES, np.nan)))
         everything(found)
         assert totals(found) == [0, 2, 0, 2, 0]
@@ -130,9 +130,7 @@ class TestOddRows:
         assert totals(found) == [2, 2, 0, 2, 2]
         assert found.summary["AP"] == 0
 
-    def test_boxes_outside_of_the_picture_count_as_they_are(
-        self, predictions: pd.DataFrame, truth: pd.DataFrame
-    ) -> None:
+    def test_boxes_outside_of_the_image_count_as_they_are(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
         items = pd.DataFrame({"reference_id": ["a.jpg", "b.jpg"], "width": 8, "height": 8})
         found = npd.evaluate(predictions.assign(x=-5.0), truth.assign(x=-5.0), items=items)
         assert totals(found) == [2, 2, 2, 0, 0]
@@ -156,29 +154,29 @@ class TestIds:
     def test_ids_that_do_not_meet(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
         predictions["reference_id"] = "images/" + predictions["reference_id"]
         text = (
-            "None of the 2 pictures of the predictions is one of the 2 of the ground truth. Predictions lie on "
+            "None of the 2 images of the predictions is one of the 2 of the ground truth. Predictions lie on "
             "'images/a.jpg', 'images/b.jpg'; ground truth on 'a.jpg', 'b.jpg'."
         )
         with pytest.raises(npd.InvalidInputError, match=re.escape(text)):
             npd.evaluate(predictions, truth)
 
     def test_some_ids_that_do_not_meet(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
-        with pytest.warns(npd.NucleusWarning, match="1 of 2 predictions lie on 1 pictures.*such as 'b.jpg'.*items="):
+        with pytest.warns(npd.NucleusWarning, match="1 of 2 predictions lie on 1 images.*such as 'b.jpg'.*items="):
             found = npd.evaluate(predictions, truth.iloc[:1])
         assert totals(found) == [1, 2, 1, 1, 0]
-        assert found.pictures["reference_id"].tolist() == ["a.jpg", "b.jpg"]
+        assert found.images["reference_id"].tolist() == ["a.jpg", "b.jpg"]
 
     @pytest.mark.parametrize("side", ["predictions", "ground truth"])
     def test_ids_that_the_items_do_not_hold(self, predictions: pd.DataFrame, truth: pd.DataFrame, side: str) -> None:
         items = pd.DataFrame({"reference_id": ["a.jpg", "c.jpg"]})
         frames = [predictions, truth.iloc[:1]] if side == "predictions" else [predictions.iloc[:1], truth]
         text = (
-            f"1 of 2 rows of the {side} lie on 1 pictures that items does not hold, such as 'b.jpg'; items holds 'a.jpg"
+            f"1 of 2 rows of the {side} lie on 1 images that items does not hold, such as 'b.jpg'; items holds 'a.jpg"
         )
         with pytest.raises(npd.InvalidInputError, match=text):
             npd.evaluate(*frames, items=items)
 
-    def test_pictures_with_nothing_in_common_may_all_be_items(
+    def test_images_with_nothing_in_common_may_all_be_items(
         self, predictions: pd.DataFrame, truth: pd.DataFrame
     ) -> None:
         items = pd.DataFrame({"reference_id": ["a.jpg", "b.jpg"]})
@@ -188,7 +186,7 @@ class TestIds:
         truth = truth.rename(columns={"reference_id": "dataset_item_id"})
         with pytest.raises(
             npd.InvalidInputError,
-            match="no id of pictures: the ground truth have 'dataset_item_id'; the predictions have 'reference_id'",
+            match="no id of images: the ground truth have 'dataset_item_id'; the predictions have 'reference_id'",
         ):
             npd.evaluate(predictions, truth)
 
@@ -237,7 +235,7 @@ class TestRows:
             npd.evaluate(predictions, truth.assign(area=[-1, 5]))
 
     @pytest.mark.parametrize("side", ["predictions", "ground truth"])
-    def test_annotation_ids_are_unique_in_a_picture(
+    def test_annotation_ids_are_unique_in_a_image(
         self, predictions: pd.DataFrame, truth: pd.DataFrame, side: str
     ) -> None:
         predictions["annotation_id"] = truth["annotation_id"] = "x"
@@ -277,7 +275,7 @@ class TestRows:
         [
             ([[0, 0, 1, 1]], "a polygon has at least three points"),
             ([], "it has no polygon"),
-            ({"size": [5, 5], "counts": [25]}, "it is of 5 by 5 pixels, its picture of 9 by 8"),
+            ({"size": [5, 5], "counts": [25]}, "it is of 5 by 5 pixels, its image of 9 by 8"),
         ],
     )
     def test_what_is_no_mask(self, segmentation: Any, text: str) -> None:
@@ -347,7 +345,7 @@ class TestSize:
     def test_more_predictions_than_max_dets(self, truth: pd.DataFrame) -> None:
         crowd = pd.concat([truth.iloc[:1]] * 101, ignore_index=True)
         crowd["confidence"] = np.arange(101) / 101
-        text = "1 predictions in 1 pictures, such as 'a.jpg', are beyond max_dets=100"
+        text = "1 predictions in 1 images, such as 'a.jpg', are beyond max_dets=100"
         with pytest.warns(npd.NucleusWarning, match=text) as caught:
             found = npd.evaluate(crowd, truth)
         assert caught[0].filename == __file__
@@ -362,7 +360,7 @@ class TestSize:
         found = npd.evaluate(crowd.assign(confidence=0.5), truth)
         assert not any("max_dets" in note for note in found.notes)
 
-    def test_ten_thousand_boxes_on_each_side_of_a_picture(self) -> None:
+    def test_ten_thousand_boxes_on_each_side_of_a_image(self) -> None:
         """All overlap, and no matrix of the pairs is held, which takes 800 MB; measured in a process of its own."""
         code = """
 import resource, sys, warnings

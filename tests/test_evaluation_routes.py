@@ -496,8 +496,8 @@ def test_an_evaluation_whose_process_is_killed_fails_and_is_retried(drawn: World
 @pytest.mark.parametrize("rules", [[], [NEGATIVE], [{**NEGATIVE, "scope": "item"}]], ids=["all", "some", "items"])
 def test_the_work_grows_with_the_rows_alone(http: Http, rules: list[Row]) -> None:
     steps = []
-    for pictures in (60, 240):
-        made = world(http, scene(4, pictures), f"{pictures} {uuid.uuid4()}")
+    for images in (60, 240):
+        made = world(http, scene(4, images), f"{images} {uuid.uuid4()}")
         evaluation = made.evaluate(exclusionRules=rules)
         with http.nucleus.database.read() as db:
             stored = evaluations.find(db, evaluation)

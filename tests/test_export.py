@@ -43,8 +43,8 @@ class Http:
         return json.loads(response.data)
 
     def new_dataset(self, *names: str) -> str:
-        made: str = self("POST", "dataset/create", {"name": "Pictures"})["dataset_id"]
-        self("POST", f"dataset/{made}/append", {"items": [picture(name) for name in names]})
+        made: str = self("POST", "dataset/create", {"name": "Images"})["dataset_id"]
+        self("POST", f"dataset/{made}/append", {"items": [image(name) for name in names]})
         return made
 
     def annotate(self, dataset: str, *rows: dict[str, object]) -> None:
@@ -59,7 +59,7 @@ class Http:
         return self("POST", f"dataset/{dataset}/exportForTrainingPage", {**body, **fields}, status)
 
 
-def picture(name: str, **fields: object) -> dict[str, object]:
+def image(name: str, **fields: object) -> dict[str, object]:
     return {"reference_id": name, "image_url": f"https://example.org/{len(name)}.jpg", **fields}
 
 
@@ -86,7 +86,7 @@ def http(nucleus: EmbeddedNucleus) -> Http:
 
 @pytest.fixture
 def full(http: Http) -> str:
-    """A dataset of three pictures, the first of which has an annotation of every type."""
+    """A dataset of three images, the first of which has an annotation of every type."""
     made = http.new_dataset("a", "b", "c")
     http.annotate(made, *[annotation(kind) for kind in (*GEOMETRIES, "multicategory", "mask")], annotation("box", "c"))
     return made
@@ -219,14 +219,14 @@ def test_predictions_are_no_part_of_an_export(http: Http) -> None:
     assert http.export_page(dataset)["data"][0]["box"] == []
 
 
-def test_pictures_are_not_cut_into_chips(http: Http, full: str) -> None:
+def test_images_are_not_cut_into_chips(http: Http, full: str) -> None:
     assert "chip" in http.export_page(full, 501, chip=True)["error"]
 
 
 @pytest.mark.parametrize("size", [1, 2, 100])
 def test_a_query_leaves_out_items_on_every_page(http: Http, size: int) -> None:
-    dataset = http("POST", "dataset/create", {"name": "Pictures"})["dataset_id"]
-    rows = [{**picture(str(number)), "metadata": {"n": number}} for number in range(9)]
+    dataset = http("POST", "dataset/create", {"name": "Images"})["dataset_id"]
+    rows = [{**image(str(number)), "metadata": {"n": number}} for number in range(9)]
     http("POST", f"dataset/{dataset}/append", {"items": rows})
     http("POST", f"dataset/{dataset}/annotate", {"annotations": [annotation("box", "4")]})
     found: list[Any] = []
@@ -250,8 +250,8 @@ def test_a_dataset_that_is_not_there(http: Http, method: str, route: str) -> Non
 
 def test_a_served_store_exports(endpoint: str) -> None:
     with requests.Session() as session:
-        dataset = session.post(f"{endpoint}/dataset/create", json={"name": "Pictures"}, timeout=20).json()["dataset_id"]
-        rows = {"items": [picture(name) for name in HOSTILE]}
+        dataset = session.post(f"{endpoint}/dataset/create", json={"name": "Images"}, timeout=20).json()["dataset_id"]
+        rows = {"items": [image(name) for name in HOSTILE]}
         session.post(f"{endpoint}/dataset/{dataset}/append", json=rows, timeout=20).raise_for_status()
         found, token = [], ""
         while token is not None:

@@ -73,9 +73,9 @@ class Http:
         return found
 
     def new_dataset(self, *names: str, **fields: object) -> str:
-        made: str = self("POST", "dataset/create", {"name": "Pictures", **fields})["dataset_id"]
+        made: str = self("POST", "dataset/create", {"name": "Images", **fields})["dataset_id"]
         for start in range(0, len(names), 10_000):
-            rows = [picture(name) for name in names[start : start + 10_000]]
+            rows = [image(name) for name in names[start : start + 10_000]]
             self("POST", f"dataset/{made}/append", {"items": rows})
         return made
 
@@ -98,7 +98,7 @@ class Http:
         return self("POST", f"_nucleus_pandas/{route}", selection, status)
 
     def append(self, dataset: str, names: list[str], status: int = 200, **fields: object) -> Any:
-        body = {"items": [picture(name) for name in names], **fields}
+        body = {"items": [image(name) for name in names], **fields}
         return self("POST", f"_nucleus_pandas/dataset/{dataset}/append", body, status)
 
     def annotate(self, place: str, status: int = 200, **body: object) -> Any:
@@ -111,7 +111,7 @@ class Http:
             return db.execute(f"SELECT * FROM {name} ORDER BY 1, 2, 3").fetchall()
 
 
-def picture(name: str, **fields: object) -> dict[str, object]:
+def image(name: str, **fields: object) -> dict[str, object]:
     return {"reference_id": name, "image_url": f"https://example.org/{len(name)}", **fields}
 
 
@@ -223,7 +223,7 @@ def test_what_is_not_there_is_not_found(http: Http, method: str, route: str) -> 
 
 def test_items_come_as_columns(http: Http) -> None:
     dataset = http.new_dataset()
-    rows = [picture("a", width=64, height=48, metadata={"rain": True}), picture("b")]
+    rows = [image("a", width=64, height=48, metadata={"rain": True}), image("b")]
     http.append(dataset, [], items=rows)
     found = msgspec.convert(http.items(dataset), ItemPage).columns
     assert (found.reference_id, found.width, found.height) == (["a", "b"], [64, None], [48, None])
@@ -798,7 +798,7 @@ def test_a_batch_of_new_items_is_stored(http: Http, abc: str) -> None:
 def test_if_exists_wins_over_update(
     http: Http, abc: str, if_exists: str | None, update: bool, own: bool | None, outcome: str
 ) -> None:
-    stored = http.append(abc, [], items=[picture("a", update=own)], update=update, if_exists=if_exists)
+    stored = http.append(abc, [], items=[image("a", update=own)], update=update, if_exists=if_exists)
     assert stored["outcomes"] == [[outcome, 1]]
 
 
@@ -881,7 +881,7 @@ def files_in(nucleus: EmbeddedNucleus) -> list[Path]:
 
 
 def test_files_of_a_refused_batch_are_not_kept(http: Http, abc: str, nucleus: EmbeddedNucleus) -> None:
-    rows, files = [picture("x"), picture("a"), picture("y")], [png(1), png(2), b""]
+    rows, files = [image("x"), image("a"), image("y")], [png(1), png(2), b""]
     stored = append_files(http, abc, rows, files, if_exists="error")
     assert stored["outcomes"] == [["unsent", 1], ["exists", 1], ["error", 1]]
     assert "exists already" in stored["row_errors"][0][1]
@@ -889,7 +889,7 @@ def test_files_of_a_refused_batch_are_not_kept(http: Http, abc: str, nucleus: Em
 
 
 def test_files_of_new_items_are_kept(http: Http, abc: str, nucleus: EmbeddedNucleus) -> None:
-    assert append_files(http, abc, [picture("x")], [png()], if_exists="error")["outcomes"] == [["new", 1]]
+    assert append_files(http, abc, [image("x")], [png()], if_exists="error")["outcomes"] == [["new", 1]]
     assert len(files_in(nucleus)) == 1
     assert "/_nucleus_pandas/images/" in http.items(abc, reference_ids=["x"])["columns"]["image_url"][0]
 
@@ -899,12 +899,12 @@ def test_files_of_new_items_are_kept(http: Http, abc: str, nucleus: EmbeddedNucl
     [({}, True, "updated"), ({}, False, "ignored"), ({"if_exists": "skip"}, True, "ignored")],
 )
 def test_files_heed_if_exists(http: Http, abc: str, parts: dict[str, str], own: bool, outcome: str) -> None:
-    assert append_files(http, abc, [picture("a", update=own)], [png()], **parts)["outcomes"] == [[outcome, 1]]
+    assert append_files(http, abc, [image("a", update=own)], [png()], **parts)["outcomes"] == [[outcome, 1]]
 
 
 @pytest.mark.parametrize("value", ["replace", "", "\udcff"])
 def test_another_if_exists_is_refused(http: Http, abc: str, value: str) -> None:
-    fields = multipart(json.dumps([picture("x")]).encode(), "items", [png()], "image")
+    fields = multipart(json.dumps([image("x")]).encode(), "items", [png()], "image")
     fields["data"]["if_exists"] = io.BytesIO(value.encode(errors="surrogateescape")), None, "text/plain"
     assert "if_exists" in http("POST", f"_nucleus_pandas/dataset/{abc}/append", status=400, **fields)["error"]
     http.append(abc, ["x"], 400, if_exists="replace")
@@ -929,9 +929,9 @@ def test_a_served_store_has_the_same_extensions(endpoint: str) -> None:
             assert response.status_code == 200, response.text
             return response.json()
 
-        dataset = post("dataset/create", {"name": "Pictures"})["dataset_id"]
+        dataset = post("dataset/create", {"name": "Images"})["dataset_id"]
         own = f"_nucleus_pandas/dataset/{dataset}"
-        rows = [picture(name) for name in HOSTILE]
+        rows = [image(name) for name in HOSTILE]
         assert post(f"{own}/append", {"items": rows, "if_exists": "error"})["new_items"] == len(HOSTILE)
         boxes = BoxColumns(**columns_of([(name, "1") for name in HOSTILE]))  # type: ignore[arg-type]
         assert post(f"{own}/annotate", {"boxes": boxes})["outcomes"] == [["new", len(HOSTILE)]]

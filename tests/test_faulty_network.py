@@ -99,7 +99,7 @@ def uploads(
         if len(again):
             send(world.clean, again)
         requests = world.proxy.requests[before:]
-        if key == "reference_id" and not any(map(alone, requests)) and sum(map(pictured, requests)) <= 1:
+        if key == "reference_id" and not any(map(alone, requests)) and sum(map(with_image, requests)) <= 1:
             assert stored()[key].tolist() == wanted, "another order"
         assert sorted(stored()[key]) == sorted(wanted)
         whole(stored(), frame, key)
@@ -114,8 +114,8 @@ def alone(request: Request) -> bool:
     return fault.startswith("500") or ("/_upload/" in request.target and "200" in fault)
 
 
-def pictured(request: Request) -> bool:
-    """Whether items come with their pictures: such requests travel side by side, and none waits for another."""
+def with_image(request: Request) -> bool:
+    """Whether items come with their images: such requests travel side by side, and none waits for another."""
     return request.target.endswith("append?async=1") and "multipart" in (request.header("Content-Type") or "")
 
 
@@ -154,10 +154,10 @@ def append_remote(world: World) -> Any:
     )
 
 
-def append_pictures(world: World) -> Any:
+def append_images(world: World) -> Any:
     dataset = world.dataset()
-    frame = pd.DataFrame({"reference_id": [path.name for path in sorted(world.pictures)]})
-    frame["image_url"] = [str(path) for path in sorted(world.pictures)]
+    frame = pd.DataFrame({"reference_id": [path.name for path in sorted(world.images)]})
+    frame["image_url"] = [str(path) for path in sorted(world.images)]
     return uploads(
         world,
         frame,
@@ -170,7 +170,7 @@ def append_pictures(world: World) -> Any:
 def append_both(world: World) -> Any:
     dataset = world.dataset()
     frame = remote(6).drop(columns="metadata")
-    frame.loc[[1, 4], "image_url"] = [str(path) for path in world.pictures[:2]]
+    frame.loc[[1, 4], "image_url"] = [str(path) for path in world.images[:2]]
     return uploads(
         world,
         frame,
@@ -362,7 +362,7 @@ SENDING = {
     one.__name__: one
     for one in (
         append_remote,
-        append_pictures,
+        append_images,
         append_both,
         annotate,
         predict,
@@ -450,7 +450,7 @@ def test_a_job_that_cannot_be_looked_at_goes_on(hosted: World, fault: str) -> No
 def test_nothing_overtakes_a_job_that_cannot_be_looked_at(hosted: World) -> None:
     dataset = hosted.dataset()
     frame = remote(3).drop(columns="metadata")
-    frame.loc[1, "image_url"] = str(hosted.pictures[0])
+    frame.loc[1, "image_url"] = str(hosted.images[0])
     with (
         hosted.client() as client,
         hosted.proxy.breaking(only("/job/", "503")),

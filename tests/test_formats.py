@@ -1,4 +1,4 @@
-"""The same pictures and boxes come out of COCO, YOLO and VOC, can be sent as they are, and are written back."""
+"""The same images and boxes come out of COCO, YOLO and VOC, can be sent as they are, and are written back."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def voc2012(form: str) -> npd.Frames:
 
 
 def ordered(frames: npd.Frames) -> npd.Frames:
-    """The tools number pictures and boxes in orders of their own."""
+    """The tools number images and boxes in orders of their own."""
     items = frames.items.sort_values("reference_id", ignore_index=True)
     boxes = frames.annotations.sort_values(["reference_id", "label", *SIDES], ignore_index=True)
     return npd.Frames(items[["reference_id", "width", "height"]], boxes[["reference_id", "label", "type", *SIDES]])
@@ -183,10 +183,10 @@ JSON = st.recursive(
 
 @st.composite
 def frames(draw: st.DrawFn, names: st.SearchStrategy[str], labels: st.SearchStrategy[str]) -> npd.Frames:
-    pictures = draw(st.lists(names, min_size=1, max_size=3, unique=True))
-    sizes = draw(st.lists(st.integers(1, 2**31 - 1), min_size=len(pictures), max_size=len(pictures)))
-    items = pd.DataFrame({"reference_id": pictures, "width": sizes, "height": sizes[::-1]})
-    row = st.tuples(st.sampled_from(pictures), labels, NUMBERS, NUMBERS, LENGTHS, LENGTHS)
+    images = draw(st.lists(names, min_size=1, max_size=3, unique=True))
+    sizes = draw(st.lists(st.integers(1, 2**31 - 1), min_size=len(images), max_size=len(images)))
+    items = pd.DataFrame({"reference_id": images, "width": sizes, "height": sizes[::-1]})
+    row = st.tuples(st.sampled_from(images), labels, NUMBERS, NUMBERS, LENGTHS, LENGTHS)
     boxes = pd.DataFrame(draw(st.lists(row, max_size=4)), columns=["reference_id", "label", *SIDES])
     numbers = dict.fromkeys(SIDES, "float64")
     return npd.Frames(items, boxes.astype({"reference_id": object, "label": object, **numbers}))

@@ -22,7 +22,7 @@ TRIANGLE = {"vertices": [{"x": 0, "y": 0}, {"x": 9, "y": 0}, {"x": 9, "y": 9}]}
 
 @pytest.fixture
 def dataset(local: npd.NucleusClient) -> npd.Dataset:
-    """A dataset of three remote pictures: a.jpg, b.jpg, c.jpg."""
+    """A dataset of three remote images: a.jpg, b.jpg, c.jpg."""
     made = local.create_dataset("Street scenes")
     made.append(items())
     return made
@@ -267,7 +267,7 @@ def test_a_check_tells_a_problem_once_that_items_and_boxes_share() -> None:
     assert npd.check(joint)["column"].tolist() == ["reference_id"]
 
 
-def test_a_check_without_boxes_asks_for_boxes_not_for_pictures() -> None:
+def test_a_check_without_boxes_asks_for_boxes_not_for_images() -> None:
     frame = pd.DataFrame({"reference_id": ["a"], "label": ["car"], "left": [1]})
     with pytest.raises(npd.InvalidInputError, match="Column 'x' not found"):
         npd.check(frame)
@@ -297,7 +297,7 @@ def test_other_confidences_make_other_predictions() -> None:
 @pytest.mark.parametrize("largest", [1, 0.5])
 def test_boxes_in_fractions_warn(dataset: npd.Dataset, largest: float) -> None:
     frame = boxes(x=0.1, y=0.2, width=largest, height=0.1)
-    with pytest.warns(npd.NucleusWarning, match="Boxes are in pixels: multiply x and width by the picture's width"):
+    with pytest.warns(npd.NucleusWarning, match="Boxes are in pixels: multiply x and width by the image's width"):
         npd.check(frame)
     with pytest.warns(npd.NucleusWarning, match="No number of any box is above 1"):
         assert npd.annotate(frame, dataset).annotations_processed == 3
@@ -330,10 +330,10 @@ WRONG_ITEMS: dict[str, tuple[dict[str, Any], str, str]] = {
     "an empty address": ({"image_url": ["s3://a", "", "s3://c"]}, "image_url", "is an empty text"),
     "a strange address": ({"image_url": ["s3://a", "ftp://b", "s3://c"]}, "image_url", "'ftp' addresses are not taken"),
     "a number as address": ({"image_url": objects("s3://a", 7.5, "s3://c")}, "image_url", "a text or a path"),
-    "no whole width": ({"width": [640, 640.5, 640]}, "width", "is 640.5; the side of a picture is a whole number"),
-    "no width at all": ({"width": [640, 0, 640]}, "width", "is 0; the side of a picture"),
-    "a negative height": ({"height": [640, -480, 640]}, "height", "is -480; the side of a picture"),
-    "a huge height": ({"height": [640, 2**31, 640]}, "height", "the side of a picture"),
+    "no whole width": ({"width": [640, 640.5, 640]}, "width", "is 640.5; the side of an image is a whole number"),
+    "no width at all": ({"width": [640, 0, 640]}, "width", "is 0; the side of an image"),
+    "a negative height": ({"height": [640, -480, 640]}, "height", "is -480; the side of an image"),
+    "a huge height": ({"height": [640, 2**31, 640]}, "height", "the side of an image"),
     "an endless height": ({"height": [640, INF, 640]}, "height", "is infinite"),
     "a size of text": ({"image_width": ["640", "x", None]}, "image_width", "'x', a str; it must be a number"),
     "wrong metadata": ({"metadata": [None, "{", None]}, "metadata", "is no JSON object: '{'"),
@@ -357,7 +357,7 @@ def test_a_wrong_item_is_named_and_nothing_is_sent(
 
 
 def scene(**columns: Any) -> pd.DataFrame:
-    """A joint frame: two boxes in one picture, one in another."""
+    """A joint frame: two boxes in one image, one in another."""
     return boxes(**{"reference_id": ["a.jpg", "a.jpg", "b.jpg"], "image_url": "https://e.org/a", **columns})
 
 
@@ -425,13 +425,13 @@ def test_a_wrong_row_keeps_the_other_rows_of_its_item_back(local: npd.NucleusCli
     ],
 )
 @pytest.mark.parametrize("as_text", [True, False])
-def test_a_wrong_picture_of_this_machine_is_named(
-    local: npd.NucleusClient, picture: Path, requests: list[tuple[str, ...]], make: Any, reason: str, as_text: bool
+def test_a_wrong_image_of_this_machine_is_named(
+    local: npd.NucleusClient, image: Path, requests: list[tuple[str, ...]], make: Any, reason: str, as_text: bool
 ) -> None:
-    made = local.create_dataset("pictures")
+    made = local.create_dataset("images")
     requests.clear()
-    wrong = make(picture.parent)
-    urls = objects(str(picture), str(wrong) if as_text else wrong, "https://example.org/c.jpg")
+    wrong = make(image.parent)
+    urls = objects(str(image), str(wrong) if as_text else wrong, "https://example.org/c.jpg")
     error = refused(lambda: made.append(items(image_url=urls)))
     assert error.problems is not None
     assert error.problems.index.tolist() == ["second"]
@@ -443,7 +443,7 @@ def test_a_wrong_picture_of_this_machine_is_named(
 
 
 def test_an_address_is_a_path_where_local_says_so(local: npd.NucleusClient) -> None:
-    error = refused(lambda: local.create_dataset("pictures").append(items(), local=True))
+    error = refused(lambda: local.create_dataset("images").append(items(), local=True))
     assert error.problems is not None
     assert error.problems["reason"].str.contains("does not exist").all()
     assert npd.check(items(), "items", local=True)["reason"].str.contains("does not exist").all()
@@ -528,7 +528,7 @@ def test_shapes_are_not_judged_by_the_columns_of_boxes(dataset: npd.Dataset) -> 
     assert npd.annotate(no_boxes, dataset).annotations_ignored == 3
 
 
-def test_shapes_without_a_type_do_not_pass_as_pictures_without_boxes(dataset: npd.Dataset) -> None:
+def test_shapes_without_a_type_do_not_pass_as_images_without_boxes(dataset: npd.Dataset) -> None:
     frame = boxes(geometry=[TRIANGLE] * 3, x=np.nan, y=np.nan, width=np.nan, height=np.nan)
     text = str(refused(lambda: npd.annotate(frame, dataset)))
     assert "a shape of another kind needs its name in the column 'type'" in text
@@ -537,7 +537,7 @@ def test_shapes_without_a_type_do_not_pass_as_pictures_without_boxes(dataset: np
     assert "Shapes in 'geometry' that are no boxes need a column 'type'." in text
 
 
-def test_a_picture_without_boxes_is_skipped_whatever_else_is_wrong_with_it(dataset: npd.Dataset) -> None:
+def test_a_image_without_boxes_is_skipped_whatever_else_is_wrong_with_it(dataset: npd.Dataset) -> None:
     nothing = {side: [1.0, np.nan, 9.0] for side in ("x", "y", "width", "height")}
     frame = boxes(**nothing, label=["car", "", None], metadata=[{}, 7, None], type=["box", None, None])
     frame.loc["third", "label"] = "bus"
@@ -701,9 +701,9 @@ def test_append_needs_the_columns_of_boxes_that_it_is_told(dataset: npd.Dataset)
     assert "Column 'box' for bbox not found" in str(refused(lambda: dataset.append(items(), bbox="box")))
 
 
-def test_a_picture_has_its_size_in_one_place(dataset: npd.Dataset) -> None:
+def test_a_image_has_its_size_in_one_place(dataset: npd.Dataset) -> None:
     text = str(refused(lambda: dataset.append(items(width=1, image_width=1))))
-    assert "The frame has both 'width' and 'image_width' for the width of the picture. Drop one of them." in text
+    assert "The frame has both 'width' and 'image_width' for the width of the image. Drop one of them." in text
 
 
 def test_layouts_are_for_frames(dataset: npd.Dataset) -> None:

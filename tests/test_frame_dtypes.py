@@ -27,7 +27,7 @@ IS_PANDAS_3 = int(pd.__version__.split(".")[0]) >= 3
 
 @pytest.fixture
 def dataset(local: npd.NucleusClient) -> npd.Dataset:
-    """A dataset of the pictures a.jpg, b.jpg, c.jpg, 1, 2 and 3."""
+    """A dataset of the images a.jpg, b.jpg, c.jpg, 1, 2 and 3."""
     made = local.create_dataset("Street scenes")
     made.append([{"reference_id": n, "image_url": f"https://example.org/{n}"} for n in (*NAMES, *NUMBERS)])
     return made
@@ -331,8 +331,8 @@ def test_missing_means_absent_in_every_dtype(run: npd.ModelRun, dataset: npd.Dat
     assert found.get("confidence") is None
     assert found["metadata"] == {}
     sizes = {"width": column, "height": column, "metadata": column}
-    pictures = pd.DataFrame({"reference_id": ["x", "y", "z"], "image_url": "s3://p", **sizes})
-    assert dataset.append(pictures).new_items == 3
+    images = pd.DataFrame({"reference_id": ["x", "y", "z"], "image_url": "s3://p", **sizes})
+    assert dataset.append(images).new_items == 3
     assert dataset.refloc("x")["item"].get("width") is None
     assert len(npd.check(boxes(reference_id=column, label=column))) == 6
     empty = boxes(**dict.fromkeys(SIDES, column))

@@ -41,13 +41,13 @@ def run(client: npd.NucleusClient, dataset: npd.Dataset) -> npd.ModelRun:
 
 @pytest.fixture
 def street(local: npd.NucleusClient) -> npd.Dataset:
-    """A dataset in process of four remote pictures."""
+    """A dataset in process of four remote images."""
     made = local.create_dataset("Street")
-    made.append(pictures())
+    made.append(images())
     return made
 
 
-def pictures(**columns: Any) -> pd.DataFrame:
+def images(**columns: Any) -> pd.DataFrame:
     return pd.DataFrame(
         {"reference_id": NAMES, "image_url": [f"https://example.org/{name}" for name in NAMES], **columns}
     )
@@ -83,9 +83,9 @@ def statuses(result: npd.UploadResult) -> list[str]:
 
 
 def scene() -> pd.DataFrame:
-    """Four pictures, the second and the last without boxes."""
+    """Four images, the second and the last without boxes."""
     found = boxes(confidence=[0.5, 0.25, 1.0])
-    joint = pictures(hour=[7, 8, 9, 10], image_width=640, image_height=480).merge(found, how="left", on="reference_id")
+    joint = images(hour=[7, 8, 9, 10], image_width=640, image_height=480).merge(found, how="left", on="reference_id")
     return joint.set_axis([f"row {n}" for n in range(len(joint))])
 
 
@@ -156,13 +156,13 @@ def test_beside_boxes_width_and_height_are_those_of_the_boxes(local: npd.Nucleus
     assert dataset.iloc(0)["item"].get("width") is None
 
 
-def test_without_boxes_width_and_height_are_those_of_the_pictures(local: npd.NucleusClient) -> None:
-    dataset = local.create_dataset("pictures")
-    dataset.append(pictures(width=[640, None, 641.0, 3], height=pd.array([480, 1, None, 2], dtype="Int64")))
+def test_without_boxes_width_and_height_are_those_of_the_images(local: npd.NucleusClient) -> None:
+    dataset = local.create_dataset("images")
+    dataset.append(images(width=[640, None, 641.0, 3], height=pd.array([480, 1, None, 2], dtype="Int64")))
     items = [dataset.iloc(row)["item"] for row in range(4)]
     assert [(item.get("width"), item.get("height")) for item in items] == [(640, 480), (None, 1), (641, None), (3, 2)]
     other = local.create_dataset("mapped")
-    other.append(pictures(w=7, h=8), columns={"width": "w", "image_height": "h"})
+    other.append(images(w=7, h=8), columns={"width": "w", "image_height": "h"})
     assert other.iloc(0)["item"]["width"] == 7
     assert other.iloc(0)["item"]["height"] == 8
 
@@ -230,7 +230,7 @@ def test_every_layout_gives_the_same_boxes_and_ids(street: npd.Dataset, box_form
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_picture_without_boxes_has_no_box_in_any_form(street: npd.Dataset, form: str) -> None:
+def test_a_image_without_boxes_has_no_box_in_any_form(street: npd.Dataset, form: str) -> None:
     there = boxes(box=FORMS[form](XYWH, FIELDS["xywh"][0])).drop(columns=SIDES)
     missing = pd.DataFrame({"reference_id": ["b.jpg"]})
     frame = pd.concat([there.iloc[:1], missing, there.iloc[1:]])
@@ -305,7 +305,7 @@ def test_every_form_of_metadata_stores_the_same(street: npd.Dataset, form: str) 
     found = [a["metadata"] for a in stored(street)]
     assert found == PLAIN
     assert repr([sorted(row.items()) for row in found]) == repr([sorted(row.items()) for row in PLAIN])
-    frame = pictures().iloc[:3].assign(**columns)
+    frame = images().iloc[:3].assign(**columns)
     assert street.append(frame, metadata=wanted, if_exists="update").updated_items == 3
     assert [street.iloc(row)["item"]["metadata"] for row in range(3)] == PLAIN
 
@@ -531,7 +531,7 @@ def test_a_category_needs_no_geometry_and_a_mask_no_label(street: npd.Dataset) -
     assert statuses(npd.annotate(masks, street)) == ["new"]
 
 
-def test_types_of_one_frame_may_be_mixed_with_pictures_without_boxes(street: npd.Dataset) -> None:
+def test_types_of_one_frame_may_be_mixed_with_images_without_boxes(street: npd.Dataset) -> None:
     frame = pd.DataFrame(
         {
             "reference_id": ["a.jpg", "b.jpg", "c.jpg", "d.jpg"],
@@ -550,8 +550,8 @@ def test_types_of_one_frame_may_be_mixed_with_pictures_without_boxes(street: npd
 
 def test_items_that_exist_are_skipped_updated_or_refused(client: npd.NucleusClient) -> None:
     dataset = client.create_dataset("items")
-    assert statuses(dataset.append(pictures(hour=7).iloc[:2], metadata=["hour"])) == ["new", "new"]
-    more = pictures(hour=8)
+    assert statuses(dataset.append(images(hour=7).iloc[:2], metadata=["hour"])) == ["new", "new"]
+    more = images(hour=8)
     with pytest.raises(npd.AlreadyExistsError) as caught:
         dataset.append(more, metadata=["hour"], if_exists="error")
     result = caught.value.result
@@ -664,36 +664,36 @@ def test_addresses_elsewhere_are_sent_as_they_are(client: npd.NucleusClient, url
 
 def test_a_refused_row_does_not_stop_the_batches_after_it(client: npd.NucleusClient) -> None:
     dataset = client.create_dataset("batches")
-    dataset.append(pictures())
+    dataset.append(images())
     frame = pd.concat([boxes(reference_id=["a.jpg", "nowhere", "c.jpg"]), boxes(label="van")]).set_axis(list("abcdef"))
     result = dataset.annotate(frame, batch_size=1, on_error="collect")
     assert statuses(result) == ["new", "error", "new", "new", "new", "new"]
     assert result.failed.index.tolist() == ["b"]
 
 
-def test_pictures_of_this_machine_and_elsewhere_keep_their_order(
-    client: npd.NucleusClient, tmp_path: Path, picture: Path
+def test_images_of_this_machine_and_elsewhere_keep_their_order(
+    client: npd.NucleusClient, tmp_path: Path, image: Path
 ) -> None:
     other = tmp_path / "oh no #1 é.png"
     Image.new("RGB", (8, 9), "blue").save(other)
     dataset = client.create_dataset("mixed")
-    urls = [str(picture), "https://example.org/b.jpg", str(other), "s3://bucket/d.jpg"]
-    frame = pictures(image_url=pd.Series(urls, dtype=object), hour=[1, 2, 3, 4]).set_axis(list("wxyz"))
+    urls = [str(image), "https://example.org/b.jpg", str(other), "s3://bucket/d.jpg"]
+    frame = images(image_url=pd.Series(urls, dtype=object), hour=[1, 2, 3, 4]).set_axis(list("wxyz"))
     result = dataset.append(frame, metadata=["hour"])
     assert statuses(result) == ["new"] * 4
     items = [dataset.iloc(row)["item"] for row in range(4)]
     assert [item["reference_id"] for item in items] == NAMES
     assert [item["metadata"]["hour"] for item in items] == [1, 2, 3, 4]
     assert [(item.get("width"), item.get("height")) for item in items] == [(64, 48), (None, None), (8, 9), (None, None)]
-    assert statuses(dataset.append(frame.assign(image_url=[picture, urls[1], other, urls[3]]))) == ["ignored"] * 4
+    assert statuses(dataset.append(frame.assign(image_url=[image, urls[1], other, urls[3]]))) == ["ignored"] * 4
     assert statuses(dataset.append(frame.iloc[[0, 2]], local=True, if_exists="update")) == ["updated"] * 2
     with pytest.raises(npd.AlreadyExistsError):
         dataset.append(frame, if_exists="error")
 
 
-def test_pictures_of_a_batch_with_an_item_that_exists_are_all_refused(client: npd.NucleusClient, picture: Path) -> None:
-    dataset = client.create_dataset("pictures")
-    frame = pictures(image_url=str(picture))
+def test_images_of_a_batch_with_an_item_that_exists_are_all_refused(client: npd.NucleusClient, image: Path) -> None:
+    dataset = client.create_dataset("images")
+    frame = images(image_url=str(image))
     frame.iloc[[2]].nucleus.append(dataset)
     with pytest.raises(npd.AlreadyExistsError, match="'c.jpg' exists already") as caught:
         frame.nucleus.append(dataset, if_exists="error")
@@ -701,9 +701,9 @@ def test_pictures_of_a_batch_with_an_item_that_exists_are_all_refused(client: np
     assert dataset.items.to_frame()["reference_id"].tolist() == ["c.jpg"]
 
 
-def test_a_joint_frame_of_local_pictures_sends_each_once(local: npd.NucleusClient, picture: Path) -> None:
+def test_a_joint_frame_of_local_images_sends_each_once(local: npd.NucleusClient, image: Path) -> None:
     dataset = local.create_dataset("joint")
-    frame = boxes(image_url=str(picture))
+    frame = boxes(image_url=str(image))
     assert dataset.append(frame).new_items == 2
     assert dataset.iloc(1)["item"]["width"] == 64
 

@@ -1,4 +1,4 @@
-"""Galleries: which pictures and boxes they show, and that whatever is in the frames is shown as text."""
+"""Galleries: which images and boxes they show, and that whatever is in the frames is shown as text."""
 
 from __future__ import annotations
 
@@ -126,8 +126,8 @@ def inlined(tile: Node) -> Image.Image:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> pd.DataFrame:
-    """Items of three pictures of this machine, 64 by 48 pixels: a.png, b.png, c.png."""
+def images(tmp_path: Path) -> pd.DataFrame:
+    """Items of three local images, 64 by 48 pixels: a.png, b.png, c.png."""
     for name, colour in (("a.png", "red"), ("b.png", "lime"), ("c.png", "blue")):
         Image.new("RGB", (64, 48), colour).save(tmp_path / name)
     ids = ["a.png", "b.png", "c.png"]
@@ -153,36 +153,36 @@ def committed(local: npd.NucleusClient) -> Iterator[tuple[npd.Dataset, npd.Model
 
 
 class TestItems:
-    def test_a_tile_a_picture_in_the_order_of_the_frame(self, pictures: pd.DataFrame) -> None:
-        gallery = pictures.iloc[::-1].nucleus.show()
+    def test_a_tile_a_image_in_the_order_of_the_frame(self, images: pd.DataFrame) -> None:
+        gallery = images.iloc[::-1].nucleus.show()
         assert names(gallery) == ["c.png", "b.png", "a.png"]
         assert [inlined(tile).getpixel((5, 5)) for tile in tiles(gallery)] == [(0, 0, 254), (0, 255, 1), (254, 0, 0)]
-        assert repr(gallery) == "<Gallery of 3 pictures>"
+        assert repr(gallery) == "<Gallery of 3 images>"
         assert "64 \N{MULTIPLICATION SIGN} 48" in tiles(gallery)[0].text
 
-    def test_n_pictures_are_shown_of_more(self, pictures: pd.DataFrame) -> None:
-        gallery = npd.show(pictures, 2)
+    def test_n_images_are_shown_of_more(self, images: pd.DataFrame) -> None:
+        gallery = npd.show(images, 2)
         assert (len(gallery), names(gallery)) == (2, ["a.png", "b.png"])
-        assert parsed(gallery).all("p")[0].text == "2 of 3 pictures"
+        assert parsed(gallery).all("p")[0].text == "2 of 3 images"
 
-    def test_names_of_columns_are_the_callers(self, pictures: pd.DataFrame) -> None:
-        frame = pictures.set_index("reference_id").rename_axis("file").rename(columns={"image_url": "path"})
+    def test_names_of_columns_are_the_callers(self, images: pd.DataFrame) -> None:
+        frame = images.set_index("reference_id").rename_axis("file").rename(columns={"image_url": "path"})
         assert names(frame.nucleus.show(columns={"reference_id": "file", "image_url": "path"})) == [
             "a.png",
             "b.png",
             "c.png",
         ]
 
-    def test_paths_alone_are_enough(self, pictures: pd.DataFrame) -> None:
-        paths = pictures[["image_url"]].map(Path)
-        assert names(paths.nucleus.show()) == pictures["image_url"].tolist()
+    def test_paths_alone_are_enough(self, images: pd.DataFrame) -> None:
+        paths = images[["image_url"]].map(Path)
+        assert names(paths.nucleus.show()) == images["image_url"].tolist()
 
-    def test_an_item_without_an_id_is_shown_too(self, pictures: pd.DataFrame) -> None:
-        frame = pictures.assign(reference_id=["a", None, None])
-        assert names(frame.nucleus.show()) == ["a", *pictures["image_url"].tolist()[1:]]
+    def test_an_item_without_an_id_is_shown_too(self, images: pd.DataFrame) -> None:
+        frame = images.assign(reference_id=["a", None, None])
+        assert names(frame.nucleus.show()) == ["a", *images["image_url"].tolist()[1:]]
 
-    def test_what_is_shown_of_a_frame_leaves_it_as_it_was(self, pictures: pd.DataFrame) -> None:
-        frame = pd.concat([pictures, pictures]).assign(metadata=[{"k": 1}] * 6)
+    def test_what_is_shown_of_a_frame_leaves_it_as_it_was(self, images: pd.DataFrame) -> None:
+        frame = pd.concat([images, images]).assign(metadata=[{"k": 1}] * 6)
         before = frame.copy()
         frame.nucleus.show()
         pd.testing.assert_frame_equal(frame, before)
@@ -195,37 +195,37 @@ class TestItems:
             ({"metadata.weather": ["rain"]}, "weather: rain"),
         ],
     )
-    def test_metadata_is_a_line_below(self, pictures: pd.DataFrame, columns: dict[str, Any], line: str) -> None:
-        gallery = pictures.head(1).assign(**columns).nucleus.show()
+    def test_metadata_is_a_line_below(self, images: pd.DataFrame, columns: dict[str, Any], line: str) -> None:
+        gallery = images.head(1).assign(**columns).nucleus.show()
         assert [said.text for said in parsed(gallery).all("bdi", class_="npd-said")] == [line]
 
-    def test_a_gallery_of_nothing_says_so(self, pictures: pd.DataFrame) -> None:
-        gallery = pictures.head(0).nucleus.show()
-        assert (len(gallery), bool(gallery), repr(gallery)) == (0, True, "<Gallery of 0 pictures>")
+    def test_a_gallery_of_nothing_says_so(self, images: pd.DataFrame) -> None:
+        gallery = images.head(0).nucleus.show()
+        assert (len(gallery), bool(gallery), repr(gallery)) == (0, True, "<Gallery of 0 images>")
         assert tiles(gallery) == []
 
-    def test_where_pictures_are_has_to_be_told(self) -> None:
+    def test_where_images_are_has_to_be_told(self) -> None:
         with pytest.raises(npd.InvalidInputError, match="Column 'image_url' not found.*Give items=dataset"):
             boxed("a.png").nucleus.show()
         with pytest.raises(npd.InvalidInputError, match="Column 'reference_id' not found; there is 'x'|there are 'x'"):
             pd.DataFrame({"x": [1]}).nucleus.show()
 
-    def test_arguments_that_mean_nothing_are_refused(self, pictures: pd.DataFrame) -> None:
+    def test_arguments_that_mean_nothing_are_refused(self, images: pd.DataFrame) -> None:
         for wrong in ({"n": 0}, {"n": True}, {"n": "2"}, {"size": 3}, {"size": 9_999}, {"size": 10.5}):
             with pytest.raises(npd.InvalidInputError, match=f"{next(iter(wrong))} is "):
-                pictures.nucleus.show(**wrong)
+                images.nucleus.show(**wrong)
         with pytest.raises(npd.InvalidInputError, match="color is 'label', 'match_type' or None, not 'red'"):
-            pictures.nucleus.show(color="red")
+            images.nucleus.show(color="red")
         with pytest.raises(npd.InvalidInputError, match="size= sets how large they are"):
-            pictures.nucleus.show(columns=4)
+            images.nucleus.show(columns=4)
         with pytest.raises(npd.InvalidInputError, match="predictions= takes a DataFrame or a ModelRun, not str"):
-            pictures.nucleus.show(predictions="run")
+            images.nucleus.show(predictions="run")
 
 
 class TestBoxes:
-    def test_boxes_lie_where_they_are_in_pixels_of_the_picture(self, pictures: pd.DataFrame) -> None:
+    def test_boxes_lie_where_they_are_in_pixels_of_the_image(self, images: pd.DataFrame) -> None:
         frame = boxed("b.png", "b.png", "a.png", x=[1.5, 30, 2], label=["car", "bus", "car"])
-        gallery = frame.nucleus.show(items=pictures)
+        gallery = frame.nucleus.show(items=images)
         assert names(gallery) == ["b.png", "a.png"]
         first = tiles(gallery)[0]
         assert sorted(boxes(first)) == [[1.5, 6, 20, 30], [30, 6, 20, 30]]
@@ -233,9 +233,9 @@ class TestBoxes:
         assert sorted(written(first)) == ["bus", "car"]
         assert "2 ground truth" in first.text
 
-    def test_ground_truth_and_predictions_differ_in_more_than_colour(self, pictures: pd.DataFrame) -> None:
+    def test_ground_truth_and_predictions_differ_in_more_than_colour(self, images: pd.DataFrame) -> None:
         found = boxed("a.png", confidence=0.75, x=30)
-        gallery = found.nucleus.show(items=pictures, ground_truth=boxed("a.png"))
+        gallery = found.nucleus.show(items=images, ground_truth=boxed("a.png"))
         (tile,) = tiles(gallery)
         assert dict(zip(told(tile), dashed(tile), strict=True)) == {
             "prediction, confidence 0.75\ncar": True,
@@ -254,52 +254,52 @@ class TestBoxes:
             ({"cx": 14, "cy": 21, "w": 20, "h": 30}, {"bbox": ("cx", "cy", "w", "h"), "bbox_format": "cxcywh"}),
         ],
     )
-    def test_boxes_of_other_layouts(self, pictures: pd.DataFrame, columns: dict[str, Any], layout: Any) -> None:
+    def test_boxes_of_other_layouts(self, images: pd.DataFrame, columns: dict[str, Any], layout: Any) -> None:
         frame = pd.DataFrame({"reference_id": ["a.png"], "label": "car", **columns})
-        assert boxes(tiles(frame.nucleus.show(items=pictures, **layout))[0]) == [[4, 6, 20, 30]]
+        assert boxes(tiles(frame.nucleus.show(items=images, **layout))[0]) == [[4, 6, 20, 30]]
 
-    def test_a_joint_frame_tells_the_pictures_itself(self, pictures: pd.DataFrame) -> None:
-        joint = boxed("a.png", "a.png", "b.png", x=[1, 2, None], y=[1, 2, None]).merge(pictures)
+    def test_a_joint_frame_tells_the_images_itself(self, images: pd.DataFrame) -> None:
+        joint = boxed("a.png", "a.png", "b.png", x=[1, 2, None], y=[1, 2, None]).merge(images)
         joint.loc[2, ["width", "height", "label"]] = None
         gallery = joint.assign(image_width=128, image_height=96).nucleus.show()
         assert [len(boxes(tile)) for tile in tiles(gallery)] == [2, 0]
         assert tiles(gallery)[0].all("svg")[0].attributes["viewbox"] == "0 0 128 96"
 
-    def test_boxes_go_by_the_size_that_is_told(self, pictures: pd.DataFrame) -> None:
-        items = pictures.assign(width=640, height=480)
+    def test_boxes_go_by_the_size_that_is_told(self, images: pd.DataFrame) -> None:
+        items = images.assign(width=640, height=480)
         tile = tiles(boxed("a.png").nucleus.show(items=items))[0]
         assert tile.all("svg")[0].attributes["viewbox"] == "0 0 640 480"
         assert inlined(tile).size == (64, 48)
 
-    def test_ids_of_items_name_pictures_too(self, pictures: pd.DataFrame) -> None:
-        items = pictures.assign(dataset_item_id=["di_1", "di_2", "di_3"]).set_index("dataset_item_id")
+    def test_ids_of_items_name_images_too(self, images: pd.DataFrame) -> None:
+        items = images.assign(dataset_item_id=["di_1", "di_2", "di_3"]).set_index("dataset_item_id")
         frame = boxed("di_2").rename(columns={"reference_id": "dataset_item_id"})
         assert names(frame.nucleus.show(items=items)) == ["b.png"]
-        with pytest.raises(npd.InvalidInputError, match="names its pictures by 'dataset_item_id'. Column"):
-            frame.nucleus.show(items=pictures)
+        with pytest.raises(npd.InvalidInputError, match="names its images by 'dataset_item_id'. Column"):
+            frame.nucleus.show(items=images)
 
-    def test_integers_meet_the_texts_that_they_became(self, pictures: pd.DataFrame) -> None:
-        items = pictures.assign(reference_id=["1", "2", "3"])
+    def test_integers_meet_the_texts_that_they_became(self, images: pd.DataFrame) -> None:
+        items = images.assign(reference_id=["1", "2", "3"])
         assert names(boxed(2).nucleus.show(items=items)) == ["2"]
 
-    def test_a_picture_that_no_item_describes_leaves_its_name(self, pictures: pd.DataFrame) -> None:
-        gallery = boxed("a.png", "z.png").nucleus.show(items=pictures)
+    def test_a_image_that_no_item_describes_leaves_its_name(self, images: pd.DataFrame) -> None:
+        gallery = boxed("a.png", "z.png").nucleus.show(items=images)
         assert names(gallery) == ["a.png", "z.png"]
-        assert "This picture has no address." in tiles(gallery)[1].text
+        assert "This image has no address." in tiles(gallery)[1].text
 
-    def test_rows_that_cannot_be_drawn_are_counted_with_a_reason(self, pictures: pd.DataFrame) -> None:
+    def test_rows_that_cannot_be_drawn_are_counted_with_a_reason(self, images: pd.DataFrame) -> None:
         frame = boxed("a.png", "a.png", "a.png", width=[20, -5, np.inf])
-        (tile,) = tiles(frame.nucleus.show(items=pictures))
+        (tile,) = tiles(frame.nucleus.show(items=images))
         assert len(boxes(tile)) == 1
         (warned,) = tile.all("span", class_="npd-warned")
         assert warned.text.startswith("2 rows not drawn: column 'width': the width of the box is -5")
         assert "is infinite" in warned.attributes["title"]
 
-    def test_repeated_ids_are_drawn_as_often(self, pictures: pd.DataFrame) -> None:
+    def test_repeated_ids_are_drawn_as_often(self, images: pd.DataFrame) -> None:
         frame = boxed("a.png", "a.png", annotation_id="one", x=[1, 30])
-        assert len(boxes(tiles(frame.nucleus.show(items=pictures))[0])) == 2
+        assert len(boxes(tiles(frame.nucleus.show(items=images))[0])) == 2
 
-    def test_shapes_of_other_types(self, pictures: pd.DataFrame) -> None:
+    def test_shapes_of_other_types(self, images: pd.DataFrame) -> None:
         vertices = {"vertices": [{"x": 1, "y": 2}, {"x": 30, "y": 2}, {"x": 30, "y": 40}]}
         places = [{"x": 5, "y": 6}, {"x": 7, "y": 8, "visible": False}, {"visible": False}]
         points = {"keypoints": places, "names": ["nose", "ear", "toe"], "skeleton": [[0, 1], [1, 2]]}
@@ -312,7 +312,7 @@ class TestBoxes:
                 "geometry": [vertices, vertices, points, None, mask],
             }
         )
-        (tile,) = tiles(frame.nucleus.show(items=pictures))
+        (tile,) = tiles(frame.nucleus.show(items=images))
         drawn = "1,2 30,2 30,40"
         assert {one.attributes["points"] for one in tile.all("polygon")} == {drawn}
         assert {one.attributes["points"] for one in tile.all("polyline")} == {drawn}
@@ -322,13 +322,13 @@ class TestBoxes:
         assert "ground truth: night" in tile.text
         assert "1 row not drawn: a mask is not drawn" in tile.text
 
-    def test_ten_thousand_boxes_on_a_picture_stay_small_and_the_most_confident_are_drawn(
-        self, pictures: pd.DataFrame
+    def test_ten_thousand_boxes_on_a_image_stay_small_and_the_most_confident_are_drawn(
+        self, images: pd.DataFrame
     ) -> None:
         count = 10_000
         rng = np.random.default_rng(0)
         frame = boxed(*["a.png"] * count, x=rng.uniform(0, 44, count), confidence=np.linspace(0, 1, count))
-        gallery = frame.nucleus.show(items=pictures)
+        gallery = frame.nucleus.show(items=images)
         (tile,) = tiles(gallery)
         assert len(boxes(tile)) == 200
         assert min(float(title.split()[2].rstrip("\ncar")) for title in told(tile)) >= 0.98
@@ -336,22 +336,22 @@ class TestBoxes:
         assert "200 drawn" in tile.text
         assert len(gallery.html) < 100_000
 
-    def test_names_do_not_lie_over_each_other(self, pictures: pd.DataFrame) -> None:
-        (tile,) = tiles(boxed(*["a.png"] * 3, label=["one", "two", "three"]).nucleus.show(items=pictures))
+    def test_names_do_not_lie_over_each_other(self, images: pd.DataFrame) -> None:
+        (tile,) = tiles(boxed(*["a.png"] * 3, label=["one", "two", "three"]).nucleus.show(items=images))
         assert len(boxes(tile)) == 3
         assert written(tile) == ["one"]
 
-    def test_names_stay_inside_the_picture(self, pictures: pd.DataFrame) -> None:
+    def test_names_stay_inside_the_image(self, images: pd.DataFrame) -> None:
         frame = boxed("a.png", "a.png", x=[60, -50], y=[44, -20], label="a long name", confidence=0.5)
-        (tile,) = tiles(frame.nucleus.show(items=pictures, size=280))
+        (tile,) = tiles(frame.nucleus.show(items=images, size=280))
         for text in tile.all("text"):
             x, y, high = (float(text.attributes[name]) for name in ("x", "y", "font-size"))
             assert 0 <= x <= 64 - high * 0.5 * len("a long name 0.50")
             assert high * 0.7 <= y <= 48
 
-    def test_frequent_labels_have_colours_of_their_own(self, pictures: pd.DataFrame) -> None:
+    def test_frequent_labels_have_colours_of_their_own(self, images: pd.DataFrame) -> None:
         labels = [f"label {number}" for number in range(14) for _ in range(20 - number)]
-        gallery = boxed(*["a.png"] * len(labels), label=labels).nucleus.show(items=pictures)
+        gallery = boxed(*["a.png"] * len(labels), label=labels).nucleus.show(items=images)
         assert legend(gallery) == ["ground truth", *(f"label {number}" for number in range(10)), "4 other labels"]
         swatches = [one.attributes["style"] for one in parsed(gallery).all("span", class_="npd-swatch")]
         assert len(set(swatches)) == 11
@@ -373,9 +373,9 @@ class TestMatches:
             assert sorted(boxes(tile)) == pytest.approx(np.array(sorted(expected)), rel=1e-5)
             assert f"FP {row.predicted_label} {row.confidence:.2f}" in written(tile)
 
-    def test_boxes_lie_right_on_copies_of_another_size(self, local: npd.NucleusClient, pictures: pd.DataFrame) -> None:
+    def test_boxes_lie_right_on_copies_of_another_size(self, local: npd.NucleusClient, images: pd.DataFrame) -> None:
         dataset = local.create_dataset("Copies")
-        pictures.assign(width=640, height=480).nucleus.append(dataset)
+        images.assign(width=640, height=480).nucleus.append(dataset)
         boxed("a.png", x=400.0).nucleus.annotate(dataset)
         run = dataset.create_model_run(local.add_model("M", reference_id="m"))
         boxed("b.png", x=500.0, confidence=0.5).nucleus.predict(run)
@@ -415,11 +415,11 @@ class TestMatches:
                 assert count == evaluation.counts[kind].sum()
         assert len(told_of) == evaluation.counts[["TP", "FP", "FN", "TP"]].sum().sum()
 
-    def test_matches_need_the_boxes_that_they_name(self, pictures: pd.DataFrame) -> None:
+    def test_matches_need_the_boxes_that_they_name(self, images: pd.DataFrame) -> None:
         matches = boxed("a.png", confidence=0.5).nucleus.evaluate(boxed("a.png")).matches
         with pytest.raises(npd.InvalidInputError, match="Give ground_truth= and predictions= too"):
-            matches.nucleus.show(items=pictures)
-        gallery = matches.nucleus.show(items=pictures, ground_truth=boxed("a.png", x=1), predictions=boxed("a.png"))
+            matches.nucleus.show(items=images)
+        gallery = matches.nucleus.show(items=images, ground_truth=boxed("a.png", x=1), predictions=boxed("a.png"))
         assert "not drawn: the ground truth" in tiles(gallery)[0].text
 
     def test_suspects_and_what_a_comparison_lost_name_boxes_too(self) -> None:
@@ -440,15 +440,15 @@ class TestMatches:
         missed = committed[1].examples("FN", limit=4)
         assert set(legend(missed.nucleus.show(color="label"))[1:]) == set(missed["label"])
 
-    def test_frames_with_a_column_of_matches_are_coloured_by_it(self, pictures: pd.DataFrame) -> None:
+    def test_frames_with_a_column_of_matches_are_coloured_by_it(self, images: pd.DataFrame) -> None:
         frame = boxed("a.png", "a.png", x=[1, 30], confidence=0.5, match_type=["TP", "FP"])
-        gallery = frame.nucleus.show(items=pictures)
+        gallery = frame.nucleus.show(items=images)
         assert legend(gallery) == ["prediction", "TP true positive", "FP false positive"]
         assert sorted(written(tiles(gallery)[0])) == ["FP car 0.50", "TP car 0.50"]
 
 
-class TestPictures:
-    def test_pictures_of_the_web_are_linked(self) -> None:
+class TestImages:
+    def test_images_of_the_web_are_linked(self) -> None:
         url = "https://example.org/a.jpg?x=1&y='2'"
         items = pd.DataFrame({"reference_id": ["a"], "image_url": [url], "width": 640, "height": 480})
         (tile,) = tiles(boxed("a").nucleus.show(items=items))
@@ -457,20 +457,20 @@ class TestPictures:
         assert img.attributes["referrerpolicy"] == "no-referrer"
         assert boxes(tile) == [[4, 6, 20, 30]]
 
-    def test_boxes_on_a_picture_of_the_web_need_its_size(self) -> None:
+    def test_boxes_on_a_image_of_the_web_need_its_size(self) -> None:
         items = pd.DataFrame({"reference_id": ["a"], "image_url": ["https://example.org/a.jpg"]})
         (tile,) = tiles(boxed("a").nucleus.show(items=items))
         assert boxes(tile) == []
-        assert "The size of this picture is not known, so its boxes cannot be placed." in tile.text
+        assert "The size of this image is not known, so its boxes cannot be placed." in tile.text
 
     @pytest.mark.parametrize(
         ("made", "reason"),
         [
             (lambda folder: folder / "missing.jpg", "does not exist"),
             (lambda folder: folder, "is no file"),
-            (lambda folder: write(folder / "empty.jpg", b""), "is no picture of a known format"),
-            (lambda folder: write(folder / "text.jpg", b"hello"), "is no picture of a known format"),
-            (lambda folder: write(folder / "a.eps", EPS), "is no picture of a known format"),
+            (lambda folder: write(folder / "empty.jpg", b""), "is no image of a known format"),
+            (lambda folder: write(folder / "text.jpg", b"hello"), "is no image of a known format"),
+            (lambda folder: write(folder / "a.eps", EPS), "is no image of a known format"),
             (lambda folder: write(folder / "cut.jpg", noise("JPEG")[:3_000]), "image file is truncated"),
             (lambda folder: write(folder / "cut.png", noise("PNG")[:3_000]), "image file is truncated"),
             (lambda folder: write(folder / "bomb.png", png(60_000, 60_000)), "too many pixels to be decoded"),
@@ -485,19 +485,19 @@ class TestPictures:
             (lambda folder: None, "has no address"),
         ],
     )
-    def test_a_broken_picture_leaves_its_name_and_the_reason(
-        self, pictures: pd.DataFrame, tmp_path: Path, made: Any, reason: str
+    def test_a_broken_image_leaves_its_name_and_the_reason(
+        self, images: pd.DataFrame, tmp_path: Path, made: Any, reason: str
     ) -> None:
-        frame = pictures.assign(image_url=[pictures["image_url"][0], made(tmp_path), pictures["image_url"][2]])
+        frame = images.assign(image_url=[images["image_url"][0], made(tmp_path), images["image_url"][2]])
         began = time.perf_counter()
         gallery = frame.nucleus.show()
         assert time.perf_counter() - began < 5
         assert names(gallery) == ["a.png", "b.png", "c.png"]
         assert [len(tile.all("img")) for tile in tiles(gallery)] == [1, 0, 1]
-        assert re.search(f"This picture .*({reason})", tiles(gallery)[1].text)
+        assert re.search(f"This image .*({reason})", tiles(gallery)[1].text)
 
     @pytest.mark.parametrize(
-        ("picture", "low", "high"),
+        ("image", "low", "high"),
         [
             (Image.fromarray(np.linspace(300, 4_000, 64 * 48).reshape(48, 64).astype(np.uint16)), 0, 255),
             (Image.fromarray(np.linspace(-1, 1, 64 * 48).reshape(48, 64).astype(np.float32)), 0, 255),
@@ -509,9 +509,9 @@ class TestPictures:
         ],
         ids=["16 bits", "floats", "flat", "transparent", "1 bit", "palette", "CMYK"],
     )
-    def test_pictures_of_all_kinds_are_seen(self, tmp_path: Path, picture: Image.Image, low: int, high: int) -> None:
-        path = tmp_path / ("a.tif" if picture.mode in ("F", "CMYK") else "a.png")
-        picture.save(path)
+    def test_images_of_all_kinds_are_seen(self, tmp_path: Path, image: Image.Image, low: int, high: int) -> None:
+        path = tmp_path / ("a.tif" if image.mode in ("F", "CMYK") else "a.png")
+        image.save(path)
         (tile,) = tiles(pd.DataFrame({"reference_id": ["a"], "image_url": [path]}).nucleus.show())
         seen = inlined(tile).convert("L").getextrema()
         assert seen == pytest.approx((low, high), abs=6)
@@ -533,21 +533,21 @@ class TestPictures:
         (tile,) = tiles(pd.DataFrame({"reference_id": ["a"], "image_url": [tmp_path / "large.jpg"]}).nucleus.show())
         assert inlined(tile).size == (280, 252)
 
-    def test_without_pillow_pictures_of_the_web_are_shown_and_others_ask_for_it(
-        self, pictures: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+    def test_without_pillow_images_of_the_web_are_shown_and_others_ask_for_it(
+        self, images: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(__import__("sys").modules, "PIL", None)
-        remote = pictures.assign(image_url="https://example.org/a.jpg")
+        remote = images.assign(image_url="https://example.org/a.jpg")
         assert len(remote.nucleus.show()) == 3
         with pytest.raises(npd.MissingExtraError, match="pip install pillow"):
-            pictures.nucleus.show()
+            images.nucleus.show()
 
-    def test_a_picture_is_made_small_once(self, pictures: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_image_is_made_small_once(self, images: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
         made = []
         monkeypatch.setattr(thumbnails, "_small", lambda *args, small=thumbnails._small: made.append(1) or small(*args))
         frame = boxed(*["a.png"] * 5).assign(predicted_x=1, predicted_y=1, predicted_width=5, predicted_height=5)
         frame = frame.assign(predicted_label="car", match_type="TP")
-        assert len(frame.nucleus.show(items=pictures)) == 5
+        assert len(frame.nucleus.show(items=images)) == 5
         assert len(made) == 1
 
 
@@ -565,7 +565,7 @@ class TestServers:
         assert [any(map(boxes, tiles(gallery))) for gallery in galleries] == [False, True, True]
         assert [any(any(dashed(tile)) for tile in tiles(gallery)) for gallery in galleries] == [False, False, True]
 
-    def test_a_dataset_tells_of_the_pictures_that_a_frame_names(self, client: npd.NucleusClient) -> None:
+    def test_a_dataset_tells_of_the_images_that_a_frame_names(self, client: npd.NucleusClient) -> None:
         dataset = client.create_dataset("Sample")
         dataset.append(sample.items())
         dataset.annotate(sample.ground_truth())
@@ -580,7 +580,7 @@ class TestServers:
             names(sample.items().tail(2).nucleus.show(predictions=run)) == sample.items()["reference_id"].tolist()[-2:]
         )
 
-    def test_a_frame_alone_links_pictures_of_a_server(self, served: str) -> None:
+    def test_a_frame_alone_links_images_of_a_server(self, served: str) -> None:
         with npd.NucleusClient(endpoint=served) as client:
             dataset = client.create_dataset("Sample")
             dataset.append(sample.items().head(2))
@@ -608,10 +608,10 @@ class TestServers:
             dataset.append([{"reference_id": "a", "image_url": url}])
             frame = dataset.items.to_frame()
             monkeypatch.setattr(client._transport, "_send", lambda *_: pytest.fail("a request was sent"))
-            assert client._transport.picture(url) is None
+            assert client._transport.image(url) is None
             assert tiles(frame.nucleus.show())[0].all("img")[0].attributes["src"] == url
 
-    def test_a_picture_that_the_server_has_lost_is_linked(self, served: str) -> None:
+    def test_a_image_that_the_server_has_lost_is_linked(self, served: str) -> None:
         with npd.NucleusClient(endpoint=served, max_retries=0) as client:
             dataset = client.create_dataset("Lost")
             url = f"{served}/_nucleus_pandas/images/ab/{'0' * 64}.jpg"
@@ -641,23 +641,23 @@ class TestPage:
         assert page.all("script") == []
         assert {img.attributes["src"][:23] for img in page.all("img")} == {"data:image/jpeg;base64,"}
         assert not re.search(r"url\(|@import|<link|href", re.sub(r"data:[^\"]+", "", text))
-        assert page.all("title")[0].text == "12 pictures"
+        assert page.all("title")[0].text == "12 images"
         assert page.all("meta", charset="utf-8")
         assert str(sample.items()["image_url"][0]) not in text  # no path of this machine
 
-    def test_light_and_dark(self, pictures: pd.DataFrame, tmp_path: Path) -> None:
-        text = pictures.nucleus.show().save(tmp_path / "gallery.html").read_text()
+    def test_light_and_dark(self, images: pd.DataFrame, tmp_path: Path) -> None:
+        text = images.nucleus.show().save(tmp_path / "gallery.html").read_text()
         assert "prefers-color-scheme:dark" in text
         # in a notebook the page's own colours hold
-        assert "prefers-color-scheme" not in pictures.nucleus.show()._repr_html_()
+        assert "prefers-color-scheme" not in images.nucleus.show()._repr_html_()
 
-    def test_a_notebook_shows_the_element(self, pictures: pd.DataFrame) -> None:
-        gallery = pictures.nucleus.show()
+    def test_a_notebook_shows_the_element(self, images: pd.DataFrame) -> None:
+        gallery = images.nucleus.show()
         assert gallery._repr_html_() == gallery.html
         assert gallery.html.startswith('<div class="npd-gallery"')
 
-    def test_equal_frames_give_equal_bytes(self, pictures: pd.DataFrame) -> None:
-        assert pictures.nucleus.show().html == pictures.copy().nucleus.show().html
+    def test_equal_frames_give_equal_bytes(self, images: pd.DataFrame) -> None:
+        assert images.nucleus.show().html == images.copy().nucleus.show().html
 
 
 ALLOWED = {"div", "style", "p", "ul", "li", "figure", "figcaption", "img", "svg", "g", "rect", "text", "tspan", "title"}
@@ -681,10 +681,8 @@ def check_is_text(html: str) -> Node:
 
 class TestHostileText:
     @pytest.mark.parametrize("sized", [False, True])
-    def test_names_labels_ids_metadata_and_addresses_are_shown_as_text(
-        self, pictures: pd.DataFrame, sized: bool
-    ) -> None:
-        items = pictures.assign(reference_id=[HOSTILE, "b", "c"], metadata=[{HOSTILE: HOSTILE}, {}, {}])
+    def test_names_labels_ids_metadata_and_addresses_are_shown_as_text(self, images: pd.DataFrame, sized: bool) -> None:
+        items = images.assign(reference_id=[HOSTILE, "b", "c"], metadata=[{HOSTILE: HOSTILE}, {}, {}])
         items.loc[1, "image_url"] = "https://example.org/" + HOSTILE
         if sized:
             items = items.assign(width=64, height=48)
@@ -700,10 +698,10 @@ class TestHostileText:
         assert max(len(node.own) for node in every(tree) if node.tag == "") < 6_000
         assert all(len(text) < 40 for tile in tiles(gallery) for text in written(tile))
 
-    def test_marks_of_direction_do_not_turn_what_stands_beside_them(self, pictures: pd.DataFrame) -> None:
+    def test_marks_of_direction_do_not_turn_what_stands_beside_them(self, images: pd.DataFrame) -> None:
         name = "photo\u202egpj.exe"
         frame = boxed("a.png", label=name, confidence=0.9)
-        gallery = frame.nucleus.show(items=pictures.assign(reference_id=["a.png", "b", "c"]))
+        gallery = frame.nucleus.show(items=images.assign(reference_id=["a.png", "b", "c"]))
         (tile,) = tiles(gallery)
         assert written(tile) == ["photogpj.exe 0.90"]
         assert [tspan.text for tspan in tile.all("tspan")] == ["photogpj.exe"]
@@ -711,18 +709,18 @@ class TestHostileText:
         shown = [node.text for node in parsed(gallery).all("bdi") if "\u202e" in node.text]
         assert shown == [name]
 
-    def test_half_a_surrogate_pair_can_be_saved(self, pictures: pd.DataFrame, tmp_path: Path) -> None:
-        frame = pictures.astype(object)
+    def test_half_a_surrogate_pair_can_be_saved(self, images: pd.DataFrame, tmp_path: Path) -> None:
+        frame = images.astype(object)
         frame.loc[0, "image_url"] = "\ud800.jpg"
         text = frame.nucleus.show().save(tmp_path / "a.html").read_text(encoding="utf-8")
         assert "c.png" in text
         assert "has no address" in text
 
     def test_small_tables_of_a_notebook_show_text_and_stay_small(
-        self, local: npd.NucleusClient, pictures: pd.DataFrame
+        self, local: npd.NucleusClient, images: pd.DataFrame
     ) -> None:
         dataset = local.create_dataset(HOSTILE)
-        result = dataset.append(pictures.assign(reference_id=[HOSTILE, "b", "c"]))
+        result = dataset.append(images.assign(reference_id=[HOSTILE, "b", "c"]))
         model = local.add_model(HOSTILE, reference_id=HOSTILE)
         run = dataset.create_model_run(model, name=HOSTILE)
         truth = boxed(HOSTILE, label=HOSTILE, annotation_id=HOSTILE)
@@ -755,7 +753,7 @@ def noise(kind: str) -> bytes:
 
 
 def png(width: int, height: int) -> bytes:
-    """A small file that says that it holds a large picture."""
+    """A small file that says that it holds a large image."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))

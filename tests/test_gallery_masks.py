@@ -34,8 +34,8 @@ def mask(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def items(picture: Path) -> pd.DataFrame:
-    return pd.DataFrame({"reference_id": ["a"], "image_url": [str(picture)]})
+def items(image: Path) -> pd.DataFrame:
+    return pd.DataFrame({"reference_id": ["a"], "image_url": [str(image)]})
 
 
 def frame(*urls: object, labels: list[str] | None = None, **columns: Any) -> pd.DataFrame:
@@ -64,7 +64,7 @@ def colours(gallery: npd.Gallery) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def test_a_mask_lies_over_its_picture_in_the_colours_of_its_labels(items: pd.DataFrame, mask: Path) -> None:
+def test_a_mask_lies_over_its_image_in_the_colours_of_its_labels(items: pd.DataFrame, mask: Path) -> None:
     box = pd.DataFrame({"reference_id": ["a"], "label": "road", "x": 1, "y": 1, "width": 9, "height": 9})
     gallery = pd.concat([box, frame(mask)]).nucleus.show(items=items)
     (image,) = tile(gallery).all("image")
@@ -112,7 +112,7 @@ def test_a_mask_in_process_is_drawn_from_the_store(store: Path, items: pd.DataFr
     ("content", "reason"),
     [
         (None, "it is on another server"),
-        (b"\x89PNG\r\n\x1a\nno picture", "it is no PNG that can be read"),
+        (b"\x89PNG\r\n\x1a\nno image", "it is no PNG that can be read"),
         (Image.new("RGB", (4, 4)), "it has colours instead of numbers"),
     ],
     ids=["elsewhere", "damaged", "colours"],

@@ -1,4 +1,4 @@
-"""Sizes of pictures are those that Pillow reads, without Pillow, without pixels, and whatever the header claims."""
+"""Sizes of images are those that Pillow reads, without Pillow, without pixels, and whatever the header claims."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def box(kind: bytes, *content: bytes) -> bytes:
 
 
 def heif(width: int, height: int) -> bytes:
-    """A picture of tiles, as telephones make it: each tile is an item with a size, and so is the whole."""
+    """An image of tiles, as telephones make it: each tile is an item with a size, and so is the whole."""
 
     def size(*sides: int) -> bytes:
         return box(b"ispe", struct.pack(">4xII", *sides))
@@ -176,14 +176,14 @@ def test_what_is_damaged_is_refused_or_has_a_size(kind: str) -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), [(0, 5), (5, 0), (2**31, 5)])
-def test_a_picture_without_sides_or_with_endless_ones_is_refused(width: int, height: int) -> None:
+def test_a_image_without_sides_or_with_endless_ones_is_refused(width: int, height: int) -> None:
     with pytest.raises(BadRequestError, match=f"claims to have {width} by {height} pixels"):
         size_of(io.BytesIO(claiming("PNG", width, height)))
 
 
 @pytest.mark.parametrize("content", [b"text", b"\0" * 1000, b"<svg/>", b"PK\3\4", b"\0\0\0\x18ftypmp42" + bytes(200)])
-def test_what_is_no_picture_is_refused(content: bytes) -> None:
-    with pytest.raises(BadRequestError, match="is no picture of a kind that is known"):
+def test_what_is_no_image_is_refused(content: bytes) -> None:
+    with pytest.raises(BadRequestError, match="is no image of a kind that is known"):
         size_of(io.BytesIO(content))
 
 
@@ -203,8 +203,8 @@ WITHOUT_PILLOW = """
 import sys
 sys.modules["PIL"] = None
 from pathlib import Path
-from nucleus_pandas import read_pictures
-print(read_pictures(sys.argv[1], pattern="*").to_json(orient="values"))
+from nucleus_pandas import read_images
+print(read_images(sys.argv[1], pattern="*").to_json(orient="values"))
 """
 
 
@@ -214,4 +214,4 @@ def test_pillow_is_needed_for_rare_kinds_alone(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", "-c", WITHOUT_PILLOW, str(tmp_path)]
     told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     assert '6,5,null],["b.tga"' in told
-    assert "is no picture of a kind that is known without Pillow: pip install 'nucleus_pandas[local]'" in told
+    assert "is no image of a kind that is known without Pillow: pip install 'nucleus_pandas[local]'" in told

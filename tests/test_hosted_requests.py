@@ -100,7 +100,7 @@ class At(NamedTuple):
     run: npd.ModelRun
     job: npd.Job
     slice: npd.Slice
-    picture: Path
+    image: Path
 
 
 class Case(NamedTuple):
@@ -134,10 +134,10 @@ def signed(*items: dict[str, Any], update: bool = False, dataset: str = "ds_1") 
     ]
 
 
-def pictured(*names: str, update: bool = False) -> Exchange:
-    """A request with pictures of this machine."""
+def with_image(*names: str, update: bool = False) -> Exchange:
+    """A request with local images."""
     items = [{"reference_id": name, "image_url": "my img.png", "update": update} for name in names]
-    files = [("image", "my%20img.png", "image/png", b"a picture")] * len(names)
+    files = [("image", "my%20img.png", "image/png", b"an image")] * len(names)
     return post("dataset/ds_1/append?async=1", Parts([("items", None, "application/json", items), *files]), JOB)
 
 
@@ -181,7 +181,7 @@ MASK = {"type": "mask", "mask_url": "https://e.org/m.png", "annotations": [{"lab
 
 
 def named(rows: Sequence[dict[str, Any]], **fields: Any) -> list[dict[str, Any]]:
-    """Annotations of one picture, with ids of their own."""
+    """Annotations of one image, with ids of their own."""
     return [{**row, "reference_id": "a", "annotation_id": str(n), **fields} for n, row in enumerate(rows)]
 
 
@@ -206,7 +206,7 @@ def frame_of(found: pd.DataFrame, *columns: str) -> list[list[Any]]:
 def exported_to(at: At, files: pd.DataFrame) -> list[tuple[str, int]]:
     """Where files went, and how many rows they really hold."""
     return [
-        (Path(*Path(path).relative_to(at.picture.parent).parts[1:]).as_posix(), len(pd.read_parquet(path)))
+        (Path(*Path(path).relative_to(at.image.parent).parts[1:]).as_posix(), len(pd.read_parquet(path)))
         for path in files["path"]
     ]
 
@@ -390,36 +390,36 @@ def uploads() -> list[Case]:
         ),
         Case(
             "Dataset.append",
-            lambda at: statuses(at.dataset.append(items(*"ab").assign(image_url=str(at.picture)))),
-            [pictured("a", "b"), get("job/job_1", ENDED)],
+            lambda at: statuses(at.dataset.append(items(*"ab").assign(image_url=str(at.image)))),
+            [with_image("a", "b"), get("job/job_1", ENDED)],
             ["new", "new"],
         ),
         Case(
             "Dataset.append",
             lambda at: statuses(
-                at.dataset.append([{"reference_id": "a", "image_url": at.picture}], local=True, if_exists="update")
+                at.dataset.append([{"reference_id": "a", "image_url": at.image}], local=True, if_exists="update")
             ),
-            [pictured("a", update=True), get("job/job_1", {**ENDED, "message": {"updated_items": 1}})],
+            [with_image("a", update=True), get("job/job_1", {**ENDED, "message": {"updated_items": 1}})],
             ["updated"],
         ),
         Case(
             "Dataset.append",
-            lambda at: statuses(at.dataset.append(items(*"abcdefghijkl").assign(image_url=str(at.picture)))),
+            lambda at: statuses(at.dataset.append(items(*"abcdefghijkl").assign(image_url=str(at.image)))),
             [
-                pictured(*"abcdefghij"),
+                with_image(*"abcdefghij"),
                 get("job/job_1", {**ENDED, "message": {"new_items": 10}}),
-                pictured(*"kl"),
+                with_image(*"kl"),
                 get("job/job_1", ENDED),
             ],
             ["new"] * 12,
         ),
         Case(
             "Dataset.append",
-            lambda at: statuses(at.dataset.append(items(*"ab").assign(image_url=["https://e.org/a", at.picture]))),
+            lambda at: statuses(at.dataset.append(items(*"ab").assign(image_url=["https://e.org/a", at.image]))),
             [
                 *signed(item("a"))[:3],
                 get("job/job_1", {**ENDED, "message": {"new_items": 1}}),
-                pictured("b"),
+                with_image("b"),
                 get("job/job_1", {**ENDED, "message": {"ignored_items": 1}}),
             ],
             ["new", "ignored"],
@@ -830,7 +830,7 @@ def views() -> list[Case]:
     both = [["di_1", "a", "car"], ["di_2", "b", "car"]]
     two = [get("dataset/ds_1/refloc/b", {**ROW, "item": OTHER}), get("dataset/ds_1/refloc/a", ROW)]
     size = get("dataset/ds_1/size", {"count": 2})
-    first_row, one_shown = get("dataset/ds_1/iloc/0", ROW), "<Gallery of 1 picture>"
+    first_row, one_shown = get("dataset/ds_1/iloc/0", ROW), "<Gallery of 1 image>"
     unplaced = {**BOX, "confidence": 0.5, "dataset_item_id": "di_1"}
     held = {"annotations": {**FOUND["annotations"], "box": [unplaced]}}
     flat = [{**BOX, "confidence": 0.5}]
@@ -886,7 +886,7 @@ def views() -> list[Case]:
         ),
         Case(
             "Dataset.to_parquet",
-            lambda at: exported_to(at, at.dataset.to_parquet(at.picture.parent / "export", overwrite=True)),
+            lambda at: exported_to(at, at.dataset.to_parquet(at.image.parent / "export", overwrite=True)),
             [
                 get("dataset/ds_1/model_runs", ["run_1"]),
                 *paged,
@@ -907,7 +907,7 @@ def views() -> list[Case]:
         Case(
             "Dataset.to_parquet",
             lambda at: exported_to(
-                at, at.dataset.to_parquet(at.picture.parent / "items", what=["items"], overwrite=True)
+                at, at.dataset.to_parquet(at.image.parent / "items", what=["items"], overwrite=True)
             ),
             paged,
             [("items.parquet", 2)],
@@ -915,7 +915,7 @@ def views() -> list[Case]:
         Case(
             "Dataset.to_parquet",
             lambda at: exported_to(
-                at, at.dataset.to_parquet(at.picture.parent / "runs", what=["predictions"], overwrite=True)
+                at, at.dataset.to_parquet(at.image.parent / "runs", what=["predictions"], overwrite=True)
             ),
             [get("dataset/ds_1/model_runs", ["run_1"]), get("modelRun/run_1/info", RUN), *predicted],
             [("predictions/model_run_id=run_1/predictions.parquet", 1)],
@@ -1166,7 +1166,7 @@ def of_models() -> list[Case]:
                 get("dataset/ds_1/loc/di_1", ROW),
                 get("dataset/ds_1/model/prj_1/referenceId/a", FOUND),
             ],
-            "<Gallery of 1 picture>",
+            "<Gallery of 1 image>",
         ),
         Case(
             "AnnotationIndexer.__getitem__",
@@ -1373,20 +1373,18 @@ def slices() -> list[Case]:
             predicted,
             [1],
         ),
-        Case(
-            "SliceItemsView.show", lambda at: repr(at.slice.items.show(1)), [*paged, *paged], "<Gallery of 1 picture>"
-        ),
+        Case("SliceItemsView.show", lambda at: repr(at.slice.items.show(1)), [*paged, *paged], "<Gallery of 1 image>"),
         Case(
             "SliceAnnotationsView.show",
             lambda at: repr(at.slice.annotations.show(1)),
             [*paged, *paged, *exported],
-            "<Gallery of 1 picture>",
+            "<Gallery of 1 image>",
         ),
         Case(
             "SlicePredictionsView.show",
             lambda at: repr(at.slice.predictions(at.run).show(1)),
             [*paged, *paged, *predicted],
-            "<Gallery of 1 picture>",
+            "<Gallery of 1 image>",
         ),
         Case("SlicePredictionsView.__len__", lambda at: len(at.slice.predictions(at.run)), predicted, 1),
         Case(
@@ -1548,7 +1546,7 @@ def listen(mock: responses.RequestsMock, answer: Callable[[Any], Any]) -> None:
         mock.add_callback(method, re.compile("https://"), answer, content_type=None)
 
 
-def at(client: npd.NucleusClient, picture: Path) -> At:
+def at(client: npd.NucleusClient, image: Path) -> At:
     transport = client._transport
     return At(
         client,
@@ -1557,14 +1555,14 @@ def at(client: npd.NucleusClient, picture: Path) -> At:
         npd.ModelRun(transport, "run_1", "ds_1"),
         npd.Job(transport, "job_1"),
         npd.Slice(transport, "slc_1", "S", "ds_1"),
-        picture,
+        image,
     )
 
 
 @pytest.fixture(scope="module")
-def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("pictures") / "my img.png"
-    path.write_bytes(b"a picture")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("images") / "my img.png"
+    path.write_bytes(b"an image")
     return path
 
 
@@ -1592,12 +1590,12 @@ def test_every_member_has_a_case_and_every_case_its_member() -> None:
 
 @each_case
 @pytest.mark.parametrize("kind", ["api key", "limited access key"])
-def test_requests_are_those_of_the_contract(mock: responses.RequestsMock, picture: Path, case: Case, kind: str) -> None:
+def test_requests_are_those_of_the_contract(mock: responses.RequestsMock, image: Path, case: Case, kind: str) -> None:
     host = Host(case.exchanges)
     listen(mock, host.answer)
     keys: dict[str, Any] = {"api_key": KEY} if kind == "api key" else {"limited_access_key": KEY}
     with closing(npd.NucleusClient(**keys, max_retries=0, max_concurrency=1)) as client:
-        assert plain(case.act(at(client, picture))) == case.gives
+        assert plain(case.act(at(client, image))) == case.gives
     assert host.probes <= 1
     assert len(host.sent) == len(case.exchanges)
     for (request, body), exchange in zip(host.sent, case.exchanges, strict=True):
@@ -1668,11 +1666,11 @@ def narrowed(value: Any) -> Any:
 
 
 @each_asking_case
-def test_fields_that_nobody_knows_change_nothing(mock: responses.RequestsMock, picture: Path, case: Case) -> None:
+def test_fields_that_nobody_knows_change_nothing(mock: responses.RequestsMock, image: Path, case: Case) -> None:
     exchanges = [exchange._replace(answer=widened(exchange.answer)) for exchange in case.exchanges]
     listen(mock, Host(exchanges).answer)
     with closing(npd.NucleusClient(KEY, max_retries=0, max_concurrency=1)) as client:
-        assert narrowed(case.act(at(client, picture))) == case.gives
+        assert narrowed(case.act(at(client, image))) == case.gives
 
 
 FAILURES: list[tuple[int, Any, type[npd.APIError]]] = [
@@ -1690,7 +1688,7 @@ FAILURES: list[tuple[int, Any, type[npd.APIError]]] = [
 
 
 @each_asking_case
-def test_refusals_are_told_in_the_words_of_the_server(mock: responses.RequestsMock, picture: Path, case: Case) -> None:
+def test_refusals_are_told_in_the_words_of_the_server(mock: responses.RequestsMock, image: Path, case: Case) -> None:
     refusal: tuple[int, dict[str, str], str]
     listen(mock, lambda request: refusal)
     for status, answer, kind in FAILURES:
@@ -1700,17 +1698,17 @@ def test_refusals_are_told_in_the_words_of_the_server(mock: responses.RequestsMo
             closing(npd.NucleusClient(KEY, max_retries=0, max_concurrency=1)) as client,
             pytest.raises((kind, npd.UploadError), match="A sentence.") as caught,
         ):
-            case.act(at(client, picture))
+            case.act(at(client, image))
         assert KEY not in str(caught.value)
         assert isinstance(caught.value, npd.UploadError) or caught.value.status_code == status
 
 
-def test_the_extensions_are_asked_for_once(mock: responses.RequestsMock, picture: Path) -> None:
+def test_the_extensions_are_asked_for_once(mock: responses.RequestsMock, image: Path) -> None:
     host = Host([post("dataset/ds_1/annotate", None, PROCESSED)] * 3)
     listen(mock, host.answer)
     with closing(npd.NucleusClient(KEY, max_retries=0)) as client:
         for _ in range(3):
-            at(client, picture).dataset.annotate(boxes("a", "b"))
+            at(client, image).dataset.annotate(boxes("a", "b"))
     assert host.probes == 1
 
 
@@ -1725,11 +1723,11 @@ def test_an_endpoint_may_end_with_a_slash(mock: responses.RequestsMock) -> None:
 # What the contract leaves open
 
 
-def asked(mock: responses.RequestsMock, picture: Path, act: Callable[[At], Any], *answers: Any) -> Any:
+def asked(mock: responses.RequestsMock, image: Path, act: Callable[[At], Any], *answers: Any) -> Any:
     """What something gives when the requests that it makes are answered so."""
     listen(mock, Host([get("", answer) for answer in answers]).answer)
     with closing(npd.NucleusClient(KEY, max_retries=0, max_concurrency=1)) as client:
-        return act(at(client, picture))
+        return act(at(client, image))
 
 
 BARE = {"id": "di_1", "ref_id": "a", "original_image_url": "https://e.org/a"}
@@ -1737,16 +1735,14 @@ PLAIN = {"dataset_item_id": "di_1", "reference_id": "a", "image_url": "https://e
 
 
 @pytest.mark.parametrize("spelled", [BARE, PLAIN, {**BARE, **PLAIN}], ids=["ref_id", "reference_id", "both"])
-def test_both_spellings_of_an_item_are_read(
-    mock: responses.RequestsMock, picture: Path, spelled: dict[str, Any]
-) -> None:
+def test_both_spellings_of_an_item_are_read(mock: responses.RequestsMock, image: Path, spelled: dict[str, Any]) -> None:
     def look(at: At) -> list[Any]:
         whole = at.dataset.items.to_frame()
         return [*frame_of(whole, *PLAIN), *at.dataset.refloc[["a"]].reset_index()[list(PLAIN)].to_numpy().tolist()]
 
     expected = [list(PLAIN.values())] * 2
     answers = {"items": [spelled], "nextPageToken": None}, {"item": spelled, "annotations": {}}
-    assert asked(mock, picture, look, *answers) == expected
+    assert asked(mock, image, look, *answers) == expected
 
 
 @pytest.mark.parametrize(
@@ -1763,7 +1759,7 @@ def test_both_spellings_of_an_item_are_read(
     ids=["flat", "typeless", "single", "list", "empty dict", "empty list", "null"],
 )
 def test_annotations_are_read_in_every_form_by_call_and_by_bracket(
-    mock: responses.RequestsMock, picture: Path, annotations: Any, types: list[str]
+    mock: responses.RequestsMock, image: Path, annotations: Any, types: list[str]
 ) -> None:
     def look(at: At) -> list[list[str | None]]:
         return [
@@ -1774,7 +1770,7 @@ def test_annotations_are_read_in_every_form_by_call_and_by_bracket(
         ]
 
     row, found = {"item": ITEM, "annotations": annotations}, {"annotations": annotations}
-    assert asked(mock, picture, look, row, row, found, found, row) == [types] * 4
+    assert asked(mock, image, look, row, row, found, found, row) == [types] * 4
 
 
 @pytest.mark.parametrize(
@@ -1804,9 +1800,9 @@ def test_annotations_are_read_in_every_form_by_call_and_by_bracket(
     ],
 )
 def test_fields_may_be_missing(
-    mock: responses.RequestsMock, picture: Path, act: Callable[[At], Any], answers: list[Any], gives: Any
+    mock: responses.RequestsMock, image: Path, act: Callable[[At], Any], answers: list[Any], gives: Any
 ) -> None:
-    assert asked(mock, picture, act, *answers) == gives
+    assert asked(mock, image, act, *answers) == gives
 
 
 UNUSUAL = {
@@ -1818,10 +1814,10 @@ UNUSUAL = {
 
 @pytest.mark.parametrize("message", [UNUSUAL, {}, None, "Done."], ids=["steps", "empty", "null", "text"])
 def test_of_a_job_that_counts_nothing_nothing_is_guessed(
-    mock: responses.RequestsMock, picture: Path, message: Any
+    mock: responses.RequestsMock, image: Path, message: Any
 ) -> None:
     answers = [{"signed_url": BUCKET}, "", JOB, {**ENDED, "message": message}, []]
-    result = asked(mock, picture, lambda at: at.dataset.append(items(*"ab")), *answers)
+    result = asked(mock, image, lambda at: at.dataset.append(items(*"ab")), *answers)
     assert (statuses(result), result.new_items, result.upload_errors) == (["accepted", "accepted"], 0, 0)
 
 
@@ -1837,21 +1833,21 @@ def test_of_a_job_that_counts_nothing_nothing_is_guessed(
     ],
 )
 def test_a_jobs_sentence_finds_the_row_that_it_names(
-    mock: responses.RequestsMock, picture: Path, names: list[str], sentence: str, blamed: list[str]
+    mock: responses.RequestsMock, image: Path, names: list[str], sentence: str, blamed: list[str]
 ) -> None:
     counts = {**COUNTS, "new_items": 1, "upload_errors": 1}
     answers = [{"signed_url": BUCKET}, "", JOB, {**ENDED, "message": counts}, [sentence]]
     frame = items(*names)
-    result = asked(mock, picture, lambda at: at.dataset.append(frame, on_error="collect"), *answers)
+    result = asked(mock, image, lambda at: at.dataset.append(frame, on_error="collect"), *answers)
     assert result.failed["reference_id"].tolist() == blamed
     assert result.rows["error"].dropna().tolist() == [sentence]
     assert (result.new_items, result.upload_errors) == (1, 1)
 
 
-def test_a_job_that_failed_tells_each_row_what_is_said_of_it(mock: responses.RequestsMock, picture: Path) -> None:
+def test_a_job_that_failed_tells_each_row_what_is_said_of_it(mock: responses.RequestsMock, image: Path) -> None:
     sentence = 'Error: "https://e.org/b" is not accessible'
     answers = [{"signed_url": BUCKET}, "", JOB, {**ENDED, "status": "Errored", "message": UNUSUAL}, [sentence]]
-    result = asked(mock, picture, lambda at: at.dataset.append(items(*"ab"), on_error="collect"), *answers)
+    result = asked(mock, image, lambda at: at.dataset.append(items(*"ab"), on_error="collect"), *answers)
     assert result.rows["error"].tolist() == [f"The job 'job_1' ended as Errored: {sentence}", sentence]
 
 
@@ -1864,10 +1860,10 @@ def test_a_job_that_failed_tells_each_row_what_is_said_of_it(mock: responses.Req
     ],
 )
 def test_a_refusal_may_come_as_a_success(
-    mock: responses.RequestsMock, picture: Path, answer: Any, kind: type[npd.APIError]
+    mock: responses.RequestsMock, image: Path, answer: Any, kind: type[npd.APIError]
 ) -> None:
     with pytest.raises(kind, match="^That model exists.$"):
-        asked(mock, picture, lambda at: at.client.add_model("M", "m"), answer)
+        asked(mock, image, lambda at: at.client.add_model("M", "m"), answer)
 
 
 @pytest.mark.parametrize(
@@ -1880,27 +1876,27 @@ def test_a_refusal_may_come_as_a_success(
     ],
 )
 def test_a_refusal_may_come_as_a_success_where_any_object_is_taken(
-    mock: responses.RequestsMock, picture: Path, act: Callable[[Any], object]
+    mock: responses.RequestsMock, image: Path, act: Callable[[Any], object]
 ) -> None:
     with pytest.raises((npd.ConflictError, npd.UploadError), match="That cannot be") as caught:
-        asked(mock, picture, act, {"error": "That cannot be.", "status_code": 409})
+        asked(mock, image, act, {"error": "That cannot be.", "status_code": 409})
     assert "may be stored" not in str(caught.value)
 
 
 @pytest.mark.parametrize("answer", [[], {}, 7, None, {"error": 7}])
-def test_an_answer_in_another_form_is_no_refusal(mock: responses.RequestsMock, picture: Path, answer: Any) -> None:
+def test_an_answer_in_another_form_is_no_refusal(mock: responses.RequestsMock, image: Path, answer: Any) -> None:
     with pytest.raises(npd.ServerError, match="not Nucleus'"):
-        asked(mock, picture, lambda at: at.client.add_model("M", "m"), answer)
+        asked(mock, image, lambda at: at.client.add_model("M", "m"), answer)
 
 
-def test_a_position_outside_is_an_index_error_by_call_too(mock: responses.RequestsMock, picture: Path) -> None:
+def test_a_position_outside_is_an_index_error_by_call_too(mock: responses.RequestsMock, image: Path) -> None:
     def answer(request: requests.PreparedRequest) -> tuple[int, dict[str, str], str]:
         size = str(request.url).endswith("/size")
         return (200, {}, '{"count": 2}') if size else (404, {}, '{"error": "No."}')
 
     listen(mock, answer)
     with closing(npd.NucleusClient(KEY, max_retries=0)) as client:
-        begin = at(client, picture)
+        begin = at(client, image)
         for thing in (begin.dataset, begin.run):
             with pytest.raises(npd.PositionError, match="Position -3 is outside the dataset, which holds 2 items"):
                 thing.iloc(-3)

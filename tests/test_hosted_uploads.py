@@ -267,12 +267,12 @@ def test_a_refused_upload_never_tells_the_address(dataset: Any, uploaded: list[b
     assert KEY not in str(caught.value)
 
 
-def test_pictures_go_ten_a_request_each_a_job(dataset: Any, tmp_path: Path) -> None:
+def test_images_go_ten_a_request_each_a_job(dataset: Any, tmp_path: Path) -> None:
     finish(dataset, message={})
     paths = []
     for number in range(12):
         path = tmp_path / f"{number}.png"
-        path.write_bytes(b"picture %d" % number)
+        path.write_bytes(b"image %d" % number)
         paths.append(str(path))
     dataset.append(pd.DataFrame({"reference_id": range(12), "image_url": paths}))
     assert all("async=1" in str(request.url) for request in sent(dataset, "POST"))
@@ -285,22 +285,22 @@ def test_pictures_go_ten_a_request_each_a_job(dataset: Any, tmp_path: Path) -> N
 def test_what_was_sent_first_has_its_place_before_the_next_is_sent(
     dataset: Any, tmp_path: Path, waits: list[float]
 ) -> None:
-    picture = tmp_path / "b.png"
-    picture.write_bytes(b"picture")
+    image = tmp_path / "b.png"
+    image.write_bytes(b"image")
     for status in ("Running", "Completed") * 3:
         message = {} if status == "Running" else {"new_items": 1}
         dataset.mock.get(f"{HOST}/job/job_1", json={"status": status, "message": message})
-    urls = ["https://example.org/a.jpg", str(picture), "https://example.org/c.jpg"]
+    urls = ["https://example.org/a.jpg", str(image), "https://example.org/c.jpg"]
     result = dataset.append(items(3).assign(image_url=urls))
     assert result.rows["status"].tolist() == ["new"] * 3
     asked = [call.request for call in dataset.mock.calls if "append" in call.request.url or "/job/" in call.request.url]
     assert [request.method for request in asked] == ["POST", "GET", "GET"] * 3
 
 
-def test_nobody_has_to_wait_for_pictures_either(dataset: Any, tmp_path: Path) -> None:
-    picture = tmp_path / "b.png"
-    picture.write_bytes(b"picture")
-    result = dataset.append(items(2).assign(image_url=["https://example.org/a.jpg", str(picture)]), wait=False)
+def test_nobody_has_to_wait_for_images_either(dataset: Any, tmp_path: Path) -> None:
+    image = tmp_path / "b.png"
+    image.write_bytes(b"image")
+    result = dataset.append(items(2).assign(image_url=["https://example.org/a.jpg", str(image)]), wait=False)
     assert len(result.jobs) == len(sent(dataset, "POST")) == 2
     assert not any("/job/" in str(call.request.url) for call in dataset.mock.calls)
 
@@ -355,7 +355,7 @@ def test_boxes_go_in_batches_of_5_000(dataset: Any, kind: str) -> None:
     assert sorted(sizes) == [2_001, 5_000, 5_000]
 
 
-def test_a_batch_ends_where_a_picture_does(dataset: Any) -> None:
+def test_a_batch_ends_where_a_image_does(dataset: Any) -> None:
     batches: list[list[str]] = []
 
     def answer(request: Any) -> tuple[int, dict[str, str], str]:
@@ -473,7 +473,7 @@ print(send(large) - before)
 """
 
 
-def test_memory_does_not_grow_with_a_picture(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_a_image(tmp_path: Path) -> None:
     small, large = tmp_path / "small.jpg", tmp_path / "large.jpg"
     small.write_bytes(b"x")
     with large.open("wb") as file:
@@ -491,11 +491,11 @@ def test_memory_does_not_grow_with_a_picture(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", ["shorter", "longer", "gone"])
-def test_a_picture_that_changes_while_it_is_sent_is_told(
+def test_a_image_that_changes_while_it_is_sent_is_told(
     dataset: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     path = tmp_path / "a.png"
-    path.write_bytes(b"picture" * 100)
+    path.write_bytes(b"image" * 100)
     rewind = Multipart.rewind
 
     def meddle(self: Multipart) -> None:
@@ -503,7 +503,7 @@ def test_a_picture_that_changes_while_it_is_sent_is_told(
         if change == "gone":
             path.unlink()
         else:
-            path.write_bytes(b"picture" * (50 if change == "shorter" else 150))
+            path.write_bytes(b"image" * (50 if change == "shorter" else 150))
 
     monkeypatch.setattr(Multipart, "rewind", meddle)
 
@@ -532,7 +532,7 @@ def test_what_went_before_is_not_sent_twice_to_a_server_without_signed_addresses
     dataset.mock.add_callback(responses.POST, f"{HOST}/dataset/ds_1/append", callback=count)
     dataset.mock.add(responses.POST, f"{HOST}/dataset/ds_1/append?async=1", json=JOB)
     path = tmp_path / "a.png"
-    path.write_bytes(b"picture")
+    path.write_bytes(b"image")
     frame = items(3)
     frame.loc[0, "image_url"] = str(path)
     result = dataset.append(frame)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from imports import JOURNAL, Destination, boxes, pictures, read_journal, read_rejects, same, with_refused, write
+from imports import JOURNAL, Destination, boxes, images, read_journal, read_rejects, same, with_refused, write
 
 import nucleus_pandas as npd
 
@@ -141,7 +141,7 @@ def test_rejects_that_find_no_room_end_an_import(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["items", "annotations"])
 def test_an_import_ends_where_the_disk_of_the_store_is_full(tmp_path: Path, kind: str, disk: bool) -> None:
     notes = [f"{number * 7919:040}" * 10 for number in range(300)]
-    frame = pictures(300) if kind == "items" else boxes(300, later=90)
+    frame = images(300) if kind == "items" else boxes(300, later=90)
     source = write(frame.assign(**{"metadata.note": notes}), tmp_path / "source.parquet", 60)
     with npd.NucleusClient.local() as client:
         expected = Destination.make(client, kind)

@@ -34,8 +34,8 @@ from hosted_stand_in import KEY, HostedStandIn
 from imports import (
     Destination,
     boxes,
+    images,
     masks,
-    pictures,
     read_journal,
     read_rejects,
     same,
@@ -48,8 +48,8 @@ from imports import (
 import nucleus_pandas as npd
 
 CASES: dict[str, tuple[str, Any]] = {
-    "items": ("items", pictures()),
-    "local pictures": ("items", pictures(11)),
+    "items": ("items", images()),
+    "local images": ("items", images(11)),
     "annotations": ("annotations", boxes()),
     "predictions": ("predictions", boxes()),
     "refused": ("annotations", with_refused(boxes())),
@@ -62,7 +62,7 @@ def source_of(case: str, folder: Path) -> Path:
     folder.mkdir()
     _, frame = CASES[case]
     files = folder.with_name(f"{folder.name} files")
-    if case == "local pictures":
+    if case == "local images":
         frame = with_files(frame, files)
     return write(masks(files) if frame is None else frame, folder / "source.parquet")
 
@@ -135,7 +135,7 @@ def check_end(
     world: World, case: str, destination: Destination, source: Path, expected: Undisturbed, *, disguised: bool = False
 ) -> None:
     """See that everything is there once, and that a further import knows it."""
-    ordered = world.kind == "embedded" and not (disguised and case == "local pictures")  # those travel side by side
+    ordered = world.kind == "embedded" and not (disguised and case == "local images")  # those travel side by side
     rows = expected.rows if ordered else sorted_rows(expected.rows)
     same(destination.rows(ordered=ordered), rows)
     noted = read_journal(source.parent / ".nucleus_import.sqlite")

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from contract_only import contract_only, count_requests
-from imports import JOURNAL, Destination, boxes, pictures, read_journal, same, with_files, write
+from imports import JOURNAL, Destination, boxes, images, read_journal, same, with_files, write
 
 import nucleus_pandas as npd
 from nucleus_pandas.uploads.journal import Journal
@@ -86,8 +86,8 @@ def test_nothing_is_sent_where_a_file_is_no_parquet(
     items: Destination, local: npd.NucleusClient, source: Path, sent: Requests, what: str
 ) -> None:
     content, said = NO_PARQUET[what]
-    write(pictures(), source / "a.parquet")
-    broken = write(pictures(5, 50), source / "b.parquet")
+    write(images(), source / "a.parquet")
+    broken = write(images(5, 50), source / "b.parquet")
     broken.write_bytes(content if isinstance(content, bytes) else content(broken.read_bytes()))
     with pytest.raises(npd.InvalidInputError, match=said) as caught:
         items.imported(local, source)
@@ -98,7 +98,7 @@ def test_nothing_is_sent_where_a_file_is_no_parquet(
 
 
 def test_a_file_cut_off_anywhere_is_refused(items: Destination, local: npd.NucleusClient, source: Path) -> None:
-    path = write(pictures(3), source / "a.parquet")
+    path = write(images(3), source / "a.parquet")
     content = path.read_bytes()
     for length in range(0, len(content), 97):
         path.write_bytes(content[:length])
@@ -111,11 +111,11 @@ def test_a_file_cut_off_anywhere_is_refused(items: Destination, local: npd.Nucle
 def test_a_file_without_rows_is_imported(
     items: Destination, local: npd.NucleusClient, source: Path, groups: int
 ) -> None:
-    table = pa.Table.from_pandas(pictures(), preserve_index=False).slice(0, 0)
+    table = pa.Table.from_pandas(images(), preserve_index=False).slice(0, 0)
     with pq.ParquetWriter(source / "a.parquet", table.schema) as writer:
         for _ in range(groups):
             writer.write_table(table)
-    write(pictures(3), source / "b.parquet")
+    write(images(3), source / "b.parquet")
     result = items.imported(local, source)
     assert (result.files, result.rows, dict(result.counts)) == (2, 3, {"new": 3})
     assert items.imported(local, source / "a.parquet").counts == {}
@@ -134,7 +134,7 @@ def damage(path: Path, row_group: int, column: str) -> bytes:
 def test_what_stands_before_damage_is_stored_and_the_rest_when_it_is_mended(
     items: Destination, local: npd.NucleusClient, source: Path, sent: Requests
 ) -> None:
-    path = write(pictures(), source / "a.parquet", compression="none", use_dictionary=False, write_page_checksum=True)
+    path = write(images(), source / "a.parquet", compression="none", use_dictionary=False, write_page_checksum=True)
     modified = path.stat().st_mtime_ns
     whole = damage(path, 1, "reference_id")
     with pytest.raises(npd.InvalidInputError, match="Row group 1 of 'a.parquet' cannot be read: .* is stored"):
@@ -152,7 +152,7 @@ def test_what_stands_before_damage_is_stored_and_the_rest_when_it_is_mended(
 def test_a_text_that_is_no_unicode_is_refused_with_its_row_group(
     items: Destination, local: npd.NucleusClient, source: Path
 ) -> None:
-    path = write(pictures(), source / "a.parquet", compression="none", use_dictionary=False)
+    path = write(images(), source / "a.parquet", compression="none", use_dictionary=False)
     path.write_bytes(path.read_bytes().replace(b"07.jpg", b"\xff7.jpg"))
     with pytest.raises(npd.InvalidInputError, match="Row group 1 of 'a.parquet' cannot be read: .*UTF-?8"):
         items.imported(local, path)
@@ -162,7 +162,7 @@ def test_a_text_that_is_no_unicode_is_refused_with_its_row_group(
 @pytest.mark.parametrize("seed", range(int(os.environ.get("NUCLEUS_PANDAS_FAULTS", "4")) * 5))
 def test_a_damaged_file_is_imported_or_refused(local: npd.NucleusClient, source: Path, seed: int) -> None:
     draw = random.Random(seed)
-    kind, frame = draw.choice([("items", pictures(40)), ("annotations", boxes(40))])
+    kind, frame = draw.choice([("items", images(40)), ("annotations", boxes(40))])
     compression = draw.choice(["none", "snappy", "zstd"])
     path = write(frame, source / "a.parquet", 10, compression=compression, use_dictionary=draw.random() < 0.5)
     content = bytearray(path.read_bytes())
@@ -184,17 +184,17 @@ def test_a_damaged_file_is_imported_or_refused(local: npd.NucleusClient, source:
 
 
 WRONG: dict[str, tuple[str, pd.DataFrame, str]] = {
-    "numbers as ids": ("items", pictures().assign(reference_id=1.5), "'reference_id' holds double"),
-    "truth as ids": ("items", pictures().assign(reference_id=True), "'reference_id' holds bool"),
-    "times as addresses": ("items", pictures().assign(image_url=pd.Timestamp("2026")), "'image_url' holds timestamp"),
+    "numbers as ids": ("items", images().assign(reference_id=1.5), "'reference_id' holds double"),
+    "truth as ids": ("items", images().assign(reference_id=True), "'reference_id' holds bool"),
+    "times as addresses": ("items", images().assign(image_url=pd.Timestamp("2026")), "'image_url' holds timestamp"),
     "text as x": ("annotations", boxes().assign(x="1"), "'x' holds .*string, and 'x' is a number"),
     "truth as width": ("annotations", boxes().assign(width=True), "'width' holds bool"),
     "numbers as labels": ("annotations", boxes().assign(label=0.5), "'label' holds double"),
     "text as confidence": ("predictions", boxes().assign(confidence="high"), "'confidence' holds"),
     "no labels": ("annotations", boxes().drop(columns="label"), "label"),
     "no x": ("annotations", boxes().drop(columns="x"), "'x'"),
-    "no ids": ("items", pictures().drop(columns="reference_id"), "reference_id"),
-    "no addresses": ("items", pictures().drop(columns="image_url"), "image_url"),
+    "no ids": ("items", images().drop(columns="reference_id"), "reference_id"),
+    "no addresses": ("items", images().drop(columns="image_url"), "image_url"),
 }
 
 
@@ -204,7 +204,7 @@ def test_nothing_is_sent_where_a_second_file_has_wrong_columns(
 ) -> None:
     kind, frame, said = WRONG[what]
     destination = Destination.make(local, kind)
-    write(pictures() if kind == "items" else boxes(), source / "a.parquet")
+    write(images() if kind == "items" else boxes(), source / "a.parquet")
     write(frame, source / "b.parquet")
     sent.clear()
     with pytest.raises(npd.InvalidInputError, match=said) as caught:
@@ -216,8 +216,8 @@ def test_nothing_is_sent_where_a_second_file_has_wrong_columns(
 def test_ids_may_be_numbers_in_one_file_and_text_in_another(
     items: Destination, local: npd.NucleusClient, source: Path
 ) -> None:
-    write(pictures(3).assign(reference_id=[1, 2, 3]), source / "a.parquet")
-    write(pictures(3, 3).assign(reference_id=["4", "five", "1"]), source / "b.parquet")
+    write(images(3).assign(reference_id=[1, 2, 3]), source / "a.parquet")
+    write(images(3, 3).assign(reference_id=["4", "five", "1"]), source / "b.parquet")
     result = items.imported(local, source)
     assert (result.new, result.ignored) == (5, 1)
     assert names(items) == ["1", "2", "3", "4", "five"]
@@ -256,8 +256,8 @@ def interrupt() -> None:
 def test_a_file_that_changes_while_it_is_imported_is_noticed(
     items: Destination, local: npd.NucleusClient, source: Path, how: str
 ) -> None:
-    path = write(pictures(40), source / "a.parquet")
-    corrected = pictures(40).assign(image_url="https://example.org/corrected.jpg")
+    path = write(images(40), source / "a.parquet")
+    corrected = images(40).assign(image_url="https://example.org/corrected.jpg")
 
     def change() -> None:
         if how == "replaced":
@@ -286,11 +286,11 @@ def test_a_file_that_changes_while_it_is_imported_is_noticed(
 def test_of_a_changed_file_batches_that_differ_are_sent(
     items: Destination, local: npd.NucleusClient, source: Path, sent: Requests
 ) -> None:
-    path = write(pictures(), source / "a.parquet")
-    write(pictures(5, 50), source / "b.parquet")
+    path = write(images(), source / "a.parquet")
+    write(images(5, 50), source / "b.parquet")
     items.imported(local, source, if_exists="update")
     before = items.rows()
-    frame = pictures()
+    frame = images()
     frame.loc[[6, 11], "image_url"] = "https://example.org/other.jpg"
     rewrite(frame, path)
     sent.clear()
@@ -309,11 +309,11 @@ def test_of_a_changed_file_batches_that_differ_are_sent(
 def test_a_file_that_is_what_it_was_once_is_sent_again(
     items: Destination, local: npd.NucleusClient, source: Path, sent: Requests
 ) -> None:
-    path = write(pictures(), source / "a.parquet")
+    path = write(images(), source / "a.parquet")
     first, modified = path.read_bytes(), path.stat().st_mtime_ns
     items.imported(local, path, if_exists="update")
     before = items.rows()
-    rewrite(pictures().assign(image_url="https://example.org/other.jpg"), path, row_group_size=20)
+    rewrite(images().assign(image_url="https://example.org/other.jpg"), path, row_group_size=20)
     with pytest.warns(npd.NucleusWarning, match="has changed"):
         items.imported(local, path, if_exists="update")
     assert items.rows()["image_url"].str.contains("other").all()
@@ -330,11 +330,11 @@ def test_a_file_that_is_what_it_was_once_is_sent_again(
 def test_what_an_import_began_to_replace_is_not_taken_for_sent(
     items: Destination, local: npd.NucleusClient, store: Path, source: Path
 ) -> None:
-    path = write(pictures(), source / "a.parquet")
+    path = write(images(), source / "a.parquet")
     first, modified = path.read_bytes(), path.stat().st_mtime_ns
     items.imported(local, path, if_exists="update")
     before = items.rows()
-    rewrite(pictures().assign(image_url="https://example.org/other.jpg"), path)
+    rewrite(images().assign(image_url="https://example.org/other.jpg"), path)
     with npd.NucleusClient.local(store) as other:
         after_requests(other, 3, interrupt)
         with pytest.warns(npd.NucleusWarning, match="has changed"), pytest.raises(KeyboardInterrupt):
@@ -350,7 +350,7 @@ def test_what_an_import_began_to_replace_is_not_taken_for_sent(
 def test_a_file_with_another_time_alone_is_not_sent_again(
     items: Destination, local: npd.NucleusClient, source: Path, sent: Requests
 ) -> None:
-    path = write(pictures(), source / "a.parquet")
+    path = write(images(), source / "a.parquet")
     items.imported(local, path)
     os.utime(path, ns=(1, 1))
     sent.clear()
@@ -359,13 +359,13 @@ def test_a_file_with_another_time_alone_is_not_sent_again(
 
 
 @pytest.mark.parametrize("kind", ["embedded", "contract"])
-def test_pictures_are_sent_again_where_their_files_changed(store: Path, source: Path, kind: str) -> None:
+def test_images_are_sent_again_where_their_files_changed(store: Path, source: Path, kind: str) -> None:
     with npd.NucleusClient.local(store) as client:
         items = Destination.make(client, "items")
         if kind == "contract":
             contract_only(client)
         sent = count_requests(client)
-        frame = with_files(pictures(11), source / "pictures")
+        frame = with_files(images(11), source / "images")
         path = write(frame, source / "a.parquet")
         items.imported(client, path)
         sent.clear()
@@ -381,7 +381,7 @@ def test_a_change_that_no_footer_tells_of_is_noticed(
     items: Destination, local: npd.NucleusClient, source: Path, sent: Requests
 ) -> None:
     options: dict[str, Any] = {"compression": "none", "use_dictionary": False, "write_statistics": False}
-    path = write(pictures(), source / "a.parquet", **options)
+    path = write(images(), source / "a.parquet", **options)
     items.imported(local, path)
     path.write_bytes(path.read_bytes().replace(b"/07.jpg", b"/70.jpg"))
     sent.clear()
@@ -447,7 +447,7 @@ BAD_JOURNALS: dict[str, tuple[bool, Callable[[Path], object], str]] = {
 def test_a_journal_that_is_none_is_refused_with_a_way_out(
     items: Destination, local: npd.NucleusClient, source: Path, what: str
 ) -> None:
-    path, journal = write(pictures(), source / "a.parquet"), source / JOURNAL
+    path, journal = write(images(), source / "a.parquet"), source / JOURNAL
     begun, break_it, said = BAD_JOURNALS[what]
     if begun:
         assert items.imported(local, path).journal == journal
@@ -470,7 +470,7 @@ def test_a_journal_that_is_none_is_refused_with_a_way_out(
 def test_what_nobody_wrote_into_a_journal_is_sent_again(
     items: Destination, local: npd.NucleusClient, source: Path, sent: Requests, wrong: bytes
 ) -> None:
-    path = write(pictures(), source / "a.parquet")
+    path = write(images(), source / "a.parquet")
     items.imported(local, path)
     os.utime(path, ns=(1, 1))
     scribble(b"[[2, 2]]", wrong)(source / JOURNAL)
@@ -494,7 +494,7 @@ def test_a_journal_waits_for_another_process_that_begins_it(source: Path) -> Non
 
 def test_an_empty_journal_is_begun(items: Destination, local: npd.NucleusClient, source: Path) -> None:
     (source / JOURNAL).touch()
-    assert items.imported(local, write(pictures(), source / "a.parquet")).new == 12
+    assert items.imported(local, write(images(), source / "a.parquet")).new == 12
     assert sum(read_journal(source / JOURNAL).finished.values()) == 12
 
 

@@ -25,7 +25,7 @@ BOX = ["reference_id", "label", "x", "y", "width", "height"]
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The ground truth of a hundred photographs in three formats, with pictures of their sizes beside it."""
+    """The ground truth of a hundred photographs in three formats, with images of their sizes beside it."""
     folder = tmp_path_factory.mktemp("voc") / "annotations"
     shutil.copytree(DATA, folder, ignore=shutil.ignore_patterns("images"))  # those are made small
     (folder.parent / "images").mkdir()
@@ -90,15 +90,15 @@ def test_an_import_of_a_format_goes_on_where_it_ended(
     assert [result.counts for result in again.values()] == [result.counts for result in first.values()]
 
 
-def test_an_interrupted_import_of_pictures_sends_the_others(
+def test_an_interrupted_import_of_images_sends_the_others(
     files: Path, local: npd.NucleusClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nucleus_pandas.uploads import images as pictures
+    from nucleus_pandas.uploads import images as images
 
-    monkeypatch.setattr(pictures, "_BATCH_FILES", 10)
+    monkeypatch.setattr(images, "_BATCH_FILES", 10)
     dataset, journal = local.create_dataset("COCO"), tmp_path / "journal"
     begun: list[range] = []
-    whole = pictures.begin
+    whole = images.begin
 
     def interrupted(tally: Any, batch: range, *arguments: Any) -> Any:
         begun.append(batch)
@@ -107,7 +107,7 @@ def test_an_interrupted_import_of_pictures_sends_the_others(
         return whole(tally, batch, *arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(pictures, "begin", interrupted)
+        patched.setattr(images, "begin", interrupted)
         with pytest.raises(KeyboardInterrupt):
             npd.import_files(files / "coco_cvat.json", dataset, "coco", journal=journal)
     stored = len(dataset)
@@ -118,13 +118,13 @@ def test_an_interrupted_import_of_pictures_sends_the_others(
     assert dataset.items.to_frame()["reference_id"].tolist() == order
 
 
-def test_a_folder_of_pictures_is_imported(files: Path, run_command: Any, store: Path, tmp_path: Path) -> None:
+def test_a_folder_of_images_is_imported(files: Path, run_command: Any, store: Path, tmp_path: Path) -> None:
     images = shutil.copytree(files.parent / "images", tmp_path / "images")
     (images / "night").mkdir()
     shutil.copy(images / "2007_000027.jpg", images / "night" / "again.jpg")
-    (images / "2007_000032.jpg").write_bytes(b"no picture")
+    (images / "2007_000032.jpg").write_bytes(b"no image")
     (images / "2007_000033.jpg").write_bytes(b"")
-    code, out, _ = run_command(images, "Pictures", "--format", "pictures")
+    code, out, _ = run_command(images, "Images", "--format", "images")
     assert code == 3
     assert "items: 101 rows" in out
     assert "99 new, 2 refused" in out
@@ -141,7 +141,7 @@ def test_a_folder_of_pictures_is_imported(files: Path, run_command: Any, store: 
         assert len(stored) == 98
     for name in ("2007_000032.jpg", "2007_000033.jpg"):
         shutil.copy(files.parent / "images" / name, images / name)
-    code, out, _ = run_command(images, "Pictures", "--format", "pictures", "--json")
+    code, out, _ = run_command(images, "Images", "--format", "images", "--json")
     told = json.loads(out)["items"]
     assert (code, told["new"] + told["ignored"], told["failed"]) == (0, 101, 0)
     assert not (images / "_images.items.rejects.parquet").exists()
@@ -154,7 +154,7 @@ def test_a_folder_with_names_of_any_bytes_is_imported(run_command: Any, tmp_path
         Image.new("L", (8, 6)).save(os.fsdecode(os.fsencode(folder) + b"/" + name))
     (folder / "lost.png").symlink_to("nowhere")
     for _ in range(2):
-        code, out, _ = run_command(folder, "Pictures", "--format", "pictures")
+        code, out, _ = run_command(folder, "Images", "--format", "images")
         assert (code, "1 new, 2 refused" in out) == (3, True)
     rejects = pd.read_parquet(folder / "_folder.items.rejects.parquet")
     assert rejects["reference_id"].tolist() == ["caf�.png", "lost.png"]
@@ -183,13 +183,13 @@ def test_detections_go_to_a_run(files: Path, run_command: Any, store: Path) -> N
         assert 0.2 < summary["AP50"] < 0.9
 
 
-def test_pictures_that_cannot_be_found_are_told_before_anything_is_sent(
+def test_images_that_cannot_be_found_are_told_before_anything_is_sent(
     files: Path, run_command: Any, store: Path, tmp_path: Path
 ) -> None:
     shutil.copy(files / "coco_cvat.json", tmp_path / "alone.json")
     code, _, err = run_command(tmp_path / "alone.json", "COCO", "--format", "coco")
     assert code == 1
-    assert "No picture of" in err
+    assert "No image of" in err
     assert "Name their folder: --images your_folder" in err
     code, out, _ = run_command(tmp_path / "alone.json", "COCO", "--format", "coco", "--images", files.parent / "images")
     assert (code, "100 new" in out) == (0, True)
@@ -218,7 +218,7 @@ def test_what_does_not_go_together_is_refused(files: Path, run_command: Any, loc
         code, _, err = run_command(*arguments)
         assert code == 1
         assert says in err, (arguments, err)
-    with pytest.raises(npd.InvalidInputError, match="form is 'coco' or 'yolo' or 'voc' or 'pictures'"):
+    with pytest.raises(npd.InvalidInputError, match="form is 'coco' or 'yolo' or 'voc' or 'images'"):
         npd.import_files(coco, local.create_dataset("D"), "csv")  # type: ignore[arg-type]
 
 

@@ -25,7 +25,7 @@ from imports import (
     JOURNAL,
     Destination,
     boxes,
-    pictures,
+    images,
     read_journal,
     read_rejects,
     same,
@@ -44,10 +44,10 @@ from server_process import Command, Served  # noqa: E402
 from stores import check_whole  # noqa: E402
 
 FRAMES = {
-    "items": pictures(300),
+    "items": images(300),
     "annotations": with_refused(boxes(303, later=90)),
     "predictions": boxes(301, later=90),
-    "pictures": pictures(40),  # of this machine
+    "images": images(40),  # of this machine
 }
 CASES = sorted(FRAMES)
 BATCH = 5
@@ -94,14 +94,14 @@ def source_of(case: str, folder: Path) -> Path:
     """Write the file of a case."""
     folder.mkdir(exist_ok=True)
     frame = FRAMES[case]
-    if case == "pictures":
-        frame = with_files(frame, folder.with_name(f"{folder.name} pictures"))
+    if case == "images":
+        frame = with_files(frame, folder.with_name(f"{folder.name} images"))
     return write(frame, folder / "source.parquet", row_group_size=60)
 
 
 def destination_of(case: str, client: npd.NucleusClient) -> Destination:
     """Make where the rows of a case go."""
-    return Destination.make(client, "items" if case == "pictures" else case)
+    return Destination.make(client, "items" if case == "images" else case)
 
 
 def check_end(destination: Destination, folder: Path, expected: Undisturbed) -> None:
@@ -110,7 +110,7 @@ def check_end(destination: Destination, folder: Path, expected: Undisturbed) -> 
     noted = read_journal(folder / JOURNAL)
     if expected.rejects is None:
         assert sum(noted.answered.values()) == expected.result.rows
-        assert sum(noted.finished.values()) in (0, expected.result.rows)  # pictures may change
+        assert sum(noted.finished.values()) in (0, expected.result.rows)  # images may change
     else:
         (rejects,) = folder.glob("*.rejects.parquet")
         pd.testing.assert_frame_equal(read_rejects(rejects), expected.rejects)

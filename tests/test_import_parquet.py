@@ -85,7 +85,7 @@ def test_an_import_stores_what_the_frame_would(client: npd.NucleusClient, scenes
 
 
 def test_items_are_imported_in_their_order(scenes: npd.Dataset, client: npd.NucleusClient, tmp_path: Path) -> None:
-    names = [f"picture {number:03}" for number in range(50)][::-1]
+    names = [f"image {number:03}" for number in range(50)][::-1]
     items = items_of(names).assign(width=640, height=pd.array([480, None] * 25, "Int64"), weather="rain")
     items.to_parquet(tmp_path / "items.parquet", row_group_size=7)
     dataset = client.create_dataset("Imported")
@@ -210,7 +210,7 @@ def test_shapes_that_are_no_boxes_arrive(scene: npd.Dataset, tmp_path: Path) -> 
     assert imported(scene)["geometry"].tolist() == [{"vertices": corners}] * 2
 
 
-# One row a picture
+# One row an image
 
 
 def nested_of(boxes: pd.DataFrame) -> pd.DataFrame:
@@ -278,7 +278,7 @@ NESTED: dict[str, tuple[Callable[[pd.DataFrame], pa.Table], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("form", NESTED)
-def test_a_row_a_picture_gives_a_box_each(
+def test_a_row_a_image_gives_a_box_each(
     local: npd.NucleusClient, scene: npd.Dataset, tmp_path: Path, form: str
 ) -> None:
     make, options = NESTED[form]
@@ -289,7 +289,7 @@ def test_a_row_a_picture_gives_a_box_each(
     pd.testing.assert_frame_equal(imported(scene), sent_by_frame(local, boxes))
 
 
-def test_a_missing_list_is_a_picture_without_boxes(scene: npd.Dataset, tmp_path: Path) -> None:
+def test_a_missing_list_is_a_image_without_boxes(scene: npd.Dataset, tmp_path: Path) -> None:
     table = pa.table(
         {"reference_id": ["0.jpg", "1.jpg"], "bbox": [None, [[1.0, 2.0, 3.0, 4.0]]], "label": [None, ["car"]]}
     )
@@ -299,7 +299,7 @@ def test_a_missing_list_is_a_picture_without_boxes(scene: npd.Dataset, tmp_path:
     assert imported(scene)["reference_id"].tolist() == ["1.jpg"]
 
 
-def test_lists_that_do_not_fit_refuse_their_picture(scene: npd.Dataset, tmp_path: Path) -> None:
+def test_lists_that_do_not_fit_refuse_their_image(scene: npd.Dataset, tmp_path: Path) -> None:
     box = [1.0, 2.0, 3.0, 4.0]
     table = pa.table(
         {
@@ -318,7 +318,7 @@ def test_lists_that_do_not_fit_refuse_their_picture(scene: npd.Dataset, tmp_path
     assert rejects["reject_reason"][1].startswith("Box 1: the width of the box is -3")
 
 
-def test_metadata_of_boxes_stands_in_lists_and_that_of_pictures_does_not(scene: npd.Dataset, tmp_path: Path) -> None:
+def test_metadata_of_boxes_stands_in_lists_and_that_of_images_does_not(scene: npd.Dataset, tmp_path: Path) -> None:
     table = pa.table(
         {
             "reference_id": ["0.jpg"],
@@ -363,7 +363,7 @@ def test_classes_get_the_names_that_were_written_down_beside_them(
     assert imported(scene)["label"].tolist() == ["bus", "car"]
 
 
-def test_items_are_taken_from_a_row_a_picture(local: npd.NucleusClient, tmp_path: Path) -> None:
+def test_items_are_taken_from_a_row_a_image(local: npd.NucleusClient, tmp_path: Path) -> None:
     table = pa.table(
         {
             "reference_id": ["a"],
@@ -612,8 +612,8 @@ def test_a_bar_shows_large_counts_whole(
     local: npd.NucleusClient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = [f"{number}.jpg" for number in range(12_345)]
-    pictures = pd.DataFrame({"reference_id": names, "image_url": "https://example.org/a.jpg"})
-    pictures.to_parquet(tmp_path / "items.parquet")
+    images = pd.DataFrame({"reference_id": names, "image_url": "https://example.org/a.jpg"})
+    images.to_parquet(tmp_path / "items.parquet")
     npd.import_parquet(tmp_path / "items.parquet", local.create_dataset("Large"), progress=True)
     assert "new=12,345]" in capsys.readouterr().err
 
@@ -754,12 +754,10 @@ def test_a_frame_is_sent_once_where_a_journal_is_named(scene: npd.Dataset, tmp_p
         boxes.nucleus.annotate(scene, journal=journal, wait=False)
 
 
-def test_pictures_are_sent_once_where_a_journal_is_named(
-    local: npd.NucleusClient, picture: Path, tmp_path: Path
-) -> None:
-    dataset = local.create_dataset("Pictures")
-    items = pd.DataFrame({"reference_id": ["a", "b"], "image_url": [str(picture)] * 2})
+def test_images_are_sent_once_where_a_journal_is_named(local: npd.NucleusClient, image: Path, tmp_path: Path) -> None:
+    dataset = local.create_dataset("Images")
+    items = pd.DataFrame({"reference_id": ["a", "b"], "image_url": [str(image)] * 2})
     assert items.nucleus.append(dataset, journal=tmp_path / "journal").new_items == 2
     assert items.nucleus.append(dataset, journal=tmp_path / "journal").new_items == 2
-    picture.touch()
+    image.touch()
     assert items.nucleus.append(dataset, journal=tmp_path / "journal").ignored_items == 2

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from contract_only import count_requests
-from imports import JOURNAL, Destination, boxes, pictures, read_rejects, same, with_refused, write
+from imports import JOURNAL, Destination, boxes, images, read_rejects, same, with_refused, write
 
 import nucleus_pandas as npd
 from nucleus_pandas import cli
@@ -129,7 +129,7 @@ def test_rejects_of_files_with_other_columns_stand_in_one_file(
     assert rejects["width"].tolist() == [-1.0] * 6
 
 
-def test_rejects_name_the_box_of_a_picture(annotations: Destination, local: npd.NucleusClient, source: Path) -> None:
+def test_rejects_name_the_box_of_a_image(annotations: Destination, local: npd.NucleusClient, source: Path) -> None:
     good, bad = [1.0, 2.0, 3.0, 4.0], [1.0, 2.0, -3.0, 4.0]
     frame = pd.DataFrame(
         {
@@ -256,8 +256,8 @@ def test_the_exit_code_tells_of_refused_rows(
 
 def test_items_that_exist_are_refused_where_none_may(local: npd.NucleusClient, source: Path) -> None:
     items = Destination.make(local, "items")
-    write(pictures(5), source / "a.parquet")
-    path = write(pictures(10), source / "b.parquet")
+    write(images(5), source / "a.parquet")
+    path = write(images(10), source / "b.parquet")
     items.imported(local, source / "a.parquet")
     with pytest.raises(npd.UploadError, match="5 of 10 rows are refused"):
         items.imported(local, path, if_exists="error")
@@ -269,7 +269,7 @@ def test_items_that_exist_are_refused_where_none_may(local: npd.NucleusClient, s
 
 def test_rejects_among_the_files_are_no_data(local: npd.NucleusClient, source: Path) -> None:
     items = Destination.make(local, "items")
-    frame = pictures(5)
+    frame = images(5)
     frame.loc[2, "image_url"] = None
     write(frame, source / "a.parquet")
     rejects = source / "refused.parquet"

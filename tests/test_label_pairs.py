@@ -17,7 +17,7 @@ Pairs = list[tuple[str, str]]
 
 
 def boxes(*rows: tuple[str, str, float], confidence: list[float] | None = None) -> pd.DataFrame:
-    """Rows of picture, label and left edge; every box is 10 by 10 pixels, and they are far apart."""
+    """Rows of image, label and left edge; every box is 10 by 10 pixels, and they are far apart."""
     frame = pd.DataFrame(rows, columns=["reference_id", "label", "x"]).assign(y=0.0, width=10.0, height=10.0)
     frame["x"] *= 100
     return frame if confidence is None else frame.assign(confidence=confidence)
@@ -34,9 +34,9 @@ def overlap(a: Any, b: Any, *, crowd: bool) -> float:
 
 def step_by_step(truth: pd.DataFrame, predictions: pd.DataFrame, pairs: Pairs, max_det: int) -> dict[str, np.ndarray]:
     """Precision at 10 thresholds and 101 recalls of each ground-truth label, all areas."""
-    of_picture = defaultdict(list)
+    of_image = defaultdict(list)
     for row in truth.itertuples():
-        of_picture[row.reference_id].append(row)
+        of_image[row.reference_id].append(row)
     ranked = sorted(predictions.itertuples(), key=lambda row: (-row.confidence, row.reference_id, row.Index))
     seen: dict[tuple[str, str], int] = defaultdict(int)
     kept = []
@@ -54,7 +54,7 @@ def step_by_step(truth: pd.DataFrame, predictions: pd.DataFrame, pairs: Pairs, m
             points = []
             for row in kept:
                 best, best_rank = None, (-1, 0.0)
-                for other in of_picture[row.reference_id]:
+                for other in of_image[row.reference_id]:
                     if (other.label, row.label) not in pairs or other.Index in taken:
                         continue
                     iou = overlap(row, other, crowd=bool(other.iscrowd))

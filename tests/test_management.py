@@ -27,7 +27,7 @@ NAMES = ["a.jpg", "b.jpg", "c/../d e?#.jpg", "7"]
 
 @pytest.fixture(params=["embedded", "contract only"])
 def dataset(request: pytest.FixtureRequest, local: npd.NucleusClient) -> npd.Dataset:
-    """Four pictures with a box each, by a client that uses the extensions and by one that does not."""
+    """Four images with a box each, by a client that uses the extensions and by one that does not."""
     client = local if request.param == "embedded" else contract_only(local, max_concurrency=4)
     made = client.create_dataset("Streets")
     made.append([{"reference_id": n, "image_url": "https://e.org/a", "metadata": {"n": n, "k": [1]}} for n in NAMES])

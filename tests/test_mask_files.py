@@ -1,4 +1,4 @@
-"""Masks that are files of this machine: sent with their rows, read back as they were, and named by no path."""
+"""Masks that are local files: sent with their rows, read back as they were, and named by no path."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ REMOTE = "https://example.org/m.png"
 
 @pytest.fixture(params=["in process", "socket", "contract only"])
 def dataset(request: pytest.FixtureRequest, store: Path) -> Iterator[npd.Dataset]:
-    """A dataset of many pictures: in process, by a socket, and without the extensions."""
+    """A dataset of many images: in process, by a socket, and without the extensions."""
     if request.param == "socket":
         client = npd.NucleusClient(endpoint=request.getfixturevalue("served"), max_retries=0)
     else:
@@ -43,7 +43,7 @@ def dataset(request: pytest.FixtureRequest, store: Path) -> Iterator[npd.Dataset
 
 @pytest.fixture
 def masks(tmp_path: Path) -> list[Path]:
-    """A mask of its own for every picture."""
+    """A mask of its own for every image."""
     folder = tmp_path / "some masks"
     folder.mkdir()
     paths = [folder / f"{number} ü.png" for number in range(len(NAMES))]
@@ -127,7 +127,7 @@ def test_a_mask_that_is_there_may_refuse_all(dataset: npd.Dataset, masks: list[P
     assert found(dataset.annotations)[NAMES[0]] == masks[0].read_bytes()
 
 
-def test_an_unknown_picture_is_told_of(dataset: npd.Dataset, masks: list[Path]) -> None:
+def test_an_unknown_image_is_told_of(dataset: npd.Dataset, masks: list[Path]) -> None:
     sent = [*rows(masks[:2]), {**rows(masks[:1])[0], "reference_id": "nobody"}]
     result = dataset.annotate(sent, on_error="collect")
     assert [status == "error" for status in result.rows["status"]] == [False, False, True]
@@ -164,7 +164,7 @@ WRONG = [
     ("", "is a folder"),
     ("empty.png", "is an empty file"),
     ("text.png", "is no PNG file"),
-    ("picture.jpg", "is no PNG file"),
+    ("image.jpg", "is no PNG file"),
 ]
 
 
@@ -176,7 +176,7 @@ def test_what_is_no_mask_is_named_and_nothing_is_sent(
     folder = masks[0].parent
     (folder / "empty.png").touch()
     (folder / "text.png").write_text("a text")
-    Image.new("L", (4, 4)).save(folder / "picture.jpg")
+    Image.new("L", (4, 4)).save(folder / "image.jpg")
     wrong = [masks[0], folder / name]
     with pytest.raises(npd.InvalidInputError, match=f"row 1: .*{reason}"):
         dataset.annotate(frame(wrong) if form == "frame" else rows(wrong))

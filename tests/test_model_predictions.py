@@ -317,9 +317,9 @@ def test_a_model_that_is_not_there_is_told(anyone: npd.NucleusClient, dataset: n
             rows.nucleus.predict(gone, **home)
 
 
-def test_a_gallery_shows_them(local: npd.NucleusClient, picture: Path) -> None:
-    dataset = local.create_dataset("Pictures")
-    dataset.append([{"reference_id": "a", "image_url": str(picture)}])
+def test_a_gallery_shows_them(local: npd.NucleusClient, image: Path) -> None:
+    dataset = local.create_dataset("Images")
+    dataset.append([{"reference_id": "a", "image_url": str(image)}])
     model = local.add_model("Detector", "det")
     box = {"type": "box", "label": "car", "geometry": {"x": 1, "y": 2, "width": 3, "height": 4}}
     for home in ({"dataset": dataset}, {}):

@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.newest
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
-_ENCODED = re.compile(r"[A-Za-z0-9+/=\\n]{200,}")  # pictures
+_ENCODED = re.compile(r"[A-Za-z0-9+/=\\n]{200,}")  # images
 
 
 @pytest.fixture(scope="module", params=sorted(path.stem for path in FOLDER.glob("*.ipynb")))
@@ -47,7 +47,7 @@ def test_a_notebook_runs_and_shows_what_is_stored(run_notebooks: Any, name: str,
 
 
 def kinds(cell: Any) -> list[list[str]]:
-    """What the outputs of a cell are: texts, tables, pictures; nothing is written to stderr, no error is stored."""
+    """What the outputs of a cell are: texts, tables, images; nothing is written to stderr, no error is stored."""
     outputs = cell.get("outputs", ())
     assert not [one for one in outputs if one.output_type == "error" or one.get("name") == "stderr"]
     return [sorted(one.get("data", ())) for one in outputs]

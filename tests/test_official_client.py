@@ -36,7 +36,7 @@ MASK_URL = "https://example.org/mask.png"
 
 @pytest.fixture
 def street(nucleus: Any, official: Any) -> Any:
-    """The official client's dataset of three remote pictures."""
+    """The official client's dataset of three remote images."""
     made = official.create_dataset("Street scenes", is_scene=False)
     append(made, remote_items(nucleus))
     return made
@@ -49,9 +49,9 @@ def model(official: Any) -> Any:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> list[Path]:
-    """23 pictures of this machine, each of its own size: three requests."""
-    paths = [tmp_path / f"picture {n}.png" for n in range(23)]
+def images(tmp_path: Path) -> list[Path]:
+    """23 local images, each of its own size: three requests."""
+    paths = [tmp_path / f"image {n}.png" for n in range(23)]
     for n, path in enumerate(paths):
         Image.new("RGB", (10 + n, 20 + n), "red").save(path)
     return paths
@@ -81,7 +81,7 @@ def append(dataset: Any, items: list[Any], **options: Any) -> Any:
 
 
 def new_items(dataset: Any, *names: str) -> None:
-    """Append remote pictures of these names; the address does not hold the name."""
+    """Append remote images of these names; the address does not hold the name."""
     nucleus = import_module("nucleus")
     append(dataset, [nucleus.DatasetItem(url(n), reference_id=name) for n, name in enumerate(names)])
 
@@ -185,26 +185,26 @@ def test_a_scene_dataset_refuses_plain_items(nucleus: Any, official: Any) -> Non
         append(scenes, remote_items(nucleus))
 
 
-def test_local_pictures_travel_in_several_requests(nucleus: Any, official: Any, pictures: list[Path]) -> None:
+def test_local_images_travel_in_several_requests(nucleus: Any, official: Any, images: list[Path]) -> None:
     dataset = official.create_dataset("Local", is_scene=False)
-    items = [nucleus.DatasetItem(str(path), reference_id=path.name, metadata={"n": path.name}) for path in pictures]
+    items = [nucleus.DatasetItem(str(path), reference_id=path.name, metadata={"n": path.name}) for path in images]
     append(dataset, items)
     found = sorted(dataset.items, key=lambda item: item.reference_id)
     assert [(item.reference_id, item.metadata) for item in found] == sorted(
-        (path.name, {"n": path.name}) for path in pictures
+        (path.name, {"n": path.name}) for path in images
     )
     assert [job.job_type for job in dataset.jobs(show_completed=True)] == ["uploadDatasetItems"] * 3
 
 
-def test_local_pictures_are_served_as_they_were(nucleus: Any, official: Any, pictures: list[Path]) -> None:
+def test_local_images_are_served_as_they_were(nucleus: Any, official: Any, images: list[Path]) -> None:
     dataset = official.create_dataset("Local", is_scene=False)
-    append(dataset, [nucleus.DatasetItem(str(path), reference_id=path.name) for path in pictures])
-    for path in pictures[::11]:
+    append(dataset, [nucleus.DatasetItem(str(path), reference_id=path.name) for path in images])
+    for path in images[::11]:
         found = dataset.refloc(path.name)["item"]
         assert requests.get(found.image_location, timeout=20).content == path.read_bytes()
 
 
-def test_a_local_picture_that_is_none_is_told_of(nucleus: Any, official: Any, tmp_path: Path) -> None:
+def test_a_local_image_that_is_none_is_told_of(nucleus: Any, official: Any, tmp_path: Path) -> None:
     (tmp_path / "empty.png").touch()
     job = official.create_dataset("Local", is_scene=False).append(
         [nucleus.DatasetItem(str(tmp_path / "empty.png"), reference_id="empty")]
@@ -213,18 +213,18 @@ def test_a_local_picture_that_is_none_is_told_of(nucleus: Any, official: Any, tm
     assert [("empty" in text) for text in job.errors()] == [True]
 
 
-def test_update_replaces_a_local_picture(nucleus: Any, official: Any, pictures: list[Path]) -> None:
+def test_update_replaces_a_local_image(nucleus: Any, official: Any, images: list[Path]) -> None:
     dataset = official.create_dataset("Local", is_scene=False)
-    for path in pictures[:2]:
+    for path in images[:2]:
         append(dataset, [nucleus.DatasetItem(str(path), reference_id="one")], update=True)
     (item,) = dataset.items
-    assert requests.get(item.image_location, timeout=20).content == pictures[1].read_bytes()
+    assert requests.get(item.image_location, timeout=20).content == images[1].read_bytes()
 
 
-def test_a_folder_becomes_a_dataset(official: Any, pictures: list[Path]) -> None:
+def test_a_folder_becomes_a_dataset(official: Any, images: list[Path]) -> None:
     dataset = official.create_dataset("Folder", is_scene=False)
-    dataset.add_items_from_dir(str(pictures[0].parent))
-    assert dataset.size == len(pictures)
+    dataset.add_items_from_dir(str(images[0].parent))
+    assert dataset.size == len(images)
 
 
 # Ground truth
@@ -323,13 +323,11 @@ def locked(store: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("way", ["api_key", "limited_access_key"])
-def test_either_kind_of_key_is_sent_with_every_request(
-    nucleus: Any, locked: str, pictures: list[Path], way: str
-) -> None:
+def test_either_kind_of_key_is_sent_with_every_request(nucleus: Any, locked: str, images: list[Path], way: str) -> None:
     client = nucleus.NucleusClient(**{way: "the key"}, endpoint=locked)
     dataset = client.create_dataset("Locked", is_scene=False)
     append(dataset, remote_items(nucleus))
-    append(dataset, [nucleus.DatasetItem(str(path), reference_id=path.name) for path in pictures[:1]])
+    append(dataset, [nucleus.DatasetItem(str(path), reference_id=path.name) for path in images[:1]])
     assert dataset.size == 4
 
 
@@ -743,7 +741,7 @@ def test_ours_reads_what_it_committed(nucleus: Any, street: Any, model: Any, our
 
 @pytest.fixture
 def mine(ours: npd.NucleusClient) -> npd.Dataset:
-    """A dataset of ours: three remote pictures, boxes on two of them."""
+    """A dataset of ours: three remote images, boxes on two of them."""
     dataset = ours.create_dataset("Mine")
     items = pd.DataFrame({"reference_id": NAMES, "image_url": [url(name) for name in NAMES], "metadata": METADATA})
     items.nucleus.append(dataset)
@@ -772,13 +770,13 @@ def test_it_reads_our_items(nucleus: Any, official: Any, mine: npd.Dataset) -> N
     assert [item.dataset_item_id for item in found] == mine.items.to_frame().index.tolist()
 
 
-def test_it_reads_our_local_pictures(official: Any, ours: npd.NucleusClient, pictures: list[Path]) -> None:
+def test_it_reads_our_local_images(official: Any, ours: npd.NucleusClient, images: list[Path]) -> None:
     dataset = ours.create_dataset("Local")
-    frame = pd.DataFrame({"reference_id": [path.name for path in pictures], "image_url": list(map(str, pictures))})
+    frame = pd.DataFrame({"reference_id": [path.name for path in images], "image_url": list(map(str, images))})
     frame.nucleus.append(dataset)
     found = list(official.get_dataset(dataset.id).items)
-    assert [item.reference_id for item in found] == [path.name for path in pictures]
-    assert requests.get(found[7].image_location, timeout=20).content == pictures[7].read_bytes()
+    assert [item.reference_id for item in found] == [path.name for path in images]
+    assert requests.get(found[7].image_location, timeout=20).content == images[7].read_bytes()
 
 
 def described(objects: Iterable[Any]) -> list[tuple[Any, ...]]:

@@ -28,7 +28,7 @@ pytestmark = [
 
 @pytest.fixture
 def street(nucleus: Any, official: Any) -> Any:
-    """The official client's dataset of three remote pictures."""
+    """The official client's dataset of three remote images."""
     made = official.create_dataset("Street scenes", is_scene=False)
     append(made, remote_items(nucleus))
     return made
@@ -142,13 +142,13 @@ def test_privacy_mode_needs_sizes(nucleus: Any, official: Any) -> None:
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 @pytest.mark.parametrize("private", [False, True])
 def test_a_folder_becomes_a_dataset_of_its_name(official: Any, tmp_path: Path, private: bool) -> None:
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     (folder / "deep").mkdir(parents=True)
     for number, name in enumerate(["a.png", "deep/b.png"]):
         Image.new("RGB", (10 + number, 20), "red").save(folder / name)
     options = {"use_privacy_mode": True, "privacy_mode_proxy": "https://example.org/"} if private else {}
     made = official.create_dataset_from_dir(str(folder), **options)
-    assert (made.name, made.use_privacy_mode) == ("pictures", private)
+    assert (made.name, made.use_privacy_mode) == ("images", private)
     found = {item.reference_id: item.image_location for item in made.items}
     assert set(found) == {"a.png", "deep/b.png"}
     if private:

@@ -21,7 +21,7 @@ pytestmark = [
 
 @pytest.fixture
 def made() -> Scene:
-    """What is sent: pictures, ground truth and predictions."""
+    """What is sent: images, ground truth and predictions."""
     return scene(4)
 
 

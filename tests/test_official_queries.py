@@ -17,7 +17,7 @@ pytestmark = [
 
 @pytest.fixture
 def street(nucleus: Any, official: Any) -> Any:
-    """The official client's dataset of nine pictures with as many boxes as their number."""
+    """The official client's dataset of nine images with as many boxes as their number."""
     made = official.create_dataset("Street scenes", is_scene=False)
     items = [
         nucleus.DatasetItem(

@@ -19,7 +19,7 @@ NAMES = ["a.jpg", "b.jpg", "c.jpg", "d/ü ?.jpg"]
 
 @pytest.fixture
 def street(nucleus: Any, official: Any) -> Any:
-    """The official client's dataset of four remote pictures, the first of which has a box."""
+    """The official client's dataset of four remote images, the first of which has a box."""
     made = official.create_dataset("Street scenes", is_scene=False)
     items = [
         nucleus.DatasetItem(f"https://example.org/{n}.jpg", reference_id=name, metadata={"n": n})

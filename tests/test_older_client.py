@@ -36,7 +36,7 @@ def nucleus(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture
 def street(nucleus: Any, official: Any) -> Any:
-    """A dataset of three remote pictures."""
+    """A dataset of three remote images."""
     dataset = official.create_dataset("Street scenes", is_scene=False)
     dataset.append(remote_items(nucleus))
     return dataset
@@ -85,8 +85,8 @@ def test_a_remote_append_may_be_a_job(nucleus: Any, official: Any) -> None:
     ]
 
 
-def test_local_pictures_travel_in_several_requests(nucleus: Any, official: Any, tmp_path: Path) -> None:
-    paths = [tmp_path / f"picture {n}.png" for n in range(13)]
+def test_local_images_travel_in_several_requests(nucleus: Any, official: Any, tmp_path: Path) -> None:
+    paths = [tmp_path / f"image {n}.png" for n in range(13)]
     for n, path in enumerate(paths):
         Image.new("RGB", (10 + n, 20), "red").save(path)
     dataset = official.create_dataset("Local", is_scene=False)
@@ -294,11 +294,11 @@ def test_matches_of_a_run_are_queried(nucleus: Any, street: Any, model: Any) -> 
 
 @pytest.mark.filterwarnings("ignore:The default create_dataset:DeprecationWarning")  # by the client itself
 def test_a_folder_becomes_a_dataset(official: Any, tmp_path: Path) -> None:
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     folder.mkdir()
     Image.new("RGB", (8, 6), "red").save(folder / "a.png")
     made = official.create_dataset_from_dir(str(folder))
-    assert (made.name, made.is_scene, made.use_privacy_mode, made.size) == ("pictures", False, False, 1)
+    assert (made.name, made.is_scene, made.use_privacy_mode, made.size) == ("images", False, False, 1)
     other = official.create_dataset("Other", is_scene=False)
     other.add_items_from_dir(str(folder))
     assert official.get_dataset(other.id).size == 1

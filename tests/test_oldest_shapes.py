@@ -31,7 +31,7 @@ def ask(served: str) -> Ask:
 
 @pytest.fixture
 def dataset(ask: Ask) -> str:
-    """A dataset of three remote pictures."""
+    """A dataset of three remote images."""
     made: str = ask("POST", "dataset/create", {"name": "Streets"})["dataset_id"]
     ask("POST", f"dataset/{made}/append", {"items": [item(name) for name in NAMES]})
     return made
@@ -76,7 +76,7 @@ def test_items_are_appended_in_one_request_and_counted(ask: Ask, dataset: str) -
     assert ask("POST", f"dataset/{dataset}/append", {**sent, "force": True})["updated_items"] == 3
 
 
-def test_a_picture_of_this_machine_is_a_request_of_its_own(ask: Ask, dataset: str) -> None:
+def test_a_image_of_this_machine_is_a_request_of_its_own(ask: Ask, dataset: str) -> None:
     parts = {
         "image": ("b.png", b"\x89PNG any", "image/png"),
         "item": (

@@ -1,4 +1,4 @@
-"""What pages show is what the client reads: datasets, pictures, their boxes."""
+"""What pages show is what the client reads: datasets, images, their boxes."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def test_an_empty_store_and_an_empty_dataset_say_what_to_type(store: Path) -> No
     assert "create_dataset" in visitor.get("/").text
     with npd.NucleusClient.local(store) as client:
         dataset = client.create_dataset("Empty")
-        assert "There are no pictures here yet." in visitor.get(f"/datasets/{dataset.id}").text
+        assert "There are no images here yet." in visitor.get(f"/datasets/{dataset.id}").text
         assert "create_model_run" in visitor.get(f"/datasets/{dataset.id}/runs").text
         assert "create_slice" in visitor.get(f"/datasets/{dataset.id}/slices").text
     nucleus.close()
 
 
-def test_the_grid_shows_every_picture_with_its_boxes(site: Site) -> None:
+def test_the_grid_shows_every_image_with_its_boxes(site: Site) -> None:
     cards = site.get(site.grid, run=site.runs[0].id).all("li", "card")
     guesses = site.runs[0].predictions.to_frame()
     assert [card.one(cls="caption").text for card in cards] == site.items["reference_id"].tolist()
@@ -83,7 +83,7 @@ def test_pages_are_walked_by_key_forward_and_backward(site: Site, monkeypatch: p
 
 
 @pytest.mark.parametrize(("at", "first"), [(1, 0), (7, 6), (12, 11), (99, 11), (0, 0)])
-def test_one_can_go_to_a_picture_by_its_number(site: Site, at: int, first: int) -> None:
+def test_one_can_go_to_a_image_by_its_number(site: Site, at: int, first: int) -> None:
     response = site.visitor.ask(f"{site.grid}?at={at}&run={site.runs[0].id}")
     page = site.get(response.headers["Location"])
     assert ids_on(page)[0] == site.items.index[first]
@@ -91,7 +91,7 @@ def test_one_can_go_to_a_picture_by_its_number(site: Site, at: int, first: int) 
     assert page.one("select", name="run").all("option", selected="")[0]["value"] == site.runs[0].id
 
 
-def test_deleted_pictures_leave_no_holes_in_pages(own: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deleted_images_leave_no_holes_in_pages(own: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grid, "PAGE", 3)
     names = own.items["reference_id"].tolist()
     for name in names[1:8]:
@@ -123,11 +123,11 @@ def test_what_is_not_there_is_told(site: Site, path: str) -> None:
     assert "There is no" in response.text
 
 
-# A picture
+# An image
 
 
 @pytest.mark.parametrize("place", [0, 2, 4, 7])
-def test_a_picture_shows_every_box_where_it_is(site: Site, place: int) -> None:
+def test_a_image_shows_every_box_where_it_is(site: Site, place: int) -> None:
     key, row = site.items.index[place], site.items.iloc[place]
     page = site.get(f"{site.grid}/items/{key}", run=[run.id for run in site.runs])
     stage = page.one(id="stage")
@@ -177,7 +177,7 @@ def test_rows_tell_what_the_commit_matched(site: Site, which: int) -> None:
             assert row.attributes.get("data-p") == partner
 
 
-def test_one_walks_from_picture_to_picture_within_the_filters(site: Site) -> None:
+def test_one_walks_from_image_to_image_within_the_filters(site: Site) -> None:
     run = site.runs[1]
     expected = site.shown(run=run.id, match="FP")
     page = site.get(site.grid, run=run.id, match="FP")
@@ -209,7 +209,7 @@ def test_many_boxes_come_in_pages(own: Site, monkeypatch: pytest.MonkeyPatch) ->
     assert row.one("td", "id").text == expected[-1]
 
 
-def test_pictures_on_other_servers_are_shown_only_where_they_may_be(store: Path) -> None:
+def test_images_on_other_servers_are_shown_only_where_they_may_be(store: Path) -> None:
     nucleus = EmbeddedNucleus(store)
     with npd.NucleusClient.local(store) as client:
         dataset = client.create_dataset("Remote")
@@ -218,12 +218,12 @@ def test_pictures_on_other_servers_are_shown_only_where_they_may_be(store: Path)
         key = dataset.items.to_frame().index[0]
     for remote in (False, True):
         visitor = Visitor(nucleus, remote_images=remote)
-        page, picture = visitor.get(f"/datasets/{dataset.id}"), visitor.get(f"/datasets/{dataset.id}/items/{key}")
+        page, image = visitor.get(f"/datasets/{dataset.id}"), visitor.get(f"/datasets/{dataset.id}/items/{key}")
         assert [one["src"] for one in page.all("img")] == ([url] if remote else [])
         assert [one["referrerpolicy"] for one in page.all("img")] == (["no-referrer"] if remote else [])
-        assert [one["href"] for one in picture.all("image")] == ([url] if remote else [])
-        assert ("--remote-images" in picture.text) == (not remote)
-        assert [one.text for one in page.all(cls="no-picture")] == (
+        assert [one["href"] for one in image.all("image")] == ([url] if remote else [])
+        assert ("--remote-images" in image.text) == (not remote)
+        assert [one.text for one in page.all(cls="no-image")] == (
             ["Kept in gs"] if remote else ["On another server", "Kept in gs"]
         )
     nucleus.close()

@@ -69,7 +69,7 @@ def test_a_confusion_cell_opens_exactly_its_examples(tab: Watched, site: Site) -
 
 
 @pytest.mark.parametrize("width", [1280, 400])
-def test_an_example_opens_at_its_picture(tabs: Open, origin: str, site: Site, width: int) -> None:
+def test_an_example_opens_at_its_image(tabs: Open, origin: str, site: Site, width: int) -> None:
     tab = tabs(origin, viewport={"width": width, "height": 700})
     missed = site.runs[0].matches(iou_threshold=0.5)
     missed = missed[(missed["match_type"] == "FN") & (missed["dataset_item_id"] == site.items.index[4])].iloc[-1]
@@ -89,7 +89,7 @@ def test_an_example_opens_at_its_picture(tabs: Open, origin: str, site: Site, wi
     check()
 
 
-# A picture
+# An image
 
 
 def frames_of(site: Site, place: int) -> list[Any]:
@@ -99,7 +99,7 @@ def frames_of(site: Site, place: int) -> list[Any]:
 
 
 def on_screen(tab: Watched, layer: int) -> list[tuple[float, float, float, float]]:
-    """Where the boxes of a layer are on the screen, without their strokes, relative to the picture's corner."""
+    """Where the boxes of a layer are on the screen, without their strokes, relative to the image's corner."""
     found: list[list[float]] = tab.page.evaluate(
         """layer => {
           const image = document.querySelector("#stage image");
@@ -217,10 +217,10 @@ def test_predictions_can_be_hidden_by_their_confidence(tab: Watched, site: Site)
     assert tab.page.locator("output").inner_text() == "0.60"
 
 
-def test_a_picture_whose_size_nobody_told_is_measured(tabs: Open, store: Path, tmp_path: Path, picture: Path) -> None:
+def test_a_image_whose_size_nobody_told_is_measured(tabs: Open, store: Path, tmp_path: Path, image: Path) -> None:
     with npd.NucleusClient.local(store) as client:
         dataset = client.create_dataset("Unsized")
-        dataset.append([{"reference_id": "a", "image_url": str(picture)}])
+        dataset.append([{"reference_id": "a", "image_url": str(image)}])
         box = {"type": "box", "label": "car", "geometry": {"x": 4, "y": 5, "width": 6, "height": 7}}
         dataset.annotate([{**box, "reference_id": "a"}])
         key = dataset.items.to_frame().index[0]

@@ -124,7 +124,7 @@ def test_hostile_names_run_nothing_and_break_nothing(tabs: Open, hostile: tuple[
     for path in made.pages.values():
         assert tab.go(path).status == 200
         assert tab.page.evaluate("document.documentElement.scrollWidth") <= width, path
-    tab.go(made.pages["picture"])
+    tab.go(made.pages["image"])
     for row in tab.page.locator("tr[data-n]").all():
         row.hover()
     tab.go(made.pages["run"])
@@ -134,7 +134,7 @@ def test_hostile_names_run_nothing_and_break_nothing(tabs: Open, hostile: tuple[
 
 
 class Elsewhere:
-    """Another server, which has a picture, and notes who sends people there."""
+    """Another server, which has an image, and notes who sends people there."""
 
     def __init__(self, content: bytes) -> None:
         self.asked: list[str] = []
@@ -162,8 +162,8 @@ class Elsewhere:
 
 
 @pytest.fixture
-def elsewhere(picture: Path) -> Iterator[Elsewhere]:
-    made = Elsewhere(picture.read_bytes())
+def elsewhere(image: Path) -> Iterator[Elsewhere]:
+    made = Elsewhere(image.read_bytes())
     yield made
     made.close()
 
@@ -199,7 +199,7 @@ def test_the_policy_holds(tab: Watched, site: Site, elsewhere: Elsewhere) -> Non
 
 
 @pytest.mark.parametrize("remote", [True, False])
-def test_pictures_from_elsewhere_are_loaded_only_where_they_may_be(
+def test_images_from_elsewhere_are_loaded_only_where_they_may_be(
     tabs: Open, store: Path, elsewhere: Elsewhere, remote: bool
 ) -> None:
     with npd.NucleusClient.local(store) as client:

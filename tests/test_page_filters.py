@@ -1,4 +1,4 @@
-"""The grid shows the pictures that filters ask for, and slices are made of them."""
+"""The grid shows the images that filters ask for, and slices are made of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def outcomes(site: Site, run: npd.ModelRun, threshold: float = 0.5) -> pd.DataFr
 
 
 @pytest.mark.parametrize("label", ["person", "car", "bird", "nothing"])
-def test_a_label_finds_pictures_that_hold_it(site: Site, label: str) -> None:
+def test_a_label_finds_images_that_hold_it(site: Site, label: str) -> None:
     truth = site.truth[site.truth["label"] == label]["reference_id"]
     assert site.shown(label=label) == site.ids(truth)
     guesses = site.runs[1].predictions.to_frame()
@@ -28,7 +28,7 @@ def test_a_label_finds_pictures_that_hold_it(site: Site, label: str) -> None:
 @pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize("match", ["TP", "FP", "FN"])
 @pytest.mark.parametrize("threshold", ["0.50", "0.75"])
-def test_outcomes_find_pictures_that_have_them(site: Site, which: int, match: str, threshold: str) -> None:
+def test_outcomes_find_images_that_have_them(site: Site, which: int, match: str, threshold: str) -> None:
     run = site.runs[which]
     found = outcomes(site, run, float(threshold))
     found = found[found["match_type"] == match]
@@ -56,14 +56,14 @@ def test_confidence_and_iou_are_those_of_the_outcome(site: Site) -> None:
 
 
 @pytest.mark.parametrize("scene", ["street", "kitchen", "desert"])
-def test_metadata_finds_pictures(site: Site, scene: str) -> None:
+def test_metadata_finds_images(site: Site, scene: str) -> None:
     scenes = site.items["metadata"].map(lambda one: one["scene"])
     assert site.shown(key="scene", value=scene) == site.items.index[scenes == scene].tolist()
     assert site.shown(key="scene", op="gt", value=scene) == site.items.index[scenes > scene].tolist()
     assert site.shown(key="scene", op="lt", value=scene) == site.items.index[scenes < scene].tolist()
 
 
-def test_a_query_finds_pictures_and_a_wrong_one_is_told_at_its_place(site: Site) -> None:
+def test_a_query_finds_images_and_a_wrong_one_is_told_at_its_place(site: Site) -> None:
     text = 'annotations.car > 2 and metadata.scene = "street"'
     page = site.get(site.grid, query=text)
     expected = site.dataset.query(text)
@@ -121,7 +121,7 @@ def test_looking_takes_a_bounded_time_and_goes_on(site: Site, monkeypatch: pytes
     monkeypatch.setattr(item_scan.Walk.find, "__kwdefaults__", {"direction": "forward", "seconds": 0.0})
     first = site.get(site.grid, label="airplane")
     assert ids_on(first) == []
-    assert "None was found yet among the 1 pictures" in first.text
+    assert "None was found yet among the 1 images" in first.text
     airplanes = site.truth[site.truth["label"] == "airplane"]["reference_id"]
     assert site.shown(label="airplane") == site.ids(airplanes) != []
 
@@ -160,13 +160,13 @@ def test_a_slice_is_made_of_all_that_match(own: Site, monkeypatch: pytest.Monkey
     assert inside == [key for key in own.shown(label="person") if key in expected]
 
 
-def test_a_slice_needs_a_name_and_pictures_and_no_namesake(own: Site) -> None:
+def test_a_slice_needs_a_name_and_images_and_no_namesake(own: Site) -> None:
     form = own.get(own.grid).one("form", method="post")
     asked = {"token": form.one("input", name="token")["value"], "what": "picked"}
     assert "needs a name" in own.visitor.post(form["action"], 400, **asked, name=" ", item=own.items.index[0]).text
-    assert "Tick the pictures" in own.visitor.post(form["action"], 400, **asked, name="S").text
+    assert "Tick the images" in own.visitor.post(form["action"], 400, **asked, name="S").text
     foreign = ["di_x", "di_0123456789ab00000000", "<b>"]
-    assert "Tick the pictures" in own.visitor.post(form["action"], 400, **asked, name="S", item=foreign).text
+    assert "Tick the images" in own.visitor.post(form["action"], 400, **asked, name="S", item=foreign).text
     own.visitor.post(form["action"], **asked, name="S", item=own.items.index[0])
     refused = own.visitor.post(form["action"], 409, **asked, name="S", item=own.items.index[1])
     assert "has a slice" in refused.text

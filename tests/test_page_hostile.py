@@ -62,7 +62,7 @@ class World:
             "grid": f"{grid}?run={self.run.id}",
             "runs": f"{grid}/runs",
             "slices": f"{grid}/slices",
-            "picture": f"{grid}/items/{key}?run={self.run.id}",
+            "image": f"{grid}/items/{key}?run={self.run.id}",
             "run": run,
             "run by labels": f"{run}?sort=label",
             "examples": f"{run}/examples?match=FP",
@@ -147,7 +147,7 @@ def seen(text: str) -> str:
     return " ".join(text.replace("\0", "\ufffd").split())
 
 
-PAGES = ("datasets", "grid", "runs", "slices", "picture", "run", "run by labels", "examples", "compare")
+PAGES = ("datasets", "grid", "runs", "slices", "image", "run", "run by labels", "examples", "compare")
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -181,8 +181,8 @@ def test_every_name_is_shown_as_text(hostile: World, page: str) -> None:
         assert seen(hostile.names[kind][:50]) in text
 
 
-def test_a_picture_shows_its_texts_in_full(hostile: World) -> None:
-    page = hostile.visitor.get(hostile.pages["picture"])
+def test_a_image_shows_its_texts_in_full(hostile: World) -> None:
+    page = hostile.visitor.get(hostile.pages["image"])
     assert seen(f"{hostile.names['item']} 0"[: LONG - 1]) in page.one("h1").text
     pairs = {row.one("dt").text: row.one("dd").text for row in page.one("dl").all("div")}
     assert pairs[seen(hostile.names["key"])] == seen(hostile.names["value"])

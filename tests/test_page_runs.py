@@ -153,14 +153,14 @@ def test_one_goes_from_one_kind_of_outcome_to_the_next_of_the_same_label(site: S
 
 
 @pytest.mark.parametrize("match", ["TP", "FP", "FN", "misplaced"])
-def test_a_picture_of_an_example_counts_as_it_and_leads_to_the_next(site: Site, match: str) -> None:
+def test_a_image_of_an_example_counts_as_it_and_leads_to_the_next(site: Site, match: str) -> None:
     run = site.runs[1]
     found = misplaced_of(run, 0.8) if match == "misplaced" else run.matches(iou_threshold=0.8)
     found = found[found["match_type"] == match] if match != "misplaced" else found
     side, column = ("predicted", "predicted_label") if match == "FP" else ("truth", "label")
     people = found[found[column] == "person"]
     page = site.get(f"/runs/{run.id}/examples", match=match, iou="0.8", **{side: "person"})
-    pictures = people["dataset_item_id"].drop_duplicates().tolist()
+    images = people["dataset_item_id"].drop_duplicates().tolist()
     seen, link = [], page.all("li", "card")[0].one("a")
     while True:
         shown = site.get(link["href"])
@@ -176,8 +176,8 @@ def test_a_picture_of_an_example_counts_as_it_and_leads_to_the_next(site: Site, 
         if not following:
             break
         link = following[0]
-    assert seen == pictures
-    assert len(pictures) > 1
+    assert seen == images
+    assert len(images) > 1
 
 
 @pytest.mark.parametrize("match", ["TP", "FP", "FN"])
@@ -189,7 +189,7 @@ def test_examples_are_those_of_the_commit_in_every_order(
     found = run.matches(iou_threshold=0.5)
     found = found[found["match_type"] == match]
     for sort, column, ascending in (
-        ("picture", None, True),
+        ("image", None, True),
         ("surest", "confidence", False),
         ("unsurest", "confidence", True),
         ("nearest", "iou", False),
@@ -372,7 +372,7 @@ def test_two_runs_are_compared_as_the_client_compares_them(site: Site, threshold
     pd.testing.assert_frame_equal(run_line(site.client, lines(page)[0]), expected.per_class)
 
 
-def test_two_runs_are_needed_and_on_the_same_pictures(own: Site) -> None:
+def test_two_runs_are_needed_and_on_the_same_images(own: Site) -> None:
     assert "Choose two runs" in own.get("/compare", 400).text
     assert "Choose two runs" in own.get("/compare", 400, run=[own.runs[0].id] * 2).text
     elsewhere = own.client.create_dataset("Elsewhere")

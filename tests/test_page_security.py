@@ -25,10 +25,10 @@ POLICY = (
 
 
 @pytest.fixture
-def nucleus(store: Path, picture: Path) -> Iterator[EmbeddedNucleus]:
-    """A store with a dataset of one uploaded picture."""
+def nucleus(store: Path, image: Path) -> Iterator[EmbeddedNucleus]:
+    """A store with a dataset of one uploaded image."""
     with npd.NucleusClient.local(store) as client:
-        client.create_dataset("Street scenes").append([{"reference_id": "a", "image_url": str(picture)}])
+        client.create_dataset("Street scenes").append([{"reference_id": "a", "image_url": str(image)}])
     made = EmbeddedNucleus(store)
     yield made
     made.close()
@@ -73,7 +73,7 @@ def test_every_page_has_the_headers_that_keep_it_to_itself(stranger: Visitor, vi
         assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
 
 
-def test_pictures_from_elsewhere_are_let_in_only_where_the_server_says_so(nucleus: EmbeddedNucleus) -> None:
+def test_images_from_elsewhere_are_let_in_only_where_the_server_says_so(nucleus: EmbeddedNucleus) -> None:
     headers = Visitor(nucleus, remote_images=True).ask("/").headers
     assert headers["Content-Security-Policy"] == POLICY.format("'self' http: https:")
 
@@ -88,7 +88,7 @@ def test_no_page_holds_code_or_styles_in_its_markup(visitor: Visitor, nucleus: E
             assert not [name for name in node.attributes if name.startswith("on") or name == "style"]
 
 
-def test_a_picture_is_sandboxed_and_never_a_page(visitor: Visitor, nucleus: EmbeddedNucleus, tmp_path: Path) -> None:
+def test_a_image_is_sandboxed_and_never_a_page(visitor: Visitor, nucleus: EmbeddedNucleus, tmp_path: Path) -> None:
     with npd.NucleusClient.local(nucleus.folder) as client:
         dataset = client.create_dataset("Odd")
         paths = []
@@ -98,7 +98,7 @@ def test_a_picture_is_sandboxed_and_never_a_page(visitor: Visitor, nucleus: Embe
             dataset.append([{"reference_id": suffix, "image_url": str(path)}])
             paths.append(dataset.iloc[-1]["image_url"])
     for path, kind in zip(paths, ("image/svg+xml", "application/octet-stream"), strict=True):
-        response = visitor.ask("/pictures/" + "/".join(Path(path).parts[-2:]))
+        response = visitor.ask("/images/" + "/".join(Path(path).parts[-2:]))
         assert response.content_type.split(";")[0] == kind
         assert response.headers["Content-Security-Policy"] == "sandbox; default-src 'none'"
         assert response.headers["X-Content-Type-Options"] == "nosniff"
@@ -188,7 +188,7 @@ def test_where_there_are_no_keys_nobody_logs_in(visitor: Visitor) -> None:
     assert (response.status_code, response.headers["Location"]) == (303, "/compare")
 
 
-@pytest.mark.parametrize("path", ["/", "/compare?run=a&run=b", "/runs/a%2Fb%20c", "/thumbnails/aa/x", "/pictures/aa/x"])
+@pytest.mark.parametrize("path", ["/", "/compare?run=a&run=b", "/runs/a%2Fb%20c", "/thumbnails/aa/x", "/images/aa/x"])
 def test_a_server_with_keys_asks_for_one(stranger: Visitor, path: str) -> None:
     response = stranger.ask(path)
     assert response.status_code == 303

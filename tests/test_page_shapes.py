@@ -1,4 +1,4 @@
-"""Shapes of every kind over pictures: what is drawn, where, and what the page says of the rest."""
+"""Shapes of every kind over images: what is drawn, where, and what the page says of the rest."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_shapes_of_every_kind_are_drawn_or_listed(own: Site) -> None:
     times = "\N{MULTIPLICATION SIGN}"
     assert places["van"] == f"1, 2, 3 · 1 {times} 2 {times} 3"
     assert page.one("p", "notice").text == (
-        "Not drawn: 1 cuboid, since a cuboid lies in the scene, and no camera says where that is in the picture;"
+        "Not drawn: 1 cuboid, since a cuboid lies in the scene, and no camera says where that is in the image;"
         " 1 mask, since its mask is on another server; 1 keypoints, since none of its keypoints has a place."
     )
     assert "Kept in s3" in page.text
@@ -84,13 +84,13 @@ def png(pixels: Any, mode: str | None = None) -> bytes:
     return out.getvalue()
 
 
-def masked(store: Path, picture: Path, content: bytes, *, predicted: bool = False) -> tuple[str, str | None]:
-    """Store a picture with a mask; give the address of its page."""
+def masked(store: Path, image: Path, content: bytes, *, predicted: bool = False) -> tuple[str, str | None]:
+    """Store an image with a mask; give the address of its page."""
     file = store.parent / "mask.png"
     file.write_bytes(content)
     with npd.NucleusClient.local(store) as client:
         dataset = client.create_dataset("Masked", exist_ok=True)
-        dataset.append([{"reference_id": "a", "image_url": str(picture)}])
+        dataset.append([{"reference_id": "a", "image_url": str(image)}])
         mask = {"type": "mask", "reference_id": "a", "mask_url": str(file), "annotations": SEGMENTS}
         run = None
         if predicted:
@@ -115,10 +115,8 @@ def visitor(store: Path) -> Any:
     nucleus.close()
 
 
-def test_a_mask_lies_over_its_picture_in_the_colours_of_its_labels(
-    store: Path, picture: Path, visitor: Visitor
-) -> None:
-    address, _ = masked(store, picture, png(NUMBERS))
+def test_a_mask_lies_over_its_image_in_the_colours_of_its_labels(store: Path, image: Path, visitor: Visitor) -> None:
+    address, _ = masked(store, image, png(NUMBERS))
     page = visitor.get(address)
     image = page.one(id="stage").one("image", "s")
     assert {side: image[side] for side in ("width", "height", "preserveaspectratio")} == {
@@ -140,8 +138,8 @@ def test_a_mask_lies_over_its_picture_in_the_colours_of_its_labels(
     assert (coloured(visitor, small["href"]) == pixels).all()
 
 
-def test_masks_of_predictions_are_striped(store: Path, picture: Path, visitor: Visitor) -> None:
-    address, run = masked(store, picture, png(NUMBERS), predicted=True)
+def test_masks_of_predictions_are_striped(store: Path, image: Path, visitor: Visitor) -> None:
+    address, run = masked(store, image, png(NUMBERS), predicted=True)
     image = visitor.get(f"{address}?run={run}").one(id="stage").one("image", "s")
     opacities = coloured(visitor, image["href"])[:20, :, 3]
     assert set(opacities.ravel().tolist()) == {mask_overlays._STRONG, mask_overlays._WEAK}
@@ -182,16 +180,16 @@ def test_a_large_mask_is_made_small_without_new_numbers(tmp_path: Path) -> None:
     ("content", "reason"),
     [
         (png(np.zeros((4, 4, 3), dtype=np.uint8)), "it has colours instead of numbers"),
-        (b"\x89PNG\r\n\x1a\nno picture", "it is no PNG that can be read"),
+        (b"\x89PNG\r\n\x1a\nno image", "it is no PNG that can be read"),
         (png(NUMBERS)[:60], None),
         (png(Image.new("1", (9_000, 9_000))), "it has more than 80 million pixels"),
     ],
-    ids=["colours", "no picture", "cut off", "large"],
+    ids=["colours", "no image", "cut off", "large"],
 )
 def test_what_is_no_mask_is_told_and_does_no_harm(
-    store: Path, picture: Path, visitor: Visitor, content: bytes, reason: str | None
+    store: Path, image: Path, visitor: Visitor, content: bytes, reason: str | None
 ) -> None:
-    address, _ = masked(store, picture, content)
+    address, _ = masked(store, image, content)
     page = visitor.get(address)
     if reason is None:  # a damaged one, whose header is whole
         assert visitor.ask(page.one(id="stage").one("image", "s")["href"]).status_code == 404
@@ -200,13 +198,13 @@ def test_what_is_no_mask_is_told_and_does_no_harm(
         assert not page.one(id="stage").all("image", "s")
 
 
-def test_many_labels_of_a_mask_stay_within_bounds(store: Path, picture: Path, visitor: Visitor, tmp_path: Path) -> None:
+def test_many_labels_of_a_mask_stay_within_bounds(store: Path, image: Path, visitor: Visitor, tmp_path: Path) -> None:
     file = tmp_path / "m.png"
     file.write_bytes(png(NUMBERS))
     labels = [{"label": f"label {number}", "index": number} for number in range(5_000)]
     with npd.NucleusClient.local(store) as client:
         dataset = client.create_dataset("Masks")
-        dataset.append([{"reference_id": "a", "image_url": str(picture)}])
+        dataset.append([{"reference_id": "a", "image_url": str(image)}])
         dataset.annotate([{"type": "mask", "reference_id": "a", "mask_url": str(file), "annotations": labels}])
         key = dataset.items.to_frame().index[0]
     page = visitor.get(f"/datasets/{dataset.id}/items/{key}")
@@ -216,8 +214,8 @@ def test_many_labels_of_a_mask_stay_within_bounds(store: Path, picture: Path, vi
     coloured(visitor, image["href"])
 
 
-def test_a_mask_whose_file_is_gone_is_told(store: Path, picture: Path, visitor: Visitor) -> None:
-    address, _ = masked(store, picture, png(NUMBERS))
+def test_a_mask_whose_file_is_gone_is_told(store: Path, image: Path, visitor: Visitor) -> None:
+    address, _ = masked(store, image, png(NUMBERS))
     for file in (store / "masks").rglob("*.png"):
         file.unlink()
     assert "since the file of its mask is gone" in visitor.get(address).one("p", "notice").text
@@ -240,8 +238,8 @@ def test_colours_of_masks_are_those_of_the_style_sheet() -> None:
 
 
 @pytest.mark.browser
-def test_a_mask_is_loaded_and_goes_with_its_layer(tabs: Open, store: Path, picture: Path) -> None:
-    address, _ = masked(store, picture, png(NUMBERS))
+def test_a_mask_is_loaded_and_goes_with_its_layer(tabs: Open, store: Path, image: Path) -> None:
+    address, _ = masked(store, image, png(NUMBERS))
     with served(store) as origin:
         tab = tabs(origin)
         tab.go(address)
@@ -267,12 +265,10 @@ def overlapping(tab: Any) -> int:
 
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [1280, 400])
-def test_names_lie_apart_and_inside_and_come_with_their_rows(
-    tabs: Open, store: Path, picture: Path, width: int
-) -> None:
+def test_names_lie_apart_and_inside_and_come_with_their_rows(tabs: Open, store: Path, image: Path, width: int) -> None:
     with npd.NucleusClient.local(store) as client:
         dataset = client.create_dataset("Crowd")
-        dataset.append([{"reference_id": "a", "image_url": str(picture)}])
+        dataset.append([{"reference_id": "a", "image_url": str(image)}])
         corners = [(x, y) for x in (0, 2, 30, 55) for y in (0, 1, 20, 40)]
         boxes = [{"x": x, "y": y, "width": 8, "height": 7} for x, y in corners]
         dataset.annotate([{"type": "box", "label": "traffic light", "reference_id": "a", "geometry": b} for b in boxes])
@@ -297,7 +293,7 @@ def test_names_lie_apart_and_inside_and_come_with_their_rows(
 
 
 @pytest.mark.browser
-def test_predictions_stay_broken_lines_when_they_are_lit_or_paired(tabs: Open, store: Path, picture: Path) -> None:
+def test_predictions_stay_broken_lines_when_they_are_lit_or_paired(tabs: Open, store: Path, image: Path) -> None:
     box = {"x": 5, "y": 5, "width": 20, "height": 20}
     rows = [
         {"type": "box", "label": "man", "reference_id": "a", "geometry": box},
@@ -305,7 +301,7 @@ def test_predictions_stay_broken_lines_when_they_are_lit_or_paired(tabs: Open, s
     ]
     with npd.NucleusClient.local(store) as client:
         dataset = client.create_dataset("Poses")
-        dataset.append([{"reference_id": "a", "image_url": str(picture)}])
+        dataset.append([{"reference_id": "a", "image_url": str(image)}])
         dataset.annotate(rows)
         run = dataset.create_model_run(client.add_model("Detector", "det"))
         run.predict([{**row, "confidence": 0.9} for row in rows])

@@ -57,7 +57,7 @@ def committed(filled: npd.Dataset) -> npd.ModelRun:
 
 @pytest.fixture
 def plain(local: npd.NucleusClient) -> npd.Dataset:
-    """A dataset of twelve pictures, each with a box, without runs."""
+    """A dataset of twelve images, each with a box, without runs."""
     dataset = local.create_dataset("Plain")
     names = [f"{number:02}.jpg" for number in range(12)]
     dataset.append(pd.DataFrame({"reference_id": names, "image_url": "https://example.org/a.jpg"}))
@@ -220,14 +220,12 @@ def test_items_without_annotations_are_exported(dataset: npd.Dataset, folder: Pa
     assert written(folder) == ["annotations.parquet", "items.parquet"]
 
 
-def test_pictures_of_this_machine_are_exported_by_their_path(
-    local: npd.NucleusClient, picture: Path, folder: Path
-) -> None:
+def test_images_of_this_machine_are_exported_by_their_path(local: npd.NucleusClient, image: Path, folder: Path) -> None:
     first, second = local.create_dataset("From"), local.create_dataset("To")
-    first.append([{"reference_id": "a", "image_url": str(picture)}], local=True)
+    first.append([{"reference_id": "a", "image_url": str(image)}], local=True)
     first.to_parquet(folder)
     found = pd.read_parquet(folder / "items.parquet")
-    assert Path(found["image_url"].iloc[0]).read_bytes() == picture.read_bytes()
+    assert Path(found["image_url"].iloc[0]).read_bytes() == image.read_bytes()
     found.nucleus.append(second)
     pd.testing.assert_frame_equal(without_ids(first.items.to_frame()), without_ids(second.items.to_frame()))
 

@@ -25,16 +25,16 @@ NAMES = [
 BACKGROUND = "__background__"
 
 
-def boxes(labels: list[str], pictures: int, shift: float, seed: int) -> pd.DataFrame:
-    """Boxes of every label on every picture, in places that all calls share but for the shift."""
+def boxes(labels: list[str], images: int, shift: float, seed: int) -> pd.DataFrame:
+    """Boxes of every label on every image, in places that all calls share but for the shift."""
     places = np.random.default_rng(0)
     noise = np.random.default_rng(seed)
-    count = len(labels) * pictures
+    count = len(labels) * images
     return pd.DataFrame(
         {
-            "reference_id": [f"{number}.jpg" for number in range(pictures) for _ in labels],
-            "label": labels * pictures,
-            "x": np.tile(np.arange(len(labels)) * 100.0, pictures) + noise.normal(0, shift, count),
+            "reference_id": [f"{number}.jpg" for number in range(images) for _ in labels],
+            "label": labels * images,
+            "x": np.tile(np.arange(len(labels)) * 100.0, images) + noise.normal(0, shift, count),
             "y": places.uniform(0, 10, count) + noise.normal(0, shift, count),
             "width": 40.0,
             "height": 40.0,

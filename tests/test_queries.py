@@ -22,8 +22,8 @@ LABELS = ["car", "bus", "traffic light", "count"]
 EXAMPLES = int(os.environ.get("NUCLEUS_PANDAS_QUERIES", "150"))
 
 
-def pictures() -> list[Row]:
-    """Pictures that have every value under every key, or lack the key; and from no to four boxes and a category."""
+def images() -> list[Row]:
+    """Images that have every value under every key, or lack the key; and from no to four boxes and a category."""
     made = []
     for number in range(48):
         metadata = {"weather": VALUES[number % 13], "deep": {"k": VALUES[number % 5], "two words": number % 4}}
@@ -48,12 +48,12 @@ def pictures() -> list[Row]:
     return made
 
 
-PICTURES = pictures()
+IMAGES = images()
 
 
 @dataclass
 class World:
-    """A dataset of those pictures, and a run with a prediction on every second of them."""
+    """A dataset of those images, and a run with a prediction on every second of them."""
 
     dataset: npd.Dataset
     run: npd.ModelRun
@@ -66,14 +66,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         dataset = client.create_dataset("Streets")
         keys = ("reference_id", "metadata", "width", "height")
         dataset.append(
-            [{key: one[key] for key in keys if key in one} | {"image_url": "https://e.org/x"} for one in PICTURES]
+            [{key: one[key] for key in keys if key in one} | {"image_url": "https://e.org/x"} for one in IMAGES]
         )
-        dataset.annotate([{**box, "reference_id": one["reference_id"]} for one in PICTURES for box in one["truths"]])
+        dataset.annotate([{**box, "reference_id": one["reference_id"]} for one in IMAGES for box in one["truths"]])
         model = client.add_model("M", "m")
         runs = []
         for label, every in (("van", 2), ("lorry", 3)):
             run = dataset.create_model_run(model)
-            rows = pd.DataFrame({"reference_id": [one["reference_id"] for one in PICTURES[::every]], "label": label})
+            rows = pd.DataFrame({"reference_id": [one["reference_id"] for one in IMAGES[::every]], "label": label})
             rows["confidence"] = [number % 10 / 10 for number in range(len(rows))]
             run.predict(rows.assign(x=1, y=2, width=3, height=4))
             runs.append(run)
@@ -88,10 +88,10 @@ def found(world: World, text: str, kind: Any = "items", **options: Any) -> list[
 
 
 def names(test: Callable[[Row], Any]) -> list[str]:
-    return [one["reference_id"] for one in PICTURES if test(one)]
+    return [one["reference_id"] for one in IMAGES if test(one)]
 
 
-# The oracle: each value knows its text and what it is for a picture, each condition whether it holds (None: unknown)
+# The oracle: each value knows its text and what it is for an image, each condition whether it holds (None: unknown)
 
 
 @dataclass
@@ -227,7 +227,7 @@ BOXES = [
 
 
 def some(many: bool, test: Callable[[Row, Row | None], bool | None]) -> Callable[[Row], bool | None]:
-    """For one picture; where annotations are named, whether the test holds for one of them."""
+    """For one image; where annotations are named, whether the test holds for one of them."""
     if not many:
         return lambda one: test(one, None)
     return lambda one: any(test(one, box) is True for box in one["truths"])
@@ -473,7 +473,7 @@ def test_values_are_bound_and_never_pasted(world: World) -> None:
         assert found(world, f"metadata.weather in ({quoted}, {quoted})") == []
         assert found(world, f"slice = {quoted}") == []
         assert found(world, f"annotations.{quoted} > 0") == []
-    assert len(world.dataset) == len(PICTURES)
+    assert len(world.dataset) == len(IMAGES)
 
 
 def test_keys_of_any_characters_are_asked_for(local: npd.NucleusClient) -> None:
@@ -537,7 +537,7 @@ def test_numbers_of_every_size_are_compared(local: npd.NucleusClient) -> None:
     ],
 )
 def test_annotations_are_found(world: World, text: str, test: Callable[[Row, Row], Any]) -> None:
-    expected = [box["annotation_id"] for one in PICTURES for box in one["truths"] if test(one, box)]
+    expected = [box["annotation_id"] for one in IMAGES for box in one["truths"] if test(one, box)]
     frame = world.dataset.query(text, kind="annotations")
     assert frame["annotation_id"].tolist() == expected
 

@@ -159,13 +159,13 @@ def test_three_lines_tell_hosted_from_embedded(served: str, store: Path, tmp_pat
     pd.testing.assert_frame_equal(*frames)
 
 
-def test_the_pictures_that_it_shows_are_there() -> None:
+def test_the_images_that_it_shows_are_there() -> None:
     shown = re.findall(r"!\[(.+?)\]\((.+?)\)", README.read_text())
     assert shown
     for words, path in shown:
         assert len(words.split()) > 3
-        with Image.open(README.parent / path) as picture:
-            assert picture.width >= 800
+        with Image.open(README.parent / path) as image:
+            assert image.width >= 800
 
 
 def test_the_labels_that_it_shows_have_these_numbers() -> None:

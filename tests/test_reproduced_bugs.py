@@ -41,7 +41,7 @@ def hosted() -> Iterator[npd.NucleusClient]:
 
 @pytest.fixture
 def street(ours: npd.NucleusClient) -> npd.Dataset:
-    """A dataset of two remote pictures."""
+    """A dataset of two remote images."""
     made = ours.create_dataset("Streets")
     made.append([{"reference_id": name, "image_url": f"https://example.org/{name}"} for name in ("a.jpg", "b.jpg")])
     return made
@@ -51,7 +51,7 @@ def box(name: str = "a.jpg", **fields: Any) -> dict[str, Any]:
     return {"type": "box", "label": "car", "geometry": SQUARE, "reference_id": name, **fields}
 
 
-def pictures(folder: Path, count: int) -> pd.DataFrame:
+def images(folder: Path, count: int) -> pd.DataFrame:
     paths = [folder / f"{number}.png" for number in range(count)]
     for number, path in enumerate(paths):
         Image.new("RGB", (4 + number, 4), "red").save(path)
@@ -66,12 +66,12 @@ def test_waiting_for_a_job_that_has_ended_takes_no_time(ours: npd.NucleusClient,
     assert time.perf_counter() - began < 4  # five seconds were slept before the second look
 
 
-def test_many_pictures_of_this_machine_are_not_waited_for_one_batch_after_the_other(
+def test_many_images_of_this_machine_are_not_waited_for_one_batch_after_the_other(
     ours: npd.NucleusClient, tmp_path: Path
 ) -> None:
     dataset = ours.create_dataset("Local")
     began = time.perf_counter()
-    assert dataset.append(pictures(tmp_path, 35)).new_items == 35
+    assert dataset.append(images(tmp_path, 35)).new_items == 35
     assert time.perf_counter() - began < 12  # five seconds a batch are fifteen
 
 
@@ -116,7 +116,7 @@ def test_a_generator_is_told_of_instead_of_sent_as_nothing(
     ],
     ids=lambda fields: str(fields.get("type", "box")),
 )
-def test_two_objects_of_a_picture_need_no_ids(street: npd.Dataset, fields: dict[str, Any]) -> None:
+def test_two_objects_of_a_image_need_no_ids(street: npd.Dataset, fields: dict[str, Any]) -> None:
     two = [{**box(), **fields}, {**box(), **fields, "label": "van"}]
     if fields.get("type") == "category":
         two = [{key: value for key, value in row.items() if key != "geometry"} for row in two]
@@ -165,7 +165,7 @@ def test_the_server_finds_ids_whose_slashes_nobody_quoted(ours: npd.NucleusClien
         assert requests.get(f"{served}/modelRun/{run.id}/{route}", timeout=20).status_code == 200
 
 
-def test_a_picture_without_predictions_has_the_shape_of_one_with_some(
+def test_a_image_without_predictions_has_the_shape_of_one_with_some(
     ours: npd.NucleusClient, street: npd.Dataset, served: str
 ) -> None:
     run = street.create_model_run(ours.add_model("M", reference_id="m"))
@@ -186,7 +186,7 @@ def test_a_mask_reads_alike_alone_and_exported(street: npd.Dataset) -> None:
 
 
 def test_uploads_of_several_threads_do_not_meet(ours: npd.NucleusClient, tmp_path: Path) -> None:
-    frame = pictures(tmp_path, 25)
+    frame = images(tmp_path, 25)
     datasets = [ours.create_dataset(str(number)) for number in range(3)]
     with ThreadPoolExecutor(3) as pool:
         results = list(pool.map(lambda dataset: dataset.append(frame), datasets))
@@ -200,7 +200,7 @@ def test_addresses_in_buckets_are_remote(street: npd.Dataset, address: str) -> N
     assert street.refloc["c", "image_url"] == address
 
 
-def test_a_missing_picture_is_named_with_its_path(street: npd.Dataset, tmp_path: Path) -> None:
+def test_a_missing_image_is_named_with_its_path(street: npd.Dataset, tmp_path: Path) -> None:
     path = tmp_path / "absent.jpg"
     with pytest.raises(npd.InvalidInputError, match="absent.jpg"):
         street.append([{"reference_id": "c", "image_url": str(path)}])
@@ -210,7 +210,7 @@ def test_keys_and_paths_of_this_machine_stay_here(hosted: npd.NucleusClient, tmp
     run = npd.ModelRun(hosted._transport, "run_1", "ds_1")
     things: list[Any] = [hosted, npd.Dataset(hosted._transport, "ds_1"), npd.Job(hosted._transport, "job_1"), run]
     assert not any(KEY in f"{thing!r}{thing!s}{thing._repr_html_()}" for thing in things)
-    frame = pictures(tmp_path, 1)
+    frame = images(tmp_path, 1)
     sent: list[bytes] = []
 
     def answer(request: Any) -> tuple[int, dict[str, str], str]:
@@ -322,8 +322,8 @@ def test_times_are_times(ours: npd.NucleusClient, street: npd.Dataset) -> None:
     assert str(ours.jobs.dtypes["created_at"]).endswith(", UTC]")
 
 
-def test_remote_and_local_pictures_travel_in_one_call_and_are_counted(street: npd.Dataset, tmp_path: Path) -> None:
-    frame = pictures(tmp_path, 1)
+def test_remote_and_local_images_travel_in_one_call_and_are_counted(street: npd.Dataset, tmp_path: Path) -> None:
+    frame = images(tmp_path, 1)
     remote = pd.DataFrame({"reference_id": ["a.jpg", "c.jpg"], "image_url": "https://example.org/c.jpg"})
     result = street.append(pd.concat([remote, frame], ignore_index=True))
     assert (result.new_items, result.ignored_items, result.updated_items, result.upload_errors) == (2, 1, 0, 0)

@@ -92,13 +92,13 @@ def test_frames_that_lost_something_of_metadata_are_sent_as_well(
     assert weather.count("rain") == (len(SHAPES) if metadata_as else 0)
 
 
-def test_pictures_of_this_machine_are_uploaded_again(local: npd.NucleusClient, picture: Path) -> None:
+def test_images_of_this_machine_are_uploaded_again(local: npd.NucleusClient, image: Path) -> None:
     first, second = local.create_dataset("From"), local.create_dataset("To")
-    pd.DataFrame({"reference_id": ["a"], "image_url": [str(picture)]}).nucleus.append(first)
+    pd.DataFrame({"reference_id": ["a"], "image_url": [str(image)]}).nucleus.append(first)
     first.items.to_frame().nucleus.append(second)
     (sent,), (back,) = (dataset.items.to_frame()["image_url"] for dataset in (first, second))
     assert sent == back
-    assert Path(back).read_bytes() == picture.read_bytes()
+    assert Path(back).read_bytes() == image.read_bytes()
     assert second.iloc[0][["width", "height"]].tolist() == [64, 48]
 
 

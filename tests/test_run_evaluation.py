@@ -40,19 +40,19 @@ def detections() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def pictures() -> pd.DataFrame:
+def images() -> pd.DataFrame:
     items = coco_val2014.items()
     return items.assign(image_url="https://example.org/" + items.pop("file_name"))
 
 
 @pytest.fixture(scope="module")
 def coco(
-    tmp_path_factory: pytest.TempPathFactory, truth: pd.DataFrame, detections: pd.DataFrame, pictures: pd.DataFrame
+    tmp_path_factory: pytest.TempPathFactory, truth: pd.DataFrame, detections: pd.DataFrame, images: pd.DataFrame
 ) -> Iterator[npd.ModelRun]:
     """The run of the published detections, sent and committed."""
     with npd.NucleusClient.local(tmp_path_factory.mktemp("coco") / "store") as client:
         dataset = client.create_dataset("COCO")
-        pictures.nucleus.append(dataset)
+        images.nucleus.append(dataset)
         truth.nucleus.annotate(dataset, bbox="bbox")
         run = dataset.create_model_run(client.add_model("Published", reference_id="published"))
         detections.nucleus.predict(run, bbox="bbox")
@@ -63,9 +63,9 @@ def coco(
 class TestTheWholePath:
     @pytest.mark.newest
     def test_the_numbers_are_those_of_pycocotools(
-        self, coco: npd.ModelRun, truth: pd.DataFrame, detections: pd.DataFrame, pictures: pd.DataFrame
+        self, coco: npd.ModelRun, truth: pd.DataFrame, detections: pd.DataFrame, images: pd.DataFrame
     ) -> None:
-        said = coco_val2014.pycocotools_says(truth, detections, pictures["reference_id"].tolist())
+        said = coco_val2014.pycocotools_says(truth, detections, images["reference_id"].tolist())
         found = coco.evaluate()
         np.testing.assert_allclose(found.summary.iloc[:12], said["stats"], rtol=0, atol=1e-9)
         order = [list(found.per_class.index).index(name) for name in said["names"]]
@@ -74,9 +74,9 @@ class TestTheWholePath:
             np.testing.assert_allclose(own, said[name], rtol=0, atol=1e-9)
 
     def test_the_numbers_are_those_of_the_frames(
-        self, coco: npd.ModelRun, truth: pd.DataFrame, detections: pd.DataFrame, pictures: pd.DataFrame
+        self, coco: npd.ModelRun, truth: pd.DataFrame, detections: pd.DataFrame, images: pd.DataFrame
     ) -> None:
-        found, frames = coco.evaluate(), npd.evaluate(detections, truth, bbox="bbox", items=pictures)
+        found, frames = coco.evaluate(), npd.evaluate(detections, truth, bbox="bbox", items=images)
         assert found.summary["AP"] > 0.4
         pd.testing.assert_series_equal(found.summary, frames.summary, rtol=0, atol=1e-9)
         for name in ("per_class", "pr_curve", "counts", "confusion_matrix", "score_histogram", "tide", "ap_by_size"):
@@ -107,18 +107,18 @@ def run(local: npd.NucleusClient, scenes: npd.Dataset) -> npd.ModelRun:
 
 
 class TestEvaluate:
-    def test_pictures_are_grouped_by_their_metadata(self, run: npd.ModelRun) -> None:
+    def test_images_are_grouped_by_their_metadata(self, run: npd.ModelRun) -> None:
         scenes = run.evaluate().by("metadata.scene")
-        assert scenes["pictures"].to_dict() == {
+        assert scenes["images"].to_dict() == {
             "animal": 2, "kitchen": 2, "sky": 1, "sports": 2, "street": 3, "table": 2
         }  # fmt: skip
         assert scenes["predictions"].sum() == len(sample.detections("eager"))
 
-    def test_pictures_without_boxes_count(self, run: npd.ModelRun, scenes: npd.Dataset) -> None:
+    def test_images_without_boxes_count(self, run: npd.ModelRun, scenes: npd.Dataset) -> None:
         scenes.append([{"reference_id": "empty", "image_url": "https://example.org/", "metadata": {"scene": "void"}}])
         found = run.evaluate()
-        assert len(found.pictures) == 13
-        assert found.by("metadata.scene").loc["void", ["pictures", "ground_truths", "FP"]].tolist() == [1, 0, 0]
+        assert len(found.images) == 13
+        assert found.by("metadata.scene").loc["void", ["images", "ground_truths", "FP"]].tolist() == [1, 0, 0]
 
     def test_crowds_of_the_metadata_are_no_objects(self, run: npd.ModelRun) -> None:
         crowds = sample.ground_truth()["metadata"].str.contains("iscrowd").sum()
@@ -366,7 +366,7 @@ class TestElsewhere:
 class TestExamples:
     @pytest.mark.parametrize("threshold", [0.5, 0.9])
     @pytest.mark.parametrize("match_type", ["TP", "FP", "FN"])
-    def test_they_are_the_matches_with_pictures_and_boxes(
+    def test_they_are_the_matches_with_images_and_boxes(
         self, scenes: npd.Dataset, run: npd.ModelRun, match_type: Any, threshold: float
     ) -> None:
         run.commit()

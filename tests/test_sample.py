@@ -15,8 +15,8 @@ TEXT = {"reference_id", "label", "metadata", "annotation_id", "detector", "image
 WHOLE = {("items", "width"), ("items", "height")}
 
 
-def with_pictures(boxes: pd.DataFrame) -> pd.DataFrame:
-    return boxes.merge(sample.items(), on="reference_id", suffixes=("", "_picture"), validate="many_to_one")
+def with_images(boxes: pd.DataFrame) -> pd.DataFrame:
+    return boxes.merge(sample.items(), on="reference_id", suffixes=("", "_image"), validate="many_to_one")
 
 
 def countable() -> pd.DataFrame:
@@ -29,7 +29,7 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def found_and_reported(detections: pd.DataFrame) -> tuple[int, int]:
-    """Match by picture and label, most confident first, at half overlap; return matches and detections."""
+    """Match by image and label, most confident first, at half overlap; return matches and detections."""
     truth = records(countable())
     taken: set[str] = set()
     for row in records(detections.sort_values("confidence", ascending=False)):
@@ -50,7 +50,7 @@ def test_size() -> None:
     assert sum(path.stat().st_size for path in files) <= 480_000
 
 
-def test_every_picture_opens_at_its_size() -> None:
+def test_every_image_opens_at_its_size() -> None:
     items = sample.items()
     assert len(items) == 12
     assert items["reference_id"].is_unique
@@ -58,14 +58,14 @@ def test_every_picture_opens_at_its_size() -> None:
     for row in records(items):
         assert isinstance(row["image_url"], str)
         assert Path(row["image_url"]).name == row["reference_id"]
-        with Image.open(row["image_url"]) as picture:
-            picture.load()
-            assert picture.format == "JPEG"
-            assert picture.mode == "RGB"
-            assert picture.size == (row["width"], row["height"])
-            assert max(picture.size) == 320
-            assert not picture.getexif()
-            assert "comment" not in picture.info
+        with Image.open(row["image_url"]) as image:
+            image.load()
+            assert image.format == "JPEG"
+            assert image.mode == "RGB"
+            assert image.size == (row["width"], row["height"])
+            assert max(image.size) == 320
+            assert not image.getexif()
+            assert "comment" not in image.info
 
 
 def test_items_say_scene_licence_and_source() -> None:
@@ -89,14 +89,14 @@ def test_plain_columns(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["ground_truth", "detections"])
-def test_boxes_are_inside_known_pictures(name: str) -> None:
+def test_boxes_are_inside_known_images(name: str) -> None:
     boxes = TABLES[name]()
     assert set(boxes["reference_id"]) <= set(sample.items()["reference_id"])
     assert (boxes[["x", "y"]] >= 0).all(axis=None)
     assert (boxes[["width", "height"]] > 0).all(axis=None)
-    placed = with_pictures(boxes)
-    assert (placed["x"] + placed["width"] <= placed["width_picture"]).all()
-    assert (placed["y"] + placed["height"] <= placed["height_picture"]).all()
+    placed = with_images(boxes)
+    assert (placed["x"] + placed["width"] <= placed["width_image"]).all()
+    assert (placed["y"] + placed["height"] <= placed["height_image"]).all()
     corners = boxes[["x", "y", "width", "height"]]
     assert corners.equals(corners.round(2))
 
@@ -107,10 +107,10 @@ def test_ground_truth_has_variety() -> None:
     assert truth["annotation_id"].str.fullmatch("[0-9]+").all()
     assert truth["label"].nunique() >= 20
     assert set(truth["metadata"]) == {"{}", '{"iscrowd": 1}'}
-    per_picture = truth.groupby("reference_id").size()
-    assert len(per_picture) == 12
-    assert per_picture.min() <= 2
-    assert per_picture.max() >= 20
+    per_image = truth.groupby("reference_id").size()
+    assert len(per_image) == 12
+    assert per_image.min() <= 2
+    assert per_image.max() >= 20
 
 
 def test_detections_by_name() -> None:
@@ -160,7 +160,7 @@ def test_attribution() -> None:
         assert "simulated" in docstring
 
 
-def test_made_anew_from_its_own_pictures_the_tables_are_the_same(tmp_path: Path) -> None:
+def test_made_anew_from_its_own_images_the_tables_are_the_same(tmp_path: Path) -> None:
     items, truth = sample.items(), sample.ground_truth()
     known = {*truth["label"], *(label for group in make_sample.SIMILAR for label in group)}
     numbers = {label: number for number, label in enumerate(sorted(known))}
@@ -200,6 +200,6 @@ def test_made_anew_from_its_own_pictures_the_tables_are_the_same(tmp_path: Path)
         table = f"{name}.parquet"
         assert (once / table).read_bytes() == (twice / table).read_bytes()
         pd.testing.assert_frame_equal(pd.read_parquet(once / table), pd.read_parquet(FOLDER / table))
-    for picture in (once / "images").iterdir():
-        assert picture.read_bytes() == (twice / "images" / picture.name).read_bytes()
+    for image in (once / "images").iterdir():
+        assert image.read_bytes() == (twice / "images" / image.name).read_bytes()
     assert (once / "ATTRIBUTION").read_bytes() == (FOLDER / "ATTRIBUTION").read_bytes()

@@ -102,7 +102,7 @@ def clean(texts: list[str], *more: str) -> None:
             assert secret not in text, text[max(0, text.find(secret) - 200) :][:500]
 
 
-def operations(client: npd.NucleusClient, dataset_id: str, run_id: str, picture: Path) -> Iterator[Callable[[], Any]]:
+def operations(client: npd.NucleusClient, dataset_id: str, run_id: str, image: Path) -> Iterator[Callable[[], Any]]:
     """Operations of every kind."""
     dataset = npd.Dataset(client._transport, dataset_id)
     run = npd.ModelRun(client._transport, run_id, dataset_id)
@@ -111,7 +111,7 @@ def operations(client: npd.NucleusClient, dataset_id: str, run_id: str, picture:
     yield lambda: client.list_datasets()
     yield lambda: client.create_dataset("made")
     yield lambda: dataset.append(items)
-    yield lambda: dataset.append([{"reference_id": "c", "image_url": str(picture)}], if_exists="update")
+    yield lambda: dataset.append([{"reference_id": "c", "image_url": str(image)}], if_exists="update")
     yield lambda: dataset.annotate(boxes, batch_size=1)
     yield lambda: run.predict(boxes.assign(confidence=0.5))
     yield lambda: dataset.refloc[["a", "b"]]
@@ -126,7 +126,7 @@ def test_nothing_shows_the_key_or_a_signed_address(
     guarded: str,
     kind: str,
     fault: str | None,
-    picture: Path,
+    image: Path,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -152,7 +152,7 @@ def test_nothing_shows_the_key_or_a_signed_address(
         npd.NucleusClient(endpoint=proxy.endpoint, **{kind: KEY}, max_retries=1, max_concurrency=2) as client,
         proxy.breaking(plan),
     ):
-        for operation in operations(client, dataset.id, run.id, picture):
+        for operation in operations(client, dataset.id, run.id, image):
             try:
                 shown += forms(operation())
             except npd.NucleusError as error:
@@ -164,10 +164,10 @@ def test_nothing_shows_the_key_or_a_signed_address(
     assert signed or fault is not None
     assert len(caplog.records) > 20
     clean([*shown, caplog.text, *map(repr, caplog.records)], *(target.rsplit("/", 1)[1] for target in signed))
-    check_wire(proxy.requests, kind, picture)
+    check_wire(proxy.requests, kind, image)
 
 
-def check_wire(sent: list[Request], kind: str, picture: Path) -> None:
+def check_wire(sent: list[Request], kind: str, image: Path) -> None:
     """The key goes in one header of every request to the API, and nowhere else; no path of this machine goes at all."""
     header, value = {
         "api_key": ("Authorization", f"Basic {SECRETS[1]}"),
@@ -178,8 +178,8 @@ def check_wire(sent: list[Request], kind: str, picture: Path) -> None:
         clean([request.method, request.target, *others, request.body.decode("latin-1")])
         assert request.header(header) == (None if "/_upload/" in request.target else value)
         everything = "\n".join([request.target, *others, request.body.decode("latin-1")])
-        assert str(picture.parent) not in everything
-        assert str(picture.parent).replace("/", "%2F") not in everything
+        assert str(image.parent) not in everything
+        assert str(image.parent).replace("/", "%2F") not in everything
     names = [request.body for request in sent if b"multipart" in str(request.header("Content-Type")).encode()]
     assert all(b'filename="my_img_001.png"' in body for body in names if body)
 

@@ -327,14 +327,14 @@ def test_the_client_is_told_that_its_key_is_wrong(keyed: Served) -> None:
         assert client.list_datasets() == []
 
 
-def test_a_picture_needs_a_key_and_a_signed_address_none(keyed: Served, picture: Path) -> None:
+def test_a_image_needs_a_key_and_a_signed_address_none(keyed: Served, image: Path) -> None:
     with npd.NucleusClient("first key", endpoint=keyed.endpoint) as client, connected(keyed.endpoint) as connection:
         dataset = client.create_dataset("Locked")
-        dataset.append({"items": [{"reference_id": "a", "image_url": str(picture)}]}, local=True)
+        dataset.append({"items": [{"reference_id": "a", "image_url": str(image)}]}, local=True)
         path = urlsplit(dataset.iloc[0]["image_url"]).path
         assert ask(connection, "GET", path).status == 401
         connection.request("GET", path, headers=basic("first key"))
-        assert connection.getresponse().read() == picture.read_bytes()
+        assert connection.getresponse().read() == image.read_bytes()
         url = client._transport.read(SignedUrl, "dataset", dataset.id, "signedUrl", "1").signed_url
         assert ask(connection, "PUT", urlsplit(url).path, b"{}").status == 200
 
@@ -354,13 +354,13 @@ def free_port() -> int:
         return port
 
 
-def test_addresses_begin_with_the_public_one(store: Path, picture: Path) -> None:
+def test_addresses_begin_with_the_public_one(store: Path, image: Path) -> None:
     public, port = "https://nucleus.example.org", free_port()
     with Served(store, "--public-url", f"{public}/", "--port", str(port)) as server:
         assert server.endpoint == f"{public}{PREFIX}"
         with npd.NucleusClient(endpoint=f"http://127.0.0.1:{port}{PREFIX}") as client:
             dataset = client.create_dataset("Public")
-            dataset.append({"items": [{"reference_id": "a", "image_url": str(picture)}]}, local=True)
+            dataset.append({"items": [{"reference_id": "a", "image_url": str(image)}]}, local=True)
             image_url = dataset.iloc[0]["image_url"]
             signed_url = client._transport.read(SignedUrl, "dataset", dataset.id, "signedUrl", "1").signed_url
             frame = dataset.items.to_frame()
@@ -369,7 +369,7 @@ def test_addresses_begin_with_the_public_one(store: Path, picture: Path) -> None
         assert signed_url.startswith(f"{public}{PREFIX}/_upload/")
         with connected(f"http://127.0.0.1:{port}") as connection:
             connection.request("GET", urlsplit(image_url).path, headers={"Host": "nucleus.example.org"})
-            assert connection.getresponse().read() == picture.read_bytes()
+            assert connection.getresponse().read() == image.read_bytes()
             behind_a_proxy = {"Host": "nucleus.example.org", "Origin": public}
             assert ask(connection, "GET", f"{PREFIX}/dataset/", headers=behind_a_proxy).status == 200
             assert ask(connection, "PUT", urlsplit(signed_url).path, b"{}").status == 200
@@ -420,7 +420,7 @@ def test_a_body_that_no_route_takes_is_refused_so_that_the_client_sees_it(
                 assert answer.body["status_code"] == 413
 
 
-def test_pictures_and_uploads_may_be_larger_than_json(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_and_uploads_may_be_larger_than_json(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "MAX_JSON", MIB)
     with in_thread(store) as endpoint, npd.NucleusClient(endpoint=endpoint) as client:
         dataset = client.create_dataset("Large")

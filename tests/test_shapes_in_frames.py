@@ -159,7 +159,7 @@ def test_what_a_shape_does_not_have_is_refused_instead_of_lost(
         rows.nucleus.annotate(dataset)
 
 
-def test_pictures_without_shapes_in_a_joint_frame_are_skipped(dataset: npd.Dataset) -> None:
+def test_images_without_shapes_in_a_joint_frame_are_skipped(dataset: npd.Dataset) -> None:
     shapes = pd.DataFrame({"reference_id": ["a.jpg"], "label": "lake", "type": "polygon"})
     shapes["geometry"] = [{"vertices": [{"x": 0, "y": 0}, {"x": 9, "y": 0}, {"x": 0, "y": 9}]}]
     joint = pd.DataFrame({"reference_id": ["b.jpg", "a.jpg"]}).merge(shapes, on="reference_id", how="left")

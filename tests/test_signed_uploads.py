@@ -196,11 +196,11 @@ def test_a_refused_upload_keeps_the_others(
     assert len(stored) + len(result.failed) == 100
 
 
-def test_pictures_between_others_keep_their_place(
-    service: HostedStandIn, dataset: npd.Dataset, picture: Path, lowered: int
+def test_images_between_others_keep_their_place(
+    service: HostedStandIn, dataset: npd.Dataset, image: Path, lowered: int
 ) -> None:
     frame = items(120)
-    frame.loc[[30, 31, 90], "image_url"] = str(picture)
+    frame.loc[[30, 31, 90], "image_url"] = str(image)
     frame.nucleus.append(dataset)
     assert dataset.items.to_frame()["reference_id"].tolist() == frame["reference_id"].tolist()
     assert [row for row, url in enumerate(dataset.items.to_frame()["image_url"]) if "cdn" in url] == [30, 31, 90]

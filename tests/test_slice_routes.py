@@ -17,7 +17,7 @@ NAMES = [f"{number}.jpg" for number in range(9)]
 
 @pytest.fixture
 def dataset(http: Http) -> str:
-    """A dataset of nine pictures."""
+    """A dataset of nine images."""
     return filled(http, "Streets", NAMES)
 
 
@@ -278,7 +278,7 @@ def test_a_sample_of_nothing_is_empty(http: Http) -> None:
 
 @pytest.fixture
 def sliced(drawn: World) -> str:
-    """A slice of some pictures of the drawn world."""
+    """A slice of some images of the drawn world."""
     return create(drawn.http, drawn.dataset, "some", "5.jpg", "1.jpg", "3.jpg")
 
 
@@ -314,7 +314,7 @@ def test_a_model_without_a_run_has_no_predictions_to_export(drawn: World, sliced
     drawn.http.refused("GET", f"slice/{sliced}/{model}/exportForTraining", {}, 404)
 
 
-def test_raw_items_tell_where_the_pictures_are(drawn: World, sliced: str) -> None:
+def test_raw_items_tell_where_the_images_are(drawn: World, sliced: str) -> None:
     whole = drawn.http("GET", f"slice/{sliced}")["items"]
     raw = drawn.http("GET", f"slice/{sliced}/exportRawItems")
     assert [one["id"] for one in raw] == [one["id"] for one in whole]

@@ -23,7 +23,7 @@ ORDER = [*NAMES[20:5:-1], "a/b c?.jpg", "00.jpg"]
 
 @pytest.fixture(scope="module", params=["lookup", "contract"])
 def sliced(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[npd.Slice]:
-    """A slice of some pictures, most of which have boxes; the server has the extension, or the contract alone."""
+    """A slice of some images, most of which have boxes; the server has the extension, or the contract alone."""
     with npd.NucleusClient.local(tmp_path_factory.mktemp("slices") / "store") as client:
         if request.param == "contract":
             contract_only(client, page=7)

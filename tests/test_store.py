@@ -57,10 +57,10 @@ class Http:
         return json.loads(response.data)
 
     def new_dataset(self, count: int = 0, **fields: object) -> str:
-        """Make a dataset of `count` pictures named 0, 1, 2, …"""
-        made: str = self("POST", "dataset/create", {"name": "Pictures", **fields})["dataset_id"]
+        """Make a dataset of `count` images named 0, 1, 2, …"""
+        made: str = self("POST", "dataset/create", {"name": "Images", **fields})["dataset_id"]
         if count:
-            self("POST", f"dataset/{made}/append", {"items": [picture_row(str(n)) for n in range(count)]})
+            self("POST", f"dataset/{made}/append", {"items": [image_row(str(n)) for n in range(count)]})
         return made
 
     def new_run(self, dataset: str, reference_id: str = "model") -> str:
@@ -76,7 +76,7 @@ class Http:
         return job
 
 
-def picture_row(name: str, **fields: object) -> dict[str, object]:
+def image_row(name: str, **fields: object) -> dict[str, object]:
     return {"reference_id": name, "image_url": f"https://example.org/{name}", **fields}
 
 
@@ -248,13 +248,13 @@ def test_an_item_that_comes_back_stands_at_the_end(shared: EmbeddedNucleus) -> N
 def test_items_are_new_ignored_or_updated(http: Http) -> None:
     dataset = http.new_dataset()
     route = f"_nucleus_pandas/dataset/{dataset}/append"
-    first = http("POST", route, {"items": [picture_row(n, metadata={"v": 1}) for n in ("b", "a", "b", "c")]})
+    first = http("POST", route, {"items": [image_row(n, metadata={"v": 1}) for n in ("b", "a", "b", "c")]})
     assert first["outcomes"] == [["new", 2], ["ignored", 1], ["new", 1]]
-    rows = [picture_row(n, metadata={"v": 2}) for n in ("a", "d", "d")]
+    rows = [image_row(n, metadata={"v": 2}) for n in ("a", "d", "d")]
     again = http("POST", route, {"items": rows, "update": True})
     assert again["outcomes"] == [["updated", 1], ["new", 1], ["updated", 1]]
     assert (again["new_items"], again["updated_items"], again["ignored_items"]) == (1, 2, 0)
-    third = http("POST", route, {"items": [picture_row("a"), picture_row("c", update=True)]})
+    third = http("POST", route, {"items": [image_row("a"), image_row("c", update=True)]})
     assert third["outcomes"] == [["ignored", 1], ["updated", 1]]
     listed = http("GET", f"dataset/{dataset}/datasetItems")["dataset_items"]
     assert [(i["reference_id"], i["metadata"]) for i in listed] == [
@@ -268,7 +268,7 @@ def test_items_are_new_ignored_or_updated(http: Http) -> None:
 
 def test_the_last_of_two_items_in_one_call_counts_when_updating(http: Http) -> None:
     dataset = http.new_dataset()
-    rows = [picture_row("a", metadata={"v": v}) for v in range(3)]
+    rows = [image_row("a", metadata={"v": v}) for v in range(3)]
     http("POST", f"dataset/{dataset}/append", {"items": rows, "update": True})
     assert http("GET", f"dataset/{dataset}/iloc/0")["item"]["metadata"] == {"v": 2}
 
@@ -460,7 +460,7 @@ def test_one_category_of_each_taxonomy_and_one_mask_an_item(http: Http) -> None:
 )
 def test_metadata_comes_back_to_the_last_digit(http: Http, metadata: dict[str, object]) -> None:
     dataset = http.new_dataset()
-    http("POST", f"dataset/{dataset}/append", {"items": [picture_row("0", metadata=metadata)]})
+    http("POST", f"dataset/{dataset}/append", {"items": [image_row("0", metadata=metadata)]})
     http("POST", f"dataset/{dataset}/annotate", {"annotations": [box_row("0", "x", metadata=metadata)]})
     found = http("GET", f"dataset/{dataset}/refloc/0")
     assert json.dumps(found["item"]["metadata"]) == json.dumps(metadata)
@@ -469,7 +469,7 @@ def test_metadata_comes_back_to_the_last_digit(http: Http, metadata: dict[str, o
 
 def test_absent_metadata_is_an_empty_dict(http: Http) -> None:
     dataset = http.new_dataset()
-    http("POST", f"dataset/{dataset}/append", {"items": [picture_row("0", metadata=None), picture_row("1")]})
+    http("POST", f"dataset/{dataset}/append", {"items": [image_row("0", metadata=None), image_row("1")]})
     assert [i["metadata"] for i in http("GET", f"dataset/{dataset}/datasetItems")["dataset_items"]] == [{}, {}]
 
 
@@ -490,7 +490,7 @@ JSON_VALUES = st.recursive(
 def test_any_metadata_comes_back(shared: EmbeddedNucleus, metadata: dict[str, object]) -> None:
     http = Http(shared)
     dataset = http.new_dataset()
-    http("POST", f"dataset/{dataset}/append", {"items": [picture_row("0", metadata=metadata)]})
+    http("POST", f"dataset/{dataset}/append", {"items": [image_row("0", metadata=metadata)]})
     found = http("GET", f"dataset/{dataset}/iloc/0")["item"]["metadata"]
     assert json.dumps(found) == json.dumps(metadata)
 
@@ -510,7 +510,7 @@ def test_ids_of_users_never_meet_the_keys_of_the_store(http: Http) -> None:
 def test_reference_ids_of_any_text(http: Http) -> None:
     names = ["a/b/../c", "..", "100%", "ä€😀", " ", "x" * 2000, "a?b#c", "%2F", "'; DROP TABLE item; --"]
     dataset = http.new_dataset()
-    http("POST", f"dataset/{dataset}/append", {"items": [picture_row(name) for name in names]})
+    http("POST", f"dataset/{dataset}/append", {"items": [image_row(name) for name in names]})
     listed = http("GET", f"dataset/{dataset}/datasetItems")["dataset_items"]
     assert [i["reference_id"] for i in listed] == names
 
@@ -540,7 +540,7 @@ def test_a_failing_transaction_leaves_nothing(nucleus: EmbeddedNucleus) -> None:
 def test_a_refused_request_leaves_nothing(http: Http, nucleus: EmbeddedNucleus) -> None:
     dataset = http.new_dataset(1)
     before = rows_in(nucleus, *TABLES)
-    http("POST", f"dataset/{dataset}/append", {"items": [picture_row("x"), {"reference_id": "y"}]}, 400)
+    http("POST", f"dataset/{dataset}/append", {"items": [image_row("x"), {"reference_id": "y"}]}, 400)
     http("POST", f"dataset/{dataset}/annotate", {"annotations": [box_row("0", "a"), box_row("0", "b", type="?")]}, 400)
     http("POST", f"dataset/{dataset}/annotate", {"annotations": [box_row("0", "a", item_id="di_1")]}, 400)
     assert rows_in(nucleus, *TABLES) == before
@@ -567,7 +567,7 @@ def test_threads_append_at_once(http: Http, nucleus: EmbeddedNucleus) -> None:
         try:
             for call in range(10):
                 names = [f"own-{number}-{call}-{n}" for n in range(10)] + [f"shared-{call}-{n}" for n in range(10)]
-                rows = [picture_row(name) for name in names]
+                rows = [image_row(name) for name in names]
                 counts.append(mine("POST", f"dataset/{dataset}/append", {"items": rows})["new_items"])
                 boxes = [box_row(name, "x") for name in names]
                 mine("POST", f"dataset/{dataset}/annotate", {"annotations": boxes})
@@ -720,7 +720,7 @@ def test_closing_waits_for_jobs(store: Path, monkeypatch: pytest.MonkeyPatch) ->
     http = Http(nucleus)
     dataset = http.new_dataset()
     nucleus.submit(lambda: time.sleep(0.3))
-    lines = [json.dumps(picture_row(str(n))).encode() for n in range(200)]
+    lines = [json.dumps(image_row(str(n))).encode() for n in range(200)]
     job = http.upload(dataset, lines, f"dataset/{dataset}/append")
     assert job["job_last_known_status"] == "Running"
     nucleus.close()
@@ -826,9 +826,9 @@ def test_a_run_that_spans_datasets_outlives_one_of_them(http: Http, nucleus: Emb
     http("GET", f"_nucleus_pandas/modelRun/{run}/matches")
 
 
-def append_files(http: Http, dataset: str, pictures: dict[str, bytes], status: int = 200, **fields: object) -> Any:
-    rows = [{"reference_id": name, **fields} for name in pictures]
-    files = [(io.BytesIO(content), name) for name, content in pictures.items()]
+def append_files(http: Http, dataset: str, images: dict[str, bytes], status: int = 200, **fields: object) -> Any:
+    rows = [{"reference_id": name, **fields} for name in images]
+    files = [(io.BytesIO(content), name) for name, content in images.items()]
     return http("POST", f"dataset/{dataset}/append", status=status, data={"items": json.dumps(rows), "image": files})
 
 
@@ -854,7 +854,7 @@ def test_the_file_of_a_deleted_item_goes(http: Http, nucleus: EmbeddedNucleus) -
     assert [path.read_bytes() for path in stored_files(nucleus.images.folder)] == [png("red")]
 
 
-def test_the_file_of_a_replaced_picture_goes(http: Http, nucleus: EmbeddedNucleus) -> None:
+def test_the_file_of_a_replaced_image_goes(http: Http, nucleus: EmbeddedNucleus) -> None:
     dataset = http.new_dataset()
     append_files(http, dataset, {"a.png": png("red")})
     append_files(http, dataset, {"a.png": png("blue")}, update=True)
@@ -904,7 +904,7 @@ def test_a_job_that_waits_for_another_is_not_given_up(http: Http, monkeypatch: p
     monkeypatch.setattr(upload_jobs, "store_items", slow)
     monkeypatch.setattr(jobs, "STALE_SECONDS", 0.5)
     dataset = http.new_dataset()
-    lines = [json.dumps(picture_row(str(n))).encode() for n in range(20)]  # a second and more
+    lines = [json.dumps(image_row(str(n))).encode() for n in range(20)]  # a second and more
     made = [http.upload(dataset, lines, f"dataset/{dataset}/append", name)["job_id"] for name in ("first", "second")]
     seen = {"Running"}
     while "Running" in (now := {http("GET", f"job/{job}")["status"] for job in made}):
@@ -920,7 +920,7 @@ def test_a_job_that_was_given_up_stores_nothing_more(
     dataset = http.new_dataset()
     release = threading.Event()
     nucleus.submit(lambda: release.wait(10) and None)
-    job = http.upload(dataset, [json.dumps(picture_row("0")).encode()], f"dataset/{dataset}/append")["job_id"]
+    job = http.upload(dataset, [json.dumps(image_row("0")).encode()], f"dataset/{dataset}/append")["job_id"]
     with nucleus.database.write() as db:
         db.execute("UPDATE job SET heartbeat = 0")
     assert http("GET", f"job/{job}")["status"] == "Errored_Server"
@@ -949,7 +949,7 @@ def test_a_small_upload_is_finished_when_answered(
 ) -> None:
     names = watch_threads(monkeypatch)
     dataset = http.new_dataset()
-    lines = [json.dumps(picture_row(str(n))).encode() for n in range(30)]
+    lines = [json.dumps(image_row(str(n))).encode() for n in range(30)]
     job = http.upload(dataset, [*lines, lines[0]], f"dataset/{dataset}/append")
     assert job["job_last_known_status"] == "Completed"
     assert names == [threading.current_thread().name]
@@ -991,7 +991,7 @@ def test_a_larger_upload_runs_in_the_worker(
 def test_malformed_lines_are_told_by_their_number(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload_jobs, "_ROWS", 2)
     dataset = http.new_dataset()
-    good = [json.dumps(picture_row(str(n))).encode() for n in range(4)]
+    good = [json.dumps(image_row(str(n))).encode() for n in range(4)]
     lines = [good[0], b"{", good[1], b"", b'{"reference_id": 5}', good[2], b"[]", b"\xff", good[3]]
     job = http.upload(dataset, lines, f"dataset/{dataset}/append")
     assert job["job_last_known_status"] == "Errored_Partial"
@@ -1024,7 +1024,7 @@ def test_a_dataset_deleted_during_a_job_ends_the_job(
     dataset = http.new_dataset()
     release = threading.Event()
     nucleus.submit(lambda: release.wait(10) and None)
-    job = http.upload(dataset, [json.dumps(picture_row("0")).encode()], f"dataset/{dataset}/append")["job_id"]
+    job = http.upload(dataset, [json.dumps(image_row("0")).encode()], f"dataset/{dataset}/append")["job_id"]
     http("DELETE", f"dataset/{dataset}", {})
     release.set()
     wait_for(lambda: http("GET", f"job/{job}")["status"] == "Errored")
@@ -1036,8 +1036,8 @@ def test_an_upload_is_taken_once(http: Http) -> None:
     dataset = http.new_dataset()
     url = http("GET", f"dataset/{dataset}/signedUrl/first")["signed_url"]
     http("POST", f"dataset/{dataset}/append?async=1", {"requestId": "first"}, 400)
-    http("PUT", url, data=json.dumps(picture_row("not this")).encode())
-    http("PUT", url, data=json.dumps(picture_row("this")).encode())
+    http("PUT", url, data=json.dumps(image_row("not this")).encode())
+    http("PUT", url, data=json.dumps(image_row("this")).encode())
     http("POST", f"dataset/{dataset}/append?async=1", {"requestId": "first"})
     http("PUT", url, data=b"{}", status=409)
     http("PUT", f"{url}x", data=b"{}", status=404)
@@ -1105,22 +1105,22 @@ def test_a_store_opens_while_others_upload(store: Path) -> None:
     assert stored_files(store / "images") == []
 
 
-# Pictures
+# Images
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Images:
+def images(tmp_path: Path) -> Images:
     return Images(tmp_path / "images")
 
 
-def test_a_picture_is_named_by_its_content(pictures: Images) -> None:
+def test_a_image_is_named_by_its_content(images: Images) -> None:
     content = png("red", (64, 48))
     digest = hashlib.sha256(content).hexdigest()
-    staged = [pictures.stage(io.BytesIO(content), name) for name in ("a.png", "b.PNG", "/x/y/c.png")]
-    assert {one.picture for one in staged} == {(f"{digest[:2]}/{digest}.png", 64, 48)}
-    pictures.publish(staged)
-    assert [path.read_bytes() for path in stored_files(pictures.folder)] == [content]
-    assert pictures.path(staged[0].picture.name) == pictures.folder / staged[0].picture.name
+    staged = [images.stage(io.BytesIO(content), name) for name in ("a.png", "b.PNG", "/x/y/c.png")]
+    assert {one.image for one in staged} == {(f"{digest[:2]}/{digest}.png", 64, 48)}
+    images.publish(staged)
+    assert [path.read_bytes() for path in stored_files(images.folder)] == [content]
+    assert images.path(staged[0].image.name) == images.folder / staged[0].image.name
 
 
 @pytest.mark.parametrize(
@@ -1142,11 +1142,11 @@ def test_a_picture_is_named_by_its_content(pictures: Images) -> None:
         (".png", ""),
     ],
 )
-def test_only_a_plain_extension_is_kept(pictures: Images, filename: str | None, extension: str) -> None:
-    staged = pictures.stage(io.BytesIO(b"x"), filename)
-    assert staged.picture.name == f"2d/{hashlib.sha256(b'x').hexdigest()}{extension}"
-    pictures.publish([staged])
-    assert stored_files(pictures.folder.parent) == [pictures.folder / staged.picture.name]
+def test_only_a_plain_extension_is_kept(images: Images, filename: str | None, extension: str) -> None:
+    staged = images.stage(io.BytesIO(b"x"), filename)
+    assert staged.image.name == f"2d/{hashlib.sha256(b'x').hexdigest()}{extension}"
+    images.publish([staged])
+    assert stored_files(images.folder.parent) == [images.folder / staged.image.name]
 
 
 @pytest.mark.parametrize("name", ["../nucleus.sqlite", "incoming/x", "/etc/passwd", "", "2d", "2d/..", "2d/../../x"])
@@ -1155,11 +1155,11 @@ def test_no_other_file_is_handed_out(http: Http, nucleus: EmbeddedNucleus, name:
     http("GET", f"_nucleus_pandas/images/{name}", status=404)
 
 
-def test_what_is_no_picture_has_no_size(http: Http, pictures: Images) -> None:
+def test_what_is_no_image_has_no_size(http: Http, images: Images) -> None:
     broken = png("red")[:20]
     for content in (b"text", broken, b"\0" * 1000, b"GIF89a", b"\xff\xd8\xff"):
-        staged = pictures.stage(io.BytesIO(content), "a.png")
-        assert staged.picture[1:] == (None, None)
+        staged = images.stage(io.BytesIO(content), "a.png")
+        assert staged.image[1:] == (None, None)
     dataset = http.new_dataset()
     append_files(http, dataset, {"a.raw": b"text", "b.png": png("red", (5, 7))})
     found = [http("GET", f"dataset/{dataset}/iloc/{n}")["item"] for n in (0, 1)]
@@ -1169,7 +1169,7 @@ def test_what_is_no_picture_has_no_size(http: Http, pictures: Images) -> None:
             assert response.data == content
 
 
-def test_damaged_pictures_are_stored_all_the_same(pictures: Images) -> None:
+def test_damaged_images_are_stored_all_the_same(images: Images) -> None:
     draw = random.Random(5)
     for kind in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "ICO", "TGA"):
         out = io.BytesIO()
@@ -1178,18 +1178,18 @@ def test_damaged_pictures_are_stored_all_the_same(pictures: Images) -> None:
             content = bytearray(out.getvalue())
             for _ in range(draw.randrange(1, 12)):
                 content[draw.randrange(min(len(content), 200))] = draw.randrange(256)
-            staged = pictures.stage(io.BytesIO(content), "a.png")
-            pictures.publish([staged])
-            assert (pictures.folder / staged.picture.name).read_bytes() == content
+            staged = images.stage(io.BytesIO(content), "a.png")
+            images.publish([staged])
+            assert (images.folder / staged.image.name).read_bytes() == content
 
 
-def test_a_picture_of_a_kind_that_pillow_cannot_read_has_no_size(pictures: Images) -> None:
+def test_a_image_of_a_kind_that_pillow_cannot_read_has_no_size(images: Images) -> None:
     out = io.BytesIO()
     Image.new("RGB", (40, 30), "red").save(out, "DDS")
     content = bytearray(out.getvalue())
     content[80:84] = b"\0\0\0\x01"  # flags of a pixel format that nobody knows
-    staged = pictures.stage(io.BytesIO(content), "a.dds")
-    assert staged.picture[1:] == (None, None)
+    staged = images.stage(io.BytesIO(content), "a.dds")
+    assert staged.image[1:] == (None, None)
 
 
 def test_a_refused_append_leaves_no_files(http: Http, nucleus: EmbeddedNucleus) -> None:
@@ -1199,7 +1199,7 @@ def test_a_refused_append_leaves_no_files(http: Http, nucleus: EmbeddedNucleus) 
     assert stored_files(nucleus.images.folder) == []
 
 
-def test_an_empty_picture_refuses_its_row_only(http: Http, nucleus: EmbeddedNucleus) -> None:
+def test_an_empty_image_refuses_its_row_only(http: Http, nucleus: EmbeddedNucleus) -> None:
     dataset = http.new_dataset()
     answer = append_files(http, dataset, {"a.png": png("red"), "b.png": b"", "c.png": png("blue")})
     assert (answer["new_items"], answer["upload_errors"]) == (2, 1)
@@ -1214,7 +1214,7 @@ def test_an_empty_mask_refuses_all(http: Http, nucleus: EmbeddedNucleus) -> None
     assert rows_in(nucleus, "annotation") == {"annotation": 0}
 
 
-def test_a_stream_that_breaks_leaves_no_file(pictures: Images) -> None:
+def test_a_stream_that_breaks_leaves_no_file(images: Images) -> None:
     class Broken(io.BytesIO):
         def read(self, size: int | None = -1) -> bytes:
             if self.tell():
@@ -1222,8 +1222,8 @@ def test_a_stream_that_breaks_leaves_no_file(pictures: Images) -> None:
             return super().read(4)
 
     with pytest.raises(ConnectionResetError):
-        pictures.stage(Broken(b"some bytes"), "a.png")
-    assert stored_files(pictures.folder) == []
+        images.stage(Broken(b"some bytes"), "a.png")
+    assert stored_files(images.folder) == []
 
 
 # Idempotency

@@ -35,7 +35,7 @@ def test_a_store_of_an_earlier_version_is_brought_to_this_one(drawn: World, tmp_
     evaluation = made.evaluate_on(made.benchmark())
     assert made.examples(evaluation)["total"] > 0
     made.http("POST", f"dataset/{made.dataset}/create_slice", {"name": "s", "reference_ids": ["1.jpg"]})
-    assert append_picture(http, drawn.dataset)["new_items"] == 1
+    assert append_image(http, drawn.dataset)["new_items"] == 1
     assert http("POST", f"dataset/{drawn.dataset}/tags", {"tags": ["old"]}) == {"tags": ["old"]}
     nucleus.close()
     with sqlite3.connect(older / FILE_NAME) as db:
@@ -47,12 +47,12 @@ def test_a_store_of_an_earlier_version_is_brought_to_this_one(drawn: World, tmp_
     db.close()
 
 
-def append_picture(http: Http, dataset: str) -> Any:
-    """Send a picture, and then its item."""
-    address = "http://127.0.0.1/v1/nucleus/_nucleus_pandas/pictures"
-    answer = http.client.post(address, data={"image": (io.BytesIO(b"picture"), "a.png")}).json
+def append_image(http: Http, dataset: str) -> Any:
+    """Send an image, and then its item."""
+    address = "http://127.0.0.1/v1/nucleus/_nucleus_pandas/images"
+    answer = http.client.post(address, data={"image": (io.BytesIO(b"image"), "a.png")}).json
     assert answer is not None
-    item = {"reference_id": "pictured", "picture": answer["pictures"][0]["picture"]}
+    item = {"reference_id": "with_image", "image": answer["images"][0]["image"]}
     return http("POST", f"_nucleus_pandas/dataset/{dataset}/append", {"items": [item]})
 
 

@@ -1,4 +1,4 @@
-"""Small copies of pictures: made once, on demand, and safely."""
+"""Small copies of images: made once, on demand, and safely."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nucleus_pandas.server.media.thumbnails import PIXELS, Thumbnails
 
 
 class Shelf:
-    """Pictures and their copies."""
+    """Images and their copies."""
 
     def __init__(self, folder: Path) -> None:
         self.images = Images(folder / "images")
@@ -30,7 +30,7 @@ class Shelf:
     def add(self, content: bytes, name: str = "a.png") -> str:
         staged = self.images.stage(io.BytesIO(content), name)
         self.images.publish([staged])
-        return staged.picture.name
+        return staged.image.name
 
     def copy(self, content: bytes, name: str = "a.png") -> Image.Image | None:
         path = self.copies.path(self.add(content, name), "small")
@@ -42,7 +42,7 @@ def shelf(tmp_path: Path) -> Shelf:
     return Shelf(tmp_path / "shelf")
 
 
-def picture(image: Image.Image, kind: str, **options: Any) -> bytes:
+def image(image: Image.Image, kind: str, **options: Any) -> bytes:
     out = io.BytesIO()
     image.save(out, kind, **options)
     return out.getvalue()
@@ -64,8 +64,8 @@ def png(width: int, height: int, data: bytes = b"") -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM"])
-def test_a_copy_has_the_shape_of_its_picture(shelf: Shelf, kind: str) -> None:
-    copy = shelf.copy(picture(drawn(800, 600), kind))
+def test_a_copy_has_the_shape_of_its_image(shelf: Shelf, kind: str) -> None:
+    copy = shelf.copy(image(drawn(800, 600), kind))
     assert copy is not None
     assert (copy.format, copy.mode, copy.size) == ("JPEG", "RGB", (320, 240))
     assert np.allclose(np.asarray(copy).mean(axis=(0, 1)), (200, 30, 30), atol=6)
@@ -77,19 +77,19 @@ def test_pixels_of_every_kind_are_copied(shelf: Shelf, mode: str) -> None:
         image = Image.fromarray(np.arange(120_000, dtype=np.uint32).reshape(300, 400).astype(np.uint16))
     else:
         image = drawn(mode="L" if mode == "I" else mode.replace("CMYK", "RGB")).convert(mode)
-    copy = shelf.copy(picture(image, "TIFF" if mode in ("CMYK", "I") else "PNG"))
+    copy = shelf.copy(image(image, "TIFF" if mode in ("CMYK", "I") else "PNG"))
     assert copy is not None
     assert copy.size == (320, 240)
 
 
-def test_a_small_picture_is_not_blown_up(shelf: Shelf) -> None:
-    copy = shelf.copy(picture(drawn(40, 30), "PNG"))
+def test_a_small_image_is_not_blown_up(shelf: Shelf) -> None:
+    copy = shelf.copy(image(drawn(40, 30), "PNG"))
     assert copy is not None
     assert copy.size == (40, 30)
 
 
 def test_what_lets_shine_through_lies_on_grey(shelf: Shelf) -> None:
-    copy = shelf.copy(picture(Image.new("RGBA", (40, 30), (255, 255, 255, 0)), "PNG"))
+    copy = shelf.copy(image(Image.new("RGBA", (40, 30), (255, 255, 255, 0)), "PNG"))
     assert copy is not None
     assert np.asarray(copy).mean() == pytest.approx(128, abs=2)
 
@@ -98,14 +98,14 @@ def test_pixels_stay_where_boxes_expect_them(shelf: Shelf) -> None:
     image = drawn(400, 200)
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by a quarter, says the camera
-    copy = shelf.copy(picture(image, "JPEG", exif=exif))
+    copy = shelf.copy(image(image, "JPEG", exif=exif))
     assert copy is not None
     assert copy.size == (320, 160)
     assert 0x0112 not in copy.getexif()
 
 
 def test_a_copy_is_made_once(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    name = shelf.add(picture(drawn(), "PNG"))
+    name = shelf.add(image(drawn(), "PNG"))
     path = shelf.copies.path(name, "small")
     assert path is not None
     before = path.stat()
@@ -119,8 +119,8 @@ def test_a_copy_is_made_once(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> N
     assert (path.stat().st_mtime_ns, path.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
 
 
-def test_what_is_no_picture_is_decoded_once(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    name = shelf.add(b"no picture at all")
+def test_what_is_no_image_is_decoded_once(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = shelf.add(b"no image at all")
     assert shelf.copies.path(name, "small") is None
     monkeypatch.setattr(thumbnails, "_copy", lambda *arguments: pytest.fail("it was tried before"))
     assert shelf.copies.path(name, "small") is None
@@ -128,9 +128,9 @@ def test_what_is_no_picture_is_decoded_once(shelf: Shelf, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP"])
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
-def test_a_damaged_picture_does_no_harm(shelf: Shelf, kind: str, share: float) -> None:
+def test_a_damaged_image_does_no_harm(shelf: Shelf, kind: str, share: float) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (300, 400, 3), dtype=np.uint8)
-    whole = picture(Image.fromarray(noise), kind)
+    whole = image(Image.fromarray(noise), kind)
     shelf.copy(whole[: int(len(whole) * share)])
     broken = bytearray(whole)
     for at in range(40, len(broken), 97):
@@ -145,10 +145,10 @@ def test_a_header_that_promises_too_much_is_believed_and_nothing_is_decoded(
     monkeypatch.setattr(thumbnails, "MAX_PIXELS", 10_000)
     decoded: list[object] = []
     monkeypatch.setattr(Image.Image, "thumbnail", lambda image, *rest: decoded.append(image))
-    assert shelf.copy(picture(drawn(101, 100), "PNG")) is None
+    assert shelf.copy(image(drawn(101, 100), "PNG")) is None
     assert shelf.copy(png(60_000, 60_000)) is None
     assert decoded == []
-    shelf.copy(picture(drawn(100, 100), "PNG"))
+    shelf.copy(image(drawn(100, 100), "PNG"))
     assert len(decoded) == 1
 
 
@@ -164,7 +164,7 @@ def test_formats_that_call_programs_are_not_read(shelf: Shelf) -> None:
 
 
 def test_many_who_ask_at_once_get_the_same_copy(shelf: Shelf) -> None:
-    name = shelf.add(picture(drawn(1600, 1200), "PNG"))
+    name = shelf.add(image(drawn(1600, 1200), "PNG"))
     with ThreadPoolExecutor(8) as pool:
         paths = list(pool.map(lambda _: shelf.copies.path(name, "small"), range(16)))
     assert len(set(paths)) == 1
@@ -172,8 +172,8 @@ def test_many_who_ask_at_once_get_the_same_copy(shelf: Shelf) -> None:
     assert not list(shelf.copies.incoming.iterdir())
 
 
-def test_copies_go_with_their_picture(shelf: Shelf) -> None:
-    name = shelf.add(picture(drawn(), "PNG"))
+def test_copies_go_with_their_image(shelf: Shelf) -> None:
+    name = shelf.add(image(drawn(), "PNG"))
     paths = [shelf.copies.path(name, size) for size in PIXELS]
     assert all(path is not None and path.exists() for path in paths)
     shelf.copies.remove(name)
@@ -181,14 +181,14 @@ def test_copies_go_with_their_picture(shelf: Shelf) -> None:
     shelf.copies.remove(name)
 
 
-def test_the_store_removes_copies_of_pictures_that_nobody_names(store: Path, picture: Path) -> None:
+def test_the_store_removes_copies_of_images_that_nobody_names(store: Path, image: Path) -> None:
     import nucleus_pandas as npd
     from nucleus_pandas.server.nucleus import EmbeddedNucleus
 
     nucleus = EmbeddedNucleus(store)
     with npd.NucleusClient.local(store) as client:
         dataset = client.create_dataset("D")
-        dataset.append([{"reference_id": "a", "image_url": str(picture)}])
+        dataset.append([{"reference_id": "a", "image_url": str(image)}])
         name = "/".join(Path(dataset.iloc[0]["image_url"]).parts[-2:])
         copy = nucleus.thumbnails.path(name, "small")
         assert copy is not None

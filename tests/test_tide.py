@@ -78,8 +78,8 @@ def random_sides(seed: int, *, crowds: bool) -> tuple[pd.DataFrame, pd.DataFrame
     def side(values: np.ndarray, **more: Any) -> pd.DataFrame:
         frame = pd.DataFrame(values, columns=["x", "y", "width", "height"])
         count = len(values)
-        pictures, names = rng.integers(1, 4, count), rng.integers(1, labels + 1, count)
-        return frame.assign(reference_id=pictures, label=names, **more)
+        images, names = rng.integers(1, 4, count), rng.integers(1, labels + 1, count)
+        return frame.assign(reference_id=images, label=names, **more)
 
     crowd = (rng.random(n) < 0.15).astype(int) if crowds else np.zeros(n, dtype=int)
     return side(truth_box, iscrowd=crowd), side(other_box, confidence=rng.random(m))
@@ -91,7 +91,7 @@ def test_counts_are_those_of_hotcoco(seed: int) -> None:
     truth, predictions = random_sides(seed, crowds=False)
     sides = ["x", "y", "width", "height"]
     loaded = hotcoco.COCO.from_arrays(
-        [{"id": picture, "width": 100, "height": 100} for picture in (1, 2, 3)],
+        [{"id": image, "width": 100, "height": 100} for image in (1, 2, 3)],
         [{"id": label, "name": str(label)} for label in (1, 2, 3)],
         truth["reference_id"].to_numpy(),
         truth["label"].to_numpy(),

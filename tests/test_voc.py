@@ -125,7 +125,7 @@ def test_attributes_in_another_form_come_back_too(pairs: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ["", "<filename/>", "<filename> </filename>"])
-def test_a_file_without_a_name_is_about_the_picture_of_its_own_name(name: str, tmp_path: Path) -> None:
+def test_a_file_without_a_name_is_about_the_image_of_its_own_name(name: str, tmp_path: Path) -> None:
     assert read(tmp_path, annotation(name=name)).items["reference_id"].tolist() == ["a"]
 
 
@@ -135,13 +135,13 @@ def test_sizes_may_be_missing(size: str, tmp_path: Path) -> None:
     assert items[["width", "height"]].isna().all(axis=None)
 
 
-def test_a_folder_of_pictures_gives_their_paths(tmp_path: Path) -> None:
-    (tmp_path / "pictures").mkdir()
-    items, _ = read(tmp_path, annotation(), images=tmp_path / "pictures")
-    assert items["image_url"].tolist() == [str(tmp_path / "pictures" / "a.jpg")]
+def test_a_folder_of_images_gives_their_paths(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    items, _ = read(tmp_path, annotation(), images=tmp_path / "images")
+    assert items["image_url"].tolist() == [str(tmp_path / "images" / "a.jpg")]
     for name in ("../a.xml", "/etc/passwd", "..\\a.xml"):
         with pytest.raises(npd.InvalidInputError, match="a.xml: filename is .*not below images="):
-            read(tmp_path, annotation(name=f"<filename>{name}</filename>"), images=tmp_path / "pictures")
+            read(tmp_path, annotation(name=f"<filename>{name}</filename>"), images=tmp_path / "images")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "iso-8859-1", "cp1252"])
@@ -239,7 +239,7 @@ def test_what_has_no_meaning_is_refused_with_its_place(
     assert [each.partition("a.xml: ")[2] for each in caught.value.problems["place"]] == [place]
 
 
-def test_two_files_about_one_picture_are_refused(tmp_path: Path) -> None:
+def test_two_files_about_one_image_are_refused(tmp_path: Path) -> None:
     for name in ("1", "2"):
         (tmp_path / f"{name}.xml").write_text(annotation())
     with pytest.raises(npd.InvalidInputError, match="2.xml is about 'a.jpg', and so is 1.xml"):
@@ -340,10 +340,8 @@ def test_what_cannot_be_written_is_refused_by_row(items: Any, boxes: Any, reason
 
 def test_a_folder_of_other_files_is_refused(tmp_path: Path) -> None:
     assert npd.read_voc(tmp_path).items.empty
-    (tmp_path / "a.jpg").write_bytes(b"a picture")
-    with pytest.raises(
-        npd.InvalidInputError, match=r"holds no file that ends in \.xml, of which VOC has one a picture"
-    ):
+    (tmp_path / "a.jpg").write_bytes(b"an image")
+    with pytest.raises(npd.InvalidInputError, match=r"holds no file that ends in \.xml, of which VOC has one an image"):
         npd.read_voc(tmp_path)
     (tmp_path / "A.XML").write_text("<annotation><filename>a.jpg</filename></annotation>")
     assert npd.read_voc(tmp_path).items["reference_id"].tolist() == ["a.jpg"]

@@ -116,7 +116,7 @@ def test_a_geometry_that_is_text_is_refused_where_it_stands(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["category", "multicategory"])
-def test_labels_of_whole_pictures_need_no_geometry(kind: str) -> None:
+def test_labels_of_whole_images_need_no_geometry(kind: str) -> None:
     without = {name: value for name, value in payload(kind).items() if name != "geometry"}
     assert isinstance(read(without)[0], STRUCTS[kind])
 
@@ -172,7 +172,7 @@ def test_a_size_of_nothing_is_taken() -> None:
     assert read(box_payload(width=0, height=0))
 
 
-def test_a_corner_outside_the_picture_is_taken() -> None:
+def test_a_corner_outside_the_image_is_taken() -> None:
     assert read(box_payload(x=-5, y=-0.5))
 
 

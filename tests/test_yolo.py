@@ -28,7 +28,7 @@ def labels(folder: Path, **files: str) -> Path:
     return folder
 
 
-def pictures(folder: Path, **sizes: tuple[int, int]) -> Path:
+def images(folder: Path, **sizes: tuple[int, int]) -> Path:
     for name, size in sizes.items():
         path = folder / f"{name.replace('__', '/')}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,7 +36,7 @@ def pictures(folder: Path, **sizes: tuple[int, int]) -> Path:
     return folder
 
 
-def test_pictures_without_boxes_are_pictures(tmp_path: Path) -> None:
+def test_images_without_boxes_are_images(tmp_path: Path) -> None:
     sizes = pd.DataFrame({"reference_id": ["c.jpg", "b.jpg", "a.jpg"], "width": 640, "height": 480})
     items, boxes = npd.read_yolo(labels(tmp_path, a="0 0.5 0.5 0.25 0.5\n", b=""), names=["car"], sizes=sizes)
     assert items["reference_id"].tolist() == ["c.jpg", "b.jpg", "a.jpg"]
@@ -46,9 +46,9 @@ def test_pictures_without_boxes_are_pictures(tmp_path: Path) -> None:
     pd.testing.assert_series_equal(nothing.dtypes, boxes.dtypes)
 
 
-def test_sizes_are_those_of_the_pictures(tmp_path: Path) -> None:
-    images = pictures(tmp_path / "images", b=(100, 50), train__a=(640, 480))
-    (images / "notes.md").write_text("no picture")
+def test_sizes_are_those_of_the_images(tmp_path: Path) -> None:
+    images = images(tmp_path / "images", b=(100, 50), train__a=(640, 480))
+    (images / "notes.md").write_text("no image")
     folder = labels(tmp_path / "labels", train__a="0 0.5 0.5 0.25 0.5", b="1 0.5 0.5 1 1")
     items, boxes = npd.read_yolo(folder, names=["car", "bus"], images=images)
     assert items["reference_id"].tolist() == ["b.png", "train/a.png"]
@@ -57,7 +57,7 @@ def test_sizes_are_those_of_the_pictures(tmp_path: Path) -> None:
     assert boxes[["label", *SIDES]].values.tolist() == [["bus", 0, 0, 100, 50], ["car", 240, 120, 160, 240]]
 
 
-def test_given_sizes_spare_looking_at_pictures(tmp_path: Path) -> None:
+def test_given_sizes_spare_looking_at_images(tmp_path: Path) -> None:
     images = tmp_path / "images"
     images.mkdir()
     for name in ("a.jpg", "b.jpg"):
@@ -69,26 +69,26 @@ def test_given_sizes_spare_looking_at_pictures(tmp_path: Path) -> None:
     assert items["metadata"].tolist() == [{"rain": True}, {}]
     alone, _ = npd.read_yolo(tmp_path / "labels", names=[], sizes=sizes)
     assert alone["image_url"].tolist() == ["https://e.org/x.jpg"] * 2
-    with pytest.raises(npd.InvalidInputError, match="b.jpg is no picture that can be read"):
+    with pytest.raises(npd.InvalidInputError, match="b.jpg is no image that can be read"):
         npd.read_yolo(tmp_path / "labels", names=[], images=images, sizes=SIZES[:1])
 
 
 def test_without_pillow_the_error_holds_the_line_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    images = pictures(tmp_path / "images", a=(640, 480))
+    images = images(tmp_path / "images", a=(640, 480))
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(npd.MissingExtraError, match=r"pip install 'nucleus_pandas\[local\]'"):
         npd.read_yolo(labels(tmp_path / "labels", a=""), names=["car"], images=images)
 
 
-def test_real_pictures_give_what_a_table_of_sizes_gives(tmp_path: Path) -> None:
+def test_real_images_give_what_a_table_of_sizes_gives(tmp_path: Path) -> None:
     sizes = npd.read_coco(VOC2012 / "coco_cvat.json").items.sort_values("reference_id", ignore_index=True)
     for name, width, height in sizes[["reference_id", "width", "height"]].values.tolist():
         Image.new("L", (width, height)).save(tmp_path / name)
     folder = VOC2012 / "yolo" / "obj_train_data"
-    from_pictures, from_sizes = npd.read_yolo(folder, images=tmp_path), npd.read_yolo(folder, sizes=sizes)
-    pd.testing.assert_frame_equal(from_pictures.annotations, from_sizes.annotations)
+    from_images, from_sizes = npd.read_yolo(folder, images=tmp_path), npd.read_yolo(folder, sizes=sizes)
+    pd.testing.assert_frame_equal(from_images.annotations, from_sizes.annotations)
     columns = ["reference_id", "width", "height"]
-    pd.testing.assert_frame_equal(from_pictures.items[columns], from_sizes.items[columns])
+    pd.testing.assert_frame_equal(from_images.items[columns], from_sizes.items[columns])
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_polygon_becomes_the_box_around_it(tmp_path: Path) -> None:
         ("-1 0.5 0.5 0.25 0.5", "begins with -1; the class is a whole number"),
         ("0.5 0.5 0.5 0.25 0.5", "begins with 0.5"),
         ("2 0.5 0.5 0.25 0.5", "is of class 2, which has no name; there are 2, 0 to 1"),
-        ("0 174 101 175 250", "holds 250; places are fractions of the picture"),
+        ("0 174 101 175 250", "holds 250; places are fractions of the image"),
         ("0 0.5 -0.5 0.25 0.5", "holds -0.5; places are fractions"),
         ("0 0.5 0.5 -0.001 0.5", "has a negative width or height"),
         ("0 0.5 0.5 0.25 0.5 97", "ends with 97; a confidence lies in"),
@@ -147,8 +147,8 @@ def test_a_wrong_line_is_refused_with_its_place(line: str, reason: str, tmp_path
     assert caught.value.problems["place"].tolist() == ["a.txt:2"]
 
 
-def test_files_and_pictures_must_belong_together(tmp_path: Path) -> None:
-    with pytest.raises(npd.InvalidInputError, match="c.txt has no picture.*but 'a.jpg'"):
+def test_files_and_images_must_belong_together(tmp_path: Path) -> None:
+    with pytest.raises(npd.InvalidInputError, match="c.txt has no image.*but 'a.jpg'"):
         npd.read_yolo(labels(tmp_path / "1", c=""), names=["car"], sizes=SIZES)
     twice = pd.DataFrame({"reference_id": ["a.jpg", "a.png"], "width": 1, "height": 1})
     with pytest.raises(npd.InvalidInputError, match="a.txt may belong to 'a.jpg', 'a.png'"):
@@ -158,7 +158,7 @@ def test_files_and_pictures_must_belong_together(tmp_path: Path) -> None:
         npd.read_yolo(labels(tmp_path / "3", a="0 0.5 0.5 1 1"), names=["car"], sizes=unsized)
     items, _ = npd.read_yolo(labels(tmp_path / "4", a=""), names=["car"], sizes=unsized)
     assert items["width"].isna().tolist() == [True, False]
-    with pytest.raises(npd.InvalidInputError, match="needs the sizes of the pictures"):
+    with pytest.raises(npd.InvalidInputError, match="needs the sizes of the images"):
         npd.read_yolo(tmp_path / "4", names=["car"])
     with pytest.raises(npd.InvalidInputError, match="labels: .*none does not exist"):
         npd.read_yolo(tmp_path / "none", names=["car"], sizes=SIZES)
@@ -166,7 +166,7 @@ def test_files_and_pictures_must_belong_together(tmp_path: Path) -> None:
         npd.read_yolo(tmp_path / "4", names=["car"], images=tmp_path / "4" / "a.txt")
 
 
-def test_names_of_pictures_may_lack_an_extension(tmp_path: Path) -> None:
+def test_names_of_images_may_lack_an_extension(tmp_path: Path) -> None:
     sizes = pd.DataFrame({"reference_id": ["a", "v1.5", "x/b.c.jpg"], "width": 10, "height": 10})
     folder = labels(tmp_path, **{"a": "0 0.5 0.5 1 1", "v1.5": "0 0.5 0.5 1 1", "x__b.c": "0 0.5 0.5 1 1"})
     assert (
@@ -175,7 +175,7 @@ def test_names_of_pictures_may_lack_an_extension(tmp_path: Path) -> None:
     )
 
 
-def test_lists_of_pictures_and_classes_are_no_labels(tmp_path: Path) -> None:
+def test_lists_of_images_and_classes_are_no_labels(tmp_path: Path) -> None:
     folder = labels(tmp_path, a="0 0.5 0.5 1 1", train="data/a.jpg\n", classes="car\nbus\n")
     assert npd.read_yolo(folder, sizes=SIZES).annotations["label"].tolist() == ["car"]
 
@@ -303,12 +303,12 @@ def test_classes_are_numbered_as_they_were_read_or_as_asked(tmp_path: Path) -> N
     [
         (ITEMS.assign(width=[None, 1]), BOXES, "row 0: column 'width': is missing, and places in YOLO"),
         (ITEMS.drop(columns="height"), BOXES, "row 0: column 'height': is missing"),
-        (ITEMS, BOXES.assign(x=[700, 0]), "row 0: column 'x': puts the centre of the box outside of the picture"),
+        (ITEMS, BOXES.assign(x=[700, 0]), "row 0: column 'x': puts the centre of the box outside of the image"),
         (ITEMS, BOXES.assign(y=[-700, 0]), "row 0: column 'y': puts the centre"),
         (
             ITEMS,
             BOXES.assign(x=-10, width=[160, 700]),
-            "row 1: column 'width': is larger than the picture, which has 640",
+            "row 1: column 'width': is larger than the image, which has 640",
         ),
         (ITEMS, BOXES.assign(reference_id="c.jpg"), "row 0: column 'reference_id': is 'c.jpg'"),
         (ITEMS.assign(reference_id=["x/a.jpg", "x/a.png"]), BOXES, "is 'x/a.png', and 'x/a.jpg' has the same file"),
@@ -325,7 +325,7 @@ def test_what_cannot_be_written_is_refused_by_row(items: Any, boxes: Any, reason
     assert list(tmp_path.iterdir()) == []
 
 
-def test_boxes_at_the_edge_are_written_within_the_picture(tmp_path: Path) -> None:
+def test_boxes_at_the_edge_are_written_within_the_image(tmp_path: Path) -> None:
     boxes = BOXES[:1].assign(x=-1e-9, y=480, width=0, height=1e-9)
     npd.to_yolo(ITEMS, boxes, tmp_path)
     assert written(tmp_path)["labels/x/a.txt"] == "0 0.000000 1.000000 0.000000 0.000000\n"
@@ -363,7 +363,7 @@ def test_six_decimals_are_half_a_millionth_of_the_side(tmp_path: Path) -> None:
 def test_a_folder_without_labels_is_refused(tmp_path: Path) -> None:
     sizes = pd.DataFrame({"reference_id": ["a.jpg", "b.jpg"], "width": 640, "height": 480})
     with pytest.raises(
-        npd.InvalidInputError, match=r"holds no file that ends in \.txt, of which YOLO has one a picture"
+        npd.InvalidInputError, match=r"holds no file that ends in \.txt, of which YOLO has one an image"
     ):
         npd.read_yolo(tmp_path, names=["car"], sizes=sizes)
     (tmp_path / "a.txt").touch()

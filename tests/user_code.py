@@ -40,7 +40,7 @@ def evaluate(truth: pd.DataFrame, predictions: pd.DataFrame, items: pd.DataFrame
         predictions, truth, allowed_label_matches=pairs, engine="hotcoco", area_ranges={"tiny": (0, 256)}
     )
     groups: pd.DataFrame = found.by("metadata.weather")
-    late: pd.DataFrame = found.by(lambda picture: picture.endswith("night.jpg"))
+    late: pd.DataFrame = found.by(lambda image: image.endswith("night.jpg"))
     comparison: npd.Comparison = found.compare(other)
     tables = [found.per_class, found.tide, found.suspects(min_confidence=0.7), comparison.won, groups, late]
     ap: float = found.summary["AP"]

@@ -42,7 +42,7 @@ SHAPES: dict[str, tuple[str | None, dict[str, Any] | None]] = {
 
 
 def fill(client: npd.NucleusClient) -> npd.Dataset:
-    """Five pictures, boxes, and an annotation of every other type; a run with predictions of the same kinds."""
+    """Five images, boxes, and an annotation of every other type; a run with predictions of the same kinds."""
     dataset = client.create_dataset("From")
     items = pd.DataFrame({"reference_id": IDS, "image_url": [f"https://example.org/{n}.jpg" for n in range(5)]})
     items["width"] = pd.array([640, None, 1, 2**31 - 1, None], dtype="Int64")

@@ -139,7 +139,7 @@ class NucleusClient:
             ) from error
         nucleus = EmbeddedNucleus(path)
         client = cls.__new__(cls)
-        # Nothing passes that a second try would mend: there is no network in between. But pictures wait for the disk.
+        # Nothing passes that a second try would mend: there is no network in between. But images wait for the disk.
         client._transport = Transport(
             ENDPOINT,
             Key(),

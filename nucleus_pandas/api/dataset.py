@@ -66,11 +66,11 @@ class Dataset(Management):
 
     @property
     def url(self) -> str:
-        """The address of the page that shows the pictures; see `NucleusClient.url`."""
+        """The address of the page that shows the images; see `NucleusClient.url`."""
         return page_url(self._transport, "datasets", self.id)
 
     def open(self) -> str:
-        """Show the pictures in the browser, and give the address of their page; see `NucleusClient.url`."""
+        """Show the images in the browser, and give the address of their page; see `NucleusClient.url`."""
         url = self.url
         webbrowser.open(url)
         return url
@@ -107,10 +107,10 @@ class Dataset(Management):
     ) -> UploadResult:
         """Add items.
 
-        Pictures of this machine are uploaded on up to ``max_concurrency`` connections, and read while they are sent.
+        Local images are uploaded on up to ``max_concurrency`` connections, and read while they are sent.
         An embedded Nucleus gives their items the order of the frame all the same. The hosted service orders ten at a
         time as they arrive; with ``NucleusClient(max_concurrency=1)`` the order is kept there too. Where a frame has no
-        sizes, the embedded one takes them from the headers, as the pixels are stored; `read_pictures` does so for both.
+        sizes, the embedded one takes them from the headers, as the pixels are stored; `read_images` does so for both.
 
         Parameters
         ----------
@@ -119,7 +119,7 @@ class Dataset(Management):
             or ``{"items": […]}``, or that list. An address (http, https, s3, gs, gcs) is sent as it is, the file of a
             path is uploaded. Rows that share a ``reference_id`` and agree are one item, so a frame with one row a box
             can be sent as it is: beside ``x`` and ``y``, ``width`` and ``height`` are those of the boxes, and the
-            picture's stand in ``image_width`` and ``image_height``.
+            image's stand in ``image_width`` and ``image_height``.
         local : bool
             Whether every ``image_url`` is a path; without it a path is known by having no ``://``.
         columns : dict, optional
@@ -135,7 +135,7 @@ class Dataset(Management):
         on_error : {"raise", "collect"}
             Whether refused rows raise an error, or are only told in the result.
         batch_size : int, optional
-            Rows a request; pictures of this machine go at most ten a request to the hosted service, and at most 32
+            Rows a request; local images go at most ten a request to the hosted service, and at most 32
             to an embedded Nucleus.
         progress : bool, optional
             Whether to show a bar; by default on a terminal or in a notebook only.
@@ -144,7 +144,7 @@ class Dataset(Management):
             and items that took several uploads may be stored in another order.
         journal : path-like, optional
             A file, made when absent, that remembers which requests were answered, so that the same call goes on where
-            an earlier one ended. A request is known by its content; pictures by the size and the time of their files.
+            an earlier one ended. A request is known by its content; images by the size and the time of their files.
             With ``if_exists="update"`` it knows the last frame alone.
 
         Returns
@@ -158,7 +158,7 @@ class Dataset(Management):
             A column is missing, a row is wrong, or its file is missing, empty or unreadable; nothing was sent.
         UploadError
             The server refused rows; the others are stored. AlreadyExistsError where rows exist and `if_exists` is
-            ``"error"``; a batch with such a row is refused whole by an embedded Nucleus. A picture that goes, or
+            ``"error"``; a batch with such a row is refused whole by an embedded Nucleus. An image that goes, or
             changes while it is sent, is refused alone.
 
         Examples
@@ -204,8 +204,8 @@ class Dataset(Management):
             boxes ``type`` and ``geometry`` (dicts, structs or JSON texts, as the views give them back; a category may
             have its taxonomy in ``taxonomy_name`` instead). Or ``{"annotations": […]}``, or that list, whose dicts name
             their item by ``reference_id`` or ``item_id``. Without ``annotation_id`` one is computed from the content,
-            so that sending the same again changes nothing. A row of a frame without any side of its box is a picture
-            without boxes, and is skipped. The ``mask_url`` of a mask may be a PNG file of this machine, which is
+            so that sending the same again changes nothing. A row of a frame without any side of its box is an image
+            without boxes, and is skipped. The ``mask_url`` of a mask may be a PNG local file, which is
             uploaded.
         columns : dict, optional
             Canonical names and what the frame calls them: ``{"label": "class"}``. Named index levels count too.
@@ -221,7 +221,7 @@ class Dataset(Management):
             Whether refused rows raise an error, or are only told in the result.
         batch_size : int, optional
             Rows a request. Requests that travel side by side, as those to the hosted service do, end where the rows of
-            a picture end, so that these keep their order.
+            an image end, so that these keep their order.
         progress : bool, optional
             Whether to show a bar; by default on a terminal or in a notebook only.
         wait : bool
@@ -397,8 +397,8 @@ class Dataset(Management):
         Files are compressed with zstd, their row groups hold 100,000 rows, and no more than that is in memory at once.
         (The hosted service gives the predictions of a run in one piece; its matches are made here.) Each column says
         in the schema what it means, and in which unit; the schema's metadata ``nucleus_pandas`` is a JSON object with
-        the ids of dataset, model run and model, and the time. Pictures are not written: ``image_url`` is what the
-        frame of the items has, an address, or the path of a picture that was uploaded to an embedded Nucleus.
+        the ids of dataset, model run and model, and the time. Images are not written: ``image_url`` is what the
+        frame of the items has, an address, or the path of an image that was uploaded to an embedded Nucleus.
 
         Parameters
         ----------
@@ -669,7 +669,7 @@ class Dataset(Management):
 
         **Their annotations** (and likewise ``predictions``): ``annotations.count`` and ``annotations.<label>`` are
         numbers, as ``annotations."traffic light" >= 2``; ``annotations.box.count`` and ``annotations.box.<label>``
-        those of one type. Categories have no place in the picture and are counted by ``annotations.category.count``
+        those of one type. Categories have no place in the image and are counted by ``annotations.category.count``
         alone. ``annotations.label``, ``.type``, ``.annotation_id``, ``.x``, ``.y``, ``.width``, ``.height``,
         ``.area``, ``.confidence``, ``.metadata.<key>``, ``.position.x``, ``.dimensions.x``, ``.taxonomy_name``,
         ``.track_reference_id``, ``.task_id``, ``.class_pdf.<label>`` and ``annotations.<label>.<key>`` (metadata of

@@ -136,7 +136,7 @@ class ModelRun(Resource):
     ) -> dict[str, Any]:
         """Match the predictions with the ground truth, and freeze the run.
 
-        In each picture the pair of boxes with the highest IoU is matched first, each box at most once. Annotations
+        In each image the pair of boxes with the highest IoU is matched first, each box at most once. Annotations
         whose metadata says ``iscrowd`` are left out. Committing again matches again, also with other parameters.
 
         Parameters
@@ -226,7 +226,7 @@ class ModelRun(Resource):
     ) -> RunEvaluation:
         """Evaluate the predictions against the ground truth as both are now.
 
-        Boxes are read from the server with all items of the dataset, so that pictures without boxes count and
+        Boxes are read from the server with all items of the dataset, so that images without boxes count and
         `Evaluation.by` knows the metadata; the numbers are computed here. Where the hosted service has finished an
         evaluation of its own, and no argument but `iou_threshold` is given, its numbers are taken as far as it gives
         them; `RunEvaluation.computed_by` and the notes say so. The run need not be committed.
@@ -273,7 +273,7 @@ class ModelRun(Resource):
         >>> evaluation = run.evaluate()
         >>> evaluation.summary[["AP", "AP50", "precision", "recall"]].round(2).to_dict()
         {'AP': 0.43, 'AP50': 0.52, 'precision': 0.87, 'recall': 0.49}
-        >>> evaluation.by("metadata.scene")["pictures"].to_dict()
+        >>> evaluation.by("metadata.scene")["images"].to_dict()
         {'animal': 2, 'kitchen': 2, 'sky': 1, 'sports': 2, 'street': 3, 'table': 2}
         >>> client.close()
         """
@@ -317,7 +317,7 @@ class ModelRun(Resource):
             Which to give.
         sort_by : str, optional
             A column of the frame, such as ``"confidence"``, ``"iou"``, ``"area"`` or ``"reference_id"``; missing values
-            stand last. By default they stand in the order of the pictures.
+            stand last. By default they stand in the order of the images.
         ascending : bool
             Whether the smallest stands first; by default the largest.
         limit : int, optional
@@ -330,7 +330,7 @@ class ModelRun(Resource):
         pandas.DataFrame
             Text: ``dataset_item_id``, ``reference_id``, ``image_url``, ``match_type``; of the ground truth
             ``annotation_id`` and ``label``, of the prediction ``prediction_id`` and ``predicted_label``. Int64, in
-            pixels: ``image_width``, ``image_height`` of the picture as its item tells them. float64, in pixels: ``x``,
+            pixels: ``image_width``, ``image_height`` of the image as its item tells them. float64, in pixels: ``x``,
             ``y``, ``width``, ``height`` of the ground truth, ``predicted_x``, ``predicted_y``, ``predicted_width``,
             ``predicted_height`` of the prediction; then ``confidence``, ``iou``, and ``area`` (square pixels) of the
             box in question, which is the prediction of an FP, else the ground truth. The side that is missing is null.

@@ -83,7 +83,7 @@ class Slice(Resource):
 
     @property
     def url(self) -> str:
-        """The address of the page that shows the pictures; see `NucleusClient.url`."""
+        """The address of the page that shows the images; see `NucleusClient.url`."""
         return page_url(self._transport, "slices", self.id, dataset=lambda: self.dataset_id)
 
     def _read(self) -> FoundSlice:

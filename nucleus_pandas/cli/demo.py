@@ -53,7 +53,7 @@ class Report:
     folder : pathlib.Path
         The store.
     counts : dict of str to int
-        Pictures, ground-truth boxes and predictions that the store holds.
+        Images, ground-truth boxes and predictions that the store holds.
     evaluations : dict of str to Evaluation
         Of each detector, at IoU 0.5 and with equal labels.
     comparison : Comparison
@@ -61,7 +61,7 @@ class Report:
     seconds : float
         How long it took.
     plot : pathlib.Path or None
-        The picture of both precision-recall curves; None where matplotlib is not installed.
+        The image of both precision-recall curves; None where matplotlib is not installed.
     """
 
     folder: Path
@@ -144,7 +144,7 @@ class Report:
                 "",
                 f"Objects found by the {second} detector alone: {len(compared.won)}, "
                 f"by the {first} one alone: {len(compared.lost)}.",
-                f"AP is COCO's ({one.engine} {one.engine_version}). The rest counts what was matched in each picture, "
+                f"AP is COCO's ({one.engine} {one.engine_version}). The rest counts what was matched in each image, "
                 "highest IoU first,",
                 f"at IoU {IOU} and with equal labels.",
                 "",
@@ -157,7 +157,7 @@ class Report:
                 "    import nucleus_pandas as npd",
                 f"    client = npd.NucleusClient.local({json.dumps(str(self.folder))})",
                 f'    dataset = client.create_dataset("{_NAME}", exist_ok=True)',
-                "    dataset.items.to_frame()             # pictures as a DataFrame",
+                "    dataset.items.to_frame()             # images as a DataFrame",
                 "    dataset.annotations.loc[dataset.items.iloc[0].name]  # the boxes of the first one",
                 "    run = dataset.model_runs[0]",
                 '    run.evaluate().by("metadata.scene")  # the numbers of every kind of scene',
@@ -200,7 +200,7 @@ def run(folder: Path) -> Report:
         runs: dict[str, ModelRun] = {name: _run(client, dataset, name) for name in sample.DETECTORS}
         evaluations: dict[str, Evaluation] = {name: run.evaluate(iou_threshold=IOU) for name, run in runs.items()}
         counts = {
-            "pictures": len(dataset.items.to_frame()),
+            "images": len(dataset.items.to_frame()),
             "ground-truth boxes": len(dataset.annotations.to_frame()),
             "predictions": sum(len(run.predictions.to_frame()) for run in runs.values()),
         }
@@ -210,7 +210,7 @@ def run(folder: Path) -> Report:
 
 
 def draw(evaluations: Mapping[str, Evaluation], path: Path) -> Path | None:
-    """Draw the precision of each detector over its recall, and give the picture; None where matplotlib is missing."""
+    """Draw the precision of each detector over its recall, and give the image; None where matplotlib is missing."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

@@ -33,7 +33,7 @@ examples:
   nucleus-pandas import boxes/ "Street scenes" --store my_store --kind annotations \\
       --column label=class --bbox x1 y1 x2 y2 --bbox-format xyxy
   nucleus-pandas import 's3://bucket/run-7/*.parquet' "Street scenes" --kind predictions --model det-0.5
-  nucleus-pandas import instances.json "Street scenes" --format coco --images pictures/
+  nucleus-pandas import instances.json "Street scenes" --format coco --images images/
 
 It ends with 0 when all rows are stored, with 3 when rows were refused (they stand in a Parquet file beside the source,
 with their numbers, columns and reasons), with 1 after an error. The same command again goes on where it ended.
@@ -46,7 +46,7 @@ def add(commands: Any) -> None:
         "import",
         help="send files to a dataset or a run",
         description="Send Parquet, COCO, YOLO or Pascal VOC files to a dataset or a run.\n"
-        "A dataset that does not exist is made when pictures are imported.",
+        "A dataset that does not exist is made when images are imported.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -58,7 +58,7 @@ def add(commands: Any) -> None:
         "--format",
         choices=("parquet", *FORMS),
         default="parquet",
-        help="what the files are (%(default)s); all but Parquet hold pictures and boxes at once",
+        help="what the files are (%(default)s); all but Parquet hold images and boxes at once",
     )
     command.add_argument(
         "--kind",
@@ -86,7 +86,7 @@ def _add_formats(group: Any) -> None:
     group.add_argument(
         "--images",
         metavar="FOLDER",
-        help="the folder of the pictures, which are uploaded (one named images beside the source)",
+        help="the folder of the images, which are uploaded (one named images beside the source)",
     )
     group.add_argument("--names", metavar="FILE", help="YOLO's names of classes, where they are not beside the texts")
     group.add_argument("--ground-truth", metavar="FILE", help="the COCO file that COCO's results are about")
@@ -166,7 +166,7 @@ def _told_to_go_on() -> Iterator[None]:
 
 
 def _makes_items(options: argparse.Namespace) -> bool:
-    """Tell whether pictures are sent, for which a dataset may be made."""
+    """Tell whether images are sent, for which a dataset may be made."""
     if options.format == "parquet":
         return (options.kind or "items") == "items"
     return not (options.run or options.model)

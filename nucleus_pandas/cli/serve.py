@@ -32,7 +32,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--remote-images",
         action="store_true",
-        help="have the browser load the pictures that stand on other servers, which see who looks at them",
+        help="have the browser load the images that stand on other servers, which see who looks at them",
     )
     add_json(command, "the endpoint")
     command.set_defaults(run_command=_run)

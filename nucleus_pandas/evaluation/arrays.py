@@ -21,17 +21,17 @@ Mask: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures:
-    """The pictures that are evaluated, in the order of the items, or of their first mention.
+class Images:
+    """The images that are evaluated, in the order of the items, or of their first mention.
 
     Attributes
     ----------
     key : {"reference_id", "dataset_item_id"}
         By which id the frames were joined.
     ids : numpy.ndarray of shape (n,), object
-        That id of each picture, unique.
+        That id of each image, unique.
     reference_ids, dataset_item_ids : Texts
-        Both ids of each picture as far as a frame told them, else null.
+        Both ids of each image as far as a frame told them, else null.
     """
 
     key: str
@@ -49,9 +49,9 @@ class Pictures:
 
     @cached_property
     def rank(self) -> Indices:
-        """The place of each picture when they are sorted by id: as numbers where all ids are integers, else as text.
+        """The place of each image when they are sorted by id: as numbers where all ids are integers, else as text.
 
-        Equal confidences in different pictures count in this order, so that the order of the rows does not matter.
+        Equal confidences in different images count in this order, so that the order of the rows does not matter.
         """
         order = sorted(range(len(self.ids)), key=natural_order(self.ids.tolist()).__getitem__)
         found = np.empty(len(order), dtype=np.intp)
@@ -103,8 +103,8 @@ class Side:
 
     Attributes
     ----------
-    picture : numpy.ndarray of shape (n,), intp
-        Number of the picture.
+    image : numpy.ndarray of shape (n,), intp
+        Number of the image.
     label : numpy.ndarray of shape (n,), intp
         Number of the label.
     box : numpy.ndarray of shape (n, 4), float64
@@ -112,7 +112,7 @@ class Side:
     area : numpy.ndarray of shape (n,), float64
         In square pixels.
     ids : Texts
-        Annotation ids, unique within a picture.
+        Annotation ids, unique within an image.
     crowd : numpy.ndarray of shape (n,), bool
         Which ground truths stand for many objects; never true for predictions.
     confidence : numpy.ndarray of shape (n,), float64, or None
@@ -121,7 +121,7 @@ class Side:
         The mask of each row, if masks are evaluated.
     """
 
-    picture: Indices
+    image: Indices
     label: Indices
     box: Floats
     area: Floats
@@ -131,7 +131,7 @@ class Side:
     masks: list[Mask] | None = None
 
     def __len__(self) -> int:
-        return len(self.picture)
+        return len(self.image)
 
     @cached_property
     def has_ranks(self) -> bool:
@@ -146,24 +146,24 @@ class Side:
 
     @cached_property
     def place(self) -> Indices:
-        """How many predictions of the same label in the same picture come before each by confidence."""
+        """How many predictions of the same label in the same image come before each by confidence."""
         order = self.ranked[stable_order(self.label[self.ranked])]
-        order = order[stable_order(self.picture[order])]
-        group = self.picture * (int(self.label.max(initial=0)) + 1) + self.label
+        order = order[stable_order(self.image[order])]
+        group = self.image * (int(self.label.max(initial=0)) + 1) + self.label
         found = np.empty(len(order), dtype=np.intp)
         found[order] = counted_from_0(group[order])
         return found
 
     @cached_property
-    def by_picture(self) -> Indices:
-        """The rows by picture, those of one in their order."""
-        return stable_order(self.picture)
+    def by_image(self) -> Indices:
+        """The rows by image, those of one in their order."""
+        return stable_order(self.image)
 
     def take(self, rows: Indices | Bools) -> Side:
         """Give some of the rows, in the order asked for."""
         at = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
         return Side(
-            self.picture[at],
+            self.image[at],
             self.label[at],
             self.box[at],
             self.area[at],
@@ -180,7 +180,7 @@ class Sides:
 
     Attributes
     ----------
-    pictures : Pictures
+    images : Images
         Where rows lie.
     labels : tuple of str
         The names of the labels of both sides, sorted.
@@ -192,7 +192,7 @@ class Sides:
         What was noticed while the frames were taken.
     """
 
-    pictures: Pictures
+    images: Images
     labels: tuple[str, ...]
     truth: Side
     predictions: Side
@@ -208,23 +208,23 @@ class Sides:
         """Give a side as the Nucleus match takes it."""
         labels = np.array(self.labels, dtype=object)
         return Boxes(
-            item=side.picture.astype(np.int64),
+            item=side.image.astype(np.int64),
             label=labels[side.label] if len(labels) else np.empty(0, dtype=object),
             box=side.box,
             annotation_id=side.ids.to_numpy(zero_copy_only=False),
             confidence=side.confidence,
         )
 
-    def of_pictures(self, wanted: Bools) -> Sides:
-        """Give what lies in some of the pictures; the others are as if they had never been."""
+    def of_images(self, wanted: Bools) -> Sides:
+        """Give what lies in some of the images; the others are as if they had never been."""
         number = np.cumsum(wanted) - 1
         rows = np.flatnonzero(wanted)
-        pictures = replace(
-            self.pictures,
-            ids=self.pictures.ids[rows],
-            reference_ids=self.pictures.reference_ids.take(rows),
-            dataset_item_ids=self.pictures.dataset_item_ids.take(rows),
+        images = replace(
+            self.images,
+            ids=self.images.ids[rows],
+            reference_ids=self.images.reference_ids.take(rows),
+            dataset_item_ids=self.images.dataset_item_ids.take(rows),
         )
-        sides = [side.take(wanted[side.picture]) for side in (self.truth, self.predictions)]
-        truth, predictions = (replace(side, picture=number[side.picture]) for side in sides)
-        return replace(self, pictures=pictures, truth=truth, predictions=predictions)
+        sides = [side.take(wanted[side.image]) for side in (self.truth, self.predictions)]
+        truth, predictions = (replace(side, image=number[side.image]) for side in sides)
+        return replace(self, images=images, truth=truth, predictions=predictions)

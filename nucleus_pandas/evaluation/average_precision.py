@@ -114,7 +114,7 @@ def accumulate(sides: Sides, parameters: Parameters) -> Accumulated:
     assigned = assign(pairs, truth, predictions, thresholds, ignored)
     beyond = outside(predictions.area, bounds)
 
-    order = np.lexsort((np.arange(len(place)), sides.pictures.rank[predictions.picture]))
+    order = np.lexsort((np.arange(len(place)), sides.images.rank[predictions.image]))
     assert predictions.confidence is not None
     confidence = np.where(np.isnan(predictions.confidence), NO_CONFIDENCE, predictions.confidence)
     order = order[np.argsort(-confidence[order], kind="stable")]

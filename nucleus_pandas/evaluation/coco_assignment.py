@@ -80,15 +80,15 @@ def assign(pairs: Overlaps, truth: Side, predictions: Side, thresholds: Floats, 
     rank = np.empty(len(predictions), dtype=np.intp)
     rank[predictions.ranked] = np.arange(len(predictions))
     at_least = np.minimum(thresholds, _LARGEST)
-    g, p, iou = _by_round(pairs, predictions.picture, rank)
+    g, p, iou = _by_round(pairs, predictions.image, rank)
     first = np.flatnonzero(np.concatenate(([True], p[1:] != p[:-1])))  # of each prediction
     own = p[first]
-    turn = counted_from_0(predictions.picture[own])
+    turn = counted_from_0(predictions.image[own])
     taken = np.zeros((len(thresholds), len(ignored), len(truth)), dtype=np.bool_)
     order = np.argsort(turn, kind="stable")
     ends = np.append(first[1:], len(p))
     for at in np.split(order, np.flatnonzero(np.diff(turn[order])) + 1):
-        # predictions of one turn lie in different pictures, so that they cannot take from each other
+        # predictions of one turn lie in different images, so that they cannot take from each other
         lengths = ends[at] - first[at]
         starts = np.concatenate(([0], np.cumsum(lengths)[:-1]))
         rows = np.repeat(first[at] - starts, lengths) + np.arange(int(lengths.sum()))
@@ -110,8 +110,8 @@ def assign(pairs: Overlaps, truth: Side, predictions: Side, thresholds: Floats, 
     return found
 
 
-def _by_round(pairs: Overlaps, picture: Indices, rank: Indices) -> tuple[Indices, Indices, Floats]:
-    """Sort pairs by picture, rank of the prediction, IoU and row: a prediction's best stands last."""
+def _by_round(pairs: Overlaps, image: Indices, rank: Indices) -> tuple[Indices, Indices, Floats]:
+    """Sort pairs by image, rank of the prediction, IoU and row: a prediction's best stands last."""
     g, p, iou = pairs
-    order = np.lexsort((g, iou, rank[p], picture[p]))
+    order = np.lexsort((g, iou, rank[p], image[p]))
     return g[order], p[order], iou[order]

@@ -47,7 +47,7 @@ class Comparison:
         ``FN`` (int64) a column of this one, one ``…_other`` and one ``…_difference``; ``won`` and ``lost`` (int64),
         ground truths of the label that only the other one, or only this one, finds.
     per_item : pandas.DataFrame
-        A row for each picture, in their order: ``dataset_item_id``, ``reference_id`` (text); for each of ``TP``,
+        A row for each image, in their order: ``dataset_item_id``, ``reference_id`` (text); for each of ``TP``,
         ``FP``, ``FN`` the three columns; ``won`` and ``lost`` (int64).
     won, lost : pandas.DataFrame
         The ground truths that only the other one, or only this one, finds: ``dataset_item_id``, ``reference_id``,
@@ -80,7 +80,7 @@ class Compared:
     parameters: Mapping[str, Any]
     summary: pd.Series[float]
     per_class: pd.DataFrame
-    pictures: pd.DataFrame
+    images: pd.DataFrame
 
 
 def compare(this: Compared, other: Compared) -> Comparison:
@@ -98,19 +98,19 @@ def compare(this: Compared, other: Compared) -> Comparison:
     place = _places(this.sides, other.sides)
     first, second = _found(this), _found(other).moved(place)
     won, lost = second.right & ~first.right, first.right & ~second.right
-    labels, pictures = this.sides.countable.label, this.sides.countable.picture
+    labels, images = this.sides.countable.label, this.sides.countable.image
     per_class = _beside(this.per_class, other.per_class, ("AP", "AP50", "AR", "TP", "FP", "FN"))
     names = pd.Index(pd.Series(list(this.sides.labels), dtype=TEXT))
     for name, which in (("won", won), ("lost", lost)):
         counts = np.bincount(labels[which], minlength=len(names)).astype(np.int64)
         per_class[name] = pd.Series(counts, names).reindex(per_class.index, fill_value=0)
     ids = ["dataset_item_id", "reference_id"]
-    order = pd.Index(other.sides.pictures.ids).get_indexer(pd.Index(this.sides.pictures.ids))
-    per_item = this.pictures[ids].join(
-        _beside(this.pictures, other.pictures.iloc[order].reset_index(drop=True), ("TP", "FP", "FN"))
+    order = pd.Index(other.sides.images.ids).get_indexer(pd.Index(this.sides.images.ids))
+    per_item = this.images[ids].join(
+        _beside(this.images, other.images.iloc[order].reset_index(drop=True), ("TP", "FP", "FN"))
     )
     for name, which in (("won", won), ("lost", lost)):
-        per_item[name] = np.bincount(pictures[which], minlength=len(per_item)).astype(np.int64)
+        per_item[name] = np.bincount(images[which], minlength=len(per_item)).astype(np.int64)
     summary = pd.DataFrame({"this": this.summary, "other": other.summary})
     return Comparison(
         summary=summary.assign(difference=summary["other"] - summary["this"]),
@@ -149,13 +149,13 @@ def _places(this: Sides, other: Sides) -> Indices:
     place = {key: at for at, key in enumerate(keys[1])}
     missing = [key for key in keys[0] if key not in place]
     strange = len(keys[1]) - (len(keys[0]) - len(missing))
-    pictures = set(this.pictures.ids) ^ set(other.pictures.ids)
-    if missing or strange or pictures:
+    images = set(this.images.ids) ^ set(other.images.ids)
+    if missing or strange or images:
         such = f", such as {missing[0][1]!r} on {missing[0][0]!r}" if missing else ""
         raise InvalidInputError(
             f"Only evaluations of the same ground truth can be compared: of {len(keys[0])} ground truths "
-            f"{len(missing)} are not in the other evaluation{such}, which has {strange} others, and {len(pictures)} "
-            "pictures are in only one of them."
+            f"{len(missing)} are not in the other evaluation{such}, which has {strange} others, and {len(images)} "
+            "images are in only one of them."
         )
     return np.fromiter((place[key] for key in keys[0]), np.intp, len(keys[0]))
 
@@ -163,7 +163,7 @@ def _places(this: Sides, other: Sides) -> Indices:
 def _keys(sides: Sides) -> list[tuple[str, str, str]]:
     truth = sides.countable
     labels = np.array(sides.labels, dtype=object)[truth.label] if len(truth) else np.empty(0, dtype=object)
-    return list(zip(sides.pictures.ids[truth.picture].tolist(), truth.ids.to_pylist(), labels.tolist(), strict=True))
+    return list(zip(sides.images.ids[truth.image].tolist(), truth.ids.to_pylist(), labels.tolist(), strict=True))
 
 
 def _beside(this: pd.DataFrame, other: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
@@ -179,10 +179,10 @@ def _beside(this: pd.DataFrame, other: pd.DataFrame, names: tuple[str, ...]) -> 
 def _changes(this: Sides, other: Sides, which: Bools, first: _Found, second: _Found) -> pd.DataFrame:
     at = np.flatnonzero(which)
     truth = this.countable
-    picture = pa.array(truth.picture[at])
+    image = pa.array(truth.image[at])
     columns: dict[str, Any] = {
-        "dataset_item_id": this.pictures.dataset_item_ids.take(picture),
-        "reference_id": this.pictures.reference_ids.take(picture),
+        "dataset_item_id": this.images.dataset_item_ids.take(image),
+        "reference_id": this.images.reference_ids.take(image),
         "annotation_id": truth.ids.take(pa.array(at)),
         "label": pa.array(this.labels, ARROW_TEXT).take(pa.array(truth.label[at])),
     }

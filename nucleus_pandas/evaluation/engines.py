@@ -16,7 +16,7 @@ from nucleus_pandas.evaluation.arrays import Floats, Side, Sides
 from nucleus_pandas.evaluation.average_precision import NO_CONFIDENCE, Accumulated, accumulate, empty
 from nucleus_pandas.evaluation.parameters import Engine, Parameters
 
-_EXTENT = 1 << 16  # pixels of a picture whose size does not matter, as its masks carry theirs
+_EXTENT = 1 << 16  # pixels of an image whose size does not matter, as its masks carry theirs
 _INSTALL: dict[Engine, str] = {
     "hotcoco": "pip install 'nucleus_pandas[evaluate]'",
     "pycocotools": "pip install pycocotools",
@@ -81,8 +81,8 @@ def _confidence(predictions: Side) -> Floats:
     return np.where(np.isnan(predictions.confidence), NO_CONFIDENCE, predictions.confidence)
 
 
-def _pictures(sides: Sides) -> list[dict[str, int]]:
-    return [{"id": number, "width": _EXTENT, "height": _EXTENT} for number in range(1, len(sides.pictures) + 1)]
+def _images(sides: Sides) -> list[dict[str, int]]:
+    return [{"id": number, "width": _EXTENT, "height": _EXTENT} for number in range(1, len(sides.images) + 1)]
 
 
 def _hotcoco(sides: Sides, parameters: Parameters) -> Mapping[str, Any]:
@@ -90,13 +90,13 @@ def _hotcoco(sides: Sides, parameters: Parameters) -> Mapping[str, Any]:
     truth = sides.truth
     # what no number can depend on is not handed over
     predictions = sides.predictions.take(sides.predictions.place < parameters.max_dets[-1])
-    pictures = _pictures(sides)
+    images = _images(sides)
     labels = [{"id": number, "name": str(number)} for number in range(1, len(sides.labels) + 1)]
-    rank = sides.pictures.rank + 1
+    rank = sides.images.rank + 1
     loaded = hotcoco.COCO.from_arrays(
-        pictures,
+        images,
         labels,
-        rank[truth.picture],
+        rank[truth.image],
         truth.label + 1,
         truth.box,
         ids=np.arange(1, len(truth) + 1),
@@ -104,9 +104,7 @@ def _hotcoco(sides: Sides, parameters: Parameters) -> Mapping[str, Any]:
         iscrowd=truth.crowd.astype(np.int64),
         segmentation=truth.masks,
     )
-    rows = np.column_stack(
-        (rank[predictions.picture], predictions.box, _confidence(predictions), predictions.label + 1)
-    )
+    rows = np.column_stack((rank[predictions.image], predictions.box, _confidence(predictions), predictions.label + 1))
     results = loaded.load_res(rows, segmentation=predictions.masks)
     if predictions.masks is not None:  # it takes the areas of the boxes
         results.update_anns(ids=np.arange(1, len(predictions) + 1), area=predictions.area)
@@ -124,14 +122,14 @@ def _hotcoco(sides: Sides, parameters: Parameters) -> Mapping[str, Any]:
 def _pycocotools(sides: Sides, parameters: Parameters) -> Mapping[str, Any]:
     COCO = import_module("pycocotools.coco").COCO
     COCOeval = import_module("pycocotools.cocoeval").COCOeval
-    rank = sides.pictures.rank + 1
+    rank = sides.images.rank + 1
     with contextlib.redirect_stdout(io.StringIO()):  # it prints
         loaded, results = COCO(), COCO()
         for coco, side in ((loaded, sides.truth), (results, sides.predictions)):
             coco.dataset = {
-                "images": _pictures(sides),
+                "images": _images(sides),
                 "categories": [{"id": number} for number in range(1, len(sides.labels) + 1)],
-                "annotations": _annotations(side, rank[side.picture].tolist()),
+                "annotations": _annotations(side, rank[side.image].tolist()),
             }
             coco.createIndex()
         evaluation = COCOeval(loaded, results, parameters.iou_type)
@@ -144,10 +142,10 @@ def _pycocotools(sides: Sides, parameters: Parameters) -> Mapping[str, Any]:
     return found
 
 
-def _annotations(side: Side, pictures: list[int]) -> list[dict[str, Any]]:
+def _annotations(side: Side, images: list[int]) -> list[dict[str, Any]]:
     score = [0.0] * len(side) if side.confidence is None else _confidence(side).tolist()
     columns = zip(
-        pictures,
+        images,
         (side.label + 1).tolist(),
         side.box.tolist(),
         side.area.tolist(),
@@ -158,7 +156,7 @@ def _annotations(side: Side, pictures: list[int]) -> list[dict[str, Any]]:
     return [
         {
             "id": number,
-            "image_id": picture,
+            "image_id": image,
             "category_id": label,
             "bbox": box,
             "area": area,
@@ -166,5 +164,5 @@ def _annotations(side: Side, pictures: list[int]) -> list[dict[str, Any]]:
             "score": confidence,
             **({} if side.masks is None else {"segmentation": side.masks[number - 1]}),
         }
-        for number, (picture, label, box, area, crowd, confidence) in enumerate(columns, start=1)
+        for number, (image, label, box, area, crowd, confidence) in enumerate(columns, start=1)
     ]

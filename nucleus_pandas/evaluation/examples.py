@@ -54,7 +54,7 @@ def examples(
     parameters : Parameters
         How, and from which IoU on a pair counts.
     items : pandas.DataFrame
-        ``reference_id``, ``image_url``, ``width`` and ``height`` of the pictures.
+        ``reference_id``, ``image_url``, ``width`` and ``height`` of the images.
     match_type, sort_by, ascending, limit
         As in `ModelRun.examples`.
     """
@@ -70,9 +70,9 @@ def examples(
     columns["area"] = areas(predicted if match_type == "FP" else truth)
     columns["match_type"] = np.full(len(at), match_type, dtype=object)
     names = column(columns["reference_id"], EXAMPLES["reference_id"])
-    pictures = indexed(items, "reference_id").reindex(names)
-    columns["image_url"] = pictures["image_url"].to_numpy(dtype=object)
-    columns |= {f"image_{side}": pictures[side].array for side in ("width", "height")}
+    images = indexed(items, "reference_id").reindex(names)
+    columns["image_url"] = images["image_url"].to_numpy(dtype=object)
+    columns |= {f"image_{side}": images[side].array for side in ("width", "height")}
     shown = frame(columns, EXAMPLES)
     if sort_by is not None:
         shown = shown.sort_values(sort_by, ascending=ascending, kind="stable", ignore_index=True)

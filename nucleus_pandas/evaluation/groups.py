@@ -1,4 +1,4 @@
-"""Groups of pictures, by a column, a Series, a function, or named lists of ids."""
+"""Groups of images, by a column, a Series, a function, or named lists of ids."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.evaluation.arrays import Bools, Pictures
+from nucleus_pandas.evaluation.arrays import Bools, Images
 from nucleus_pandas.schema import NamedColumns, Problems, texts
 
 By: TypeAlias = "Hashable | pd.Series[Any] | Callable[[str], Any] | Mapping[str, Sequence[str]]"
-"""What groups pictures: a column's name, a Series on ids, a function of an id, or names and their ids."""
+"""What groups images: a column's name, a Series on ids, a function of an id, or names and their ids."""
 
 _PREFIX = "metadata."
 _SHOWN = 5
@@ -33,22 +33,22 @@ class Sources:
 
     frames: Sequence[tuple[str, NamedColumns]] = ()
 
-    def values(self, name: Hashable, pictures: Pictures) -> pd.Series[Any]:
-        """Give a column's value for each picture, indexed by its id.
+    def values(self, name: Hashable, images: Images) -> pd.Series[Any]:
+        """Give a column's value for each image, indexed by its id.
 
         Raises
         ------
         InvalidInputError
-            No frame has it, or rows of one picture differ in it.
+            No frame has it, or rows of one image differ in it.
         """
         for what, named in self.frames:
             found = _column(named, name)
             if found is not None:
-                return _one_each(found, named, pictures, f"The column {name!r} of the {what}")
+                return _one_each(found, named, images, f"The column {name!r} of the {what}")
         names = [repr(own) for _, named in self.frames for own in named.names]
         raise InvalidInputError(
             f"Column {name!r} not found; there are {', '.join(dict.fromkeys(names))}. items= takes a frame of the "
-            "pictures with what is known of them."
+            "images with what is known of them."
         )
 
 
@@ -71,31 +71,31 @@ def _object(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _one_each(values: list[Any], named: NamedColumns, pictures: Pictures, what: str) -> pd.Series[Any]:
-    """Give the one value that the rows of each picture share."""
-    keys = texts(named.need(pictures.key), Problems(named.index)).to_pylist()
+def _one_each(values: list[Any], named: NamedColumns, images: Images, what: str) -> pd.Series[Any]:
+    """Give the one value that the rows of each image share."""
+    keys = texts(named.need(images.key), Problems(named.index)).to_pylist()
     rows = pd.DataFrame({"key": keys, "code": _codes(values, what)})
     shared = rows.groupby("key")["code"]
     differing = shared.nunique()
     if (differing > 1).any():
         key = differing.index[differing > 1][0]
         raise InvalidInputError(
-            f"{what} differs within {int((differing > 1).sum())} pictures, such as {key!r}: it does not group pictures."
+            f"{what} differs within {int((differing > 1).sum())} images, such as {key!r}: it does not group images."
         )
     first = rows.drop_duplicates("key")
     by_key = dict(zip(first["key"], first.index, strict=True))
-    return pd.Series([values[by_key[key]] if key in by_key else None for key in pictures.ids], pictures.ids, object)
+    return pd.Series([values[by_key[key]] if key in by_key else None for key in images.ids], images.ids, object)
 
 
 def _codes(values: list[Any], what: str) -> Any:
     try:
         return pd.factorize(np.fromiter(values, dtype=object, count=len(values)))[0]
     except TypeError:
-        raise InvalidInputError(f"{what} holds lists or dicts, which do not group pictures.") from None
+        raise InvalidInputError(f"{what} holds lists or dicts, which do not group images.") from None
 
 
-def groups_of(by: By, sources: Sources, pictures: Pictures) -> tuple[pd.Index[Any], list[Bools]]:
-    """Give the names of the groups, sorted where they can be, and which pictures are in each.
+def groups_of(by: By, sources: Sources, images: Images) -> tuple[pd.Index[Any], list[Bools]]:
+    """Give the names of the groups, sorted where they can be, and which images are in each.
 
     Parameters
     ----------
@@ -103,22 +103,22 @@ def groups_of(by: By, sources: Sources, pictures: Pictures) -> tuple[pd.Index[An
         As in `Evaluation.by`.
     sources : Sources
         Where columns are looked up.
-    pictures : Pictures
+    images : Images
         What is grouped.
 
     Raises
     ------
     InvalidInputError
-        There is no such column, it differs within a picture, or an id is unknown.
+        There is no such column, it differs within an image, or an id is unknown.
     """
     if isinstance(by, Mapping):
-        return pd.Index(list(by), name="group"), [_members(name, ids, pictures) for name, ids in by.items()]
+        return pd.Index(list(by), name="group"), [_members(name, ids, images) for name, ids in by.items()]
     if isinstance(by, pd.Series):
-        values, name = _aligned(by, pictures), by.name
+        values, name = _aligned(by, images), by.name
     elif callable(by):
-        values, name = pd.Series([by(key) for key in pictures.ids], dtype=object), "group"
+        values, name = pd.Series([by(key) for key in images.ids], dtype=object), "group"
     else:
-        values, name = sources.values(by, pictures), by
+        values, name = sources.values(by, images), by
     found = np.fromiter(values.tolist(), dtype=object, count=len(values))
     codes = _codes(found.tolist(), "What is grouped by")
     distinct = pd.Series(found[_firsts(codes)], dtype=object).infer_objects()
@@ -142,24 +142,24 @@ def _firsts(codes: Any) -> Any:
     return there[np.unique(codes[there], return_index=True)[1]]
 
 
-def _members(name: str, ids: Sequence[str], pictures: Pictures) -> Bools:
+def _members(name: str, ids: Sequence[str], images: Images) -> Bools:
     if isinstance(ids, str):
-        raise InvalidInputError(f"The group {name!r} is a list of ids of pictures, not the text {ids!r}.")
+        raise InvalidInputError(f"The group {name!r} is a list of ids of images, not the text {ids!r}.")
     wanted = set(_texts(pd.Series(list(ids), dtype=object, name=str(name))))
-    unknown = sorted(wanted - set(pictures.ids))
+    unknown = sorted(wanted - set(images.ids))
     if unknown:
         raise InvalidInputError(f"The group {name!r} holds {_listed(unknown)} that were not evaluated.")
-    return np.fromiter((key in wanted for key in pictures.ids), np.bool_, len(pictures))
+    return np.fromiter((key in wanted for key in images.ids), np.bool_, len(images))
 
 
-def _aligned(series: pd.Series[Any], pictures: Pictures) -> pd.Series[Any]:
-    """Give a Series' value for each picture, found by either of its ids."""
+def _aligned(series: pd.Series[Any], images: Images) -> pd.Series[Any]:
+    """Give a Series' value for each image, found by either of its ids."""
     index = pd.Index(_texts(series.index.to_series().reset_index(drop=True)))
     if not index.is_unique:
         raise InvalidInputError("The index of the Series to group by holds ids more than once.")
-    if not len(pictures):
+    if not len(images):
         return series.iloc[:0]
-    for ids in (pictures.ids, *(np.array(ids.to_pylist(), dtype=object) for ids in pictures.both)):
+    for ids in (images.ids, *(np.array(ids.to_pylist(), dtype=object) for ids in images.both)):
         at = index.get_indexer(pd.Index(ids))
         if (at >= 0).any():
             missing = [str(key) for key in ids[at < 0]]
@@ -168,8 +168,8 @@ def _aligned(series: pd.Series[Any], pictures: Pictures) -> pd.Series[Any]:
             return series.iloc[at]
     shown = ", ".join(map(repr, index[:3]))
     raise InvalidInputError(
-        f"The index of the Series to group by names none of the {len(pictures)} pictures that were evaluated, such as "
-        f"{', '.join(map(repr, pictures.ids[:3]))}; it holds {shown or 'nothing'}."
+        f"The index of the Series to group by names none of the {len(images)} images that were evaluated, such as "
+        f"{', '.join(map(repr, images.ids[:3]))}; it holds {shown or 'nothing'}."
     )
 
 
@@ -177,9 +177,9 @@ def _texts(series: pd.Series[Any]) -> list[str]:
     problems = Problems(series.index)
     found: list[str] = texts(series, problems, required=np.ones(len(series), dtype=np.bool_)).to_pylist()
     if problems.bad.any():
-        raise InvalidInputError(f"An id of pictures {next(iter(problems.reasons().values()))}")
+        raise InvalidInputError(f"An id of images {next(iter(problems.reasons().values()))}")
     return found
 
 
 def _listed(ids: Sequence[str]) -> str:
-    return f"{len(ids)} pictures, {', '.join(map(repr, ids[:_SHOWN]))}{', …' if len(ids) > _SHOWN else ''},"
+    return f"{len(ids)} images, {', '.join(map(repr, ids[:_SHOWN]))}{', …' if len(ids) > _SHOWN else ''},"

@@ -1,4 +1,4 @@
-"""Frames of predictions and of ground truth, checked whole and joined by the ids of their pictures."""
+"""Frames of predictions and of ground truth, checked whole and joined by the ids of their images."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Layout:
 
 @dataclass(frozen=True, eq=False)
 class _Taken:
-    """The rows of a frame that are boxes, and the pictures that it names."""
+    """The rows of a frame that are boxes, and the images that it names."""
 
     mentions: Mentions
     labels: Texts
@@ -88,10 +88,10 @@ def sides_of(
     Parameters
     ----------
     predictions, ground_truth : pandas.DataFrame
-        Boxes as `Dataset.annotate` and `ModelRun.predict` take them. Rows whose box is missing whole name pictures
+        Boxes as `Dataset.annotate` and `ModelRun.predict` take them. Rows whose box is missing whole name images
         without boxes.
     items : pandas.DataFrame, optional
-        All pictures that are evaluated.
+        All images that are evaluated.
     layout : Layout
         Which columns hold what.
     iou_type : {"bbox", "segm"}
@@ -105,7 +105,7 @@ def sides_of(
     Warns
     -----
     NucleusWarning
-        Some predictions lie on pictures that the ground truth does not know.
+        Some predictions lie on images that the ground truth does not know.
     """
     frames = {"ground truth": ground_truth, "predictions": predictions}
     for name, frame in (*frames.items(), ("items", items)):
@@ -117,14 +117,14 @@ def sides_of(
     truth = _take(ground_truth, "ground truth", key, layout, iou_type, sizes)
     predicted = _take(predictions, "predictions", key, layout, iou_type, sizes)
     known = None if items is None else _item_keys(items, key, layout)
-    pictures, codes, notes = meet(key, truth.mentions, predicted.mentions, known)
+    images, codes, notes = meet(key, truth.mentions, predicted.mentions, known)
     labels, label_codes = coded([truth.labels, predicted.labels])
     order = sorted(range(len(labels)), key=natural_order(labels).__getitem__)
     place = np.empty(len(order), dtype=np.intp)
     place[order] = np.arange(len(order))
     (truth_side, source), (predicted_side, _) = (
-        _side(taken, picture, place[label], iou_type)
-        for taken, picture, label in zip((truth, predicted), codes, label_codes, strict=True)
+        _side(taken, image, place[label], iou_type)
+        for taken, image, label in zip((truth, predicted), codes, label_codes, strict=True)
     )
     named = NamedColumns(predictions, layout.of(predictions).columns, _NAMES)
     if len(predictions) and not named.has("confidence"):
@@ -135,7 +135,7 @@ def sides_of(
             other = "boxes" if iou_type == "bbox" else "polygons or masks"
             notes.append(f"{taken.left_out} rows of the {name} are left out, since they are no {other}.")
             warn(notes[-1])
-    return Sides(pictures, tuple(labels[at] for at in order), truth_side, predicted_side, source, tuple(notes))
+    return Sides(images, tuple(labels[at] for at in order), truth_side, predicted_side, source, tuple(notes))
 
 
 def sources_of(
@@ -182,7 +182,7 @@ def _key(frames: Mapping[str, pd.DataFrame], items: pd.DataFrame | None, layout:
         return shared[0]
     has = "; ".join(f"the {name} have {_listed([k for k in KEYS if one.has(k)])}" for name, one in named.items())
     raise InvalidInputError(
-        f"The frames share no id of pictures: {has}. All of them need 'reference_id', or all of them "
+        f"The frames share no id of images: {has}. All of them need 'reference_id', or all of them "
         "'dataset_item_id'; columns={'reference_id': 'your_column'} names another column."
     )
 
@@ -272,7 +272,7 @@ def _item_keys(items: pd.DataFrame, key: str, layout: Layout) -> dict[str, Texts
     return found
 
 
-def _side(taken: _Taken, picture: Indices, label: Indices, iou_type: IouType) -> tuple[Side, str]:
+def _side(taken: _Taken, image: Indices, label: Indices, iou_type: IouType) -> tuple[Side, str]:
     given = ~np.isnan(taken.area)
     computed = areas(taken.box) if taken.masks is None else taken.masks.areas()
     how = "width times height" if iou_type == "bbox" else "pixels of the mask"
@@ -280,7 +280,7 @@ def _side(taken: _Taken, picture: Indices, label: Indices, iou_type: IouType) ->
     if given.any() and not given.all():
         source = f"the column 'area', and {how} where it is empty"
     side = Side(
-        picture=picture,
+        image=image,
         label=label,
         box=taken.box,
         area=np.where(given, taken.area, computed),

@@ -1,4 +1,4 @@
-"""Frames meet by the ids of their pictures, or are refused."""
+"""Frames meet by the ids of their images, or are refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.evaluation.arrays import Bools, Indices, Pictures
+from nucleus_pandas.evaluation.arrays import Bools, Images, Indices
 from nucleus_pandas.schema import warn
 from nucleus_pandas.wire.column_json import TEXT, Texts
 
@@ -18,7 +18,7 @@ _SHOWN = 3  # ids in a sentence
 
 @dataclass(frozen=True, eq=False)
 class Mentions:
-    """The pictures that the rows of a frame name.
+    """The images that the rows of a frame name.
 
     Attributes
     ----------
@@ -48,33 +48,33 @@ def coded(columns: list[Texts]) -> tuple[list[str], list[Indices]]:
 
 def meet(
     key: str, truth: Mentions, predictions: Mentions, items: dict[str, Texts] | None
-) -> tuple[Pictures, list[Indices], list[str]]:
-    """Find the pictures of frames that name them by the same kind of id.
+) -> tuple[Images, list[Indices], list[str]]:
+    """Find the images of frames that name them by the same kind of id.
 
     Parameters
     ----------
     key : {"reference_id", "dataset_item_id"}
         That kind; no row lacks it.
     truth, predictions : Mentions
-        The pictures of the two sides.
+        The images of the two sides.
     items : dict of str to Texts, optional
-        All pictures there are, by the kind of id.
+        All images there are, by the kind of id.
 
     Returns
     -------
-    (Pictures, list of numpy.ndarray of intp, list of str)
-        The pictures; the number of the picture of each box of the ground truth, and of each of the predictions; and
+    (Images, list of numpy.ndarray of intp, list of str)
+        The images; the number of the image of each box of the ground truth, and of each of the predictions; and
         what is to be noted.
 
     Raises
     ------
     InvalidInputError
-        No picture of the predictions is one of the ground truth, or the items do not hold one.
+        No image of the predictions is one of the ground truth, or the items do not hold one.
 
     Warns
     -----
     NucleusWarning
-        Some pictures of the predictions are none of the ground truth.
+        Some images of the predictions are none of the ground truth.
     """
     sources = [predictions.keys, truth.keys, {} if items is None else items]  # the last that tells an id is believed
     ids, codes = coded([source.get(key, pa.array([], TEXT)) for source in reversed(sources)])
@@ -86,12 +86,12 @@ def meet(
         for name, numbers in (("ground truth", of_truth), ("predictions", of_predictions)):
             _check_known(name, numbers, ids, int(of_items.max(initial=-1)) + 1)
     told = {kind: _told(kind, len(ids), sources, [of_predictions, of_truth, of_items]) for kind in KEYS}
-    pictures = Pictures(key, np.array(ids, dtype=object), told["reference_id"], told["dataset_item_id"])
-    return pictures, [of_truth[truth.rows], of_predictions[predictions.rows]], notes
+    images = Images(key, np.array(ids, dtype=object), told["reference_id"], told["dataset_item_id"])
+    return images, [of_truth[truth.rows], of_predictions[predictions.rows]], notes
 
 
 def _told(kind: str, count: int, sources: list[dict[str, Texts]], numbers: list[Indices]) -> Texts:
-    """Give a kind of id of each picture; null where no row tells it."""
+    """Give a kind of id of each image; null where no row tells it."""
     columns = [pa.array([], TEXT)]
     row = np.full(count, -1, dtype=np.intp)
     start = 0
@@ -109,7 +109,7 @@ def _check_known(name: str, numbers: Indices, ids: list[str], known: int) -> Non
     if beyond.any():
         strange = np.unique(numbers[beyond])
         raise InvalidInputError(
-            f"{np.count_nonzero(beyond)} of {len(numbers)} rows of the {name} lie on {len(strange)} pictures that "
+            f"{np.count_nonzero(beyond)} of {len(numbers)} rows of the {name} lie on {len(strange)} images that "
             f"items does not hold, such as {_examples(ids, strange)}; items holds {_examples(ids, np.arange(known))}. "
             "Are these the same ids?"
         )
@@ -123,16 +123,16 @@ def _check_meeting(ids: list[str], truth: Indices, predictions: Indices) -> list
         return []
     if len(strange) == len(of_predictions):
         raise InvalidInputError(
-            f"None of the {len(of_predictions)} pictures of the predictions is one of the {len(of_truth)} of the "
+            f"None of the {len(of_predictions)} images of the predictions is one of the {len(of_truth)} of the "
             f"ground truth. Predictions lie on {_examples(ids, of_predictions)}; ground truth on "
-            f"{_examples(ids, of_truth)}. Make the ids equal; where the pictures really have no ground truth, items= "
+            f"{_examples(ids, of_truth)}. Make the ids equal; where the images really have no ground truth, items= "
             "names all that are evaluated."
         )
     text = (
         f"{np.count_nonzero(np.isin(predictions, strange))} of {len(predictions)} predictions lie on {len(strange)} "
-        f"pictures that the ground truth does not name, such as {_examples(ids, strange)}; the ground truth names "
-        f"{_examples(ids, of_truth)}. They count as false positives on pictures without ground truth; items= names "
-        "all pictures that are evaluated."
+        f"images that the ground truth does not name, such as {_examples(ids, strange)}; the ground truth names "
+        f"{_examples(ids, of_truth)}. They count as false positives on images without ground truth; items= names "
+        "all images that are evaluated."
     )
     warn(text)
     return [text]

@@ -18,7 +18,7 @@ from nucleus_pandas.schema import NamedColumns, Problems
 from nucleus_pandas.wire.column_json import Texts
 
 Size = tuple[int, int]
-"""Height and width of a picture in pixels."""
+"""Height and width of an image in pixels."""
 
 _SIDES = ("x", "y", "width", "height")
 
@@ -84,11 +84,11 @@ def masks_of(named: NamedColumns, keys: Texts, problems: Problems, sizes: Mappin
     named : NamedColumns
         The frame.
     keys : Texts
-        The picture of each row.
+        The image of each row.
     problems : Problems
         Takes what is no mask.
     sizes : dict of str to (int, int)
-        Height and width of the pictures, see `sizes_of`.
+        Height and width of the images, see `sizes_of`.
     """
     if not named.has("segmentation") and not named.has("geometry"):
         named.need("segmentation", "Masks stand in a column 'segmentation', as COCO has them, or in 'geometry'.")
@@ -106,19 +106,19 @@ def masks_of(named: NamedColumns, keys: Texts, problems: Problems, sizes: Mappin
 
 
 def sizes_of(frames: Iterable[tuple[NamedColumns, Texts]]) -> dict[str, Size]:
-    """Tell the sizes of pictures.
+    """Tell the sizes of images.
 
     Parameters
     ----------
     frames : iterable of (NamedColumns, Texts)
-        Frames with the picture of each row. Columns ``image_width`` and ``image_height``, or ``width`` and ``height``
+        Frames with the image of each row. Columns ``image_width`` and ``image_height``, or ``width`` and ``height``
         where the frame has no boxes, go before the sizes of run-length encodings, and these before the extents of
         polygons.
 
     Returns
     -------
     dict of str to (int, int)
-        Height and width of each picture.
+        Height and width of each image.
     """
     told: dict[str, Size] = {}
     encoded: dict[str, Size] = {}
@@ -185,7 +185,7 @@ def _encoded(value: Any, size: Size) -> Mask:
     if isinstance(value, Mapping):
         given = int(value["size"][0]), int(value["size"][1])
         if given != size:
-            raise ValueError(f"it is of {given[1]} by {given[0]} pixels, its picture of {size[1]} by {size[0]}.")
+            raise ValueError(f"it is of {given[1]} by {given[0]} pixels, its image of {size[1]} by {size[0]}.")
         counts = value["counts"]
         if isinstance(counts, (list, tuple, np.ndarray)):
             made: Mask = codec().frPyObjects({"size": list(size), "counts": [int(count) for count in counts]}, *size)

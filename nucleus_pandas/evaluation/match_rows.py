@@ -22,7 +22,7 @@ NONE = -1
 
 @dataclass(frozen=True, eq=False)
 class MatchRows:
-    """What a commit stores: by picture, in it the predictions in their order, then the ground truths left over.
+    """What a commit stores: by image, in it the predictions in their order, then the ground truths left over.
 
     Attributes
     ----------
@@ -72,8 +72,8 @@ def _laid_out(sides: Sides, found: Matches, agreed: Bools) -> MatchRows:
     free = np.ones(len(truth), dtype=np.bool_)
     free[found.ground_truth] = False
     alone = np.flatnonzero(free)
-    picture = np.concatenate([predictions.picture, truth.picture[alone]])
-    order = stable_order(picture)
+    image = np.concatenate([predictions.image, truth.image[alone]])
+    order = stable_order(image)
     return MatchRows(
         truth=np.concatenate([partner, alone])[order],
         prediction=np.concatenate([np.arange(count), np.full(len(alone), NONE)])[order],
@@ -106,17 +106,17 @@ def columns_of(sides: Sides, rows: MatchRows, at: Indices, with_truth: Bools, wi
     truth, prediction = rows.truth[at], rows.prediction[at]
     predictions = sides.predictions
     has_prediction = prediction != NONE
-    picture = np.empty(len(at), dtype=np.intp)
-    picture[has_prediction] = predictions.picture[prediction[has_prediction]]
-    picture[~has_prediction] = sides.countable.picture[truth[~has_prediction]]
+    image = np.empty(len(at), dtype=np.intp)
+    image[has_prediction] = predictions.image[prediction[has_prediction]]
+    image[~has_prediction] = sides.countable.image[truth[~has_prediction]]
     g, p = pa.array(truth, mask=~with_truth), pa.array(prediction, mask=~with_prediction)
     names = pa.array(sides.labels, TEXT)
     confidence = np.full(len(at), np.nan)
     assert predictions.confidence is not None
     confidence[with_prediction] = predictions.confidence[prediction[with_prediction]]
     return {
-        "dataset_item_id": sides.pictures.dataset_item_ids.take(pa.array(picture)),
-        "reference_id": sides.pictures.reference_ids.take(pa.array(picture)),
+        "dataset_item_id": sides.images.dataset_item_ids.take(pa.array(image)),
+        "reference_id": sides.images.reference_ids.take(pa.array(image)),
         "annotation_id": sides.countable.ids.take(g),
         "prediction_id": predictions.ids.take(p),
         "label": names.take(pa.array(sides.countable.label).take(g)),

@@ -36,7 +36,7 @@ class Boxes:
     Attributes
     ----------
     item : numpy.ndarray of shape (n,), int64
-        The item (picture) of each box; only boxes of the same item match.
+        The item (image) of each box; only boxes of the same item match.
     label : numpy.ndarray of shape (n,), object or str
         Label of each box.
     box : numpy.ndarray of shape (n, 4), float64

@@ -31,20 +31,20 @@ class Overlaps(NamedTuple):
 
 
 def overlaps(truth: Side, predictions: Side) -> Iterator[Overlaps]:
-    """Find all pairs of the same picture that overlap, some at a time; a prediction's pairs come together.
+    """Find all pairs of the same image that overlap, some at a time; a prediction's pairs come together.
 
     Notes
     -----
     The formula is that of ``bbIou`` in pycocotools (``maskApi.c``), to the last bit: areas are width times height, and
     the union is their sum less the intersection; for a crowd it is the area of the prediction.
     """
-    rows_g, rows_p = truth.by_picture, predictions.by_picture
+    rows_g, rows_p = truth.by_image, predictions.by_image
     x, y, width, height = truth.box.T
     other_x, other_y, other_width, other_height = predictions.box.T
     right, bottom = x + width, y + height
     other_right, other_bottom = other_x + other_width, other_y + other_height
     area, other_area = width * height, other_width * other_height
-    for at_g, at_p in blocks(truth.picture[rows_g], predictions.picture[rows_p], _BLOCK):
+    for at_g, at_p in blocks(truth.image[rows_g], predictions.image[rows_p], _BLOCK):
         g, p = rows_g[at_g], rows_p[at_p]
         across = np.minimum(right[g], other_right[p]) - np.maximum(x[g], other_x[p])
         meet = np.flatnonzero(across > 0)
@@ -63,12 +63,12 @@ def overlaps(truth: Side, predictions: Side) -> Iterator[Overlaps]:
 
 
 def _mask_iou(truth: Side, predictions: Side, g: Indices, p: Indices) -> Floats:
-    """Compare masks, picture by picture."""
+    """Compare masks, image by image."""
     assert truth.masks is not None
     assert predictions.masks is not None
     found = np.zeros(len(g))
-    picture = truth.picture[g]
-    starts = np.flatnonzero(np.concatenate(([True], picture[1:] != picture[:-1]))) if len(g) else g
+    image = truth.image[g]
+    starts = np.flatnonzero(np.concatenate(([True], image[1:] != image[:-1]))) if len(g) else g
     for pairs in np.split(np.arange(len(g)), starts[1:]):
         if not len(pairs):
             continue

@@ -42,7 +42,7 @@ class Parameters:
     rule : LabelRule
         Which labels may pair in the Nucleus match; its pairs also rule the COCO numbers and TIDE.
     max_dets : tuple of int
-        Ascending: how many predictions of a label in a picture the COCO numbers see at most. The last one holds for
+        Ascending: how many predictions of a label in an image the COCO numbers see at most. The last one holds for
         all of them but the average recalls, which are given for each.
     area_ranges : dict of str to (float, float)
         Names and bounds in square pixels; the first is ``all``.

@@ -47,7 +47,7 @@ class Evaluation:
 
     * **coco** (`summary`, `per_class`, `pr_curve`, `ap_by_size`): the protocol of pycocotools, label by label,
       predictions by falling confidence, at ten IoU thresholds. Computed by `engine`.
-    * **nucleus** (`counts`, `confusion_matrix`, `score_histogram`, `f1_curve`, `matches`): in each picture the pair of
+    * **nucleus** (`counts`, `confusion_matrix`, `score_histogram`, `f1_curve`, `matches`): in each image the pair of
       the highest IoU first, whatever the labels unless asked otherwise; each box once. As `ModelRun.commit` matches.
     * **tide** (`tide`): the errors of the predictions by category.
 
@@ -137,7 +137,7 @@ class Evaluation:
         pandas.Series of float64
             First COCO's twelve, in the order of pycocotools: ``AP`` (mean over ten IoU thresholds from 0.5 to 0.95 and
             over the labels), ``AP50``, ``AP75``, ``AP_small``, ``AP_medium``, ``AP_large``, ``AR_1``, ``AR_10``,
-            ``AR_100`` (average recall with so many predictions of a label in a picture), ``AR_small``, ``AR_medium``,
+            ``AR_100`` (average recall with so many predictions of a label in an image), ``AR_small``, ``AR_medium``,
             ``AR_large``; other `max_dets` and `area_ranges` give other names. Then, of the Nucleus match at
             `iou_threshold`, over all predictions: ``precision``, ``recall``, ``F1``; and ``best_confidence``, the
             lowest confidence to keep for the highest F1. Matches are not made anew for it, see `f1_curve`.
@@ -263,8 +263,8 @@ class Evaluation:
         return matches_frame(self._sides, self._rows, self._parameters.iou_threshold)
 
     @cached_property
-    def pictures(self) -> pd.DataFrame:
-        """The pictures that were evaluated.
+    def images(self) -> pd.DataFrame:
+        """The images that were evaluated.
 
         Returns
         -------
@@ -272,37 +272,37 @@ class Evaluation:
             In their order: ``dataset_item_id`` and ``reference_id`` (text, null where no frame told it), and of the
             Nucleus match at `iou_threshold`: ``ground_truths``, ``predictions``, ``TP``, ``FP``, ``FN`` (int64).
         """
-        pictures = self._sides.pictures
-        ids = {"dataset_item_id": pictures.dataset_item_ids, "reference_id": pictures.reference_ids}
+        images = self._sides.images
+        ids = {"dataset_item_id": images.dataset_item_ids, "reference_id": images.reference_ids}
         frame = pd.DataFrame({name: column(ids[name], TEXT) for name in ids})
-        return frame.assign(**tables.by_picture(self._sides, self._counted))
+        return frame.assign(**tables.by_image(self._sides, self._counted))
 
     def by(self, by: By) -> pd.DataFrame:
-        """Evaluate groups of pictures, each with its own ground truth and predictions.
+        """Evaluate groups of images, each with its own ground truth and predictions.
 
-        False positives stay with their picture.
+        False positives stay with their image.
 
         Parameters
         ----------
         by : column name, pandas.Series, callable or dict
-            What groups the pictures:
+            What groups the images:
 
             * a column of `items`, of the ground truth or of the predictions, such as ``"weather"`` or
-              ``"metadata.weather"`` (also a key of the column ``metadata``), the same in all rows of a picture;
-            * a Series, indexed by the ids of the pictures;
-            * a function of the id of a picture;
-            * a dict of names and the ids of their pictures, as of slices, which may overlap.
+              ``"metadata.weather"`` (also a key of the column ``metadata``), the same in all rows of an image;
+            * a Series, indexed by the ids of the images;
+            * a function of the id of an image;
+            * a dict of names and the ids of their images, as of slices, which may overlap.
 
         Returns
         -------
         pandas.DataFrame
-            Indexed by group, pictures without a value in a group of their own: ``pictures``, ``ground_truths``,
+            Indexed by group, images without a value in a group of their own: ``images``, ``ground_truths``,
             ``predictions``, ``TP``, ``FP``, ``FN`` (int64), and the columns of `summary` (float64).
 
         Raises
         ------
         InvalidInputError
-            There is no such column, it differs within a picture, or an id is unknown.
+            There is no such column, it differs within an image, or an id is unknown.
 
         Examples
         --------
@@ -311,16 +311,16 @@ class Evaluation:
         ...                       "x": 0, "y": 0, "width": 10, "height": [10, 40]})
         >>> items = pd.DataFrame({"reference_id": ["a.jpg", "b.jpg"], "weather": ["sun", "fog"]})
         >>> found = npd.evaluate(truth.assign(confidence=0.5, x=[0, 9]), truth, items=items)
-        >>> found.by("weather")[["pictures", "TP", "AP50"]].round(3).to_dict("index")
-        {'fog': {'pictures': 1, 'TP': 0, 'AP50': 0.0}, 'sun': {'pictures': 1, 'TP': 1, 'AP50': 1.0}}
+        >>> found.by("weather")[["images", "TP", "AP50"]].round(3).to_dict("index")
+        {'fog': {'images': 1, 'TP': 0, 'AP50': 0.0}, 'sun': {'images': 1, 'TP': 1, 'AP50': 1.0}}
         """
-        names, members = groups_of(by, self._sources, self._sides.pictures)
+        names, members = groups_of(by, self._sources, self._sides.images)
         rows = []
         for wanted in members:
-            part = Evaluation(self._sides.of_pictures(wanted), self._parameters)
+            part = Evaluation(self._sides.of_images(wanted), self._parameters)
             totals = {name: int(part.counts[name].sum()) for name in tables.COUNTS}
             numbers = {str(name): float(value) for name, value in part.summary.items()}
-            rows.append({"pictures": int(wanted.sum()), **totals, **numbers})
+            rows.append({"images": int(wanted.sum()), **totals, **numbers})
         return tables.by_group(rows, names, list(self.summary.index))
 
     def suspects(self, *, min_confidence: float = 0.5) -> pd.DataFrame:
@@ -337,7 +337,7 @@ class Evaluation:
             The most suspicious first: the columns of `matches` without ``match_type``, then ``suspicion`` (text) and
             ``score`` (float64 in [0, 1]):
 
-            * ``missing annotation``: a false positive that overlaps no ground truth of the picture by IoU 0.1; the
+            * ``missing annotation``: a false positive that overlaps no ground truth of the image by IoU 0.1; the
               score is its confidence;
             * ``wrong label``: a pair at `iou_threshold` whose labels do not agree; confidence times IoU;
             * ``wrong box``: a pair whose labels agree, of IoU 0.1 or more, below `iou_threshold`; confidence times
@@ -388,7 +388,7 @@ class Evaluation:
             parameters=self.parameters,
             summary=self.summary,
             per_class=self.per_class,
-            pictures=self.pictures,
+            images=self.images,
         )
 
     @property
@@ -396,7 +396,7 @@ class Evaluation:
         sides = self._sides
         return (
             f"{len(sides.predictions)} predictions against {len(sides.countable)} ground truths on "
-            f"{len(sides.pictures)} pictures"
+            f"{len(sides.images)} images"
         )
 
     def __repr__(self) -> str:

@@ -105,10 +105,10 @@ def ap_by_size(sides: Sides, found: Accumulated, parameters: Parameters) -> pd.D
     return pd.DataFrame(rows, index=names)
 
 
-def by_picture(sides: Sides, found: Counted) -> dict[str, NDArray[np.int64]]:
-    """Count what lies in each picture."""
-    count = len(sides.pictures)
-    of_truth, of_predictions = sides.countable.picture, sides.predictions.picture
+def by_image(sides: Sides, found: Counted) -> dict[str, NDArray[np.int64]]:
+    """Count what lies in each image."""
+    count = len(sides.images)
+    of_truth, of_predictions = sides.countable.image, sides.predictions.image
     wrong_p = (found.prediction >= 0) & ~found.right
     wrong_g = (found.truth >= 0) & ~found.right
     every = (
@@ -119,14 +119,13 @@ def by_picture(sides: Sides, found: Counted) -> dict[str, NDArray[np.int64]]:
         of_truth[found.truth[wrong_g]],
     )
     return {
-        name: np.bincount(pictures, minlength=count).astype(np.int64)
-        for name, pictures in zip(COUNTS, every, strict=True)
+        name: np.bincount(images, minlength=count).astype(np.int64) for name, images in zip(COUNTS, every, strict=True)
     }
 
 
 def by_group(rows: Sequence[Mapping[str, Any]], names: pd.Index[Any], numbers: Sequence[str]) -> pd.DataFrame:
-    """Give the numbers of groups of pictures."""
-    kinds = dict.fromkeys(("pictures", *COUNTS), "int64") | dict.fromkeys(numbers, "float64")
+    """Give the numbers of groups of images."""
+    kinds = dict.fromkeys(("images", *COUNTS), "int64") | dict.fromkeys(numbers, "float64")
     return pd.DataFrame(list(rows), index=names, columns=list(kinds)).astype(kinds)
 
 
@@ -177,9 +176,9 @@ def left_out(sides: Sides, parameters: Parameters) -> str | None:
     rows = np.flatnonzero(sides.predictions.place >= most)
     if not len(rows):
         return None
-    pictures = np.unique(sides.predictions.picture[rows])
+    images = np.unique(sides.predictions.image[rows])
     return (
-        f"{len(rows)} predictions in {len(pictures)} pictures, such as {sides.pictures.ids[pictures[0]]!r}, are beyond "
-        f"max_dets={most}, the most of one label in a picture: the COCO numbers and TIDE leave the least confident "
+        f"{len(rows)} predictions in {len(images)} images, such as {sides.images.ids[images[0]]!r}, are beyond "
+        f"max_dets={most}, the most of one label in an image: the COCO numbers and TIDE leave the least confident "
         "out. The Nucleus match takes all. Raise max_dets to count them."
     )

@@ -52,7 +52,7 @@ class Tide:
     Attributes
     ----------
     kept : numpy.ndarray of intp
-        Rows of the predictions that were looked at: the first of each label in each picture, up to `max_dets`.
+        Rows of the predictions that were looked at: the first of each label in each image, up to `max_dets`.
     right, ignored : numpy.ndarray of bool
         True positives, and predictions in crowds, among them.
     errors : dict of str to numpy.ndarray of bool

@@ -1,4 +1,4 @@
-"""Masks as pictures that lie over those they are of: each label in its colour, everything else clear."""
+"""Masks as images that lie over those they are of: each label in its colour, everything else clear."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def look_at(mask: Path | bytes) -> Numbers:
             elif image.width * image.height > MAX_PIXELS:
                 reason = f"it has more than {MAX_PIXELS // 1_000_000} million pixels"
             return Numbers(image.width, image.height, reason)
-    except Exception:  # the readers of damaged pictures raise all kinds
+    except Exception:  # the readers of damaged images raise all kinds
         return Numbers(0, 0, "it is no PNG that can be read")
 
 
@@ -128,5 +128,5 @@ def _numbers(mask: Path | bytes, most: int) -> npt.NDArray[np.int64] | None:
             small = image.resize((width, height), _pillow().Resampling.NEAREST)
             found: npt.NDArray[np.int64] = np.clip(np.asarray(small).astype(np.int64), 0, _HIGHEST)
             return found
-    except Exception:  # the readers of damaged pictures raise all kinds
+    except Exception:  # the readers of damaged images raise all kinds
         return None

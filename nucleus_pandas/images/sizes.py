@@ -1,9 +1,9 @@
-"""Width and height of pictures, read from their headers: no pixel is decoded, and no file is read whole.
+"""Width and height of images, read from their headers: no pixel is decoded, and no file is read whole.
 
-A size is that of the stored pixels. EXIF's orientation, by which viewers turn a picture, is left alone: boxes are drawn
+A size is that of the stored pixels. EXIF's orientation, by which viewers turn an image, is left alone: boxes are drawn
 in stored pixels by the tools that read files as they are.
 
-JPEG, PNG, GIF, BMP, WebP, TIFF, JPEG 2000, AVIF and HEIF are read here, since Pillow refuses pictures whose headers
+JPEG, PNG, GIF, BMP, WebP, TIFF, JPEG 2000, AVIF and HEIF are read here, since Pillow refuses images whose headers
 claim very many pixels, and reads some kinds whole. Every other kind is left to Pillow, where it is installed.
 """
 
@@ -19,10 +19,10 @@ from nucleus_pandas.errors import BadRequestError
 
 _NAMES = "apng avif bmp dib gif heic heif j2k jfif jp2 jpe jpeg jpg pbm pgm png pnm ppm tif tiff webp"
 EXTENSIONS = frozenset(f".{name}" for name in _NAMES.split())
-"""What the names of pictures end with, in lower case."""
+"""What the names of images end with, in lower case."""
 
 _HEAD = 32  # bytes that tell the kind
-_PARTS = 10_000  # segments, boxes or entries that are looked at; no picture has that many before its size
+_PARTS = 10_000  # segments, boxes or entries that are looked at; no image has that many before its size
 _LARGEST = 2**31  # pixels a side
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # JPEG's markers of a frame, which begins with its size
 _ALONE = frozenset((0x01, *range(0xD0, 0xD8)))  # JPEG's markers without a segment
@@ -32,19 +32,19 @@ _Pair: TypeAlias = tuple[int, int]
 
 
 class Size(NamedTuple):
-    """Pixels of a picture as it is stored."""
+    """Pixels of an image as it is stored."""
 
     width: int
     height: int
 
 
 def read_size(path: str | os.PathLike[str]) -> Size:
-    """Read the size of a picture of this machine; see `size_of`.
+    """Read the size of a local image; see `size_of`.
 
     Raises
     ------
     BadRequestError
-        It is no picture of a kind that is known, or is cut off or damaged before its size.
+        It is no image of a kind that is known, or is cut off or damaged before its size.
     OSError
         The file cannot be read.
 
@@ -65,12 +65,12 @@ def _at_once(path: str, flags: int) -> int:
 
 
 def size_of(file: BinaryIO) -> Size:
-    """Read the size of a picture from its header; the file is left somewhere behind it.
+    """Read the size of an image from its header; the file is left somewhere behind it.
 
     Raises
     ------
     BadRequestError
-        It is no picture of a kind that is known, or is cut off or damaged before its size.
+        It is no image of a kind that is known, or is cut off or damaged before its size.
     """
     file.seek(0)
     head = file.read(_HEAD)
@@ -165,7 +165,7 @@ def _webp(file: BinaryIO) -> _Pair:
 
 
 def _tiff(file: BinaryIO) -> _Pair:
-    """Read the tags ImageWidth and ImageLength of the first picture: TIFF 6.0, 2; BigTIFF has wider numbers."""
+    """Read the tags ImageWidth and ImageLength of the first image: TIFF 6.0, 2; BigTIFF has wider numbers."""
     order = "<" if file.read(2) == b"II" else ">"
     (version,) = _unpack(file, f"{order}H")
     offset, count, entry = (f"{order}4xQ", f"{order}Q", f"{order}HHQ8s") if version == 43 else ("I", "H", "HHI4s")
@@ -232,7 +232,7 @@ def _jpeg_2000(file: BinaryIO) -> _Pair:
 
 
 def _heif(file: BinaryIO) -> _Pair:
-    """Read the property ``ispe`` of the primary item: ISO/IEC 23008-12, 6.5.3; an iPhone's picture has many items."""
+    """Read the property ``ispe`` of the primary item: ISO/IEC 23008-12, 6.5.3; an iPhone's image has many items."""
     end = _box(file, None, b"meta")
     file.seek(4, 1)
     start = file.tell()
@@ -278,7 +278,7 @@ def _by_pillow(file: BinaryIO) -> _Pair:
         from PIL import Image
     except ImportError:
         raise BadRequestError(
-            "is no picture of a kind that is known without Pillow: pip install 'nucleus_pandas[local]'"
+            "is no image of a kind that is known without Pillow: pip install 'nucleus_pandas[local]'"
         ) from None
     try:
         file.seek(0)
@@ -287,7 +287,7 @@ def _by_pillow(file: BinaryIO) -> _Pair:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise BadRequestError("claims to have more pixels than Pillow opens") from None
     except Exception:  # the readers of damaged and unknown formats raise all kinds
-        raise BadRequestError("is no picture of a kind that is known") from None
+        raise BadRequestError("is no image of a kind that is known") from None
 
 
 def _is_heif(head: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""Small copies of pictures, as text that an HTML page holds."""
+"""Small copies of images, as text that an HTML page holds."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _FORMATS = frozenset({"AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"})
-"""What is read: pixels, and no language that a picture is written in, as EPS."""
+"""What is read: pixels, and no language that an image is written in, as EPS."""
 
 _MOST_PIXELS = 64_000_000  # that are decoded; JPEG is decoded at an eighth of its size
 _MOST_BYTES = 512 << 20  # of a file
-_QUALITY = 78  # of JPEG; a picture of 280 pixels takes about 12 kB
+_QUALITY = 78  # of JPEG; an image of 280 pixels takes about 12 kB
 _TURNS = {5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}  # the EXIF orientations that change sides
 
 
 class UnshowableError(Exception):
-    """A picture cannot be shown; the text says why."""
+    """An image cannot be shown; the text says why."""
 
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A small copy of a picture.
+    """A small copy of an image.
 
     Attributes
     ----------
     uri : str
         The copy, as a ``data:`` address.
     width, height : int
-        Of the picture itself, in pixels.
+        Of the image itself, in pixels.
     """
 
     uri: str
@@ -47,22 +47,22 @@ class Thumbnail:
 
 
 def thumbnail(source: Path | bytes, size: int, known: tuple[int, int] | None = None) -> Thumbnail:
-    """Make a small copy of a picture.
+    """Make a small copy of an image.
 
     Parameters
     ----------
     source : pathlib.Path or bytes
         A file, or what it holds.
     size : int
-        Of the copy's longer side, in pixels; a smaller picture is not enlarged.
+        Of the copy's longer side, in pixels; a smaller image is not enlarged.
     known : (int, int), optional
-        The width and height that the boxes on the picture go by. A photograph whose EXIF data turn it is turned where
+        The width and height that the boxes on the image go by. A photograph whose EXIF data turn it is turned where
         that gives these; else its pixels are shown as they are stored.
 
     Raises
     ------
     UnshowableError
-        It is no picture, damaged, too large to decode, or cannot be read.
+        It is no image, damaged, too large to decode, or cannot be read.
     MissingExtraError
         Pillow is not installed.
     """
@@ -70,12 +70,12 @@ def thumbnail(source: Path | bytes, size: int, known: tuple[int, int] | None = N
         from PIL import Image, UnidentifiedImageError
     except ImportError as error:
         raise MissingExtraError(
-            "Pictures of this machine are made small by Pillow, which is not installed: pip install pillow"
+            "Local images are made small by Pillow, which is not installed: pip install pillow"
         ) from error
     if isinstance(source, Path):
         source = _checked(source)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what readers find odd in a picture does not matter here
+        warnings.simplefilter("ignore")  # what readers find odd in an image does not matter here
         try:
             known_formats = sorted(_FORMATS & set(Image.registered_extensions().values()))
             with Image.open(
@@ -85,10 +85,10 @@ def thumbnail(source: Path | bytes, size: int, known: tuple[int, int] | None = N
         except UnshowableError:
             raise
         except UnidentifiedImageError:
-            raise UnshowableError("is no picture of a known format") from None
+            raise UnshowableError("is no image of a known format") from None
         except Image.DecompressionBombError:
             raise UnshowableError("has too many pixels to be decoded") from None
-        except Exception as error:  # the readers of damaged pictures raise all kinds
+        except Exception as error:  # the readers of damaged images raise all kinds
             raise UnshowableError(f"cannot be read: {error}") from None
 
 
@@ -126,7 +126,7 @@ def _small(image: Image, size: int, known: tuple[int, int] | None) -> Thumbnail:
 
 
 def _colours(image: Any) -> Any:
-    """Give the picture in colours that a JPEG holds: light behind what is transparent, deep greys spread out."""
+    """Give the image in colours that a JPEG holds: light behind what is transparent, deep greys spread out."""
     from PIL import Image
 
     if image.mode.startswith("I") or image.mode == "F":

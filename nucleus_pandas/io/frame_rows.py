@@ -26,7 +26,7 @@ _RENAME = "Rename the column: .rename(columns={{'your_column': {!r}}})."
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures:
+class Images:
     """Checked items.
 
     Attributes
@@ -38,7 +38,7 @@ class Pictures:
     sizes : list of (int or None, int or None)
         Widths and heights in pixels.
     urls : list of str or None
-        Where the pictures are.
+        Where the images are.
     metadata : list of dict
         New dicts, of what JSON holds.
     """
@@ -60,8 +60,8 @@ class Boxes:
         The frame.
     rows : numpy.ndarray of int
         Where in the frame each box stands.
-    picture : list of int
-        Which of the pictures it lies on.
+    image : list of int
+        Which of the images it lies on.
     labels : list of str
         Its label.
     sides : numpy.ndarray of shape (n, 4)
@@ -78,7 +78,7 @@ class Boxes:
 
     named: NamedColumns
     rows: npt.NDArray[np.intp]
-    picture: list[int]
+    image: list[int]
     labels: list[str]
     sides: npt.NDArray[np.float64]
     confidence: npt.NDArray[np.float64] | None
@@ -128,7 +128,7 @@ class Boxes:
         return [None if np.isnan(number) else number for number in found[self.rows].tolist()]
 
 
-def take_items(items: pd.DataFrame) -> Pictures:
+def take_items(items: pd.DataFrame) -> Images:
     """Look at a frame of items.
 
     Raises
@@ -160,18 +160,18 @@ def take_items(items: pd.DataFrame) -> Pictures:
     kept = _metadata(named, np.arange(len(named)), problems)
     if problems.bad.any():
         raise refused(problems, "items")
-    return Pictures(named, names.tolist(), list(zip(*found, strict=True)), places, kept)
+    return Images(named, names.tolist(), list(zip(*found, strict=True)), places, kept)
 
 
-def take_boxes(annotations: pd.DataFrame, pictures: Pictures, form: str, *, polygons: bool = False) -> Boxes:
+def take_boxes(annotations: pd.DataFrame, images: Images, form: str, *, polygons: bool = False) -> Boxes:
     """Look at a frame of annotations or predictions.
 
     Parameters
     ----------
     annotations : pandas.DataFrame
-        The frame. Rows without a box stand for pictures without boxes, and are passed over.
-    pictures : Pictures
-        The pictures that they may lie on.
+        The frame. Rows without a box stand for images without boxes, and are passed over.
+    images : Images
+        The images that they may lie on.
     form : str
         What is written, for the reader.
     polygons : bool
@@ -180,7 +180,7 @@ def take_boxes(annotations: pd.DataFrame, pictures: Pictures, form: str, *, poly
     Raises
     ------
     InvalidInputError
-        A column is missing, a row is wrong, or lies on a picture that is not there.
+        A column is missing, a row is wrong, or lies on an image that is not there.
 
     Warns
     -----
@@ -209,7 +209,7 @@ def take_boxes(annotations: pd.DataFrame, pictures: Pictures, form: str, *, poly
     for unit, polygon in around.items():
         x, y = np.array(polygon[0::2]), np.array(polygon[1::2])
         box[unit] = x.min(), y.min(), np.ptp(x), np.ptp(y)
-    picture = _pictures(boxes, rows, pictures, problems, kept)
+    image = _images(boxes, rows, images, problems, kept)
     own = _metadata(named, rows[kept], problems)
     if problems.bad.any():
         raise refused(problems, "annotations")
@@ -218,7 +218,7 @@ def take_boxes(annotations: pd.DataFrame, pictures: Pictures, form: str, *, poly
     return Boxes(
         named=named,
         rows=rows[kept],
-        picture=picture,
+        image=image,
         labels=boxes.labels.take(take).to_pylist(),
         sides=box[kept],
         confidence=None if boxes.confidences is None else boxes.confidences[kept],
@@ -232,19 +232,19 @@ def _vertices(polygon: Polygon) -> list[float]:
     return [float(number) for point in polygon.geometry.vertices for number in (point.x, point.y)]
 
 
-def _pictures(
-    boxes: Any, rows: npt.NDArray[np.intp], pictures: Pictures, problems: Problems, kept: npt.NDArray[np.intp]
+def _images(
+    boxes: Any, rows: npt.NDArray[np.intp], images: Images, problems: Problems, kept: npt.NDArray[np.intp]
 ) -> list[int]:
-    """Find the picture of each box by the key that it is sent by."""
+    """Find the image of each box by the key that it is sent by."""
     coded = boxes.keys.dictionary_encode()
     keys: list[str] = coded.dictionary.to_pylist()
-    by_reference = {name: at for at, name in enumerate(pictures.references)}
+    by_reference = {name: at for at, name in enumerate(images.references)}
     at_key = np.array([by_reference.get(key, -1) for key in keys] or [-1], dtype=np.intp)
     indices = coded.indices.to_numpy(zero_copy_only=False)
     found = at_key[indices]
     if boxes.by_item_id is not None:
-        column = pictures.named.get("dataset_item_id")
-        ids = [] if column is None else texts(column, Problems(pictures.named.index)).to_pylist()
+        column = images.named.get("dataset_item_id")
+        ids = [] if column is None else texts(column, Problems(images.named.index)).to_pylist()
         by_id = {name: at for at, name in enumerate(ids) if name is not None}
         at_id = np.array([by_id.get(key, -1) for key in keys] or [-1], dtype=np.intp)
         found = np.where(boxes.by_item_id, at_id[indices], found)
@@ -257,7 +257,7 @@ def _pictures(
         lost,
         column_name,
         lambda row: (
-            f"is {shown(keys[name_of[row]])}, and the items have no such picture. Add it to them, or drop the row."
+            f"is {shown(keys[name_of[row]])}, and the items have no such image. Add it to them, or drop the row."
         ),
     )
     return [int(at) for at in found]
@@ -295,24 +295,24 @@ def _sound(value: Mapping[str, Any]) -> bool:
         return False
 
 
-def paths_of(pictures: Pictures, suffix: str) -> list[str]:
-    """Give the name of the file of each picture: its own with another extension, all different and below a folder.
+def paths_of(images: Images, suffix: str) -> list[str]:
+    """Give the name of the file of each image: its own with another extension, all different and below a folder.
 
     Raises
     ------
     InvalidInputError
-        No file can be named after a picture, or one after two.
+        No file can be named after an image, or one after two.
     """
-    problems = Problems(pictures.named.index)
+    problems = Problems(images.named.index)
     first: dict[str, int] = {}
     paths = []
-    for row, name in enumerate(pictures.references):
+    for row, name in enumerate(images.references):
         reason = escapes(name)
         path = stem_of(name) + suffix
         if reason is not None:
             problems.add_one(row, "reference_id", f"is {shown(name)}, which {reason}; no file can be named after it.")
         elif path in first:
-            other = pictures.references[first[path]]
+            other = images.references[first[path]]
             problems.add_one(row, "reference_id", f"is {shown(name)}, and {shown(other)} has the same file, {path!r}.")
         first.setdefault(path, row)
         paths.append(path)

@@ -17,12 +17,12 @@ _BOXES = {name: ANNOTATIONS[name] for name in _IN_FILES}
 
 
 class Frames(NamedTuple):
-    """Pictures and their boxes, as files hold them.
+    """Images and their boxes, as files hold them.
 
     Attributes
     ----------
     items : pandas.DataFrame
-        A row a picture, as `Dataset.append` takes it: ``reference_id`` and ``image_url`` (text), ``width`` and
+        A row an image, as `Dataset.append` takes it: ``reference_id`` and ``image_url`` (text), ``width`` and
         ``height`` (``Int64``, pixels), ``metadata`` (dicts). What belongs to the file as a whole stands in ``attrs``.
     annotations : pandas.DataFrame
         A row a box, as `Dataset.annotate` takes it: ``reference_id``, ``annotation_id``, ``label`` and ``type`` (text),

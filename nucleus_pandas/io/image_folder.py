@@ -1,4 +1,4 @@
-"""The pictures of a folder as a frame that can be appended."""
+"""The images of a folder as a frame that can be appended."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from nucleus_pandas._util.threads import side_by_side
 from nucleus_pandas.errors import BadRequestError, InvalidInputError, MissingExtraError
 from nucleus_pandas.images.sizes import EXTENSIONS, read_size
 from nucleus_pandas.io.files import Faults, escapes, files_below
-from nucleus_pandas.schema import PICTURES, frame, warn
+from nucleus_pandas.schema import IMAGES, frame, warn
 
 _THREADS = 4
 _FILES = 256  # whose headers one call reads
 _Found: TypeAlias = tuple[int | None, int | None, str | None]
 
 
-def read_pictures(folder: str | os.PathLike[str], *, pattern: str | None = None) -> pd.DataFrame:
-    """List the pictures in and below a folder, with their sizes, as items that can be appended.
+def read_images(folder: str | os.PathLike[str], *, pattern: str | None = None) -> pd.DataFrame:
+    """List the images in and below a folder, with their sizes, as items that can be appended.
 
     Sizes are read from the headers of the files, several at once; no pixel is decoded, and no file is read whole. JPEG,
     PNG, GIF, BMP, WebP, TIFF, JPEG 2000, AVIF and HEIF need nothing else; other kinds are read where Pillow is
@@ -35,14 +35,14 @@ def read_pictures(folder: str | os.PathLike[str], *, pattern: str | None = None)
         Files and folders in it whose names begin with a dot are left out. Linked folders are followed, each once.
     pattern : str, optional
         A shell pattern for the ``reference_id``, in which ``*`` stands for slashes too: ``"*.jpg"``, ``"train/*"``. By
-        default all files whose names end as those of pictures do, whatever the case.
+        default all files whose names end as those of images do, whatever the case.
 
     Returns
     -------
     pandas.DataFrame
         A row each, sorted by ``reference_id`` (the path below the folder, with forward slashes), with ``image_url``
         (the path), ``width`` and ``height`` in pixels as they are stored (``Int64``; the orientation that EXIF names is
-        left alone), and ``picture_error``: why a file cannot be read as a picture, missing where it can. `append`
+        left alone), and ``image_error``: why a file cannot be read as an image, missing where it can. `append`
         refuses such rows with that reason.
 
     Raises
@@ -59,8 +59,8 @@ def read_pictures(folder: str | os.PathLike[str], *, pattern: str | None = None)
     --------
     >>> from nucleus_pandas import sample
     >>> folder = Path(sample.items()["image_url"].iloc[0]).parent
-    >>> pictures = read_pictures(folder, pattern="*213.jpg")
-    >>> pictures[["reference_id", "width", "height"]].to_dict("list")
+    >>> images = read_images(folder, pattern="*213.jpg")
+    >>> images[["reference_id", "width", "height"]].to_dict("list")
     {'reference_id': ['000000030213.jpg'], 'width': [320], 'height': [224]}
     """
     try:
@@ -75,7 +75,7 @@ def read_pictures(folder: str | os.PathLike[str], *, pattern: str | None = None)
     if every and not names:
         count = f"{len(every)} {'file' if len(every) == 1 else 'files'}"
         if pattern is None:
-            warn(f"None of the {count} in '{root}' is called as pictures are; pattern='*' takes them all.")
+            warn(f"None of the {count} in '{root}' is called as images are; pattern='*' takes them all.")
         else:
             warn(f"None of the {count} in '{root}' matches {pattern!r}; the first is '{every[0]}'.")
     top, starts = str(root), range(0, len(names), _FILES)
@@ -92,9 +92,9 @@ def read_pictures(folder: str | os.PathLike[str], *, pattern: str | None = None)
         "image_url": [os.path.join(_as_text(str(root)), name) for name in texts],
         "width": widths,
         "height": heights,
-        "picture_error": errors,
+        "image_error": errors,
     }
-    return frame(columns, PICTURES)
+    return frame(columns, IMAGES)
 
 
 def _files(root: Path) -> Iterator[str]:
@@ -155,13 +155,13 @@ def folder_of(path: str | os.PathLike[str], parameter: str) -> Path:
     return folder
 
 
-def pictures_in(folder: Path) -> dict[str, Path]:
-    """Give the pictures of a folder and its subfolders by their names below it, sorted; ``/`` parts folders."""
+def images_in(folder: Path) -> dict[str, Path]:
+    """Give the images of a folder and its subfolders by their names below it, sorted; ``/`` parts folders."""
     return files_below(folder, SUFFIXES)
 
 
 def size_of(path: Path, faults: Faults) -> tuple[int, int] | None:
-    """Read the width and the height of a picture from its header; no pixel is decoded.
+    """Read the width and the height of an image from its header; no pixel is decoded.
 
     Raises
     ------
@@ -172,19 +172,19 @@ def size_of(path: Path, faults: Faults) -> tuple[int, int] | None:
         from PIL import Image
     except ImportError as error:
         raise MissingExtraError(
-            "The sizes of pictures are read by Pillow: pip install 'nucleus_pandas[local]'; or give them by sizes=."
+            "The sizes of images are read by Pillow: pip install 'nucleus_pandas[local]'; or give them by sizes=."
         ) from error
     try:
         with Image.open(path) as image:
             width, height = image.size
             return width, height
     except Exception as error:  # Pillow raises whatever a broken header leads to
-        faults.add(str(path), f"is no picture that can be read ({error}). Replace it, or take it out of the folder.")
+        faults.add(str(path), f"is no image that can be read ({error}). Replace it, or take it out of the folder.")
         return None
 
 
 def local_url(folder: Path, name: str, place: str, faults: Faults) -> str | None:
-    """Give the path of a picture below a folder, by the name that a file has for it.
+    """Give the path of an image below a folder, by the name that a file has for it.
 
     A file from elsewhere may name anything, and what is named is uploaded: a name that leads out of the folder is a
     fault.

@@ -1,4 +1,4 @@
-"""Pascal VOC: an XML file a picture, http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html."""
+"""Pascal VOC: an XML file an image, http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.io.files import Faults, files_below, write
-from nucleus_pandas.io.frame_rows import Boxes, Pictures, paths_of, refused, take_boxes, take_items
+from nucleus_pandas.io.frame_rows import Boxes, Images, paths_of, refused, take_boxes, take_items
 from nucleus_pandas.io.frames import Frames, boxes_frame, items_frame
 from nucleus_pandas.io.image_folder import folder_of, local_url
 from nucleus_pandas.io.safe_xml import Element, document, parse_xml, unwritable, value_of
@@ -34,7 +34,7 @@ _EXACT = Context(prec=1200, Emax=MAX_EMAX, Emin=MIN_EMIN)
 """Adds decimals without rounding: a float64 has its digits within 1,100 places."""
 
 _LARGEST_BOX = 1e150  # pixels; beyond, areas would be infinite
-_LARGEST_PICTURE = 2**31 - 1
+_LARGEST_IMAGE = 2**31 - 1
 
 
 def read_voc(source: VocSource, *, images: str | os.PathLike[str] | None = None) -> Frames:
@@ -50,14 +50,14 @@ def read_voc(source: VocSource, *, images: str | os.PathLike[str] | None = None)
     source : path or list of paths
         A folder (all ``.xml`` in it and its subfolders, sorted by name), a file, or several.
     images : path, optional
-        The folder of the pictures; ``image_url`` is then the path in it, and missing otherwise.
+        The folder of the images; ``image_url`` is then the path in it, and missing otherwise.
 
     Returns
     -------
     Frames
         In the order of the files, then of the objects in them. ``reference_id`` is the ``filename``, and where there
         is none the name of the XML file. ``confidence`` is there where an object has such an element. Everything else
-        is metadata: of pictures ``folder``, ``source``, ``size`` (``depth``), ``segmented``; of boxes ``pose``,
+        is metadata: of images ``folder``, ``source``, ``size`` (``depth``), ``segmented``; of boxes ``pose``,
         ``truncated``, ``difficult``, ``occluded``, ``attributes`` (as CVAT writes them) and whatever else there is.
         Their values are texts, but numbers for what is one: the flags, ``depth``, ``area``, ``iscrowd`` and ids.
 
@@ -65,7 +65,7 @@ def read_voc(source: VocSource, *, images: str | os.PathLike[str] | None = None)
     ------
     InvalidInputError
         A file is no XML or no VOC, has a document type (which could read other files or fill the memory), an object
-        lacks its name or box, or two files are about one picture; the text names files and places.
+        lacks its name or box, or two files are about one image; the text names files and places.
     OSError
         A file cannot be opened.
 
@@ -87,7 +87,7 @@ def read_voc(source: VocSource, *, images: str | os.PathLike[str] | None = None)
       reference_id label     x     y  width  height
     0        a.jpg   car  10.0  20.0   30.0    60.0
     """
-    pictures = None if images is None else folder_of(images, "images=")
+    image_items = None if images is None else folder_of(images, "images=")
     root, files = _files(source)
     faults = Faults(root)
     references: list[str | None] = []
@@ -113,7 +113,7 @@ def read_voc(source: VocSource, *, images: str | os.PathLike[str] | None = None)
             )
         first.setdefault(reference, name)
         references.append(reference)
-        urls.append(None if pictures is None else local_url(pictures, reference, f"{name}: filename", faults))
+        urls.append(None if image_items is None else local_url(image_items, reference, f"{name}: filename", faults))
         sizes.append((_side(annotation, "width", name, faults), _side(annotation, "height", name, faults)))
         metadata.append(_rest(annotation))
         for at, element in enumerate(annotation.findall("object")):
@@ -142,7 +142,7 @@ def _files(source: VocSource) -> tuple[str, dict[str, Path]]:
     if path.is_dir():
         found = files_below(path, (".xml",))
         if not found and any(path.iterdir()):
-            raise InvalidInputError(f"{path} holds no file that ends in .xml, of which VOC has one a picture.")
+            raise InvalidInputError(f"{path} holds no file that ends in .xml, of which VOC has one an image.")
         return str(path), found
     return "VOC", {str(path): path}
 
@@ -152,7 +152,7 @@ def _text(element: Element, name: str) -> str:
 
 
 def _side(annotation: Element, side: str, name: str, faults: Faults) -> int | None:
-    """Take the width or the height of a picture; 0 says as little as nothing."""
+    """Take the width or the height of an image; 0 says as little as nothing."""
     text = _text(annotation, f"size/{side}")
     try:
         number = float(text or 0)
@@ -160,7 +160,7 @@ def _side(annotation: Element, side: str, name: str, faults: Faults) -> int | No
         number = math.nan
     if number == 0:
         return None
-    if not 0 < number <= _LARGEST_PICTURE or number != int(number):
+    if not 0 < number <= _LARGEST_IMAGE or number != int(number):
         faults.add(
             f"{name}: size/{side}", f"is {shown(text)}; it must be a whole number of pixels. Correct it, or remove it."
         )
@@ -169,7 +169,7 @@ def _side(annotation: Element, side: str, name: str, faults: Faults) -> int | No
 
 
 def _rest(annotation: Element) -> dict[str, Any]:
-    """Keep what a file says of the picture beside its name and its size."""
+    """Keep what a file says of the image beside its name and its size."""
     kept = Element(annotation.tag, annotation.attrib)
     kept.extend(child for child in annotation if child.tag not in ("filename", "object", "size"))
     value = value_of(kept)
@@ -261,7 +261,7 @@ def _box(corners: Any, is_rotated: bool, place: str, faults: Faults) -> list[flo
 def to_voc(items: pd.DataFrame, annotations: pd.DataFrame, folder: str | os.PathLike[str]) -> None:
     """Write frames as Pascal VOC's XML files.
 
-    For each picture ``<reference_id without extension>.xml``, with ``xmin = x`` and ``xmax = x + width`` to the last
+    For each image ``<reference_id without extension>.xml``, with ``xmin = x`` and ``xmax = x + width`` to the last
     digit (see `read_voc`). Files of the same names are replaced, others left alone.
 
     What `read_voc` read is written as it was, but for white space, comments and the order of elements. Lost are
@@ -272,7 +272,7 @@ def to_voc(items: pd.DataFrame, annotations: pd.DataFrame, folder: str | os.Path
     Parameters
     ----------
     items : pandas.DataFrame
-        Pictures with ``reference_id``, perhaps ``width``, ``height`` (pixels) and metadata.
+        Images with ``reference_id``, perhaps ``width``, ``height`` (pixels) and metadata.
     annotations : pandas.DataFrame
         Boxes on them, in the form that `Dataset.annotate` takes, perhaps with ``confidence``. Rows of other types are
         left out with a warning.
@@ -306,16 +306,16 @@ def to_voc(items: pd.DataFrame, annotations: pd.DataFrame, folder: str | os.Path
       label    x  width          metadata
     0   car  1.0    3.0  {'difficult': 1}
     """
-    pictures = take_items(items)
-    boxes = take_boxes(annotations, pictures, "VOC")
-    paths = paths_of(pictures, ".xml")
-    _check_texts(pictures, boxes)
+    image_items = take_items(items)
+    boxes = take_boxes(annotations, image_items, "VOC")
+    paths = paths_of(image_items, ".xml")
+    _check_texts(image_items, boxes)
     left_out: set[str] = set()
     objects: list[list[dict[str, Any]]] = [[] for _ in paths]
-    for at, picture in enumerate(boxes.picture):
-        objects[picture].append(_written_object(boxes, at, left_out))
+    for at, image in enumerate(boxes.image):
+        objects[image].append(_written_object(boxes, at, left_out))
     files = [
-        document("annotation", _written_picture(pictures, at, left_out) | ({"object": each} if each else {}))
+        document("annotation", _written_image(image_items, at, left_out) | ({"object": each} if each else {}))
         for at, each in enumerate(objects)
     ]
     if left_out:
@@ -328,10 +328,10 @@ def to_voc(items: pd.DataFrame, annotations: pd.DataFrame, folder: str | os.Path
     Path(folder).expanduser().mkdir(parents=True, exist_ok=True)
 
 
-def _check_texts(pictures: Pictures, boxes: Boxes) -> None:
+def _check_texts(image_items: Images, boxes: Boxes) -> None:
     """Refuse names that would not come back."""
     for named, rows, column, values in (
-        (pictures.named, range(len(pictures.references)), "reference_id", pictures.references),
+        (image_items.named, range(len(image_items.references)), "reference_id", image_items.references),
         (boxes.named, boxes.rows.tolist(), "label", boxes.labels),
     ):
         problems = Problems(named.index)
@@ -342,8 +342,8 @@ def _check_texts(pictures: Pictures, boxes: Boxes) -> None:
             raise refused(problems, "items" if column == "reference_id" else "annotations")
 
 
-def _written_picture(pictures: Pictures, at: int, left_out: set[str]) -> dict[str, Any]:
-    metadata = dict(pictures.metadata[at])
+def _written_image(image_items: Images, at: int, left_out: set[str]) -> dict[str, Any]:
+    metadata = dict(image_items.metadata[at])
     size = metadata.pop("size", {})
     rest = _elements(metadata, ("filename", "object"), left_out)
     if isinstance(size, dict):
@@ -351,14 +351,14 @@ def _written_picture(pictures: Pictures, at: int, left_out: set[str]) -> dict[st
     else:
         left_out.add("size")
         size = {}
-    width, height = pictures.sizes[at]
+    width, height = image_items.sizes[at]
     sides = {name: pixels for name, pixels in (("width", width), ("height", height)) if pixels is not None}
     folder = {"folder": rest.pop("folder")} if "folder" in rest else {}
     attributes = {key: rest.pop(key) for key in list(rest) if key.startswith("@")}
     return {
         **attributes,
         **folder,
-        "filename": pictures.references[at],
+        "filename": image_items.references[at],
         **({"size": {**sides, **size}} if sides or size else {}),
         **rest,
     }

@@ -1,4 +1,4 @@
-"""YOLO: a text file a picture, a line a box, in fractions of the picture."""
+"""YOLO: a text file an image, a line a box, in fractions of the image."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import pandas as pd
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.io.class_names import NamesSource, as_yaml, find_names, names_from, read_names
 from nucleus_pandas.io.files import Faults, files_below, read_text, stem_of, write
-from nucleus_pandas.io.frame_rows import Boxes, Pictures, paths_of, refused, take_boxes, take_items
+from nucleus_pandas.io.frame_rows import Boxes, Images, paths_of, refused, take_boxes, take_items
 from nucleus_pandas.io.frames import Frames, boxes_frame, items_frame
-from nucleus_pandas.io.image_folder import folder_of, pictures_in, size_of
+from nucleus_pandas.io.image_folder import folder_of, images_in, size_of
 from nucleus_pandas.schema import Problems
 from nucleus_pandas.schema.problems import shown
 
@@ -28,7 +28,7 @@ HEAD = "yolo"
 _OTHERS = frozenset(("classes", "train", "val", "valid", "test"))
 """Text files that stand among labels and are none."""
 
-_SLACK = 0.01  # of the picture, by which tools round beyond its edge
+_SLACK = 0.01  # of the image, by which tools round beyond its edge
 
 _INNER = ("labels", "obj_train_data")  # where the texts are, as Ultralytics and as Darknet have it
 
@@ -37,7 +37,7 @@ _INNER = ("labels", "obj_train_data")  # where the texts are, as Ultralytics and
 class _Lines:
     """What the lines of all files hold."""
 
-    picture: list[int] = field(default_factory=list)
+    image: list[int] = field(default_factory=list)
     label: list[str] = field(default_factory=list)
     fractions: list[tuple[float, float, float, float]] = field(default_factory=list)  # centre and size
     confidence: list[float] = field(default_factory=list)
@@ -54,8 +54,8 @@ def read_yolo(
     """Read YOLO's label files.
 
     A line is ``class centre_x centre_y width height``, perhaps with a confidence; all but the class in fractions of
-    the picture's width and height, whose sizes are therefore needed. An empty file, and a picture without a file, are
-    pictures without boxes. A line of a class and three or more points is a polygon: it becomes the box around it, and
+    the image's width and height, whose sizes are therefore needed. An empty file, and an image without a file, are
+    images without boxes. A line of a class and three or more points is a polygon: it becomes the box around it, and
     stands in the column ``segmentation`` and in the metadata in pixels, as `read_coco` gives polygons. Poses cannot
     be told from polygons and must not be among the files.
 
@@ -69,23 +69,23 @@ def read_yolo(
         ``names`` are a plain list or mapping, or the names themselves. By default the one such file in `labels` or up
         to two folders above.
     images : path, optional
-        The folder of the pictures, with the same subfolders. Sizes are read from their headers, as stored (a rotation
+        The folder of the images, with the same subfolders. Sizes are read from their headers, as stored (a rotation
         in EXIF is not applied), which needs Pillow: ``pip install 'nucleus_pandas[local]'``.
     sizes : pandas.DataFrame, optional
-        Pictures with ``reference_id``, ``width`` and ``height`` (pixels), such as items of another format or of a
+        Images with ``reference_id``, ``width`` and ``height`` (pixels), such as items of another format or of a
         dataset. With `images`, it spares reading the headers of those that it holds.
 
     Returns
     -------
     Frames
-        The pictures of `images`, sorted by name, else those of `sizes` as they stand there; and their boxes, in the
-        order of the pictures and lines. ``reference_id`` is the name of the picture with its extension and its
+        The images of `images`, sorted by name, else those of `sizes` as they stand there; and their boxes, in the
+        order of the images and lines. ``reference_id`` is the name of the image with its extension and its
         folders below `images`, as in ``train/a.jpg``. ``confidence`` is there where a line has one.
 
     Raises
     ------
     InvalidInputError
-        A line is wrong, a file has no picture, a picture no size, or a class no name; the text names files and lines.
+        A line is wrong, a file has no image, an image no size, or a class no name; the text names files and lines.
         Or the folder holds no such file at all.
     MissingExtraError
         Pillow is not installed, and sizes must be read.
@@ -114,63 +114,64 @@ def read_yolo(
     folder = next((folder / name for name in _INNER if (folder / name).is_dir()), folder)
     if images is None and sizes is None:
         raise InvalidInputError(
-            "read_yolo needs the sizes of the pictures, since boxes are fractions of them. Give the folder of the "
-            "pictures, images='images', or a frame with reference_id, width and height, sizes=items."
+            "read_yolo needs the sizes of the images, since boxes are fractions of them. Give the folder of the "
+            "images, images='images', or a frame with reference_id, width and height, sizes=items."
         )
     class_names = names_from(names) if names is not None else read_names(find_names(folder))
     faults = Faults(str(folder))
     told = None if sizes is None else take_items(sizes)
-    files = {} if images is None else pictures_in(folder_of(images, "images="))
+    files = {} if images is None else images_in(folder_of(images, "images="))
     if images is not None and told is not None:
-        pictures = list(files)
+        image_names = list(files)
     else:
-        pictures = list(files) if told is None else told.references
+        image_names = list(files) if told is None else told.references
     at_told = {} if told is None else {name: at for at, name in enumerate(told.references)}
-    found = _read_files(_label_files(folder, pictures, faults), class_names, faults)
-    known = [None if told is None or name not in at_told else told.sizes[at_told[name]] for name in pictures]
+    found = _read_files(_label_files(folder, image_names, faults), class_names, faults)
+    known = [None if told is None or name not in at_told else told.sizes[at_told[name]] for name in image_names]
     measured = [
         size if size is not None and None not in size else size_of(files[name], faults) if name in files else size
-        for name, size in zip(pictures, known, strict=True)
+        for name, size in zip(image_names, known, strict=True)
     ]
-    box_sizes = np.ones((len(pictures), 2))
-    with_boxes = set(found.picture)
+    box_sizes = np.ones((len(image_names), 2))
+    with_boxes = set(found.image)
     for at, size in enumerate(measured):
         if size is not None and None not in size:
             box_sizes[at] = size
-        elif at in with_boxes and pictures[at] not in files:
-            faults.add(pictures[at], "has no size: its width or height is missing in sizes=. Fill them.")
+        elif at in with_boxes and image_names[at] not in files:
+            faults.add(image_names[at], "has no size: its width or height is missing in sizes=. Fill them.")
     faults.check()
     metadata: list[dict[str, Any]] = [
-        told.metadata[at_told[name]] if told is not None and name in at_told else {} for name in pictures
+        told.metadata[at_told[name]] if told is not None and name in at_told else {} for name in image_names
     ]
     urls = [
-        str(files[name]) if name in files else None if told is None else told.urls[at_told[name]] for name in pictures
+        str(files[name]) if name in files else None if told is None else told.urls[at_told[name]]
+        for name in image_names
     ]
-    items = items_frame(pictures, urls, [size or (None, None) for size in measured], metadata)
+    items = items_frame(image_names, urls, [size or (None, None) for size in measured], metadata)
     items.attrs[HEAD] = {"names": [class_names.get(number, "") for number in range(max(class_names, default=-1) + 1)]}
-    return Frames(items, _boxes(found, pictures, box_sizes))
+    return Frames(items, _boxes(found, image_names, box_sizes))
 
 
-def _label_files(folder: Path, pictures: list[str], faults: Faults) -> dict[int, Path]:
-    """Find the file of each picture, by the picture's number."""
+def _label_files(folder: Path, image_names: list[str], faults: Faults) -> dict[int, Path]:
+    """Find the file of each image, by the image's number."""
     by_stem: dict[str, list[int]] = {}
-    for at, name in enumerate(pictures):
+    for at, name in enumerate(image_names):
         for stem in {name, stem_of(name)}:
             by_stem.setdefault(stem, []).append(at)
     files: dict[int, Path] = {}
     texts = files_below(folder, (".txt",))
-    if pictures and not texts:
-        raise InvalidInputError(f"{folder} holds no file that ends in .txt, of which YOLO has one a picture.")
+    if image_names and not texts:
+        raise InvalidInputError(f"{folder} holds no file that ends in .txt, of which YOLO has one an image.")
     for name, path in texts.items():
         owners = by_stem.get(name.removesuffix(".txt"), [])
         if len(owners) == 1:
             files[owners[0]] = path
         elif owners:
-            several = ", ".join(shown(pictures[at]) for at in owners)
+            several = ", ".join(shown(image_names[at]) for at in owners)
             faults.add(name, f"may belong to {several}. Rename all but one, and their files.")
         elif name.removesuffix(".txt") not in _OTHERS:
-            example = f", but {shown(pictures[0])}" if pictures else ""
-            faults.add(name, f"has no picture: there is none of that name{example}. Add it, or remove the file.")
+            example = f", but {shown(image_names[0])}" if image_names else ""
+            faults.add(name, f"has no image: there is none of that name{example}. Add it, or remove the file.")
     return {at: files[at] for at in sorted(files)}
 
 
@@ -182,7 +183,7 @@ def _read_files(files: Mapping[int, Path], names: Mapping[int, str], faults: Fau
             if parts:
                 try:
                     _read_line(parts, names, found)
-                    found.picture.append(at)
+                    found.image.append(at)
                 except ValueError as error:
                     faults.add(f"{path.relative_to(faults.source).as_posix()}:{number}", str(error))
     return found
@@ -214,9 +215,7 @@ def _read_line(parts: list[str], names: Mapping[int, str], found: _Lines) -> Non
         raise ValueError(f"is of class {int(values[0])}, which has no name; {there}. Is it another names file?")
     if min(places) < -_SLACK or max(places) > 1 + _SLACK:
         worst = max(places, key=lambda place: abs(place - 0.5))
-        raise ValueError(
-            f"holds {worst:g}; places are fractions of the picture, from 0 to 1. Divide pixels by its size."
-        )
+        raise ValueError(f"holds {worst:g}; places are fractions of the image, from 0 to 1. Divide pixels by its size.")
     if confidence < 0 or confidence > 1:
         raise ValueError(f"ends with {confidence:g}; a confidence lies in [0, 1]. Divide percentages by 100.")
     if polygon is not None:
@@ -231,9 +230,9 @@ def _read_line(parts: list[str], names: Mapping[int, str], found: _Lines) -> Non
     found.polygon.append(polygon)
 
 
-def _boxes(found: _Lines, pictures: list[str], sizes: npt.NDArray[np.float64]) -> pd.DataFrame:
+def _boxes(found: _Lines, image_names: list[str], sizes: npt.NDArray[np.float64]) -> pd.DataFrame:
     count = len(found.label)
-    scale = sizes[found.picture] if count else np.zeros((0, 2))
+    scale = sizes[found.image] if count else np.zeros((0, 2))
     fractions = np.array(found.fractions).reshape(count, 4)
     boxes = np.hstack([(fractions[:, :2] - fractions[:, 2:] / 2) * scale, fractions[:, 2:] * scale])
     segmentations: list[Any] = [None] * count
@@ -249,7 +248,7 @@ def _boxes(found: _Lines, pictures: list[str], sizes: npt.NDArray[np.float64]) -
     if any(polygon is not None for polygon in found.polygon):
         others.append(("segmentation", "O", segmentations))
     metadata: list[dict[str, Any]] = [{} if each is None else {"segmentation": each} for each in segmentations]
-    references = [pictures[at] for at in found.picture]
+    references = [image_names[at] for at in found.image]
     return boxes_frame(references, [None] * count, found.label, boxes, metadata, others)
 
 
@@ -262,17 +261,17 @@ def to_yolo(
 ) -> None:
     r"""Write frames as YOLO's label files.
 
-    For each picture ``labels/<reference_id without extension>.txt``, empty where it has no boxes, and ``data.yaml``
-    with the names of the classes. The pictures are not copied: put them into ``images`` beside ``labels``, where
+    For each image ``labels/<reference_id without extension>.txt``, empty where it has no boxes, and ``data.yaml``
+    with the names of the classes. The images are not copied: put them into ``images`` beside ``labels``, where
     data.yaml looks for them. Files of the same names are replaced, others left alone.
 
-    Places are written in six decimals, so that boxes come back to half a millionth of the picture's sides; the
+    Places are written in six decimals, so that boxes come back to half a millionth of the image's sides; the
     confidence, where there is one, is written whole. Lost are sizes, addresses, ids and metadata, polygons included.
 
     Parameters
     ----------
     items : pandas.DataFrame
-        Pictures with ``reference_id``, ``width`` and ``height`` (pixels).
+        Images with ``reference_id``, ``width`` and ``height`` (pixels).
     annotations : pandas.DataFrame
         Boxes on them, in the form that `Dataset.annotate` takes. Rows of other types are left out with a warning.
     folder : path
@@ -284,8 +283,8 @@ def to_yolo(
     Raises
     ------
     InvalidInputError
-        A column is missing, a row is wrong, a picture has boxes and no size, a box lies outside of its picture, or two
-        pictures would share a file. Nothing was written.
+        A column is missing, a row is wrong, an image has boxes and no size, a box lies outside of its image, or two
+        images would share a file. Nothing was written.
 
     Warns
     -----
@@ -309,17 +308,17 @@ def to_yolo(
     ...     Path(folder, "labels", "a.txt").read_text()
     '0 0.003906 0.008333 0.004687 0.008333\n'
     """
-    pictures = take_items(items)
-    boxes = take_boxes(annotations, pictures, "YOLO")
-    paths = paths_of(pictures, ".txt")
+    image_names = take_items(items)
+    boxes = take_boxes(annotations, image_names, "YOLO")
+    paths = paths_of(image_names, ".txt")
     numbers, written_names = _classes(boxes, items, names)
-    fractions = _fractions(boxes, pictures)
+    fractions = _fractions(boxes, image_names)
     lines: list[list[str]] = [[] for _ in paths]
-    for at, picture in enumerate(boxes.picture):
+    for at, image in enumerate(boxes.image):
         line = [str(numbers[at]), *(f"{place:.6f}" for place in fractions[at].tolist())]
         if boxes.confidence is not None and not math.isnan(boxes.confidence[at]):
             line.append(repr(float(boxes.confidence[at])))
-        lines[picture].append(" ".join(line) + "\n")
+        lines[image].append(" ".join(line) + "\n")
     place = Path(folder).expanduser()
     (place / "labels").mkdir(parents=True, exist_ok=True)
     for path, text in zip(paths, lines, strict=True):
@@ -353,16 +352,16 @@ def _classes(boxes: Boxes, items: pd.DataFrame, names: NamesSource | None) -> tu
     return [number_of[label] for label in boxes.labels], [name or f"class {at}" for at, name in enumerate(known)]
 
 
-def _fractions(boxes: Boxes, pictures: Pictures) -> npt.NDArray[np.float64]:
-    """Give the centre and the size of each box as fractions of its picture."""
-    unsized = Problems(pictures.named.index)
-    for picture in sorted(set(boxes.picture)):
-        for name, pixels in zip(("width", "height"), pictures.sizes[picture], strict=True):
+def _fractions(boxes: Boxes, image_names: Images) -> npt.NDArray[np.float64]:
+    """Give the centre and the size of each box as fractions of its image."""
+    unsized = Problems(image_names.named.index)
+    for image in sorted(set(boxes.image)):
+        for name, pixels in zip(("width", "height"), image_names.sizes[image], strict=True):
             if pixels is None:
-                unsized.add_one(picture, name, "is missing, and places in YOLO are fractions of it. Fill it.")
+                unsized.add_one(image, name, "is missing, and places in YOLO are fractions of it. Fill it.")
     if unsized.bad.any():
         raise refused(unsized, "items")
-    sizes = np.array([pictures.sizes[picture] for picture in boxes.picture], dtype=np.float64).reshape(-1, 2)
+    sizes = np.array([image_names.sizes[image] for image in boxes.image], dtype=np.float64).reshape(-1, 2)
     fractions = np.hstack([(boxes.sides[:, :2] + boxes.sides[:, 2:] / 2) / sizes, boxes.sides[:, 2:] / sizes])
     problems = Problems(boxes.named.index)
     slack = 5e-7  # which six decimals do not show
@@ -371,7 +370,7 @@ def _fractions(boxes: Boxes, pictures: Pictures) -> npt.NDArray[np.float64]:
         for at in np.flatnonzero(wrong).tolist():
             pixels = int(sizes[at, column % 2])
             fault = "puts the centre of the box outside of" if column < 2 else "is larger than"
-            reason = f"{fault} the picture, which has {pixels} pixels there; YOLO has no such boxes. Clip the box."
+            reason = f"{fault} the image, which has {pixels} pixels there; YOLO has no such boxes. Clip the box."
             problems.add_one(int(boxes.rows[at]), what, reason)
     if problems.bad.any():
         raise refused(problems, "annotations")

@@ -24,28 +24,28 @@ _FOLDER: Final = Path(__file__).resolve().parent
 
 def items() -> pd.DataFrame:
     """
-    Read the twelve pictures' table.
+    Read the twelve images' table.
 
     Returns
     -------
     DataFrame
-        One row per picture: `reference_id` (the file name), `width` and `height` (in pixels), `metadata` (a
+        One row per image: `reference_id` (the file name), `width` and `height` (in pixels), `metadata` (a
         JSON object as text, with the keys ``scene``, ``license`` and ``source``) and `image_url` (the path
-        of the picture on this machine).
+        of the image on this machine).
 
     See Also
     --------
-    ground_truth : The annotated boxes of these pictures.
-    detections : Simulated detections on these pictures.
+    ground_truth : The annotated boxes of these images.
+    detections : Simulated detections on these images.
 
     Examples
     --------
     >>> import json
     >>> from nucleus_pandas import sample
-    >>> pictures = sample.items()
-    >>> pictures.columns.to_list()
+    >>> images = sample.items()
+    >>> images.columns.to_list()
     ['reference_id', 'width', 'height', 'metadata', 'image_url']
-    >>> pictures["metadata"].map(json.loads).str["scene"].value_counts().sort_index().to_dict()
+    >>> images["metadata"].map(json.loads).str["scene"].value_counts().sort_index().to_dict()
     {'animal': 2, 'kitchen': 2, 'sky': 1, 'sports': 2, 'street': 3, 'table': 2}
     """
     frame = pd.read_parquet(_FOLDER / "items.parquet")
@@ -55,18 +55,18 @@ def items() -> pd.DataFrame:
 
 def ground_truth() -> pd.DataFrame:
     """
-    Read the annotated boxes of the pictures.
+    Read the annotated boxes of the images.
 
     Returns
     -------
     DataFrame
         One row per box: `reference_id`, `label`, the upper left corner `x` and `y`, `width` and `height` (all
-        in pixels of the scaled picture), `metadata` (a JSON object as text: ``{"iscrowd": 1}`` on a box
+        in pixels of the scaled image), `metadata` (a JSON object as text: ``{"iscrowd": 1}`` on a box
         around a crowd, else ``{}``) and `annotation_id` (COCO's, as text).
 
     See Also
     --------
-    items : The pictures.
+    items : The images.
 
     Examples
     --------
@@ -96,7 +96,7 @@ def detections(detector: Detector | None = None) -> pd.DataFrame:
     -------
     DataFrame
         One row per detection: `detector` (only where none was named), `reference_id`, `label`, the upper left
-        corner `x` and `y`, `width` and `height` (in pixels of the scaled picture) and `confidence`, between 0
+        corner `x` and `y`, `width` and `height` (in pixels of the scaled image) and `confidence`, between 0
         and 1.
 
     Raises

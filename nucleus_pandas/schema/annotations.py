@@ -73,7 +73,7 @@ class AnnotationUnits:
     others : dict of int to annotation
         The units that are no boxes; their rows in `boxes` mean nothing.
     files : dict of int to pathlib.Path
-        The files of this machine that go with some of the masks.
+        The local files that go with some of the masks.
     """
 
     boxes: BoxRows
@@ -117,8 +117,8 @@ class AnnotationUnits:
             return set()
         return {unit for unit in range(start, stop) if isinstance(self.others.get(unit), MaskAnnotation)}
 
-    def pictures(self, start: int, stop: int, *, update: bool) -> bytes:
-        """Annotations have no pictures."""
+    def images(self, start: int, stop: int, *, update: bool) -> bytes:
+        """Annotations have no images."""
         raise NotImplementedError
 
 
@@ -219,7 +219,7 @@ def _check_single_masks(others: Mapping[int, AnyAnnotation], problems: Problems,
 
 
 def _mask_files(others: Mapping[int, AnyAnnotation], problems: Problems, name: str) -> dict[int, Path]:
-    """Find the masks that are files of this machine, by row, and take their paths off the annotations."""
+    """Find the masks that are local files, by row, and take their paths off the annotations."""
     found: dict[int, Path] = {}
     for row, annotation in others.items():
         if isinstance(annotation, MaskAnnotation):
@@ -423,6 +423,6 @@ def _warn_of_fractions(boxes: BoxRows, others: Mapping[int, AnyAnnotation]) -> N
         sides = boxes.sides if not others else np.delete(boxes.sides, list(others), axis=1)
         if (sides <= 1).all():
             warn(
-                "No number of any box is above 1. Boxes are in pixels: multiply x and width by the picture's width, y "
+                "No number of any box is above 1. Boxes are in pixels: multiply x and width by the image's width, y "
                 "and height by its height."
             )

@@ -1,7 +1,7 @@
 """Boxes as arrays: formats, areas and intersection over union (IoU).
 
 A box is ``(x, y, width, height)`` in pixels. ``x`` and ``y`` are its top-left corner, and the origin is the
-top-left corner of the picture.
+top-left corner of the image.
 """
 
 from __future__ import annotations

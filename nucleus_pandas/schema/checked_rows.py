@@ -45,11 +45,11 @@ class Units(Protocol):
 
     @property
     def files(self) -> Mapping[int, Path]:
-        """The pictures of this machine that go with some of them."""
+        """The local images that go with some of them."""
         ...
 
-    def pictures(self, start: int, stop: int, *, update: bool) -> bytes:
-        """Write some that go with their pictures, as a JSON array; each says whether it may replace another."""
+    def images(self, start: int, stop: int, *, update: bool) -> bytes:
+        """Write some that go with their images, as a JSON array; each says whether it may replace another."""
         ...
 
 

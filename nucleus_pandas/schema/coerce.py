@@ -20,7 +20,7 @@ from nucleus_pandas.wire.column_json import TEXT, Floats, Texts
 
 LARGEST = 1e150  # pixels; beyond, areas would be infinite
 INFINITE = "is infinite. JSON has no infinity; correct it, or drop the row."
-_LARGEST_SIZE = 2**31 - 1  # pixels of a picture's side
+_LARGEST_SIZE = 2**31 - 1  # pixels of an image's side
 _IDS = "ids and labels are text or integers"
 _ADDRESSES = "an address is a text or a path"
 # What pandas and Arrow say of a column that they do not take as a whole.
@@ -262,7 +262,7 @@ def within(column: Floats, problems: Problems, name: str, test: Callable[[Floats
 
 
 def sides(series: pd.Series[Any], problems: Problems) -> npt.NDArray[np.float64]:
-    """Take the widths or heights of pictures: whole positive numbers; missing values are absent.
+    """Take the widths or heights of images: whole positive numbers; missing values are absent.
 
     Returns
     -------
@@ -275,6 +275,6 @@ def sides(series: pd.Series[Any], problems: Problems) -> npt.NDArray[np.float64]
         problems,
         str(series.name),
         lambda side: (side >= 1) & (side <= _LARGEST_SIZE) & (side == np.floor(side)),
-        "the side of a picture is a whole number of pixels, at least 1. Leave it empty where it is not known.",
+        "the side of an image is a whole number of pixels, at least 1. Leave it empty where it is not known.",
     )
     return column

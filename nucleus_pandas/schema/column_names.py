@@ -15,7 +15,7 @@ CANONICAL = (
     "image_url",
     "image_width",
     "image_height",
-    "picture_error",
+    "image_error",
     "dataset_item_id",
     "annotation_id",
     "label",

@@ -66,14 +66,14 @@ PREDICTIONS: dict[str, str] = {
 }
 """Columns of the frames of predictions."""
 
-PICTURES: dict[str, str] = {
+IMAGES: dict[str, str] = {
     "reference_id": TEXT,
     "image_url": TEXT,
     "width": "Int64",
     "height": "Int64",
-    "picture_error": TEXT,
+    "image_error": TEXT,
 }
-"""Columns of the frames that `read_pictures` gives."""
+"""Columns of the frames that `read_images` gives."""
 
 JOBS: dict[str, str] = {"id": TEXT, "type": TEXT, "status": TEXT}
 """Columns of the frames of jobs, beside the time."""
@@ -273,9 +273,9 @@ _ITEM = {
 
 ITEM_COLUMNS: dict[str, Meaning] = {
     **_ITEM,
-    "image_url": Meaning("Where the picture stands: an address, or a path on the machine of an embedded Nucleus"),
-    "width": Meaning("Width of the picture, null where it is not known", _PIXELS),
-    "height": Meaning("Height of the picture, null where it is not known", _PIXELS),
+    "image_url": Meaning("Where the image stands: an address, or a path on the machine of an embedded Nucleus"),
+    "width": Meaning("Width of the image, null where it is not known", _PIXELS),
+    "height": Meaning("Height of the image, null where it is not known", _PIXELS),
     "metadata": Meaning("What was noted of the item", _JSON),
 }
 """Of the columns of items."""
@@ -285,8 +285,8 @@ ANNOTATION_COLUMNS: dict[str, Meaning] = {
     "annotation_id": Meaning("Id of the annotation, unique in its item"),
     "label": Meaning("What the annotation shows; null for a type without a label of its own"),
     "type": Meaning("box, line, polygon, keypoints, cuboid, category, multicategory or mask"),
-    "x": Meaning("Left edge of a box, counted from the left edge of the picture; null for other types", _PIXELS),
-    "y": Meaning("Upper edge of a box, counted from the upper edge of the picture; null for other types", _PIXELS),
+    "x": Meaning("Left edge of a box, counted from the left edge of the image; null for other types", _PIXELS),
+    "y": Meaning("Upper edge of a box, counted from the upper edge of the image; null for other types", _PIXELS),
     "width": Meaning("Width of a box; null for other types", _PIXELS),
     "height": Meaning("Height of a box; null for other types", _PIXELS),
     "geometry": Meaning("What annotations of other types than box have instead, coordinates in pixels", _JSON),

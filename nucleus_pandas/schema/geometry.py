@@ -44,7 +44,7 @@ def box_sides(
     Returns
     -------
     (numpy.ndarray of shape (4, n), numpy.ndarray of bool)
-        x, y, width and height in pixels; and the rows of type box that have none: pictures without boxes.
+        x, y, width and height in pixels; and the rows of type box that have none: images without boxes.
     """
     _check_format(bbox, bbox_format)
     own = named_columns(named, bbox)
@@ -78,7 +78,7 @@ def box_sides(
 
 
 def _of_nothing(named: NamedColumns) -> Mask:
-    """Tell which rows have neither a type nor a geometry, as a left join of shapes to pictures leaves them."""
+    """Tell which rows have neither a type nor a geometry, as a left join of shapes to images leaves them."""
     kind, geometry = named.get("type"), named.get("geometry")
     if kind is None or geometry is None:
         return np.zeros(len(named), dtype=bool)

@@ -1,4 +1,4 @@
-"""Addresses of pictures: elsewhere, or on this machine."""
+"""Addresses of images: elsewhere, or on this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def is_remote(url: str) -> bool:
-    """Tell whether a picture stays where it is; a path has no ``://``.
+    """Tell whether an image stays where it is; a path has no ``://``.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def is_remote(url: str) -> bool:
 
 
 def readable(name: str) -> Path:
-    """Give the path of a picture that can be read.
+    """Give the path of an image that can be read.
 
     Raises
     ------
@@ -55,12 +55,12 @@ def readable(name: str) -> Path:
     except (OSError, ValueError, RuntimeError) as error:
         reason = f"cannot be read ({getattr(error, 'strerror', None) or error})"
     if reason is not None:
-        raise BadRequestError(f"The picture '{name}' {reason}.")
+        raise BadRequestError(f"The image '{name}' {reason}.")
     return path
 
 
 def mask_file(url: str) -> Path | None:
-    """Give the PNG file of this machine that the address of a mask stands for; None where it stays where it is.
+    """Give the PNG local file that the address of a mask stands for; None where it stays where it is.
 
     Raises
     ------

@@ -71,8 +71,8 @@ class ItemUnits:
         """Items are no masks."""
         return ()
 
-    def pictures(self, start: int, stop: int, *, update: bool) -> bytes:
-        """Write some that go with their pictures, as a JSON array."""
+    def images(self, start: int, stop: int, *, update: bool) -> bytes:
+        """Write some that go with their images, as a JSON array."""
         fields = self._fields(start, stop)
         fields["update"] = pa.array(["true" if update else "false"] * (stop - start), TEXT)
         return b"".join((b"[", with_commas(*item_objects(fields)), b"]"))
@@ -98,7 +98,7 @@ def check_items(
     everywhere = np.ones(len(named), dtype=bool)
     reference_ids = texts(named.need("reference_id"), problems, required=everywhere)
     urls = texts(named.need("image_url"), problems, required=everywhere, addresses=True)
-    if named.has("picture_error"):
+    if named.has("image_error"):
         _refuse_unreadable(named, problems)
     for own in named_columns(named, bbox):
         named.own(own, " for bbox")
@@ -141,14 +141,14 @@ def check_items(
 
 
 def _refuse_unreadable(named: NamedColumns, problems: Problems) -> None:
-    """Refuse what `read_pictures` could not read."""
-    reasons = named.need("picture_error")
+    """Refuse what `read_images` could not read."""
+    reasons = named.need("image_error")
     bad: Mask = reasons.notna().to_numpy(dtype=bool)
     problems.add(bad, str(named.name("image_url")), lambda row: f"{reasons.iloc[row]}. Mend the file, or drop the row.")
 
 
 def _sizes(named: NamedColumns, problems: Problems, *, has_boxes: bool) -> tuple[Floats | None, Floats | None]:
-    """Take the sizes of the pictures; beside boxes, ``width`` and ``height`` are those of the boxes."""
+    """Take the sizes of the images; beside boxes, ``width`` and ``height`` are those of the boxes."""
     found: list[Floats | None] = []
     for side in ("width", "height"):
         name = f"image_{side}" if named.has(f"image_{side}") else side
@@ -157,7 +157,7 @@ def _sizes(named: NamedColumns, problems: Problems, *, has_boxes: bool) -> tuple
             continue
         if not has_boxes and name != side and named.has(side):
             raise InvalidInputError(
-                f"The frame has both {side!r} and {name!r} for the {side} of the picture. Drop one of them."
+                f"The frame has both {side!r} and {name!r} for the {side} of the image. Drop one of them."
             )
         column = named.get(name)
         found.append(None if column is None else sides(column, problems))
@@ -234,7 +234,7 @@ def _differing_metadata(
 def _files(
     urls: Texts, first: Positions, remote: Mask, problems: Problems, name: str, *, local: bool
 ) -> dict[int, Path]:
-    """Find the pictures of this machine, and see whether they can be read."""
+    """Find the local images, and see whether they can be read."""
     files: dict[int, Path] = {}
     for unit in np.flatnonzero(~remote[first] & ~problems.bad[first]).tolist():
         row = int(first[unit])

@@ -62,8 +62,8 @@ class StructUnits:
         """Tell which of some are masks."""
         return {unit for unit in range(start, stop) if isinstance(self.structs[unit], Mask)}
 
-    def pictures(self, start: int, stop: int, *, update: bool) -> bytes:
-        """Write some that go with their pictures, as a JSON array."""
+    def images(self, start: int, stop: int, *, update: bool) -> bytes:
+        """Write some that go with their images, as a JSON array."""
         return msgspec.json.encode([msgspec.structs.replace(item, update=update) for item in self.structs[start:stop]])
 
 
@@ -170,7 +170,7 @@ def _rows_of(payload: Payload, *names: str) -> Rows:
 
 
 def _named(given: object, place: str, known: frozenset[str]) -> dict[str, Any]:
-    """Make a row plain, with integer ids as text: COCO counts its pictures and categories."""
+    """Make a row plain, with integer ids as text: COCO counts its images and categories."""
     if not isinstance(given, Mapping):
         raise BadRequestError(f"A row is a dict, not {type(given).__name__} - at `{place}`.")
     if unknown := [key for key in given if key not in known]:
@@ -188,7 +188,7 @@ def _named(given: object, place: str, known: frozenset[str]) -> dict[str, Any]:
 
 
 def _mask_of(url: str, place: str) -> Path | None:
-    """Give the file of this machine that the address of a mask stands for."""
+    """Give the local file that the address of a mask stands for."""
     try:
         return mask_file(url)
     except BadRequestError as error:
@@ -196,7 +196,7 @@ def _mask_of(url: str, place: str) -> Path | None:
 
 
 def _file_of(url: str | None, place: str, *, local: bool) -> Path | None:
-    """Give the picture of this machine that an address stands for."""
+    """Give the local image that an address stands for."""
     try:
         return None if url is None or (not local and is_remote(url)) else readable(url)
     except BadRequestError as error:

@@ -41,7 +41,7 @@ from nucleus_pandas.server.web import site
 
 log = logging.getLogger("nucleus_pandas.server")
 
-MAX_UPLOAD = 512 << 20  # bytes, of a signed upload or of pictures in one request
+MAX_UPLOAD = 512 << 20  # bytes, of a signed upload or of images in one request
 _BUILDING = threading.Lock()  # Python 3.11 can fail when routes are compiled in two threads at once
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -71,7 +71,7 @@ def create_app(
     has_page : bool
         Whether there is a page beside the API.
     remote_images : bool
-        Whether the page has the browser load pictures from other servers.
+        Whether the page has the browser load images from other servers.
     """
     keys = tuple(key.encode() for key in api_keys)
     with _BUILDING:

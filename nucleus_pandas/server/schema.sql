@@ -32,8 +32,8 @@ CREATE TABLE item (
     id INTEGER PRIMARY KEY,                    -- dataset << 32 | position
     dataset INTEGER NOT NULL REFERENCES dataset,
     reference_id TEXT NOT NULL,
-    url TEXT,                                  -- of a picture that stays where it is
-    file TEXT,                                 -- of an uploaded picture, relative to images/
+    url TEXT,                                  -- of an image that stays where it is
+    file TEXT,                                 -- of an uploaded image, relative to images/
     width INTEGER,
     height INTEGER,
     metadata TEXT,                             -- JSON object
@@ -353,7 +353,7 @@ CREATE TABLE preset (
     updated_at TEXT NOT NULL
 ) STRICT;
 
--- Version 3: pictures that arrive before their items, slices, taxonomies, tags, predictions without a run
+-- Version 3: images that arrive before their items, slices, taxonomies, tags, predictions without a run
 
 -- Files that were sent and that no row names yet. Nobody removes one that is here, until it has waited too long.
 CREATE TABLE waiting (

@@ -181,13 +181,13 @@ def serve(
     api_keys : sequence of str
         The keys that are let in. With none, any key and none are, on loopback only.
     public_url : str, optional
-        Where others reach this server, such as ``https://nucleus.example.org``: addresses of pictures and of signed
+        Where others reach this server, such as ``https://nucleus.example.org``: addresses of images and of signed
         uploads begin with it, and requests may name its host. Needed where `host` stands for all addresses.
     request_seconds : float
         How long a request may take to arrive, and a connection may be silent.
     remote_images : bool
-        Whether the page has the browser load pictures from the http and https addresses that items name. This server
-        loads nothing from elsewhere, but whoever keeps those pictures sees who looks at them.
+        Whether the page has the browser load images from the http and https addresses that items name. This server
+        loads nothing from elsewhere, but whoever keeps those images sees who looks at them.
     ready : callable, optional
         Called with the endpoint as soon as the server listens.
 

@@ -115,7 +115,7 @@ def _look_at(number: int, path: Path) -> os.stat_result:
         raise _unreadable(number, path, error) from None
     if not stat.S_ISREG(found.st_mode) or not found.st_size:
         what = "an empty file" if stat.S_ISREG(found.st_mode) else "no file"
-        raise UnreadableFileError(f"The picture '{path}' is {what} now.", number)
+        raise UnreadableFileError(f"The image '{path}' is {what} now.", number)
     return found
 
 
@@ -132,8 +132,8 @@ def _chunks(number: int, path: Path, before: os.stat_result) -> Iterator[bytes]:
     except OSError as error:
         raise _unreadable(number, path, error) from None
     if left or changed_at != before.st_mtime_ns:
-        raise UnreadableFileError(f"The picture '{path}' changed while it was sent.", number)
+        raise UnreadableFileError(f"The image '{path}' changed while it was sent.", number)
 
 
 def _unreadable(number: int, path: Path, error: OSError) -> UnreadableFileError:
-    return UnreadableFileError(f"The picture '{path}' cannot be read any more: {error.strerror}.", number)
+    return UnreadableFileError(f"The image '{path}' cannot be read any more: {error.strerror}.", number)

@@ -244,8 +244,8 @@ class Transport:
                 error.args = (f"{error} {_MAY_EXIST}",)
             raise
 
-    def picture(self, url: str) -> bytes | None:
-        """Read a picture, or a mask, that this server keeps.
+    def image(self, url: str) -> bytes | None:
+        """Read an image, or a mask, that this server keeps.
 
         Parameters
         ----------
@@ -255,7 +255,7 @@ class Transport:
         Returns
         -------
         bytes or None
-            None where the picture lies elsewhere, where the key has no business, or cannot be had.
+            None where the image lies elsewhere, where the key has no business, or cannot be had.
         """
         place = f"{self.endpoint}/_nucleus_pandas/"
         known = re.compile(r"(images|masks)/[\w./-]+", re.ASCII)

@@ -24,7 +24,7 @@ from nucleus_pandas.uploads.journal import content_of
 from nucleus_pandas.uploads.options import Options
 
 BATCH = 5_000
-PICTURES = 10  # a request
+IMAGES = 10  # a request
 MASKS = 20  # a request to a server that fetches them while it answers
 LARGEST_BODY = 48 << 20  # bytes of a JSON body; a larger batch is cut in two
 _WRITERS = 2  # threads that write bodies
@@ -33,7 +33,7 @@ _WRITERS = 2  # threads that write bodies
 def cut(
     units: Units, size: int, start: int = 0, *, masks_apart: bool = False, items_whole: bool = False
 ) -> Iterator[range]:
-    """Cut units into batches, in their order; files of this machine, and perhaps masks, go apart from the others.
+    """Cut units into batches, in their order; local files, and perhaps masks, go apart from the others.
 
     With `items_whole` a batch ends where an item does, if it can: of two batches that travel side by side the later may
     arrive first.
@@ -42,7 +42,7 @@ def cut(
     masks: Collection[int] = units.masks(0, count) if masks_apart else ()
 
     def most_with(unit: int) -> int:
-        return min(size, PICTURES if unit in files else MASKS if unit in masks else size)
+        return min(size, IMAGES if unit in files else MASKS if unit in masks else size)
 
     while start < count:
         most = most_with(start)
@@ -141,15 +141,15 @@ def send_batch(
     options: Options,
     write: Callable[[], bytes] | None = None,
     *,
-    pictures: Mapping[int, str] | None = None,
+    images: Mapping[int, str] | None = None,
     seal: bytes | None = None,
 ) -> None:
     """Send a batch; when it fails for good, its rows bear the reason and the other batches go on.
 
-    `write` gives its body where another thread writes it, `pictures` are the names of those that the server has, and
+    `write` gives its body where another thread writes it, `images` are the names of those that the server has, and
     `seal` is what the journal knows it by, if not by its body.
     """
-    text = cache(write or (lambda: _body(tally, batch, options, pictures or {})))
+    text = cache(write or (lambda: _body(tally, batch, options, images or {})))
 
     def ask(doubts: list[str]) -> dict[str, Any]:
         if len(text()) > LARGEST_BODY and len(batch) > 1:
@@ -160,7 +160,7 @@ def send_batch(
         return answer
 
     def again(part: range) -> None:
-        send_batch(tally, part, options, pictures=pictures)
+        send_batch(tally, part, options, images=images)
 
     deliver(tally, batch, options, ask, again, text if seal is None else lambda: seal)
 
@@ -270,7 +270,7 @@ def deliver(
             tally.withdraw(start, stop, content)  # lest what others stored is taken for its own the next time
 
 
-def _body(tally: Tally, batch: range, options: Options, pictures: Mapping[int, str]) -> bytes:
+def _body(tally: Tally, batch: range, options: Options, images: Mapping[int, str]) -> bytes:
     units, extensions = tally.checked.units, tally.target.transport.extensions
     columns = units.columns(batch.start, batch.stop) if "columns" in extensions else None
     if columns is not None:
@@ -279,7 +279,7 @@ def _body(tally: Tally, batch: range, options: Options, pictures: Mapping[int, s
         name = b"items" if tally.target.kind == "items" else b"annotations"
         if "outcomes" not in extensions and units.masks(batch.start, batch.start + 1):
             name = b"segmentations"
-        objects = _pictured(units, batch, pictures) if pictures else units.objects(batch.start, batch.stop)
+        objects = _with_image(units, batch, images) if images else units.objects(batch.start, batch.stop)
         rows = [b'"%b":[' % name, objects, b"]"]
     return _request_of(tally, options, *rows)
 
@@ -291,10 +291,10 @@ def _request_of(tally: Tally, options: Options, *rows: bytes | memoryview) -> by
     return b"".join([b"{", *rows, b',"update":', update, b',"if_exists":"error"}' if refuse else b"}"])
 
 
-def _pictured(units: Units, batch: range, pictures: Mapping[int, str]) -> bytes:
-    """Write items as JSON objects, parted by commas, with the names of their pictures."""
+def _with_image(units: Units, batch: range, images: Mapping[int, str]) -> bytes:
+    """Write items as JSON objects, parted by commas, with the names of their images."""
     lines = units.lines(batch.start, batch.stop).splitlines()
     for at, unit in enumerate(batch):
-        if unit in pictures:
-            lines[at] = b'%b,"picture":%b}' % (lines[at][:-1], msgspec.json.encode(pictures[unit]))
+        if unit in images:
+            lines[at] = b'%b,"image":%b}' % (lines[at][:-1], msgspec.json.encode(images[unit]))
     return b",".join(lines)

@@ -1,6 +1,6 @@
-"""Items whose pictures are files of this machine.
+"""Items whose images are local files.
 
-To a server that takes pictures before their items, as an embedded Nucleus does, files travel side by side, and the
+To a server that takes images before their items, as an embedded Nucleus does, files travel side by side, and the
 items are appended behind them in their order. To others a request holds ten items with their files; requests travel
 side by side too, and the server orders the items as they arrive.
 """
@@ -23,7 +23,7 @@ from nucleus_pandas.uploads.accounting import Tally
 from nucleus_pandas.uploads.batches import BATCH, cut, deliver, progress_bar, route_of, send_batch, states_of
 from nucleus_pandas.uploads.journal import content_of
 from nucleus_pandas.uploads.options import Options
-from nucleus_pandas.wire.bulk import FILES, ReceivedPictures
+from nucleus_pandas.wire.bulk import FILES, ReceivedImages
 
 _FILES = FILES // 2  # a request
 _BYTES = 4 << 20  # a request, unless one file is larger
@@ -45,30 +45,30 @@ def send_items(tally: Tally, options: Options, start: int = 0) -> None:
     units = tally.checked.units
     size = options.batch_size or BATCH
     with progress_bar(tally, -(-(len(units) - start) // _FILES), options) as bar:
-        if "pictures" in tally.target.transport.extensions:
-            send_pictures(tally, _cut(units, size, start), options, bar)
+        if "images" in tally.target.transport.extensions:
+            send_images(tally, _cut(units, size, start), options, bar)
             return
         for has_files, batches in groupby(cut(units, size, start), lambda batch: batch.start in units.files):
             if has_files:
-                send_pictures(tally, batches, options, bar)
+                send_images(tally, batches, options, bar)
             else:
                 for batch in batches:
                     send_batch(tally, batch, options)
                     bar(len(batch))
 
 
-def send_pictures(tally: Tally, batches: Iterable[range], options: Options, bar: Callable[[int], object]) -> None:
+def send_images(tally: Tally, batches: Iterable[range], options: Options, bar: Callable[[int], object]) -> None:
     """Send batches of items with their files, on as many connections as there may be.
 
     Files run ahead of the oldest batch whose items are not stored by about a request a connection, and no more.
     """
     transport = tally.target.transport
-    ahead = "pictures" in transport.extensions
+    ahead = "images" in transport.extensions
     connections = transport.max_concurrency if ahead or "outcomes" not in transport.extensions else 1
     begun: deque[Begun] = deque()
     # Where files run ahead one connection is left to items; where there is but one, it takes turns.
     senders = min(max(1, connections - ahead), len(tally.checked.units.files))
-    with workers(senders, "nucleus_pandas-pictures") as threads:
+    with workers(senders, "nucleus_pandas-images") as threads:
 
         def settle() -> None:
             oldest = begun.popleft()
@@ -92,7 +92,7 @@ def _weight(begun: Begun) -> int:
 
 def begin(tally: Tally, batch: range, options: Options, threads: Workers) -> Begun:
     """Begin to send a batch of items with their files; its end has to be called when those before it have ended."""
-    if "pictures" not in tally.target.transport.extensions:
+    if "images" not in tally.target.transport.extensions:
         request = threads.submit(_send_together, tally, batch, options)
         return Begun(batch, [request], request.result)
     seal = _seal(tally, batch, options) if tally.log is not None else b""
@@ -111,11 +111,11 @@ def begin(tally: Tally, batch: range, options: Options, threads: Workers) -> Beg
                 with tally.lock:
                     tally.fail(unit, unit + 1, found, [])
         if len(names) == len(sent):
-            send_batch(tally, batch, options, pictures=names, seal=seal or None)
+            send_batch(tally, batch, options, images=names, seal=seal or None)
             return
         for unit in (*sorted(sent.keys() - names.keys()), batch.stop):
             if start < unit:
-                send_batch(tally, range(start, unit), options, pictures=names)
+                send_batch(tally, range(start, unit), options, images=names)
             start = unit + 1
 
     return Begun(batch, requests, end)
@@ -166,10 +166,10 @@ def _send_files(tally: Tally, units: Sequence[int]) -> dict[int, str | Exception
         if tally.broken is not None:
             raise InvalidInputError(f"Not sent, since an earlier request failed: {tally.broken}")
         body = Multipart({}, [("image", files[unit], files[unit].name) for unit in units])
-        route = ("_nucleus_pandas", "pictures")
-        answer: ReceivedPictures = transport.request("POST", *route, multipart=body, shape=ReceivedPictures)
-        if len(answer.pictures) != len(units):
-            raise ServerError(f"The server's answer is about other than the {len(units)} pictures that were sent.", 200)
+        route = ("_nucleus_pandas", "images")
+        answer: ReceivedImages = transport.request("POST", *route, multipart=body, shape=ReceivedImages)
+        if len(answer.images) != len(units):
+            raise ServerError(f"The server's answer is about other than the {len(units)} images that were sent.", 200)
     except UnreadableFileError as error:
         others = [unit for at, unit in enumerate(units) if at != error.number]
         return {units[error.number]: error} | (_send_files(tally, others) if others else {})
@@ -179,8 +179,8 @@ def _send_files(tally: Tally, units: Sequence[int]) -> dict[int, str | Exception
             return _send_files(tally, units[:middle]) | _send_files(tally, units[middle:])
         return dict.fromkeys(units, error)
     return {
-        unit: received.picture or InvalidInputError(received.error or "The server did not say why it has no picture.")
-        for unit, received in zip(units, answer.pictures, strict=True)
+        unit: received.image or InvalidInputError(received.error or "The server did not say why it has no image.")
+        for unit, received in zip(units, answer.images, strict=True)
     }
 
 
@@ -189,7 +189,7 @@ def _send_together(tally: Tally, batch: range, options: Options) -> None:
     transport, units = tally.target.transport, tally.checked.units
 
     def ask(doubts: list[str]) -> dict[str, Any]:
-        fields = {"items": units.pictures(batch.start, batch.stop, update=options.if_exists == "update")}
+        fields = {"items": units.images(batch.start, batch.stop, update=options.if_exists == "update")}
         if options.if_exists == "error" and "refuse-existing" in transport.extensions:
             fields["if_exists"] = b"error"
         body = Multipart(fields, [("image", units.files[unit], units.files[unit].name) for unit in batch])

@@ -194,7 +194,7 @@ class ImportResult:
         How many files, and how many rows they have.
     counts : dict of str to int
         ``new``, ``updated``, ``processed`` (new or updated, which of them the server does not tell), ``ignored``
-        (there already), ``skipped`` (a picture without boxes) and ``failed``; attributes too. Those that an earlier
+        (there already), ``skipped`` (an image without boxes) and ``failed``; attributes too. Those that an earlier
         import had answered are counted as they were then. Where several rows make one item, or one row several boxes,
         it is items and boxes that are counted.
     resumed : int
@@ -242,7 +242,7 @@ class ImportResult:
 
     @property
     def skipped(self) -> int:
-        """How many had nothing to send: pictures without boxes."""
+        """How many had nothing to send: images without boxes."""
         return self.counts.get("skipped", 0)
 
     @property

@@ -13,7 +13,7 @@ from typing import IO, Any
 from nucleus_pandas.errors import APIError, JournalError, NetworkError, NotFoundError
 from nucleus_pandas.uploads.accounting import Tally
 from nucleus_pandas.uploads.batches import BATCH, cut, progress_bar, send_batch
-from nucleus_pandas.uploads.images import send_items, send_pictures
+from nucleus_pandas.uploads.images import send_images, send_items
 from nucleus_pandas.uploads.jobs import Job
 from nucleus_pandas.uploads.journal import content_of
 from nucleus_pandas.uploads.options import Options
@@ -26,7 +26,7 @@ _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
 def send_signed(tally: Tally, options: Options) -> None:
-    """Send items: those elsewhere in as few uploads as may be, pictures of this machine with their files.
+    """Send items: those elsewhere in as few uploads as may be, local images with their files.
 
     A server that knows no signed addresses gets batches.
     """
@@ -38,7 +38,7 @@ def send_signed(tally: Tally, options: Options) -> None:
                 # on one connection each waits for the job of the one before it, and so their order is kept
                 for batches in [run] if tally.target.transport.max_concurrency > 1 else [[batch] for batch in run]:
                     _let_end(tally, options)
-                    send_pictures(tally, batches, options, bar)
+                    send_images(tally, batches, options, bar)
                 continue
             whole = range(run[0].start, run[-1].stop)
             if tally.broken is not None:
@@ -59,7 +59,7 @@ def _let_end(tally: Tally, options: Options) -> None:
 
 
 def _runs(tally: Tally, options: Options) -> Iterator[list[range]]:
-    """Give the batches that are sent together: those of pictures, and those of what is between."""
+    """Give the batches that are sent together: those of images, and those of what is between."""
     units = tally.checked.units
     batches = cut(units, options.batch_size or BATCH)
     for _, run in groupby(batches, lambda batch: batch.start in units.files):

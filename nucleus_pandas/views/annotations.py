@@ -77,26 +77,26 @@ class AnnotationsView(AnnotatedItems):
         return AnnotationIndexer(self, "refloc")
 
     def show(self, n: int = 12, *, size: int = SIZE) -> Gallery:
-        """Show the first pictures of the dataset, and what lies on them.
+        """Show the first images of the dataset, and what lies on them.
 
         Parameters
         ----------
         n : int
-            How many pictures.
+            How many images.
         size : int
-            Of a picture's longer side, in pixels of the page.
+            Of an image's longer side, in pixels of the page.
 
         Returns
         -------
         Gallery
-            See `nucleus_pandas.show`. Pictures that an embedded Nucleus keeps are put into it.
+            See `nucleus_pandas.show`. Images that an embedded Nucleus keeps are put into it.
 
         Raises
         ------
         InvalidInputError
             The run spans datasets.
         MissingExtraError
-            Pillow is not installed, and pictures have to be made small.
+            Pillow is not installed, and images have to be made small.
 
         Examples
         --------
@@ -106,7 +106,7 @@ class AnnotationsView(AnnotatedItems):
         ...     dataset = client.create_dataset("Doc")
         ...     _ = dataset.append(sample.items()), dataset.annotate(sample.ground_truth())
         ...     dataset.annotations.show(4)
-        <Gallery of 4 pictures>
+        <Gallery of 4 images>
         """
         check_size(n, size)
         items = self._items().iloc[: int(n)]
@@ -118,7 +118,7 @@ class AnnotationsView(AnnotatedItems):
             ground_truth=rows if is_truth else None,
             predictions=None if is_truth else rows,
             size=size,
-            fetch=self._transport.picture,
+            fetch=self._transport.image,
         )
 
     def __len__(self) -> int:

@@ -67,7 +67,7 @@ class ItemsView(View):
         return ItemIndexer(self, "refloc")
 
     def show(self, n: int = 12, *, size: int = SIZE) -> Gallery:
-        """Show the first pictures.
+        """Show the first images.
 
         ``dataset.items.iloc[100:112].nucleus.show()`` shows others, and
         ``dataset.annotations.show()`` what lies on them.
@@ -77,17 +77,17 @@ class ItemsView(View):
         n : int
             How many.
         size : int
-            Of a picture's longer side, in pixels of the page.
+            Of an image's longer side, in pixels of the page.
 
         Returns
         -------
         Gallery
-            See `nucleus_pandas.show`. Pictures that an embedded Nucleus keeps are put into it.
+            See `nucleus_pandas.show`. Images that an embedded Nucleus keeps are put into it.
 
         Raises
         ------
         MissingExtraError
-            Pillow is not installed, and pictures have to be made small.
+            Pillow is not installed, and images have to be made small.
 
         Examples
         --------
@@ -97,10 +97,10 @@ class ItemsView(View):
         ...     dataset = client.create_dataset("Doc")
         ...     _ = dataset.append(sample.items())
         ...     dataset.items.show(4)
-        <Gallery of 4 pictures>
+        <Gallery of 4 images>
         """
         check_size(n, size)
-        return gallery(self.iloc[: int(n)], int(n), size=size, fetch=self._transport.picture)
+        return gallery(self.iloc[: int(n)], int(n), size=size, fetch=self._transport.image)
 
     def _finished(self, rows: pd.DataFrame, metadata_as: MetadataAs, backend: Backend) -> pd.DataFrame:
         return indexed(super()._finished(rows, metadata_as, backend), "dataset_item_id")

@@ -3,8 +3,8 @@
 ``POST _nucleus_pandas/dataset/{id}/items``, ``…/dataset/{id}/annotations`` and ``…/modelRun/{id}/predictions`` read a
 `Selection`, and so do ``…/slice/{id}/items``, ``…/slice/{id}/annotations`` and
 ``…/slice/{id}/modelRun/{id}/predictions``. ``…/append``, ``…/annotate`` and ``…/predict`` take what their namesakes of
-the contract take, besides `if_exists`, boxes as `BoxColumns`, and items whose pictures came before, by
-``POST _nucleus_pandas/pictures``.
+the contract take, besides `if_exists`, boxes as `BoxColumns`, and items whose images came before, by
+``POST _nucleus_pandas/images``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROWS = 10_000
 """Rows that one page holds at most."""
 
 FILES = 64
-"""Pictures that one request holds at most."""
+"""Images that one request holds at most."""
 
 OnConflict: TypeAlias = Literal["skip", "update", "error"]
 Keys: TypeAlias = Annotated[list[str], Meta(max_length=KEYS)]
@@ -121,7 +121,7 @@ class ItemPage(Struct, kw_only=True):
 class AnnotationPage(Struct, kw_only=True):
     """Annotations of a `Selection`, item by item in the order of the keys or of the dataset, then by arrival.
 
-    `lengths` tells for each key how many rows it has; a picture may hold many, so fewer keys than were asked for may
+    `lengths` tells for each key how many rows it has; an image may hold many, so fewer keys than were asked for may
     have been answered: then the request is repeated with the others. `missing` holds places of answered keys.
     """
 
@@ -153,31 +153,31 @@ class BoxColumns(Struct, kw_only=True, omit_defaults=True):
     embedding_vector: list[Vector | None] | None = None
 
 
-class ReceivedPicture(Struct, kw_only=True, omit_defaults=True):
+class ReceivedImage(Struct, kw_only=True, omit_defaults=True):
     """What became of a file: the name by which an item may call it, and its size in pixels; or why it was refused."""
 
-    picture: Name | None = None
+    image: Name | None = None
     width: int | None = None
     height: int | None = None
     error: str | None = None
 
 
-class ReceivedPictures(Struct, kw_only=True):
-    """``POST _nucleus_pandas/pictures``, a multipart body of up to `FILES` parts ``image``; in their order."""
+class ReceivedImages(Struct, kw_only=True):
+    """``POST _nucleus_pandas/images``, a multipart body of up to `FILES` parts ``image``; in their order."""
 
-    pictures: list[ReceivedPicture]
+    images: list[ReceivedImage]
 
 
-class PicturedItem(Item, kw_only=True, omit_defaults=True):
-    """An item whose picture may have been sent before it; one that was sent once may be named once."""
+class ItemWithImage(Item, kw_only=True, omit_defaults=True):
+    """An item whose image may have been sent before it; one that was sent once may be named once."""
 
-    picture: Name | None = None
+    image: Name | None = None
 
 
 class AppendRows(Struct, kw_only=True, omit_defaults=True):
     """``POST _nucleus_pandas/dataset/{id}/append``."""
 
-    items: list[PicturedItem]
+    items: list[ItemWithImage]
     update: bool = False
     if_exists: OnConflict | None = None
 

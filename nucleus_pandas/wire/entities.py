@@ -21,7 +21,7 @@ Pixels: TypeAlias = Annotated[int, Meta(gt=0, lt=2**31)]
 
 
 class Item(Struct, kw_only=True, omit_defaults=True):
-    """A picture (or a point cloud) on its way to a dataset."""
+    """An image (or a point cloud) on its way to a dataset."""
 
     reference_id: Name
     image_url: Name | None = None
@@ -172,7 +172,7 @@ class Cuboid(Annotation, kw_only=True, tag="cuboid"):
 
 
 class Category(Annotation, kw_only=True, tag="category"):
-    """A label of a whole picture or scene."""
+    """A label of a whole image or scene."""
 
     label: Name
     geometry: Metadata | None = None
@@ -180,7 +180,7 @@ class Category(Annotation, kw_only=True, tag="category"):
 
 
 class MultiCategory(Annotation, kw_only=True, tag="multicategory"):
-    """Several labels of a whole picture."""
+    """Several labels of a whole image."""
 
     labels: list[Name]
     geometry: Metadata | None = None

@@ -184,7 +184,7 @@ class PagingRequest(Struct, kw_only=True, rename={"page_token": "pageToken", "pa
 
 
 class ExportRequest(PagingRequest, kw_only=True, rename={"recent": "onlyMostRecentTask"}):
-    """Which page of ``exportForTrainingPage`` to give, of whole pictures with their newest annotations."""
+    """Which page of ``exportForTrainingPage`` to give, of whole images with their newest annotations."""
 
     query: str | None = None
     chip: bool = False
@@ -206,7 +206,7 @@ class QueryObjects(PagingRequest, kw_only=True):
 
 
 class SliceExportRequest(PagingRequest, kw_only=True):
-    """Which page of ``slice/{id}/exportForTrainingPage`` to give, of whole pictures."""
+    """Which page of ``slice/{id}/exportForTrainingPage`` to give, of whole images."""
 
     chip: bool = False
 

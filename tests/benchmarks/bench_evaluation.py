@@ -20,10 +20,10 @@ import numpy as np
 import pandas as pd
 
 SIDES = ["x", "y", "width", "height"]
-PICTURES, TRUTHS, PREDICTIONS, LABELS = 5_000, 36_000, 210_000, 80
+IMAGES, TRUTHS, PREDICTIONS, LABELS = 5_000, 36_000, 210_000, 80
 
 
-def frames(pictures=PICTURES, truths=TRUTHS, predictions=PREDICTIONS):
+def frames(images=IMAGES, truths=TRUTHS, predictions=PREDICTIONS):
     """Ground truth and predictions like those of a detector: 40 % near ground truth, of which 85 % have its label."""
     rng = np.random.default_rng(0)
 
@@ -32,7 +32,7 @@ def frames(pictures=PICTURES, truths=TRUTHS, predictions=PREDICTIONS):
 
     frequency = 1 / np.arange(1, LABELS + 1)
     label = rng.choice(LABELS, truths, p=frequency / frequency.sum())
-    picture, box = rng.integers(0, pictures, truths), boxes(truths)
+    image, box = rng.integers(0, images, truths), boxes(truths)
     near = int(predictions * 0.4)
     source = rng.integers(0, truths, near)
     moved = box[source] + rng.normal(0, 0.08, (near, 4)) * box[source][:, [2, 3, 2, 3]]
@@ -40,13 +40,13 @@ def frames(pictures=PICTURES, truths=TRUTHS, predictions=PREDICTIONS):
     rest = predictions - near
     predicted_label = np.where(rng.random(near) < 0.85, label[source], rng.integers(0, LABELS, near))
     columns = (
-        np.concatenate([picture[source], rng.integers(0, pictures, rest)]),
+        np.concatenate([image[source], rng.integers(0, images, rest)]),
         np.concatenate([predicted_label, rng.integers(0, LABELS, rest)]),
         np.vstack([moved.round(2), boxes(rest)]),
         np.concatenate([rng.beta(4, 2, near), rng.beta(1, 4, rest)]).round(4),
     )
     order = rng.permutation(predictions)
-    names = np.array([f"picture_{number:07}.jpg" for number in range(pictures)], dtype=object)
+    names = np.array([f"image_{number:07}.jpg" for number in range(images)], dtype=object)
     labels = np.array([f"label {number}" for number in range(LABELS)], dtype=object)
 
     def frame(at, of, values):
@@ -54,7 +54,7 @@ def frames(pictures=PICTURES, truths=TRUTHS, predictions=PREDICTIONS):
         made[SIDES] = values
         return made
 
-    truth = frame(picture, label, box)
+    truth = frame(image, label, box)
     return truth, frame(*(column[order] for column in columns[:3])).assign(confidence=columns[3][order]), names
 
 
@@ -70,7 +70,7 @@ def own(*size):
     found = npd.evaluate(predictions, truth, items=items)
     tables = (
         found.summary, found.per_class, found.pr_curve, found.ap_by_size, found.counts, found.confusion_matrix,
-        found.score_histogram, found.f1_curve, found.tide, found.matches, found.pictures,
+        found.score_histogram, found.f1_curve, found.tide, found.matches, found.images,
     )  # fmt: skip
     assert len(tables[-2]) >= len(predictions)
     return time.perf_counter() - started, before, found.summary["AP"]
@@ -171,7 +171,7 @@ def shown(name, found, seconds=None):
 
 
 def main():
-    print(f"{PREDICTIONS:,} predictions, {TRUTHS:,} ground truths, {PICTURES:,} pictures, {LABELS} labels")
+    print(f"{PREDICTIONS:,} predictions, {TRUTHS:,} ground truths, {IMAGES:,} images, {LABELS} labels")
     base = measured("peer", "pycocotools")
     shown("pycocotools, summary", base)
     if find_spec("faster_coco_eval"):
@@ -182,11 +182,11 @@ def main():
     committed = sorted(measured("commit") for _ in range(3))[1]
     shown("run.commit(), embedded (median of 3)", committed)
     print(f"  a commit takes {committed[0] / runs[1][0]:.2f} times as long as npd.evaluate")
-    print("More predictions, as many on each picture")
+    print("More predictions, as many on each image")
     for times in (1, 2, 5):
-        size = (PICTURES * times, TRUTHS * times, PREDICTIONS * times)
+        size = (IMAGES * times, TRUTHS * times, PREDICTIONS * times)
         shown(f"npd.evaluate, {size[2]:,} predictions", measured("own", *size))
-    print("One picture, all boxes overlap")
+    print("One image, all boxes overlap")
     for count in (2_500, 5_000, 10_000):
         shown(f"npd.evaluate, {count:,} boxes on each side", measured("crowd", count))
 

@@ -9,11 +9,11 @@ import tempfile
 import time
 from pathlib import Path
 
-ANNOTATIONS, PICTURES = 500_000, 50_000
+ANNOTATIONS, IMAGES = 500_000, 50_000
 
 
 def made(path):
-    """A file like COCO's own: polygons of ten to sixty numbers, eighty categories, some ten boxes a picture."""
+    """A file like COCO's own: polygons of ten to sixty numbers, eighty categories, some ten boxes an image."""
     import numpy as np
 
     rng = np.random.default_rng(0)
@@ -27,14 +27,14 @@ def made(path):
             "segmentation": [outline[start : start + count]],
             "area": area,
             "iscrowd": 0,
-            "image_id": at % PICTURES,
+            "image_id": at % IMAGES,
             "bbox": sides,
             "category_id": category,
             "id": at + 1,
         }
         for at, (start, count, category, sides, area) in enumerate(zip(starts, points.tolist(), *columns, strict=True))
     ]
-    images = [{"id": at, "file_name": f"{at:012d}.jpg", "width": 640, "height": 480} for at in range(PICTURES)]
+    images = [{"id": at, "file_name": f"{at:012d}.jpg", "width": 640, "height": 480} for at in range(IMAGES)]
     categories = [{"id": at, "name": f"class {at}", "supercategory": "thing"} for at in range(1, 81)]
     path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
 
@@ -77,9 +77,7 @@ def main():
         path = Path(folder, "coco.json")
         measured("made", str(path))
         size = path.stat().st_size / 1e6
-        print(
-            f"{ANNOTATIONS:,} annotations on {PICTURES:,} pictures, {size:.0f} MB; best of 3, each in its own process"
-        )
+        print(f"{ANNOTATIONS:,} annotations on {IMAGES:,} images, {size:.0f} MB; best of 3, each in its own process")
         peer = None
         for what in ("pycocotools", "json.load", "read_coco", "to_coco"):
             seconds, megabytes = min(measured(what, str(path)) for _ in range(3))

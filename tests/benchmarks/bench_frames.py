@@ -2,7 +2,7 @@
 
 Frame to bytes: bodies of 5,000 predictions in the contract's form, as many threads as the client uses. Peers: what
 one writes by hand (``to_dict`` and ``json``), Structs by `map` over column lists, and the bound, msgspec on dicts that
-exist already. Bytes to frame: annotations as the contract pages them (500 pictures a page) and as the embedded
+exist already. Bytes to frame: annotations as the contract pages them (500 images a page) and as the embedded
 Nucleus does (columns). Peers: ``json`` and a frame of records; the bound, decoding into Structs alone. Peers neither
 check nor compute ids. Medians; all in one run.
 """
@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 import pandas as pd
 import requests
-from bench_upload import PER_PICTURE, boxes
+from bench_upload import PER_IMAGE, boxes
 from requests.adapters import BaseAdapter
 
 from nucleus_pandas.api.dataset import Dataset
@@ -99,11 +99,11 @@ class Replay(BaseAdapter):
 
 def contract_pages(frame: pd.DataFrame) -> Iterator[bytes]:
     rows = dicts_of(frame.drop(columns="confidence"))
-    pictures = [rows[start : start + PER_PICTURE] for start in range(0, len(rows), PER_PICTURE)]
-    for start in range(0, len(pictures), 500):
-        last = start + 500 >= len(pictures)
+    images = [rows[start : start + PER_IMAGE] for start in range(0, len(rows), PER_IMAGE)]
+    for start in range(0, len(images), 500):
+        last = start + 500 >= len(images)
         data = []
-        for number, found in enumerate(pictures[start : start + 500], start):
+        for number, found in enumerate(images[start : start + 500], start):
             name = found[0]["reference_id"]
             item_id = f"di_{number:020x}"
             item = {"id": item_id, "dataset_item_id": item_id, "ref_id": name, "reference_id": name, "image_url": name}
@@ -128,7 +128,7 @@ def column_pages(frame: pd.DataFrame) -> Iterator[bytes]:
         part = frame.iloc[start : start + PAGE]
         count = len(part)
         columns = {name: part[name].tolist() for name in ("reference_id", "label", "x", "y", "width", "height")}
-        columns["dataset_item_id"] = [f"di_{row // PER_PICTURE:020x}" for row in range(start, start + count)]
+        columns["dataset_item_id"] = [f"di_{row // PER_IMAGE:020x}" for row in range(start, start + count)]
         columns["annotation_id"] = [f"{row:032x}" for row in range(start, start + count)]
         columns |= {"type": ["box"] * count, "geometry": [None] * count, "metadata": [{}] * count}
         last = start + PAGE >= len(frame)

@@ -18,14 +18,14 @@ def boxes(box, item=None, confidence=None):
     return Boxes(item, labels, np.asarray(box, dtype=np.float64), ids, confidence)
 
 
-def pictures(rng, items, per_item, confidence=False):
+def images(rng, items, per_item, confidence=False):
     n = items * per_item
     box = np.hstack([rng.uniform(0, 1000, (n, 2)), rng.uniform(20, 200, (n, 2))]).round()
     return boxes(box, rng.permutation(n) % items, rng.random(n) if confidence else None)
 
 
-def picture_by_picture(truth, predicted):
-    """Match like most evaluation code does: one IoU matrix per picture, walked from the highest IoU down."""
+def image_by_image(truth, predicted):
+    """Match like most evaluation code does: one IoU matrix per image, walked from the highest IoU down."""
     chosen = []
     order_g, order_p = np.argsort(truth.item, kind="stable"), np.argsort(predicted.item, kind="stable")
     items = np.unique(np.concatenate([truth.item, predicted.item]))
@@ -53,15 +53,15 @@ def seconds(work):
     return time.perf_counter() - started
 
 
-def many_pictures():
+def many_images():
     rng = np.random.default_rng(0)
-    truth, predicted = pictures(rng, 5000, 7), pictures(rng, 5000, 40, confidence=True)
+    truth, predicted = images(rng, 5000, 7), images(rng, 5000, 40, confidence=True)
     found = match(truth, predicted, LabelRule())
     pairs = list(zip(found.prediction.tolist(), found.ground_truth.tolist(), strict=True))
-    assert pairs == picture_by_picture(truth, predicted)
-    peer = median(seconds(lambda: picture_by_picture(truth, predicted)) for _ in range(5))
-    print(f"5,000 pictures x (7, 40) boxes, {len(pairs):,} matches; medians of 5")
-    print(f"  {'one picture after the other':<30} {peer * 1e3:8.1f} ms")
+    assert pairs == image_by_image(truth, predicted)
+    peer = median(seconds(lambda: image_by_image(truth, predicted)) for _ in range(5))
+    print(f"5,000 images x (7, 40) boxes, {len(pairs):,} matches; medians of 5")
+    print(f"  {'one image after the other':<30} {peer * 1e3:8.1f} ms")
     rules = {
         "any labels": LabelRule(),
         "equal labels": LabelRule.of(class_agnostic=False),
@@ -91,8 +91,8 @@ def crowds(n):
     yield "identical among nested", widths(10, 20), widths(10, 10)
 
 
-def one_crowded_picture(n=10_000):
-    print(f"One picture with {n:,} x {n:,} boxes; time of one run, peak of another")
+def one_crowded_image(n=10_000):
+    print(f"One image with {n:,} x {n:,} boxes; time of one run, peak of another")
     confidence = np.random.default_rng(1).random(n)
     for name, truth_box, predicted_box in crowds(n):
         truth, predicted = boxes(truth_box), boxes(predicted_box, confidence=confidence)
@@ -105,5 +105,5 @@ def one_crowded_picture(n=10_000):
 
 
 if __name__ == "__main__":
-    many_pictures()
-    one_crowded_picture()
+    many_images()
+    one_crowded_image()

@@ -1,6 +1,6 @@
 """What the pages of a large dataset cost: ``python tests/benchmarks/bench_page.py``.
 
-A store of 100,000 pictures, 1,000,000 ground-truth boxes and a committed run is served on loopback; every page is asked
+A store of 100,000 images, 1,000,000 ground-truth boxes and a committed run is served on loopback; every page is asked
 for over a socket. Wanted: within 300 ms, and 1 MB without thumbnails. The peer is the contract's ``itemsPage`` for as
 many items, which holds no boxes.
 """
@@ -29,15 +29,15 @@ from PIL import Image
 import nucleus_pandas as npd
 from nucleus_pandas.server.serving import Server
 
-PAGE = 48  # pictures on a page of the grid
+PAGE = 48  # images on a page of the grid
 MILLISECONDS, KILOBYTES = 300.0, 1_000.0
 LABELS = 80
 TIMES = 7
-CROWD = 10_000  # boxes of one picture
+CROWD = 10_000  # boxes of one image
 
 
 class Sizes(NamedTuple):
-    pictures: int
+    images: int
     truths: int
     predictions: int
 
@@ -51,17 +51,17 @@ def fill(folder: Path, sizes: Sizes) -> tuple[str, str]:
     draw = np.random.default_rng(7)
     frequency = 1 / np.arange(1, LABELS + 1)
     labels = np.array([f"label {number}" for number in range(LABELS)], dtype=object)
-    names = np.array([name_of(number) for number in range(sizes.pictures)], dtype=object)
+    names = np.array([name_of(number) for number in range(sizes.images)], dtype=object)
     with npd.NucleusClient.local(folder) as client:
         dataset = client.create_dataset("Benchmark")
         scenes = np.array(["street", "field", "harbour", "night"], dtype=object)
         frame = pd.DataFrame({"reference_id": names, "image_url": "https://example.org/" + names})
-        frame["scene"] = draw.choice(scenes, sizes.pictures)
-        frame["hour"] = draw.integers(0, 24, sizes.pictures)
+        frame["scene"] = draw.choice(scenes, sizes.images)
+        frame["hour"] = draw.integers(0, 24, sizes.images)
         dataset.append(frame.assign(width=1920, height=1080), metadata=["scene", "hour"])
         truth = pd.DataFrame(
             {
-                "reference_id": names[np.arange(sizes.truths) * sizes.pictures // sizes.truths],
+                "reference_id": names[np.arange(sizes.truths) * sizes.images // sizes.truths],
                 "label": labels[draw.choice(LABELS, sizes.truths, p=frequency / frequency.sum())],
                 "x": draw.uniform(0, 1800, sizes.truths).round(2),
                 "y": draw.uniform(0, 1000, sizes.truths).round(2),
@@ -120,7 +120,7 @@ def measure(browser: Browser, title: str, path: str, *, limit: bool = True, body
 
 def pages(browser: Browser, dataset: str, run: str, sizes: Sizes) -> bool:
     grid, of_run = f"/datasets/{dataset}", f"/runs/{run}"
-    deep = sizes.pictures * 2 // 3
+    deep = sizes.images * 2 // 3
     item = json.loads(browser.get(f"/v1/nucleus/dataset/{dataset}/iloc/{deep}")[1])["item"]["id"]
     crowded = json.loads(browser.get(f"/v1/nucleus/dataset/{dataset}/iloc/3")[1])["item"]["id"]
     print(f"{'':44}{'first':>9}{'median':>9}{'most':>9}{'kB':>10}")
@@ -129,7 +129,7 @@ def pages(browser: Browser, dataset: str, run: str, sizes: Sizes) -> bool:
         "grid, first page": grid,
         "grid, page deep inside": f"{grid}?start={deep}",
         "grid, page before that": f"{grid}?until={deep}",
-        "grid, last page": f"{grid}?until={sizes.pictures}",
+        "grid, last page": f"{grid}?until={sizes.images}",
         "grid with predictions, deep inside": f"{grid}?run={run}&start={deep}",
         "grid, a frequent label": f"{grid}?label=label+1",
         "grid, a rare label": f"{grid}?label=rare",
@@ -139,8 +139,8 @@ def pages(browser: Browser, dataset: str, run: str, sizes: Sizes) -> bool:
         "grid, false positives": f"{grid}?run={run}&match=FP&confidence_from=0.5",
         "grid, false positives of a rare kind": f"{grid}?run={run}&match=FP&label=label+79&confidence_from=0.98",
         "grid, outcomes that there are not": f"{grid}?run={run}&match=TP&iou_to=0.1",
-        "picture": f"{grid}/items/{item}?run={run}",
-        "picture of 10,000 boxes": f"{grid}/items/{crowded}?run={run}",
+        "image": f"{grid}/items/{item}?run={run}",
+        "image of 10,000 boxes": f"{grid}/items/{crowded}?run={run}",
         "runs": f"{grid}/runs",
     }.items():
         kept &= measure(browser, title, path)
@@ -162,7 +162,7 @@ def pages(browser: Browser, dataset: str, run: str, sizes: Sizes) -> bool:
 
 
 def thumbnails(browser: Browser, client: npd.NucleusClient, folder: Path) -> None:
-    """Print what a small copy of a large picture costs, when it is made and later."""
+    """Print what a small copy of a large image costs, when it is made and later."""
     noise = np.random.default_rng().integers(0, 255, (300, 400, 3), dtype=np.uint8)
     path = folder / "photograph.jpg"
     Image.fromarray(noise).resize((4000, 3000)).save(path, quality=90)
@@ -178,11 +178,11 @@ def thumbnails(browser: Browser, client: npd.NucleusClient, folder: Path) -> Non
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    for name, count in {"pictures": 100_000, "truths": 1_000_000, "predictions": 500_000}.items():
+    for name, count in {"images": 100_000, "truths": 1_000_000, "predictions": 500_000}.items():
         parser.add_argument(f"--{name}", type=int, default=count, help="(%(default)s)")
     parser.add_argument("--store", type=Path, help="keep the store here, and use it again")
     options: Any = parser.parse_args()
-    sizes = Sizes(options.pictures, options.truths, options.predictions)
+    sizes = Sizes(options.images, options.truths, options.predictions)
     temporary = Path(tempfile.mkdtemp(prefix="bench_page-"))
     store: Path = options.store or temporary / "store"
     try:

@@ -2,7 +2,7 @@
 
 `Dataset.to_parquet` beside ``dataset.annotations.to_frame().to_parquet()``, on the same store of boxes with small
 metadata. They take turns, each time in a process of its own, whose baseline is what it holds after it has read one
-picture. The peer writes dicts as structs, so its file is none that keeps everything. Medians.
+image. The peer writes dicts as structs, so its file is none that keeps everything. Medians.
 """
 
 from __future__ import annotations

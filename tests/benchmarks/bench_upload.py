@@ -25,19 +25,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-PER_PICTURE = 40
+PER_IMAGE = 40
 HERE = Path(__file__).parent
 
 
 def boxes(count: int) -> pd.DataFrame:
-    """Predictions as a detector writes them: 40 a picture, 80 classes, coordinates with two decimals."""
+    """Predictions as a detector writes them: 40 an image, 80 classes, coordinates with two decimals."""
     random = np.random.default_rng(0)
-    pictures = pd.Series([f"camera/{number:06d}.jpg" for number in range(-(-count // PER_PICTURE))])
+    images = pd.Series([f"camera/{number:06d}.jpg" for number in range(-(-count // PER_IMAGE))])
     labels = pd.Series([f"class {number}" for number in range(80)])
     sides = np.round(random.random((count, 4)) * 500, 2)
     return pd.DataFrame(
         {
-            "reference_id": pictures.repeat(PER_PICTURE).iloc[:count].to_numpy(),
+            "reference_id": images.repeat(PER_IMAGE).iloc[:count].to_numpy(),
             "label": labels.iloc[random.integers(0, 80, count)].to_numpy(),
             **dict(zip(("x", "y", "width", "height"), sides.T, strict=True)),
             "confidence": random.random(count),
@@ -64,7 +64,7 @@ def ours(frame: pd.DataFrame, verb: str, endpoint: str, target: str) -> dict[str
 
 
 def items_of(count: int) -> pd.DataFrame:
-    """Remote pictures with one key of metadata."""
+    """Remote images with one key of metadata."""
     names = "camera/" + pd.Series(range(count)).astype(str) + ".jpg"
     return pd.DataFrame({"reference_id": names, "image_url": "https://example.org/" + names, "hour": 7})
 

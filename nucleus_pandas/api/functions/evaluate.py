@@ -37,7 +37,7 @@ def evaluate(
         top-left corner and ``confidence`` in [0, 1], a row each; perhaps ``annotation_id``. A missing confidence is
         ranked last.
     ground_truth : pandas.DataFrame
-        The same without ``confidence``. A row whose box is missing whole stands for a picture without boxes. A column
+        The same without ``confidence``. A row whose box is missing whole stands for an image without boxes. A column
         ``iscrowd``, or ``iscrowd`` in the metadata, marks crowds, which are neither found nor missed. A column
         ``area`` (square pixels) goes before width times height.
     iou_threshold : float in (0, 1], default 0.5
@@ -50,7 +50,7 @@ def evaluate(
         precision and TIDE too: labels are then those of the ground truth, and a prediction that found ground truth of
         another label does not count for this one.
     max_dets : int or ascending int, default 100
-        How many predictions of a label in a picture the COCO numbers and TIDE see, by falling confidence. A number
+        How many predictions of a label in an image the COCO numbers and TIDE see, by falling confidence. A number
         stands for (1, 10, number): the average recall is given for each, all other numbers for the last.
     area_ranges : dict of str to (float, float), optional
         Names and bounds in square pixels, both included. By default those of COCO: small below 32², medium to 96²,
@@ -61,8 +61,8 @@ def evaluate(
         Whether boxes are compared, or masks: a column ``segmentation`` (polygons or run-length encodings, as COCO has
         them) or polygons in ``geometry``. Areas are then those of the masks.
     items : pandas.DataFrame, optional
-        ``reference_id`` or ``dataset_item_id`` of all pictures that are evaluated, and what `Evaluation.by` is to group
-        them by. By default the pictures are those of the two frames.
+        ``reference_id`` or ``dataset_item_id`` of all images that are evaluated, and what `Evaluation.by` is to group
+        them by. By default the images are those of the two frames.
     columns : dict of str to hashable, optional
         Canonical names and what the caller calls them; each frame takes what it has.
     bbox : column name or four, optional
@@ -78,7 +78,7 @@ def evaluate(
     Raises
     ------
     InvalidInputError
-        A column is missing, rows are wrong, an argument is none of those above, or no picture of the predictions is
+        A column is missing, rows are wrong, an argument is none of those above, or no image of the predictions is
         one of the ground truth (or of `items`).
     MissingExtraError
         The engine is not installed.
@@ -86,7 +86,7 @@ def evaluate(
     Warns
     -----
     NucleusWarning
-        Some predictions lie on pictures that the ground truth does not name; there is no column ``confidence``;
+        Some predictions lie on images that the ground truth does not name; there is no column ``confidence``;
         `max_dets` leaves predictions out; rows are no boxes.
 
     Examples

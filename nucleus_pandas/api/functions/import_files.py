@@ -56,7 +56,7 @@ def import_parquet(
     dataset : Dataset
         Where the rows go.
     kind : {"items", "annotations", "predictions"}
-        What the rows are. A file with one row a box and the columns of its picture can be sent as each of them.
+        What the rows are. A file with one row a box and the columns of its image can be sent as each of them.
     run : ModelRun, optional
         Where predictions go.
     columns : dict, optional
@@ -64,7 +64,7 @@ def import_parquet(
         ``{"label": "objects.category"}``.
     bbox : str or sequence of four str, optional
         One column of lists or structs, or four columns, that hold the boxes instead of x, y, width and height. With
-        one row a picture it is a list of boxes, and so are the labels and all else that belongs to boxes; every box is
+        one row an image it is a list of boxes, and so are the labels and all else that belongs to boxes; every box is
         a row then. Classes that Hugging Face's datasets write as numbers get the names that they wrote down.
     bbox_format : {"xywh", "xyxy", "cxcywh"}
         What the four numbers of `bbox` are: corner and size, two corners, or centre and size.
@@ -174,23 +174,23 @@ def import_files(
     journal: str | os.PathLike[str] | bool | None = None,
     rejects: str | os.PathLike[str] | None = None,
 ) -> dict[str, ImportResult]:
-    """Send what COCO, YOLO or Pascal VOC files say, or a folder of pictures, to a dataset or a run.
+    """Send what COCO, YOLO or Pascal VOC files say, or a folder of images, to a dataset or a run.
 
-    Read by `read_coco`, `read_yolo`, `read_voc` or `read_pictures`, and then sent as `import_parquet` sends: the same
+    Read by `read_coco`, `read_yolo`, `read_voc` or `read_images`, and then sent as `import_parquet` sends: the same
     call goes on where an earlier one ended, and refused rows go to a Parquet file.
 
     Parameters
     ----------
     source : str or path-like
-        A COCO file, a folder of YOLO's texts, a folder of VOC's XML, or a folder of pictures.
+        A COCO file, a folder of YOLO's texts, a folder of VOC's XML, or a folder of images.
     dataset : Dataset
-        Where pictures and ground truth go.
-    form : {"coco", "yolo", "voc", "pictures"}
+        Where images and ground truth go.
+    form : {"coco", "yolo", "voc", "images"}
         What is read.
     run : ModelRun, optional
-        Where boxes go that have confidences. Their pictures are in the dataset already, and are not sent.
+        Where boxes go that have confidences. Their images are in the dataset already, and are not sent.
     images : str or path-like, optional
-        The folder of the pictures, which are uploaded. By default their own addresses are taken, as COCO has them, and
+        The folder of the images, which are uploaded. By default their own addresses are taken, as COCO has them, and
         where there are none a folder ``images`` beside the source or above it that holds them all.
     names : str or path-like, optional
         YOLO's names of classes, where they do not stand beside the texts.
@@ -219,7 +219,7 @@ def import_files(
     Raises
     ------
     InvalidInputError
-        A file cannot be read, or pictures have no addresses; nothing was sent.
+        A file cannot be read, or images have no addresses; nothing was sent.
     UploadError
         Rows were refused, or the import ended early; ``.result`` is what is told above.
 

@@ -37,8 +37,8 @@ def append(
 ) -> UploadResult:
     """Add a frame's items to a dataset.
 
-    Pictures of this machine are uploaded on up to ``max_concurrency`` connections, and read while they are sent; a
-    folder of them is made a frame by `read_pictures`. An embedded Nucleus gives their items the order of the frame all
+    Local images are uploaded on up to ``max_concurrency`` connections, and read while they are sent; a
+    folder of them is made a frame by `read_images`. An embedded Nucleus gives their items the order of the frame all
     the same. The hosted service orders ten at a time as they arrive; with ``NucleusClient(max_concurrency=1)`` the
     order is kept there too.
 
@@ -46,7 +46,7 @@ def append(
     ----------
     frame : pandas.DataFrame
         ``reference_id`` and ``image_url``, perhaps ``width`` and ``height`` (pixels) and metadata, a row each. A row
-        with a ``picture_error``, as `read_pictures` gives it, is refused for that reason.
+        with a ``image_error``, as `read_images` gives it, is refused for that reason.
     dataset : Dataset
         Where they go.
     local : bool
@@ -71,7 +71,7 @@ def append(
         Whether to wait for the jobs that the hosted service makes of uploads. Without it, ``result.wait()`` does.
     journal : path-like, optional
         A file, made when absent, that remembers which requests were answered, so that the same call goes on where an
-        earlier one ended. A request is known by its content; pictures by the size and the time of their files.
+        earlier one ended. A request is known by its content; images by the size and the time of their files.
         With ``if_exists="update"`` it knows the last frame alone.
 
     Returns
@@ -149,7 +149,7 @@ def annotate(
         Whether to wait for the jobs that the hosted service makes of uploads. Without it, ``result.wait()`` does.
     journal : path-like, optional
         A file, made when absent, that remembers which requests were answered, so that the same call goes on where an
-        earlier one ended. A request is known by its content; pictures by the size and the time of their files.
+        earlier one ended. A request is known by its content; images by the size and the time of their files.
         With ``if_exists="update"`` it knows the last frame alone.
 
     Returns
@@ -235,7 +235,7 @@ def predict(
         Whether to wait for the jobs that the hosted service makes of uploads. Without it, ``result.wait()`` does.
     journal : path-like, optional
         A file, made when absent, that remembers which requests were answered, so that the same call goes on where an
-        earlier one ended. A request is known by its content; pictures by the size and the time of their files.
+        earlier one ended. A request is known by its content; images by the size and the time of their files.
         With ``if_exists="update"`` it knows the last frame alone.
 
     Returns

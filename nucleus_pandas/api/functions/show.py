@@ -1,4 +1,4 @@
-"""Pictures of frames."""
+"""Images of frames."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ def show(
     bbox: BoxColumn | None = None,
     bbox_format: BoxFormat = "xywh",
 ) -> Gallery:
-    """Show the first pictures that a frame names, with the boxes on them.
+    """Show the first images that a frame names, with the boxes on them.
 
-    Pictures of this machine are put into the gallery, as small copies; those of the web are linked, so that a browser
+    Local images are put into the gallery, as small copies; those of the web are linked, so that a browser
     loads them. One that cannot be shown leaves its name and the reason. Ground truth is drawn in solid lines and named
-    above, predictions in dashed ones and named below. A row that cannot be drawn is counted below its picture.
+    above, predictions in dashed ones and named below. A row that cannot be drawn is counted below its image.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        Any of these; the order of the pictures is that in which it first names them.
+        Any of these; the order of the images is that in which it first names them.
 
         * Items: ``image_url`` and ``reference_id``, perhaps ``width`` and ``height``.
-        * Boxes, as `annotate` and `predict` take them; with ``confidence`` they are predictions. Each picture is shown
+        * Boxes, as `annotate` and `predict` take them; with ``confidence`` they are predictions. Each image is shown
           once. Lines, polygons, keypoints and masks are drawn too, and categories written below.
         * What `ModelRun.examples` gives: each row is shown, with the boxes of both sides.
         * What names boxes by their ids, which `ground_truth` and `predictions` explain: matches, of `ModelRun.matches`
           or `Evaluation.matches`, where a true positive is drawn with both of its boxes; `Evaluation.suspects`; what a
           `Comparison` has won and lost.
     n : int
-        How many pictures.
+        How many images.
     items : pandas.DataFrame or Dataset, optional
-        Where the pictures are, if the frame has no ``image_url``; and their sizes, without which boxes on pictures of
-        the web cannot be placed. By default that of `ground_truth` or `predictions`. The pictures that a Nucleus
+        Where the images are, if the frame has no ``image_url``; and their sizes, without which boxes on images of
+        the web cannot be placed. By default that of `ground_truth` or `predictions`. The images that a Nucleus
         server keeps are fetched and put into the gallery if a `Dataset` or a `ModelRun` is given, since only these
         know how to ask; otherwise they are linked.
     ground_truth : pandas.DataFrame or Dataset, optional
@@ -62,7 +62,7 @@ def show(
         What the colours tell; by default true and false positives and false negatives where the frame has
         ``match_type``, else labels.
     size : int
-        Of a picture's longer side, in pixels of the page.
+        Of an image's longer side, in pixels of the page.
     columns : dict, optional
         Canonical names and what the frame calls them: ``{"image_url": "path"}``. Named index levels count too.
     bbox : hashable or sequence of four, optional
@@ -78,13 +78,13 @@ def show(
     Raises
     ------
     InvalidInputError
-        A column is missing, so that nobody knows where the pictures or the boxes are; an argument is none of those.
+        A column is missing, so that nobody knows where the images or the boxes are; an argument is none of those.
     MissingExtraError
-        Pillow is not installed, and pictures have to be made small.
+        Pillow is not installed, and images have to be made small.
 
     Notes
     -----
-    Boxes go by the ``width`` and ``height`` that are told of a picture, else by those of its file; so a copy of another
+    Boxes go by the ``width`` and ``height`` that are told of an image, else by those of its file; so a copy of another
     size than the one that was annotated is drawn rightly where the frame tells the size of that.
 
     Examples
@@ -92,7 +92,7 @@ def show(
     >>> from nucleus_pandas import sample
     >>> found = sample.detections("careful")
     >>> found.nucleus.show(items=sample.items(), ground_truth=sample.ground_truth())
-    <Gallery of 12 pictures>
+    <Gallery of 12 images>
     """
     run = predictions if isinstance(predictions, ModelRun) else None
     home = next((one for one in (items, ground_truth) if isinstance(one, Dataset)), None)
@@ -109,12 +109,12 @@ def show(
         columns=columns,
         bbox=bbox,
         bbox_format=bbox_format,
-        fetch=None if home is None else home._transport.picture,
+        fetch=None if home is None else home._transport.image,
     )
 
 
 def _read(given: object, name: str) -> FrameSource | None:
-    """Give a frame, or what reads one of the pictures that are asked for."""
+    """Give a frame, or what reads one of the images that are asked for."""
     if given is None or isinstance(given, pd.DataFrame):
         return given
     view: ItemsView | AnnotationsView

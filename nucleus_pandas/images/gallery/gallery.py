@@ -15,7 +15,7 @@ from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.inputs import Layout
 from nucleus_pandas.images.gallery.html import Gallery, Tile
 from nucleus_pandas.images.gallery.marks import Mark, Marks, Side
-from nucleus_pandas.images.gallery.selection import PREDICTED, Choice, Picture, chosen, located
+from nucleus_pandas.images.gallery.selection import PREDICTED, Choice, Image, chosen, located
 from nucleus_pandas.images.gallery.svg import Colour
 from nucleus_pandas.images.mask_overlays import look_at
 from nucleus_pandas.images.thumbnails import UnshowableError, thumbnail
@@ -23,16 +23,16 @@ from nucleus_pandas.schema import BoxColumn, NamedColumns
 from nucleus_pandas.schema.boxes import BoxFormat
 
 SIZE = 280
-"""Pixels of the page for the longer side of a picture."""
+"""Pixels of the page for the longer side of an image."""
 
 _SIZES = range(32, 2049)
 _WEB = ("http", "https")
 
 FrameSource: TypeAlias = pd.DataFrame | Callable[[str, list[str]], pd.DataFrame]
-"""A frame, or what gives one for the pictures of such ids, in ``reference_id`` or in ``dataset_item_id``."""
+"""A frame, or what gives one for the images of such ids, in ``reference_id`` or in ``dataset_item_id``."""
 
 Fetch: TypeAlias = Callable[[str], bytes | None]
-"""Gives a picture that lies on the own server; None where the address is another."""
+"""Gives an image that lies on the own server; None where the address is another."""
 
 
 def gallery(
@@ -49,7 +49,7 @@ def gallery(
     bbox_format: BoxFormat = "xywh",
     fetch: Fetch | None = None,
 ) -> Gallery:
-    """Show the first pictures that a frame names; see `nucleus_pandas.show`.
+    """Show the first images that a frame names; see `nucleus_pandas.show`.
 
     Parameters
     ----------
@@ -58,16 +58,16 @@ def gallery(
     n, color, size, columns, bbox, bbox_format
         As in `nucleus_pandas.show`.
     items, ground_truth, predictions : pandas.DataFrame or callable, optional
-        Where pictures and further boxes are; what is called is asked for the pictures that are shown, alone.
+        Where images and further boxes are; what is called is asked for the images that are shown, alone.
     fetch : callable, optional
-        Gives pictures of the own server, which are put into the page as those of this machine are.
+        Gives images of the own server, which are put into the page as those of this machine are.
     """
     check_size(n, size)
     if color is not None and color not in get_args(Colour):
         raise InvalidInputError(f"color is 'label', 'match_type' or None, not {color!r}.")
     if isinstance(columns, Integral):
         raise InvalidInputError(
-            "columns= is a dict such as {'reference_id': 'your_column'}. As many pictures stand side by side as there "
+            "columns= is a dict such as {'reference_id': 'your_column'}. As many images stand side by side as there "
             "is room for; size= sets how large they are."
         )
     layout = Layout(columns, bbox, bbox_format)
@@ -81,7 +81,7 @@ def gallery(
     others = {side: boxes for side, boxes in given.items() if boxes is not None}
     is_examples = named.holds(PREDICTED[0])
     has_boxes = is_examples or bbox is not None or any(map(named.has, ("x", "y", "geometry")))
-    pictures = located(choice, named, None if places is None else NamedColumns(places, None), boxes=has_boxes)
+    images = located(choice, named, None if places is None else NamedColumns(places, None), boxes=has_boxes)
     marks = Marks(choice)
     if is_examples:
         marks.add_examples(named)
@@ -99,16 +99,16 @@ def gallery(
             marks.add_others(boxes, side, layout)
     sources = _Sources(int(size), fetch)
     tiles = [
-        _tile(picture, sources.of(picture), *_had(marks.of_tile[at], marks.problems[at], fetch))
-        for at, picture in enumerate(pictures)
+        _tile(image, sources.of(image), *_had(marks.of_tile[at], marks.problems[at], fetch))
+        for at, image in enumerate(images)
     ]
     if color is None:
         color = "match_type" if any(mark.match_type for tile in tiles for mark in tile.marks) else "label"
-    return Gallery(tiles, choice.total, "examples" if is_examples else "pictures", color, int(size))
+    return Gallery(tiles, choice.total, "examples" if is_examples else "images", color, int(size))
 
 
 def check_size(n: object, size: object) -> None:
-    """Refuse what is no number of pictures, and what is none of pixels.
+    """Refuse what is no number of images, and what is none of pixels.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def check_size(n: object, size: object) -> None:
         The text says what is allowed.
     """
     if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
-        raise InvalidInputError(f"n is how many pictures to show, at least 1, not {n!r}.")
+        raise InvalidInputError(f"n is how many images to show, at least 1, not {n!r}.")
     if isinstance(size, bool) or not isinstance(size, Integral) or int(size) not in _SIZES:
         raise InvalidInputError(f"size is in pixels, from {_SIZES.start} to {_SIZES.stop - 1}, not {size!r}.")
 
@@ -126,7 +126,7 @@ def _asked(frames: FrameSource | None, choice: Choice) -> pd.DataFrame | None:
         return frames
     if choice.key == "image_url":
         raise InvalidInputError(
-            "The frame names its pictures by 'image_url' alone. A dataset knows them by 'reference_id'; "
+            "The frame names its images by 'image_url' alone. A dataset knows them by 'reference_id'; "
             "columns={'reference_id': 'your_column'} says where it stands."
         )
     return frames(choice.key, choice.ids)
@@ -149,19 +149,19 @@ def _had(marks: list[Mark], problems: list[str], fetch: Fetch | None) -> tuple[l
     return found, told
 
 
-def _tile(picture: Picture, shown: _Shown, marks: list[Mark], problems: list[str]) -> Tile:
-    size = picture.size or shown.size
+def _tile(image: Image, shown: _Shown, marks: list[Mark], problems: list[str]) -> Tile:
+    size = image.size or shown.size
     reason = shown.reason
     if shown.uri is not None and size is None and any(mark.is_placed for mark in marks):
         reason = (
-            "The size of this picture is not known, so its boxes cannot be placed. Give items= with width and height."
+            "The size of this image is not known, so its boxes cannot be placed. Give items= with width and height."
         )
-    return Tile(picture.name, shown.uri, size, marks, picture.metadata, reason, problems)
+    return Tile(image.name, shown.uri, size, marks, image.metadata, reason, problems)
 
 
 @dataclass(frozen=True)
 class _Shown:
-    """What the page loads, the picture's own size, and why there is nothing to load."""
+    """What the page loads, the image's own size, and why there is nothing to load."""
 
     uri: str | None
     size: tuple[int, int] | None = None
@@ -169,15 +169,15 @@ class _Shown:
 
 
 class _Sources:
-    """Where the page finds pictures; each is made small once."""
+    """Where the page finds images; each is made small once."""
 
     def __init__(self, size: int, fetch: Fetch | None) -> None:
         self._size = size
         self._fetch = fetch
         self._known: dict[tuple[str | None, tuple[int, int] | None], _Shown] = {}
 
-    def of(self, picture: Picture) -> _Shown:
-        key = picture.url, picture.size
+    def of(self, image: Image) -> _Shown:
+        key = image.url, image.size
         if key not in self._known:
             self._known[key] = self._made(*key)
         return self._known[key]

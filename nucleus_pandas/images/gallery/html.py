@@ -1,4 +1,4 @@
-"""A gallery as HTML: no server, no script, nothing from elsewhere but the pictures that lie there."""
+"""A gallery as HTML: no server, no script, nothing from elsewhere but the images that lie there."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ _STYLE = """
 .npd-grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,var(--npd-size)),max-content));\
 gap:16px;align-items:start}
 .npd-gallery .npd-tile{max-width:var(--npd-size);min-width:0}
-.npd-picture{position:relative;max-width:100%;background:rgba(127,127,127,.15);overflow:hidden}
-.npd-picture img{display:block;width:100%;height:auto;margin:0;max-width:none}
+.npd-image{position:relative;max-width:100%;background:rgba(127,127,127,.15);overflow:hidden}
+.npd-image img{display:block;width:100%;height:auto;margin:0;max-width:none}
 .npd-marks text{fill:#fff;pointer-events:none;font-weight:600;paint-order:stroke;stroke-linejoin:round}
 .npd-marks rect,.npd-marks polygon,.npd-marks polyline,.npd-marks circle{vector-effect:non-scaling-stroke}
 .npd-broken{display:flex;flex-direction:column;justify-content:center;padding:12px;text-align:center;\
@@ -73,7 +73,7 @@ style-src 'unsafe-inline'">
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture as it is shown.
+    """An image as it is shown.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ class Tile:
     metadata : str
         What its item says.
     reason : str
-        Why there is no picture, or why boxes are not drawn; empty where all is well.
+        Why there is no image, or why boxes are not drawn; empty where all is well.
     problems : list of str
         Why rows are not drawn.
     """
@@ -103,7 +103,7 @@ class Tile:
 
 
 class Gallery:
-    """Pictures with what lies on them, as HTML that needs no server and no script. Made by `nucleus_pandas.show`.
+    """Images with what lies on them, as HTML that needs no server and no script. Made by `nucleus_pandas.show`.
 
     A notebook shows it where it is the last line of a cell.
 
@@ -194,25 +194,25 @@ def _swatch(colour: str) -> str:
 
 
 def _tile(tile: Tile, colours: Colours, size: int) -> str:
-    return f'<figure class="npd-tile">{_picture(tile, colours, size)}<figcaption>{_caption(tile)}</figcaption></figure>'
+    return f'<figure class="npd-tile">{_image(tile, colours, size)}<figcaption>{_caption(tile)}</figcaption></figure>'
 
 
-def _picture(tile: Tile, colours: Colours, size: int) -> str:
+def _image(tile: Tile, colours: Colours, size: int) -> str:
     name = safe(cut(tile.name))
     if tile.source is None:
         return (
-            f'<div class="npd-picture npd-broken" style="width:{size}px;height:{size // 2}px">'
-            f"<span>This picture {safe(cut(tile.reason, LONGEST))}.</span></div>"
+            f'<div class="npd-image npd-broken" style="width:{size}px;height:{size // 2}px">'
+            f"<span>This image {safe(cut(tile.reason, LONGEST))}.</span></div>"
         )
     alt = f'alt="{name}" decoding="async" loading="lazy" referrerpolicy="no-referrer"'
     if tile.size is None:
-        return f'<div class="npd-picture" style="width:{size}px"><img src="{safe(tile.source)}" {alt}></div>'
+        return f'<div class="npd-image" style="width:{size}px"><img src="{safe(tile.source)}" {alt}></div>'
     scale = size / max(tile.size)
     width, height = (max(round(side * scale), 1) for side in tile.size)
     style = f"position:relative;width:{width}px;aspect-ratio:{tile.size[0]}/{tile.size[1]}"
     over = drawing(tile.marks, tile.size, scale, colours) if tile.marks else ""
     stretched = f'width="{width}" height="{height}" style="width:100%;height:100%"'
-    return f'<div class="npd-picture" style="{style}"><img src="{safe(tile.source)}" {stretched} {alt}>{over}</div>'
+    return f'<div class="npd-image" style="{style}"><img src="{safe(tile.source)}" {stretched} {alt}>{over}</div>'
 
 
 def _caption(tile: Tile) -> str:
@@ -247,7 +247,7 @@ def _said(metadata: str) -> str:
 
 
 def _counted(marks: Sequence[Mark]) -> list[str]:
-    """Tell how much lies on a picture."""
+    """Tell how much lies on an image."""
     placed = [mark for mark in marks if mark.is_placed]
     facts = []
     for side in ("ground truth", "prediction"):

@@ -42,9 +42,9 @@ def names(marks: Sequence[Mark], size: tuple[int, int], unit: float, colours: Se
     marks : sequence of Mark
         With points.
     size : (int, int)
-        Width and height of the picture.
+        Width and height of the image.
     unit : float
-        Pixels of the picture for one of the page.
+        Pixels of the image for one of the page.
 
     colours : sequence of str
         Of the marks.

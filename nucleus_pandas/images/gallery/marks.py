@@ -1,4 +1,4 @@
-"""What is drawn on pictures: boxes, lines, polygons and keypoints of ground truth and predictions."""
+"""What is drawn on images: boxes, lines, polygons and keypoints of ground truth and predictions."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class Mark:
     label : str
         What it is said to be.
     shape : {"box", "line", "polygon", "points", "mask", "none"}
-        How it is drawn; what belongs to the whole picture is not.
+        How it is drawn; what belongs to the whole image is not.
     points : tuple of (float, float)
-        In pixels of the picture; of a box its corners at the top left and the bottom right.
+        In pixels of the image; of a box its corners at the top left and the bottom right.
     bones : tuple of (point, point)
         Of keypoints what joins them.
     confidence, iou : float
@@ -68,7 +68,7 @@ class Mark:
 
     @property
     def is_placed(self) -> bool:
-        """Whether it has a place in the picture."""
+        """Whether it has a place in the image."""
         return bool(self.points) or self.shape == "mask"
 
     @property
@@ -106,20 +106,20 @@ class Marks:
         self.problems: list[list[str]] = [[] for _ in choice.tiles]
 
     def add_own(self, named: NamedColumns, side: Side, layout: Layout) -> None:
-        """Add the boxes of the frame that names the pictures."""
+        """Add the boxes of the frame that names the images."""
         rows = self._rows()
         found, problems = _marks(named.some([row for row, _ in rows]), side, layout)
         for (_, tile), mark, problem in zip(rows, found, problems, strict=True):
             self._add([tile], mark, problem)
 
     def add_examples(self, named: NamedColumns) -> None:
-        """Add both boxes of each row of a frame of examples, which names the pictures."""
+        """Add both boxes of each row of a frame of examples, which names the images."""
         self.add_own(named, "ground truth", Layout())
         predicted = NamedColumns(named.frame, {"label": "predicted_label"})
         self.add_own(predicted, "prediction", Layout(bbox=PREDICTED))
 
     def add_others(self, frame: pd.DataFrame, side: Side, layout: Layout) -> None:
-        """Add the boxes of another frame on the same pictures."""
+        """Add the boxes of another frame on the same images."""
         layout = layout.of(frame)
         named = NamedColumns(frame, layout.columns)
         on = self._on(named)
@@ -128,7 +128,7 @@ class Marks:
             self._add(tiles, mark, problem)
 
     def add_matches(self, named: NamedColumns, sides: Mapping[Side, pd.DataFrame], layout: Layout) -> None:
-        """Add the boxes that a frame of matches, which names the pictures, tells by their ids.
+        """Add the boxes that a frame of matches, which names the images, tells by their ids.
 
         A pair that is no match is drawn with the side that its row is about.
         """
@@ -150,7 +150,7 @@ class Marks:
                                               confidence=confidence, iou=seen.iou), None)  # fmt: skip
 
     def _places(self, frame: pd.DataFrame, side: Side, layout: Layout) -> dict[tuple[str | None, str], Mark]:
-        """Find the boxes on the pictures by the ids of their pictures and their own."""
+        """Find the boxes on the images by the ids of their images and their own."""
         named = NamedColumns(frame, layout.columns)
         on = self._on(named)
         some = named.some(list(on))
@@ -173,14 +173,14 @@ class Marks:
         return placed
 
     def _rows(self) -> list[tuple[int, int]]:
-        """Give the rows of the frame that names the pictures, in its order, and the tile of each."""
+        """Give the rows of the frame that names the images, in its order, and the tile of each."""
         return sorted((int(row), number) for number, tile in enumerate(self._choice.tiles) for row in tile.rows)
 
     def _on(self, named: NamedColumns) -> dict[int, list[int]]:
-        """Find the rows of another frame that lie on the pictures, and the tiles of each."""
+        """Find the rows of another frame that lie on the images, and the tiles of each."""
         key = self._choice.key
         if not named.has(key) or key == "image_url":
-            raise InvalidInputError(f"The frame names its pictures by {key!r} alone. {named.missing(key)}")
+            raise InvalidInputError(f"The frame names its images by {key!r} alone. {named.missing(key)}")
         tiles: dict[str, list[int]] = {}
         for number, tile in enumerate(self._choice.tiles):
             if tile.id is not None:
@@ -201,7 +201,7 @@ def _marks(named: NamedColumns, side: Side, layout: Layout) -> tuple[list[Mark |
     """Take the rows of a frame: what is drawn of each, and why others are not."""
     own: dict[Hashable, pd.Series[Any]] = {name: named.need(name) for name in _TAKEN if named.has(name)}
     own |= {name: named.own(name, " for bbox") for name in named_columns(named, layout.bbox)}
-    # what pictures and annotations are called does not matter here, and repeated ids are drawn as often
+    # what images and annotations are called does not matter here, and repeated ids are drawn as often
     frame = pd.DataFrame({name: series.reset_index(drop=True) for name, series in own.items()}, range(len(named)))
     checked = check_annotations(
         frame.assign(reference_id="-"),
@@ -222,7 +222,7 @@ def _marks(named: NamedColumns, side: Side, layout: Layout) -> tuple[list[Mark |
         if unit in units.others:
             found[row] = _shape(units.others[unit], seen, units.files.get(unit))
             if found[row] is None:
-                problems[row] = "a cuboid lies in the scene, and no camera says where that is in the picture"
+                problems[row] = "a cuboid lies in the scene, and no camera says where that is in the image"
             continue
         x, y, width, height = units.boxes.sides[:, unit].tolist()
         label = units.boxes.labels[unit].as_py()
@@ -265,7 +265,7 @@ def _place(x: object, y: object) -> tuple[float, float] | None:
 
 
 def _shape(annotation: Any, seen: Mark, file: Path | None) -> Mark | None:
-    """Take what is no box; None where it is not drawn. A mask may be a file of this machine."""
+    """Take what is no box; None where it is not drawn. A mask may be a local file."""
     if isinstance(annotation, (Line, Polygon)):
         points = tuple((point.x, point.y) for point in annotation.geometry.vertices)
         shape: Shape = "line" if isinstance(annotation, Line) else "polygon"

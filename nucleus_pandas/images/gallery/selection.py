@@ -1,4 +1,4 @@
-"""Which pictures a frame names, and where they are."""
+"""Which images a frame names, and where they are."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Rows = npt.NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture that a frame names.
+    """An image that a frame names.
 
     Attributes
     ----------
     id : str or None
-        Its id, in the column by which the frame names pictures.
+        Its id, in the column by which the frame names images.
     rows : numpy.ndarray of intp
         The rows of the frame, by position, that are about it.
     """
@@ -38,14 +38,14 @@ class Tile:
 
 @dataclass(frozen=True)
 class Choice:
-    """The first pictures that a frame names, in its order.
+    """The first images that a frame names, in its order.
 
     Attributes
     ----------
     key : {"reference_id", "dataset_item_id", "image_url"}
         The column that names them.
     tiles : list of Tile
-        A tile a picture; of a frame of examples a tile a row.
+        A tile an image; of a frame of examples a tile a row.
     total : int
         How many there would be without a limit.
     """
@@ -61,8 +61,8 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture of a gallery.
+class Image:
+    """An image of a gallery.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class Picture:
 
 
 def chosen(named: NamedColumns, n: int, items: NamedColumns | None = None) -> Choice:
-    """Find the first pictures that a frame names.
+    """Find the first images that a frame names.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def chosen(named: NamedColumns, n: int, items: NamedColumns | None = None) -> Ch
         first = ids.slice(0, n).to_pylist()
         return Choice(key, [Tile(one, np.array([row])) for row, one in enumerate(first)], len(ids))
     codes = ids.dictionary_encode().indices.to_numpy(zero_copy_only=False).astype(np.float64)
-    codes[missing] = -1.0 - np.arange(np.count_nonzero(missing))  # each a picture of its own
+    codes[missing] = -1.0 - np.arange(np.count_nonzero(missing))  # each an image of its own
     numbers, distinct = pd.factorize(codes)
     tiles = []
     for number in range(min(n, len(distinct))):
@@ -120,7 +120,7 @@ def _key(named: NamedColumns, items: NamedColumns | None) -> str:
     shared = [key for key in there if items is None or items.has(key)]
     if there and not shared:
         assert items is not None
-        raise InvalidInputError(f"The frame names its pictures by {there[0]!r}. {items.missing(there[0])}")
+        raise InvalidInputError(f"The frame names its images by {there[0]!r}. {items.missing(there[0])}")
     if not there:
         if named.has("image_url"):
             return "image_url"
@@ -129,13 +129,13 @@ def _key(named: NamedColumns, items: NamedColumns | None) -> str:
     return (whole or shared)[0]
 
 
-def located(choice: Choice, named: NamedColumns, items: NamedColumns | None, *, boxes: bool) -> list[Picture]:
-    """Tell where the pictures are: by the items, where these have them, else by the frame itself.
+def located(choice: Choice, named: NamedColumns, items: NamedColumns | None, *, boxes: bool) -> list[Image]:
+    """Tell where the images are: by the items, where these have them, else by the frame itself.
 
     Parameters
     ----------
     choice : Choice
-        The pictures.
+        The images.
     named, items : NamedColumns
         The frame that names them, and the items if there are any.
     boxes : bool
@@ -144,17 +144,17 @@ def located(choice: Choice, named: NamedColumns, items: NamedColumns | None, *, 
     Raises
     ------
     InvalidInputError
-        No frame tells where pictures are.
+        No frame tells where images are.
     """
     if items is None and not named.has("image_url"):
         raise InvalidInputError(
-            f"{named.missing(named.name('image_url'))} It says where the pictures are. Give items=dataset, or a frame "
+            f"{named.missing(named.name('image_url'))} It says where the images are. Give items=dataset, or a frame "
             "of items: items=dataset.items.to_frame()."
         )
     own = [int(tile.rows[0]) for tile in choice.tiles]
     unknown = [label_of(named.index, row) for row in own]
     if not named.has("image_url"):
-        described = [Picture(tile.id or name) for tile, name in zip(choice.tiles, unknown, strict=True)]
+        described = [Image(tile.id or name) for tile, name in zip(choice.tiles, unknown, strict=True)]
     else:
         described = _described(named, own, unknown, sized=not boxes)
     if items is None:
@@ -165,13 +165,13 @@ def located(choice: Choice, named: NamedColumns, items: NamedColumns | None, *, 
     theirs = _described(
         items, [place[choice.tiles[at].id] for at in found], [described[at].name for at in found], sized=True
     )
-    for at, picture in zip(found, theirs, strict=True):
-        described[at] = picture if picture.url is not None else described[at]
+    for at, image in zip(found, theirs, strict=True):
+        described[at] = image if image.url is not None else described[at]
     return described
 
 
-def _described(named: NamedColumns, rows: list[int], unknown: list[str], *, sized: bool) -> list[Picture]:
-    """Describe the pictures of some rows."""
+def _described(named: NamedColumns, rows: list[int], unknown: list[str], *, sized: bool) -> list[Image]:
+    """Describe the images of some rows."""
     some = named.some(rows)
     problems = Problems(some.index)
     names = _texts(some, "reference_id", problems) or _texts(some, "dataset_item_id", problems) or [None] * len(rows)
@@ -183,7 +183,7 @@ def _described(named: NamedColumns, rows: list[int], unknown: list[str], *, size
         sides.append(np.full(len(rows), np.nan) if series is None else floats(series, problems))
     said = _said(some, problems) if sized else None
     return [
-        Picture(
+        Image(
             name=name or url or other,
             url=url,
             size=(round(width), round(height)) if width >= 1 and height >= 1 else None,

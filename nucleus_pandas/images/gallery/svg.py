@@ -1,4 +1,4 @@
-"""What lies over a picture: boxes and names, as SVG whose unit is a pixel of the picture."""
+"""What lies over an image: boxes and names, as SVG whose unit is a pixel of the image."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from nucleus_pandas.images.mask_overlays import MIMETYPE, overlay
 Colour: TypeAlias = Literal["label", "match_type"]
 
 MOST = 200
-"""Marks that are drawn on a picture."""
+"""Marks that are drawn on an image."""
 MOST_MASKS = 20
-"""Masks that are drawn on a picture."""
+"""Masks that are drawn on an image."""
 
 # White reads on all of them, and each stands out from white and from black.
 PALETTE = (
@@ -81,11 +81,11 @@ def drawing(marks: Sequence[Mark], size: tuple[int, int], scale: float, colours:
     Parameters
     ----------
     marks : sequence of Mark
-        Of the picture; those that `chosen` gives are drawn, and the first masks.
+        Of the image; those that `chosen` gives are drawn, and the first masks.
     size : (int, int)
-        Width and height of the picture.
+        Width and height of the image.
     scale : float
-        Pixels of the page for one of the picture, so that all type has one size.
+        Pixels of the page for one of the image, so that all type has one size.
     colours : Colours
         Which colours they have.
     """
@@ -113,7 +113,7 @@ def told(mark: Mark) -> str:
 
 
 def _mark(mark: Mark, unit: float, colour: str) -> str:
-    """Draw a mark: its line in white, then in its colour, so that it is seen on any picture."""
+    """Draw a mark: its line in white, then in its colour, so that it is seen on any image."""
     title = f"<title>{safe(told(mark))}\n{safe(mark.label)}</title>"
     dashes = f' stroke-dasharray="{DASHES}"' if mark.side == "prediction" else ""
     shape = _shape(mark, unit)

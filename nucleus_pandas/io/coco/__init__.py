@@ -14,7 +14,7 @@ import pandas as pd
 from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.io.coco.parsing import Source, parse
-from nucleus_pandas.io.coco.reading import Names, dataset_of, labels_of, names_of, pictures_of, results_of
+from nucleus_pandas.io.coco.reading import Names, dataset_of, images_of, labels_of, names_of, results_of
 from nucleus_pandas.io.coco.writing import dataset_from, results_from
 from nucleus_pandas.io.files import Faults, write
 from nucleus_pandas.io.frames import Frames
@@ -42,10 +42,10 @@ def read_coco(
     source : path, dict or list
         The file, or what it holds.
     images : path, optional
-        The folder of the pictures; ``image_url`` is then the path in it. Otherwise it is the ``coco_url`` or
+        The folder of the images; ``image_url`` is then the path in it. Otherwise it is the ``coco_url`` or
         ``flickr_url`` that the file has, and missing where it has none: fill it before `append`.
     ground_truth : path, dict or Frames, optional
-        For a list of results, which it must have: the COCO file of the pictures and categories that the results name
+        For a list of results, which it must have: the COCO file of the images and categories that the results name
         by id, or what `read_coco` made of it.
 
     Returns
@@ -63,8 +63,8 @@ def read_coco(
     Raises
     ------
     InvalidInputError
-        The file is empty, cut off or no COCO; an entry is wrong, or names a picture or category that is not there;
-        pictures share an id or a name. The text names places such as ``annotations[17].bbox``, reasons and remedies,
+        The file is empty, cut off or no COCO; an entry is wrong, or names an image or category that is not there;
+        images share an id or a name. The text names places such as ``annotations[17].bbox``, reasons and remedies,
         ``.problems`` holds all of them.
     OSError
         The file cannot be opened.
@@ -99,7 +99,7 @@ def _read(source: Source, folder: Path | None, ground_truth: Source | Frames | N
     if isinstance(parsed.value, Mapping):
         if ground_truth is not None:
             raise InvalidInputError(
-                f"{parsed.name} has pictures and categories of its own; ground_truth= is for lists of results. Leave "
+                f"{parsed.name} has images and categories of its own; ground_truth= is for lists of results. Leave "
                 "it out."
             )
         return dataset_of(parsed, folder)
@@ -110,7 +110,7 @@ def _read(source: Source, folder: Path | None, ground_truth: Source | Frames | N
         )
     if ground_truth is None:
         raise InvalidInputError(
-            f"{parsed.name} is a list, as results are, whose pictures and categories are only numbers. Give the COCO "
+            f"{parsed.name} is a list, as results are, whose images and categories are only numbers. Give the COCO "
             "file that they are about: ground_truth='instances.json'."
         )
     if isinstance(ground_truth, Frames):
@@ -120,7 +120,7 @@ def _read(source: Source, folder: Path | None, ground_truth: Source | Frames | N
             faults = Faults(names.source)
             urls = [
                 local_url(folder, name, f"items[{at}].reference_id", faults)
-                for at, name in enumerate(names.pictures.values())
+                for at, name in enumerate(names.image_items.values())
             ]
             faults.check()
             items = items.assign(image_url=column(urls, TEXT).array)
@@ -128,9 +128,9 @@ def _read(source: Source, folder: Path | None, ground_truth: Source | Frames | N
         truth = parse(ground_truth, "The ground truth")
         if not isinstance(truth.value, Mapping):
             raise InvalidInputError(f"{truth.name} is no COCO file with 'images' and 'categories', but a list.")
-        items, pictures = pictures_of(truth, folder)
-        names = Names(pictures, labels_of(truth)[0], truth.name)
-    return Frames(items, results_of(parsed, Names(names.pictures, names.labels, parsed.name)))
+        items, image_items = images_of(truth, folder)
+        names = Names(image_items, labels_of(truth)[0], truth.name)
+    return Frames(items, results_of(parsed, Names(names.image_items, names.labels, parsed.name)))
 
 
 @overload
@@ -166,7 +166,7 @@ def to_coco(
     """Write frames as a COCO file.
 
     What `read_coco` read is written as it was. What a COCO file cannot hold, or a frame could not, is lost: paths
-    of pictures on this machine, annotation ids that are no numbers, names of columns beside those below. Numbers that
+    of images on this machine, annotation ids that are no numbers, names of columns beside those below. Numbers that
     were written as text become numbers; what was missing is filled in: ids by the next free number, ``area`` by width
     times height, ``iscrowd`` by 0, ``segmentation`` by ``[]``. Where the frames went through something that drops
     ``items.attrs``, such as Nucleus, ``info``, ``licenses`` and categories without boxes are lost too, unless `like`
@@ -175,7 +175,7 @@ def to_coco(
     Parameters
     ----------
     items : pandas.DataFrame
-        Pictures, as of `read_coco` or of ``dataset.items.to_frame()``: ``reference_id``, perhaps ``width``, ``height``,
+        Images, as of `read_coco` or of ``dataset.items.to_frame()``: ``reference_id``, perhaps ``width``, ``height``,
         ``image_url`` (an address becomes ``coco_url``) and metadata, whose keys become keys of the image.
     annotations : pandas.DataFrame
         Boxes on them, as of `read_coco` or of ``dataset.annotations.to_frame()``: ``reference_id`` or
@@ -188,7 +188,7 @@ def to_coco(
         Whether to give a list of results, as evaluation servers take them. It needs ``confidence``, and ids of the
         ground truth.
     like : path or dict, optional
-        A COCO file whose ids of pictures (by name) and categories (by name), ``info`` and ``licenses`` are used. By
+        A COCO file whose ids of images (by name) and categories (by name), ``info`` and ``licenses`` are used. By
         default ids are those in the metadata (``id``, ``category_id``), and others are numbered.
 
     Returns
@@ -199,7 +199,7 @@ def to_coco(
     Raises
     ------
     InvalidInputError
-        A column is missing, a row is wrong, names a picture that `items` lacks, or an id of results is not known.
+        A column is missing, a row is wrong, names an image that `items` lacks, or an id of results is not known.
 
     Warns
     -----

@@ -24,35 +24,35 @@ from nucleus_pandas.schema import is_remote
 from nucleus_pandas.wire.column_json import TEXT
 
 HEAD = "coco"
-"""Where `attrs` of the items keep what a COCO file holds beside pictures and annotations."""
+"""Where `attrs` of the items keep what a COCO file holds beside images and annotations."""
 
 COMPUTED = "bbox_source"
 """The key of metadata that tells of boxes which were computed."""
 
 _LARGEST_BOX = 1e150  # pixels; beyond, areas would be infinite
-_LARGEST_PICTURE = 2**31 - 1
+_LARGEST_IMAGE = 2**31 - 1
 _URLS = ("coco_url", "flickr_url")
 
 
 class Names(NamedTuple):
-    """What a COCO file has for ids: pictures and labels, by their keys."""
+    """What a COCO file has for ids: images and labels, by their keys."""
 
-    pictures: dict[Key, str]
+    image_items: dict[Key, str]
     labels: dict[Key, str]
     source: str
 
 
-def pictures_of(parsed: Parsed, images: Path | None) -> tuple[pd.DataFrame, dict[Key, str]]:
-    """Read the pictures of a COCO file: the frame of items, and their names by their keys."""
+def images_of(parsed: Parsed, images: Path | None) -> tuple[pd.DataFrame, dict[Key, str]]:
+    """Read the images of a COCO file: the frame of items, and their names by their keys."""
     faults = Faults(parsed.name)
     objects = entries(parsed, "images", needed=True)
     ids = keys_of([image.get("id") for image in objects])
     names = [_name(image, at, faults) for at, image in enumerate(objects)]
-    _check_unique(ids, "images[{}].id", "Every picture needs an id of its own, since annotations name it.", faults)
+    _check_unique(ids, "images[{}].id", "Every image needs an id of its own, since annotations name it.", faults)
     _check_unique(
         names,
         "images[{}].file_name",
-        "Names tell pictures apart: put their folders in front, as in 'train/a.jpg'.",
+        "Names tell images apart: put their folders in front, as in 'train/a.jpg'.",
         faults,
     )
     sizes = [
@@ -76,7 +76,7 @@ def pictures_of(parsed: Parsed, images: Path | None) -> tuple[pd.DataFrame, dict
 
 
 def _name(image: Mapping[str, Any], at: int, faults: Faults) -> str | None:
-    """Tell what a picture is called."""
+    """Tell what an image is called."""
     name = image.get("file_name")
     if isinstance(name, str) and name:
         return name.replace("\\", "/")
@@ -108,20 +108,20 @@ def _check_unique(values: Sequence[object], place: str, remedy: str, faults: Fau
 
 
 def _side(value: object, place: str, faults: Faults) -> int | None:
-    """Take the width or the height of a picture; 0 says as little as nothing."""
-    if type(value) is int and 0 < value <= _LARGEST_PICTURE:
+    """Take the width or the height of an image; 0 says as little as nothing."""
+    if type(value) is int and 0 < value <= _LARGEST_IMAGE:
         return value
     number = number_of(value)
     if number is not None and (math.isnan(number) or number == 0):
         return None
-    if number is None or not 0 < number <= _LARGEST_PICTURE or number != int(number):
+    if number is None or not 0 < number <= _LARGEST_IMAGE or number != int(number):
         faults.add(place, f"is {shown(value)}; it must be a whole number of pixels. Correct it, or leave it out.")
         return None
     return int(number)
 
 
 def _url(image: Mapping[str, Any], name: str | None) -> str | None:
-    """Tell where a picture is; a path is not taken from a file, since what it names would be uploaded."""
+    """Tell where an image is; a path is not taken from a file, since what it names would be uploaded."""
     for url in (name, *(image.get(key) for key in _URLS)):
         if isinstance(url, str) and "://" in url:
             try:
@@ -165,11 +165,13 @@ def labels_of(parsed: Parsed) -> tuple[dict[Key, str], dict[Key, Any]]:
 
 def dataset_of(parsed: Parsed, images: Path | None) -> Frames:
     """Read a whole COCO file."""
-    items, pictures = pictures_of(parsed, images)
+    items, image_items = images_of(parsed, images)
     labels, supers = labels_of(parsed)
     found = entries(parsed, "annotations", needed=False)
     own = parsed.own
-    boxes = _boxes_of(found, "annotations", Names(pictures, labels, parsed.name), own=own, supers=supers, results=False)
+    boxes = _boxes_of(
+        found, "annotations", Names(image_items, labels, parsed.name), own=own, supers=supers, results=False
+    )
     return Frames(items, boxes)
 
 
@@ -189,7 +191,7 @@ def _boxes_of(
     results: bool,
 ) -> pd.DataFrame:
     faults = Faults(names.source)
-    pictures = _joined(found, f"{part}[{{}}].image_id", names.pictures, "image_id", faults)
+    image_items = _joined(found, f"{part}[{{}}].image_id", names.image_items, "image_id", faults)
     labels = _joined(found, f"{part}[{{}}].category_id", names.labels, "category_id", faults)
     boxes, computed = _sides(found, part, faults)
     others: list[tuple[str, str, Any]] = []
@@ -201,7 +203,7 @@ def _boxes_of(
         others.append(("iscrowd", "bool", [is_crowd(entry.get("iscrowd")) for entry in found]))
     others.append(("segmentation", "O", [_segmentation(entry.get("segmentation")) for entry in found]))
     faults.check()
-    return boxes_frame(pictures, _ids(found), labels, boxes, _metadata(found, computed, supers, own=own), others)
+    return boxes_frame(image_items, _ids(found), labels, boxes, _metadata(found, computed, supers, own=own), others)
 
 
 def _joined(
@@ -212,7 +214,7 @@ def _joined(
     ids = [entry.get(field) for entry in found]
     positions = list(map(number.get, keys_of(ids)))
     if None in positions:
-        kind = "picture" if field == "image_id" else "category"
+        kind = "image" if field == "image_id" else "category"
         for at, position in enumerate(positions):
             if position is None:
                 faults.add(place.format(at), _unknown(ids[at], kind, names))
@@ -373,14 +375,14 @@ def _metadata(
 
 
 def names_of(items: pd.DataFrame, annotations: pd.DataFrame) -> Names:
-    """Tell the ids of the pictures and categories of frames that were read from a COCO file."""
+    """Tell the ids of the images and categories of frames that were read from a COCO file."""
     source = "The ground truth"
     metadata = [value if isinstance(value, Mapping) else {} for value in _column(items, "metadata")]
     ids = keys_of([value.get("id") for value in metadata])
     if None in ids:
         at = ids.index(None)
         raise InvalidInputError(
-            f"{source}: items[{at}].metadata holds no 'id', by which results name pictures. Give the COCO file itself: "
+            f"{source}: items[{at}].metadata holds no 'id', by which results name images. Give the COCO file itself: "
             "ground_truth='instances.json'."
         )
     references = _column(items, "reference_id")

@@ -13,8 +13,8 @@ import pandas as pd
 
 from nucleus_pandas.errors import BadRequestError, InvalidInputError
 from nucleus_pandas.io.coco.parsing import Key, Parsed, key_of, keys_of
-from nucleus_pandas.io.coco.reading import COMPUTED, HEAD, is_crowd, labels_of, pictures_of
-from nucleus_pandas.io.frame_rows import Boxes, Pictures, refused, take_boxes, take_items
+from nucleus_pandas.io.coco.reading import COMPUTED, HEAD, images_of, is_crowd, labels_of
+from nucleus_pandas.io.frame_rows import Boxes, Images, refused, take_boxes, take_items
 from nucleus_pandas.schema import Problems, is_remote
 from nucleus_pandas.schema.boxes import areas
 from nucleus_pandas.schema.problems import shown
@@ -31,11 +31,11 @@ class Categories(NamedTuple):
 
 def dataset_from(items: pd.DataFrame, annotations: pd.DataFrame, like: Parsed | None) -> dict[str, Any]:
     """Make a COCO file of frames."""
-    pictures = take_items(items)
-    boxes = take_boxes(annotations, pictures, "COCO", polygons=True)
+    image_items = take_items(items)
+    boxes = take_boxes(annotations, image_items, "COCO", polygons=True)
     head = _head(items, like)
-    image_ids = _image_ids(pictures, like)
-    images = _images(pictures, image_ids)
+    image_ids = _image_ids(image_items, like)
+    images = _images(image_items, image_ids)
     ids = _unique([_given_id(row, name) for row, name in zip(boxes.metadata, boxes.ids, strict=True)])
     categories = _categories(boxes, head, closed=False)
     return {
@@ -48,8 +48,8 @@ def dataset_from(items: pd.DataFrame, annotations: pd.DataFrame, like: Parsed | 
 
 def results_from(items: pd.DataFrame, annotations: pd.DataFrame, like: Parsed | None) -> list[dict[str, Any]]:
     """Make a list of results of frames; ids are those of the ground truth, never new ones."""
-    pictures = take_items(items)
-    boxes = take_boxes(annotations, pictures, "COCO")
+    image_items = take_items(items)
+    boxes = take_boxes(annotations, image_items, "COCO")
     problems = Problems(boxes.named.index)
     if boxes.confidence is None:
         raise InvalidInputError(
@@ -58,13 +58,13 @@ def results_from(items: pd.DataFrame, annotations: pd.DataFrame, like: Parsed | 
     unsure = np.isnan(boxes.confidence)
     for row in boxes.rows[unsure].tolist():
         problems.add_one(row, "confidence", "is missing, and every result needs a score. Fill it, or drop the row.")
-    image_ids = _image_ids(pictures, like, new=False)
-    for row, picture in zip(boxes.rows.tolist(), boxes.picture, strict=True):
-        if image_ids[picture] is None:
+    image_ids = _image_ids(image_items, like, new=False)
+    for row, image in zip(boxes.rows.tolist(), boxes.image, strict=True):
+        if image_ids[image] is None:
             problems.add_one(
                 row,
                 "reference_id",
-                f"is {shown(pictures.references[picture])}, of which the COCO id is not known: it stands neither in "
+                f"is {shown(image_items.references[image])}, of which the COCO id is not known: it stands neither in "
                 "the items' metadata as 'id', nor in like=. Give the ground truth: like='instances.json'.",
             )
     categories = _categories(boxes, _head(items, like), closed=True)
@@ -80,8 +80,8 @@ def results_from(items: pd.DataFrame, annotations: pd.DataFrame, like: Parsed | 
         raise refused(problems, "predictions")
     segmentations = boxes.values("segmentation")
     written = []
-    for at, (row, picture) in enumerate(zip(boxes.metadata, boxes.picture, strict=True)):
-        entry: dict[str, Any] = {"image_id": image_ids[picture], "category_id": categories.ids[at]}
+    for at, (row, image) in enumerate(zip(boxes.metadata, boxes.image, strict=True)):
+        entry: dict[str, Any] = {"image_id": image_ids[image], "category_id": categories.ids[at]}
         if row.get(COMPUTED) != "segmentation":  # with a box, evaluations take its area for that of the mask
             entry["bbox"] = boxes.sides[at].tolist()
         entry["score"] = float(boxes.confidence[at])
@@ -93,19 +93,19 @@ def results_from(items: pd.DataFrame, annotations: pd.DataFrame, like: Parsed | 
 
 
 def _head(items: pd.DataFrame, like: Parsed | None) -> dict[str, Any]:
-    """Give what a COCO file holds beside pictures and annotations: as in another file, or as it was read."""
+    """Give what a COCO file holds beside images and annotations: as in another file, or as it was read."""
     known = items.attrs.get(HEAD) if like is None else like.value
     if not isinstance(known, Mapping):
         return {"info": {}, "licenses": []}
     return deepcopy({name: part for name, part in known.items() if name not in ("images", "annotations")})
 
 
-def _image_ids(pictures: Pictures, like: Parsed | None, *, new: bool = True) -> list[Any]:
-    given = [row.get("id") for row in pictures.metadata]
+def _image_ids(image_items: Images, like: Parsed | None, *, new: bool = True) -> list[Any]:
+    given = [row.get("id") for row in image_items.metadata]
     if like is not None:
-        names = pictures_of(like, None)[1].values()
+        names = images_of(like, None)[1].values()
         known = {name: image["id"] for name, image in zip(names, like.value["images"], strict=True)}
-        given = [known.get(name, own) for name, own in zip(pictures.references, given, strict=True)]
+        given = [known.get(name, own) for name, own in zip(image_items.references, given, strict=True)]
     return _unique(given, new=new)
 
 
@@ -132,18 +132,18 @@ def _given_id(row: Mapping[str, Any], name: str | None) -> Any:
     return key if isinstance(key, int) else None
 
 
-def _images(pictures: Pictures, ids: Sequence[Any]) -> list[dict[str, Any]]:
+def _images(image_items: Images, ids: Sequence[Any]) -> list[dict[str, Any]]:
     written = []
-    for at, (name, row) in enumerate(zip(pictures.references, pictures.metadata, strict=True)):
+    for at, (name, row) in enumerate(zip(image_items.references, image_items.metadata, strict=True)):
         image: dict[str, Any] = {"id": ids[at], "file_name": name}
         spelled = row.pop("file_name", None)
         if isinstance(spelled, (str, int)) and str(spelled).replace("\\", "/") == name:
             image["file_name"] = spelled
-        for side, pixels in zip(("width", "height"), pictures.sizes[at], strict=True):
+        for side, pixels in zip(("width", "height"), image_items.sizes[at], strict=True):
             row.pop(side, None)
             if pixels is not None:
                 image[side] = pixels
-        url = pictures.urls[at]
+        url = image_items.urls[at]
         if url is not None and url != name and url not in row.values() and _stays(url):
             image["coco_url"] = url
         written.append({**row, **image})
@@ -210,7 +210,7 @@ def _annotations(
     scores = [None] * len(ids) if boxes.confidence is None else boxes.confidence.tolist()
     columns = zip(
         ids,
-        (image_ids[picture] for picture in boxes.picture),
+        (image_ids[image] for image in boxes.image),
         category_ids,
         boxes.sides.tolist(),
         areas(boxes.sides).tolist(),

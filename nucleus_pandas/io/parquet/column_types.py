@@ -34,7 +34,7 @@ def wrong_types(
     sides : sequence of str
         Columns that hold one number of a box each.
     lists : sequence of str
-        Columns that hold a value for each box of a picture.
+        Columns that hold a value for each box of an image.
     """
     for canonical, own in [*named.items(), *(("x", side) for side in sides)]:
         kind = fields.get(str(own))

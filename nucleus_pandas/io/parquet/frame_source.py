@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-_ROWS, _PICTURES = 100_000, 1_000  # of a group; of pictures of this machine
+_ROWS, _IMAGES = 100_000, 1_000  # of a group; of local images
 
 _OBJECTS = ("metadata", "geometry", "class_pdf", "embedding_vector")
 
@@ -31,16 +31,16 @@ class FrameFile:
         Its rows; dicts in ``metadata``, ``geometry`` and ``class_pdf``, lists in ``embedding_vector``.
     identity : str
         What tells its files from another version of them.
-    pictures : bool
-        Whether rows go with files of this machine.
+    images : bool
+        Whether rows go with local files.
     """
 
-    def __init__(self, name: str, frame: pd.DataFrame, identity: str, *, pictures: bool = False) -> None:
+    def __init__(self, name: str, frame: pd.DataFrame, identity: str, *, images: bool = False) -> None:
         self.name = name
         self.identity = identity
         self.partitions: Mapping[str, str | int | None] = {}
         self._frame = frame.assign(**{key: _texts(frame[key]) for key in _OBJECTS if key in frame})
-        self._size = _PICTURES if pictures else _ROWS
+        self._size = _IMAGES if images else _ROWS
         self.schema = pa.Schema.from_pandas(self._frame, preserve_index=False)
 
     @property

@@ -1,4 +1,4 @@
-"""Files of other formats, and folders of pictures, as frames that are imported."""
+"""Files of other formats, and folders of images, as frames that are imported."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.io import Frames, read_coco, read_voc, read_yolo
-from nucleus_pandas.io.image_folder import read_pictures
+from nucleus_pandas.io.image_folder import read_images
 from nucleus_pandas.io.parquet.frame_source import FrameFile, state_of
 from nucleus_pandas.schema import CANONICAL
 
-Form: TypeAlias = Literal["coco", "yolo", "voc", "pictures"]
+Form: TypeAlias = Literal["coco", "yolo", "voc", "images"]
 
 FORMS: tuple[Form, ...] = get_args(Form)
-_TAKES = {"coco": ("images", "ground_truth"), "yolo": ("images", "names"), "voc": ("images",), "pictures": ()}
+_TAKES = {"coco": ("images", "ground_truth"), "yolo": ("images", "names"), "voc": ("images",), "images": ()}
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Read:
     Attributes
     ----------
     items : FrameFile
-        Pictures.
+        Images.
     annotations : FrameFile or None
         Boxes; None where there can be none.
     predicted : bool
@@ -72,9 +72,9 @@ def read_files(
     path = Path(os.path.expanduser(source)).absolute()
     if not path.exists():
         raise InvalidInputError(f"There is no file '{source}'.")
-    if form == "pictures":
-        pictures = FrameFile(path.name, read_pictures(path), state_of([path]), pictures=True)
-        return Read(pictures, None, False, path)
+    if form == "images":
+        frame_file = FrameFile(path.name, read_images(path), state_of([path]), images=True)
+        return Read(frame_file, None, False, path)
     if form == "yolo" and images is None:
         images = next((folder for folder in _beside(path) if folder.name == "images" and folder.is_dir()), None)
     frames = _frames(path, form, images, names, ground_truth)
@@ -84,12 +84,12 @@ def read_files(
             frames = _frames(path, form, images, names, ground_truth)
         elif frames.items["image_url"].isna().all() and len(frames.items) and "confidence" not in frames.annotations:
             raise InvalidInputError(
-                f"No picture of '{source}' has an address, and they are not beside it. Name their folder: "
+                f"No image of '{source}' has an address, and they are not beside it. Name their folder: "
                 "images='your_folder'."
             )
     state = state_of([path, *(place for place in (images, names, ground_truth) if place is not None)])
     return Read(
-        FrameFile(path.name, _sent(frames.items), state, pictures=images is not None),
+        FrameFile(path.name, _sent(frames.items), state, images=images is not None),
         FrameFile(path.name, _sent(frames.annotations), state),
         "confidence" in frames.annotations,
         path if path.is_dir() else path.parent,
@@ -111,13 +111,13 @@ def _frames(
 
 
 def _beside(path: Path) -> list[Path]:
-    """Give the folders in which pictures usually are."""
+    """Give the folders in which images usually are."""
     folder = path if path.is_dir() else path.parent
     return [folder / "images", folder.parent / "images", folder, folder.parent.parent / "images"]
 
 
 def _holds(folder: Path, items: pd.DataFrame) -> bool:
-    """Tell whether a folder holds all pictures."""
+    """Tell whether a folder holds all images."""
     return folder.is_dir() and all((folder / name).is_file() for name in items["reference_id"])
 
 

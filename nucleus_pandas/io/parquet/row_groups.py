@@ -31,10 +31,10 @@ _OF_ITEMS = (
     "x",
     "y",
     "metadata",
-    "picture_error",
+    "image_error",
 )
 _OF_BOXES = tuple(name for name in CANONICAL if name not in ("image_url", "image_width", "image_height"))
-_OF_PICTURES = ("reference_id", "dataset_item_id")
+_OF_IMAGES = ("reference_id", "dataset_item_id")
 
 
 @dataclass(frozen=True)
@@ -112,12 +112,12 @@ class Plan:
         return [name for name in names if isinstance(name, str)]
 
     def _lists(self) -> list[str]:
-        """Tell which columns hold a value for each box of a picture."""
+        """Tell which columns hold a value for each box of an image."""
         bbox = self._boxes()
         found = []
         for name in self.own:
             kind = self.fields[name]
-            if kind is None or not _is_list(kind) or name in map(self._mapped, _OF_PICTURES):
+            if kind is None or not _is_list(kind) or name in map(self._mapped, _OF_IMAGES):
                 continue
             if bbox == [name] and not (_is_list(kind.value_type) or pa.types.is_struct(kind.value_type)):
                 continue  # the four numbers of one box
@@ -248,7 +248,7 @@ def _field(column: Any, name: str) -> Any:
 def _unfolded(
     columns: Mapping[str, Any], lists: Sequence[str], count: int
 ) -> tuple[dict[str, Any], npt.NDArray[np.intp], npt.NDArray[np.intp], dict[int, tuple[str, str]]]:
-    """Give every box of a picture a row of its own; a picture without boxes one that has none."""
+    """Give every box of an image a row of its own; an image without boxes one that has none."""
     lengths = {
         name: pc.fill_null(pc.list_value_length(columns[name]), 0).to_numpy(zero_copy_only=False).astype(np.intp)
         for name in lists

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from nucleus_pandas.evaluation.arrays import Pictures, Side, Sides, natural_order
+from nucleus_pandas.evaluation.arrays import Images, Side, Sides, natural_order
 from nucleus_pandas.server.store.ids import ITEM_BITS
 from nucleus_pandas.wire.column_json import TEXT
 
@@ -122,7 +122,7 @@ def sides_of(truth: Rows, predictions: Rows, reference_ids: dict[int, str], clas
     Parameters
     ----------
     reference_ids : dict of int to str
-        Of the items: equal confidences in different pictures count in their order, as where frames are evaluated.
+        Of the items: equal confidences in different images count in their order, as where frames are evaluated.
     class_of : callable
         What a label is evaluated as.
     """
@@ -132,7 +132,7 @@ def sides_of(truth: Rows, predictions: Rows, reference_ids: dict[int, str], clas
     names = [reference_ids.get(number, "") for number in numbers]
     if len({number >> ITEM_BITS for number in numbers}) > 1:  # reference ids are unique in a dataset only
         names = [f"{number:016x}" for number in numbers]
-    pictures = Pictures(
+    images = Images(
         key="reference_id",
         ids=np.array(names, dtype=object),
         reference_ids=pa.array(names, TEXT),
@@ -147,7 +147,7 @@ def sides_of(truth: Rows, predictions: Rows, reference_ids: dict[int, str], clas
         code = np.array([codes[class_of(label)] for label in rows.labels], dtype=np.intp)
         sides.append(
             Side(
-                picture=np.searchsorted(items, rows.item),
+                image=np.searchsorted(items, rows.item),
                 label=code[rows.label] if len(code) else rows.label,
                 box=rows.box,
                 area=rows.box[:, 2] * rows.box[:, 3],
@@ -156,4 +156,4 @@ def sides_of(truth: Rows, predictions: Rows, reference_ids: dict[int, str], clas
                 confidence=rows.confidence if rows.with_confidence else None,
             )
         )
-    return Sides(pictures, tuple(classes), sides[0], sides[1], AREA)
+    return Sides(images, tuple(classes), sides[0], sides[1], AREA)

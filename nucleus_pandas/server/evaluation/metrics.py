@@ -80,7 +80,7 @@ def measure(sides: Sides, rule: LabelRule, areas: tuple[float, float] | None = N
     beyond = int(np.count_nonzero(sides.predictions.place >= parameters.max_dets[-1]))
     if beyond:
         reasons["maxDets"] = (
-            f"{beyond} predictions count neither in average precision nor in TIDE: of one class in one picture those "
+            f"{beyond} predictions count neither in average precision nor in TIDE: of one class in one image those "
             f"with the {parameters.max_dets[-1]} highest confidences do."
         )
     if not ranked:

@@ -1,4 +1,4 @@
-"""What a dataset asks of the rows that it takes: labels of its taxonomies, types of its metadata, sizes of pictures."""
+"""What a dataset asks of the rows that it takes: labels of its taxonomies, types of its metadata, sizes of images."""
 
 from __future__ import annotations
 

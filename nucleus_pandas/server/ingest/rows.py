@@ -16,7 +16,7 @@ from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import ITEM_BITS
 from nucleus_pandas.server.store.items import NewItem
 from nucleus_pandas.server.store.layers import Layer
-from nucleus_pandas.server.store.pending_files import Picture
+from nucleus_pandas.server.store.pending_files import Image
 from nucleus_pandas.wire.bulk import BoxColumns
 from nucleus_pandas.wire.content_ids import fill_annotation_ids
 from nucleus_pandas.wire.decoding import item_key
@@ -35,7 +35,7 @@ _AMBIGUOUS = "Item with id {} is one in several datasets: name it by `item_id`, 
 class Stored:
     """What became of rows: `outcomes` row by row, `errors` the reasons of those that were refused.
 
-    `broken` of these broke a rule of their dataset or run; the others name no item, or have no picture.
+    `broken` of these broke a rule of their dataset or run; the others name no item, or have no image.
     """
 
     outcomes: list[Outcome] = field(default_factory=list)
@@ -89,7 +89,7 @@ def store_items(
     *,
     update: bool,
     refuse: bool = False,
-    files: Sequence[Picture | BadRequestError | None] | None = None,
+    files: Sequence[Image | BadRequestError | None] | None = None,
 ) -> Stored:
     """Store items; those with an uploaded file by that, the others by their URL.
 
@@ -100,12 +100,12 @@ def store_items(
     refuse : bool
         Whether nothing is stored when one is there already.
     files : sequence, optional
-        The uploaded picture of each, why it has none, or None where it has a URL.
+        The uploaded image of each, why it has none, or None where it has a URL.
 
     Raises
     ------
     BadRequestError
-        The dataset holds scenes, or an item names no picture.
+        The dataset holds scenes, or an item names no image.
     """
     if dataset.is_scene:
         raise BadRequestError(f"The dataset '{dataset.public_id}' holds scenes; plain items go into another dataset.")
@@ -132,7 +132,7 @@ def store_items(
     return stored
 
 
-def _new_item(item: Item, file: Picture | None, *, update: bool) -> NewItem:
+def _new_item(item: Item, file: Image | None, *, update: bool) -> NewItem:
     extra = {name: value for name in ("pointcloud_url", "embedding_info") if (value := getattr(item, name)) is not None}
     return NewItem(
         reference_id=item.reference_id,

@@ -1,4 +1,4 @@
-"""Files of a store: uploaded pictures and masks, named by their content."""
+"""Files of a store: uploaded images and masks, named by their content."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.images.sizes import read_size, size_of
-from nucleus_pandas.server.store.pending_files import Picture
+from nucleus_pandas.server.store.pending_files import Image
 
 _CHUNK = 1 << 20
 _SYNCS = 4  # at once: file systems do several in little more than the time of one
@@ -31,7 +31,7 @@ class Staged:
     path: Path
     content: bytes | None
     length: int
-    picture: Picture
+    image: Image
 
 
 class Arriving:
@@ -76,7 +76,7 @@ class Arriving:
             It is empty.
         """
         if not self._length:
-            raise BadRequestError("The picture is an empty file.")
+            raise BadRequestError("The image is an empty file.")
         width: int | None
         try:
             width, height = size_of(self._file)
@@ -86,7 +86,7 @@ class Arriving:
         self._file.close()
         digest = self._digest.hexdigest()
         name = f"{digest[:2]}/{digest}{self._extension}"
-        return Staged(self._path, content, self._length, Picture(name, width, height))
+        return Staged(self._path, content, self._length, Image(name, width, height))
 
     def discard(self) -> None:
         """Remove what was not published."""
@@ -141,7 +141,7 @@ class Images:
         new: dict[Path, Staged] = {}
         folders: dict[Path, None] = {}
         for file in files:
-            target = self.folder / file.picture.name
+            target = self.folder / file.image.name
             folders[target.parent] = None  # also of what another thread has just moved there, and not synced yet
             if target in new or _is_whole(target, file.length):
                 self.discard(file)
@@ -158,12 +158,12 @@ class Images:
         """Remove a staged file that was not published."""
         staged.path.unlink(missing_ok=True)
 
-    def look_at(self, name: str) -> Picture:
+    def look_at(self, name: str) -> Image:
         """Give a file that is in its place, with its size."""
         try:
-            return Picture(name, *read_size(self.folder / name))
+            return Image(name, *read_size(self.folder / name))
         except (BadRequestError, OSError):
-            return Picture(name, None, None)
+            return Image(name, None, None)
 
     def remove(self, name: str) -> None:
         """Remove a file that no row names any more."""

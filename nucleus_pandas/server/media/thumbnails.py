@@ -1,4 +1,4 @@
-"""Small copies of uploaded pictures, made when they are asked for the first time."""
+"""Small copies of uploaded images, made when they are asked for the first time."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ Size: TypeAlias = Literal["small", "large"]
 PIXELS: dict[Size, int] = {"small": 320, "large": 2048}
 """The longer side of a copy."""
 MAX_PIXELS = 80_000_000
-"""Pictures with more are never decoded."""
+"""Images with more are never decoded."""
 MIMETYPE = "image/jpeg"
 
 # Those that Pillow decodes by itself: others call programs, or read more files.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "MPO", "PPM", "TIFF", "AVIF")
-AT_ONCE = threading.BoundedSemaphore(2)  # a picture may take 300 MB while it is decoded
+AT_ONCE = threading.BoundedSemaphore(2)  # an image may take 300 MB while it is decoded
 _BACKGROUND = (128, 128, 128)
 
 
 class Thumbnails:
-    """A folder of copies, named by the pictures' names, which are made from their content.
+    """A folder of copies, named by the images' names, which are made from their content.
 
     What cannot be copied is remembered by an empty file.
 
     Parameters
     ----------
     images : Images
-        The pictures.
+        The images.
     folder : pathlib.Path
         Where the copies go; made when absent. It may be removed at any time.
     """
@@ -48,7 +48,7 @@ class Thumbnails:
         self.incoming = folder / "incoming"
 
     def path(self, name: str, size: Size) -> Path | None:
-        """Give the place of a copy, which is made if need be; None where there is no such picture, or it is none."""
+        """Give the place of a copy, which is made if need be; None where there is no such image, or it is none."""
         source = self._images.path(name)
         if source is None:
             return None
@@ -61,7 +61,7 @@ class Thumbnails:
         return target if target.stat().st_size else None
 
     def remove(self, name: str) -> None:
-        """Remove the copies of a picture that is gone."""
+        """Remove the copies of an image that is gone."""
         for size in PIXELS:
             self._target(name, size).unlink(missing_ok=True)
 
@@ -90,7 +90,7 @@ def _formats() -> tuple[str, ...]:
 
 
 def _copy(source: Path, pixels: int) -> Image.Image | None:
-    """Decode a picture at the size that is needed; pixels stay where boxes expect them, whatever EXIF says."""
+    """Decode an image at the size that is needed; pixels stay where boxes expect them, whatever EXIF says."""
     try:
         with Image.open(source, formats=_formats()) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -106,12 +106,12 @@ def _copy(source: Path, pixels: int) -> Image.Image | None:
             flat = Image.new("RGB", whole.size, _BACKGROUND)
             flat.paste(whole, mask=whole.getchannel("A"))
             return flat
-    except Exception:  # the readers of damaged pictures raise all kinds
+    except Exception:  # the readers of damaged images raise all kinds
         return None
 
 
 def _stretched(image: Image.Image) -> Image.Image:
-    """Spread the values of a picture over black to white."""
+    """Spread the values of an image over black to white."""
     values = np.nan_to_num(np.asarray(image), posinf=0.0, neginf=0.0)
     low, high = values.min(), values.max()
     return Image.fromarray(((values - low) * (255.0 / ((high - low) or 1.0))).astype(np.uint8))

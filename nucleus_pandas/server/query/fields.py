@@ -30,7 +30,7 @@ _HOSTED = {
     "autotag": "Autotags exist in Scale's own service only",
     "scale_metadata": "Labeling tasks exist in Scale's own service only",
 }
-_GEOMETRIC = "type NOT IN ('category', 'multicategory')"  # the others have no place in the picture, and are not counted
+_GEOMETRIC = "type NOT IN ('category', 'multicategory')"  # the others have no place in the image, and are not counted
 
 
 @dataclass(slots=True)
@@ -183,7 +183,7 @@ class Fields:
         return self._number_of(what, conditions)
 
     def _number_of(self, what: Collection, conditions: Sequence[str]) -> Expression:
-        """Count annotations or predictions of an item; without a type, those that have a place in the picture."""
+        """Count annotations or predictions of an item; without a type, those that have a place in the image."""
         table, alias = what.removesuffix("s"), self.alias()
         if not any(condition.startswith("type") for condition in conditions):
             conditions = [_GEOMETRIC, *conditions]

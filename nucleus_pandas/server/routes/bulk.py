@@ -35,7 +35,7 @@ EXTENSIONS = (
     "matches",
     "model-predictions",
     "outcomes",
-    "pictures",
+    "images",
     "queries",
     "refuse-existing",
     "slices",

@@ -18,9 +18,9 @@ blueprint = Blueprint("exports", __name__)
 
 
 def no_chips(wanted: Paging) -> None:
-    """Refuse to cut pictures."""
+    """Refuse to cut images."""
     if wanted.chip:
-        raise UnsupportedError("Cutting pictures into chips is not supported by this server; leave `chip` out.")
+        raise UnsupportedError("Cutting images into chips is not supported by this server; leave `chip` out.")
 
 
 def queried(dataset: Dataset, query: str | None) -> Subset:

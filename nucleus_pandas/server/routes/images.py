@@ -1,4 +1,4 @@
-"""Files of requests: pictures that come before their items, and those that come with rows."""
+"""Files of requests: images that come before their items, and those that come with rows."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from nucleus_pandas.server.media.files import Arriving, Images, Staged
 from nucleus_pandas.server.routes.request import is_multipart, nucleus, reply
 from nucleus_pandas.server.store import items, pending_files
 from nucleus_pandas.server.store.datasets import Dataset
-from nucleus_pandas.server.store.pending_files import Picture
-from nucleus_pandas.wire.bulk import FILES, PicturedItem, ReceivedPicture, ReceivedPictures
+from nucleus_pandas.server.store.pending_files import Image
+from nucleus_pandas.wire.bulk import FILES, ItemWithImage, ReceivedImage, ReceivedImages
 
-blueprint = Blueprint("pictures", __name__)
+blueprint = Blueprint("images", __name__)
 
 FileKind: TypeAlias = Literal["images", "masks"]
 StagedFiles: TypeAlias = list[Staged | BadRequestError]
@@ -26,18 +26,18 @@ StagedFiles: TypeAlias = list[Staged | BadRequestError]
 _FIELD = 1 << 20  # bytes of a part that is no file; the parser reads ahead by a part of it
 
 
-@blueprint.post("/_nucleus_pandas/pictures")
+@blueprint.post("/_nucleus_pandas/images")
 def receive() -> Response:
-    """Take pictures whose items follow: each is stored by its content, and waits for an item that names it."""
+    """Take images whose items follow: each is stored by its content, and waits for an item that names it."""
     if not is_multipart():
-        raise BadRequestError("Pictures come as a multipart body, each in a part `image`.")
+        raise BadRequestError("Images come as a multipart body, each in a part `image`.")
     with _arrived() as files:
         if not files:
-            raise BadRequestError("The request holds no picture, as a file in a part named `image`.")
+            raise BadRequestError("The request holds no image, as a file in a part named `image`.")
         staged = [_staged(file) for file in files]
         with _waiting("images", staged):
             pass
-    return reply(ReceivedPictures(pictures=[_received(one) for one in staged]))
+    return reply(ReceivedImages(images=[_received(one) for one in staged]))
 
 
 @contextmanager
@@ -61,7 +61,7 @@ def _arrived() -> Iterator[list[Arriving]]:
         _, fields, files = parser.parse(request.stream, request.mimetype, request.content_length, options)
         unknown = sorted({*fields, *files} - {"image"})
         if unknown:
-            raise BadRequestError(f"Each picture comes in a part `image`; there is one in a part `{unknown[0][:50]}`.")
+            raise BadRequestError(f"Each image comes in a part `image`; there is one in a part `{unknown[0][:50]}`.")
         streams: list[Any] = [file.stream for file in files.getlist("image")]
         yield streams
 
@@ -73,11 +73,11 @@ def _staged(file: Arriving) -> Staged | BadRequestError:
         return error
 
 
-def _received(file: Staged | BadRequestError) -> ReceivedPicture:
+def _received(file: Staged | BadRequestError) -> ReceivedImage:
     if isinstance(file, BadRequestError):
-        return ReceivedPicture(error=str(file))
-    name, width, height = file.picture
-    return ReceivedPicture(picture=name, width=width, height=height)
+        return ReceivedImage(error=str(file))
+    name, width, height = file.image
+    return ReceivedImage(image=name, width=width, height=height)
 
 
 @contextmanager
@@ -89,20 +89,20 @@ def _waiting(kind: FileKind, staged: StagedFiles) -> Iterator[None]:
     folder: Images = getattr(nucleus(), kind)
     good = [file for file in staged if isinstance(file, Staged)]
     with nucleus().database.write() as db:
-        pending_files.add(db, kind, [file.picture for file in good])
+        pending_files.add(db, kind, [file.image for file in good])
     try:
         folder.publish(good)
         yield
     except BaseException:
         with nucleus().database.write() as db:
-            pending_files.settle(db, kind, [file.picture.name for file in good])
+            pending_files.settle(db, kind, [file.image.name for file in good])
         nucleus().purge()
         raise
     nucleus().purge()
 
 
 @contextmanager
-def files_with_rows(kind: FileKind, uploaded: Sequence[Any]) -> Iterator[list[Picture | BadRequestError]]:
+def files_with_rows(kind: FileKind, uploaded: Sequence[Any]) -> Iterator[list[Image | BadRequestError]]:
     """Give files that came with rows, which the block has to store and to `settle`."""
     folder: Images = getattr(nucleus(), kind)
     staged: StagedFiles = []
@@ -113,40 +113,40 @@ def files_with_rows(kind: FileKind, uploaded: Sequence[Any]) -> Iterator[list[Pi
             except BadRequestError as error:
                 staged.append(error)
         with _waiting(kind, staged):
-            yield [one.picture if isinstance(one, Staged) else one for one in staged]
+            yield [one.image if isinstance(one, Staged) else one for one in staged]
     finally:
         for one in staged:
             if isinstance(one, Staged):
                 folder.discard(one)
 
 
-def settle(db: sqlite3.Connection, kind: FileKind, files: Sequence[Picture | BadRequestError | None] | None) -> None:
+def settle(db: sqlite3.Connection, kind: FileKind, files: Sequence[Image | BadRequestError | None] | None) -> None:
     """Note that rows were stored, with these files or without them."""
-    pending_files.settle(db, kind, [file.name for file in files or () if isinstance(file, Picture)])
+    pending_files.settle(db, kind, [file.name for file in files or () if isinstance(file, Image)])
 
 
-def named_pictures(
-    db: sqlite3.Connection, dataset: Dataset, wanted: Sequence[PicturedItem], *, update: bool
-) -> list[Picture | BadRequestError | None] | None:
-    """Find the pictures that items name; None where none does.
+def named_images(
+    db: sqlite3.Connection, dataset: Dataset, wanted: Sequence[ItemWithImage], *, update: bool
+) -> list[Image | BadRequestError | None] | None:
+    """Find the images that items name; None where none does.
 
-    An item that is there already and is not replaced needs its picture no more: its request may come twice.
+    An item that is there already and is not replaced needs its image no more: its request may come twice.
     """
-    if not any(item.picture is not None for item in wanted):
+    if not any(item.image is not None for item in wanted):
         return None
-    found = [None if item.picture is None else _find(db, item.picture) for item in wanted]
+    found = [None if item.image is None else _find(db, item.image) for item in wanted]
     lost = {n: item for n, item in enumerate(wanted) if isinstance(found[n], BadRequestError)}
     there = items.ids_of(db, dataset, (item.reference_id for item in lost.values()))
     for number, item in lost.items():
         if item.reference_id in there and not (update if item.update is None else item.update):
-            found[number] = Picture(str(item.picture), None, None)
+            found[number] = Image(str(item.image), None, None)
     return found
 
 
-def _find(db: sqlite3.Connection, name: str) -> Picture | BadRequestError:
-    """Find a picture that waits, or that another item names."""
+def _find(db: sqlite3.Connection, name: str) -> Image | BadRequestError:
+    """Find an image that waits, or that another item names."""
     images = nucleus().images
     found = pending_files.find(db, "images", name)
     if images.path(name) is None or (found is None and not pending_files.is_named(db, "images", name)):
-        return BadRequestError(f"No picture '{name[:100]}' waits here, or not any more. Send it again, then the item.")
+        return BadRequestError(f"No image '{name[:100]}' waits here, or not any more. Send it again, then the item.")
     return found or images.look_at(name)

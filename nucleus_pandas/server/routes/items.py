@@ -22,7 +22,7 @@ from nucleus_pandas.server.ingest.rows import (
 )
 from nucleus_pandas.server.ingest.upload_jobs import LayerTarget, Target, check_frozen, final_status, run_upload
 from nucleus_pandas.server.read import render
-from nucleus_pandas.server.routes.images import files_with_rows, named_pictures, settle
+from nucleus_pandas.server.routes.images import files_with_rows, named_images, settle
 from nucleus_pandas.server.routes.request import (
     body,
     file_url,
@@ -39,7 +39,7 @@ from nucleus_pandas.server.store import datasets, items, jobs, layers
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.items import ItemRow
 from nucleus_pandas.server.store.layers import Layer
-from nucleus_pandas.server.store.pending_files import Picture
+from nucleus_pandas.server.store.pending_files import Image
 from nucleus_pandas.wire.bulk import AnnotateRows, AppendRows, OnConflict
 from nucleus_pandas.wire.decoding import convert, decode
 from nucleus_pandas.wire.entities import Item, Mask
@@ -75,12 +75,12 @@ def _append_body(dataset_id: str) -> tuple[Stored, jobs.JobRow | None, Sequence[
 
 
 def _append_rows(dataset_id: str) -> tuple[Stored, jobs.JobRow | None, Sequence[Item]]:
-    """Store items whose pictures may have come before."""
+    """Store items whose images may have come before."""
     rows = body(AppendRows)
     update = _updates(rows.items, rows.if_exists, update=rows.update)
     with nucleus().database.write() as db:
         dataset = datasets.find(db, dataset_id)
-        files = named_pictures(db, dataset, rows.items, update=update)
+        files = named_images(db, dataset, rows.items, update=update)
         stored = store_items(db, dataset, rows.items, update=update, refuse=rows.if_exists == "error", files=files)
         settle(db, "images", files)
         return stored, _finished_job(db, dataset, stored) if is_async() else None, rows.items
@@ -96,7 +96,7 @@ def _updates(wanted: Sequence[Item], if_exists: OnConflict | None, *, update: bo
 
 
 def _counters(dataset_id: str, stored: Stored, wanted: Sequence[Item]) -> Response:
-    nucleus().purge()  # of pictures that were replaced, and of those that no item came to name
+    nucleus().purge()  # of images that were replaced, and of those that no item came to name
     described = {"dataset_id": dataset_id, **item_counters(Counter(stored.outcomes))}
     if is_extension():
         described |= summary(stored)
@@ -275,7 +275,7 @@ def _store_masks(target: LayerTarget, check: Target, note: Note) -> Stored:
     with files_with_rows("masks", uploaded) as files, nucleus().database.write() as db:
         layer, dataset = target(db)
         note(db, wanted.trained_slice_id)
-        good = [file for file in files if isinstance(file, Picture)]
+        good = [file for file in files if isinstance(file, Image)]
         if len(good) < len(files):
             raise BadRequestError("A mask is an empty file; nothing was stored.")
         masks: list[Mask] = wanted.segmentations

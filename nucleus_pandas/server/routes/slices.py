@@ -261,7 +261,7 @@ def _as_item(described: Iterable[JsonObject]) -> list[JsonObject]:
 
 @blueprint.get("/slice/<id:slice_id>/exportRawItems")
 def export_raw_items(slice_id: str) -> Response:
-    """Give the addresses of the pictures; `scale_url` is where this server has them from."""
+    """Give the addresses of the images; `scale_url` is where this server has them from."""
     with nucleus().database.read() as db:
         return reply(_export(db, slice_id).every_item(_as_raw_item))
 

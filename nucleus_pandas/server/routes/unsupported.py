@@ -14,11 +14,11 @@ blueprint = Blueprint("elsewhere", __name__)
 
 SCENES = (
     "Scenes, their tracks and point clouds are not supported by this server; a dataset made with is_scene=False takes "
-    "their pictures as items, and cuboids as annotations."
+    "their images as items, and cuboids as annotations."
 )
 _EMBEDDINGS = "Indexes of embeddings are not supported by this server."
 _AUTOTAGS = "Autotags, which need indexes of embeddings, are not supported by this server; tag items in their metadata."
-_DUPLICATES = "Near duplicates are not looked for by this server; compare hashes of the pictures before they are sent."
+_DUPLICATES = "Near duplicates are not looked for by this server; compare hashes of the images before they are sent."
 _WEIGHTS = "Weights of models are not kept by this server; note in the model's metadata where they lie."
 _TASKS = "Labeling tasks exist in Scale's own service only; send what they yielded as annotations."
 _SCENARIOS = "Scenario tests are not supported by this server; evaluate the model on a benchmark instead."

@@ -1,4 +1,4 @@
-"""Files that wait for a row to name them: pictures are sent before their items are."""
+"""Files that wait for a row to name them: images are sent before their items are."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 LONGEST = 24 * 3600.0  # seconds
 
 
-class Picture(NamedTuple):
+class Image(NamedTuple):
     """A file by its name; `width` and `height` are in pixels, None where they are not known."""
 
     name: str
@@ -18,7 +18,7 @@ class Picture(NamedTuple):
     height: int | None
 
 
-def add(db: sqlite3.Connection, kind: str, files: Iterable[Picture]) -> None:
+def add(db: sqlite3.Connection, kind: str, files: Iterable[Image]) -> None:
     """Have files wait, before they get to their place; one that is sent twice may be made use of twice."""
     db.executemany(
         "INSERT INTO waiting (kind, file, count, since, width, height) VALUES (?, ?, 1, ?, ?, ?)"
@@ -27,10 +27,10 @@ def add(db: sqlite3.Connection, kind: str, files: Iterable[Picture]) -> None:
     )
 
 
-def find(db: sqlite3.Connection, kind: str, name: str) -> Picture | None:
+def find(db: sqlite3.Connection, kind: str, name: str) -> Image | None:
     """Give a file that waits; None where none of that name does."""
     found = db.execute("SELECT file, width, height FROM waiting WHERE kind = ? AND file = ?", (kind, name)).fetchone()
-    return found and Picture(*found)
+    return found and Image(*found)
 
 
 def settle(db: sqlite3.Connection, kind: str, names: Sequence[str]) -> None:

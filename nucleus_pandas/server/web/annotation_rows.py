@@ -1,4 +1,4 @@
-"""The rows beside a picture: its ground truth, and the predictions of runs."""
+"""The rows beside an image: its ground truth, and the predictions of runs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Wanted(NamedTuple):
 
 @dataclass(slots=True)
 class Row:
-    """An annotation or a prediction beside the picture.
+    """An annotation or a prediction beside the image.
 
     Attributes
     ----------
@@ -169,7 +169,7 @@ def _row(name: str, row: AnnotationRow, fate: Fate | None, partners: dict[str, s
 
 
 def _labels(row: AnnotationRow, extra: dict[str, Any]) -> list[str]:
-    """Give what an annotation is said to be: of several labels of the whole picture one text."""
+    """Give what an annotation is said to be: of several labels of the whole image one text."""
     if row.type == "mask":
         return list(dict.fromkeys(label for label, _ in segments(row)))
     several = extra.get("labels")

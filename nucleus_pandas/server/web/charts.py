@@ -14,7 +14,7 @@ CURVES = 60
 
 
 class Plot(NamedTuple):
-    """Where a chart's axes lie in its picture, in the units of its view box."""
+    """Where a chart's axes lie in its image, in the units of its view box."""
 
     width: float
     height: float

@@ -1,4 +1,4 @@
-"""A picture with what is drawn over it."""
+"""An image with what is drawn over it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Shape:
     kind : {"rect", "polygon", "polyline", "path", "image"}
         The element of SVG.
     attributes : dict of str to str
-        Its geometry, in pixels of the picture; a mask is stretched over the whole of it.
+        Its geometry, in pixels of the image; a mask is stretched over the whole of it.
     label : str or None
         What gives the colour.
     extent : (float, float, float, float) or None
@@ -61,12 +61,12 @@ class Name(NamedTuple):
 
 @dataclass(slots=True)
 class Drawn:
-    """A shape with its place among the rows beside the picture.
+    """A shape with its place among the rows beside the image.
 
     Attributes
     ----------
     shape : Shape or None
-        None for what has no place in the picture.
+        None for what has no place in the image.
     name : str
         Unique on a page: what ties the shape to its row.
     words : str
@@ -94,16 +94,16 @@ class Drawn:
 
 @dataclass(slots=True)
 class Figure:
-    """A picture, and layers of shapes.
+    """An image, and layers of shapes.
 
     Attributes
     ----------
     source : str or None
-        The address of the picture; None where it cannot be shown, and `reason` says why.
+        The address of the image; None where it cannot be shown, and `reason` says why.
     width, height : float
-        Of the picture in pixels, or of what is drawn where that is unknown.
+        Of the image in pixels, or of what is drawn where that is unknown.
     is_sized : bool
-        Whether the size is that of the picture.
+        Whether the size is that of the image.
     """
 
     source: str | None
@@ -125,13 +125,13 @@ class Figure:
 
     @property
     def type_size(self) -> float:
-        """How large names are written, in pixels of the picture, where no script fits them to the screen."""
+        """How large names are written, in pixels of the image, where no script fits them to the screen."""
         return round(self.width / 48, 2)
 
     def name(self, shape: Shape, *, guess: bool) -> Name | None:
         """Place the name of a shape at its upper edge: that of ground truth above, that of a prediction below.
 
-        Names stay within the picture. A mask has none.
+        Names stay within the image. A mask has none.
         """
         if shape.extent is None:
             return None
@@ -148,14 +148,14 @@ class Figure:
 
 
 def shape_of(row: AnnotationRow, *, small: bool, guess: bool) -> Shape | None:
-    """Draw an annotation; None for what has no place in a picture, or none that is known (see `undrawn`).
+    """Draw an annotation; None for what has no place in an image, or none that is known (see `undrawn`).
 
     Parameters
     ----------
     row : AnnotationRow
         It.
     small : bool
-        Whether it is drawn over a small copy of the picture.
+        Whether it is drawn over a small copy of the image.
     guess : bool
         Whether it is a prediction, whose masks are striped.
     """
@@ -178,9 +178,9 @@ def shape_of(row: AnnotationRow, *, small: bool, guess: bool) -> Shape | None:
 
 
 def undrawn(row: AnnotationRow) -> str:
-    """Say why an annotation that has a place is not drawn; empty where it is drawn, or belongs to the whole picture."""
+    """Say why an annotation that has a place is not drawn; empty where it is drawn, or belongs to the whole image."""
     if row.type == "cuboid":
-        return "a cuboid lies in the scene, and no camera says where that is in the picture"
+        return "a cuboid lies in the scene, and no camera says where that is in the image"
     if row.type == "keypoints" and shape_of(row, small=False, guess=False) is None:
         return "none of its keypoints has a place"
     if row.type != "mask":
@@ -244,7 +244,7 @@ def _extent(points: Iterable[tuple[float, float]]) -> tuple[float, float, float,
 
 
 def figure(item: ItemRow, layers: list[list[Drawn]], *, small: bool) -> Figure:
-    """Lay shapes over the picture of an item, the whole picture or a small copy."""
+    """Lay shapes over the image of an item, the whole image or a small copy."""
     source, reason = _source(item, small=small)
     shapes = [drawn.shape for layer in layers for drawn in layer if drawn.shape is not None]
     extents = [shape.extent for shape in shapes if shape.extent is not None]
@@ -261,9 +261,9 @@ def _source(item: ItemRow, *, small: bool) -> tuple[str | None, str]:
     if item.file is not None:
         if small:
             return link("thumbnail", name=item.file), ""
-        return link("picture" if item.file.endswith(_SHOWN) else "large", name=item.file), ""
+        return link("image" if item.file.endswith(_SHOWN) else "large", name=item.file), ""
     if item.url is None:
-        return None, "No picture"
+        return None, "No image"
     scheme = urlsplit(item.url).scheme.lower()
     if scheme not in ("http", "https"):
         return None, f"Kept in {scheme}" if scheme in ("s3", "gs", "gcs") else "Kept elsewhere"
@@ -276,7 +276,7 @@ _SHAPE = 4 / 3
 
 
 class Crop(NamedTuple):
-    """A view box, in pixels of the picture."""
+    """A view box, in pixels of the image."""
 
     x: float
     y: float
@@ -285,7 +285,7 @@ class Crop(NamedTuple):
 
 
 def crop(figure: Figure) -> Crop:
-    """Choose what to show of a picture: around its shapes, but not closer than its small copy is worth."""
+    """Choose what to show of an image: around its shapes, but not closer than its small copy is worth."""
     whole = Crop(0, 0, figure.width, figure.height)
     rects = [drawn.shape for layer in figure.layers for drawn in layer if drawn.shape is not None]
     boxes = [shape.attributes for shape in rects if shape.kind == "rect"]

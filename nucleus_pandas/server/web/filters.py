@@ -1,4 +1,4 @@
-"""What pictures are wanted, as the address says it, and as SQL says it."""
+"""What images are wanted, as the address says it, and as SQL says it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NAMES = (
     "slice",
     "query",
 )
-"""The parts of the address that say which pictures are wanted."""
+"""The parts of the address that say which images are wanted."""
 _OPS: dict[str, Literal["EQ", "GT", "LT"]] = {"": "EQ", "eq": "EQ", "gt": "GT", "lt": "LT"}
 
 
@@ -41,12 +41,12 @@ class _Predicate:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which pictures are wanted.
+    """Which images are wanted.
 
     Attributes
     ----------
     label : str
-        Of a box in the picture; of the outcome where outcomes are wanted; empty for any.
+        Of a box in the image; of the outcome where outcomes are wanted; empty for any.
     match : str
         ``TP``, ``FP``, ``FN``, or empty.
     threshold : float
@@ -54,7 +54,7 @@ class Filters:
     confidence, iou : (float or None, float or None)
         From and to, of a prediction and of a pair.
     key, op, value : str
-        What the metadata of the picture says.
+        What the metadata of the image says.
     query : str
         What else must hold, in the language of queries.
     """

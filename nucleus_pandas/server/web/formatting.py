@@ -83,8 +83,8 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 
     Examples
     --------
-    >>> counted(1, "picture"), counted(2, "box", "boxes")
-    ('1 picture', '2 boxes')
+    >>> counted(1, "image"), counted(2, "box", "boxes")
+    ('1 image', '2 boxes')
     """
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 

@@ -1,4 +1,4 @@
-"""The layers that can be laid over pictures: ground truth, and the predictions of runs."""
+"""The layers that can be laid over images: ground truth, and the predictions of runs."""
 
 from __future__ import annotations
 

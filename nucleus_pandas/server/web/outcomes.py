@@ -10,7 +10,7 @@ from nucleus_pandas.server.store.sql_conditions import Condition
 from nucleus_pandas.server.web.item_scan import SECONDS
 from nucleus_pandas.server.web.match_source import Outcomes, Source, items_of
 
-Sort: TypeAlias = Literal["picture", "surest", "unsurest", "nearest", "farthest"]
+Sort: TypeAlias = Literal["image", "surest", "unsurest", "nearest", "farthest"]
 
 SORTS: dict[Sort, str] = {
     "surest": "one.confidence IS NULL, one.confidence DESC, one.item, one.number",
@@ -18,7 +18,7 @@ SORTS: dict[Sort, str] = {
     "nearest": "{iou} IS NULL, {iou} DESC, one.item, one.number",
     "farthest": "{iou} IS NULL, {iou}, one.item, one.number",
 }
-"""The orders beside that of the pictures; `iou` is what the outcome shows."""
+"""The orders beside that of the images; `iou` is what the outcome shows."""
 
 _FIRST = 1_024
 _TURN = 0.03
@@ -39,7 +39,7 @@ class Outcome(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Outcomes in the order of the pictures, and behind which one to go on; None at the end."""
+    """Outcomes in the order of the images, and behind which one to go on; None at the end."""
 
     rows: list[Outcome]
     after: tuple[int, int] | None
@@ -53,9 +53,7 @@ def _select(source: Source) -> str:
     )
 
 
-def by_picture(
-    db: sqlite3.Connection, source: Source, condition: Condition, after: tuple[int, int], limit: int
-) -> Found:
+def by_image(db: sqlite3.Connection, source: Source, condition: Condition, after: tuple[int, int], limit: int) -> Found:
     """Find outcomes from behind (item, number) on, until there are enough or the time is up."""
     rows: list[Outcome] = []
     until = time.monotonic() + SECONDS
@@ -100,7 +98,7 @@ def by_picture(
 def sorted_by(
     db: sqlite3.Connection, source: Source, wanted: Outcomes, sort: Sort, offset: int, limit: int
 ) -> list[Outcome]:
-    """Give outcomes in another order than that of the pictures."""
+    """Give outcomes in another order than that of the images."""
     condition = wanted.condition(source)
     order = SORTS[sort].format(iou=wanted.shown_iou)
     rows = db.execute(

@@ -39,7 +39,7 @@ class Page:
     sessions : Sessions
         Cookies and tokens.
     remote_images : bool
-        Whether the browser may load pictures from other servers.
+        Whether the browser may load images from other servers.
     memory : Memory
         What took long to compute.
     """
@@ -53,9 +53,9 @@ class Page:
     @property
     def policy(self) -> str:
         """What the browser may load, run and send: nothing from elsewhere, and no code in the markup."""
-        pictures = "'self' http: https:" if self.remote_images else "'self'"
+        images = "'self' http: https:" if self.remote_images else "'self'"
         return (
-            f"default-src 'none'; script-src 'self'; style-src 'self'; img-src {pictures}; form-action 'self';"
+            f"default-src 'none'; script-src 'self'; style-src 'self'; img-src {images}; form-action 'self';"
             " base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
         )
 

@@ -35,7 +35,7 @@ _PLACES = ("after", "page")  # of the address: what says where, not what
 
 
 class Example(NamedTuple):
-    """An outcome, and the part of the picture that it is about."""
+    """An outcome, and the part of the image that it is about."""
 
     outcome: Outcome
     kind: str
@@ -86,9 +86,9 @@ def _label_of(found: run_metrics.Facts | None, name: str) -> str:
 def examples(run_id: str) -> Response:
     """Show outcomes of one kind."""
     threshold = chosen_threshold()
-    sort = request.args.get("sort") or "picture"
-    if sort != "picture" and sort not in SORTS:
-        raise BadRequestError(f"`sort` is picture, {', '.join(SORTS)}.")
+    sort = request.args.get("sort") or "image"
+    if sort != "image" and sort not in SORTS:
+        raise BadRequestError(f"`sort` is image, {', '.join(SORTS)}.")
     nucleus, memory = page().nucleus, page().memory
     with nucleus.database.read() as db:
         run = models.find_run(db, run_id)
@@ -112,8 +112,8 @@ def examples(run_id: str) -> Response:
         return waiting(**shared, created_at="")
     before = after = None
     with nucleus.database.read() as db:
-        if sort == "picture":
-            rows, behind = outcomes.by_picture(db, source, wanted.condition(source), _after(), PAGE)
+        if sort == "image":
+            rows, behind = outcomes.by_image(db, source, wanted.condition(source), _after(), PAGE)
             after = behind and _address(after=f"{behind[0]:x}-{behind[1]}")
         else:
             at = _page()
@@ -132,7 +132,7 @@ def examples(run_id: str) -> Response:
         wanted=wanted,
         kinds=_kinds(wanted),
         sort=sort,
-        sorts=["picture", *SORTS],
+        sorts=["image", *SORTS],
         threshold=threshold,
         thresholds=THRESHOLDS,
         examples=shown,
@@ -241,7 +241,7 @@ def _examples(db: sqlite3.Connection, source: Source, rows: list[Outcome], wante
 
 
 def _filters(source: Source, wanted: Outcomes) -> dict[str, Any]:
-    """Give what finds the pictures of such outcomes, so that one goes from one to the next.
+    """Give what finds the images of such outcomes, so that one goes from one to the next.
 
     Left out is what the grid cannot be asked for: other matches than that of the commit, and pairs of labels.
     """
@@ -269,7 +269,7 @@ def _example(
     truth = layers.by_key(db, _TRUTH, one.item, one.truth_key or "") if shows_truth else None
     guess = layers.by_key(db, source.run.layer, one.item, one.prediction_key or "") if shows_prediction else None
     shapes = [row and shape_of(row, small=True, guess=row is guess) for row in (truth, guess)]
-    picture = figure(item, [[Drawn(shape)] if shape is not None else [] for shape in shapes], small=True)
+    image = figure(item, [[Drawn(shape)] if shape is not None else [] for shape in shapes], small=True)
     public = item_id(tag, item.id)
     return Example(
         outcome=one._replace(
@@ -281,8 +281,8 @@ def _example(
         kind=kind,
         item_id=public,
         reference_id=item.reference_id,
-        figure=picture,
-        crop=crop(picture),
+        figure=image,
+        crop=crop(image),
         url=link(
             "item",
             dataset_id=f"ds_{tag}",

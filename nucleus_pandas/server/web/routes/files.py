@@ -1,4 +1,4 @@
-"""Pictures for the page, which its cookie opens: those of the API need a key."""
+"""Images for the page, which its cookie opens: those of the API need a key."""
 
 from __future__ import annotations
 
@@ -35,28 +35,28 @@ def _copy(name: str, size: Size) -> Response:
     if path is not None:
         return _send(path, MIMETYPE)
     if page().nucleus.images.path(name) is None:
-        raise NotFoundError("There is no such picture.")
+        raise NotFoundError("There is no such image.")
     return Response(_BROKEN, content_type="image/svg+xml")
 
 
 @blueprint.get("/thumbnails/<rest:name>")
 def thumbnail(name: str) -> Response:
-    """Give a small copy of a picture."""
+    """Give a small copy of an image."""
     return _copy(name, "small")
 
 
 @blueprint.get("/large/<rest:name>")
 def large(name: str) -> Response:
-    """Give a copy of a picture in a format that browsers can show."""
+    """Give a copy of an image in a format that browsers can show."""
     return _copy(name, "large")
 
 
-@blueprint.get("/pictures/<rest:name>")
-def picture(name: str) -> Response:
-    """Give a picture as it was uploaded."""
+@blueprint.get("/images/<rest:name>")
+def image(name: str) -> Response:
+    """Give an image as it was uploaded."""
     path = page().nucleus.images.path(name)
     if path is None:
-        raise NotFoundError("There is no such picture.")
+        raise NotFoundError("There is no such image.")
     kind = mimetypes.guess_type(name)[0] or ""
     return _send(path, kind if kind.startswith("image/") else "application/octet-stream")
 

@@ -1,4 +1,4 @@
-"""The pictures of a dataset, a page at a time."""
+"""The images of a dataset, a page at a time."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from nucleus_pandas.server.web.routes.run import chosen_threshold
 
 T = TypeVar("T")
 
-PAGE = 48  # pictures
+PAGE = 48  # images
 _IN_ADDRESSES = 1_000  # characters of filters in addresses that are on the page many times
-_SHAPES = 40  # drawn over a small picture, of each layer
+_SHAPES = 40  # drawn over a small image, of each layer
 
 
 class Card(NamedTuple):
-    """A picture of the grid."""
+    """An image of the grid."""
 
     id: str
     reference_id: str
@@ -79,7 +79,7 @@ class Asked(NamedTuple):
 
 
 def asked_for(db: sqlite3.Connection, dataset: Dataset) -> Asked:
-    """Read which pictures the address asks for."""
+    """Read which images the address asks for."""
     runs = runs_on(db, dataset)
     run = chosen_run(runs)
     filters = Filters.of(request.args, THRESHOLDS[chosen_threshold()])
@@ -98,7 +98,7 @@ def asked_for(db: sqlite3.Connection, dataset: Dataset) -> Asked:
 
 
 def kept_filters(*, short: bool = False) -> dict[str, Any]:
-    """Give the parts of the address that say which pictures are wanted.
+    """Give the parts of the address that say which images are wanted.
 
     For addresses that are on the page many times they are left out where they are long.
     """
@@ -110,7 +110,7 @@ def kept_filters(*, short: bool = False) -> dict[str, Any]:
 
 @blueprint.get("/datasets/<id:dataset_id>")
 def grid(dataset_id: str) -> Response:
-    """Show a page of pictures."""
+    """Show a page of images."""
     nucleus = page().nucleus
     with nucleus.database.read() as db:
         dataset = datasets.find(db, dataset_id)
@@ -160,7 +160,7 @@ def grid(dataset_id: str) -> Response:
 
 
 def _to_place(db: sqlite3.Connection, asked: Asked, place: int) -> Response:
-    """Go to the page that begins with the picture at a place, counted from 1."""
+    """Go to the page that begins with the image at a place, counted from 1."""
     walk = asked.walk
     subset = Subset(walk.dataset, walk.one)
     number = subset.at_positions(db, [max(0, min(place, walk.length) - 1)])[0]
@@ -204,9 +204,9 @@ def _cards(
             keys = None if meant is None else meant[place]
             shapes = [(one, shape_of(one, small=True, guess=place > 0)) for one in some]
             drawn.append([Drawn(shape, words=_words(one, keys, asked.filters)) for one, shape in shapes])
-        picture = figure(row, drawn, small=True)
+        image = figure(row, drawn, small=True)
         cards.append(
-            Card(item_id(dataset.tag, row.id), row.reference_id, picture, [many.get(row.id, 0) for many in counts])
+            Card(item_id(dataset.tag, row.id), row.reference_id, image, [many.get(row.id, 0) for many in counts])
         )
     return cards
 

@@ -1,4 +1,4 @@
-"""One picture with all that is known of it."""
+"""One image with all that is known of it."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from nucleus_pandas.server.web.page import blueprint, link, page, render
 from nucleus_pandas.server.web.routes.grid import asked_for, kept_filters, whole
 
 RUNS = 4
-"""Runs laid over a picture at once."""
-_LOOK = 0.06  # seconds, for the picture before and for the next one
+"""Runs laid over an image at once."""
+_LOOK = 0.06  # seconds, for the image before and for the next one
 _METADATA = 200_000  # characters of metadata on a page
 _KEYS = 500  # of metadata on a page
-_NAMED = 60  # rows; of more the labels would hide the picture
+_NAMED = 60  # rows; of more the labels would hide the image
 
 
 @blueprint.get("/datasets/<id:dataset_id>/items/<id:item_id>")
 def item(dataset_id: str, item_id: str) -> Response:
-    """Show a picture with its boxes, and a row for each."""
+    """Show an image with its boxes, and a row for each."""
     with page().nucleus.database.read() as db:
         dataset = datasets.find(db, dataset_id)
         row = items.by_item_id(db, dataset, item_id)

@@ -30,7 +30,7 @@ def slices_of(dataset_id: str) -> Response:
 
 @blueprint.get("/slices/<id:slice_id>")
 def slice_grid(slice_id: str) -> Response:
-    """Go to the pictures of a slice."""
+    """Go to the images of a slice."""
     with page().nucleus.database.read() as db:
         one = slices.find(db, slice_id)
     return cast(Response, redirect(link("grid", dataset_id=f"ds_{one.dataset_tag}", slice=slice_id), 303))
@@ -38,7 +38,7 @@ def slice_grid(slice_id: str) -> Response:
 
 @blueprint.post("/datasets/<id:dataset_id>/slices")
 def make_slice(dataset_id: str) -> Response:
-    """Make a slice of the pictures that are picked, or of all that the grid shows, and go to it."""
+    """Make a slice of the images that are picked, or of all that the grid shows, and go to it."""
     name = request.form.get("name", "").strip()
     if not name or len(name) > LONGEST_NAME:
         raise BadRequestError(f"A slice needs a name of at most {LONGEST_NAME} characters. Go back, and give one.")
@@ -54,6 +54,6 @@ def make_slice(dataset_id: str) -> Response:
             known = items.existing(db, wanted)
             numbers = [known[given] for given in wanted if given in known and known[given] >> 32 == dataset.id]
         if not numbers:
-            raise BadRequestError("Tick the pictures that belong to the slice first; go back, and tick some.")
+            raise BadRequestError("Tick the images that belong to the slice first; go back, and tick some.")
         made = slices.create(db, dataset, name, numbers)
     return cast(Response, redirect(link("grid", dataset_id=dataset_id, slice=made.public_id), 303))

@@ -76,7 +76,7 @@ function partSoon() {
 }
 for (const box of all(".toggles input")) box.addEventListener("input", partSoon);
 
-// Zoom: the view box of the picture
+// Zoom: the view box of the image
 
 const stage = one("#stage");
 const zoom = stage && (() => {
@@ -118,7 +118,7 @@ const zoom = stage && (() => {
     show({ x: box.x + box.width / 2 - width / 2, y: box.y + box.height / 2 - height / 2, width });
     stage.scrollIntoView({ block: "nearest" });  // where the rows stand below it
   }
-  function resize(width, height) {  // of a picture whose size only the browser knows
+  function resize(width, height) {  // of an image whose size only the browser knows
     whole = { x: 0, y: 0, width, height };
     for (const part of all(".ground, image.s", stage)) {
       part.setAttribute("width", width);
@@ -151,12 +151,12 @@ const zoom = stage && (() => {
 })();
 
 if (stage && "unsized" in stage.dataset) {
-  const picture = one("image", stage);
-  if (picture) {
+  const image = one("image", stage);
+  if (image) {
     const probe = new Image();
     probe.referrerPolicy = "no-referrer";
     probe.addEventListener("load", () => zoom.resize(probe.naturalWidth, probe.naturalHeight));
-    probe.src = picture.getAttribute("href");
+    probe.src = image.getAttribute("href");
   }
 }
 if (stage?.dataset.see) {
@@ -187,7 +187,7 @@ surer?.addEventListener("input", () => {
   }
 });
 
-// Pictures that are picked
+// Images that are picked
 
 const picks = all("input[data-pick]");
 function tellPicks() {

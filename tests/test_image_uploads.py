@@ -1,4 +1,4 @@
-"""Pictures of this machine on their way: side by side, in order, each on its own account, stored once, never lost."""
+"""Local images on their way: side by side, in order, each on its own account, stored once, never lost."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def frame_of(folder: Path, count: int, size: int = 0) -> pd.DataFrame:
     folder.mkdir(exist_ok=True)
     paths = [folder / f"{number:03}.png" for number in range(count)]
     for number, path in enumerate(paths):
-        path.write_bytes(b"picture %d of %b " % (number, folder.name.encode()) + bytes(size))
+        path.write_bytes(b"image %d of %b " % (number, folder.name.encode()) + bytes(size))
     return pd.DataFrame({"reference_id": [path.name for path in paths], "image_url": [str(path) for path in paths]})
 
 
@@ -63,11 +63,11 @@ def hashes(frame: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def is_pictures(request: Request) -> bool:
-    return request.target.endswith("/_nucleus_pandas/pictures")
+def is_images(request: Request) -> bool:
+    return request.target.endswith("/_nucleus_pandas/images")
 
 
-def has_pictures(request: Request) -> bool:
+def has_images(request: Request) -> bool:
     return "multipart" in (request.header("Content-Type") or "")
 
 
@@ -112,12 +112,12 @@ def distant(proxy: FaultyProxy) -> Iterator[npd.NucleusClient]:
 
 
 @pytest.mark.parametrize("batch_size", [None, 1, 3, 7])
-def test_pictures_travel_side_by_side_and_their_items_keep_their_order(
+def test_images_travel_side_by_side_and_their_items_keep_their_order(
     proxy: FaultyProxy, distant: npd.NucleusClient, tmp_path: Path, store: Path, batch_size: int | None
 ) -> None:
-    frame = frame_of(tmp_path / "pictures", 40 if batch_size else 300)
+    frame = frame_of(tmp_path / "images", 40 if batch_size else 300)
     dataset = distant.create_dataset("Photos")
-    proxy.pause = watch = Watch(lambda number: 0.3 if number == 0 else 0.05 * (number % 3), is_pictures)
+    proxy.pause = watch = Watch(lambda number: 0.3 if number == 0 else 0.05 * (number % 3), is_images)
     result = npd.append(frame, dataset, batch_size=batch_size)
     assert result.rows["status"].tolist() == ["new"] * len(frame)
     assert names_in(dataset) == frame["reference_id"].tolist()
@@ -128,27 +128,27 @@ def test_pictures_travel_side_by_side_and_their_items_keep_their_order(
 def test_files_run_ahead_of_their_items_by_a_bounded_number_of_requests(
     proxy: FaultyProxy, distant: npd.NucleusClient, tmp_path: Path
 ) -> None:
-    frame = frame_of(tmp_path / "pictures", 30)
+    frame = frame_of(tmp_path / "images", 30)
     dataset = distant.create_dataset("Photos")
     arrived: list[str] = []
     proxy.pause = lambda request: arrived.append(request.target) or 0.0  # type: ignore[func-returns-value]
     npd.append(frame, dataset, batch_size=1)
     ahead, most = 0, 0
     for target in arrived:
-        ahead += 1 if target.endswith("pictures") else -1 if target.endswith("append") else 0
+        ahead += 1 if target.endswith("images") else -1 if target.endswith("append") else 0
         most = max(most, ahead)
-    assert arrived.count("/v1/nucleus/_nucleus_pandas/pictures") == 30
+    assert arrived.count("/v1/nucleus/_nucleus_pandas/images") == 30
     assert most <= 4 + 1  # as many as there are connections, and those of the batch that is to be appended next
 
 
-def test_pictures_and_addresses_of_one_frame_keep_their_order(
+def test_images_and_addresses_of_one_frame_keep_their_order(
     proxy: FaultyProxy, distant: npd.NucleusClient, tmp_path: Path, store: Path
 ) -> None:
-    frame = frame_of(tmp_path / "pictures", 24)
+    frame = frame_of(tmp_path / "images", 24)
     urls = frame["image_url"].mask(frame.index % 3 == 1, "https://example.org/" + frame["reference_id"])
     frame = frame.assign(image_url=urls, hour=range(24))
     dataset = distant.create_dataset("Photos")
-    proxy.pause = Watch(lambda number: 0.2 if number == 0 else 0.0, is_pictures)
+    proxy.pause = Watch(lambda number: 0.2 if number == 0 else 0.0, is_images)
     npd.append(frame, dataset, batch_size=5, metadata=["hour"])
     stored = dataset.items.to_frame()
     assert stored["reference_id"].tolist() == frame["reference_id"].tolist()
@@ -157,22 +157,22 @@ def test_pictures_and_addresses_of_one_frame_keep_their_order(
     assert remote == (frame.index % 3 == 1).tolist()
 
 
-def test_addresses_behind_a_picture_are_not_held_back(
+def test_addresses_behind_a_image_are_not_held_back(
     proxy: FaultyProxy, distant: npd.NucleusClient, tmp_path: Path
 ) -> None:
-    frame = frame_of(tmp_path / "pictures", 1)
+    frame = frame_of(tmp_path / "images", 1)
     names = [f"{number}" for number in range(60)]
     others = pd.DataFrame({"reference_id": names, "image_url": "https://example.org/a.jpg"})
     dataset = distant.create_dataset("Photos")
     npd.append(pd.concat([frame, others, frame.assign(reference_id="last")]), dataset, batch_size=5)
     assert names_in(dataset) == ["000.png", *names, "last"]
     sent = [request.target.rsplit("/", 1)[1] for request in proxy.requests]
-    last = len(sent) - 1 - sent[::-1].index("pictures")
+    last = len(sent) - 1 - sent[::-1].index("images")
     assert sent[:last].count("append") >= 7  # of 13
 
 
 def test_payloads_keep_their_order_too(client: npd.NucleusClient, tmp_path: Path, store: Path) -> None:
-    frame = frame_of(tmp_path / "pictures", 12)
+    frame = frame_of(tmp_path / "images", 12)
     rows = [{**row, "metadata": {"at": number}} for number, row in enumerate(frame.to_dict("records"))]
     dataset = client.create_dataset("Photos")
     dataset.append({"items": rows}, local=True, batch_size=5)
@@ -180,13 +180,13 @@ def test_payloads_keep_their_order_too(client: npd.NucleusClient, tmp_path: Path
     assert [row["at"] for row in dataset.items.to_frame()["metadata"]] == list(range(12))
 
 
-def test_a_server_without_the_extension_gets_items_with_their_pictures_in_turn(
+def test_a_server_without_the_extension_gets_items_with_their_images_in_turn(
     proxy: FaultyProxy, distant: npd.NucleusClient, tmp_path: Path, store: Path
 ) -> None:
-    frame = frame_of(tmp_path / "pictures", 25)
-    distant._transport.extensions = distant._transport.extensions - {"pictures"}
+    frame = frame_of(tmp_path / "images", 25)
+    distant._transport.extensions = distant._transport.extensions - {"images"}
     dataset = distant.create_dataset("Photos")
-    proxy.pause = watch = Watch(lambda number: 0.2 if number == 0 else 0.0, has_pictures)
+    proxy.pause = watch = Watch(lambda number: 0.2 if number == 0 else 0.0, has_images)
     npd.append(frame, dataset)
     assert names_in(dataset) == frame["reference_id"].tolist()
     assert contents(dataset, store) == hashes(frame)
@@ -194,16 +194,16 @@ def test_a_server_without_the_extension_gets_items_with_their_pictures_in_turn(
 
 
 @pytest.mark.parametrize("connections", [1, 3])
-def test_the_contract_gets_pictures_side_by_side_unless_their_order_is_asked_for(
+def test_the_contract_gets_images_side_by_side_unless_their_order_is_asked_for(
     served: str, tmp_path: Path, store: Path, connections: int
 ) -> None:
-    frame = frame_of(tmp_path / "pictures", 60)
+    frame = frame_of(tmp_path / "images", 60)
     with (
         FaultyProxy(served, hide_extensions=True) as proxy,
         npd.NucleusClient(endpoint=proxy.endpoint, max_concurrency=connections) as client,
     ):
         dataset = client.create_dataset("Photos")
-        proxy.pause = watch = Watch(lambda number: 0.5 if number == 0 else 0.1, has_pictures)
+        proxy.pause = watch = Watch(lambda number: 0.5 if number == 0 else 0.1, has_images)
         result = npd.append(frame, dataset)
     assert result.rows["status"].tolist() == ["new"] * 60
     with npd.NucleusClient(endpoint=served) as client:
@@ -239,7 +239,7 @@ def longer(path: Path) -> None:
 
 def other(path: Path) -> None:
     with path.open("r+b") as file:
-        file.write(b"PICTURE")
+        file.write(b"IMAGE")
     os.utime(path, ns=(1, 1))
 
 
@@ -248,7 +248,7 @@ def other(path: Path) -> None:
 def test_a_file_that_changes_while_it_is_sent_is_the_error_of_its_row(
     served: str, tmp_path: Path, store: Path, change: Callable[[Path], None], hide: bool
 ) -> None:
-    frame = frame_of(tmp_path / "pictures", 8)
+    frame = frame_of(tmp_path / "images", 8)
     path = Path(frame["image_url"][5])
     with path.open("r+b") as file:
         file.truncate(24 << 20)  # so that it is not sent whole before the proxy reads it
@@ -258,7 +258,7 @@ def test_a_file_that_changes_while_it_is_sent_is_the_error_of_its_row(
     ):
         dataset = client.create_dataset("Photos")
         meddle(proxy, lambda: change(path))
-        with pytest.raises(npd.UploadError, match="row 5: The picture .*005.png' changed while it was sent") as caught:
+        with pytest.raises(npd.UploadError, match="row 5: The image .*005.png' changed while it was sent") as caught:
             npd.append(frame, dataset)
     result = caught.value.result
     assert result.rows["status"].tolist() == ["new"] * 5 + ["error"] + ["new"] * 2
@@ -280,7 +280,7 @@ def test_a_file_that_changes_while_it_is_sent_is_the_error_of_its_row(
 def test_files_that_go_before_they_are_sent_are_the_errors_of_their_rows(
     served: str, tmp_path: Path, store: Path, hide: bool
 ) -> None:
-    frame = frame_of(tmp_path / "pictures", 40)
+    frame = frame_of(tmp_path / "images", 40)
     path = [Path(path) for path in frame["image_url"]]
 
     def spoil(request: Request) -> None:
@@ -313,7 +313,7 @@ def test_files_that_go_before_they_are_sent_are_the_errors_of_their_rows(
 def test_a_file_that_changes_in_process_is_the_error_of_its_row(
     local: npd.NucleusClient, tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    frame = frame_of(tmp_path / "pictures", 5)
+    frame = frame_of(tmp_path / "images", 5)
     path = Path(frame["image_url"][2])
     rewind = Multipart.rewind
 
@@ -335,7 +335,7 @@ def test_a_file_that_changes_in_process_is_the_error_of_its_row(
 def test_a_file_that_is_forbidden_meanwhile_is_the_error_of_its_row(
     proxy: FaultyProxy, distant: npd.NucleusClient, tmp_path: Path
 ) -> None:
-    frame = frame_of(tmp_path / "pictures", 3)
+    frame = frame_of(tmp_path / "images", 3)
     dataset = distant.create_dataset("Photos")
     distant._transport.__dict__.pop("extensions", None)
     proxy.plan = lambda request: Path(frame["image_url"][1]).chmod(0)
@@ -348,7 +348,7 @@ def test_a_file_that_is_forbidden_meanwhile_is_the_error_of_its_row(
 def test_what_cannot_be_read_is_told_before_anything_is_sent(
     client: npd.NucleusClient, tmp_path: Path, what: str
 ) -> None:
-    frame = frame_of(tmp_path / "pictures", 3)
+    frame = frame_of(tmp_path / "images", 3)
     path = Path(frame["image_url"][1])
     path.unlink()
     if what == "folder":
@@ -367,8 +367,8 @@ def test_what_cannot_be_read_is_told_before_anything_is_sent(
     assert len(dataset) == 0
 
 
-def test_a_file_that_is_no_picture_is_stored_without_a_size(client: npd.NucleusClient, tmp_path: Path) -> None:
-    frame = frame_of(tmp_path / "pictures", 2)
+def test_a_file_that_is_no_image_is_stored_without_a_size(client: npd.NucleusClient, tmp_path: Path) -> None:
+    frame = frame_of(tmp_path / "images", 2)
     Image.new("RGB", (64, 48)).save(frame["image_url"][1])
     dataset = client.create_dataset("Photos")
     npd.append(frame, dataset)
@@ -377,7 +377,7 @@ def test_a_file_that_is_no_picture_is_stored_without_a_size(client: npd.NucleusC
     assert stored.loc[stored.index[1], ["width", "height"]].tolist() == [64, 48]
 
 
-def test_a_picture_that_claims_very_many_pixels_is_stored_with_that_size(
+def test_a_image_that_claims_very_many_pixels_is_stored_with_that_size(
     client: npd.NucleusClient, tmp_path: Path
 ) -> None:
     from test_headers import claiming
@@ -400,10 +400,10 @@ def test_a_size_in_the_frame_goes_before_that_of_the_header(client: npd.NucleusC
 def test_a_request_that_fails_for_good_leaves_the_others(
     proxy: FaultyProxy, distant: npd.NucleusClient, tmp_path: Path, store: Path, fault: str
 ) -> None:
-    frame = frame_of(tmp_path / "pictures", 12)
+    frame = frame_of(tmp_path / "images", 12)
     dataset = distant.create_dataset("Photos")
     Path(frame["image_url"][4]).write_bytes(bytes(5_000))
-    proxy.plan = lambda request: fault if is_pictures(request) and request.length > 5_000 else None
+    proxy.plan = lambda request: fault if is_images(request) and request.length > 5_000 else None
     result = npd.append(frame, dataset, batch_size=2, on_error="collect")
     errors = result.rows.index[result.rows["status"] == "error"].tolist()
     assert errors == ([4, 5] if fault == "500" else [*range(4, 12)])  # no more is sent that would meet the same
@@ -414,11 +414,11 @@ def test_a_request_that_fails_for_good_leaves_the_others(
     assert contents(dataset, store) == hashes(frame)
 
 
-def test_a_picture_that_is_too_large_is_refused_alone(
+def test_a_image_that_is_too_large_is_refused_alone(
     client: npd.NucleusClient, tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nucleus_pandas.server.app.MAX_UPLOAD", 100_000)
-    frame = frame_of(tmp_path / "pictures", 6, size=10_000)
+    frame = frame_of(tmp_path / "images", 6, size=10_000)
     with Path(frame["image_url"][3]).open("r+b") as file:
         file.truncate(200_000)
     dataset = client.create_dataset("Photos")
@@ -435,7 +435,7 @@ def stored_files(store: Path) -> set[str]:
     return files_of(store, "images")
 
 
-def test_the_same_picture_under_many_ids_is_stored_once(client: npd.NucleusClient, tmp_path: Path, store: Path) -> None:
+def test_the_same_image_under_many_ids_is_stored_once(client: npd.NucleusClient, tmp_path: Path, store: Path) -> None:
     content = png(1)
     paths = []
     for number in range(100):
@@ -453,7 +453,7 @@ def test_the_same_picture_under_many_ids_is_stored_once(client: npd.NucleusClien
 
 
 def test_what_is_there_is_not_written_again(client: npd.NucleusClient, tmp_path: Path, store: Path) -> None:
-    frame = frame_of(tmp_path / "pictures", 3, size=600_000)
+    frame = frame_of(tmp_path / "images", 3, size=600_000)
     npd.append(frame, client.create_dataset("One"))
     before = {name: (store / "images" / name).stat().st_ino for name in stored_files(store)}
     npd.append(frame, client.create_dataset("Other"))
@@ -462,7 +462,7 @@ def test_what_is_there_is_not_written_again(client: npd.NucleusClient, tmp_path:
 
 
 def test_half_a_file_is_mended_when_it_is_sent_again(client: npd.NucleusClient, tmp_path: Path, store: Path) -> None:
-    frame = frame_of(tmp_path / "pictures", 1)
+    frame = frame_of(tmp_path / "images", 1)
     npd.append(frame, client.create_dataset("One"))
     (name,) = stored_files(store)
     os.truncate(store / "images" / name, 3)
@@ -483,7 +483,7 @@ def test_a_file_goes_with_the_last_item_that_names_it(client: npd.NucleusClient,
     assert stored_files(store) == set()
 
 
-def test_if_exists_says_what_becomes_of_pictures_too(client: npd.NucleusClient, tmp_path: Path, store: Path) -> None:
+def test_if_exists_says_what_becomes_of_images_too(client: npd.NucleusClient, tmp_path: Path, store: Path) -> None:
     first, other = frame_of(tmp_path / "first", 3), frame_of(tmp_path / "other", 4)
     dataset = client.create_dataset("Photos")
     npd.append(first, dataset)
@@ -505,13 +505,13 @@ def test_if_exists_says_what_becomes_of_pictures_too(client: npd.NucleusClient, 
 
 def send(http: Any, *files: tuple[bytes, str], part: str = "image") -> Any:
     form = {part: [(io.BytesIO(content), name) for content, name in files]}
-    with http.client.post("http://127.0.0.1/v1/nucleus/_nucleus_pandas/pictures", data=form) as response:
+    with http.client.post("http://127.0.0.1/v1/nucleus/_nucleus_pandas/images", data=form) as response:
         found = response.json
-        return found["pictures"] if response.status_code == 200 else (response.status_code, found["error"])
+        return found["images"] if response.status_code == 200 else (response.status_code, found["error"])
 
 
 def append(http: Any, dataset: str, *names: str, **fields: Any) -> Any:
-    items = [{"reference_id": f"{number}", "picture": name} for number, name in enumerate(names)]
+    items = [{"reference_id": f"{number}", "image": name} for number, name in enumerate(names)]
     return http("POST", f"_nucleus_pandas/dataset/{dataset}/append", {"items": items, **fields})
 
 
@@ -528,23 +528,23 @@ def files_in(http: Any) -> set[str]:
 def test_each_file_is_answered_in_its_place(http: Any) -> None:
     found = send(http, (png(1), "a.PNG"), (b"", "b.png"), (b"text", "c"), (png(1), "a.png"))
     digests = [hashlib.sha256(content).hexdigest() for content in (png(1), b"text")]
-    pictured = {"picture": f"{digests[0][:2]}/{digests[0]}.png", "width": 64, "height": 48}
+    with_image = {"image": f"{digests[0][:2]}/{digests[0]}.png", "width": 64, "height": 48}
     assert found == [
-        pictured,
-        {"error": "The picture is an empty file."},
-        {"picture": f"{digests[1][:2]}/{digests[1]}"},
-        pictured,
+        with_image,
+        {"error": "The image is an empty file."},
+        {"image": f"{digests[1][:2]}/{digests[1]}"},
+        with_image,
     ]
-    assert files_in(http) == {found[0]["picture"], found[2]["picture"]}
+    assert files_in(http) == {found[0]["image"], found[2]["image"]}
 
 
 def test_requests_of_another_form_are_refused(http: Any) -> None:
     form = {"data": {"image": "no file"}, "content_type": "multipart/form-data"}
-    with http.client.post("http://127.0.0.1/v1/nucleus/_nucleus_pandas/pictures", **form) as response:
-        assert response.json["error"] == "The request holds no picture, as a file in a part named `image`."
+    with http.client.post("http://127.0.0.1/v1/nucleus/_nucleus_pandas/images", **form) as response:
+        assert response.json["error"] == "The request holds no image, as a file in a part named `image`."
     assert send(http, (b"x", "a.png"), part="file")[1].endswith("there is one in a part `file`.")
     assert send(http, *[(b"x%d" % number, "a.png") for number in range(65)])[0] == 413
-    assert "multipart" in http.refused("POST", "_nucleus_pandas/pictures", {}, 400)
+    assert "multipart" in http.refused("POST", "_nucleus_pandas/images", {}, 400)
     assert files_in(http) == set()
     assert not any((http.nucleus.images.incoming).iterdir())
     assert len(send(http, *[(b"x%d" % number, "a.png") for number in range(64)])) == 64
@@ -555,7 +555,7 @@ def test_a_key_is_needed_where_keys_are(store: Path) -> None:
     from nucleus_pandas.server.nucleus import EmbeddedNucleus
 
     nucleus = EmbeddedNucleus(store)
-    address = "http://127.0.0.1/v1/nucleus/_nucleus_pandas/pictures"
+    address = "http://127.0.0.1/v1/nucleus/_nucleus_pandas/images"
     client = create_app(nucleus, api_keys=["key"]).test_client()
     statuses = []
     for auth in (None, ("other", ""), ("key", "")):
@@ -567,20 +567,18 @@ def test_a_key_is_needed_where_keys_are(store: Path) -> None:
 
 def test_a_name_that_nobody_knows_is_the_error_of_its_row(http: Any, dataset_id: str) -> None:
     (sent,) = send(http, (png(1), "a.png"))
-    lost = sent["picture"].replace(".png", ".jpg")
-    names = [sent["picture"], lost, "../nucleus.sqlite", "x"]
+    lost = sent["image"].replace(".png", ".jpg")
+    names = [sent["image"], lost, "../nucleus.sqlite", "x"]
     answer = append(http, dataset_id, *names)
     assert answer["outcomes"] == [["new", 1], ["error", 3]]
     for row, reason in answer["row_errors"]:
-        assert (
-            reason == f"'{row}': No picture '{names[row]}' waits here, or not any more. Send it again, then the item."
-        )
+        assert reason == f"'{row}': No image '{names[row]}' waits here, or not any more. Send it again, then the item."
     assert (answer["new_items"], answer["upload_errors"]) == (1, 3)
 
 
-def test_a_picture_may_be_named_as_often_as_it_was_sent(http: Any, dataset_id: str) -> None:
+def test_a_image_may_be_named_as_often_as_it_was_sent(http: Any, dataset_id: str) -> None:
     (sent,), _ = send(http, (png(1), "a.png")), send(http, (png(1), "a.png"))
-    name = sent["picture"]
+    name = sent["image"]
     append(http, dataset_id, name)
     other = http("POST", "dataset/create", {"name": "Other"})["dataset_id"]
     http("DELETE", f"dataset/{dataset_id}", {})
@@ -591,17 +589,17 @@ def test_a_picture_may_be_named_as_often_as_it_was_sent(http: Any, dataset_id: s
     assert append(http, http("POST", "dataset/create", {"name": "Third"})["dataset_id"], name)["upload_errors"] == 1
 
 
-def test_a_picture_that_an_item_names_may_be_named_again(http: Any, dataset_id: str) -> None:
+def test_a_image_that_an_item_names_may_be_named_again(http: Any, dataset_id: str) -> None:
     (sent,) = send(http, (png(1), "a.png"))
-    append(http, dataset_id, sent["picture"])
-    answer = append(http, dataset_id, "x", sent["picture"])
+    append(http, dataset_id, sent["image"])
+    answer = append(http, dataset_id, "x", sent["image"])
     assert answer["outcomes"] == [["ignored", 1], ["new", 1]]
     item = http("GET", f"dataset/{dataset_id}/refloc/1")["item"]
     assert (item["width"], item["height"]) == (64, 48)
 
 
 def test_the_same_append_again_is_answered_as_one_of_items_that_are_there(http: Any, dataset_id: str) -> None:
-    first, second = (send(http, (png(number), "a.png"))[0]["picture"] for number in (1, 2))
+    first, second = (send(http, (png(number), "a.png"))[0]["image"] for number in (1, 2))
     append(http, dataset_id, first)
     assert append(http, dataset_id, second)["ignored_items"] == 1
     assert files_in(http) == {first}  # nobody needs the other
@@ -611,18 +609,18 @@ def test_the_same_append_again_is_answered_as_one_of_items_that_are_there(http: 
     assert append(http, dataset_id, second, if_exists="error")["outcomes"] == [["exists", 1]]
 
 
-def test_refused_appends_leave_their_pictures_waiting(http: Any, dataset_id: str) -> None:
+def test_refused_appends_leave_their_images_waiting(http: Any, dataset_id: str) -> None:
     (sent,) = send(http, (png(1), "a.png"))
     http.refused("POST", "_nucleus_pandas/dataset/ds_000000000000/append", {"items": []}, 404)
     scenes = http("POST", "dataset/create", {"name": "Scenes", "is_scene": True})["dataset_id"]
-    items = {"items": [{"reference_id": "a", "picture": sent["picture"]}]}
+    items = {"items": [{"reference_id": "a", "image": sent["image"]}]}
     http.refused("POST", f"_nucleus_pandas/dataset/{scenes}/append", items, 400)
-    assert append(http, dataset_id, sent["picture"])["new_items"] == 1
+    assert append(http, dataset_id, sent["image"])["new_items"] == 1
 
 
-def test_the_contract_knows_no_pictures_that_came_before(http: Any, dataset_id: str) -> None:
+def test_the_contract_knows_no_images_that_came_before(http: Any, dataset_id: str) -> None:
     (sent,) = send(http, (png(1), "a.png"))
-    items = {"items": [{"reference_id": "a", "picture": sent["picture"]}]}
+    items = {"items": [{"reference_id": "a", "image": sent["image"]}]}
     http.refused("POST", f"dataset/{dataset_id}/append", items, 400)
 
 
@@ -636,56 +634,56 @@ def let_wait(http: Any, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("when", ["at the next request", "when it is opened"])
-def test_pictures_that_nobody_names_go_after_a_day(http: Any, dataset_id: str, store: Path, when: str) -> None:
+def test_images_that_nobody_names_go_after_a_day(http: Any, dataset_id: str, store: Path, when: str) -> None:
     (old,), (young,) = send(http, (png(1), "a.png")), send(http, (png(2), "b.png"))
     http.nucleus.purge()
-    assert files_in(http) == {old["picture"], young["picture"]}
+    assert files_in(http) == {old["image"], young["image"]}
     let_wait(http, DAY + 1)
     send(http, (png(2), "b.png"))  # once more: from now on it waits a day
     if when == "at the next request":
-        assert files_in(http) == {young["picture"]}
+        assert files_in(http) == {young["image"]}
     else:
         http.nucleus.close()
         with npd.NucleusClient.local(store):
             until = time.monotonic() + 20
-            while files_in(http) != {young["picture"]}:
+            while files_in(http) != {young["image"]}:
                 assert time.monotonic() < until, "waited in vain"
                 time.sleep(0.01)
         return
-    assert append(http, dataset_id, old["picture"])["upload_errors"] == 1
-    assert append(http, dataset_id, young["picture"])["new_items"] == 1
+    assert append(http, dataset_id, old["image"])["upload_errors"] == 1
+    assert append(http, dataset_id, young["image"])["new_items"] == 1
 
 
-def test_a_picture_that_waited_too_long_but_is_named_stays(http: Any, dataset_id: str) -> None:
+def test_a_image_that_waited_too_long_but_is_named_stays(http: Any, dataset_id: str) -> None:
     (sent,), _ = send(http, (png(1), "a.png")), send(http, (png(1), "a.png"))
-    append(http, dataset_id, sent["picture"])
+    append(http, dataset_id, sent["image"])
     let_wait(http, DAY + 1)
     http.nucleus.purge()
     assert http.table("waiting") == http.table("released") == []
-    assert files_in(http) == {sent["picture"]}
+    assert files_in(http) == {sent["image"]}
 
 
 def test_a_file_that_was_released_and_is_sent_again_stays(
     http: Any, dataset_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (sent,) = send(http, (png(1), "a.png"))
-    append(http, dataset_id, sent["picture"])
+    append(http, dataset_id, sent["image"])
     with monkeypatch.context() as patched:
         patched.setattr(http.nucleus, "purge", lambda: None)  # it comes later
         http("DELETE", f"dataset/{dataset_id}/refloc/0", {})
         send(http, (png(1), "a.png"))
-        assert http.table("released") == [("images", sent["picture"])]
+        assert http.table("released") == [("images", sent["image"])]
     http.nucleus.purge()
-    assert files_in(http) == {sent["picture"]}
-    assert append(http, dataset_id, sent["picture"])["new_items"] == 1
+    assert files_in(http) == {sent["image"]}
+    assert append(http, dataset_id, sent["image"])["new_items"] == 1
 
 
 def test_a_file_that_never_got_to_its_place_is_named_by_no_item(http: Any, dataset_id: str) -> None:
     (sent,) = send(http, (png(1), "a.png"))
-    http.nucleus.images.remove(sent["picture"])  # as if the server had been killed before
-    assert append(http, dataset_id, sent["picture"])["outcomes"] == [["error", 1]]
+    http.nucleus.images.remove(sent["image"])  # as if the server had been killed before
+    assert append(http, dataset_id, sent["image"])["outcomes"] == [["error", 1]]
     send(http, (png(1), "a.png"))
-    assert append(http, dataset_id, sent["picture"])["outcomes"] == [["new", 1]]
+    assert append(http, dataset_id, sent["image"])["outcomes"] == [["new", 1]]
 
 
 @pytest.mark.parametrize("way", ["before", "with"])
@@ -705,7 +703,7 @@ def test_no_other_process_removes_a_file_between_its_steps(
 
     monkeypatch.setattr(Images, "publish", purged)
     if way == "before":
-        append(http, dataset_id, send(http, (png(1), "a.png"))[0]["picture"])
+        append(http, dataset_id, send(http, (png(1), "a.png"))[0]["image"])
     else:
         form = {"items": '[{"reference_id": "a"}]', "image": (io.BytesIO(png(1)), "a.png")}
         assert (
@@ -739,7 +737,7 @@ def test_a_disk_that_is_full_leaves_nothing_behind(
 
 
 def test_what_a_killed_server_had_is_sent_again_and_stored_once(store: Path, tmp_path: Path) -> None:
-    frame = frame_of(tmp_path / "pictures", 60)
+    frame = frame_of(tmp_path / "images", 60)
     with Served(store, point=("committed", 12)) as server, server.client(max_concurrency=4) as client:
         dataset_id = client.create_dataset("Photos").id
         server.mark.touch()
@@ -779,9 +777,9 @@ print(peak() - before)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
-def test_memory_does_not_grow_with_a_picture_on_either_side(store: Path, tmp_path: Path, picture: Path) -> None:
+def test_memory_does_not_grow_with_a_image_on_either_side(store: Path, tmp_path: Path, image: Path) -> None:
     large = tmp_path / "large.png"
-    large.write_bytes(picture.read_bytes())
+    large.write_bytes(image.read_bytes())
     os.truncate(large, 300 << 20)
 
     def peak(pid: int | None) -> int:
@@ -790,9 +788,9 @@ def test_memory_does_not_grow_with_a_picture_on_either_side(store: Path, tmp_pat
 
     with Served(store) as server:
         with contextlib.closing(server.client()) as client:
-            client.create_dataset("Small").append([{"reference_id": "a", "image_url": str(picture)}])
+            client.create_dataset("Small").append([{"reference_id": "a", "image_url": str(image)}])
         before = peak(server.process.pid)
-        command = [sys.executable, "-c", UPLOAD, server.endpoint, str(picture), str(large)]
+        command = [sys.executable, "-c", UPLOAD, server.endpoint, str(image), str(large)]
         grown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
         assert int(grown) < 20 << 10  # KiB
         assert peak(server.process.pid) - before < 20 << 10

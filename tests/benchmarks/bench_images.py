@@ -1,10 +1,10 @@
-"""How long do two thousand pictures take from a frame of paths to an embedded Nucleus, and how much memory?
+"""How long do two thousand images take from a frame of paths to an embedded Nucleus, and how much memory?
 
 The server is a process of its own behind loopback, durable; ``--delay`` adds a pause before every answer, as a distant
-one would. The peer, ``in turn``, is how pictures travelled before there was the extension for them: ten a request by
+one would. The peer, ``in turn``, is how images travelled before there was the extension for them: ten a request by
 multipart, one request after the other. ``one connection`` is this package with ``max_concurrency=1``, ``in process``
 has no socket. Each run is a process of its own with a store of its own, the ways take turns, medians are printed, and
-beside them what the sizes of all pictures take from their headers.
+beside them what the sizes of all images take from their headers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ WAYS = ("in turn", "one connection", "ours", "in process")
 TEN = 10
 
 
-def make_pictures(folder: Path, count: int) -> None:
+def make_images(folder: Path, count: int) -> None:
     """Write JPEGs of 320 by 240 pixels, 20 kB each, none like another."""
     from PIL import Image
 
@@ -48,7 +48,7 @@ def paths_in(folder: Path) -> pd.DataFrame:
 
 
 def in_turn(frame: pd.DataFrame, client: Any, dataset: Any) -> int:
-    """Send ten pictures a request, one request after the other, and count those that are stored."""
+    """Send ten images a request, one request after the other, and count those that are stored."""
     from nucleus_pandas.transport.multipart import Multipart
 
     stored = 0
@@ -173,17 +173,15 @@ def read_headers(folder: Path) -> None:
             sizes.append(image.size)
     pillow = time.perf_counter() - began
     began = time.perf_counter()
-    frame = npd.read_pictures(folder)
+    frame = npd.read_images(folder)
     ours = time.perf_counter() - began
     assert list(zip(frame["width"], frame["height"], strict=True)) == sizes
-    print(
-        f"{len(frame):,} headers: read_pictures {ours:.3f} s, Pillow in turn {pillow:.3f} s, {pillow / ours:.1f} times"
-    )
+    print(f"{len(frame):,} headers: read_images {ours:.3f} s, Pillow in turn {pillow:.3f} s, {pillow / ours:.1f} times")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pictures", type=int, default=2_000)
+    parser.add_argument("--images", type=int, default=2_000)
     parser.add_argument("--delay", type=float, nargs="+", default=[0.0, 0.02])
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
     parser.add_argument("--runs", type=int, default=3)
@@ -201,16 +199,16 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", "/var/tmp")) as folder:  # a disk, not memory
         small, large = Path(folder) / "small", Path(folder) / "large"
-        make_pictures(small, arguments.pictures)
-        if arguments.pictures:
+        make_images(small, arguments.images)
+        if arguments.images:
             read_headers(small)
             for delay in arguments.delay:
                 ways = [way for way in arguments.ways if way != "in process" or not delay]
-                compare(ways, small, delay, arguments.runs, f"{arguments.pictures:,} pictures")
-        make_pictures(large, 1)
+                compare(ways, small, delay, arguments.runs, f"{arguments.images:,} images")
+        make_images(large, 1)
         with next(large.iterdir()).open("r+b") as file:
-            file.truncate(arguments.large << 20)  # what follows the end of a picture is not looked at
-        compare(arguments.ways, large, 0.0, arguments.runs, f"1 picture of {arguments.large} MB")
+            file.truncate(arguments.large << 20)  # what follows the end of an image is not looked at
+        compare(arguments.ways, large, 0.0, arguments.runs, f"1 image of {arguments.large} MB")
 
 
 if __name__ == "__main__":

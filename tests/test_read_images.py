@@ -1,4 +1,4 @@
-"""A folder of pictures as a frame: what is listed, in which order, and what becomes of files that are no pictures."""
+"""A folder of images as a frame: what is listed, in which order, and what becomes of files that are no images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 
 import nucleus_pandas as npd
 
-DTYPES = {"reference_id": "text", "image_url": "text", "width": "Int64", "height": "Int64", "picture_error": "text"}
+DTYPES = {"reference_id": "text", "image_url": "text", "width": "Int64", "height": "Int64", "image_error": "text"}
 
 
 @pytest.fixture
@@ -33,15 +33,15 @@ def as_listed(frame: pd.DataFrame) -> list[str]:
     return names
 
 
-def test_pictures_are_listed_with_their_sizes_sorted_by_their_paths(folder: Path) -> None:
+def test_images_are_listed_with_their_sizes_sorted_by_their_paths(folder: Path) -> None:
     for number, name in enumerate(["b.jpg", "a/z.png", "a.jpg", "a/b/c.JPG", "a/A.webp", "B.gif"], 10):
         draw(folder / name, (number, 2 * number))
-    frame = npd.read_pictures(folder)
+    frame = npd.read_images(folder)
     assert as_listed(frame) == ["B.gif", "a.jpg", "a/A.webp", "a/b/c.JPG", "a/z.png", "b.jpg"]
     assert frame["image_url"].tolist() == [str(folder / name) for name in as_listed(frame)]
     assert frame["width"].tolist() == [15, 12, 14, 13, 11, 10]
     assert frame["height"].tolist() == [30, 24, 28, 26, 22, 20]
-    assert frame["picture_error"].isna().all()
+    assert frame["image_error"].isna().all()
     assert isinstance(frame.index, pd.RangeIndex)
 
 
@@ -49,7 +49,7 @@ def test_pictures_are_listed_with_their_sizes_sorted_by_their_paths(folder: Path
 def test_dtypes_do_not_depend_on_what_is_there(folder: Path, count: int) -> None:
     for number in range(count):
         draw(folder / f"{number}.png")
-    frame = npd.read_pictures(str(folder))
+    frame = npd.read_images(str(folder))
     text = str(pd.Series(dtype="str").dtype)
     assert {name: str(kind) for name, kind in frame.dtypes.items()} == {
         name: text if kind == "text" else kind for name, kind in DTYPES.items()
@@ -57,12 +57,12 @@ def test_dtypes_do_not_depend_on_what_is_there(folder: Path, count: int) -> None
     assert len(frame) == count
 
 
-def test_what_is_hidden_or_not_called_as_a_picture_is_left_out(folder: Path) -> None:
+def test_what_is_hidden_or_not_called_as_a_image_is_left_out(folder: Path) -> None:
     for name in ("a.jpg", ".hidden.jpg", ".thumbnails/a.jpg", "b/.c/d.jpg", "b/._e.jpg", "b/f.jpg"):
         draw(folder / name)
     (folder / "labels.json").write_text("{}")
     (folder / "b" / "f.txt").write_text("0 0.5 0.5 0.1 0.1")
-    assert as_listed(npd.read_pictures(folder)) == ["a.jpg", "b/f.jpg"]
+    assert as_listed(npd.read_images(folder)) == ["a.jpg", "b/f.jpg"]
 
 
 @pytest.mark.parametrize(
@@ -79,8 +79,8 @@ def test_a_pattern_says_which_files(folder: Path, pattern: str, expected: list[s
     for name in ("a.jpg", "b/c.png", "d.JPG"):
         draw(folder / name)
     draw(folder / "raw.png").rename(folder / "b" / "raw")
-    (folder / "notes.txt").write_text("no picture")
-    frame = npd.read_pictures(folder, pattern=pattern)
+    (folder / "notes.txt").write_text("no image")
+    frame = npd.read_images(folder, pattern=pattern)
     assert as_listed(frame) == expected
     assert frame["width"].isna().tolist() == [name == "notes.txt" for name in expected]
 
@@ -88,21 +88,21 @@ def test_a_pattern_says_which_files(folder: Path, pattern: str, expected: list[s
 def test_a_pattern_that_nothing_matches_is_told(folder: Path) -> None:
     draw(folder / "a.jpg")
     with pytest.warns(npd.NucleusWarning, match=r"None of the 1 file in .* matches '\*\.png'; the first is 'a.jpg'"):
-        assert len(npd.read_pictures(folder, pattern="*.png")) == 0
+        assert len(npd.read_images(folder, pattern="*.png")) == 0
 
 
-def test_files_that_are_not_called_as_pictures_are_told(folder: Path) -> None:
+def test_files_that_are_not_called_as_images_are_told(folder: Path) -> None:
     draw(folder / "a.jpg").rename(folder / "a")
     draw(folder / "b.jpg").rename(folder / "b")
     with pytest.warns(npd.NucleusWarning, match=r"None of the 2 files .* pattern='\*' takes them all"):
-        assert len(npd.read_pictures(folder)) == 0
-    assert as_listed(npd.read_pictures(folder, pattern="*")) == ["a", "b"]
+        assert len(npd.read_images(folder)) == 0
+    assert as_listed(npd.read_images(folder, pattern="*")) == ["a", "b"]
 
 
 @pytest.mark.parametrize("name", ["ünï códe.jpg", 'it\'s "quoted".jpg', "a;b,c%20d&e.jpg", "日本/語.png", "a\nb.jpg"])
 def test_hostile_names_are_read_and_sent(folder: Path, local: npd.NucleusClient, name: str) -> None:
     path = draw(folder / name)
-    frame = npd.read_pictures(folder)
+    frame = npd.read_images(folder)
     assert as_listed(frame) == [name]
     dataset = local.create_dataset("Photos")
     npd.append(frame, dataset)
@@ -116,9 +116,9 @@ def test_a_name_that_is_no_text_is_told(folder: Path) -> None:
         draw(folder / "a.png").rename(os.fsdecode(os.fsencode(folder) + b"/\xff.png"))
     except OSError:
         pytest.skip("this file system takes UTF-8 alone")
-    frame = npd.read_pictures(folder)
+    frame = npd.read_images(folder)
     assert as_listed(frame) == ["\N{REPLACEMENT CHARACTER}.png"]
-    assert frame["picture_error"].tolist() == ["has a name that is not UTF-8"]
+    assert frame["image_error"].tolist() == ["has a name that is not UTF-8"]
 
 
 def test_linked_folders_are_followed_once(folder: Path, tmp_path: Path) -> None:
@@ -127,14 +127,14 @@ def test_linked_folders_are_followed_once(folder: Path, tmp_path: Path) -> None:
     (folder / "linked").symlink_to(elsewhere, target_is_directory=True)
     (elsewhere / "back").symlink_to(folder, target_is_directory=True)
     (folder / "b.jpg").symlink_to(elsewhere / "a.jpg")
-    assert as_listed(npd.read_pictures(folder)) == ["b.jpg", "linked/a.jpg"]
+    assert as_listed(npd.read_images(folder)) == ["b.jpg", "linked/a.jpg"]
 
 
 @pytest.fixture
 def mixed(folder: Path) -> Path:
-    """Three files that cannot be read as pictures, and two that can."""
+    """Three files that cannot be read as images, and two that can."""
     draw(folder / "a.jpg")
-    (folder / "b.jpg").write_bytes(b"no picture")
+    (folder / "b.jpg").write_bytes(b"no image")
     (folder / "c.jpg").touch()
     (folder / "d.jpg").write_bytes(draw(folder / "e.jpg").read_bytes()[:20])
     (folder / "f.jpg").symlink_to("f.jpg")
@@ -143,7 +143,7 @@ def mixed(folder: Path) -> Path:
 
 
 REASONS = {
-    "b.jpg": "is no picture of a kind that is known",
+    "b.jpg": "is no image of a kind that is known",
     "c.jpg": "is an empty file",
     "d.jpg": "is cut off or damaged before its size",
     "f.jpg": "cannot be read (Too many levels of symbolic links)",
@@ -152,36 +152,36 @@ REASONS = {
 
 
 def test_files_that_cannot_be_read_say_why(mixed: Path) -> None:
-    frame = npd.read_pictures(mixed).set_index("reference_id")
-    told = frame["picture_error"].dropna().to_dict()
+    frame = npd.read_images(mixed).set_index("reference_id")
+    told = frame["image_error"].dropna().to_dict()
     assert told.keys() == REASONS.keys()
     assert told == REASONS or os.name == "nt" or "symbolic" not in told["f.jpg"]  # its words are the system's
-    assert frame["width"].isna().equals(frame["picture_error"].notna())
+    assert frame["width"].isna().equals(frame["image_error"].notna())
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
 def test_files_and_folders_that_are_forbidden_are_told(folder: Path) -> None:
     draw(folder / "a.jpg").chmod(0)
-    assert npd.read_pictures(folder)["picture_error"].tolist() == ["cannot be read (Permission denied)"]
+    assert npd.read_images(folder)["image_error"].tolist() == ["cannot be read (Permission denied)"]
     closed = draw(folder / "closed" / "b.jpg").parent
     closed.chmod(0)
     try:
         with pytest.raises(npd.InvalidInputError, match=r"closed' cannot be read \(Permission denied\)"):
-            npd.read_pictures(folder)
+            npd.read_images(folder)
     finally:
         closed.chmod(0o700)
 
 
 def test_a_pipe_is_not_waited_for(folder: Path) -> None:
     os.mkfifo(folder / "a.jpg")
-    frame = npd.read_pictures(folder)
-    assert frame["picture_error"].tolist() == ["is no file"]
+    frame = npd.read_images(folder)
+    assert frame["image_error"].tolist() == ["is no file"]
 
 
 def test_append_refuses_what_could_not_be_read_for_that_reason(mixed: Path, local: npd.NucleusClient) -> None:
-    frame = npd.read_pictures(mixed)
+    frame = npd.read_images(mixed)
     dataset = local.create_dataset("Photos")
-    with pytest.raises(npd.InvalidInputError, match="row 1: column 'image_url': is no picture of") as caught:
+    with pytest.raises(npd.InvalidInputError, match="row 1: column 'image_url': is no image of") as caught:
         npd.append(frame, dataset)
     assert caught.value.problems is not None
     assert caught.value.problems["row"].tolist() == [1, 2, 3, 5, 6]
@@ -194,16 +194,16 @@ def test_append_refuses_what_could_not_be_read_for_that_reason(mixed: Path, loca
 
 
 def test_the_column_of_reasons_may_be_called_otherwise(mixed: Path) -> None:
-    frame = npd.read_pictures(mixed).rename(columns={"picture_error": "why"})
+    frame = npd.read_images(mixed).rename(columns={"image_error": "why"})
     files_alone = npd.check(frame, "items")["row"].tolist()
     assert files_alone == [2, 5, 6]  # append looks at no header
-    assert npd.check(frame, "items", columns={"picture_error": "why"})["row"].unique().tolist() == [1, 2, 3, 5, 6]
+    assert npd.check(frame, "items", columns={"image_error": "why"})["row"].unique().tolist() == [1, 2, 3, 5, 6]
 
 
 def test_sizes_that_were_read_are_sent_and_read_back(folder: Path, local: npd.NucleusClient) -> None:
     draw(folder / "a.png", (7, 9))
     dataset = local.create_dataset("Photos")
-    npd.append(npd.read_pictures(folder), dataset)
+    npd.append(npd.read_images(folder), dataset)
     stored = dataset.items.to_frame()
     assert stored[["width", "height"]].to_numpy().tolist() == [[7, 9]]
     again = local.create_dataset("Copy")
@@ -218,10 +218,10 @@ def test_what_is_no_folder_is_refused(folder: Path, what: object) -> None:
     if given == "":
         given = folder / "a.png" / "b"
     with pytest.raises(npd.InvalidInputError, match="is no folder"):
-        npd.read_pictures(given)  # type: ignore[arg-type]
+        npd.read_images(given)  # type: ignore[arg-type]
 
 
-def test_many_pictures_are_read_in_order_with_little_memory(folder: Path) -> None:
+def test_many_images_are_read_in_order_with_little_memory(folder: Path) -> None:
     content = draw(folder / "0000.png", (3, 5)).read_bytes()
     for number in range(1, 700):
         (folder / f"{number:04}.png").write_bytes(content)
@@ -229,7 +229,7 @@ def test_many_pictures_are_read_in_order_with_little_memory(folder: Path) -> Non
         file.truncate(200 << 20)
     tracemalloc.start()
     try:
-        frame = npd.read_pictures(folder)
+        frame = npd.read_images(folder)
         assert tracemalloc.get_traced_memory()[1] < 4 << 20
     finally:
         tracemalloc.stop()
