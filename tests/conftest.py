@@ -18,6 +18,7 @@ from PIL import Image
 import nucleus_pandas as npd
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.serving import Server
+from tests import factories
 
 # A shell that runs the tests in the background has them ignore Ctrl+C, and servers that they start would too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -111,17 +112,25 @@ def local(store: Path) -> Iterator[npd.NucleusClient]:
 
 @pytest.fixture
 def dataset(client: npd.NucleusClient) -> npd.Dataset:
-    """A dataset of three remote images: a.jpg, b.jpg, c.jpg."""
-    made = client.create_dataset("Street scenes")
-    made.append(
-        [{"reference_id": name, "image_url": f"https://example.org/{name}"} for name in ("a.jpg", "b.jpg", "c.jpg")]
-    )
-    return made
+    """A dataset of three remote images, a.jpg, b.jpg and c.jpg, in process and through a socket."""
+    return _of_three_images(client)
+
+
+@pytest.fixture
+def three_images(local: npd.NucleusClient) -> npd.Dataset:
+    """A dataset of three remote images, a.jpg, b.jpg and c.jpg, in process."""
+    return _of_three_images(local)
+
+
+def _of_three_images(client: npd.NucleusClient) -> npd.Dataset:
+    dataset = client.create_dataset("Street scenes")
+    dataset.append([factories.item(name) for name in ("a.jpg", "b.jpg", "c.jpg")])
+    return dataset
 
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    """A local image, 64 by 48 pixels."""
+    """An image file, 64 by 48 pixels."""
     path = tmp_path / "my_img_001.png"
     Image.new("RGB", (64, 48), "red").save(path)
     return path
@@ -129,8 +138,8 @@ def image(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def http(store: Path) -> Iterator[Any]:
-    """Requests to an embedded Nucleus, as they are written: an `evaluated.Http`."""
-    from evaluated import Http
+    """Requests to an embedded Nucleus, as they are written: a `tests.http.Http`."""
+    from tests.http import Http
 
     nucleus = EmbeddedNucleus(store)
     yield Http(nucleus)
@@ -138,40 +147,41 @@ def http(store: Path) -> Iterator[Any]:
 
 
 @pytest.fixture
-def drawn(http: Any) -> Any:
-    """Images, ground truth and predictions that this embedded Nucleus holds: an `evaluated.World`."""
-    from evaluated import scene, world
+def stored_scene(http: Any) -> Any:
+    """Images, ground truth and predictions that this embedded Nucleus holds: an `scored_scenes.StoredScene`."""
+    from tests.support.scored_scenes import scene, store_scene
 
-    return world(http, scene(4))
+    return store_scene(http, scene(4))
 
 
 @pytest.fixture(scope="module")
-def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def shared_scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The same, of which nobody changes a row."""
-    from evaluated import Http, scene, world
+    from tests.http import Http
+    from tests.support.scored_scenes import scene, store_scene
 
     nucleus = EmbeddedNucleus(tmp_path_factory.mktemp("store"))
-    yield world(Http(nucleus), scene(4))
+    yield store_scene(Http(nucleus), scene(4))
     nucleus.close()
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """The packaged sample, its page and a client of it, of which nobody changes a row: a `paged.Site`."""
-    import paged
+def sample_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The packaged sample, its page and a client of it, of which nobody changes a row: a `sample_page.SampleSite`."""
+    from tests.support import sample_page
 
-    made = paged.site(tmp_path_factory.mktemp("store"))
+    made = sample_page.store_sample(tmp_path_factory.mktemp("store"))
     yield made
     made.client.close()
     made.nucleus.close()
 
 
 @pytest.fixture
-def own(store: Path) -> Iterator[Any]:
+def own_sample_site(store: Path) -> Iterator[Any]:
     """The same, to be changed."""
-    import paged
+    from tests.support import sample_page
 
-    made = paged.site(store)
+    made = sample_page.store_sample(store)
     yield made
     made.client.close()
     made.nucleus.close()
@@ -180,25 +190,25 @@ def own(store: Path) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """A real browser."""
-    import browsing
+    from tests.support import browsing
 
     with browsing.chromium() as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def origin(site: Any) -> Iterator[str]:
+def origin(sample_site: Any) -> Iterator[str]:
     """The address of the page of `site`."""
-    import browsing
+    from tests.support import browsing
 
-    with browsing.served(site.nucleus.folder) as address:
+    with browsing.served(sample_site.nucleus.folder) as address:
         yield address
 
 
 @pytest.fixture
 def tabs(browser: Any) -> Iterator[Any]:
     """Opens tabs of the browser, `browsing.Watched`; whatever goes wrong in one fails."""
-    import browsing
+    from tests.support import browsing
 
     opened: list[browsing.Watched] = []
 

@@ -1,0 +1,132 @@
+"""Where an error points when a query is wrong, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import nucleus_pandas as npd
+from tests.server.query.oracle import QueriedDataset, Row
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "sentence"),
+    [
+        ("metadata.weather = ", 1, 19, "The query ends too early; expected a field or a value"),
+        ("metadata.weather = 'rain", 1, 20, "This text does not end"),
+        ("metadata.weather = rain rain", 1, 25, "There cannot be 'rain' here; expected an operator"),
+        ("width > > 5", 1, 9, "There cannot be '>' here"),
+        ("(width > 5", 1, 11, r"ends too early; expected 'or' or '\)'"),
+        ("width > 5)", 1, 10, r"There cannot be '\)' here"),
+        ("width ~ 5", 1, 7, "no character '~'"),
+        ("width = 5x", 1, 9, "no number"),
+        ("width = 1e999", 1, 9, "too large"),
+        ("width = -1e999", 1, 9, "too large"),
+        ("width in (1e999)", 1, 11, "too large"),
+        ("width in ()", 1, 11, "expected a field or a value"),
+        ("width in 5", 1, 10, "a list in parentheses"),
+        ("width in (1, null)", 1, 14, "'is null' beside the list"),
+        ("width = null", 1, 9, "write 'is null'"),
+        ("null", 1, 1, "This is a value"),
+        ("width is 5", 1, 10, "'null' or 'not null'"),
+        ("width < 1 < 2", 1, 11, "There cannot be '<' here"),
+        ("width", 1, 1, "This is a number, and neither true nor false"),
+        ("reference_id", 1, 1, "This is a text, and neither"),
+        ("'rain'", 1, 1, "This is a value"),
+        ("5", 1, 1, "This is a value"),
+        ("not 5", 1, 5, "This is a value"),
+        ("width + 5", 1, 1, "This is a value"),
+        ("(width > 5) + 1 = 2", 1, 8, "a condition, where a value is needed"),
+        ("(width > 5) = true", 1, 8, "a condition, where a value is needed"),
+        ("width + 'a' > 5", 1, 9, "a text, with which nothing is calculated"),
+        ("width * true > 5", 1, 9, "a flag, with which nothing is calculated"),
+        ("-reference_id = 5", 1, 2, "a text, with which nothing is calculated"),
+        ("widht > 5", 1, 1, "There is no field 'widht'. Is 'width' meant?"),
+        ("nobody > 5", 1, 1, "There is no field 'nobody'. There are reference_id"),
+        ("width > heigth", 1, 9, "There is no field 'heigth'. Is 'height' meant?"),
+        ("rain = metadata.weather", 1, 1, "There is no field 'rain'"),
+        ("label = 'car'", 1, 1, "There is no field 'label'"),
+        ("width.x > 5", 1, 7, "'width' has no parts, so there is no 'x' of it"),
+        ("annotations.count.x > 5", 1, 19, "'count' has no parts"),
+        ("annotations.label.x = 5", 1, 19, "'label' has no parts"),
+        ("annotations.box.car.x = 5", 1, 21, "'car' has no parts"),
+        ("annotations > 5", 1, 1, "Say what of the annotations"),
+        ("annotations.box > 5", 1, 13, "Say what of them: annotations.box.count"),
+        ("annotations.position > 5", 1, 13, "along which axis"),
+        ("annotations.position.w > 5", 1, 13, "along which axis"),
+        ("annotations.metadata = 5", 1, 13, "Name a key"),
+        ("annotations.car.speed > annotations.bus.speed", 1, 37, "no 'car' and 'bus'"),
+        ("metadata = 5", 1, 1, "Name a key"),
+        ("metadata.'' = 5", 1, 10, "a key that is empty"),
+        ('metadata."a""b" = 5', 1, 10, "a key that is empty"),
+        ("metadata.'\\' = 5", 1, 10, "a key that is empty"),
+        ("metadata.'a\0' = 5", 1, 10, "a key that is empty"),
+        ("slice.x = 5", 1, 7, "There is no field of slices called 'x'"),
+        ("metadata[width > 5]", 1, 1, "Brackets stand behind 'annotations'"),
+        ("annotations[annotations[x > 1]]", 1, 13, "Brackets do not stand in brackets"),
+        ("annotations[x > 1].label = 'a'", 1, 20, "or is counted"),
+        ("annotations[x > 1].count", 1, 1, "This is a value"),
+        ("annotations[x > 1] = 5", 1, 1, "or is counted"),
+        ("annotations[width]", 1, 13, "This is a number, and neither"),
+        ("width like 5", 1, 12, "'like' takes a text"),
+        ("width like reference_id", 1, 12, "'like' takes a text"),
+        ("width = 5 and\n  height = 7 or\n  depth = 3", 3, 3, "There is no field 'depth'"),
+        ("\n\nwidth =", 3, 8, "ends too early"),
+    ],
+)
+def test_an_error_says_what_is_wrong_and_points_at_it(
+    queried: QueriedDataset, text: str, line: int, column: int, sentence: str
+) -> None:
+    with pytest.raises(npd.BadRequestError, match=sentence) as caught:
+        queried.dataset.query(text)
+    said, excerpt, caret = str(caught.value).split("\n")
+    assert said.endswith(f" - line {line}, column {column} of the query:")
+    rows = text.split("\n")
+    assert excerpt == "    " + "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in rows[line - 1])
+    assert caret == " " * (4 + column - 1) + "^"
+    assert isinstance(caught.value, ValueError)
+
+
+def test_a_long_line_is_cut_around_the_place(queried: QueriedDataset) -> None:
+    text = " or ".join(["width = 5"] * 20) + " or depth = 5" + " or width = 5" * 20
+    with pytest.raises(npd.BadRequestError) as caught:
+        queried.dataset.query(text)
+    _, excerpt, caret = str(caught.value).split("\n")
+    assert excerpt[caret.index("^") :].startswith("depth = 5")
+    assert (excerpt[4], excerpt[-1]) == ("…", "…")
+    assert len(excerpt) < 110
+
+
+@pytest.mark.parametrize(
+    "field", ["scene.metadata.foo", "autotag.image.rain", "scale_metadata.task_id", "item.scene.x"]
+)
+def test_what_this_server_does_not_have_is_told(queried: QueriedDataset, field: str) -> None:
+    with pytest.raises(npd.UnsupportedError, match="line 1, column"):
+        queried.dataset.query(f'{field} = "baz"')
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "reason"),
+    [
+        (7, {}, "A query is a text"),
+        (None, {}, "A query is a text"),
+        ("true", {"kind": "boxes"}, "kind is 'items', 'annotations' or 'predictions'"),
+        ("true", {"kind": "predictions"}, "Predictions are those of a run"),
+        ("true", {"run": 7}, "run is a ModelRun or its id"),
+        ("true", {"metadata_as": "flat"}, "metadata_as"),
+    ],
+)
+def test_mistakes_are_told_here(queried: QueriedDataset, given: Any, options: Row, reason: str) -> None:
+    with pytest.raises(npd.InvalidInputError, match=reason):
+        queried.dataset.query(given, **options)
+
+
+def test_a_run_on_another_dataset_is_refused(local: npd.NucleusClient) -> None:
+    one, two = local.create_dataset("One"), local.create_dataset("Two")
+    run = two.create_model_run(local.add_model("M", "m"))
+    for kind in ("items", "annotations"):
+        with pytest.raises(npd.BadRequestError, match="on another dataset"):
+            one.query("predictions.count > 0", kind, run=run)
+    with pytest.raises(npd.NotFoundError):
+        one.query("true", "predictions", run="run_0")
