@@ -207,7 +207,7 @@ _BY_NAME: dict[str, type[APIError]] = {leaf.__name__: leaf for leaf in (Position
 
 
 def from_status(status_code: int, message: str, name: str | None = None) -> APIError:
-    """Give the error that stands for an HTTP status.
+    """Return the error that stands for an HTTP status.
 
     Parameters
     ----------

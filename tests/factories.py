@@ -127,6 +127,6 @@ def image_frame(paths: list[Path]) -> pd.DataFrame:
 
 
 def touched(path: Path) -> Path:
-    """Make an empty file."""
+    """Create an empty file."""
     path.touch()
     return path

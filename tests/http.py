@@ -39,12 +39,12 @@ class Http:
         return found
 
     def refused(self, method: str, path: str, body: object, status: int) -> str:
-        """Send what must be refused, and give the reason."""
+        """Send what must be refused, and return the reason."""
         reason: str = self(method, path, body, status)["error"]
         return reason
 
     def new_dataset(self, *reference_ids: str, **fields: object) -> str:
-        """Make a dataset of remote images."""
+        """Create a dataset of remote images."""
         dataset_id: str = self("POST", "dataset/create", {"name": "Street scenes", **fields})["dataset_id"]
         for start in range(0, len(reference_ids), ITEMS_AT_ONCE):
             rows = [item(name) for name in reference_ids[start : start + ITEMS_AT_ONCE]]
@@ -52,7 +52,7 @@ class Http:
         return dataset_id
 
     def new_run(self, dataset_id: str | None, reference_id: str | None = None) -> str:
-        """Make a run on a dataset, or one that spans datasets; its model is made where there is none of that name."""
+        """Create a run on a dataset, or one that spans datasets; its model is made where there is none of that name."""
         model = {"name": "A model", "reference_id": reference_id or uuid.uuid4().hex}
         model_id = self("POST", "models/add", model)["model_id"]
         route = f"model/{model_id}/modelRun/create" if dataset_id is None else f"dataset/{dataset_id}/modelRun/create"

@@ -15,7 +15,7 @@ _TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
 def safe(value: object) -> str:
-    r"""Give a text that can stand between tags and in quotes.
+    r"""Return a text that can stand between tags and in quotes.
 
     Examples
     --------
@@ -40,7 +40,7 @@ def cut(text: str, longest: int = LONGEST) -> str:
 
 
 def isolated(value: object, longest: int = LONGEST) -> str:
-    """Give an element whose text neither turns the direction of what stands around it nor takes more than a line.
+    """Return an element whose text neither turns the direction of what stands around it nor takes more than a line.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def isolated(value: object, longest: int = LONGEST) -> str:
 
 
 def unturned(value: object) -> str:
-    r"""Give a text without the characters that turn the direction of what follows, where no element isolates it.
+    r"""Return a text without the characters that turn the direction of what follows, where no element isolates it.
 
     Examples
     --------

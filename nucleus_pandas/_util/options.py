@@ -18,7 +18,7 @@ _progress: bool | None = None
 
 
 def shows_progress(wanted: bool | None) -> bool | None:
-    """Tell whether a bar is shown, where a call says nothing; None shows it where somebody watches."""
+    """Return whether a bar is shown, where a call says nothing; None shows it where somebody watches."""
     return _progress if wanted is None else wanted
 
 

@@ -63,7 +63,7 @@ class Workers:
 
 @contextmanager
 def workers(count: int, name: str) -> Iterator[Workers]:
-    """Give threads that end with the block."""
+    """Return threads that end with the block."""
     made = Workers(count, name)
     try:
         yield made
@@ -72,7 +72,7 @@ def workers(count: int, name: str) -> Iterator[Workers]:
 
 
 def side_by_side(function: Callable[[Any], T], values: Iterable[Any], count: int, name: str) -> list[T]:
-    """Call a function with each value, several at once, and give what came of it in their order."""
+    """Call a function with each value, several at once, and return what came of it in their order."""
     with workers(count, name) as threads:
         futures = [threads.submit(function, value) for value in values]
         return [future.result() for future in futures]

@@ -15,7 +15,7 @@ R = TypeVar("R")
 
 
 def _method(function: Callable[Concatenate[pd.DataFrame, P], R]) -> Callable[Concatenate[NucleusAccessor, P], R]:
-    """Make a method of a function whose first argument is the frame."""
+    """Create a method of a function whose first argument is the frame."""
 
     @wraps(function)
     def method(self: NucleusAccessor, *args: P.args, **kwargs: P.kwargs) -> R:

@@ -164,7 +164,7 @@ class NucleusClient:
         self.close()
 
     def create_dataset(self, name: str | Mapping[str, Any], exist_ok: bool = False) -> Dataset:
-        """Make a dataset.
+        """Create a dataset.
 
         Parameters
         ----------
@@ -208,7 +208,7 @@ class NucleusClient:
         return Dataset(self._transport, dataset_id, name)
 
     def url(self, thing: Dataset | ModelRun | Slice | None = None) -> str:
-        """Give the address of the page that shows something, for a browser.
+        """Return the address of the page that shows something, for a browser.
 
         Parameters
         ----------
@@ -251,7 +251,7 @@ class NucleusClient:
         return frame({name: [getattr(entry, name) for entry in entries] for name in DATASETS}, DATASETS)
 
     def delete_dataset(self, dataset_id: str | Dataset) -> dict[str, Any]:
-        """Delete a dataset with its items, annotations and runs; give the server's answer."""
+        """Delete a dataset with its items, annotations and runs; return the server's answer."""
         return self._delete("dataset", dataset_id)
 
     def add_model(
@@ -261,7 +261,7 @@ class NucleusClient:
         metadata: Mapping[str, Any] | None = None,
         **fields: Any,
     ) -> Model:
-        """Make a model.
+        """Create a model.
 
         Parameters
         ----------
@@ -330,7 +330,7 @@ class NucleusClient:
         return frame(columns, MODELS)
 
     def delete_model(self, model_id: str | Model) -> dict[str, Any]:
-        """Delete a model with its runs; give the server's answer."""
+        """Delete a model with its runs; return the server's answer."""
         return self._delete("model", model_id)
 
     def get_model_run(self, model_run_id: str, dataset_id: str | None = None) -> ModelRun:
@@ -346,7 +346,7 @@ class NucleusClient:
         return ModelRun(self._transport, model_run_id, dataset_id)
 
     def delete_model_run(self, model_run_id: str | ModelRun) -> dict[str, Any]:
-        """Delete a model run with its predictions and matches; give the server's answer."""
+        """Delete a model run with its predictions and matches; return the server's answer."""
         return self._delete("modelRun", model_run_id)
 
     def merge_model_runs(
@@ -355,7 +355,7 @@ class NucleusClient:
         name: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> ModelRun:
-        """Make a run that holds the predictions of several runs of one model; these stay as they are.
+        """Create a run that holds the predictions of several runs of one model; these stay as they are.
 
         Parameters
         ----------
@@ -403,7 +403,7 @@ class NucleusClient:
         return Slice(self._transport, slice_id, found.name, found.dataset_id)
 
     def delete_slice(self, slice_id: str | Slice) -> dict[str, Any]:
-        """Delete a slice, while its items stay; give the server's answer."""
+        """Delete a slice, while its items stay; return the server's answer."""
         return self._delete("slice", slice_id)
 
     def get_job(self, job_id: str) -> Job:

@@ -70,7 +70,7 @@ class Dataset(Management):
         return page_url(self._transport, "datasets", self.id)
 
     def open(self) -> str:
-        """Show the images in the browser, and give the address of their page; see `NucleusClient.url`."""
+        """Show the images in the browser, and return the address of their page; see `NucleusClient.url`."""
         url = self.url
         webbrowser.open(url)
         return url
@@ -117,7 +117,7 @@ class Dataset(Management):
         items : pandas.DataFrame, dict or list of dict
             A frame with ``reference_id``, ``image_url`` and perhaps ``width`` and ``height`` (pixels) and metadata;
             or ``{"items": […]}``, or that list. An address (http, https, s3, gs, gcs) is sent as it is, the file of a
-            path is uploaded. Rows that share a ``reference_id`` and agree are one item, so a frame with one row a box
+            path is uploaded. Rows that share a ``reference_id`` and agree are one item, so a frame with one row per box
             can be sent as it is: beside ``x`` and ``y``, ``width`` and ``height`` are those of the boxes, and the
             image's stand in ``image_width`` and ``image_height``.
         local : bool
@@ -125,7 +125,7 @@ class Dataset(Management):
         columns : dict, optional
             Canonical names and what the frame calls them: ``{"image_url": "path"}``. Named index levels count too.
         bbox : hashable or sequence of four, optional
-            The columns of the boxes in a frame with one row a box; they are not sent.
+            The columns of the boxes in a frame with one row per box; they are not sent.
         metadata : bool or list of str
             True sends the column ``metadata`` (dicts, structs, JSON texts) and the columns ``metadata.<key>``, a list
             names plain columns to send instead, False sends none. Missing values are left out.
@@ -259,12 +259,12 @@ class Dataset(Management):
         return upload(self._target("annotations"), annotations, layout, options, journal=journal)
 
     def _target(self, kind: Literal["items", "annotations"]) -> Target:
-        """Give where rows go."""
+        """Return where rows go."""
         verb = "append" if kind == "items" else "annotate"
         return Target(kind, self._transport, ("dataset", self.id, verb), {"dataset_id": self.id})
 
     def create_model_run(self, model: Model | Mapping[str, Any], **fields: Any) -> ModelRun:
-        """Make a run of a model on this dataset.
+        """Create a run of a model on this dataset.
 
         Parameters
         ----------
@@ -307,7 +307,7 @@ class Dataset(Management):
         return AnnotationsView(self._transport, ("dataset", self.id), lambda: self.id)
 
     def predictions(self, of: Model | ModelRun | str) -> DatasetPredictionsView:
-        """Give the predictions of a model on this dataset, as a frame that is read when it is asked for.
+        """Return the predictions of a model on this dataset, as a frame that is read when it is asked for.
 
         Parameters
         ----------
@@ -530,7 +530,7 @@ class Dataset(Management):
         return slices_of(self._transport, self.id)
 
     def create_slice(self, name: str | Mapping[str, Any], reference_ids: Items | None = None) -> Slice:
-        """Make a slice of items of this dataset.
+        """Create a slice of items of this dataset.
 
         Parameters
         ----------
@@ -582,7 +582,7 @@ class Dataset(Management):
         *,
         seed: int | None = None,
     ) -> Slice:
-        """Make a slice of a sample of the items.
+        """Create a slice of a sample of the items.
 
         Parameters
         ----------

@@ -221,7 +221,7 @@ class Management(Resource):
         return self._transport.read(Tags, "dataset", self.id, "tags").tags
 
     def add_tags(self, tags: str | Sequence[str]) -> list[str]:
-        """Tag the dataset, and give all its tags; those that it has already change nothing.
+        """Tag the dataset, and return all its tags; those that it has already change nothing.
 
         Examples
         --------
@@ -234,7 +234,7 @@ class Management(Resource):
         return self._change_tags("POST", tags)
 
     def remove_tags(self, tags: str | Sequence[str]) -> list[str]:
-        """Take tags off the dataset, and give those that are left."""
+        """Take tags off the dataset, and return those that are left."""
         return self._change_tags("DELETE", tags)
 
     def _change_tags(self, method: str, tags: str | Sequence[str]) -> list[str]:
@@ -283,7 +283,7 @@ class Management(Resource):
         return answer
 
     def delete_taxonomy(self, name: str) -> dict[str, Any]:
-        """Delete a taxonomy with its annotations and predictions, and give the server's answer."""
+        """Delete a taxonomy with its annotations and predictions, and return the server's answer."""
         answer: dict[str, Any] = self._transport.request(
             "DELETE", "dataset", self.id, "taxonomy", name, body={}, shape=dict[str, Any]
         )
@@ -291,7 +291,7 @@ class Management(Resource):
 
 
 def names_of(names: str | Sequence[str]) -> list[str]:
-    """Give texts as a list, one alone too."""
+    """Return texts as a list, one alone too."""
     found = [names] if isinstance(names, str) else list(names)
     if not all(isinstance(name, str) and name for name in found):
         raise InvalidInputError(f"A list of texts is wanted, none of them empty, not {names!r}.")
@@ -299,7 +299,7 @@ def names_of(names: str | Sequence[str]) -> list[str]:
 
 
 def ids_of(reference_ids: Ids) -> list[str]:
-    """Give reference ids as texts, each once, or raise InvalidInputError."""
+    """Return reference ids as texts, each once, or raise InvalidInputError."""
     if isinstance(reference_ids, pd.DataFrame):
         raise InvalidInputError("This takes reference ids, not a frame: give frame['reference_id'].")
     given: Any = [reference_ids] if isinstance(reference_ids, (str, int, np.integer)) else reference_ids

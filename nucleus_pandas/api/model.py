@@ -88,7 +88,7 @@ class Model(Resource):
         return self._transport.read(ModelEntry, "model", self.id).trained_slice_ids or []
 
     def add_trained_slice_ids(self, slice_ids: str | Sequence[str]) -> None:
-        """Note slices that the model was trained on."""
+        """Record slices that the model was trained on."""
         self._change("POST", "trainedSliceId", "trained_slice_ids", slice_ids)
 
     def remove_trained_slice_ids(self, slice_ids: str | Sequence[str]) -> None:
@@ -96,7 +96,7 @@ class Model(Resource):
         self._change("DELETE", "trainedSliceId", "trained_slice_ids", slice_ids)
 
     def create_model_run(self, name: str | None = None, metadata: Mapping[str, Any] | None = None) -> ModelRun:
-        """Make a run of the model that may span datasets; `Dataset.create_model_run` makes one on a dataset.
+        """Create a run of the model that may span datasets; `Dataset.create_model_run` makes one on a dataset.
 
         Parameters
         ----------
@@ -198,7 +198,7 @@ class Model(Resource):
         return upload(self._target(dataset), predictions, layout, options, journal=journal)
 
     def _target(self, dataset: Resource | str | None) -> Target:
-        """Give where rows go."""
+        """Return where rows go."""
         if dataset is None:
             terms = Terms(_WITHOUT_RUN, "Send the others by dataset=, or to a run.", lambda: True)
             route: tuple[str, ...] = ("model", self.id, "predictions")
@@ -264,14 +264,14 @@ class Model(Resource):
 
 
 def model_of(transport: Transport, fields: Mapping[str, Any]) -> Model:
-    """Make a model on the server."""
+    """Create a model on the server."""
     body = to_json({"metadata": {}, **fields}, "$")
     made = transport.create(ModelAdded, "models", "add", body=body)
     return Model(transport, made.model_id, fields["reference_id"])
 
 
 def of_model_or_run(thing: Model | ModelRun | str) -> tuple[str, str]:
-    """Tell whether a run or a model is named, by itself or by its id, as a route does: the kind and the id."""
+    """Return whether a run or a model is named, by itself or by its id, as a route does: the kind and the id."""
     is_run = isinstance(thing, ModelRun) or (isinstance(thing, str) and thing.startswith("run_"))
     prefix, kind = ("run_", "modelRun") if is_run else ("prj_", "model")
     return kind, id_of(thing, prefix, "a Model or a ModelRun")

@@ -115,7 +115,7 @@ class ModelRun(Resource):
         return upload(self._target(dataset), predictions, layout, options, journal=journal)
 
     def _target(self, dataset: Resource | str | None = None) -> Target:
-        """Give where rows go."""
+        """Return where rows go."""
         names = ("model_id", "name", "status", "metadata")
         context = {"model_run_id": self.id} | {name: lambda name=name: self.info[name] for name in names}
         if dataset is not None:
@@ -306,7 +306,7 @@ class ModelRun(Resource):
         limit: int | None = None,
         iou_threshold: float = 0.5,
     ) -> pd.DataFrame:
-        """Give true positives, false positives or false negatives with all that is needed to look at them.
+        """Return true positives, false positives or false negatives with all that is needed to look at them.
 
         They are those of ``run.evaluate(iou_threshold=…).matches``: of the boxes as they are now, whose labels pair as
         in the commit. No engine is needed.
@@ -433,7 +433,7 @@ class ModelRun(Resource):
         return self._dataset_id
 
     def _single_dataset(self) -> str:
-        """Give the dataset to evaluate on."""
+        """Return the dataset to evaluate on."""
         if self._spans_datasets():
             raise InvalidInputError(
                 f"The run '{self.id}' spans datasets, and is evaluated on one at a time: give npd.evaluate its "
@@ -458,7 +458,7 @@ class ModelRun(Resource):
 
 
 def parts_of(run: ModelRun, what: Collection[What]) -> list[Part]:
-    """Give what an export writes of a run; matches if it is committed."""
+    """Return what an export writes of a run; matches if it is committed."""
     info = run.info
     about = {"model_run_id": run.id, "model_run_name": info.get("name"), "model_id": info.get("model_id")}
     parts = []

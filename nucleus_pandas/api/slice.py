@@ -132,7 +132,7 @@ class Slice(Resource):
         return SliceAnnotationsView(self._transport, ("slice", self.id), lambda: self.dataset_id)
 
     def predictions(self, run: ModelRun | Model | str) -> SlicePredictionsView:
-        """Give the predictions of a run on the items, as a frame that is read when it is asked for.
+        """Return the predictions of a run on the items, as a frame that is read when it is asked for.
 
         Parameters
         ----------
@@ -237,11 +237,11 @@ class Slice(Resource):
         return found
 
     def add_tags(self, tags: Iterable[str]) -> list[str]:
-        """Add tags, and give all that the slice has then."""
+        """Add tags, and return all that the slice has then."""
         return self._change_tags("POST", tags)
 
     def remove_tags(self, tags: Iterable[str]) -> list[str]:
-        """Remove tags, and give those that are left. The contract of the hosted service knows no such request."""
+        """Remove tags, and return those that are left. The contract of the hosted service knows no such request."""
         return self._change_tags("DELETE", tags)
 
     def _change_tags(self, method: str, tags: Iterable[str]) -> list[str]:
@@ -256,7 +256,7 @@ class Slice(Resource):
 
 
 def slice_of(transport: Transport, dataset_id: str, name: str, named: Named) -> Slice:
-    """Make a slice on the server, of any number of items."""
+    """Create a slice on the server, of any number of items."""
     _check_name(name)
     first, *others = _parts(named.ids) or [[]]
     body = CreateSlice(name=name)

@@ -18,7 +18,7 @@ _API = "/v1/nucleus"
 
 
 def page_url(transport: Transport, *segments: str, dataset: Callable[[], str] | None = None) -> str:
-    """Give the address of a page.
+    """Return the address of a page.
 
     Parameters
     ----------

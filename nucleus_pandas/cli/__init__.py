@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Make the parser of the command line."""
+    """Create the parser of the command line."""
     made = argparse.ArgumentParser("nucleus-pandas", description="Vision datasets, pandas-first.")
     made.add_argument("--version", action="version", version=f"nucleus_pandas {__version__}")
     commands = made.add_subparsers(required=True, metavar="command")

@@ -73,7 +73,7 @@ class Report:
 
     @property
     def per_class(self) -> dict[str, pd.DataFrame]:
-        """A detector's AP, TP, FP and FN, a row each class, the most frequent class first."""
+        """A detector's AP, TP, FP and FN, one row each class, the most frequent class first."""
         every = {name: found.per_class for name, found in self.evaluations.items()}
         frequent = pd.concat(every.values())["ground_truths"].groupby(level="label").max()
         order = frequent.sort_values(ascending=False, kind="stable").index
@@ -84,7 +84,7 @@ class Report:
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the report as plain data; numbers that do not exist are None."""
+        """Return the report as plain data; numbers that do not exist are None."""
         one, compared = next(iter(self.evaluations.values())), self.comparison
         return {
             "store": str(self.folder),
@@ -210,7 +210,7 @@ def run(folder: Path) -> Report:
 
 
 def draw(evaluations: Mapping[str, Evaluation], path: Path) -> Path | None:
-    """Draw the precision of each detector over its recall, and give the image; None where matplotlib is missing."""
+    """Draw the precision of each detector over its recall, and return the image; None where matplotlib is missing."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

@@ -166,7 +166,7 @@ def _told_to_go_on() -> Iterator[None]:
 
 
 def _makes_items(options: argparse.Namespace) -> bool:
-    """Tell whether images are sent, for which a dataset may be made."""
+    """Return whether images are sent, for which a dataset may be made."""
     if options.format == "parquet":
         return (options.kind or "items") == "items"
     return not (options.run or options.model)

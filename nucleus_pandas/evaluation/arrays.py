@@ -60,7 +60,7 @@ class Images:
 
 
 def stable_order(codes: Indices) -> Indices:
-    """Give the order of whole numbers from 0 on, equal ones as they stand.
+    """Return the order of whole numbers from 0 on, equal ones as they stand.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def counted_from_0(groups: Indices) -> Indices:
 
 
 def natural_order(texts: Sequence[str]) -> list[Any]:
-    """Give what sorts texts: their numbers where all are integers, else the texts themselves.
+    """Return what sorts texts: their numbers where all are integers, else the texts themselves.
 
     Examples
     --------
@@ -99,7 +99,7 @@ def natural_order(texts: Sequence[str]) -> list[Any]:
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """Ground truth or predictions, a row each, in the order of the frame.
+    """Ground truth or predictions, one row each, in the order of the frame.
 
     Attributes
     ----------
@@ -160,7 +160,7 @@ class Side:
         return stable_order(self.image)
 
     def take(self, rows: Indices | Bools) -> Side:
-        """Give some of the rows, in the order asked for."""
+        """Return some of the rows, in the order asked for."""
         at = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
         return Side(
             self.image[at],
@@ -205,7 +205,7 @@ class Sides:
         return self.truth.take(~self.truth.crowd) if self.truth.crowd.any() else self.truth
 
     def boxes(self, side: Side) -> Boxes:
-        """Give a side as the Nucleus match takes it."""
+        """Return a side as the Nucleus match takes it."""
         labels = np.array(self.labels, dtype=object)
         return Boxes(
             item=side.image.astype(np.int64),
@@ -216,7 +216,7 @@ class Sides:
         )
 
     def of_images(self, wanted: Bools) -> Sides:
-        """Give what lies in some of the images; the others are as if they had never been."""
+        """Return what lies in some of the images; the others are as if they had never been."""
         number = np.cumsum(wanted) - 1
         rows = np.flatnonzero(wanted)
         images = replace(

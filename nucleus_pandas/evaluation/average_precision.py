@@ -73,7 +73,7 @@ def _mean(values: Floats) -> float:
 
 
 def empty(sides: Sides, parameters: Parameters) -> tuple[Floats, Floats, Floats]:
-    """Give arrays of the shapes of `Accumulated`, full of NaN."""
+    """Return arrays of the shapes of `Accumulated`, full of NaN."""
     shape = len(sides.labels), len(parameters.area_ranges), len(parameters.max_dets)
     precision = np.full((len(IOU_THRESHOLDS), RECALLS, *shape), np.nan)
     return precision, np.full((len(IOU_THRESHOLDS), *shape), np.nan), precision.copy()
@@ -152,13 +152,13 @@ def near_pairs(sides: Sides, kept: Indices, agreement: Agreement) -> Overlaps:
 
 
 def outside(area: Floats, bounds: NDArray[np.float64]) -> Bools:
-    """Tell for each range, of shape (a, 2), which areas lie outside of it."""
+    """Return for each range, of shape (a, 2), which areas lie outside of it."""
     found: Bools = (area < bounds[:, :1]) | (area > bounds[:, 1:])
     return found
 
 
 def _curve(right: Bools, wrong: Bools, positives: int, confidence: Floats) -> tuple[Floats, Floats, Floats]:
-    """Give precision at 101 recalls, the highest recall, and the confidences, for each threshold."""
+    """Return precision at 101 recalls, the highest recall, and the confidences, for each threshold."""
     count = right.shape[0]
     precision, scores = np.zeros((count, RECALLS)), np.zeros((count, RECALLS))
     if not right.shape[1]:

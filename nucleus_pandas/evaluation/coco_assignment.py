@@ -39,7 +39,7 @@ class Agreement:
             self._pairs = np.array(sorted(truth * self._count + other for truth, other in known), dtype=np.intp)
 
     def of(self, truth: Indices, prediction: Indices) -> Bools:
-        """Tell which pairs of labels, given by their numbers, agree."""
+        """Return which pairs of labels, given by their numbers, agree."""
         found: Bools
         if self._pairs is None:
             found = truth == prediction
@@ -48,7 +48,7 @@ class Agreement:
         return found
 
     def predicted_for(self, truth: int) -> Indices:
-        """Give the predicted labels that may find ground truth of a label."""
+        """Return the predicted labels that may find ground truth of a label."""
         if self._pairs is None:
             return np.array([truth], dtype=np.intp)
         found: Indices = self._pairs[self._pairs // self._count == truth] % self._count

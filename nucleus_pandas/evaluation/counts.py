@@ -46,7 +46,7 @@ def counted(rows: MatchRows, iou_threshold: float) -> Counted:
 
 
 def index_of(sides: Sides) -> pd.Index[str]:
-    """Give the labels as an index."""
+    """Return the labels as an index."""
     return pd.Index(pd.Series(list(sides.labels), dtype=TEXT), name="label")
 
 

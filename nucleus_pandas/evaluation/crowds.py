@@ -17,7 +17,7 @@ _NONE = (0, "", "0")
 
 
 def is_crowd(value: object) -> bool:
-    """Tell whether a value of ``iscrowd`` says so: anything but a missing value, 0, False, ``""`` and ``"0"``.
+    """Return whether a value of ``iscrowd`` says so: anything but a missing value, 0, False, ``""`` and ``"0"``.
 
     Examples
     --------
@@ -30,7 +30,7 @@ def is_crowd(value: object) -> bool:
 
 
 def crowds(named: NamedColumns) -> Bools:
-    """Tell which rows are crowds.
+    """Return which rows are crowds.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ _INSTALL: dict[Engine, str] = {
 
 
 def require(engine: Engine) -> str:
-    """Look whether an engine is installed, and give its version.
+    """Look whether an engine is installed, and return its version.
 
     Raises
     ------

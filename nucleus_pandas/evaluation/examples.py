@@ -45,7 +45,7 @@ def examples(
     ascending: bool = False,
     limit: int | None = None,
 ) -> pd.DataFrame:
-    """Give what the Nucleus match made of boxes; see `ModelRun.examples`.
+    """Return what the Nucleus match made of boxes; see `ModelRun.examples`.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ class Sources:
     frames: Sequence[tuple[str, NamedColumns]] = ()
 
     def values(self, name: Hashable, images: Images) -> pd.Series[Any]:
-        """Give a column's value for each image, indexed by its id.
+        """Return a column's value for each image, indexed by its id.
 
         Raises
         ------
@@ -72,7 +72,7 @@ def _object(value: object) -> Mapping[str, Any]:
 
 
 def _one_each(values: list[Any], named: NamedColumns, images: Images, what: str) -> pd.Series[Any]:
-    """Give the one value that the rows of each image share."""
+    """Return the one value that the rows of each image share."""
     keys = texts(named.need(images.key), Problems(named.index)).to_pylist()
     rows = pd.DataFrame({"key": keys, "code": _codes(values, what)})
     shared = rows.groupby("key")["code"]
@@ -95,7 +95,7 @@ def _codes(values: list[Any], what: str) -> Any:
 
 
 def groups_of(by: By, sources: Sources, images: Images) -> tuple[pd.Index[Any], list[Bools]]:
-    """Give the names of the groups, sorted where they can be, and which images are in each.
+    """Return the names of the groups, sorted where they can be, and which images are in each.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def _members(name: str, ids: Sequence[str], images: Images) -> Bools:
 
 
 def _aligned(series: pd.Series[Any], images: Images) -> pd.Series[Any]:
-    """Give a Series' value for each image, found by either of its ids."""
+    """Return a Series' value for each image, found by either of its ids."""
     index = pd.Index(_texts(series.index.to_series().reset_index(drop=True)))
     if not index.is_unique:
         raise InvalidInputError("The index of the Series to group by holds ids more than once.")

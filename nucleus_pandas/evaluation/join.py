@@ -23,7 +23,7 @@ class Mentions:
     Attributes
     ----------
     keys : dict of str to Texts
-        By the kind of id, a row each; null where a row has only the other one.
+        By the kind of id, one row each; null where a row has only the other one.
     rows : numpy.ndarray of intp
         The rows that have a box.
     """
@@ -33,7 +33,7 @@ class Mentions:
 
 
 def coded(columns: list[Texts]) -> tuple[list[str], list[Indices]]:
-    """Give the distinct texts of several columns in the order of their first appearance, and their numbers.
+    """Return the distinct texts of several columns in the order of their first appearance, and their numbers.
 
     Examples
     --------
@@ -91,7 +91,7 @@ def meet(
 
 
 def _told(kind: str, count: int, sources: list[dict[str, Texts]], numbers: list[Indices]) -> Texts:
-    """Give a kind of id of each image; null where no row tells it."""
+    """Return a kind of id of each image; null where no row tells it."""
     columns = [pa.array([], TEXT)]
     row = np.full(count, -1, dtype=np.intp)
     start = 0

@@ -84,7 +84,7 @@ def suspects(sides: Sides, rows: MatchRows, found: Counted, min_confidence: floa
 
 
 def _nearest(sides: Sides) -> tuple[Floats, Floats]:
-    """Give the highest IoU of each ground truth (crowds left out), and of each prediction with any ground truth."""
+    """Return the highest IoU of each ground truth (crowds left out), and of each prediction with any ground truth."""
     best = np.zeros(len(sides.truth))
     of_predictions = np.zeros(len(sides.predictions))
     for some in overlaps(sides.truth, sides.predictions):
@@ -94,7 +94,7 @@ def _nearest(sides: Sides) -> tuple[Floats, Floats]:
 
 
 def _precision(sides: Sides, rows: MatchRows, found: Counted) -> Floats:
-    """Give for each row the share of the ground truth of its label that was found."""
+    """Return for each row the share of the ground truth of its label that was found."""
     label = sides.countable.label
     every = np.bincount(label, minlength=len(sides.labels))
     right = np.bincount(label[rows.truth[found.right]], minlength=len(sides.labels))

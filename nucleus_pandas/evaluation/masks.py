@@ -24,7 +24,7 @@ _SIDES = ("x", "y", "width", "height")
 
 
 def codec() -> Any:
-    """Give the module that reads, writes and compares run-length encodings.
+    """Return the module that reads, writes and compares run-length encodings.
 
     Raises
     ------
@@ -50,7 +50,7 @@ class Masks:
     encoded: list[Any]
 
     def take(self, rows: Indices) -> Masks:
-        """Give some of the rows."""
+        """Return some of the rows."""
         return Masks([self.encoded[row] for row in rows.tolist()])
 
     def areas(self) -> Floats:
@@ -66,7 +66,7 @@ class Masks:
         return sum(mask is None and bool(box) for mask, box in zip(self.encoded, there.tolist(), strict=True))
 
     def boxed(self, named: NamedColumns) -> pd.DataFrame:
-        """Give the frame with the box around each mask for its place; rows without a mask have none."""
+        """Return the frame with the box around each mask for its place; rows without a mask have none."""
         there = [row for row, mask in enumerate(self.encoded) if mask is not None]
         box = np.full((len(named), 4), np.nan)
         if there:
@@ -106,7 +106,7 @@ def masks_of(named: NamedColumns, keys: Texts, problems: Problems, sizes: Mappin
 
 
 def sizes_of(frames: Iterable[tuple[NamedColumns, Texts]]) -> dict[str, Size]:
-    """Tell the sizes of images.
+    """Return the sizes of images.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def _told(named: NamedColumns) -> list[Size | None]:
 
 
 def _values(named: NamedColumns) -> tuple[str, list[Any]]:
-    """Give polygons and encodings as COCO has them, None where a row has none."""
+    """Return polygons and encodings as COCO has them, None where a row has none."""
     column = named.get("segmentation")
     if column is not None:
         kinds = (Mapping, Sequence, np.ndarray)
@@ -164,7 +164,7 @@ def _values(named: NamedColumns) -> tuple[str, list[Any]]:
 
 
 def _vertices(value: object) -> list[list[float]] | None:
-    """Give the polygon of a geometry of Nucleus; None where it is of another type."""
+    """Return the polygon of a geometry of Nucleus; None where it is of another type."""
     if not isinstance(value, Mapping) or not isinstance(value.get("vertices"), (Sequence, np.ndarray)):
         return None
     return [[number for vertex in value["vertices"] for number in (vertex["x"], vertex["y"])]]

@@ -40,7 +40,7 @@ class MatchRows:
     agrees: Bools
 
     def outcomes(self, iou_threshold: float | None) -> Outcomes:
-        """Tell true positives, false positives and false negatives at a threshold; None lets every pair count."""
+        """Return true positives, false positives and false negatives at a threshold; None lets every pair count."""
         return outcomes(self.iou, self.truth != NONE, self.prediction != NONE, self.agrees, iou_threshold)
 
 
@@ -83,14 +83,14 @@ def _laid_out(sides: Sides, found: Matches, agreed: Bools) -> MatchRows:
 
 
 def matches_frame(sides: Sides, rows: MatchRows, iou_threshold: float | None) -> pd.DataFrame:
-    """Give the matches at a threshold as `ModelRun.matches` does."""
+    """Return the matches at a threshold as `ModelRun.matches` does."""
     found = rows.outcomes(iou_threshold)
     columns = columns_of(sides, rows, found.row, found.ground_truth, found.prediction)
     return frame({**columns, "match_type": pa.array(found.match_type.astype(object), TEXT)}, MATCHES)
 
 
 def columns_of(sides: Sides, rows: MatchRows, at: Indices, with_truth: Bools, with_prediction: Bools) -> dict[str, Any]:
-    """Give the columns of the frame of matches, but its last, for some of the rows.
+    """Return the columns of the frame of matches, but its last, for some of the rows.
 
     Parameters
     ----------

@@ -87,7 +87,7 @@ class LabelRule:
         class_agnostic: bool | None = None,
         allowed_label_matches: Iterable[tuple[str, str]] | None = None,
     ) -> LabelRule:
-        """Make the rule that the two arguments of an evaluation stand for.
+        """Create the rule that the two arguments of an evaluation stand for.
 
         Parameters
         ----------
@@ -119,7 +119,7 @@ class LabelRule:
         return cls(class_agnostic or False, frozenset((truth, other) for truth, other in allowed_label_matches))
 
     def agrees(self, ground_truth: Strings, prediction: Strings) -> Bools:
-        """Tell which pairs of labels are right, so that a match of them is a true positive.
+        """Return which pairs of labels are right, so that a match of them is a true positive.
 
         Parameters
         ----------

@@ -15,7 +15,7 @@ _BLOCK = 1 << 16  # candidate pairs compared at a time
 
 
 class Overlaps(NamedTuple):
-    """Pairs that overlap, a row each.
+    """Pairs that overlap, one row each.
 
     Attributes
     ----------

@@ -13,7 +13,7 @@ Indices: TypeAlias = NDArray[np.intp]
 
 
 def ranges(truths: Groups, predicted: Groups) -> tuple[Indices, Indices]:
-    """Give the first and the last + 1 ground truth of the group of each prediction; both sides are sorted by group.
+    """Return the first and the last + 1 ground truth of the group of each prediction; both sides are sorted by group.
 
     Examples
     --------
@@ -25,7 +25,7 @@ def ranges(truths: Groups, predicted: Groups) -> tuple[Indices, Indices]:
 
 
 def blocks(truths: Groups, predicted: Groups, size: int) -> Iterator[tuple[Indices, Indices]]:
-    """Give all pairs of the same group, by the prediction, then by the ground truth.
+    """Return all pairs of the same group, by the prediction, then by the ground truth.
 
     Parameters
     ----------

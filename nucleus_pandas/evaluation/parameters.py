@@ -93,7 +93,7 @@ class Parameters:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the parameters as plain data, under the names of the arguments."""
+        """Return the parameters as plain data, under the names of the arguments."""
         allowed = self.rule.allowed
         return {
             "iou_threshold": self.iou_threshold,

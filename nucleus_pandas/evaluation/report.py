@@ -349,7 +349,7 @@ class Evaluation:
         return label_errors.suspects(self._sides, self._rows, self._counted, min_confidence)
 
     def compare(self, other: Evaluation) -> Comparison:
-        """Tell what another evaluation of the same ground truth finds better and worse.
+        """Return what another evaluation of the same ground truth finds better and worse.
 
         Parameters
         ----------

@@ -27,7 +27,7 @@ _NO_CONFIDENCE = "no prediction has a confidence"
 def summary(
     found: Accumulated, parameters: Parameters, counts: pd.DataFrame, f1_curve: pd.DataFrame
 ) -> pd.Series[float]:
-    """Give the twelve numbers of COCO, then precision, recall, F1 and the confidence that maximizes F1."""
+    """Return the twelve numbers of COCO, then precision, recall, F1 and the confidence that maximizes F1."""
     sizes = list(enumerate(parameters.area_ranges))[1:]
     numbers = {"AP": found.mean_ap(), "AP50": found.mean_ap(0.5), "AP75": found.mean_ap(0.75)}
     numbers |= {f"AP_{name}": found.mean_ap(area=at) for at, name in sizes}
@@ -43,7 +43,7 @@ def summary(
 
 
 def per_class(sides: Sides, found: Accumulated, parameters: Parameters, counts: pd.DataFrame) -> pd.DataFrame:
-    """Give the numbers of each label."""
+    """Return the numbers of each label."""
     numbers = {"AP": found.ap(), "AP50": found.ap(0.5), "AP75": found.ap(0.75)}
     numbers |= {f"AP_{name}": found.ap(area=at) for at, name in list(enumerate(parameters.area_ranges))[1:]}
     frame = pd.DataFrame({**numbers, "AR": found.ar()}, index=index_of(sides))
@@ -58,7 +58,7 @@ def per_class(sides: Sides, found: Accumulated, parameters: Parameters, counts: 
 
 
 def pr_curve(sides: Sides, found: Accumulated) -> pd.DataFrame:
-    """Give precision over recall for each label that has ground truth and each threshold."""
+    """Return precision over recall for each label that has ground truth and each threshold."""
     precision, scores = found.precision[..., 0, -1], found.scores[..., 0, -1]
     there = np.flatnonzero(~np.isnan(precision[0, 0]))
     count, steps = len(there), len(IOU_THRESHOLDS) * RECALLS
@@ -80,13 +80,13 @@ def pr_curve(sides: Sides, found: Accumulated) -> pd.DataFrame:
 
 
 def _reached(found: Accumulated, labels: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Tell which recalls are reached, of shape (labels, 10, 101)."""
+    """Return which recalls are reached, of shape (labels, 10, 101)."""
     highest = found.recall[:, labels, 0, -1].T
     return np.asarray(np.linspace(0.0, 1.0, RECALLS) <= highest[:, :, None])
 
 
 def ap_by_size(sides: Sides, found: Accumulated, parameters: Parameters) -> pd.DataFrame:
-    """Give average precision by area."""
+    """Return average precision by area."""
     rows = []
     for at, (low, high) in enumerate(parameters.area_ranges.values()):
         inside = (sides.countable.area >= low) & (sides.countable.area <= high)
@@ -124,7 +124,7 @@ def by_image(sides: Sides, found: Counted) -> dict[str, NDArray[np.int64]]:
 
 
 def by_group(rows: Sequence[Mapping[str, Any]], names: pd.Index[Any], numbers: Sequence[str]) -> pd.DataFrame:
-    """Give the numbers of groups of images."""
+    """Return the numbers of groups of images."""
     kinds = dict.fromkeys(("images", *COUNTS), "int64") | dict.fromkeys(numbers, "float64")
     return pd.DataFrame(list(rows), index=names, columns=list(kinds)).astype(kinds)
 
@@ -171,7 +171,7 @@ def _without_truth(sides: Sides, parameters: Parameters) -> list[str]:
 
 
 def left_out(sides: Sides, parameters: Parameters) -> str | None:
-    """Tell of predictions that the COCO numbers and TIDE do not see; None where they see all."""
+    """Return of predictions that the COCO numbers and TIDE do not see; None where they see all."""
     most = parameters.max_dets[-1]
     rows = np.flatnonzero(sides.predictions.place >= most)
     if not len(rows):

@@ -36,7 +36,7 @@ class Numbers(NamedTuple):
 
 
 def look_at(mask: Path | bytes) -> Numbers:
-    """Tell whether a file, or what it holds, is a mask that can be drawn, by its header alone.
+    """Return whether a file, or what it holds, is a mask that can be drawn, by its header alone.
 
     Raises
     ------

@@ -209,7 +209,7 @@ def _boxes(file: BinaryIO, end: int | None) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _box(file: BinaryIO, end: int | None, *kinds: bytes) -> int:
-    """Go to the content of a box in boxes, and give its end."""
+    """Go to the content of a box in boxes, and return its end."""
     for wanted in kinds:
         found = next(((start, stop) for kind, start, stop in _boxes(file, end) if kind == wanted), None)
         if found is None:

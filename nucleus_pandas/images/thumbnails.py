@@ -47,7 +47,7 @@ class Thumbnail:
 
 
 def thumbnail(source: Path | bytes, size: int, known: tuple[int, int] | None = None) -> Thumbnail:
-    """Make a small copy of an image.
+    """Create a small copy of an image.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def _small(image: Image, size: int, known: tuple[int, int] | None) -> Thumbnail:
 
 
 def _colours(image: Any) -> Any:
-    """Give the image in colours that a JPEG holds: light behind what is transparent, deep greys spread out."""
+    """Return the image in colours that a JPEG holds: light behind what is transparent, deep greys spread out."""
     from PIL import Image
 
     if image.mode.startswith("I") or image.mode == "F":

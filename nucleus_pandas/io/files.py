@@ -48,7 +48,7 @@ def read_text(path: Path) -> str:
 
 
 def files_below(folder: Path, endings: Collection[str]) -> dict[str, Path]:
-    """Give the files in a folder and those in it by their names below it, sorted; ``/`` parts folders.
+    """Return the files in a folder and those in it by their names below it, sorted; ``/`` parts folders.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def write(path: Path, data: bytes) -> None:
 
 
 def escapes(name: str) -> str | None:
-    """Tell why a name that a file or a frame holds cannot name a file below a folder; None if it can.
+    """Return why a name that a file or a frame holds cannot name a file below a folder; None if it can.
 
     Examples
     --------
@@ -130,11 +130,11 @@ class Faults:
         self._found: list[tuple[str, str]] = []
 
     def add(self, place: str, reason: str) -> None:
-        """Note a fault: where it is, such as ``annotations[17].bbox``, and a sentence that continues it."""
+        """Record a fault: where it is, such as ``annotations[17].bbox``, and a sentence that continues it."""
         self._found.append((place, reason))
 
     def error(self, place: str, reason: str) -> InvalidInputError:
-        """Note a fault after which nothing more can be read, and give the error that tells all."""
+        """Record a fault after which nothing more can be read, and return the error that tells all."""
         self.add(place, reason)
         return self._error()
 

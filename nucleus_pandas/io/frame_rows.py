@@ -87,7 +87,7 @@ class Boxes:
     polygons: dict[int, list[float]]
 
     def values(self, name: str) -> list[Any]:
-        """Give the values of another column, as JSON can hold them; None where they are missing.
+        """Return the values of another column, as JSON can hold them; None where they are missing.
 
         Raises
         ------
@@ -112,7 +112,7 @@ class Boxes:
         return found
 
     def numbers(self, name: str) -> list[float | None]:
-        """Give the values of another column of numbers; None where they are missing.
+        """Return the values of another column of numbers; None where they are missing.
 
         Raises
         ------
@@ -264,7 +264,7 @@ def _images(
 
 
 def _metadata(named: NamedColumns, rows: npt.NDArray[np.intp], problems: Problems) -> list[dict[str, Any]]:
-    """Give the metadata of some rows: as it is where JSON can hold it, else as it would be sent."""
+    """Return the metadata of some rows: as it is where JSON can hold it, else as it would be sent."""
     column = named.get("metadata")
     keyed = any(isinstance(name, str) and name.startswith(PREFIX) for name in named.names)
     if column is not None and not keyed and pd.api.types.is_object_dtype(column.dtype):
@@ -296,7 +296,7 @@ def _sound(value: Mapping[str, Any]) -> bool:
 
 
 def paths_of(images: Images, suffix: str) -> list[str]:
-    """Give the name of the file of each image: its own with another extension, all different and below a folder.
+    """Return the name of the file of each image: its own with another extension, all different and below a folder.
 
     Raises
     ------
@@ -322,7 +322,7 @@ def paths_of(images: Images, suffix: str) -> list[str]:
 
 
 def refused(problems: Problems, what: str) -> InvalidInputError:
-    """Give the error that tells which rows cannot be written."""
+    """Return the error that tells which rows cannot be written."""
     reasons = problems.reasons()
     lines = [f"{len(reasons)} of {len(problems.index)} rows of the {what} cannot be written:"]
     lines += [f"  {problems.label(row)}: {reasons[row]}" for row in list(reasons)[:_SHOWN]]

@@ -133,7 +133,7 @@ def _look_at(top: str, name: str) -> _Found:
 
 
 def _as_text(name: str) -> str:
-    """Give a name as Unicode, whatever bytes the file system has for it."""
+    """Return a name as Unicode, whatever bytes the file system has for it."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
@@ -147,7 +147,7 @@ SUFFIXES = frozenset(
 
 
 def folder_of(path: str | os.PathLike[str], parameter: str) -> Path:
-    """Give a folder that is there."""
+    """Return a folder that is there."""
     folder = Path(path).expanduser()
     if not folder.is_dir():
         what = "is no folder" if folder.exists() else "does not exist"
@@ -156,7 +156,7 @@ def folder_of(path: str | os.PathLike[str], parameter: str) -> Path:
 
 
 def images_in(folder: Path) -> dict[str, Path]:
-    """Give the images of a folder and its subfolders by their names below it, sorted; ``/`` parts folders."""
+    """Return the images of a folder and its subfolders by their names below it, sorted; ``/`` parts folders."""
     return files_below(folder, SUFFIXES)
 
 
@@ -184,7 +184,7 @@ def size_of(path: Path, faults: Faults) -> tuple[int, int] | None:
 
 
 def local_url(folder: Path, name: str, place: str, faults: Faults) -> str | None:
-    """Give the path of an image below a folder, by the name that a file has for it.
+    """Return the path of an image below a folder, by the name that a file has for it.
 
     A file from elsewhere may name anything, and what is named is uploaded: a name that leads out of the folder is a
     fault.

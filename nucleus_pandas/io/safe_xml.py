@@ -59,7 +59,7 @@ def parse_xml(path: Path) -> Element:
 
 
 def value_of(element: Element) -> Any:
-    """Give an element as JSON can hold it, white space around texts apart.
+    """Return an element as JSON can hold it, white space around texts apart.
 
     A text where it has neither children nor attributes, else a dict of its children, where those that repeat are a
     list, its attributes (``@name``) and its text (``#text``).
@@ -115,7 +115,7 @@ def _text(value: Any) -> str:
 
 
 def unwritable(value: Any) -> str | None:
-    r"""Tell why XML cannot hold a value so that `value_of` gives it back; None if it can.
+    r"""Return why XML cannot hold a value so that `value_of` gives it back; None if it can.
 
     Examples
     --------

@@ -134,7 +134,7 @@ def read_voc(source: VocSource, *, images: str | os.PathLike[str] | None = None)
 
 
 def _files(source: VocSource) -> tuple[str, dict[str, Path]]:
-    """Give files by their names for the reader."""
+    """Return files by their names for the reader."""
     if not isinstance(source, (str, os.PathLike)):
         paths = [Path(each).expanduser() for each in source]
         return "VOC", {str(path): path for path in paths}
@@ -183,7 +183,7 @@ def _rest(annotation: Element) -> dict[str, Any]:
 
 
 def _typed(key: str, value: Any) -> Any:
-    """Make a number of a text that is one, in the digits that the number is written in."""
+    """Create a number of a text that is one, in the digits that the number is written in."""
     if key in _NUMBERS and isinstance(value, str):
         for kind in (int, float):
             try:
@@ -382,7 +382,7 @@ def _written_object(boxes: Boxes, at: int, left_out: set[str]) -> dict[str, Any]
 
 
 def _elements(metadata: Mapping[str, Any], ours: Sequence[str], left_out: set[str]) -> dict[str, Any]:
-    """Give what XML has a form for; note the rest."""
+    """Return what XML has a form for; note the rest."""
     kept = {}
     for key, value in metadata.items():
         if value is None or value in ([], {}):
@@ -395,7 +395,7 @@ def _elements(metadata: Mapping[str, Any], ours: Sequence[str], left_out: set[st
 
 
 def _is_element(value: Any) -> bool:
-    """Tell whether a value comes back in its form: a text or number, a dict of such, or several of these in a list."""
+    """Return whether a value survives a round trip: a string or number, a dict of such, or several of these in a list."""
     if isinstance(value, dict):
         return bool(value) and all(map(_is_element, value.values())) and set(value) != {"#text"}
     if isinstance(value, list):

@@ -329,7 +329,7 @@ def to_yolo(
 
 
 def _classes(boxes: Boxes, items: pd.DataFrame, names: NamesSource | None) -> tuple[list[int], list[str]]:
-    """Give the class of each box, and all names in their order."""
+    """Return the class of each box, and all names in their order."""
     if names is None:
         head = items.attrs.get(HEAD)
         known = list(head["names"]) if isinstance(head, Mapping) and "names" in head else []
@@ -353,7 +353,7 @@ def _classes(boxes: Boxes, items: pd.DataFrame, names: NamesSource | None) -> tu
 
 
 def _fractions(boxes: Boxes, image_names: Images) -> npt.NDArray[np.float64]:
-    """Give the centre and the size of each box as fractions of its image."""
+    """Return the centre and the size of each box as fractions of its image."""
     unsized = Problems(image_names.named.index)
     for image in sorted(set(boxes.image)):
         for name, pixels in zip(("width", "height"), image_names.sizes[image], strict=True):

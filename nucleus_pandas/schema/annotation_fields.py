@@ -54,7 +54,7 @@ def details(named: NamedColumns, names: Sequence[str], metadata: Metadata, probl
 
 
 def detail(columns: Mapping[str, Texts], row: int) -> dict[str, Any]:
-    """Give what a row says, as plain values."""
+    """Return what a row says, as plain values."""
     there = ((name, column[row]) for name, column in columns.items())
     return {name: msgspec.json.decode(value.as_py()) for name, value in there if value.is_valid}
 

@@ -53,7 +53,7 @@ class Terms:
     by_item_id: Callable[[], bool] = bool
 
     def refusal(self, kind: str) -> str | None:
-        """Tell why a type is not taken; None where it is."""
+        """Return why a type is not taken; None where it is."""
         if self.types is None or kind in self.types:
             return None
         return f"is {shown(kind)}, and here only {', '.join(self.types)} are taken. {self.others}"
@@ -98,7 +98,7 @@ class AnnotationUnits:
         raise NotImplementedError
 
     def keys(self, start: int, stop: int) -> list[str]:
-        """Give what names the items."""
+        """Return what names the items."""
         found: list[str] = self.boxes.keys.slice(start, stop - start).to_pylist()
         return found
 
@@ -112,7 +112,7 @@ class AnnotationUnits:
         return b"".join(box_columns(boxes))
 
     def masks(self, start: int, stop: int) -> set[int]:
-        """Tell which of some are masks."""
+        """Return which of some are masks."""
         if not self.others:
             return set()
         return {unit for unit in range(start, stop) if isinstance(self.others.get(unit), MaskAnnotation)}
@@ -234,7 +234,7 @@ def _mask_files(others: Mapping[int, AnyAnnotation], problems: Problems, name: s
 
 
 def _types(named: NamedColumns, layer: Layer, problems: Problems, terms: Terms) -> tuple[Mask, dict[int, str]]:
-    """Tell which rows are boxes, and the types of the others."""
+    """Return which rows are boxes, and the types of the others."""
     series = named.get("type")
     is_box = np.ones(len(named), dtype=bool)
     if series is None:
@@ -356,7 +356,7 @@ def _check_repeated_ids(keys: Texts, given_ids: Texts, wanted: Mask, problems: P
 
 
 def _pairs(keys: Texts, ids: Texts) -> npt.NDArray[np.int64]:
-    """Give each pair of texts a number; -1 where one is missing."""
+    """Return each pair of texts a number; -1 where one is missing."""
     first, second = (pc.fill_null(column.dictionary_encode().indices, -1) for column in (keys, ids))
     one = first.to_numpy(zero_copy_only=False).astype(np.int64)
     two = second.to_numpy(zero_copy_only=False).astype(np.int64)
@@ -364,7 +364,7 @@ def _pairs(keys: Texts, ids: Texts) -> npt.NDArray[np.int64]:
 
 
 def _some(boxes: BoxRows, rows: npt.NDArray[np.intp]) -> BoxRows:
-    """Give some of the rows."""
+    """Return some of the rows."""
     take = pa.array(rows)
 
     def texts_of(column: Texts | None) -> Texts | None:

@@ -32,7 +32,7 @@ class Units(Protocol):
         ...
 
     def keys(self, start: int, stop: int) -> Sequence[str]:
-        """Give the ids by which some name their items."""
+        """Return the ids by which some name their items."""
         ...
 
     def columns(self, start: int, stop: int) -> bytes | None:
@@ -40,7 +40,7 @@ class Units(Protocol):
         ...
 
     def masks(self, start: int, stop: int) -> Collection[int]:
-        """Tell which of some are masks."""
+        """Return which of some are masks."""
         ...
 
     @property

@@ -75,18 +75,18 @@ def texts(
 
 
 def flags(column: Any) -> Mask:
-    """Give an Arrow column of booleans as NumPy has them; null is False."""
+    """Return an Arrow column of booleans as NumPy has them; null is False."""
     found: Mask = pc.fill_null(column, False).to_numpy(zero_copy_only=False)
     return found
 
 
 def whole(column: Any) -> Any:
-    """Give an Arrow column in one piece."""
+    """Return an Arrow column in one piece."""
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
 def values_of(series: pd.Series[Any]) -> list[Any]:
-    """Give a column's values as Python has them; Arrow's own are lists and dicts, not arrays."""
+    """Return a column's values as Python has them; Arrow's own are lists and dicts, not arrays."""
     if isinstance(series.dtype, pd.ArrowDtype):
         found: list[Any] = whole(pa.array(series)).to_pylist()
         return found
@@ -118,7 +118,7 @@ def _texts(series: pd.Series[Any]) -> Texts | None:
 
 
 def _is_text(kind: Any) -> bool:
-    """Tell whether an Arrow type is text."""
+    """Return whether an Arrow type is text."""
     return any(test(kind) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
 
 
@@ -155,7 +155,7 @@ def _no_text(value: object, law: str) -> str:
 
 
 def is_missing(value: object) -> bool:
-    """Tell whether a value stands for nothing: None, NaN, NaT or pandas.NA.
+    """Return whether a value stands for nothing: None, NaN, NaT or pandas.NA.
 
     Examples
     --------

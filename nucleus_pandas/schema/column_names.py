@@ -94,7 +94,7 @@ class NamedColumns:
         return len(self.frame)
 
     def some(self, rows: Sequence[int]) -> NamedColumns:
-        """Give some rows, by their positions, under the same names."""
+        """Return some rows, by their positions, under the same names."""
         return NamedColumns(self.frame.iloc[list(rows)], self._mapping, self._canonical)
 
     @property
@@ -108,7 +108,7 @@ class NamedColumns:
         return [*self._positions, *(name for name in self._levels if name not in self._positions)]
 
     def holds(self, own: Hashable) -> bool:
-        """Tell whether there is a column or an index level that the caller calls so."""
+        """Return whether there is a column or an index level that the caller calls so."""
         if not isinstance(own, Hashable):
             raise InvalidInputError(f"{own!r}, a {type(own).__name__}, is no name of a column.")
         try:
@@ -117,7 +117,7 @@ class NamedColumns:
             raise InvalidInputError(f"{own!r} is no name of a column.") from None
 
     def own(self, own: Hashable, use: str = "") -> pd.Series[Any]:
-        """Give a column, or an index level, by the name that the caller uses."""
+        """Return a column, or an index level, by the name that the caller uses."""
         if not self.holds(own):
             raise InvalidInputError(self.missing(own, use))
         if own in self._positions:
@@ -130,23 +130,23 @@ class NamedColumns:
         return pd.Series(unnamed.get_level_values(self._levels[own]), index=None, name=own)
 
     def name(self, canonical: str) -> Hashable:
-        """Tell what the caller calls a canonical column."""
+        """Return what the caller calls a canonical column."""
         return self._mapping.get(canonical, canonical)
 
     def has(self, canonical: str) -> bool:
-        """Tell whether a canonical column is there."""
+        """Return whether a canonical column is there."""
         return self.holds(self.name(canonical))
 
     def maps(self, canonical: str) -> bool:
-        """Tell whether `columns` names what stands for a canonical column."""
+        """Return whether `columns` names what stands for a canonical column."""
         return canonical in self._mapping
 
     def get(self, canonical: str) -> pd.Series[Any] | None:
-        """Give a canonical column, or None."""
+        """Return a canonical column, or None."""
         return self.own(self.name(canonical)) if self.has(canonical) else None
 
     def need(self, canonical: str, remedy: str = "") -> pd.Series[Any]:
-        """Give a canonical column, or raise InvalidInputError."""
+        """Return a canonical column, or raise InvalidInputError."""
         if not self.has(canonical):
             hint = remedy or f"Use columns={{{canonical!r}: {self._example(canonical)!r}}}."
             raise InvalidInputError(f"{self.missing(self.name(canonical))} {hint}")

@@ -147,7 +147,7 @@ DTYPES: dict[Backend, dict[str, Any]] = {
 
 
 def arrow_type(kind: str) -> pa.DataType:
-    """Give the Arrow type of a dtype of the tables above that holds no Python objects.
+    """Return the Arrow type of a dtype of the tables above that holds no Python objects.
 
     Examples
     --------
@@ -236,7 +236,7 @@ def frame(
 
 
 def indexed(rows: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Make a column the index, in the dtype that it has.
+    """Create a column the index, in the dtype that it has.
 
     `DataFrame.set_index` infers another one, and warns, on pandas 2 with ``future.infer_string``.
 

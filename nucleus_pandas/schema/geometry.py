@@ -78,7 +78,7 @@ def box_sides(
 
 
 def _of_nothing(named: NamedColumns) -> Mask:
-    """Tell which rows have neither a type nor a geometry, as a left join of shapes to images leaves them."""
+    """Return which rows have neither a type nor a geometry, as a left join of shapes to images leaves them."""
     kind, geometry = named.get("type"), named.get("geometry")
     if kind is None or geometry is None:
         return np.zeros(len(named), dtype=bool)
@@ -98,7 +98,7 @@ def _check_format(bbox: BoxColumn | None, bbox_format: BoxFormat) -> None:
 
 
 def named_columns(named: NamedColumns, bbox: BoxColumn | None) -> list[Hashable]:
-    """Tell which columns `bbox` names: none, one, or four."""
+    """Return which columns `bbox` names: none, one, or four."""
     if bbox is None:
         return []
     if not isinstance(bbox, (tuple, list)) or (isinstance(bbox, tuple) and named.holds(bbox)):
@@ -149,7 +149,7 @@ def _refuse_partly(partly: Mask, missing: np.ndarray[Any, Any], names: Sequence[
 
 
 def _checked(sides: Floats, names: Sequence[str], bbox_format: BoxFormat, problems: Problems) -> Floats:
-    """Look at the numbers of the boxes, and give their x, y, width and height."""
+    """Look at the numbers of the boxes, and return their x, y, width and height."""
     sides = _within(sides, names, problems)
     if bbox_format == "xyxy":
         for low, high, letter in ((0, 2, "x"), (1, 3, "y")):
@@ -219,7 +219,7 @@ def _at_once(series: pd.Series[Any], bbox_format: BoxFormat) -> Floats | None:
 
 
 def _arrow_numbers(column: Any, bbox_format: BoxFormat) -> np.ndarray[Any, Any] | None:
-    """Give the numbers of a column without nulls, of shape (n, 4); None where its type or a length is another."""
+    """Return the numbers of a column without nulls, of shape (n, 4); None where its type or a length is another."""
     kind = column.type
     if pa.types.is_struct(kind):
         held = {kind.field(at).name for at in range(kind.num_fields)}
@@ -243,7 +243,7 @@ def _is_number(kind: Any) -> bool:
 
 
 def _fields(value: Mapping[Any, Any], bbox_format: BoxFormat) -> tuple[str, ...]:
-    """Tell under which names a dict or a struct holds the four numbers."""
+    """Return under which names a dict or a struct holds the four numbers."""
     found = next((names for names in _FIELDS[bbox_format] if set(names) <= set(value)), None)
     if found is None:
         expected = " or ".join("(" + ", ".join(names) + ")" for names in _FIELDS[bbox_format])
@@ -280,7 +280,7 @@ def shapes(
     objects: Texts | None,
     more: Mapping[str, Texts],
 ) -> dict[int, AnyAnnotation]:
-    """Make annotations of the rows that are no boxes, from what their geometry says."""
+    """Create annotations of the rows that are no boxes, from what their geometry says."""
     if not kinds:
         return {}
     series = named.get("geometry")
@@ -313,7 +313,7 @@ def shapes(
 
 
 def _taxonomies(named: NamedColumns, kinds: Mapping[int, str], problems: Problems) -> dict[int, str]:
-    """Give the taxonomies of categories that stand in a column of their own, by row."""
+    """Return the taxonomies of categories that stand in a column of their own, by row."""
     rows = [row for row, kind in kinds.items() if kind in ("category", "multicategory")]
     if not rows or not named.has("taxonomy_name"):
         return {}
@@ -338,7 +338,7 @@ def _with_taxonomy(fields: dict[str, Any], name: str | None) -> dict[str, Any]:
 
 
 def _geometry(value: object, kind: str) -> dict[str, Any]:
-    """Give the fields of an annotation that its geometry stands for."""
+    """Return the fields of an annotation that its geometry stands for."""
     if isinstance(value, str):
         try:
             value = msgspec.json.decode(value.encode())

@@ -12,7 +12,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def is_remote(url: str) -> bool:
-    """Tell whether an image stays where it is; a path has no ``://``.
+    """Return whether an image stays where it is; a path has no ``://``.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def is_remote(url: str) -> bool:
 
 
 def readable(name: str) -> Path:
-    """Give the path of an image that can be read.
+    """Return the path of an image that can be read.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def readable(name: str) -> Path:
 
 
 def mask_file(url: str) -> Path | None:
-    """Give the PNG local file that the address of a mask stands for; None where it stays where it is.
+    """Return the PNG local file that the address of a mask stands for; None where it stays where it is.
 
     Raises
     ------

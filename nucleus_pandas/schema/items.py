@@ -59,7 +59,7 @@ class ItemUnits:
         return lines(*item_objects(self._fields(start, stop)))
 
     def keys(self, start: int, stop: int) -> list[str]:
-        """Give the reference ids."""
+        """Return the reference ids."""
         found: list[str] = self.reference_ids.slice(start, stop - start).to_pylist()
         return found
 
@@ -165,14 +165,14 @@ def _sizes(named: NamedColumns, problems: Problems, *, has_boxes: bool) -> tuple
 
 
 def _units(reference_ids: Texts) -> Positions:
-    """Give the distinct ids numbers, in the order of their first rows."""
+    """Return the distinct ids numbers, in the order of their first rows."""
     codes = reference_ids.dictionary_encode().indices
     found: Positions = pc.fill_null(codes, NOT_SENT).to_numpy(zero_copy_only=False).astype(np.intp)
     return found
 
 
 def _first(unit_of_row: Positions) -> Positions:
-    """Give the first row of each unit."""
+    """Return the first row of each unit."""
     rows = np.flatnonzero(unit_of_row != NOT_SENT)[::-1]
     first = np.empty(int(unit_of_row.max(initial=NOT_SENT)) + 1, dtype=np.intp)
     first[unit_of_row[rows]] = rows
@@ -222,7 +222,7 @@ def _disagree(reference_ids: Texts, row: int) -> str:
 def _differing_metadata(
     named: NamedColumns, metadata_from: Metadata, column: Texts, rows: Positions, firsts: Positions
 ) -> dict[str, list[int]]:
-    """Tell in which of the caller's columns rows differ from the first ones of their items."""
+    """Return in which of the caller's columns rows differ from the first ones of their items."""
     found: dict[str, list[int]] = {}
     for row, first in zip(rows.tolist(), firsts.tolist(), strict=True):
         keys = differing_keys(column[row].as_py(), column[first].as_py())

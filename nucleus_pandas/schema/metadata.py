@@ -60,7 +60,7 @@ def metadata(named: NamedColumns, wanted: Metadata, problems: Problems) -> Texts
 
 
 def _forms(named: NamedColumns, wanted: Metadata) -> tuple[Hashable | None, dict[str, Hashable]]:
-    """Tell which column holds whole objects, and which ones hold single keys."""
+    """Return which column holds whole objects, and which ones hold single keys."""
     if isinstance(wanted, bool):
         if not wanted:
             return None, {}
@@ -89,7 +89,7 @@ def _forms(named: NamedColumns, wanted: Metadata) -> tuple[Hashable | None, dict
 
 
 def metadata_columns(named: NamedColumns, wanted: Metadata, keys: Iterable[str]) -> dict[str, Hashable]:
-    """Tell which column holds each key."""
+    """Return which column holds each key."""
     whole_objects, keyed = _forms(named, wanted)
     return {key: keyed.get(key, whole_objects) for key in keys}
 
@@ -229,7 +229,7 @@ def _two_forms(key: str) -> str:
 
 
 def differing_keys(first: str | None, second: str | None) -> set[str]:
-    """Tell in which keys two JSON objects differ; their order says nothing.
+    """Return in which keys two JSON objects differ; their order says nothing.
 
     Examples
     --------
@@ -241,6 +241,6 @@ def differing_keys(first: str | None, second: str | None) -> set[str]:
 
 
 def _values(text: str | None) -> dict[str, bytes]:
-    """Give each key's value as JSON in one spelling, which tells 1 from 1.0, and from true."""
+    """Return each key's value as JSON in one spelling, which tells 1 from 1.0, and from true."""
     found: dict[str, object] = {} if text is None else msgspec.json.decode(text)
     return {key: msgspec.json.encode(value, order="sorted") for key, value in found.items()}

@@ -48,7 +48,7 @@ class StructUnits:
         return msgspec.json.Encoder().encode_lines(self.structs[start:stop])
 
     def keys(self, start: int, stop: int) -> list[str]:
-        """Give the ids by which some name their items."""
+        """Return the ids by which some name their items."""
         return [
             struct.reference_id or ("" if isinstance(struct, Item) else struct.item_id) or ""
             for struct in self.structs[start:stop]
@@ -59,7 +59,7 @@ class StructUnits:
         return
 
     def masks(self, start: int, stop: int) -> set[int]:
-        """Tell which of some are masks."""
+        """Return which of some are masks."""
         return {unit for unit in range(start, stop) if isinstance(self.structs[unit], Mask)}
 
     def images(self, start: int, stop: int, *, update: bool) -> bytes:
@@ -149,7 +149,7 @@ def _checked(
 
 
 def _rows_of(payload: Payload, *names: str) -> Rows:
-    """Give the rows of a payload dict, or of a list of dicts."""
+    """Return the rows of a payload dict, or of a list of dicts."""
     expected = " or ".join(f'{{"{name}": [...]}}' for name in names)
     if isinstance(payload, Mapping):
         unknown = set(payload) - set(names)
@@ -170,7 +170,7 @@ def _rows_of(payload: Payload, *names: str) -> Rows:
 
 
 def _named(given: object, place: str, known: frozenset[str]) -> dict[str, Any]:
-    """Make a row plain, with integer ids as text: COCO counts its images and categories."""
+    """Create a row plain, with integer ids as text: COCO counts its images and categories."""
     if not isinstance(given, Mapping):
         raise BadRequestError(f"A row is a dict, not {type(given).__name__} - at `{place}`.")
     if unknown := [key for key in given if key not in known]:
@@ -188,7 +188,7 @@ def _named(given: object, place: str, known: frozenset[str]) -> dict[str, Any]:
 
 
 def _mask_of(url: str, place: str) -> Path | None:
-    """Give the local file that the address of a mask stands for."""
+    """Return the local file that the address of a mask stands for."""
     try:
         return mask_file(url)
     except BadRequestError as error:
@@ -196,7 +196,7 @@ def _mask_of(url: str, place: str) -> Path | None:
 
 
 def _file_of(url: str | None, place: str, *, local: bool) -> Path | None:
-    """Give the local image that an address stands for."""
+    """Return the local image that an address stands for."""
     try:
         return None if url is None or (not local and is_remote(url)) else readable(url)
     except BadRequestError as error:

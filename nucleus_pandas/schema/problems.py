@@ -51,7 +51,7 @@ class Problems:
         self._found += others._found
 
     def bad_in(self, column: str) -> Mask:
-        """Tell which rows are refused for this column."""
+        """Return which rows are refused for this column."""
         found: Mask = np.zeros(len(self.index), dtype=bool)
         for rows, name, _ in self._found:
             if name == column:
@@ -70,14 +70,14 @@ class Problems:
                 yield row, column, reason if isinstance(reason, str) else reason(row)
 
     def reasons(self) -> dict[int, str]:
-        """Give one sentence for each refused row, by position."""
+        """Return one sentence for each refused row, by position."""
         found: dict[int, list[str]] = {}
         for row, column, reason in self._each():
             found.setdefault(row, []).append(f"column '{column}': {reason}" if column else reason)
         return {row: " ".join(found[row]) for row in sorted(found)}
 
     def frame(self) -> pd.DataFrame:
-        """Give every refused row, column and reason, in the order of the rows.
+        """Return every refused row, column and reason, in the order of the rows.
 
         Returns
         -------

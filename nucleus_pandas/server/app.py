@@ -56,7 +56,7 @@ def create_app(
     has_page: bool = True,
     remote_images: bool = False,
 ) -> Flask:
-    """Make the application that answers for a store.
+    """Create the application that answers for a store.
 
     Parameters
     ----------
@@ -197,7 +197,7 @@ def _http_error(error: HTTPException) -> Response:
 
 
 def _is_full(error: Exception) -> bool:
-    """Whether a disk has no room, or none for this user: what no second try mends."""
+    """Return whether a disk has no room, or none for this user: what no second try mends."""
     if isinstance(error, sqlite3.Error):
         return getattr(error, "sqlite_errorcode", None) in _FULL
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

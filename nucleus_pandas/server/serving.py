@@ -37,7 +37,7 @@ _CONNECTIONS = 500  # at once; clients keep some, and those that drip hold one e
 
 
 def create_app(path: str | os.PathLike[str]) -> Flask:
-    """Make the WSGI application of a store, for a server of your own.
+    """Create the WSGI application of a store, for a server of your own.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ class Server:
             self._turn(0.1)
 
     def stop(self) -> None:
-        """Make `run` return soon; may be called in another thread or by a signal."""
+        """Create `run` return soon; may be called in another thread or by a signal."""
         self._stopping.set()
         with suppress(OSError):  # the loop may end by itself before it is woken
             self._server.pull_trigger()
@@ -135,7 +135,7 @@ class Server:
         wasyncore.loop(timeout=seconds, use_poll=True, map=self._server._map, count=1)
 
     def _is_answering(self) -> bool:
-        """Whether a request is being answered; connections on which none is are closed."""
+        """Return whether a request is being answered; connections on which none is are closed."""
         for channel in list(self._server.active_channels.values()):
             if not channel.requests and not channel.total_outbufs_len:  # in this order: answers come before they end
                 channel.handle_close()
@@ -301,7 +301,7 @@ class _Channel(HTTPChannel):
     _swallows_until: float | None = None
 
     def readable(self) -> bool:
-        """Whether there is a use for more bytes."""
+        """Return whether there is a use for more bytes."""
         if self.stopping.is_set():
             return False
         return self._swallows_until is not None or bool(super().readable())

@@ -62,7 +62,7 @@ class _Silence(logging.Filter):
     """Drops what threads note that are in `secret_addresses`."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether a note passes."""
+        """Return whether a note passes."""
         return not getattr(_here, "keeps_secret", False)
 
 

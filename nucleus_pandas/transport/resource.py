@@ -35,7 +35,7 @@ class Resource:
         return f"<{type(self).__name__} {self.id}{'' if name is None else f' {name!r}'}>"
 
     def _known(self) -> dict[str, object]:
-        """Tell what can be told without asking the server."""
+        """Return what can be told without asking the server."""
         return {"name": self.__dict__.get("name")}
 
     def _repr_html_(self) -> str:
@@ -49,7 +49,7 @@ class Resource:
 
 
 def id_of(thing: object, prefix: str, kind: str) -> str:
-    """Give the id of a dataset, a model or a run that is named by itself or by its id.
+    """Return the id of a dataset, a model or a run that is named by itself or by its id.
 
     Raises
     ------

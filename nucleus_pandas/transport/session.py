@@ -154,7 +154,7 @@ class Transport:
         return answer
 
     def create(self, shape: type[T], *segments: str, body: object) -> T:
-        """Make something that a second request would make twice.
+        """Create something that a second request would make twice.
 
         It is sent again freely to a server that knows idempotency keys; to others only when the first request did
         not reach them.
@@ -182,7 +182,7 @@ class Transport:
         doubts: list[str] | None = None,
         shape: Any = Any,
     ) -> Any:
-        """Send a request, again if need be, and give the JSON that came back.
+        """Send a request, again if need be, and return the JSON that came back.
 
         Parameters
         ----------
@@ -373,7 +373,7 @@ def _seconds(retry_after: str | None) -> float | None:
 
 
 def _signed(url: str) -> requests.PreparedRequest | None:
-    """Make a request to a signed address; None where that is no address."""
+    """Create a request to a signed address; None where that is no address."""
     try:
         return requests.Request("PUT", url, headers={"Accept": "*/*"}).prepare() if _is_web(url) else None
     except (requests.RequestException, ValueError):
@@ -385,7 +385,7 @@ def _is_web(url: str) -> bool:
 
 
 def _unreached(error: requests.RequestException) -> bool:
-    """Whether the server cannot have seen the request."""
+    """Return whether the server cannot have seen the request."""
     if isinstance(error, requests.ConnectTimeout):
         return True
     reason = getattr(error.args[0] if error.args else None, "reason", None)
@@ -412,7 +412,7 @@ def shaped(what: str, text: bytes, shape: Any, kind: str = "something else") -> 
 
 
 def _refused(response: requests.Response, key: Key) -> APIError | None:
-    """Give the refusal in an answer whose status says that all is well, as the hosted service has of some creations."""
+    """Return the error in an answer with a success status, as the hosted service sends for some creations."""
     try:
         answer = msgspec.json.decode(response.content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -133,7 +133,7 @@ class Tally:
             self.log.withdraw(content)
 
     def write_down(self, start: int, stop: int, content: bytes, counts: Mapping[str, int]) -> None:
-        """Note in the journal what became of a request, if all went well."""
+        """Record in the journal what became of a request, if all went well."""
         if self.log is None:
             return
         statuses = self.statuses[start:stop]
@@ -145,7 +145,7 @@ class Tally:
         self.log.answered(start, stop, content, Answered(outcomes, dict(counts)))
 
     def fail(self, start: int, stop: int, error: Exception, doubts: Sequence[str]) -> None:
-        """Note that a request failed for good; what is in doubt may be stored nevertheless.
+        """Record that a request failed for good; what is in doubt may be stored nevertheless.
 
         Nothing more is sent where the next request would meet the same. A 500 may be due to this batch alone; but what
         goes on by a journal, in the order of its rows, goes on there.
@@ -157,7 +157,7 @@ class Tally:
             self.broken = error
 
     def refuse(self, start: int, stop: int, reason: str) -> None:
-        """Note that units are not stored, and why."""
+        """Record that units are not stored, and why."""
         self._refuse(np.arange(start, stop), reason)
 
     def answer(
@@ -170,7 +170,7 @@ class Tally:
         none_may_exist: bool,
         before: bool = False,
     ) -> Counter[str] | None:
-        """Note the answer to a batch.
+        """Record the answer to a batch.
 
         Parameters
         ----------
@@ -212,7 +212,7 @@ class Tally:
         raise ServerError(doubts[-1], 200)
 
     def _tell(self, start: int, stop: int, answer: Outcomes, *, again: bool, before: bool) -> None:
-        """Note the outcome of every unit, where a server tells it."""
+        """Record the outcome of every unit, where a server tells it."""
         size = stop - start
         if sum(count for _, count in answer.outcomes) != size or any(row >= size for row, _ in answer.row_errors):
             raise BadRequestError(f"The server's answer is about other than the {size} rows that were sent.")
@@ -237,12 +237,12 @@ class Tally:
                 self.errors[start + row] = f"{reason} {_OURS}" if ours else reason
 
     def started(self, start: int, stop: int, job: Job, content: bytes, *, again: bool) -> None:
-        """Note that a job works on units, perhaps after an earlier request did."""
+        """Record that a job works on units, perhaps after an earlier request did."""
         self.statuses[start:stop] = ACCEPTED
         self.jobs.append(Started(job, start, stop, again, content))
 
     def ended(self, started: Started, view: JobView, *, none_may_exist: bool) -> None:
-        """Note how a job ended."""
+        """Record how a job ended."""
         job, start, stop, again = started.job, started.start, started.stop, started.again
         message = view.message if isinstance(view.message, Mapping) else {}
         counted = _job_counts(self.target.kind, message)
@@ -278,13 +278,13 @@ class Tally:
         return blamed
 
     def _blame(self, blamed: Mapping[int, str]) -> list[int]:
-        """Refuse rows, each for a reason of its own, and give their numbers."""
+        """Refuse rows, each for a reason of its own, and return their numbers."""
         self.statuses[list(blamed)] = ERROR
         self.errors.update(blamed)
         return list(blamed)
 
     def _urls(self, start: int, stop: int) -> list[str]:
-        """Give the addresses of items, by which a server names those that it could not fetch."""
+        """Return the addresses of items, by which a server names those that it could not fetch."""
         if self.target.kind != "items":
             return []
         return [
@@ -301,7 +301,7 @@ class Tally:
         none_may_exist: bool,
         again: bool,
     ) -> Counter[str] | None:
-        """Note what a server says that only counts: its rows are told apart where all met the same.
+        """Record what a server says that only counts: its rows are told apart where all met the same.
 
         Returns
         -------
@@ -368,7 +368,7 @@ class Tally:
         return error if all(str(error) in reason for reason in set(self.errors.values())) else None
 
     def result(self, wait: Callable[[float | None], UploadResult] | None = None) -> UploadResult:
-        """Tell what became of every row of the source."""
+        """Return what became of every row of the source."""
         problems, unit_of_row = self.checked.problems, self.checked.unit_of_row
         has_unit = unit_of_row != NOT_SENT
         statuses: npt.NDArray[np.int8] = np.where(problems.bad, ERROR, SKIPPED).astype(np.int8)
@@ -409,12 +409,12 @@ class Tally:
 
 
 def _lost(counts: Mapping[str, int], size: int) -> int:
-    """Tell how many of the rows that were sent the server does not count as stored."""
+    """Return how many of the rows that were sent the server does not count as stored."""
     return size - sum(counts.values()) + counts.get("upload_errors", 0)
 
 
 def _job_counts(kind: Kind, message: Mapping[str, Any]) -> dict[str, int] | None:
-    """Give the counters in what a job says at its end; None where it says nothing of the kind."""
+    """Return the counters in what a job says at its end; None where it says nothing of the kind."""
     if kind == "items":
         counts = {name: message[name] for name in COUNTERS[kind] if isinstance(message.get(name), int)}
         return counts or None

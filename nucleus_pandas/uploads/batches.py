@@ -120,7 +120,7 @@ def _send_at_once(
 
 @contextmanager
 def progress_bar(tally: Tally, batches: int, options: Options) -> Iterator[Callable[[int], object]]:
-    """Give a function to call with the number of units that were sent."""
+    """Return a function to call with the number of units that were sent."""
     if tally.watch is not None:
         yield tally.watch
         return
@@ -190,7 +190,7 @@ def send_masks(tally: Tally, batch: range, options: Options) -> None:
 
 
 def states_of(units: Units, batch: range) -> bytes:
-    """Give name, size and time of the files of a batch, by which the journal knows them."""
+    """Return name, size and time of the files of a batch, by which the journal knows them."""
     states = [(str(units.files[unit]), *_state(units.files[unit])) for unit in batch if unit in units.files]
     return repr(states).encode()
 
@@ -204,7 +204,7 @@ def _state(path: Path) -> tuple[int, int]:
 
 
 def route_of(tally: Tally) -> tuple[str, ...]:
-    """Give the route of the rows: one that tells the outcome of each, where there is one."""
+    """Return the route of the rows: one that tells the outcome of each, where there is one."""
     target = tally.target
     return ("_nucleus_pandas", *target.route) if "outcomes" in target.transport.extensions else target.route
 

@@ -160,7 +160,7 @@ def _length(path: Path) -> int:
 
 
 def _send_files(tally: Tally, units: Sequence[int]) -> dict[int, str | Exception]:
-    """Send files, and give the name by which the server calls each, or why it has none; a bad file is bad alone."""
+    """Send files, and return the name by which the server calls each, or why it has none; a bad file is bad alone."""
     files, transport = tally.checked.units.files, tally.target.transport
     try:
         if tally.broken is not None:
@@ -206,7 +206,7 @@ def _send_together(tally: Tally, batch: range, options: Options) -> None:
 
 
 def _seal(tally: Tally, batch: range, options: Options) -> bytes:
-    """Give what the journal knows a batch by: its items, and name, size and time of each file."""
+    """Return what the journal knows a batch by: its items, and name, size and time of each file."""
     units = tally.checked.units
     return b"\n".join(
         [bytes(units.objects(batch.start, batch.stop)), options.if_exists.encode(), states_of(units, batch)]

@@ -134,7 +134,7 @@ class Journal:
 
     @contextmanager
     def _told(self, what: str) -> Iterator[None]:
-        """Tell of the file what SQLite says."""
+        """Return of the file what SQLite says."""
         try:
             yield
         except (sqlite3.Error, OSError, ValueError, msgspec.MsgspecError) as error:
@@ -156,7 +156,7 @@ class Journal:
         return found
 
     def upload(self, *what: object) -> Upload:
-        """Give what is remembered of an upload, known by what its rows are sent to and how.
+        """Return what is remembered of an upload, known by what its rows are sent to and how.
 
         Parameters
         ----------
@@ -187,16 +187,16 @@ class Upload:
     key: bytes
 
     def part(self, name: str) -> Part:
-        """Give what is remembered of one part."""
+        """Return what is remembered of one part."""
         return Part(self, name)
 
     def seen(self, file: str) -> str | None:
-        """Tell the identity of a file when it was last seen."""
+        """Return the identity of a file when it was last seen."""
         row = self.journal._read("SELECT identity FROM file WHERE upload = ? AND file = ?", self.key, file)
         return None if row is None else str(row[0])
 
     def see(self, file: str, identity: str, parts: int) -> None:
-        """Note the identity of a file, and forget what was sent of more parts than it has."""
+        """Record the identity of a file, and forget what was sent of more parts than it has."""
         beyond = "substr(part, 1, length(?) + 1) = ? || '#' AND CAST(substr(part, length(?) + 2) AS INTEGER) >= ?"
         for table in ("batch", "part"):
             values = (self.key, file, file, file, parts)
@@ -212,7 +212,7 @@ class Part:
     name: str
 
     def known(self, content: bytes) -> Answered | None:
-        """Tell what became of a request, where it was answered before."""
+        """Return what became of a request, where it was answered before."""
         row = self.upload.journal._read(
             "SELECT outcomes, counts FROM batch WHERE upload = ? AND part = ? AND content = ?",
             self.upload.key,
@@ -226,7 +226,7 @@ class Part:
             return Answered(outcomes, msgspec.json.decode(row[1], type=_COUNTS)) if outcomes else None
 
     def sending(self, start: int, stop: int, content: bytes) -> bool:
-        """Note that a request is about to be sent; whether it was before, and was not refused whole."""
+        """Record that a request is about to be sent; whether it was before, and was not refused whole."""
         journal = self.upload.journal
         place = (self.upload.key, self.name, content)
         again = journal._read("SELECT 1 FROM batch WHERE upload = ? AND part = ? AND content = ?", *place) is not None
@@ -250,7 +250,7 @@ class Part:
         )
 
     def answered(self, start: int, stop: int, content: bytes, answer: Answered) -> None:
-        """Note what became of a request, and of which rows it was."""
+        """Record what became of a request, and of which rows it was."""
         self.upload.journal._write(
             "INSERT OR REPLACE INTO batch VALUES (?, ?, ?, ?, ?, ?, ?)",
             self.upload.key,
@@ -284,14 +284,14 @@ class Part:
         return None, True
 
     def finish(self, identity: str, counts: Mapping[str, int]) -> None:
-        """Note that all rows of the part were answered well."""
+        """Record that all rows of the part were answered well."""
         self.upload.journal._write(
             "INSERT OR REPLACE INTO part VALUES (?, ?, ?, ?)", self.upload.key, self.name, identity, json.dumps(counts)
         )
 
 
 def content_of(*parts: bytes | memoryview) -> bytes:
-    """Give a hash of a request."""
+    """Return a hash of a request."""
     digest = blake2b(digest_size=16)
     for part in parts:
         digest.update(part)
@@ -299,7 +299,7 @@ def content_of(*parts: bytes | memoryview) -> bytes:
 
 
 def user_folder(source: str) -> Path:
-    """Give the folder of this user where the journal stands that has no place beside its source."""
+    """Return the folder of this user where the journal stands that has no place beside its source."""
     if sys.platform == "darwin":
         base = Path.home() / "Library" / "Caches"
     elif os.name == "nt":

@@ -116,7 +116,7 @@ class UploadResult:
         return found
 
     def error_of(self, row: int) -> str | None:
-        """Tell why the row at a position was refused."""
+        """Return why the row at a position was refused."""
         return self._errors.get(row)
 
     @property
@@ -251,7 +251,7 @@ class ImportResult:
         return self.counts.get("failed", 0)
 
     def as_dict(self) -> dict[str, Any]:
-        """Give it as JSON has it."""
+        """Return it as JSON has it."""
         numbers = {name: getattr(self, name) for name in ("files", "rows", *_COUNTED, "resumed", "repeats")}
         paths = {
             name: None if path is None else str(path)

@@ -59,7 +59,7 @@ def _let_end(tally: Tally, options: Options) -> None:
 
 
 def _runs(tally: Tally, options: Options) -> Iterator[list[range]]:
-    """Give the batches that are sent together: those of images, and those of what is between."""
+    """Return the batches that are sent together: those of images, and those of what is between."""
     units = tally.checked.units
     batches = cut(units, options.batch_size or BATCH)
     for _, run in groupby(batches, lambda batch: batch.start in units.files):
@@ -102,7 +102,7 @@ def _send_run(tally: Tally, run: range, options: Options) -> int:
 
 
 def _write(tally: Tally, file: IO[bytes], run: range, options: Options) -> tuple[int, bytes]:
-    """Write lines until the file is full; give the first unit that is not in it, and the hash of what is."""
+    """Write lines until the file is full; return the first unit that is not in it, and the hash of what is."""
     size, start = 0, run.start
     content = content_of(options.if_exists.encode())
     while start < run.stop:

@@ -79,7 +79,7 @@ def send(tally: Tally, options: Options) -> None:
 
 
 def _with_jobs(tally: Tally, options: Options) -> UploadResult:
-    """Give a result that can wait for what the server still works on."""
+    """Return a result that can wait for what the server still works on."""
 
     def wait(timeout: float | None = None) -> UploadResult:
         tally.wait(timeout, none_may_exist=options.if_exists == "error")

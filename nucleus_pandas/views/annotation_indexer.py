@@ -24,7 +24,7 @@ class AnnotatedItems(View):
 
     @abstractmethod
     def _items(self) -> ItemsView:
-        """Give the items, or raise InvalidInputError where positions and reference ids have no meaning."""
+        """Return the items, or raise InvalidInputError where positions and reference ids have no meaning."""
 
 
 class AnnotationIndexer(Indexer):
@@ -146,7 +146,7 @@ class RunIndexer(CallForm, AnnotationIndexer):
 
 
 def _repeated(lengths: np.ndarray[Any, Any], codes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Give the rows of groups that stand one after another, group by group, as often as asked.
+    """Return the rows of groups that stand one after another, group by group, as often as asked.
 
     Examples
     --------

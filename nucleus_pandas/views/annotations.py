@@ -27,7 +27,7 @@ class AnnotationsView(AnnotatedItems):
     the top-left corner; those of boxes), ``geometry`` (dicts; of all other types), ``track_reference_id`` and
     ``task_id`` (text), ``embedding_vector`` (lists of float) and ``metadata`` (dicts).
 
-    ``iloc``, ``loc`` and ``refloc`` address *items*, in the order and as often as asked, and give a frame with the
+    ``iloc``, ``loc`` and ``refloc`` address *items*, in the order and as often as asked, and return a frame with the
     annotations of these, and the columns of the key's second part.
 
     Examples
@@ -50,7 +50,7 @@ class AnnotationsView(AnnotatedItems):
     _noun = "annotations"
 
     def source(self) -> Source:
-        """Make what one operation reads with."""
+        """Create what one operation reads with."""
         if "lookup" in self._transport.extensions:
             return Extension(self._transport, self._dataset, (*self._route, self._noun))
         return self._contract()
@@ -151,7 +151,7 @@ class DatasetPredictionsView(PredictionsView):
     """
 
     def source(self) -> Source:
-        """Make what one operation reads with."""
+        """Create what one operation reads with."""
         if "model-predictions" in self._transport.extensions:
             return Extension(self._transport, self._dataset, (*self._route, self._noun))
         _, _, kind, public_id = self._route
@@ -168,7 +168,7 @@ class ModelPredictionsView(PredictionsView):
     """
 
     def source(self) -> Source:
-        """Make what one operation reads with."""
+        """Create what one operation reads with."""
         if "model-predictions" in self._transport.extensions:
             return Extension(self._transport, self._dataset, (*self._route, self._noun, "rows"))
         return ContractFreePredictions(self._transport, self._dataset, self._route[1])

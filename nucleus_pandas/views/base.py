@@ -44,14 +44,14 @@ class View(ABC):
 
     @abstractmethod
     def source(self) -> Source:
-        """Make what one operation reads with."""
+        """Create what one operation reads with."""
 
     def empty(self) -> pd.DataFrame:
-        """Give the frame without rows."""
+        """Return the frame without rows."""
         return self._finished(self.partial({}, 0), "dict", no_backend)
 
     def partial(self, columns: Columns, rows: int) -> pd.DataFrame:
-        """Give a frame of all columns with a RangeIndex, where those that were not read are missing values."""
+        """Return a frame of all columns with a RangeIndex, where those that were not read are missing values."""
         return frame({name: columns.get(name, [None] * rows) for name in self.kinds}, self.kinds)
 
     def to_frame(self, metadata_as: MetadataAs = "dict", dtype_backend: Backend = no_backend) -> pd.DataFrame:

@@ -107,7 +107,7 @@ class Indexer:
 
 
 def is_whole(positions: Positions, source: Source) -> bool:
-    """Whether positions are those of all items in order, as far as that is known without a request."""
+    """Return whether positions are those of all items in order, as far as that is known without a request."""
     size = source.__dict__.get("size")
     return size is not None and len(positions) == size and bool((positions == np.arange(size)).all())
 
@@ -119,7 +119,7 @@ class CallForm:
     _view: View
 
     def __call__(self, key: str | int) -> dict[str, Any]:
-        """Look one item up, and give what the original client gave: plain dicts as on the wire.
+        """Look one item up, and return what the original client gave: plain dicts as on the wire.
 
         Parameters
         ----------

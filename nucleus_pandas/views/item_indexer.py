@@ -124,13 +124,13 @@ class DatasetIndexer(CallForm, ItemIndexer):
 
 
 def _misses_at_most(rows: Any) -> bool:
-    """Whether nothing but a missing key can be wrong with the rows."""
+    """Return whether nothing but a missing key can be wrong with the rows."""
     if isinstance(rows, slice):
         return rows.step is None
     return isinstance(rows, str) or (isinstance(rows, list) and all(isinstance(label, str) for label in rows))
 
 
 def _nests(key: Any) -> bool:
-    """Whether the rows are a tuple of something else than ids, which means different things to different pandas."""
+    """Return whether the rows are a tuple of other values than ids, which pandas versions read differently."""
     rows = split(key)[0]
     return isinstance(rows, tuple) and not (rows and all(isinstance(label, str) for label in rows))

@@ -28,7 +28,7 @@ def look_up(
 
 
 def _raise_outside(key: object, length: Callable[[], int], error: NotFoundError) -> NoReturn:
-    """Tell of a position what a server that knows only the contract leaves open."""
+    """Return of a position what a server that knows only the contract leaves open."""
     try:
         size = length()
     except InvalidInputError:  # a run whose dataset nobody told

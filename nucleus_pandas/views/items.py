@@ -46,7 +46,7 @@ class ItemsView(View):
     _noun = "items"
 
     def source(self) -> Source:
-        """Make what one operation reads with."""
+        """Create what one operation reads with."""
         if "lookup" in self._transport.extensions:
             return Extension(self._transport, self._dataset, (*self._route, "items"))
         return ContractItems(self._transport, self._dataset)

@@ -36,7 +36,7 @@ def settled(key: Any) -> Any:
 
 
 def calls(key: Any) -> bool:
-    """Whether a callable stands in a key."""
+    """Return whether a callable stands in a key."""
     return any(map(callable, key)) if type(key) is tuple else callable(key)
 
 
@@ -97,7 +97,7 @@ def _numbers(index: pd.Index[Any]) -> Positions:
 
 
 def least_size(rows: Any) -> int | None:
-    """Tell how long a frame has to be that holds these positions, if they do not depend on its length.
+    """Return how long a frame has to be that holds these positions, if they do not depend on its length.
 
     Examples
     --------
@@ -115,13 +115,13 @@ def least_size(rows: Any) -> int | None:
 
 
 def outside(rows: Any, size: int) -> list[int]:
-    """Give the positions in a key that lie outside a frame of this size."""
+    """Return the positions in a key that lie outside a frame of this size."""
     parts = members(rows)
     return [int(part) for part in parts if is_integer(part) and not -size <= part < size]
 
 
 def is_mask(rows: Any) -> bool:
-    """Whether pandas takes these rows for a boolean mask.
+    """Return whether pandas takes these rows for a boolean mask.
 
     Examples
     --------
@@ -136,7 +136,7 @@ def is_mask(rows: Any) -> bool:
 
 
 def members(rows: Any) -> list[Any]:
-    """Give the labels that stand in the row part of a key: many, or one."""
+    """Return the labels that stand in the row part of a key: many, or one."""
     if isinstance(rows, np.ndarray) and rows.ndim == 0:
         rows = rows.item()
     if isinstance(rows, (dict, set, pd.DataFrame)) or not is_list_like(rows):
@@ -145,7 +145,7 @@ def members(rows: Any) -> list[Any]:
 
 
 def texts(rows: Any) -> list[str]:
-    """Give the texts among the labels of a key that can be ids, each once."""
+    """Return the texts among the labels of a key that can be ids, each once."""
     return list(dict.fromkeys(str.__str__(label) for label in members(rows) if _can_be_id(label)))
 
 

@@ -100,7 +100,7 @@ class _Items(_Asked, ItemsView):
     """The items that a query finds."""
 
     def source(self) -> Source:
-        """Make what the query is asked with."""
+        """Create what the query is asked with."""
         if "queries" in self._transport.extensions:
             return _Extension(self._transport, self._dataset, (*self._route, "items"), self._query)
         if self._query.run_id is not None:
@@ -112,7 +112,7 @@ class _Annotations(_Asked, AnnotationsView):
     """The ground truth that a query finds."""
 
     def source(self) -> Source:
-        """Make what the query is asked with."""
+        """Create what the query is asked with."""
         if "queries" in self._transport.extensions:
             return _Extension(self._transport, self._dataset, (*self._route, "annotations"), self._query)
         return _HostedObjects(self._transport, self._dataset, self._query, "ground_truth_only")
@@ -122,7 +122,7 @@ class _Predictions(_Asked, PredictionsView):
     """The predictions that a query finds."""
 
     def source(self) -> Source:
-        """Make what the query is asked with."""
+        """Create what the query is asked with."""
         if "queries" in self._transport.extensions:
             run = ("modelRun", self._query.run_id or "", "predictions")
             route = (*self._route, *run) if self._route[0] == "slice" else run

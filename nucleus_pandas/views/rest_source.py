@@ -136,7 +136,7 @@ class Contract(Source, Generic[R]):
 
     @abstractmethod
     def _ids(self, record: R) -> tuple[str | None, str | None]:
-        """Give the item id and the reference id of a record."""
+        """Return the item id and the reference id of a record."""
 
     @abstractmethod
     def _length(self, record: R) -> int:
@@ -279,11 +279,11 @@ class ContractPredictions(ContractAnnotations):
         return Group(item_id, reference_id, rows)
 
     def _export(self) -> tuple[str, ...]:
-        """Give the route of all predictions."""
+        """Return the route of all predictions."""
         return "modelRun", self._run_id, "ungrouped"
 
     def _look_up_one(self, by: Locator, key: str) -> tuple[str, ...]:
-        """Give the route of those on one item."""
+        """Return the route of those on one item."""
         return "modelRun", self._run_id, by, key
 
 
@@ -405,7 +405,7 @@ def _flat(groups: _Grouped[A]) -> list[A]:
 
 
 def listed(rows: list[A]) -> list[A]:
-    """Give annotations that came in a list; a mask, the one type that the contract lets go without, gets its type."""
+    """Return annotations that came in a list; a mask, the one type that the contract lets go without, gets its type."""
     return list(_typed(rows, "segmentation"))
 
 

@@ -27,7 +27,7 @@ class SliceItemsView(ItemsView):
     """
 
     def source(self) -> Source:
-        """Make what one operation reads with."""
+        """Create what one operation reads with."""
         if "slices" in self._transport.extensions:
             return _Extension(self._transport, self._dataset, (*self._route, self._noun), self._route[1])
         return _Items(self._transport, self._dataset, self._route[1])
@@ -37,7 +37,7 @@ class SliceAnnotationsView(AnnotationsView):
     """The ground truth of the items of a slice, in its order: `Slice.annotations`, read when it is asked for."""
 
     def source(self) -> Source:
-        """Make what one operation reads with."""
+        """Create what one operation reads with."""
         if "slices" in self._transport.extensions:
             return _Extension(self._transport, self._dataset, (*self._route, self._noun), self._route[1])
         return _Annotations(self._transport, self._dataset, self._route[1])
@@ -64,7 +64,7 @@ class SlicePredictionsView(PredictionsView):
         self._of = of
 
     def source(self) -> Source:
-        """Make what one operation reads with."""
+        """Create what one operation reads with."""
         known = "slices" if self._of[0] == "modelRun" else "model-predictions"
         if known in self._transport.extensions:
             route = (*self._route, *self._of, self._noun)

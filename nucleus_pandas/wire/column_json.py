@@ -42,7 +42,7 @@ def quoted(texts: Texts) -> Texts:
 
 
 def _quoted(texts: Texts) -> list[str | Texts]:
-    """Give what joins to JSON strings: most texts need nothing but quotation marks."""
+    """Return what joins to JSON strings: most texts need nothing but quotation marks."""
     first, last = _span(texts)
     used = np.frombuffer(texts.buffers()[2], np.uint8)[first:last] if last > first else np.zeros(0, np.uint8)
     if not ((used < _SPACE) | (used == _QUOTE) | (used == _BACKSLASH)).any():
@@ -84,7 +84,7 @@ def _or_null(texts: Texts) -> Texts:
 
 
 def _optional(*parts: str | Texts) -> list[str | Texts]:
-    """Give what joins to a member of an object; rows that lack it are left out."""
+    """Return what joins to a member of an object; rows that lack it are left out."""
     if all(isinstance(part, str) or not part.null_count for part in parts):
         return list(parts)
     return [pc.coalesce(joined(*parts), _EMPTY)]
@@ -117,7 +117,7 @@ def lines(*parts: str | Texts) -> bytes:
 
 
 def _span(texts: Texts) -> tuple[int, int]:
-    """Tell which bytes of its data a column uses."""
+    """Return which bytes of its data a column uses."""
     if not len(texts):
         return 0, 0
     offsets = np.frombuffer(texts.buffers()[1], np.int64)
@@ -165,7 +165,7 @@ class BoxRows:
         return len(self.keys)
 
     def part(self, start: int, stop: int) -> BoxRows:
-        """Give some of the rows, without copying them."""
+        """Return some of the rows, without copying them."""
 
         def texts(column: Texts | None) -> Texts | None:
             return None if column is None else column.slice(start, stop - start)
@@ -185,7 +185,7 @@ class BoxRows:
         )
 
     def ids(self) -> Texts:
-        """Give the annotation ids."""
+        """Return the annotation ids."""
         if self.words is None:
             return self.given_ids
         digits = pa.py_buffer(hex_digits(self.words))
@@ -197,7 +197,7 @@ class BoxRows:
         return computed if self.given_ids is None else pc.coalesce(self.given_ids, computed)
 
     def annotation_ids(self) -> list[str | Texts]:
-        """Give what joins to the annotation ids, quoted."""
+        """Return what joins to the annotation ids, quoted."""
         if self.words is None:
             return _quoted(self.given_ids)
         digits = pa.py_buffer(hex_digits(self.words))
@@ -211,7 +211,7 @@ class BoxRows:
 
 
 def box_objects(boxes: BoxRows) -> list[str | Texts]:
-    """Give what joins to boxes as the objects of the contract."""
+    """Return what joins to boxes as the objects of the contract."""
     x, y, width, height = map(numbers, boxes.sides)
     key: str | Texts = '"reference_id":'
     if boxes.by_item_id is not None:
@@ -250,7 +250,7 @@ def box_columns(boxes: BoxRows) -> list[bytes | memoryview]:
 
 
 def item_objects(fields: dict[str, Texts]) -> list[str | Texts]:
-    """Give what joins to items as the objects of the contract; the first field is never absent.
+    """Return what joins to items as the objects of the contract; the first field is never absent.
 
     Parameters
     ----------

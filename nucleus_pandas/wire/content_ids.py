@@ -110,7 +110,7 @@ def hex_digits(words: Words) -> bytes:
 def fill_annotation_ids(
     annotations: Sequence[AnyAnnotation], *, predictions: bool, seen: dict[tuple[str, str], int] | None = None
 ) -> None:
-    """Give every annotation that has none its id, in place.
+    """Return every annotation that has none its id, in place.
 
     Exact repeats within the sequence get an occurrence number, so that none is lost.
 

@@ -20,7 +20,7 @@ _learning = threading.Lock()
 
 
 def known(shape: type[T]) -> type[T]:
-    """Give a shape after msgspec has learned it.
+    """Return a shape after msgspec has learned it.
 
     It learns a Struct when one is read for the first time, and threads that do so at once see it half learned, which
     ends the process.
@@ -106,7 +106,7 @@ def _sentence(error: Exception, path: str = "$") -> str:
 
 
 def item_key(annotation: Annotation, place: str) -> tuple[bool, str]:
-    """Tell by which key an annotation names its item.
+    """Return by which key an annotation names its item.
 
     Returns
     -------

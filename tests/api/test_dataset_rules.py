@@ -68,7 +68,7 @@ def labels(http: Http, route: str, kind: str = "category", key: str = "label") -
 
 
 def upload(http: Http, dataset: str, route: str, *rows: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Send rows as a signed upload; give the status of its job, and its errors."""
+    """Send rows as a signed upload; return the status of its job, and its errors."""
     request_id = uuid.uuid4().hex
     signed = http("GET", f"dataset/{dataset}/signedUrl/{request_id}")["signed_url"]
     text = b"".join(json.dumps(row).encode() + b"\n" for row in rows)

@@ -106,7 +106,7 @@ def serve(folder: str, delay: float) -> None:
 
 @contextlib.contextmanager
 def server(folder: str, delay: float) -> Any:
-    """Give the process of a server, and its endpoint."""
+    """Return the process of a server, and its endpoint."""
     command = [sys.executable, __file__, "--serve", folder, "--delay", str(delay)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

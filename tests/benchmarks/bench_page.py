@@ -47,7 +47,7 @@ def name_of(number: int) -> str:
 
 
 def fill(folder: Path, sizes: Sizes) -> tuple[str, str]:
-    """Fill a store, and give the ids of its dataset and of its run."""
+    """Fill a store, and return the ids of its dataset and of its run."""
     draw = np.random.default_rng(7)
     frequency = 1 / np.arange(1, LABELS + 1)
     labels = np.array([f"label {number}" for number in range(LABELS)], dtype=object)

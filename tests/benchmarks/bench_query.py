@@ -28,7 +28,7 @@ QUERIES = [
 
 
 def fill(client: npd.NucleusClient, annotations: int, per_item: int) -> npd.Dataset:
-    """Make a dataset of that many boxes, with metadata on the items and on some of the boxes."""
+    """Create a dataset of that many boxes, with metadata on the items and on some of the boxes."""
     draw = np.random.default_rng(1)
     items = max(1, annotations // per_item)
     names = [f"{number}.jpg" for number in range(items)]

@@ -173,7 +173,7 @@ def embedded(folder: str) -> Any:
 
 
 def target_on(endpoint: str, rows: int, verb: str) -> str:
-    """Make an empty target with the items that the boxes need."""
+    """Create an empty target with the items that the boxes need."""
     import nucleus_pandas as npd
 
     client = npd.NucleusClient(endpoint=endpoint)

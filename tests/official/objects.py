@@ -26,7 +26,7 @@ def remote_items(nucleus: Any) -> list[Any]:
 
 
 def append(dataset: Any, items: list[Any], **options: Any) -> Any:
-    """Append, wait for the job, and give its last status."""
+    """Append, wait for the job, and return its last status."""
     job = dataset.append(items, **options)
     job.sleep_until_complete()
     return job.status()

@@ -35,7 +35,7 @@ class At(NamedTuple):
     folder: Path
 
     def slice(self) -> Any:
-        """Make a slice."""
+        """Create a slice."""
         return self.dataset.create_slice("A slice")
 
 
@@ -330,7 +330,7 @@ TABLE: dict[str, Verdict] = {
 
 
 def public(name: str) -> list[str]:
-    """Give the methods and properties that a class of the official client defines for its users."""
+    """Return the methods and properties that a class of the official client defines for its users."""
     return [one for one in vars(getattr(import_module("nucleus"), name)) if not one.startswith("_")]
 
 
@@ -340,14 +340,14 @@ def test_every_public_method_has_its_line() -> None:
 
 @cache
 def definitions(module: str) -> dict[str, ast.AST]:
-    """Give the functions, fixtures and classes that a test module has or shares, by name."""
+    """Return the functions, fixtures and classes that a test module has or shares, by name."""
     texts = [(Path(__file__).parent / f"{name}.py").read_text("utf-8") for name in (*SHARED, module)]
     every = [one for text in texts for one in ast.parse(text).body]
     return {one.name: one for one in every if isinstance(one, (ast.FunctionDef, ast.ClassDef))}
 
 
 def reached(module: str, test: str) -> set[str]:
-    """Give every name that a test names: itself, or by the functions and fixtures that it names."""
+    """Return every name that a test names: itself, or by the functions and fixtures that it names."""
     known = definitions(module)
     names: set[str] = set()
     waiting = [test]

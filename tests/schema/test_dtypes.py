@@ -457,7 +457,7 @@ METADATA: dict[str, tuple[Any, list[Any]]] = {
 
 
 def spelled(value: Any) -> str:
-    """Tell 1 from 1.0 and True, and -0.0 from 0.0."""
+    """Return 1 from 1.0 and True, and -0.0 from 0.0."""
     return repr(value)
 
 

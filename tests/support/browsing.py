@@ -18,7 +18,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 @contextmanager
 def served(store: Path, **options: Any) -> Iterator[str]:
-    """Serve a store in a thread, and give the address of its page."""
+    """Serve a store in a thread, and return the address of its page."""
     with Server(store, port=0, **options) as server:
         thread = threading.Thread(target=server.run)
         thread.start()
@@ -88,7 +88,7 @@ class Watched:
         return response
 
     def texts(self, selector: str) -> list[str]:
-        """Give the texts of elements."""
+        """Return the texts of elements."""
         found: list[str] = self.page.locator(selector).all_inner_texts()
         return found
 
@@ -99,6 +99,6 @@ class Watched:
         assert self.hosts <= set(LOOPBACK)
 
     def focused(self, expression: str = "innerText") -> str:
-        """Tell what has the focus."""
+        """Return what has the focus."""
         found: str = self.page.evaluate(f"document.activeElement.{expression}")
         return found

@@ -74,7 +74,7 @@ class Api:
         return self.send(method, f"{PREFIX}/{route}", content, JSON if headers is None else headers)
 
     def ok(self, method: str, route: str, body: object = None, headers: dict[str, str] | None = None) -> Any:
-        """Send a request that must succeed, and give what it answered."""
+        """Send a request that must succeed, and return what it answered."""
         answer = self.call(method, route, body, headers)
         assert answer.status == 200, answer
         return answer.json
@@ -250,7 +250,7 @@ def ndjson(*rows: dict[str, Any]) -> bytes:
 
 
 def sign(api: Api, dataset: str, request_id: str) -> str:
-    """Ask for a signed address, and give the path in it."""
+    """Ask for a signed address, and return the path in it."""
     parts = urlsplit(str(api.ok("GET", f"dataset/{dataset}/signedUrl/{request_id}")["signed_url"]))
     return parts.path + (f"?{parts.query}" if parts.query else "")
 
@@ -261,7 +261,7 @@ def put(api: Api, path: str, content: bytes) -> Answer:
 
 
 def upload(api: Api, dataset: str, *rows: dict[str, Any]) -> str:
-    """Send rows to a signed address, and give the request id."""
+    """Send rows to a signed address, and return the request id."""
     request_id = uuid.uuid4().hex
     answer = put(api, sign(api, dataset, request_id), ndjson(*rows))
     assert answer.status in (200, 201), answer
@@ -276,7 +276,7 @@ def consume(api: Api, route: str, request_id: str, *, update: bool = False) -> A
 
 
 def finished(api: Api, job: dict[str, Any]) -> Any:
-    """Wait for a job's end, and give its status."""
+    """Wait for a job's end, and return its status."""
     for _ in range(200):
         status = api.get(f"job/{job['job_id']}")
         if status["status"] != "Running":
@@ -292,7 +292,7 @@ def committed(api: Api, *predictions: dict[str, Any]) -> str:
 
 
 def one_of_everything(api: Api) -> dict[str, str]:
-    """Make one of everything, and give the names."""
+    """Create one of everything, and return the names."""
     dataset = new_dataset(api, "a.jpg", "b.jpg")
     api.post(f"dataset/{dataset}/annotate", {"annotations": [box(annotation_id="1")]})
     run = new_run(api, dataset, box(annotation_id="1"))
@@ -315,7 +315,7 @@ EVALUATED = ("committed", "benchmark", "draft", "preset", "evaluation", "running
 
 
 def evaluated(api: Api, dataset: str, run: str) -> dict[str, str]:
-    """Make one of everything that evaluates, and give the names."""
+    """Create one of everything that evaluates, and return the names."""
     assert isinstance(api, InProcess)
     committed = new_run(api, dataset, box(annotation_id="1"))
     api.post(f"modelRun/{committed}/commit", {})

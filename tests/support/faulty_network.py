@@ -48,7 +48,7 @@ class Clock(SimpleNamespace):
 
 
 def stop_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Let the client's pauses pass at once; give what tells how long they were."""
+    """Let the client's pauses pass at once; return what tells how long they were."""
     made = Clock()
     for module in ("transport", "jobs"):
         monkeypatch.setattr(f"nucleus_pandas.{module}.time", made)
@@ -57,7 +57,7 @@ def stop_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @contextmanager
 def serving(folder: Path) -> Iterator[str]:
-    """Give the endpoint of a server in a thread."""
+    """Return the endpoint of a server in a thread."""
     with Server(folder, port=0) as server:
         thread = threading.Thread(target=server.run)
         thread.start()
@@ -142,7 +142,7 @@ def only(part: str, fault: str) -> Plan:
 
 
 def some(cases: Iterable[T], seed: str, count: int) -> list[T]:
-    """Give all cases, or a sample."""
+    """Return all cases, or a sample."""
     every = list(cases)
     return every if THOROUGH else random.Random(seed).sample(every, min(count, len(every)))
 

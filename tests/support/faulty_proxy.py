@@ -31,7 +31,7 @@ class Request:
     connection: int = 0
 
     def header(self, name: str) -> str | None:
-        """Give a header's value."""
+        """Return a header's value."""
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)
 
     @property
@@ -154,7 +154,7 @@ class FaultyProxy:
 
     @contextmanager
     def breaking(self, plan: Plan) -> Iterator[list[Request]]:
-        """Break what comes meanwhile; give the requests as they come."""
+        """Break what comes meanwhile; return the requests as they come."""
         start, before = len(self.requests), self.plan
         seen: list[Request] = []
         self.plan = plan
@@ -258,7 +258,7 @@ def _read_head(reader: object) -> Request | None:
 
 
 def _break(connection: socket.socket, fault: str, answer: Answer) -> bool:
-    """Give a part of an answer."""
+    """Return a part of an answer."""
     if fault == "too late":
         connection.settimeout(30)
         connection.recv(1)  # until the client has enough of waiting

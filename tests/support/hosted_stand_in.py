@@ -527,7 +527,7 @@ class HostedStandIn:
         return {**known, "job_creation_time": f"2026-01-01T00:00:{int(job_id[4:], 16) % 60:02d}.000Z"}
 
     def _job_status(self, request: Request, job_id: str) -> Json:
-        """Tell how a job is. Nobody promised that jobs end in their order: at a second look the newest end first."""
+        """Return how a job is. Nobody promised that jobs end in their order: at a second look the newest end first."""
         job = self._job(job_id)
         job["looks"] += 1
         if job["looks"] > 1:
@@ -562,7 +562,7 @@ def _json(status: int, answer: Json) -> tuple[int, dict[str, str], bytes]:
 
 
 def _matched(pattern: list[str], path: list[str]) -> list[str] | None:
-    """Give the parts of a path that stand where the pattern has stars."""
+    """Return the parts of a path that stand where the pattern has stars."""
     if len(pattern) != len(path) or any(a != b for a, b in zip(pattern, path, strict=True) if a != "*"):
         return None
     return [part for star, part in zip(pattern, path, strict=True) if star == "*"]

@@ -83,7 +83,7 @@ class Destination:
 
     @classmethod
     def make(cls, client: npd.NucleusClient, kind: str) -> Destination:
-        """Make one."""
+        """Create one."""
         dataset = client.create_dataset(f"For {kind}")
         if kind == "items":
             return cls(kind, dataset, None)
@@ -99,7 +99,7 @@ class Destination:
         return npd.import_parquet(source, there.dataset, self.kind, there.run, batch_size=batch_size, **options)
 
     def arguments(self, source: Path, batch_size: int) -> list[str]:
-        """Give the command that imports."""
+        """Return the command that imports."""
         options = ["--kind", self.kind, "--batch-size", str(batch_size), "--no-progress"]
         options += [] if self.run is None else ["--run", self.run.id]
         return ["import", str(source), self.dataset.id, *options]

@@ -45,7 +45,7 @@ class Visitor:
         return response
 
     def token(self, path: str = "/login") -> str:
-        """Give the token that the forms of a page carry."""
+        """Return the token that the forms of a page carry."""
         return self.get(path).all("input", name="token")[0]["value"]
 
 
@@ -77,7 +77,7 @@ class SampleSite:
         return self.visitor.get(f"{path}?{urlencode(asked, doseq=True)}" if asked else path, status)
 
     def shown(self, **asked: Any) -> list[str]:
-        """Give the ids of all images that a filter finds, from page to page."""
+        """Return the ids of all images that a filter finds, from page to page."""
         found: list[str] = []
         page = self.get(self.grid, **asked)
         while True:
@@ -88,13 +88,13 @@ class SampleSite:
             page = self.get(following[0]["href"])
 
     def ids(self, reference_ids: Iterable[str]) -> list[str]:
-        """Give the ids of images in their order."""
+        """Return the ids of images in their order."""
         wanted = set(reference_ids)
         return [key for key, name in self.items["reference_id"].items() if name in wanted]
 
 
 def store_sample(folder: Any) -> SampleSite:
-    """Make the sample's store and its page; both the store and the client are to be closed."""
+    """Create the sample's store and its page; both the store and the client are to be closed."""
     client = npd.NucleusClient.local(folder)
     dataset = client.create_dataset("Sample")
     dataset.append(sample.items())
@@ -114,52 +114,52 @@ def run_line(client: npd.NucleusClient, line: str) -> Any:
 
 
 def lines(page: Node) -> list[str]:
-    """Give the lines of Python on a page."""
+    """Return the lines of Python on a page."""
     return [block.one("code").text for block in page.all(cls="python")]
 
 
 def last_segment(link: Node) -> str:
-    """Give the id that an address ends with."""
+    """Return the id that an address ends with."""
     return urlsplit(link["href"]).path.split("/")[-1]
 
 
 def asked_by(link: Node) -> dict[str, str]:
-    """Give what an address asks for."""
+    """Return what an address asks for."""
     return dict(parse_qsl(urlsplit(link["href"]).query))
 
 
 def ids_on(page: Node) -> list[str]:
-    """Give the ids of the images on a page."""
+    """Return the ids of the images on a page."""
     return [last_segment(link) for link in page.all("a", "card-link")]
 
 
 def place_on(page: Node) -> str:
-    """Give what a page of the grid says of its place."""
+    """Return what a page of the grid says of its place."""
     return page.all(cls="pages-here")[0].text
 
 
 def boxes_of(figure: Node) -> list[tuple[float, ...]]:
-    """Give boxes that are drawn, in pixels of the image."""
+    """Return boxes that are drawn, in pixels of the image."""
     return [tuple(float(rect[side]) for side in SIDES) for rect in figure.all("rect", "s")]
 
 
 def sides(frame: pd.DataFrame) -> list[tuple[float, ...]]:
-    """Give the boxes of a frame."""
+    """Return the boxes of a frame."""
     return [tuple(row) for row in frame[SIDES].to_numpy().tolist()]
 
 
 def layer_of(page: Node, place: int) -> Node:
-    """Give the shapes of a layer of an image."""
+    """Return the shapes of a layer of an image."""
     return next(group for group in page.one(id="stage").all("g", f"layer-{place}") if "layer" in group.classes)
 
 
 def rows_of(page: Node, place: int) -> list[Node]:
-    """Give the rows of a layer beside an image."""
+    """Return the rows of a layer beside an image."""
     return page.one("section", f"layer-{place}").all("tr", tabindex="0")
 
 
 def pages_of(sample_site: SampleSite) -> list[str]:
-    """Give the addresses of all kinds of pages."""
+    """Return the addresses of all kinds of pages."""
     run, other = sample_site.runs[1].id, sample_site.runs[2].id
     return [
         "/",

@@ -210,7 +210,7 @@ def outcomes(made: Scene, rule: Rule, threshold: float) -> pd.DataFrame:
 
 
 def is_background(prediction: Row, ground_truths: list[Row], crowds: list[Row], rule: Rule) -> bool:
-    """Tell whether TIDE calls a prediction one of background: near nothing, and not in a crowd of its label."""
+    """Return whether TIDE calls a prediction one of background: near nothing, and not in a crowd of its label."""
     own = max((iou(t, prediction) for t in ground_truths if rule.agree(t, prediction)), default=0.0)
     other = max((iou(t, prediction) for t in ground_truths if not rule.agree(t, prediction)), default=0.0)
     in_crowd = any(
@@ -248,7 +248,7 @@ def _outcome(
 
 
 def example_keys(rows: Iterable[Row]) -> list[tuple[Any, ...]]:
-    """Give what identifies examples of the server, with all that was compared in them."""
+    """Return what identifies examples of the server, with all that was compared in them."""
     return [
         (
             row["match_type"],
@@ -268,7 +268,7 @@ def example_keys(rows: Iterable[Row]) -> list[tuple[Any, ...]]:
 
 
 def outcome_keys(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
-    """Give the same of outcomes."""
+    """Return the same of outcomes."""
     names = list(frame.columns[:11])
     return [
         tuple(
@@ -301,7 +301,7 @@ def type_of(value: Any) -> str:
 
 
 def has(metadata: Any, predicate: Row) -> bool:
-    """Tell whether metadata fulfils a predicate."""
+    """Return whether metadata fulfils a predicate."""
     return (
         bool(metadata)
         and predicate["key"] in metadata
@@ -358,7 +358,7 @@ class StoredScene:
         return made["evaluation_id"] if status == 200 else made["error"]  # type: ignore[no-any-return]
 
     def benchmark(self, **body: object) -> str:
-        """Make a benchmark, of the whole dataset unless told otherwise."""
+        """Create a benchmark, of the whole dataset unless told otherwise."""
         sources = (
             {} if {"item_ids", "items", "parent_benchmark_id", "draft"} & set(body) else {"dataset_id": self.dataset}
         )

@@ -67,7 +67,7 @@ class Served:
         assert self.endpoint, "it did not start"
 
     def client(self, **options: Any) -> npd.NucleusClient:
-        """Make a client that sends nothing twice."""
+        """Create a client that sends nothing twice."""
         return npd.NucleusClient(endpoint=self.endpoint, max_retries=0, **options)
 
     def kill(self) -> None:
@@ -125,7 +125,7 @@ class Command:
             os.kill(self.process.pid, number)
 
     def wait(self, seconds: float | None = None) -> int | None:
-        """Wait until it has ended, and give what it ended with; None where it goes on."""
+        """Wait until it has ended, and return what it ended with; None where it goes on."""
         self.process.join(seconds)
         return self.process.exitcode
 

@@ -282,7 +282,7 @@ real detector made them, and they say nothing about any.
 
 
 def make(source: Path, target: Path) -> None:
-    """Make the sample in the folder `target` from the images and annotations in `source`."""
+    """Create the sample in the folder `target` from the images and annotations in `source`."""
     coco = json.loads((source / "instances.json").read_text(encoding="utf-8"))
     labels = {category["id"]: category["name"] for category in coco["categories"]}
     known = set(labels.values())

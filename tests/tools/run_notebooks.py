@@ -66,7 +66,7 @@ def cleaned(notebook: Any) -> Any:
 
 
 def texts(notebook: Any) -> list[list[str]]:
-    """Give what each cell says, without images and markup."""
+    """Return what each cell says, without images and markup."""
     said = []
     for cell in notebook.cells:
         outputs = cell.get("outputs", ())

@@ -109,13 +109,13 @@ def uploads(
 
 
 def alone(request: Request) -> bool:
-    """Whether a batch is refused by what it meets, and the next is sent: they are stored in another order."""
+    """Return whether a batch is refused by what it meets, and the next is sent: they are stored in another order."""
     fault = request.fault or ""
     return fault.startswith("500") or ("/_upload/" in request.target and "200" in fault)
 
 
 def with_image(request: Request) -> bool:
-    """Whether items come with their images: such requests travel side by side, and none waits for another."""
+    """Return whether items come with their images: such requests travel side by side, and none waits for another."""
     return request.target.endswith("append?async=1") and "multipart" in (request.header("Content-Type") or "")
 
 

@@ -41,7 +41,7 @@ def run(hosted: responses.RequestsMock) -> npd.ModelRun:
 
 
 def paged(mock: responses.RequestsMock, route: str, key: str, pages: list[list[Any]]) -> list[dict[str, Any]]:
-    """Answer a paged route; give the list of what was asked."""
+    """Answer a paged route; return the list of what was asked."""
     asked: list[dict[str, Any]] = []
 
     def answer(request: requests.PreparedRequest) -> tuple[int, dict[str, str], str]:

@@ -15,7 +15,7 @@ _KINDS: tuple[Kind, ...] = ("items", "annotations", "predictions")
 
 
 def frame_of(frame: object) -> pd.DataFrame:
-    """Give a frame, or raise InvalidInputError."""
+    """Return a frame, or raise InvalidInputError."""
     if not isinstance(frame, pd.DataFrame):
         raise InvalidInputError(
             f"Expected a DataFrame, got {type(frame).__name__}. Lists of dicts and payloads go to dataset.append, "
@@ -25,14 +25,14 @@ def frame_of(frame: object) -> pd.DataFrame:
 
 
 def of_type(thing: object, wanted: type[T], verb: str) -> T:
-    """Give a thing of a type, or raise InvalidInputError."""
+    """Return a thing of a type, or raise InvalidInputError."""
     if not isinstance(thing, wanted):
         raise InvalidInputError(f"{verb} takes a {wanted.__name__}, not {type(thing).__name__}.")
     return thing
 
 
 def kind_of(kind: str) -> Kind:
-    """Give a kind of rows, or raise InvalidInputError."""
+    """Return a kind of rows, or raise InvalidInputError."""
     for known in _KINDS:
         if kind == known:
             return known

@@ -34,7 +34,7 @@ def evaluate(
     ----------
     predictions : pandas.DataFrame
         ``reference_id`` or ``dataset_item_id``, ``label``, ``x``, ``y``, ``width``, ``height`` in pixels from the
-        top-left corner and ``confidence`` in [0, 1], a row each; perhaps ``annotation_id``. A missing confidence is
+        top-left corner and ``confidence`` in [0, 1], one row each; perhaps ``annotation_id``. A missing confidence is
         ranked last.
     ground_truth : pandas.DataFrame
         The same without ``confidence``. A row whose box is missing whole stands for an image without boxes. A column

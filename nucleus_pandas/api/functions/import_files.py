@@ -56,7 +56,7 @@ def import_parquet(
     dataset : Dataset
         Where the rows go.
     kind : {"items", "annotations", "predictions"}
-        What the rows are. A file with one row a box and the columns of its image can be sent as each of them.
+        What the rows are. A file with one row per box and the columns of its image can be sent as each of them.
     run : ModelRun, optional
         Where predictions go.
     columns : dict, optional
@@ -253,7 +253,7 @@ def import_files(
 
 
 def targets_of(dataset: Dataset, run: ModelRun | None) -> dict[Kind, Target]:
-    """Tell where rows of each kind go: predictions to the run, where there is one, all others to the dataset.
+    """Return where rows of each kind go: predictions to the run, where there is one, all others to the dataset.
 
     Raises
     ------
@@ -266,7 +266,7 @@ def targets_of(dataset: Dataset, run: ModelRun | None) -> dict[Kind, Target]:
 
 
 def _target_of(run: ModelRun, dataset: Dataset) -> Target:
-    """Give where the predictions of an import go."""
+    """Return where the predictions of an import go."""
     home = of_type(run, ModelRun, "run=")._known()["dataset_id"]
     if home is not None and home != dataset.id:
         raise InvalidInputError(f"The run '{run.id}' belongs to the dataset '{home}', not to '{dataset.id}'.")

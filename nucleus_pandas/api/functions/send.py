@@ -45,7 +45,7 @@ def append(
     Parameters
     ----------
     frame : pandas.DataFrame
-        ``reference_id`` and ``image_url``, perhaps ``width`` and ``height`` (pixels) and metadata, a row each. A row
+        ``reference_id`` and ``image_url``, perhaps ``width`` and ``height`` (pixels) and metadata, one row each. A row
         with a ``image_error``, as `read_images` gives it, is refused for that reason.
     dataset : Dataset
         Where they go.
@@ -54,7 +54,7 @@ def append(
     columns : dict, optional
         Canonical names and what the frame calls them: ``{"image_url": "path"}``. Named index levels count too.
     bbox : hashable or sequence of four, optional
-        The columns of the boxes in a frame with one row a box; they are not sent.
+        The columns of the boxes in a frame with one row per box; they are not sent.
     metadata : bool or list of str
         True sends the column ``metadata`` (dicts, structs, JSON texts) and the columns ``metadata.<key>``, a list
         names plain columns to send instead, False sends none. Missing values are left out.
@@ -123,7 +123,7 @@ def annotate(
     ----------
     frame : pandas.DataFrame
         ``reference_id`` or ``dataset_item_id``, ``label``, and ``x``, ``y``, ``width``, ``height`` in pixels from the
-        top-left corner, a row each; ``type`` and ``geometry`` for other types than boxes. Perhaps ``annotation_id``,
+        top-left corner, one row each; ``type`` and ``geometry`` for other types than boxes. Perhaps ``annotation_id``,
         ``track_reference_id``, ``task_id`` and ``embedding_vector``.
     dataset : Dataset
         Where they go.
@@ -283,7 +283,7 @@ def check(
     bbox_format: BoxFormat = "xywh",
     metadata: Metadata = True,
 ) -> pd.DataFrame:
-    """Tell what would be refused; nothing is sent.
+    """Return what would be refused; nothing is sent.
 
     Parameters
     ----------

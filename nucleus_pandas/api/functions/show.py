@@ -114,7 +114,7 @@ def show(
 
 
 def _read(given: object, name: str) -> FrameSource | None:
-    """Give a frame, or what reads one of the images that are asked for."""
+    """Return a frame, or what reads one of the images that are asked for."""
     if given is None or isinstance(given, pd.DataFrame):
         return given
     view: ItemsView | AnnotationsView

@@ -74,7 +74,7 @@ class Tables(Protocol):
 
 
 def axes(ax: Axes | None, width: float = 6.4, height: float = 4.8) -> Axes:
-    """Give the axes to draw on: the caller's, or those of a new figure of pyplot.
+    """Return the axes to draw on: the caller's, or those of a new figure of pyplot.
 
     Parameters
     ----------
@@ -156,12 +156,12 @@ def short(label: str) -> str:
 
 
 def size(ax: Axes, count: int, axis: Literal["x", "y"] = "y") -> float:
-    """Give the size of type, in points, that lets so many names stand beside each other."""
+    """Return the size of type, in points, that lets so many names stand beside each other."""
     return min(9.0, 0.85 * extent(ax, axis) / max(count, 1))
 
 
 def extent(ax: Axes, axis: Literal["x", "y"]) -> float:
-    """Give the width or height of axes in points."""
+    """Return the width or height of axes in points."""
     assert ax.figure is not None
     box = ax.get_window_extent()
     return float((box.height if axis == "y" else box.width) / ax.figure.dpi * 72)

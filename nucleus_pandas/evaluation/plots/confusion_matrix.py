@@ -102,7 +102,7 @@ def confusion_matrix(
 
 
 def _grouped(matrix: pd.DataFrame, top: int | None) -> tuple[np.ndarray, list[str], str]:
-    """Sum the less frequent labels into one; give the counts, the names and what has to be said."""
+    """Sum the less frequent labels into one; return the counts, the names and what has to be said."""
     counts, labels = matrix.to_numpy(), matrix.index.tolist()
     last = len(labels) - 1
     if top is None or last <= top + 1:  # one label alone is shown itself

@@ -122,7 +122,7 @@ def pr_curve(
 
 
 def _curves(frame: pd.DataFrame, labels: Sequence[str] | None, thresholds: list[float]) -> list[pd.DataFrame]:
-    """Give for each threshold a frame of precision, indexed by recall, a column for each label."""
+    """Return for each threshold a frame of precision, indexed by recall, one column per label."""
     there = frame["label"].unique().tolist()
     strange = [label for label in labels or () if label not in there]
     if strange:

@@ -247,7 +247,7 @@ def _said(metadata: str) -> str:
 
 
 def _counted(marks: Sequence[Mark]) -> list[str]:
-    """Tell how much lies on an image."""
+    """Return how much lies on an image."""
     placed = [mark for mark in marks if mark.is_placed]
     facts = []
     for side in ("ground truth", "prediction"):

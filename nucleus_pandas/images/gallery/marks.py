@@ -173,7 +173,7 @@ class Marks:
         return placed
 
     def _rows(self) -> list[tuple[int, int]]:
-        """Give the rows of the frame that names the images, in its order, and the tile of each."""
+        """Return the rows of the frame that names the images, in its order, and the tile of each."""
         return sorted((int(row), number) for number, tile in enumerate(self._choice.tiles) for row in tile.rows)
 
     def _on(self, named: NamedColumns) -> dict[int, list[int]]:

@@ -130,7 +130,7 @@ def _key(named: NamedColumns, items: NamedColumns | None) -> str:
 
 
 def located(choice: Choice, named: NamedColumns, items: NamedColumns | None, *, boxes: bool) -> list[Image]:
-    """Tell where the images are: by the items, where these have them, else by the frame itself.
+    """Return where the images are: by the items, where these have them, else by the frame itself.
 
     Parameters
     ----------

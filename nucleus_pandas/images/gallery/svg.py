@@ -55,18 +55,18 @@ class Colours:
     labels: Mapping[str, str]
 
     def of(self, mark: Mark) -> str:
-        """Give the colour of a mark."""
+        """Return the colour of a mark."""
         if self.by == "match_type":
             return FOUND.get(mark.match_type or "", NEUTRAL)
         return self.of_label(mark.label)
 
     def of_label(self, label: str) -> str:
-        """Give the colour of a label."""
+        """Return the colour of a label."""
         return self.labels.get(label, NEUTRAL)
 
 
 def chosen(marks: Sequence[Mark]) -> list[Mark]:
-    """Give the marks that are drawn, large ones first so that small ones lie above them.
+    """Return the marks that are drawn, large ones first so that small ones lie above them.
 
     Of too many these are the most confident ones, then the largest.
     """

@@ -79,7 +79,7 @@ def _constant(name: str) -> float:
 
 
 def entries(parsed: Parsed, part: str, *, needed: bool) -> list[Mapping[str, Any]]:
-    """Give a list of objects of a COCO file.
+    """Return a list of objects of a COCO file.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def entries(parsed: Parsed, part: str, *, needed: bool) -> list[Mapping[str, Any
 
 
 def objects(found: Any, part: str, faults: Faults) -> list[Mapping[str, Any]]:
-    """Give a list, all of whose members are objects."""
+    """Return a list, all of whose members are objects."""
     if not isinstance(found, (list, tuple)):
         raise faults.error(part, f"is a {type(found).__name__}; it must be a list of objects.")
     if not set(map(type, found)) <= {dict}:
@@ -119,7 +119,7 @@ def shown(value: object) -> str:
 
 
 def key_of(value: object) -> Key | None:
-    """Give the key that an id stands for; None where it is none.
+    """Return the key that an id stands for; None where it is none.
 
     Examples
     --------
@@ -139,7 +139,7 @@ def key_of(value: object) -> Key | None:
 
 
 def keys_of(values: Sequence[object]) -> list[Key | None]:
-    """Give the keys of many ids."""
+    """Return the keys of many ids."""
     if set(map(type, values)) <= {int}:
         return list(values)  # type: ignore[arg-type]
     return list(map(key_of, values))

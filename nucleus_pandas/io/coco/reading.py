@@ -76,7 +76,7 @@ def images_of(parsed: Parsed, images: Path | None) -> tuple[pd.DataFrame, dict[K
 
 
 def _name(image: Mapping[str, Any], at: int, faults: Faults) -> str | None:
-    """Tell what an image is called."""
+    """Return what an image is called."""
     name = image.get("file_name")
     if isinstance(name, str) and name:
         return name.replace("\\", "/")
@@ -121,7 +121,7 @@ def _side(value: object, place: str, faults: Faults) -> int | None:
 
 
 def _url(image: Mapping[str, Any], name: str | None) -> str | None:
-    """Tell where an image is; a path is not taken from a file, since what it names would be uploaded."""
+    """Return where an image is; a path is not taken from a file, since what it names would be uploaded."""
     for url in (name, *(image.get(key) for key in _URLS)):
         if isinstance(url, str) and "://" in url:
             try:
@@ -209,7 +209,7 @@ def _boxes_of(
 def _joined(
     found: Sequence[Mapping[str, Any]], place: str, names: Mapping[Key, str], field: str, faults: Faults
 ) -> Any:
-    """Give the name that each entry's id stands for, as an Arrow column."""
+    """Return the name that each entry's id stands for, as an Arrow column."""
     number: dict[Key | None, int] = {key: at for at, key in enumerate(names)}
     ids = [entry.get(field) for entry in found]
     positions = list(map(number.get, keys_of(ids)))
@@ -289,7 +289,7 @@ def _sound_boxes(raw: Sequence[Any]) -> npt.NDArray[np.float64] | None:
 
 
 def _sound(boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    """Tell which boxes are finite, not too far off, and of no negative side."""
+    """Return which boxes are finite, not too far off, and of no negative side."""
     sound: npt.NDArray[np.bool_] = np.all(np.abs(boxes) <= _LARGEST_BOX, axis=1) & np.all(boxes[:, 2:] >= 0, axis=1)
     return sound
 
@@ -330,7 +330,7 @@ def _floats(values: Sequence[object]) -> npt.NDArray[np.float64]:
 
 
 def is_crowd(value: object) -> bool:
-    """Tell whether a value of ``iscrowd`` says so: anything but a missing value, 0, False, ``""`` and ``"0"``."""
+    """Return whether a value of ``iscrowd`` says so: anything but a missing value, 0, False, ``""`` and ``"0"``."""
     return not (value is None or value != value or value in (0, "", "0"))
 
 
@@ -341,7 +341,7 @@ def _segmentation(value: Any) -> Any:
 
 
 def _ids(found: Sequence[Mapping[str, Any]]) -> list[str | None]:
-    """Give the ids of annotations as text, where they are theirs alone."""
+    """Return the ids of annotations as text, where they are theirs alone."""
     keys = keys_of([entry.get("id") for entry in found])
     if len(set(keys)) == len(keys) and None not in keys:
         return list(map(str, keys))
@@ -375,7 +375,7 @@ def _metadata(
 
 
 def names_of(items: pd.DataFrame, annotations: pd.DataFrame) -> Names:
-    """Tell the ids of the images and categories of frames that were read from a COCO file."""
+    """Return the ids of the images and categories of frames that were read from a COCO file."""
     source = "The ground truth"
     metadata = [value if isinstance(value, Mapping) else {} for value in _column(items, "metadata")]
     ids = keys_of([value.get("id") for value in metadata])

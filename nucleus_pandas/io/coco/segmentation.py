@@ -19,7 +19,7 @@ _DIGITS = 12  # of a run; more do not fit into 64 bits
 
 
 def is_empty(segmentation: object) -> bool:
-    """Tell whether a segmentation is none at all: missing, ``[]``, ``{}``, ``""`` or polygons of no points."""
+    """Return whether a segmentation is none at all: missing, ``[]``, ``{}``, ``""`` or polygons of no points."""
     if segmentation is None or (isinstance(segmentation, float) and np.isnan(segmentation)):
         return True
     if not isinstance(segmentation, (str, Mapping, Sequence)):
@@ -30,7 +30,7 @@ def is_empty(segmentation: object) -> bool:
 
 
 def box_around(segmentation: Any) -> tuple[float, float, float, float]:
-    """Give the box around a segmentation.
+    """Return the box around a segmentation.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def box_around(segmentation: Any) -> tuple[float, float, float, float]:
 
 
 def _runs(mask: Mapping[str, Any]) -> tuple[int, int, npt.NDArray[np.int64]]:
-    """Give height, width and the lengths of the runs."""
+    """Return height, width and the lengths of the runs."""
     size, counts = mask.get("size"), mask.get("counts")
     if not isinstance(size, (list, tuple)) or len(size) != 2 or not all(_is_side(side) for side in size):
         raise ValueError("an RLE has 'size': [height, width]")

@@ -30,7 +30,7 @@ class Categories(NamedTuple):
 
 
 def dataset_from(items: pd.DataFrame, annotations: pd.DataFrame, like: Parsed | None) -> dict[str, Any]:
-    """Make a COCO file of frames."""
+    """Create a COCO file of frames."""
     image_items = take_items(items)
     boxes = take_boxes(annotations, image_items, "COCO", polygons=True)
     head = _head(items, like)
@@ -47,7 +47,7 @@ def dataset_from(items: pd.DataFrame, annotations: pd.DataFrame, like: Parsed | 
 
 
 def results_from(items: pd.DataFrame, annotations: pd.DataFrame, like: Parsed | None) -> list[dict[str, Any]]:
-    """Make a list of results of frames; ids are those of the ground truth, never new ones."""
+    """Create a list of results of frames; ids are those of the ground truth, never new ones."""
     image_items = take_items(items)
     boxes = take_boxes(annotations, image_items, "COCO")
     problems = Problems(boxes.named.index)
@@ -93,7 +93,7 @@ def results_from(items: pd.DataFrame, annotations: pd.DataFrame, like: Parsed | 
 
 
 def _head(items: pd.DataFrame, like: Parsed | None) -> dict[str, Any]:
-    """Give what a COCO file holds beside images and annotations: as in another file, or as it was read."""
+    """Return what a COCO file holds beside images and annotations: as in another file, or as it was read."""
     known = items.attrs.get(HEAD) if like is None else like.value
     if not isinstance(known, Mapping):
         return {"info": {}, "licenses": []}
@@ -125,7 +125,7 @@ def _unique(given: Sequence[Any], *, new: bool = True) -> list[Any]:
 
 
 def _given_id(row: Mapping[str, Any], name: str | None) -> Any:
-    """Tell the id of an annotation: the one in its metadata, else its annotation id if that is a number."""
+    """Return the id of an annotation: the one in its metadata, else its annotation id if that is a number."""
     if key_of(row.get("id")) is not None:
         return row["id"]
     key = key_of(name)
@@ -244,6 +244,6 @@ def _is_number(value: object) -> bool:
 
 
 def _area(polygon: Sequence[float]) -> float:
-    """Give the area of a polygon, by the shoelace formula."""
+    """Return the area of a polygon, by the shoelace formula."""
     x, y = np.array(polygon[0::2]), np.array(polygon[1::2])
     return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)

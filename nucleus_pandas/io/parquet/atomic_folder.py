@@ -23,7 +23,7 @@ _OLD = ".old"
 
 @contextmanager
 def whole_folder(path: str | os.PathLike[str], ours: Sequence[str], *, overwrite: bool) -> Iterator[Path]:
-    """Give a folder to write into, which gets its name when the block ends well, and goes when it does not.
+    """Return a folder to write into, which gets its name when the block ends well, and goes when it does not.
 
     What a process left that was killed meanwhile goes when the next one writes a folder of that name.
 
@@ -75,13 +75,13 @@ def _prefix(folder: Path) -> str:
 
 
 def _earlier(made: Path) -> Path:
-    """Tell what the folder is called for a moment that this one replaces."""
+    """Return what the folder is called for a moment that this one replaces."""
     return made.with_name(f"{made.name}{_OLD}")
 
 
 @contextmanager
 def _held(folder: Path) -> Iterator[Path]:
-    """Make a folder to write into, locked as long as this process lives, and remove it if it is there in the end."""
+    """Create a folder to write into, locked as long as this process lives, and remove it if it is there in the end."""
     while True:
         made = folder.with_name(f"{_prefix(folder)}{secrets.token_hex(8)}")
         made.mkdir()

@@ -23,7 +23,7 @@ _NUMBERS = ("x", "y", "width", "height", "image_width", "image_height", "confide
 def wrong_types(
     fields: Mapping[str, Any], named: Mapping[str, object], sides: Sequence[object], lists: Sequence[str]
 ) -> str | None:
-    """Tell which column cannot hold what it stands for, and what to do.
+    """Return which column cannot hold what it stands for, and what to do.
 
     Parameters
     ----------

@@ -73,7 +73,7 @@ def rows_of(view: View) -> Iterator[pd.DataFrame]:
 
 
 def check_what(what: Iterable[What]) -> list[What]:
-    """Give what shall be exported, in its order, or raise InvalidInputError."""
+    """Return what shall be exported, in its order, or raise InvalidInputError."""
     wanted = [what] if isinstance(what, str) else list(what)
     if not wanted or any(one not in WHAT for one in wanted):
         raise InvalidInputError(f"what= holds some of {', '.join(map(repr, WHAT))}, not {what!r}.")

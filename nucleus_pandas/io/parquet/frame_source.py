@@ -50,23 +50,23 @@ class FrameFile:
         return [(min(self._size, len(self._frame) - start), 0) for start in starts]
 
     def state(self) -> object:
-        """Tell that it does not change: it is in memory."""
+        """Return that it does not change: it is in memory."""
         return self.identity
 
     def is_found(self, state: object) -> bool:
-        """Whether a state is that in which it was found."""
+        """Return whether a state is that in which it was found."""
         return state == self.identity
 
     def is_same(self, identity: str | None) -> bool:
-        """Tell whether an identity is this one."""
+        """Return whether an identity is this one."""
         return identity == self.identity
 
     def open(self) -> FrameFile:
-        """Give what reads groups."""
+        """Return what reads groups."""
         return self
 
     def read_row_group(self, number: int, columns: Sequence[str]) -> Any:
-        """Give some rows as an Arrow table."""
+        """Return some rows as an Arrow table."""
         some = self._frame.iloc[number * self._size : (number + 1) * self._size]
         schema = pa.schema([self.schema.field(name) for name in columns])
         return pa.Table.from_pandas(some[list(columns)], schema=schema, preserve_index=False)
@@ -80,7 +80,7 @@ def _texts(column: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def state_of(paths: Iterable[str | os.PathLike[str]]) -> str:
-    """Give a hash of the names, sizes and times of files, and of all files in folders."""
+    """Return a hash of the names, sizes and times of files, and of all files in folders."""
     digest = blake2b(digest_size=16)
     for path in map(Path, paths):
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:

@@ -164,7 +164,7 @@ class Import:
         return plan
 
     def _what(self) -> list[object]:
-        """Tell this upload from others: where rows go, and what is made of them."""
+        """Return this upload from others: where rows go, and what is made of them."""
         layout = self.layout
         mapping = sorted((str(key), repr(value)) for key, value in (layout.columns or {}).items())
         made_of = [mapping, repr(layout.bbox), layout.bbox_format, repr(layout.metadata), self.local]
@@ -184,7 +184,7 @@ class Import:
         return folder / f"_{name}.{self.kind}.rejects.parquet"
 
     def _send_all(self, log: Upload | None, rejects: Rejects, bar: Progress) -> Exception | None:
-        """Send the row groups; give what made that end early."""
+        """Send the row groups; return what made that end early."""
         for group, table in _read_ahead(self._groups(log, bar)):
             self.at = f"{group.file.name}, row group {group.number}"
             rows, tally = self._look(group, table, bar)
@@ -212,7 +212,7 @@ class Import:
         return None
 
     def _groups(self, log: Upload | None, bar: Progress) -> Iterator[_Group]:
-        """Give the row groups that were not answered whole before."""
+        """Return the row groups that were not answered whole before."""
         for file in self.sources.files:
             if log is not None:
                 self._notice(file, log)
@@ -394,7 +394,7 @@ def counted(tally: Tally) -> Counter[str]:
 
 
 def refused_rows(tally: Tally) -> Iterator[tuple[int, str | None, str]]:
-    """Give the rows that were refused: position, column and reason."""
+    """Return the rows that were refused: position, column and reason."""
     result = tally.result()
     rows = np.flatnonzero(result.is_error)
     if not len(rows):
@@ -410,7 +410,7 @@ def refused_rows(tally: Tally) -> Iterator[tuple[int, str | None, str]]:
 
 
 def _folder(sources: Sources) -> Path:
-    """Give the folder for the journal and the rejects: that of the files, or where that cannot be, the user's own."""
+    """Return the folder for the journal and the rejects: that of the files, or where that cannot be, the user's own."""
     if sources.is_local and os.access(sources.root, os.W_OK):
         return Path(sources.root)
     return user_folder(sources.root)

@@ -44,7 +44,7 @@ class Read:
 
 
 def takers(name: str) -> list[str]:
-    """Tell with which formats an argument goes: ``images``, ``names`` or ``ground_truth``."""
+    """Return with which formats an argument goes: ``images``, ``names`` or ``ground_truth``."""
     return [form for form, taken in _TAKES.items() if name in taken]
 
 
@@ -111,13 +111,13 @@ def _frames(
 
 
 def _beside(path: Path) -> list[Path]:
-    """Give the folders in which images usually are."""
+    """Return the folders in which images usually are."""
     folder = path if path.is_dir() else path.parent
     return [folder / "images", folder.parent / "images", folder, folder.parent.parent / "images"]
 
 
 def _holds(folder: Path, items: pd.DataFrame) -> bool:
-    """Tell whether a folder holds all images."""
+    """Return whether a folder holds all images."""
     return folder.is_dir() and all((folder / name).is_file() for name in items["reference_id"])
 
 

@@ -40,12 +40,12 @@ class Progress:
         self._rows, self._units, self._sent = rows, units, 0
 
     def sent(self, units: int) -> None:
-        """Tell that some of them were sent."""
+        """Return that some of them were sent."""
         self._sent += units
         self._show(self._done + self._rows * self._sent // max(self._units, 1))
 
     def end(self, rows: int, counts: Mapping[str, int]) -> None:
-        """Tell that all rows of a row group are done, and what became of all until now."""
+        """Return that all rows of a row group are done, and what became of all until now."""
         self._done += rows
         if self._bar is not None:
             # As text: tqdm would write numbers in three digits, 12,345 as 1.23e+4.

@@ -92,7 +92,7 @@ class Rejects:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """Tell of the file what the disk says."""
+        """Return of the file what the disk says."""
         try:
             yield
         except (pa.ArrowException, OSError) as error:
@@ -123,7 +123,7 @@ class Rejects:
                     self._writer.write_table(_as(old.read_row_group(group), schema))
 
     def close(self, *, keep: bool) -> None:
-        """Give the file its name; without any rows, or where they are not kept, there is none."""
+        """Return the file its name; without any rows, or where they are not kept, there is none."""
         if self._file is None:
             if keep:
                 self.path.unlink(missing_ok=True)
@@ -160,7 +160,7 @@ class Rejects:
 
 
 def holds_rejects(schema: pa.Schema) -> bool:
-    """Tell whether a file is one of refused rows."""
+    """Return whether a file is one of refused rows."""
     return _OURS in (schema.metadata or {})
 
 
@@ -172,7 +172,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def _united(first: Any, second: Any) -> Any:
-    """Give a schema that holds the columns of both; a column that has two types becomes text."""
+    """Return a schema that holds the columns of both; a column that has two types becomes text."""
     fields = {field.name: field for field in first}
     for field in second:
         known = fields.get(field.name)

@@ -1,4 +1,4 @@
-"""A row group as a frame: the columns that are wanted, of structs and of lists too, a row each."""
+"""A row group as a frame: the columns that are wanted, of structs and of lists too, one row each."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class Plan:
         return [name for name in names if isinstance(name, str)]
 
     def _lists(self) -> list[str]:
-        """Tell which columns hold a value for each box of an image."""
+        """Return which columns hold a value for each box of an image."""
         bbox = self._boxes()
         found = []
         for name in self.own:
@@ -137,12 +137,12 @@ class Plan:
         return sorted(found, key=lambda name: name not in bbox)  # the boxes are what the others have to fit
 
     def _is_vector(self, name: str) -> bool:
-        """Tell whether a column holds one embedding a row."""
+        """Return whether a column holds one embedding a row."""
         kind = self.fields[name]
         return name == self._mapped("embedding_vector") and _is_list(kind) and not _is_list(kind.value_type)
 
     def sample(self) -> pd.DataFrame:
-        """Give a frame of all columns, those inside of structs too, to look for what is missing before rows are read.
+        """Return a frame of all columns, those inside of structs too, to look for what is missing before rows are read.
 
         It has a row of missing values, without which boxes would be looked for nowhere, unless other shapes may be
         all that there is; a mask, where those may be all, which have no label of their own.
@@ -168,7 +168,7 @@ class Plan:
             raise InvalidInputError(wrong)
 
     def rows(self, table: Any) -> Rows:
-        """Make a frame of what was read."""
+        """Create a frame of what was read."""
         columns = {name: self._column(table, name) for name in self.own}
         count = table.num_rows
         source: npt.NDArray[np.intp] = np.arange(count)
@@ -201,12 +201,12 @@ def _one(column: Any) -> Any:
 
 
 def _plain(column: Any) -> Any:
-    """Give the storage of a column whose type is an extension of Arrow's own."""
+    """Return the storage of a column whose type is an extension of Arrow's own."""
     return _plain(column.storage) if isinstance(column, pa.ExtensionArray) else column
 
 
 def without_views(table: Any) -> Any:
-    """Give a table whose views of text, of which Arrow cannot take some, are text."""
+    """Return a table whose views of text, of which Arrow cannot take some, are text."""
     for at, field in enumerate(table.schema):
         if pa.types.is_string_view(field.type):
             table = table.set_column(at, field.name, table.column(at).cast(pa.large_string()))
@@ -218,7 +218,7 @@ def _is_list(kind: Any) -> bool:
 
 
 def _leaves(schema: Any) -> dict[str, Any]:
-    """Give all columns, and the fields of structs and of lists of structs under dotted names, with their types."""
+    """Return all columns, and the fields of structs and of lists of structs under dotted names, with their types."""
     found: dict[str, Any] = {}
 
     def add(name: str, kind: Any) -> None:
@@ -236,7 +236,7 @@ def _leaves(schema: Any) -> dict[str, Any]:
 
 
 def _field(column: Any, name: str) -> Any:
-    """Give a field of structs, or of the structs in lists."""
+    """Return a field of structs, or of the structs in lists."""
     if not _is_list(column.type):
         return pc.struct_field(column, name)
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
@@ -248,7 +248,7 @@ def _field(column: Any, name: str) -> Any:
 def _unfolded(
     columns: Mapping[str, Any], lists: Sequence[str], count: int
 ) -> tuple[dict[str, Any], npt.NDArray[np.intp], npt.NDArray[np.intp], dict[int, tuple[str, str]]]:
-    """Give every box of an image a row of its own; an image without boxes one that has none."""
+    """Return every box of an image a row of its own; an image without boxes one that has none."""
     lengths = {
         name: pc.fill_null(pc.list_value_length(columns[name]), 0).to_numpy(zero_copy_only=False).astype(np.intp)
         for name in lists
@@ -281,7 +281,7 @@ def _unfolded(
 
 
 def _class_names(schema: Any) -> dict[str, list[str]]:
-    """Give the names of classes that Hugging Face's datasets wrote down beside the columns."""
+    """Return the names of classes that Hugging Face's datasets wrote down beside the columns."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
     except (KeyError, ValueError, TypeError):
@@ -304,7 +304,7 @@ def _class_names(schema: Any) -> dict[str, list[str]]:
 
 
 def _named(column: Any, names: Sequence[str]) -> Any:
-    """Give the names of classes; -1, which stands for none, is missing."""
+    """Return the names of classes; -1, which stands for none, is missing."""
     inside = pc.and_(pc.greater_equal(column, 0), pc.less(column, len(names)))
     outside = pc.and_(pc.is_valid(column), pc.and_(pc.invert(inside), pc.not_equal(column, -1)))
     if pc.any(outside).as_py():

@@ -43,7 +43,7 @@ _INDEX: dict[What, str] = {"items": "dataset_item_id"}
 
 
 def schema(what: What, about: Mapping[str, Any]) -> pa.Schema:
-    """Make the schema of an exported file.
+    """Create the schema of an exported file.
 
     Each field holds ``description``, and ``unit`` where it has one. The metadata of the schema holds what
     `pandas.read_parquet` needs to give the documented dtypes, and under ``nucleus_pandas`` a JSON object.
@@ -76,7 +76,7 @@ def schema(what: What, about: Mapping[str, Any]) -> pa.Schema:
 
 
 def exported_as(made: pa.Schema) -> What | None:
-    """Tell what the rows of a file are, where an export wrote it.
+    """Return what the rows of a file are, where an export wrote it.
 
     Examples
     --------

@@ -92,7 +92,7 @@ class ParquetSource:
         return self.metadata.schema.to_arrow_schema()
 
     def is_same(self, identity: str | None) -> bool:
-        """Tell whether an identity is this one, but for the time."""
+        """Return whether an identity is this one, but for the time."""
         first, second = self.identity.split(), (identity or "").split()
         return len(second) == 3 and (first[0], first[2]) == (second[0], second[2])
 
@@ -107,7 +107,7 @@ class ParquetSource:
         return info.size or 0, info.mtime_ns
 
     def is_found(self, state: tuple[int, int | None]) -> bool:
-        """Whether it is what was found; elsewhere a list may tell of times more exactly than who asks for one file."""
+        """Return whether it is unchanged; elsewhere a list may tell of times more exactly than who asks for one file."""
         exact = isinstance(self.filesystem, fs.LocalFileSystem)
         return state == (self.size, self.modified) if exact else state[0] == self.size
 
@@ -145,15 +145,15 @@ class File(Protocol):
         ...
 
     def is_found(self, state: Any) -> bool:
-        """Whether a state is that in which it was found."""
+        """Return whether a state is that in which it was found."""
         ...
 
     def is_same(self, identity: str | None) -> bool:
-        """Tell whether an identity is this one, as far as its content goes."""
+        """Return whether an identity is this one, as far as its content goes."""
         ...
 
     def open(self) -> Any:
-        """Give what reads groups: ``read_row_group(number, columns=names)``."""
+        """Return what reads groups: ``read_row_group(number, columns=names)``."""
         ...
 
 
@@ -298,7 +298,7 @@ def _elsewhere(source: str) -> tuple[Any, str]:
 
 
 def _without_secrets(source: str) -> str:
-    """Give an address without user, password and parameters, any of which may hold a key."""
+    """Return an address without user, password and parameters, any of which may hold a key."""
     parts = urlsplit(source)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
@@ -331,7 +331,7 @@ def _folder_of(place: str) -> str:
 
 
 def _matches(path: str, pattern: str) -> bool:
-    """Tell whether a path fits a pattern; ``**`` stands for any folders, ``*`` stays in one.
+    """Return whether a path fits a pattern; ``**`` stands for any folders, ``*`` stays in one.
 
     Examples
     --------
@@ -352,13 +352,13 @@ def _in_folder(system: Any, root: str) -> list[Any]:
 
 
 def _is_hidden(path: str, root: str) -> bool:
-    """Tell whether a name below the root begins as those that writers of tables keep for themselves."""
+    """Return whether a name below the root begins as those that writers of tables keep for themselves."""
     below = os.path.abspath(path)[len(os.path.abspath(root)) :] if os.path.isabs(root) else path[len(root) :]
     return any(part.startswith((".", "_")) for part in PurePosixPath(below.replace(os.sep, "/")).parts if part != "/")
 
 
 def _sources(found: Sequence[Any], system: Any, root: str, prefix: str) -> Iterator[ParquetSource]:
-    """Make the files of what a file system found below a root."""
+    """Create the files of what a file system found below a root."""
     names = [one.path.replace(os.sep, "/").removeprefix(root) for one in found]
     raw = [_partitions(name) for name in names]
     numbers = {
@@ -412,5 +412,5 @@ def _tail(file: Any, size: int, name: str) -> bytes:
 
 
 def first_line(error: BaseException) -> str:
-    """Give what an error says at first."""
+    """Return what an error says at first."""
     return str(error).strip().partition("\n")[0].rstrip(".")

@@ -61,7 +61,7 @@ class Rows:
         return Collector(with_confidence)
 
     def take(self, which: Bools) -> Rows:
-        """Give some of the rows."""
+        """Return some of the rows."""
         if which.all():
             return self
         at = np.flatnonzero(which)
@@ -78,7 +78,7 @@ class Rows:
         )
 
     def has_label(self, wanted: Iterable[str]) -> Bools:
-        """Tell which rows have one of some labels."""
+        """Return which rows have one of some labels."""
         names = set(wanted)
         is_wanted = np.array([label in names for label in self.labels], dtype=np.bool_)
         return is_wanted[self.label] if len(self.labels) else np.zeros(0, dtype=np.bool_)
@@ -109,7 +109,7 @@ class Collector:
         )
 
     def rows(self) -> Rows:
-        """Give all of them."""
+        """Return all of them."""
         none = (np.empty(0, np.int64), np.empty(0, np.intp), np.empty((0, 4)), np.empty(0), np.empty(0, np.bool_))
         columns = zip(none, *self._parts, strict=True)
         item, label, box, confidence, crowd = (np.concatenate(column) for column in columns)

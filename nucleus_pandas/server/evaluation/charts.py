@@ -135,7 +135,7 @@ def _histogram(confidences: list[tuple[float, int]]) -> list[Bucket]:
 
 
 def _measured(db: sqlite3.Connection, evaluation: Evaluation, filters: Filters, chosen: Condition | None) -> Measured:
-    """Give the stored measures, or measure again what filters on items and on either side leave."""
+    """Return the stored measures, or measure again what filters on items and on either side leave."""
     if filters == Filters() and chosen is None:
         return Measured(msgspec.json.decode(evaluations.results(db, evaluation), type=Measures))
     asked = [name for field, name in _OF_OUTCOMES.items() if getattr(filters, field) is not None]

@@ -151,7 +151,7 @@ def content(db: sqlite3.Connection, run: Run) -> str:
 
 
 def is_stale(db: sqlite3.Connection, run: Run) -> bool:
-    """Tell whether what a committed run was matched from has changed since."""
+    """Return whether what a committed run was matched from has changed since."""
     (matched,) = db.execute("SELECT content FROM run WHERE id = ?", (run.id,)).fetchone()
     return bool(matched != content(db, run))
 

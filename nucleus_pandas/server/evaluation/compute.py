@@ -84,7 +84,7 @@ class _Heart:
 
 
 def class_of(request: Request) -> ClassOf:
-    """Tell what a label is evaluated as."""
+    """Return what a label is evaluated as."""
     if request.one_class:
         return lambda label: ONE_CLASS
     names = {label: group.class_name for group in request.rollup_groups or () for label in group.labels}
@@ -127,7 +127,7 @@ def _compute(nucleus: EmbeddedNucleus, evaluation: Evaluation) -> None:
 
 
 def describe(request: Request) -> dict[str, Any]:
-    """Give the parameters of an evaluation, as they are shown."""
+    """Return the parameters of an evaluation, as they are shown."""
     parameters = metrics.parameters_of(request.rule)
     return {
         "matcher": "nucleus",
@@ -221,7 +221,7 @@ def _or_none(values: npt.NDArray[np.float64]) -> list[float | None]:
 
 
 def is_stale(nucleus: EmbeddedNucleus, evaluation: Evaluation) -> bool:
-    """Tell whether ground truth or predictions of a finished evaluation are others than those that it evaluated.
+    """Return whether ground truth or predictions of a finished evaluation are others than those that it evaluated.
 
     Their hash is computed only when a dataset or a run has changed since the last time; what it told then is kept.
     """

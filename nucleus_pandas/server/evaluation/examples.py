@@ -18,7 +18,7 @@ from nucleus_pandas.wire.evaluations import Example, ExamplesPage, ExamplesReque
 
 
 def page(db: sqlite3.Connection, evaluation: Evaluation, wanted: ExamplesRequest, *, stale: bool) -> ExamplesPage:
-    """Give a page of examples, and the number of all."""
+    """Return a page of examples, and the number of all."""
     chosen = chosen_items(db, wanted.filters, wanted.query)
     selected = Selected(evaluation, wanted.iou_threshold, wanted.filters, chosen)
     if wanted.match_type is not None:
@@ -79,7 +79,7 @@ def _row(
 
 
 def filter_schema(db: sqlite3.Connection, evaluation: Evaluation) -> FilterSchema:
-    """Tell which labels and which metadata there are to filter by."""
+    """Return which labels and which metadata there are to filter by."""
     truth, predicted = evaluation_outcomes.labels(db, evaluation)
     fields = [
         MetadataField(key=key, value_type=_kind(kinds), values=values)

@@ -70,7 +70,7 @@ def ranking(
 
 
 def _ranks(scores: Iterable[float]) -> list[int]:
-    """Give the ranks of falling scores, from 1; equal ones share a rank."""
+    """Return the ranks of falling scores, from 1; equal ones share a rank."""
     found: list[int] = []
     last: float | None = None
     for place, score in enumerate(scores, start=1):
@@ -124,7 +124,7 @@ def _counts(db: sqlite3.Connection, evaluation: Evaluation, thresholds: npt.NDAr
 def curves(
     db: sqlite3.Connection, request: CurveRequest, found: Sequence[Evaluation], is_stale: Callable[[Evaluation], bool]
 ) -> list[F1Curve]:
-    """Give F1 over confidence of the best evaluation of each model, those of the best models, at IoU 0.5."""
+    """Return F1 over confidence of the best evaluation of each model, those of the best models, at IoU 0.5."""
     thresholds = np.linspace(0.0, 1.0, STEPS)
     drawn = []
     for evaluation in found:

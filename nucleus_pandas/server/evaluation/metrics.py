@@ -62,7 +62,7 @@ class Told:
 
 
 def parameters_of(rule: LabelRule, areas: tuple[float, float] | None = None) -> Parameters:
-    """Give the parameters of an evaluation; `areas` are square pixels that the ground truth is to have."""
+    """Return the parameters of an evaluation; `areas` are square pixels that the ground truth is to have."""
     return Parameters.of(
         class_agnostic=rule.class_agnostic,
         allowed_label_matches=None if rule.allowed is None else sorted(rule.allowed),

@@ -122,7 +122,7 @@ class Scope:
         return digest.hexdigest()
 
     def _tables(self) -> list[tuple[str, str, tuple[int, ...]]]:
-        """Give the tables to read: first all ground truth, then the predictions of each source."""
+        """Return the tables to read: first all ground truth, then the predictions of each source."""
         found: list[tuple[str, str, tuple[int, ...]]] = [("annotation", "1", ())]
         for source in self.sources:
             if source.run is not None and source.arrivals >= 0:
@@ -202,7 +202,7 @@ class Scope:
         return keep.rows()
 
     def reference_ids(self) -> dict[int, str]:
-        """Give the reference ids of the items that are not left out."""
+        """Return the reference ids of the items that are not left out."""
         rows = self._db.execute(
             "SELECT item.id, reference_id FROM scope CROSS JOIN item ON item.id = scope.item WHERE NOT excluded"
         )
@@ -231,7 +231,7 @@ def kept(rows: Rows, rules: Sequence[ExclusionRule], target: str) -> tuple[Rows,
 def statistics(
     items: Sized, rules: Sequence[ExclusionRule], item_counts: Sequence[int], annotation_counts: dict[str, list[int]]
 ) -> dict[str, Any] | None:
-    """Tell how much was left out: of each rule what no rule before it had left out."""
+    """Return how much was left out: of each rule what no rule before it had left out."""
     if not rules:
         return None
     described = []

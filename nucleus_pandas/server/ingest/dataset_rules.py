@@ -32,12 +32,12 @@ def check_schema(schema: Metadata | None, path: str) -> None:
 
 
 def item_schema(db: sqlite3.Connection, dataset: Dataset) -> Schema:
-    """Give what the metadata of items has to be."""
+    """Return what the metadata of items has to be."""
     return _schema(db, "SELECT item_metadata_schema FROM dataset WHERE id = ?", dataset.id)
 
 
 def annotation_schema(db: sqlite3.Connection, layer: Layer) -> Schema:
-    """Give what the metadata of annotations has to be, or that of the predictions of a run."""
+    """Return what the metadata of annotations has to be, or that of the predictions of a run."""
     table, number = layer.counter
     return _schema(db, f"SELECT annotation_metadata_schema FROM {table} WHERE id = ?", number)
 
@@ -48,7 +48,7 @@ def _schema(db: sqlite3.Connection, query: str, number: int) -> Schema:
 
 
 def broken_metadata(metadata: Mapping[str, Any] | None, schema: Schema) -> str | None:
-    """Tell which field of metadata is not what the schema says; null and what the schema does not name may be anything.
+    """Return which field of metadata is not what the schema says; null and unknown keys may be anything.
 
     Examples
     --------
@@ -83,7 +83,7 @@ def _list(names: Iterable[str]) -> str:
 def broken_items(
     db: sqlite3.Connection, dataset: Dataset, rows: Sequence[NewItem | None], wanted: Sequence[Any]
 ) -> dict[int, str]:
-    """Tell which items break a rule of their dataset, and why.
+    """Return which items break a rule of their dataset, and why.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def broken_items(
 def broken_annotations(
     db: sqlite3.Connection, layer: Layer, wanted: Sequence[AnyAnnotation], items: Sequence[int | str]
 ) -> dict[int, str]:
-    """Tell which annotations or predictions break a rule of their dataset or run, and why.
+    """Return which annotations or predictions break a rule of their dataset or run, and why.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def broken_boxes(
 
 
 def _broken_category(one: Category | MultiCategory, name: str, known: Mapping[str, Taxonomy]) -> str | None:
-    """Tell what is wrong with a category; a dataset without any taxonomy takes all."""
+    """Return what is wrong with a category; a dataset without any taxonomy takes all."""
     if not known:
         return None
     taxonomy = known.get(name)

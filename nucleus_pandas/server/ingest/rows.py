@@ -280,7 +280,7 @@ def store_boxes(
 def _find_keys(
     db: sqlite3.Connection, dataset: Dataset | None, boxes: BoxColumns, *, anywhere: bool
 ) -> tuple[list[int | None], dict[str, str]]:
-    """Give each box's item number, or None, and why some keys have none; every key is looked up once."""
+    """Return each box's item number, or None, and why some keys have none; every key is looked up once."""
     known: dict[str, int] = {}
     reasons: dict[str, str] = {}
     if boxes.by == "item_id":
@@ -306,7 +306,7 @@ def _find_items(
     *,
     anywhere: bool,
 ) -> list[int | str]:
-    """Give each annotation's item number, or the reason why there is none."""
+    """Return each annotation's item number, or the reason why there is none."""
     if dataset is not None:
         names = [a.reference_id for a in wanted if a.reference_id and a.item_id is None and a.dataset_id is None]
         if len(names) == len(wanted):  # as nearly always
@@ -348,7 +348,7 @@ def _find_items(
 
 
 def layer_of(db: sqlite3.Connection, run: models.Run) -> tuple[Layer, Dataset | None]:
-    """Give the layer of a run's predictions, and the dataset that it is bound to."""
+    """Return the layer of a run's predictions, and the dataset that it is bound to."""
     if run.dataset is None:
         return run.layer, None
     (tag,) = db.execute("SELECT tag FROM dataset WHERE id = ?", (run.dataset,)).fetchone()

@@ -101,7 +101,7 @@ def _work(
 
 
 def final_status(counts: Counter[str], *, malformed: bool) -> str:
-    """Tell how a job ends whose rows had these outcomes; one that names no item is no failure of the job."""
+    """Return how a job ends whose rows had these outcomes; one that names no item is no failure of the job."""
     if not malformed:
         return "Completed"
     return "Errored_Partial" if counts.total() > counts["error"] else "Errored"

@@ -111,7 +111,7 @@ class Images:
         self.incoming = folder / "incoming"
 
     def arriving(self, filename: str | None) -> Arriving:
-        """Give what takes a file that arrives."""
+        """Return what takes a file that arrives."""
         make_folder(self.folder)
         make_folder(self.incoming)
         return Arriving(self.incoming, filename)
@@ -159,7 +159,7 @@ class Images:
         staged.path.unlink(missing_ok=True)
 
     def look_at(self, name: str) -> Image:
-        """Give a file that is in its place, with its size."""
+        """Return a file that is in its place, with its size."""
         try:
             return Image(name, *read_size(self.folder / name))
         except (BadRequestError, OSError):
@@ -170,7 +170,7 @@ class Images:
         (self.folder / name).unlink(missing_ok=True)
 
     def path(self, name: str) -> Path | None:
-        """Give the place of a file, or None when the name is none that this folder gives or the file is gone."""
+        """Return the place of a file, or None when the name is none that this folder gives or the file is gone."""
         if not _NAME.fullmatch(name):
             return None
         path = self.folder / name
@@ -194,14 +194,14 @@ def _is_whole(path: Path, length: int) -> bool:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder that survives power loss, unless it is there."""
+    """Create a folder that survives power loss, unless it is there."""
     if not folder.is_dir():
         folder.mkdir(exist_ok=True)
         sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename in a folder survive power loss."""
+    """Create a rename in a folder survive power loss."""
     if os.name == "nt":  # folders cannot be opened there
         return
     descriptor = os.open(folder, os.O_RDONLY)

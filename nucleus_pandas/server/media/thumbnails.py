@@ -48,7 +48,7 @@ class Thumbnails:
         self.incoming = folder / "incoming"
 
     def path(self, name: str, size: Size) -> Path | None:
-        """Give the place of a copy, which is made if need be; None where there is no such image, or it is none."""
+        """Return the place of a copy, which is made if need be; None where there is no such image, or it is none."""
         source = self._images.path(name)
         if source is None:
             return None
@@ -84,7 +84,7 @@ class Thumbnails:
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """Give those of the formats that this Pillow knows."""
+    """Return those of the formats that this Pillow knows."""
     Image.init()
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 

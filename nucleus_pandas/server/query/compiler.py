@@ -33,7 +33,7 @@ _ANY_RUN = (
 
 
 def compile_query(text: str | None, target: Target, run: Run | str | None = None) -> Condition | None:
-    """Make a condition of a query; None where there is no query, or an empty one.
+    """Create a condition of a query; None where there is no query, or an empty one.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class _Compiler:
     # Conditions
 
     def condition(self, node: Node) -> str:
-        """Give what holds or not; parts of lower rank stand in parentheses."""
+        """Return what holds or not; parts of lower rank stand in parentheses."""
         match node:
             case Group(operator=operator, parts=parts):
                 return f" {operator} ".join(self._part(part) for part in parts)
@@ -108,7 +108,7 @@ class _Compiler:
         raise self._complaints.error(node.at, "This is a value; say what it is to be, such as = 5.")
 
     def _looking(self, make: Callable[[], str]) -> str:
-        """Make a comparison; where it names what an item may have many of, it holds if it holds for one of them."""
+        """Create a comparison; where it names what an item may have many of, it holds if it holds for one of them."""
         outer, self._fields.looked = self._fields.looked, {}
         try:
             sql = make()
@@ -128,7 +128,7 @@ class _Compiler:
         return test
 
     def _side(self, node: Node, other: Node, *, word: bool = False) -> Expression:
-        """Give one side of a comparison, which may depend on the other: a taxonomy's label is a text, a word too."""
+        """Return one side of a comparison, which may depend on the other: a taxonomy's label is a text, a word too."""
         if isinstance(node, Literal_) and node.value is None:
             raise self._complaints.error(node.at, "Nothing equals null; write 'is null' or 'is not null'.")
         if isinstance(node, Field):
@@ -139,7 +139,7 @@ class _Compiler:
         return self.value(node)
 
     def _is_word(self, node: Node) -> bool:
-        """Whether a name stands for itself: a text without quotation marks."""
+        """Return whether a name stands for itself: a text without quotation marks."""
         return (
             isinstance(node, Field)
             and node.condition is None
@@ -217,7 +217,7 @@ class _Compiler:
     # Values
 
     def value(self, node: Node) -> Expression:
-        """Give a value."""
+        """Return a value."""
         match node:
             case Literal_(value=None):
                 raise self._complaints.error(node.at, "Null is no value; write 'is null' or 'is not null'.")

@@ -73,7 +73,7 @@ class Fields:
     _count: int = 0
 
     def of(self, one: Field) -> Expression:
-        """Give the value of a field; where an item may have many, that of the row which is looked for."""
+        """Return the value of a field; where an item may have many, that of the row which is looked for."""
         names = one.names
         own = self.inside
         if own is None and self.target in ("annotation", "prediction"):
@@ -97,7 +97,7 @@ class Fields:
         return self._unknown(name, self._names())
 
     def known(self, name: str) -> bool:
-        """Tell whether a word is a field."""
+        """Return whether a word is a field."""
         return name in self._names()
 
     def _names(self) -> Sequence[str]:
@@ -223,12 +223,12 @@ class Fields:
         return self.looked[what]
 
     def alias(self) -> str:
-        """Give a name to a table of the condition's own."""
+        """Return a name to a table of the condition's own."""
         self._count += 1
         return f"t{self._count}"
 
     def category_of(self, one: Field) -> Expression | None:
-        """Give the label that an item has in a taxonomy, where a field may name one: annotations.<taxonomy>."""
+        """Return the label that an item has in a taxonomy, where a field may name one: annotations.<taxonomy>."""
         names = one.names[1:] if one.names[0].text == "item" else one.names
         if one.condition is not None or len(names) != 2 or names[0].text not in ("annotations", "predictions"):
             return None

@@ -123,7 +123,7 @@ def may_equal(left: Expression, right: Expression, values: Values) -> str | None
 
 
 def among(value: Expression, choices: list[str | float | bool], values: Values) -> str:
-    """Tell whether a value is one of several."""
+    """Return whether a value is one of several."""
     groups: dict[Kind, list[str | float | bool]] = {"number": [], "text": [], "flag": []}
     for choice in choices:
         groups["flag" if isinstance(choice, bool) else "text" if isinstance(choice, str) else "number"].append(choice)
@@ -139,7 +139,7 @@ def among(value: Expression, choices: list[str | float | bool], values: Values) 
 
 
 def like(value: Expression, pattern: str, values: Values) -> str:
-    r"""Tell whether a text has a form: ``%`` stands for any text, ``_`` for any character, ``\`` takes its meaning."""
+    r"""Return whether a string matches a LIKE pattern: ``%`` is any string, ``_`` any character, ``\`` an escape."""
     test = f"{value.sql} LIKE {values.bind(pattern)} ESCAPE '\\'"
     if value.kind == "text":
         return test

@@ -39,14 +39,14 @@ class Paging(
     recent: bool | None = None
 
     def limit(self, most: int) -> int:
-        """Give the number of rows that a page of a route holds."""
+        """Return the number of rows that a page of a route holds."""
         size = most if self.page_size is None else self.page_size
         if size < 1:
             raise BadRequestError("A page holds at least 1 row - at `$.pageSize`.")
         return min(size, most)
 
     def after(self, subset: Subset) -> int | None:
-        """Give the marker of the item that the page before ended with."""
+        """Return the marker of the item that the page before ended with."""
         return subset.behind(self.page_token, arrivals=False)[0] if self.page_token else None
 
 
@@ -72,7 +72,7 @@ class Export:
     run: Run | None = None
 
     def items(self, after: int | None, limit: int) -> tuple[list[JsonObject], str | None]:
-        """Give a page of items, and the token of the next."""
+        """Return a page of items, and the token of the next."""
         found = self._page(after, limit + 1)
         following = self.subset.token(found[limit - 1][0]) if len(found) > limit else None
         return [render.item(row, self.subset.dataset.tag, self.file_url) for _, row in found[:limit]], following
@@ -86,7 +86,7 @@ class Export:
         return Layer(None, ("dataset", self.subset.dataset.id)) if self.run is None else self.run.layer
 
     def rows(self, after: int | None, limit: int) -> tuple[list[JsonObject], str | None]:
-        """Give a page of items with their annotations, and the token of the next; it ends early where there are many.
+        """Return a page of items with their annotations, and the token of the next; it ends early where there are many.
 
         A mask, of which an item has one at most, stands alone.
         """
@@ -97,7 +97,7 @@ class Export:
         return rows, self.subset.token(shown[-1][0]) if len(shown) < len(found) else None
 
     def _reach(self, numbers: Sequence[int]) -> int:
-        """Tell with how many items a page is full."""
+        """Return with how many items a page is full."""
         counts = layers.counts(self.db, self._layer, numbers)
         objects = 0
         for place, number in enumerate(numbers):

@@ -172,7 +172,7 @@ def _of_keys(
 def _annotation_columns(
     db: sqlite3.Connection, dataset: Dataset | None, stored: Stored, file_url: FileUrl
 ) -> dict[str, Callable[[], Sequence[Any]]]:
-    """Give the columns of an answer that are not stored as they are, each made when it is asked for."""
+    """Return the columns of an answer that are not stored as they are, each made when it is asked for."""
 
     def dataset_item_ids() -> list[str]:
         pairs = [(dataset.id, dataset.tag)] if dataset else db.execute("SELECT id, tag FROM dataset").fetchall()
@@ -223,7 +223,7 @@ def _geometry(kind: str, geometry: str | None, extra: str | None, file_url: File
 def _needed(
     wanted: Selection, sources: dict[str, tuple[str, ...]], always: tuple[str, ...]
 ) -> tuple[list[str], list[str]]:
-    """Give the columns to answer with, and the stored columns that they need."""
+    """Return the columns to answer with, and the stored columns that they need."""
     names = list(dict.fromkeys(sources if wanted.columns is None else wanted.columns))
     unknown = [name for name in names if name not in sources]
     if unknown:
@@ -235,7 +235,7 @@ def _needed(
 
 
 def _numbers(db: sqlite3.Connection, subset: Subset | None, wanted: Selection) -> list[int | None] | None:
-    """Give the item number of each key, None where there is none; None without keys."""
+    """Return the item number of each key, None where there is none; None without keys."""
     given = [name for name in ("positions", "reference_ids", "item_ids") if getattr(wanted, name) is not None]
     if len(given) > 1:
         raise BadRequestError(

@@ -37,7 +37,7 @@ class AnyPlace:
         return place if arrival is None else f"{place}-{arrival:x}"
 
     def behind(self, text: str, *, arrivals: bool) -> tuple[int, int]:
-        """Give the marker and the arrival (0 without) that a page ended with, or raise BadRequestError."""
+        """Return the marker and the arrival (0 without) that a page ended with, or raise BadRequestError."""
         found = _TOKEN.fullmatch(text)
         if found is None or (found[3] is not None) != arrivals or (marker := int(found[2], 16)) >= 1 << 63:
             raise BadRequestError(f"The token {text[:50]!r} is none that a page ended with.")
@@ -137,7 +137,7 @@ class Subset(AnyPlace):
         ).fetchall()
 
     def at_positions(self, db: sqlite3.Connection, positions: Sequence[int]) -> list[int | None]:
-        """Give the numbers of the items at places of the dataset or of the slice, None for places outside."""
+        """Return the numbers of the items at places of the dataset or of the slice, None for places outside."""
         if self.one is None:
             return items.at_positions(db, self.dataset, positions)
         return slices.at_positions(db, self.one, positions)

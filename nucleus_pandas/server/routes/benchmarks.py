@@ -36,7 +36,7 @@ _CLASSES = "`rollupGroups`, `allowed_label_matches_id` and `class_agnostic` excl
 
 @blueprint.post("/benchmarks")
 def create() -> Response:
-    """Make a benchmark, ready or as a draft, from items or as a version of another one."""
+    """Create a benchmark, ready or as a draft, from items or as a version of another one."""
     wanted = body(CreateBenchmark)
     has_source = _has_source(wanted)
     if not (has_source or wanted.draft or wanted.parent_benchmark_id):
@@ -208,7 +208,7 @@ def _count(name: str, default: int, least: int) -> int:
 
 @blueprint.get("/benchmarks/<id:benchmark_id>/items")
 def list_items(benchmark_id: str) -> Response:
-    """Give a page of the items of a benchmark."""
+    """Return a page of the items of a benchmark."""
     limit, offset = min(_count("limit", _PAGE, 1), _PAGE), _count("offset", 0, 0)
     with nucleus().database.read() as db:
         benchmark = benchmarks.find(db, benchmark_id)
@@ -273,7 +273,7 @@ def ranking() -> Response:
 
 @blueprint.post("/leaderboard/f1Curve")
 def f1_curve() -> Response:
-    """Give F1 over confidence of the best models on benchmarks."""
+    """Return F1 over confidence of the best models on benchmarks."""
     wanted = body(CurveRequest)
     end_stale_jobs()
     with nucleus().database.read() as db:

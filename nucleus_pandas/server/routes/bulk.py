@@ -45,7 +45,7 @@ _PAGE = 10_000
 
 @blueprint.get("/_nucleus_pandas")
 def discover() -> Response:
-    """Tell what this server can do beyond the contract."""
+    """Return what this server can do beyond the contract."""
     page = ("page",) if "page" in current_app.extensions else ()
     return reply({"version": __version__, "extensions": sorted([*EXTENSIONS, *page])})
 
@@ -66,7 +66,7 @@ def _items(db: sqlite3.Connection, subset: Subset, wanted: Selection) -> Respons
 
 @blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/items")
 def read_items(dataset_id: str) -> Response:
-    """Give items, as columns."""
+    """Return items, as columns."""
     wanted = body(Selection)
     with nucleus().database.read() as db:
         return _items(db, Subset(datasets.find(db, dataset_id)), wanted)
@@ -74,7 +74,7 @@ def read_items(dataset_id: str) -> Response:
 
 @blueprint.post("/_nucleus_pandas/slice/<id:slice_id>/items")
 def read_slice_items(slice_id: str) -> Response:
-    """Give items of a slice, as columns; positions are those in the slice."""
+    """Return items of a slice, as columns; positions are those in the slice."""
     wanted = body(Selection)
     with nucleus().database.read() as db:
         return _items(db, subsets.of_slice(db, slice_id), wanted)
@@ -106,7 +106,7 @@ def cancel(job_id: str) -> Response:
 @blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/annotations")
 @blueprint.post("/_nucleus_pandas/slice/<id:slice_id>/annotations")
 def read_annotations(**names: str) -> Response:
-    """Give the ground truth of items of a dataset or of a slice, as columns."""
+    """Return the ground truth of items of a dataset or of a slice, as columns."""
     wanted = body(Selection)
     with nucleus().database.read() as db:
         subset = _subset(db, **names)
@@ -121,7 +121,7 @@ def _subset(db: sqlite3.Connection, dataset_id: str | None = None, slice_id: str
 
 @blueprint.get("/_nucleus_pandas/modelRun/<id:run_id>")
 def run_place(run_id: str) -> Response:
-    """Tell where a run belongs."""
+    """Return where a run belongs."""
     with nucleus().database.read() as db:
         run = models.find_run(db, run_id)
         _, dataset = layer_of(db, run)
@@ -130,7 +130,7 @@ def run_place(run_id: str) -> Response:
 
 @blueprint.get("/_nucleus_pandas/modelRun/<id:run_id>/commit")
 def run_commit(run_id: str) -> Response:
-    """Tell how a run was committed, and whether what it was matched from has changed since."""
+    """Return how a run was committed, and whether what it was matched from has changed since."""
     with nucleus().database.read() as db:
         run = models.find_run(db, run_id)
         if run.committed_at is None:
@@ -148,7 +148,7 @@ def run_commit(run_id: str) -> Response:
 
 @blueprint.get("/_nucleus_pandas/modelRun/<id:run_id>/matches")
 def matches(run_id: str) -> Response:
-    """Give a page of the matches that a commit found, as columns."""
+    """Return a page of the matches that a commit found, as columns."""
     try:
         item, number = map(int, request.args.get("after", "-1,-1").split(","))
         limit = min(int(request.args.get("limit", _PAGE)), _PAGE)

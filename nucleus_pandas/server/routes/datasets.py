@@ -19,7 +19,7 @@ blueprint = Blueprint("datasets", __name__)
 
 @blueprint.post("/dataset/create")
 def create() -> Response:
-    """Make a dataset."""
+    """Create a dataset."""
     wanted = body(CreateDataset)
     dataset_rules.check_schema(wanted.item_metadata_schema, "$.item_metadata_schema")
     dataset_rules.check_schema(wanted.annotation_metadata_schema, "$.annotation_metadata_schema")
@@ -54,7 +54,7 @@ def info(dataset_id: str) -> Response:
 
 @blueprint.get("/dataset/<id:dataset_id>/<any(name, is_scene, use_privacy_mode, size):what>")
 def one_property(dataset_id: str, what: str) -> Response:
-    """Tell one property of a dataset."""
+    """Return one property of a dataset."""
     with nucleus().database.read() as db:
         dataset = datasets.find(db, dataset_id)
     if what == "size":
@@ -101,7 +101,7 @@ def tags(dataset_id: str) -> Response:
 
 @blueprint.post("/dataset/<id:dataset_id>/add_taxonomy")
 def add_taxonomy(dataset_id: str) -> Response:
-    """Make a taxonomy, or let one grow."""
+    """Create a taxonomy, or let one grow."""
     wanted = body(AddTaxonomy)
     with nucleus().database.write() as db:
         status = taxonomies.add(db, datasets.find(db, dataset_id), wanted)

@@ -34,7 +34,7 @@ blueprint = Blueprint("evaluations", __name__)
 
 
 def label_rule(class_agnostic: bool | None, pairs: list[LabelPair] | None) -> LabelRule:
-    """Make the rule that a request stands for."""
+    """Create the rule that a request stands for."""
     try:
         return LabelRule.of(
             class_agnostic,
@@ -203,13 +203,13 @@ def _charts(evaluation_id: str, wanted: ChartsRequest) -> Response:
 
 @blueprint.post("/evaluationsV2/<id:evaluation_id>/charts")
 def draw(evaluation_id: str) -> Response:
-    """Give the charts of an evaluation."""
+    """Return the charts of an evaluation."""
     return _charts(evaluation_id, body(ChartsRequest))
 
 
 @blueprint.get("/evaluationsV2/<id:evaluation_id>/charts")
 def draw_from_query(evaluation_id: str) -> Response:
-    """Give the charts as an older generation asks for them: with filters as JSON in the address."""
+    """Return the charts as an older generation asks for them: with filters as JSON in the address."""
     unknown = set(request.args) - {"iouThreshold", "filters", "query"}
     if unknown:
         raise BadRequestError(f"Charts take `iouThreshold`, `filters` and `query`, not `{min(unknown)[:50]}`.")
@@ -233,7 +233,7 @@ def draw_from_query(evaluation_id: str) -> Response:
 
 @blueprint.post("/evaluationsV2/<id:evaluation_id>/examples")
 def page(evaluation_id: str) -> Response:
-    """Give a page of the outcomes of an evaluation."""
+    """Return a page of the outcomes of an evaluation."""
     wanted = body(ExamplesRequest)
     evaluation = _found(evaluation_id)
     evaluation.check_succeeded()
@@ -244,7 +244,7 @@ def page(evaluation_id: str) -> Response:
 
 @blueprint.get("/evaluationsV2/<id:evaluation_id>/filterSchema")
 def filter_schema(evaluation_id: str) -> Response:
-    """Tell what the outcomes of an evaluation can be filtered by."""
+    """Return what the outcomes of an evaluation can be filtered by."""
     evaluation = _found(evaluation_id)
     evaluation.check_succeeded()
     with nucleus().database.read() as db:
@@ -262,7 +262,7 @@ def cancel(evaluation_id: str) -> Response:
 
 @blueprint.post("/evaluationsV2/<id:evaluation_id>/retry")
 def retry(evaluation_id: str) -> Response:
-    """Make a failed evaluation again, as a new one."""
+    """Create a failed evaluation again, as a new one."""
     end_stale_jobs()
 
     def make(db: sqlite3.Connection) -> Evaluation:
@@ -315,7 +315,7 @@ def list_presets() -> Response:
 
 @blueprint.post("/evaluationV2Presets")
 def create_preset() -> Response:
-    """Make a preset."""
+    """Create a preset."""
     wanted = body(CreatePreset)
     check_request(Request(rollup_groups=wanted.rollup_groups, exclusion_rules=wanted.exclusion_rules))
     return creation(lambda db: presets.create(db, wanted))

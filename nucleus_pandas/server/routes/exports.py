@@ -24,14 +24,14 @@ def no_chips(wanted: Paging) -> None:
 
 
 def queried(dataset: Dataset, query: str | None) -> Subset:
-    """Give the items of a dataset that a query finds; all where there is none."""
+    """Return the items of a dataset that a query finds; all where there is none."""
     return Subset(dataset, condition=compile_query(query, "item") or Condition())
 
 
 @blueprint.post("/dataset/<id:dataset_id>/itemsPage")
 @blueprint.post("/dataset/<id:dataset_id>/queryItemsPage")
 def items_page(dataset_id: str) -> Response:
-    """Give a page of items; of those that a query finds, where there is one."""
+    """Return a page of items; of those that a query finds, where there is one."""
     wanted = body(Paging)
     limit = wanted.limit(exports.ITEMS)
     with nucleus().database.read() as db:
@@ -42,7 +42,7 @@ def items_page(dataset_id: str) -> Response:
 
 @blueprint.post("/dataset/<id:dataset_id>/exportForTrainingPage")
 def page(dataset_id: str) -> Response:
-    """Give a page of items with their annotations."""
+    """Return a page of items with their annotations."""
     wanted = body(Paging)
     no_chips(wanted)
     limit = wanted.limit(exports.ROWS)
@@ -63,7 +63,7 @@ def scenes_page(dataset_id: str) -> Response:
 
 @blueprint.get("/dataset/<id:dataset_id>/exportForTraining")
 def whole(dataset_id: str) -> Response:
-    """Give all items with their annotations."""
+    """Return all items with their annotations."""
     with nucleus().database.read() as db:
         return reply({"exportedRows": Export(db, Subset(datasets.find(db, dataset_id)), file_url).every()})
 

@@ -103,7 +103,7 @@ def _waiting(kind: FileKind, staged: StagedFiles) -> Iterator[None]:
 
 @contextmanager
 def files_with_rows(kind: FileKind, uploaded: Sequence[Any]) -> Iterator[list[Image | BadRequestError]]:
-    """Give files that came with rows, which the block has to store and to `settle`."""
+    """Return files that came with rows, which the block has to store and to `settle`."""
     folder: Images = getattr(nucleus(), kind)
     staged: StagedFiles = []
     try:
@@ -121,7 +121,7 @@ def files_with_rows(kind: FileKind, uploaded: Sequence[Any]) -> Iterator[list[Im
 
 
 def settle(db: sqlite3.Connection, kind: FileKind, files: Sequence[Image | BadRequestError | None] | None) -> None:
-    """Note that rows were stored, with these files or without them."""
+    """Record that rows were stored, with these files or without them."""
     pending_files.settle(db, kind, [file.name for file in files or () if isinstance(file, Image)])
 
 

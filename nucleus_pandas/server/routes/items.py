@@ -87,7 +87,7 @@ def _append_rows(dataset_id: str) -> tuple[Stored, jobs.JobRow | None, Sequence[
 
 
 def _updates(wanted: Sequence[Item], if_exists: OnConflict | None, *, update: bool) -> bool:
-    """Tell whether items that are there are replaced; `if_exists` wins over what the body and its items say of it."""
+    """Return whether items that are there are replaced; `if_exists` wins over what the body and its items say of it."""
     if if_exists is None:
         return update
     for item in wanted:
@@ -132,7 +132,7 @@ def _append_files(dataset_id: str) -> tuple[Stored, jobs.JobRow | None, Sequence
 
 
 def _finished_job(db: sqlite3.Connection, dataset: Dataset, stored: Stored) -> jobs.JobRow:
-    """Note an append that was asked for as a job and is done already."""
+    """Record an append that was asked for as a job and is done already."""
     job = jobs.create(db, "uploadDatasetItems", dataset.id, nucleus().owner)
     reasons = [stored.errors[row] for row in sorted(stored.errors)]
     jobs.add_errors(db, job.id, reasons)
@@ -247,12 +247,12 @@ def _store_json(target: LayerTarget, note: Note) -> Stored:
 
 
 def annotate_body() -> type[Annotate]:
-    """Tell what a body of annotations or predictions may hold."""
+    """Return what a body of annotations or predictions may hold."""
     return AnnotateRows if is_extension() else Annotate
 
 
 def conflicts(wanted: Annotate) -> tuple[bool, bool]:
-    """Tell whether rows that are there already are updated, and whether they refuse the batch."""
+    """Return whether rows that are there already are updated, and whether they refuse the batch."""
     if_exists = wanted.if_exists if isinstance(wanted, AnnotateRows) else None
     return wanted.update if if_exists is None else if_exists == "update", if_exists == "error"
 
@@ -315,7 +315,7 @@ def locate(db: sqlite3.Connection, dataset: Dataset, by: str, key: str) -> ItemR
 
 @blueprint.get("/dataset/<id:dataset_id>/<any(refloc, iloc, loc):by>/<rest:key>")
 def view(dataset_id: str, by: str, key: str) -> Response:
-    """Give an item with its annotations."""
+    """Return an item with its annotations."""
     with nucleus().database.read() as db:
         dataset = datasets.find(db, dataset_id)
         return _view(db, dataset, locate(db, dataset, by, key))
@@ -323,7 +323,7 @@ def view(dataset_id: str, by: str, key: str) -> Response:
 
 @blueprint.get("/dataset/<id:dataset_id>/groundTruth/loc/<rest:path>")
 def ground_truth_loc(dataset_id: str, path: str) -> Response:
-    """Give one annotation."""
+    """Return one annotation."""
     with nucleus().database.read() as db:
         dataset = datasets.find(db, dataset_id)
         layer = Layer(None, ("dataset", dataset.id))

@@ -15,7 +15,7 @@ blueprint = Blueprint("jobs", __name__)
 
 @blueprint.get("/job/<id:job_id>")
 def status(job_id: str) -> Response:
-    """Tell how far a job is."""
+    """Return how far a job is."""
     end_stale_jobs()
     with nucleus().database.read() as db:
         job = jobs.find(db, job_id)

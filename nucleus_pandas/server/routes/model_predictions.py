@@ -72,7 +72,7 @@ def predict(model_id: str) -> Response:
 
 @blueprint.get("/model/<id:model_id>/predictions/<any(refloc, iloc, loc):by>/<rest:key>")
 def view(model_id: str, by: str, key: str) -> Response:
-    """Give the predictions without a run of an item; of every item where several datasets have that reference id."""
+    """Return the predictions without a run of an item; of every item where several datasets have that reference id."""
     with nucleus().database.read() as db:
         run = free_runs.find(db, models.find(db, model_id))
         numbers = _by_position(db, run, key) if by == "iloc" else _by_id(db, by, key)

@@ -20,7 +20,7 @@ blueprint = Blueprint("models", __name__)
 
 @blueprint.post("/models/add")
 def add() -> Response:
-    """Make a model."""
+    """Create a model."""
     wanted = body(AddModel)
     return creation(lambda db: ModelAdded(model_id=models.add(db, wanted).public_id))
 
@@ -84,7 +84,7 @@ def launch(model_id: str) -> Response:
 @blueprint.post("/dataset/<id:dataset_id>/modelRun/create")
 @blueprint.post("/model/<id:model_id>/modelRun/create", endpoint="create_free_run")
 def create_run(dataset_id: str | None = None, model_id: str | None = None) -> Response:
-    """Make a run on a dataset; under a model, one that may span datasets."""
+    """Create a run on a dataset; under a model, one that may span datasets."""
     wanted = body(CreateModelRun)
     dataset_rules.check_schema(wanted.annotation_metadata_schema, "$.annotation_metadata_schema")
 

@@ -28,7 +28,7 @@ _PAGE = 10_000
 
 @blueprint.post("/dataset/<id:dataset_id>/queryObjectsPage")
 def page(dataset_id: str) -> Response:
-    """Give a page of annotations, of predictions, or of the matches of a run."""
+    """Return a page of annotations, of predictions, or of the matches of a run."""
     wanted = body(ObjectsPage)
     truth = wanted.patch_mode == "ground_truth_only"
     if wanted.model_run_id is None and not truth:

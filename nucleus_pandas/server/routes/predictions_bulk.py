@@ -26,7 +26,7 @@ _NO_RUN = Layer(-1, ("run", -1))  # where nothing lies
 
 @blueprint.post("/_nucleus_pandas/modelRun/<id:run_id>/predictions")
 def of_run(run_id: str) -> Response:
-    """Give those of a run."""
+    """Return those of a run."""
     with nucleus().database.read() as db:
         run = models.find_run(db, run_id)
         _, dataset = layer_of(db, run)
@@ -36,7 +36,7 @@ def of_run(run_id: str) -> Response:
 @blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/modelRun/<id:run_id>/predictions")
 @blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/model/<id:model_id>/predictions")
 def on_dataset(**names: str) -> Response:
-    """Give those on the items of a dataset."""
+    """Return those on the items of a dataset."""
     with nucleus().database.read() as db:
         run, _, dataset = Place(**names).source(db)
         return _read(db, run, Subset(bound(dataset)))
@@ -45,7 +45,7 @@ def on_dataset(**names: str) -> Response:
 @blueprint.post("/_nucleus_pandas/slice/<id:slice_id>/modelRun/<id:run_id>/predictions")
 @blueprint.post("/_nucleus_pandas/slice/<id:slice_id>/model/<id:model_id>/predictions")
 def on_slice(slice_id: str, run_id: str | None = None, model_id: str | None = None) -> Response:
-    """Give those on the items of a slice."""
+    """Return those on the items of a slice."""
     with nucleus().database.read() as db:
         subset = subsets.of_slice(db, slice_id)
         if run_id is None:
@@ -68,7 +68,7 @@ def _read(db: sqlite3.Connection, run: Run, subset: Subset | None) -> Response:
 
 @blueprint.post("/_nucleus_pandas/model/<id:model_id>/predictions/rows")
 def of_model(model_id: str) -> Response:
-    """Give those of a model without a run; positions are those in the only dataset on which they lie."""
+    """Return those of a model without a run; positions are those in the only dataset on which they lie."""
     wanted = body(Selection)
     if wanted.query or wanted.model_run_id:
         raise BadRequestError("Predictions are queried by their run; these belong to none - at `$.query`.")
@@ -86,7 +86,7 @@ def of_model(model_id: str) -> Response:
 
 @blueprint.get("/_nucleus_pandas/model/<id:model_id>")
 def place(model_id: str) -> Response:
-    """Tell on which dataset those of a model without a run lie, where it is one."""
+    """Return on which dataset those of a model without a run lie, where it is one."""
     with nucleus().database.read() as db:
         model = models.find(db, model_id)
         dataset = _only_dataset(db, free_runs.find(db, model))

@@ -55,7 +55,7 @@ class RestOfPath(RawId):
 
 
 def nucleus() -> EmbeddedNucleus:
-    """Give the store that this application answers for."""
+    """Return the store that this application answers for."""
     return cast(EmbeddedNucleus, current_app.extensions["nucleus"])
 
 
@@ -95,7 +95,7 @@ def end_stale_jobs() -> None:
 
 
 def is_async() -> bool:
-    """Whether the caller wants a job."""
+    """Return whether the caller wants a job."""
     return request.args.get("async") in ("1", "true", "True")
 
 
@@ -104,7 +104,7 @@ class _MaybeUpload(Struct, rename={"request_id": "requestId"}):
 
 
 def names_upload() -> bool:
-    """Whether the body names a signed upload instead of holding rows."""
+    """Return whether the body names a signed upload instead of holding rows."""
     text = request.get_data(cache=True)
     if b"requestId" not in text and b"\\u" not in text:  # so that rows are not parsed twice
         return False
@@ -112,12 +112,12 @@ def names_upload() -> bool:
 
 
 def is_multipart() -> bool:
-    """Whether the body holds files."""
+    """Return whether the body holds files."""
     return request.mimetype == "multipart/form-data"
 
 
 def form_field(name: str) -> bytes | None:
-    """Give a part of a multipart body that is no file, however the client labelled it."""
+    """Return a part of a multipart body that is no file, however the client labelled it."""
     if name in request.form:
         return request.form[name].encode()
     if name not in request.files:
@@ -129,7 +129,7 @@ def form_field(name: str) -> bytes | None:
 
 
 def file_url(kind: str, name: str) -> str:
-    """Give the address of an uploaded file: on this host, or in process its path."""
+    """Return the address of an uploaded file: on this host, or in process its path."""
     files: Images = nucleus().images if kind == "images" else nucleus().masks
     if request.environ.get(IN_PROCESS):
         return str(files.folder / name)
@@ -137,17 +137,17 @@ def file_url(kind: str, name: str) -> str:
 
 
 def own_address() -> str:
-    """Give the address of this API, as the caller reaches it."""
+    """Return the address of this API, as the caller reaches it."""
     origin: str = current_app.config.get("PUBLIC_URL") or request.host_url
     return f"{origin.rstrip('/')}{PREFIX}"
 
 
 def is_extension() -> bool:
-    """Whether the request came to a route beyond the contract."""
+    """Return whether the request came to a route beyond the contract."""
     return request.path.startswith(f"{PREFIX}/_nucleus_pandas/")
 
 
 def summary(stored: Any) -> dict[str, object]:
-    """Tell the outcome of every row: run-length pairs, and the reasons of those that were refused."""
+    """Return the outcome of every row: run-length pairs, and the reasons of those that were refused."""
     runs = [[outcome, sum(1 for _ in rows)] for outcome, rows in groupby(stored.outcomes)]
     return {"outcomes": runs, "row_errors": [[row, text] for row, text in sorted(stored.errors.items())]}

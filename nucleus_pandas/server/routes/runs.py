@@ -166,7 +166,7 @@ def info(run_id: str) -> Response:
 
 
 def bound(dataset: Dataset | None) -> Dataset:
-    """Give the dataset of a run, or raise BadRequestError where it spans datasets."""
+    """Return the dataset of a run, or raise BadRequestError where it spans datasets."""
     if dataset is None:
         raise BadRequestError("This run spans datasets; its predictions have no position and no single reference id.")
     return dataset
@@ -175,7 +175,7 @@ def bound(dataset: Dataset | None) -> Dataset:
 @blueprint.get("/modelRun/<id:run_id>/<any(refloc, iloc, loc):by>/<rest:key>")
 @blueprint.get("/dataset/<id:dataset_id>/model/<id:model_id>/<any(referenceId, iloc):by>/<rest:key>")
 def view(by: str, key: str, **names: str) -> Response:
-    """Give the predictions of an item."""
+    """Return the predictions of an item."""
     with nucleus().database.read() as db:
         run, layer, dataset = Place(**names).source(db)
         row = locate(db, bound(dataset), "refloc" if by == "referenceId" else by, key)
@@ -189,7 +189,7 @@ def view(by: str, key: str, **names: str) -> Response:
 @blueprint.get("/modelRun/<id:run_id>/prediction/loc/<rest:path>")
 @blueprint.get("/dataset/<id:dataset_id>/model/<id:model_id>/loc/<rest:path>")
 def prediction_loc(path: str, **names: str) -> Response:
-    """Give one prediction."""
+    """Return one prediction."""
     with nucleus().database.read() as db:
         run, layer, dataset = Place(**names).source(db)
         item, row = find_annotation(db, bound(dataset), layer)
@@ -199,7 +199,7 @@ def prediction_loc(path: str, **names: str) -> Response:
 @blueprint.get("/modelRun/<id:run_id>/ungrouped")
 @blueprint.get("/dataset/<id:dataset_id>/model/<id:model_id>/export")
 def export(**names: str) -> Response:
-    """Give all predictions of a run; those on a dataset where the path names one."""
+    """Return all predictions of a run; those on a dataset where the path names one."""
     with nucleus().database.read() as db:
         run, layer, dataset = Place(**names).source(db)
         first, end = (0, 1 << 62) if dataset is None else (dataset.id << ITEM_BITS, (dataset.id + 1) << ITEM_BITS)
@@ -226,7 +226,7 @@ def delete(run_id: str) -> Response:
 
 @blueprint.post("/modelRun/merge")
 def merge() -> Response:
-    """Make a run that holds the predictions of several runs of one model."""
+    """Create a run that holds the predictions of several runs of one model."""
     wanted = body(MergeRuns)
     if len(set(wanted.model_run_ids)) < 2 or len(set(wanted.model_run_ids)) < len(wanted.model_run_ids):
         raise BadRequestError("Merging takes at least two run ids, each named once - at `$.model_run_ids`.")

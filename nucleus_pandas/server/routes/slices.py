@@ -36,7 +36,7 @@ _TYPES = ("dataset_item", "object", "scene")
 
 @blueprint.post("/dataset/<id:dataset_id>/create_slice")
 def create(dataset_id: str) -> Response:
-    """Make a slice of items that are named, or an empty one."""
+    """Create a slice of items that are named, or an empty one."""
     wanted = body(CreateSlice)
     given = [kind for kind in _KINDS if getattr(wanted, kind)]
     if len(given) > 1:
@@ -95,7 +95,7 @@ def _check_known(dataset: Dataset, missing: Sequence[str]) -> None:
 
 @blueprint.post("/dataset/<id:dataset_id>/build_slice")
 def build(dataset_id: str) -> Response:
-    """Make a slice of a random sample, of a dataset or of another slice; the same name and seed give the same.
+    """Create a slice of a random sample, of a dataset or of another slice; the same name and seed give the same.
 
     It is there at once; some clients expect a job beside it.
     """
@@ -148,7 +148,7 @@ def of_dataset(dataset_id: str) -> Response:
 
 @blueprint.get("/slice/<id:slice_id>")
 def whole(slice_id: str) -> Response:
-    """Give a slice with its items; `idType` is an older client's choice of ids, of which both are given."""
+    """Return a slice with its items; `idType` is an older client's choice of ids, of which both are given."""
     choice = request.args.get("idType", "dataset_item_id")
     if choice not in ("dataset_item_id", "reference_id"):
         raise BadRequestError(f"`idType` is `dataset_item_id` or `reference_id`, not '{choice[:50]}'.")
@@ -171,7 +171,7 @@ def info(slice_id: str) -> Response:
 
 @blueprint.post("/slice/<id:slice_id>/itemsPage")
 def items_page(slice_id: str) -> Response:
-    """Give a page of the items."""
+    """Return a page of the items."""
     wanted = body(Paging)
     limit = wanted.limit(exports.ITEMS)
     with nucleus().database.read() as db:
@@ -230,7 +230,7 @@ def _export(db: sqlite3.Connection, slice_id: str, model_id: str | None = None) 
 @blueprint.get("/slice/<id:slice_id>/exportForTraining")
 @blueprint.get("/slice/<id:slice_id>/<id:model_id>/exportForTraining")
 def whole_export(slice_id: str, model_id: str | None = None) -> Response:
-    """Give all items with their ground truth, or with the newest predictions of a model."""
+    """Return all items with their ground truth, or with the newest predictions of a model."""
     with nucleus().database.read() as db:
         return reply({"exportedRows": _export(db, slice_id, model_id).every()})
 
@@ -238,7 +238,7 @@ def whole_export(slice_id: str, model_id: str | None = None) -> Response:
 @blueprint.post("/slice/<id:slice_id>/exportForTrainingPage")
 @blueprint.post("/slice/<id:slice_id>/<id:model_id>/exportForTrainingPage")
 def export_page(slice_id: str, model_id: str | None = None) -> Response:
-    """Give a page of items with their ground truth, or with the newest predictions of a model."""
+    """Return a page of items with their ground truth, or with the newest predictions of a model."""
     wanted = body(Paging)
     no_chips(wanted)
     limit = wanted.limit(exports.ROWS)
@@ -250,7 +250,7 @@ def export_page(slice_id: str, model_id: str | None = None) -> Response:
 
 @blueprint.get("/slice/<id:slice_id>/export_raw_json")
 def export_raw_json(slice_id: str) -> Response:
-    """Give the items as they are, each under ``item``; slices of objects, which hold more, are not made here."""
+    """Return the items as they are, each under ``item``; slices of objects, which hold more, are not made here."""
     with nucleus().database.read() as db:
         return reply(_export(db, slice_id).every_item(_as_item))
 
@@ -261,7 +261,7 @@ def _as_item(described: Iterable[JsonObject]) -> list[JsonObject]:
 
 @blueprint.get("/slice/<id:slice_id>/exportRawItems")
 def export_raw_items(slice_id: str) -> Response:
-    """Give the addresses of the images; `scale_url` is where this server has them from."""
+    """Return the addresses of the images; `scale_url` is where this server has them from."""
     with nucleus().database.read() as db:
         return reply(_export(db, slice_id).every_item(_as_raw_item))
 

@@ -15,7 +15,7 @@ blueprint = Blueprint("uploads", __name__)
 
 @blueprint.get("/dataset/<id:dataset_id>/signedUrl/<id:request_id>")
 def sign(dataset_id: str, request_id: str) -> Response:
-    """Give an address to which the rows of one request may be PUT, without a key."""
+    """Return an address to which the rows of one request may be PUT, without a key."""
     with nucleus().database.write() as db:
         token = jobs.sign_upload(db, datasets.find(db, dataset_id).id, request_id)
     return reply(SignedUrl(signed_url=f"{own_address()}/_upload/{token}"))

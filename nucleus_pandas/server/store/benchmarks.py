@@ -79,7 +79,7 @@ def create(
     rollup_groups: list[RollupGroup] | None,
     class_agnostic: bool | None,
 ) -> Benchmark:
-    """Make a draft without items."""
+    """Create a draft without items."""
     tag = new_tag()
     db.execute(
         "INSERT INTO benchmark (tag, name, description, metadata, parent, version_major, version_minor, version_label,"

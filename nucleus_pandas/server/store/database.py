@@ -156,7 +156,7 @@ class Database:
 
 
 def modulo(left: float | None, right: float | None) -> float | None:
-    """Give what a division leaves, with the sign of what is divided; SQLite's own operator cuts numbers to integers.
+    """Return what a division leaves, with the sign of what is divided; SQLite's own operator cuts numbers to integers.
 
     Examples
     --------
@@ -172,7 +172,7 @@ def modulo(left: float | None, right: float | None) -> float | None:
 
 
 def _schema() -> list[str]:
-    """Give what makes a store of each version from one of the version before, beginning with version 1."""
+    """Return what makes a store of each version from one of the version before, beginning with version 1."""
     script = files("nucleus_pandas.server").joinpath("schema.sql").read_text("utf-8")
     return re.split(r"^-- Version \d+:.*$", script, flags=re.MULTILINE)[1:]
 

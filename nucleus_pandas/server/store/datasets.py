@@ -39,7 +39,7 @@ def json_or_none(value: object) -> str | None:
 
 
 def create(db: sqlite3.Connection, request: CreateDataset) -> Dataset:
-    """Make a dataset."""
+    """Create a dataset."""
     tag = new_tag()
     db.execute(
         "INSERT INTO dataset (tag, name, is_scene, use_privacy_mode, annotation_metadata_schema, item_metadata_schema,"

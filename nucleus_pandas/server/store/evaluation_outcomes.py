@@ -195,7 +195,7 @@ class Selected:
         ).fetchall()
 
     def scores(self, db: sqlite3.Connection) -> tuple[list[tuple[float | None, bool]], int]:
-        """Give confidence and rightness of every prediction, and the number of ground truths."""
+        """Return confidence and rightness of every prediction, and the number of ground truths."""
         rows = self._run(db, f"SELECT confidence, match_type = 'TP' {self._from} AND prediction_id IS NOT NULL")
         found = rows.fetchall()
         (truths,) = self._run(db, f"SELECT count(*) {self._from} AND match_type <> 'FP'").fetchone()
@@ -300,7 +300,7 @@ def predictions(
 
 
 def reference_ids(db: sqlite3.Connection, evaluation: Evaluation) -> dict[int, str]:
-    """Give the reference ids of the items of an evaluation, as far as they are still there."""
+    """Return the reference ids of the items of an evaluation, as far as they are still there."""
     rows = db.execute(
         "SELECT item.id, reference_id FROM (SELECT DISTINCT item FROM evaluation_match WHERE evaluation = ?) AS own"
         " CROSS JOIN item ON item.id = own.item",

@@ -165,7 +165,7 @@ def create(
     sources: Iterable[Source],
     owner: str,
 ) -> Evaluation:
-    """Make an evaluation that is to be computed."""
+    """Create an evaluation that is to be computed."""
     tag = new_tag()
     job = jobs.create(db, JOB_TYPE, None, owner)
     number = db.execute(
@@ -205,7 +205,7 @@ def listing(db: sqlite3.Connection, column: Literal["model", "run", "benchmark"]
 
 
 def sources(db: sqlite3.Connection, evaluation: Evaluation) -> list[Source]:
-    """Give what an evaluation evaluated, by dataset."""
+    """Return what an evaluation evaluated, by dataset."""
     rows = db.execute(
         "SELECT dataset, dataset_tag, run, run_tag, revision, arrivals FROM evaluation_source WHERE evaluation = ?"
         " ORDER BY dataset",
@@ -215,7 +215,7 @@ def sources(db: sqlite3.Connection, evaluation: Evaluation) -> list[Source]:
 
 
 def revisions(db: sqlite3.Connection, source: Source) -> tuple[int, int]:
-    """Give the counters that change with every change of a source; -1 for what is gone."""
+    """Return the counters that change with every change of a source; -1 for what is gone."""
     dataset = db.execute("SELECT revision FROM dataset WHERE id = ? AND NOT deleted", (source.dataset,)).fetchone()
     run = db.execute("SELECT arrivals FROM run WHERE id = ? AND NOT deleted", (source.run,)).fetchone()
     return -1 if dataset is None else dataset[0], 0 if source.run is None else -1 if run is None else run[0]
@@ -265,7 +265,7 @@ def finish(
 
 
 def results(db: sqlite3.Connection, evaluation: Evaluation) -> bytes:
-    """Give what the engine computed, as JSON."""
+    """Return what the engine computed, as JSON."""
     return str(db.execute("SELECT results FROM evaluation WHERE id = ?", (evaluation.id,)).fetchone()[0]).encode()
 
 
@@ -284,7 +284,7 @@ def delete(db: sqlite3.Connection, evaluation: Evaluation) -> None:
 
 
 def measure(db: sqlite3.Connection, evaluation: Evaluation, name: str) -> float | None:
-    """Give one number of what the engine computed."""
+    """Return one number of what the engine computed."""
     row = db.execute("SELECT json_extract(results, ?) FROM evaluation WHERE id = ?", (f"$.{name}", evaluation.id))
     value: float | None = row.fetchone()[0]
     return value

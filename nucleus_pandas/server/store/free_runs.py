@@ -12,12 +12,12 @@ TYPES = ("box", "polygon", "cuboid")
 
 
 def find(db: sqlite3.Connection, model: Model) -> Run | None:
-    """Give the run that holds such predictions of a model; None where it never had any."""
+    """Return the run that holds such predictions of a model; None where it never had any."""
     return models.run_where(db, "run.id = (SELECT run FROM free_run WHERE model = ?)", model.id)
 
 
 def find_or_make(db: sqlite3.Connection, model: Model) -> Run:
-    """Give the run that is to hold such predictions of a model."""
+    """Return the run that is to hold such predictions of a model."""
     run = find(db, model)
     if run is None:
         run = models.create_run(db, model, None, CreateModelRun())

@@ -11,7 +11,7 @@ KEEP_SECONDS = 24 * 3600.0
 
 
 def recall(db: sqlite3.Connection, key: str, request: str) -> bytes | None:
-    """Give the answer that a creation got before, None at the first time.
+    """Return the answer that a creation got before, None at the first time.
 
     Raises
     ------

@@ -22,12 +22,12 @@ def new_tag() -> str:
 
 
 def now() -> str:
-    """Tell the time, in UTC, as stored."""
+    """Return the time, in UTC, as stored."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def tag_of(public_id: str, prefix: str) -> str | None:
-    """Give the random part of a public id, or None when it is no such id.
+    """Return the random part of a public id, or None when it is no such id.
 
     Examples
     --------
@@ -38,7 +38,7 @@ def tag_of(public_id: str, prefix: str) -> str | None:
 
 
 def item_id(dataset_tag: str, item: int) -> str:
-    """Give the public id of an item.
+    """Return the public id of an item.
 
     Examples
     --------
@@ -49,18 +49,18 @@ def item_id(dataset_tag: str, item: int) -> str:
 
 
 def split_item_id(public_id: str) -> tuple[str, int] | None:
-    """Give the dataset's tag and the position in an item's public id, or None when it is no item id."""
+    """Return the dataset's tag and the position in an item's public id, or None when it is no item id."""
     found = _ITEM.fullmatch(public_id)
     return (found[1], int(found[2], 16)) if found else None
 
 
 def annotation_id(dataset_tag: str, item: int, arrival: int) -> str:
-    """Give the public id of an annotation."""
+    """Return the public id of an annotation."""
     return f"ann_{dataset_tag}{item & POSITION:08x}{arrival:08x}"
 
 
 def prediction_id(run_tag: str, item: int, arrival: int) -> str:
-    """Give the public id of a prediction."""
+    """Return the public id of a prediction."""
     return f"pred_{run_tag}{item:016x}{arrival:08x}"
 
 

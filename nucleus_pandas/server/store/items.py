@@ -208,7 +208,7 @@ def at_position(db: sqlite3.Connection, dataset: Dataset, position: int) -> Item
 
 
 def at_positions(db: sqlite3.Connection, dataset: Dataset, positions: Sequence[int]) -> list[int | None]:
-    """Give the numbers of the items at these places, None for places outside the dataset."""
+    """Return the numbers of the items at these places, None for places outside the dataset."""
     (given,) = db.execute("SELECT positions FROM dataset WHERE id = ?", (dataset.id,)).fetchone()
     return _PLACES.find_many(db, dataset.id, positions, dataset.length, given)
 
@@ -240,5 +240,5 @@ def delete_number(db: sqlite3.Connection, dataset: Dataset, number: int) -> None
 
 
 def reference_id_of(db: sqlite3.Connection, number: int) -> str:
-    """Give the reference id of an item that is there."""
+    """Return the reference id of an item that is there."""
     return str(db.execute("SELECT reference_id FROM item WHERE id = ?", (number,)).fetchone()[0])

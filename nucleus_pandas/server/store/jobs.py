@@ -51,7 +51,7 @@ class JobRow(NamedTuple):
 
 
 def create(db: sqlite3.Connection, job_type: str, dataset: int | None, owner: str) -> JobRow:
-    """Note that a job has begun."""
+    """Record that a job has begun."""
     tag = new_tag()
     db.execute(
         "INSERT INTO job (tag, type, dataset, status, created_at, owner, heartbeat)"
@@ -70,23 +70,23 @@ def find(db: sqlite3.Connection, public_id: str) -> JobRow:
 
 
 def is_running(db: sqlite3.Connection, job: int) -> bool:
-    """Whether a job was not ended meanwhile."""
+    """Return whether a job was not ended meanwhile."""
     return db.execute("SELECT 1 FROM job WHERE id = ? AND status = 'Running'", (job,)).fetchone() is not None
 
 
 def progress(db: sqlite3.Connection, job: int, done: int, total: int, errors: Iterable[str] = ()) -> None:
-    """Note how far a job is."""
+    """Record how far a job is."""
     add_errors(db, job, errors)
     db.execute("UPDATE job SET done = ?, total = ? WHERE id = ?", (done, total, job))
 
 
 def beat(db: sqlite3.Connection, owner: str) -> None:
-    """Tell that a process is alive, for the job that it works on and for those that wait."""
+    """Return that a process is alive, for the job that it works on and for those that wait."""
     db.execute("UPDATE job SET heartbeat = ? WHERE owner = ? AND status = 'Running'", (time.time(), owner))
 
 
 def add_errors(db: sqlite3.Connection, job: int, errors: Iterable[str]) -> None:
-    """Note what a job could not do."""
+    """Record what a job could not do."""
     (count,) = db.execute("SELECT count(*) FROM job_error WHERE job = ?", (job,)).fetchone()
     db.executemany(
         "INSERT INTO job_error (job, number, text) VALUES (?, ?, ?)",
@@ -95,7 +95,7 @@ def add_errors(db: sqlite3.Connection, job: int, errors: Iterable[str]) -> None:
 
 
 def finish(db: sqlite3.Connection, job: int, status: str, message: dict[str, Any]) -> None:
-    """Note how a job ended."""
+    """Record how a job ended."""
     text = msgspec.json.encode(message).decode()
     db.execute(
         "UPDATE job SET status = ?, message = ?, done = total WHERE id = ? AND status = 'Running'", (status, text, job)
@@ -110,7 +110,7 @@ def cancel(db: sqlite3.Connection, job: JobRow) -> None:
 
 
 def any_stale(db: sqlite3.Connection) -> bool:
-    """Whether there is a job that runs no longer, though it says so."""
+    """Return whether there is a job that runs no longer, though it says so."""
     row = db.execute(
         "SELECT 1 FROM job WHERE status = 'Running' AND heartbeat < ? LIMIT 1", (time.time() - STALE_SECONDS,)
     ).fetchone()
@@ -177,7 +177,7 @@ class UploadRow(NamedTuple):
 
 
 def sign_upload(db: sqlite3.Connection, dataset: int, request_id: str) -> str:
-    """Give the token of the URL to which one request's rows may be sent; the same request gets the same one."""
+    """Return the token of the URL to which one request's rows may be sent; the same request gets the same one."""
     row = db.execute("SELECT token FROM upload WHERE dataset = ? AND request_id = ?", (dataset, request_id)).fetchone()
     if row is not None:
         db.execute(
@@ -208,14 +208,14 @@ def open_upload(db: sqlite3.Connection, token: str) -> UploadRow:
 
 
 def set_upload_file(db: sqlite3.Connection, upload: UploadRow, file: str) -> None:
-    """Note where an upload's body lies."""
+    """Record where an upload's body lies."""
     db.execute(
         "UPDATE upload SET file = ? WHERE dataset = ? AND request_id = ?", (file, upload.dataset, upload.request_id)
     )
 
 
 def pending_upload(db: sqlite3.Connection, dataset: int, request_id: str) -> str | None:
-    """Give the file of an upload that is not consumed, if there is one."""
+    """Return the file of an upload that is not consumed, if there is one."""
     row = db.execute(
         "SELECT file FROM upload WHERE dataset = ? AND request_id = ? AND job IS NULL", (dataset, request_id)
     ).fetchone()

@@ -78,7 +78,7 @@ class Layer:
 
 
 def key_of(annotation: AnyAnnotation) -> str:
-    """Tell what makes an annotation unique among those of its item and layer.
+    """Return what makes an annotation unique among those of its item and layer.
 
     That is the annotation id; but Nucleus keeps one mask an item, and one category an item and taxonomy.
     """
@@ -91,7 +91,7 @@ def key_of(annotation: AnyAnnotation) -> str:
 
 
 def taxonomy_key(name: str) -> str:
-    """Give the key of the only category that an item may have of a taxonomy."""
+    """Return the key of the only category that an item may have of a taxonomy."""
     return f"{_UNIT}category{_UNIT}{name}"
 
 
@@ -100,7 +100,7 @@ def _plain_key(annotation_id: str) -> str:
 
 
 def id_of_key(key: str | None) -> str | None:
-    r"""Give the annotation id behind the key of a box.
+    r"""Return the annotation id behind the key of a box.
 
     Examples
     --------
@@ -146,7 +146,7 @@ def to_row(annotation: AnyAnnotation, item: int, arrival: int, file: str | None 
 
 
 def _shape(annotation: AnyAnnotation, file: str | None) -> tuple[str | None, dict[str, object]]:
-    """Give the geometry of what is no box, and the fields that only its type has."""
+    """Return the geometry of what is no box, and the fields that only its type has."""
     if isinstance(annotation, Mask):
         place = {"mask_url": annotation.mask_url} if file is None else {"mask_file": file}
         return None, {**place, "annotations": annotation.annotations}
@@ -201,7 +201,7 @@ def _extra(names: Iterable[str], values: Iterable[object]) -> str | None:
 
 
 def next_arrival(db: sqlite3.Connection, layer: Layer) -> int:
-    """Give the arrival of the next row."""
+    """Return the arrival of the next row."""
     counter, row_id = layer.counter
     return int(db.execute(f"SELECT arrivals FROM {counter} WHERE id = ?", (row_id,)).fetchone()[0])
 
@@ -274,7 +274,7 @@ def _insert(db: sqlite3.Connection, layer: Layer, rows: Sequence[Row]) -> None:
 
 
 def _settle(db: sqlite3.Connection, layer: Layer, row: AnnotationRow, *, update: bool) -> Outcome:
-    """Tell whether the row was inserted, and replace the older one if asked to."""
+    """Return whether the row was inserted, and replace the older one if asked to."""
     where = f"{layer.where}item = ? AND key = ?"
     found = db.execute(
         f"SELECT arrival FROM {layer.table} WHERE {where}", (*layer.owners, row.item, row.key)
@@ -365,7 +365,7 @@ def select(db: sqlite3.Connection, layer: Layer, items: Iterable[int], columns: 
 def select_page(
     db: sqlite3.Connection, layer: Layer, after: tuple[int, int], end: int, limit: int, columns: str
 ) -> list[Row]:
-    """Give some columns of ``object``, the annotations behind (item, arrival) and before the item number `end`.
+    """Return some columns of ``object``, the annotations behind (item, arrival) and before the item number `end`.
 
     Those in datasets that somebody deleted are passed over, which only a run that spans datasets has.
     """

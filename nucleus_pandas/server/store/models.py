@@ -96,7 +96,7 @@ def _json(text: str | None) -> Any:
 
 
 def add(db: sqlite3.Connection, request: AddModel) -> Model:
-    """Make a model; the same request again gives the same model, another one with its reference id is refused."""
+    """Create a model; the same request again gives the same model, another one with its reference id is refused."""
     row = db.execute(f"SELECT {_MODEL} FROM model WHERE reference_id = ?", (request.reference_id,)).fetchone()
     if row is not None:
         model = _model(row)
@@ -177,7 +177,7 @@ def delete(db: sqlite3.Connection, model: Model) -> None:
 
 
 def create_run(db: sqlite3.Connection, model: Model, dataset: Dataset | None, request: CreateModelRun) -> Run:
-    """Make a run of a model, on one dataset or on any."""
+    """Create a run of a model, on one dataset or on any."""
     tag = new_tag()
     db.execute(
         "INSERT INTO run (tag, model, dataset, name, metadata, annotation_metadata_schema, created_at)"
@@ -236,7 +236,7 @@ def run_where(db: sqlite3.Connection, condition: str, value: object) -> Run | No
 
 
 def seen_tag(db: sqlite3.Connection, run: Run) -> str | None:
-    """Give the tag of a run; None where users see no run, since its predictions belong to the model alone."""
+    """Return the tag of a run; None where users see no run, since its predictions belong to the model alone."""
     hidden = db.execute("SELECT 1 FROM free_run WHERE run = ?", (run.id,)).fetchone()
     return None if hidden else run.tag
 

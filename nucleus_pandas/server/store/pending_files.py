@@ -28,13 +28,13 @@ def add(db: sqlite3.Connection, kind: str, files: Iterable[Image]) -> None:
 
 
 def find(db: sqlite3.Connection, kind: str, name: str) -> Image | None:
-    """Give a file that waits; None where none of that name does."""
+    """Return a file that waits; None where none of that name does."""
     found = db.execute("SELECT file, width, height FROM waiting WHERE kind = ? AND file = ?", (kind, name)).fetchone()
     return found and Image(*found)
 
 
 def settle(db: sqlite3.Connection, kind: str, names: Sequence[str]) -> None:
-    """Note that files do not wait any more: rows name them now, or nobody will."""
+    """Record that files do not wait any more: rows name them now, or nobody will."""
     keys = [(kind, name) for name in names]
     db.executemany("UPDATE waiting SET count = count - 1 WHERE kind = ? AND file = ?", keys)
     db.executemany("DELETE FROM waiting WHERE kind = ? AND file = ? AND count <= 0", keys)
@@ -43,7 +43,7 @@ def settle(db: sqlite3.Connection, kind: str, names: Sequence[str]) -> None:
 
 
 def any_too_long(db: sqlite3.Connection) -> bool:
-    """Whether files wait that nobody will name."""
+    """Return whether files wait that nobody will name."""
     return db.execute("SELECT 1 FROM waiting WHERE since < ? LIMIT 1", (time.time() - LONGEST,)).fetchone() is not None
 
 
@@ -55,12 +55,12 @@ def give_up(db: sqlite3.Connection) -> None:
 
 
 def is_needed(db: sqlite3.Connection, kind: str, name: str) -> bool:
-    """Whether a file waits, or a row names it."""
+    """Return whether a file waits, or a row names it."""
     return find(db, kind, name) is not None or is_named(db, kind, name)
 
 
 def is_named(db: sqlite3.Connection, kind: str, name: str) -> bool:
-    """Whether a row names a file."""
+    """Return whether a row names a file."""
     if kind == "images":
         return db.execute("SELECT 1 FROM item WHERE file = ? LIMIT 1", (name,)).fetchone() is not None
     return any(

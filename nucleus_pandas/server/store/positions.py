@@ -41,7 +41,7 @@ class Places:
     owner: str
 
     def leave(self, db: sqlite3.Connection, key: int) -> None:
-        """Note that a row is gone."""
+        """Record that a row is gone."""
         owner, position = key >> ITEM_BITS, key & POSITION
         db.executemany(
             f"INSERT INTO {self.holes} ({self.owner}, level, block, count) VALUES (?, ?, ?, 1)"
@@ -50,7 +50,7 @@ class Places:
         )
 
     def find(self, db: sqlite3.Connection, owner: int, live: int) -> int:
-        """Give the key of the row at a place that is there, counted from 0, from the largest blocks down."""
+        """Return the key of the row at a place that is there, counted from 0, from the largest blocks down."""
         first, last = 0, 1 << ITEM_BITS
         for level in range(TOP_LEVEL, 0, -1):
             size = 1 << FAN_OUT_BITS * level
@@ -99,7 +99,7 @@ class Places:
     def find_many(
         self, db: sqlite3.Connection, owner: int, lives: Sequence[int], length: int, positions: int
     ) -> list[int | None]:
-        """Give the keys of the rows at places, None for places outside.
+        """Return the keys of the rows at places, None for places outside.
 
         Parameters
         ----------
@@ -149,7 +149,7 @@ class Places:
         return found
 
     def _filled(self, db: sqlite3.Connection, owner: int, blocks: Numbers) -> npt.NDArray[np.uint8]:
-        """Tell for each of the positions of smallest blocks whether a row is there."""
+        """Return for each of the positions of smallest blocks whether a row is there."""
         starts = ((owner << ITEM_BITS) + (blocks << FAN_OUT_BITS)).tolist()
         rows = db.execute(  # the bits of a block are different, so their sum is their union, the sign bit included
             f"SELECT (SELECT sum(1 << ({self.key} & 63)) FROM {self.table} WHERE {self.key} >= value"

@@ -29,7 +29,7 @@ def _entry(row: tuple[Any, ...]) -> PresetEntry:
 
 
 def create(db: sqlite3.Connection, request: CreatePreset) -> PresetEntry:
-    """Make a preset."""
+    """Create a preset."""
     _check_name(db, request.name)
     tag, moment = new_tag(), now()
     db.execute(

@@ -11,7 +11,7 @@ STEP = 20_000  # rows a transaction
 
 
 def is_left(db: sqlite3.Connection) -> bool:
-    """Whether there is something to remove."""
+    """Return whether there is something to remove."""
     (left,) = db.execute(
         "SELECT EXISTS (SELECT 1 FROM dataset WHERE deleted) OR EXISTS (SELECT 1 FROM run WHERE deleted)"
         " OR EXISTS (SELECT 1 FROM evaluation WHERE deleted) OR EXISTS (SELECT 1 FROM benchmark WHERE deleted)"

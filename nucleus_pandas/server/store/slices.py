@@ -80,7 +80,7 @@ def _slice(row: tuple[Any, ...]) -> Slice:
 
 
 def create(db: sqlite3.Connection, dataset: Dataset, name: str, numbers: Iterable[int]) -> Slice:
-    """Make a slice of items of a dataset, or raise ConflictError where the dataset has one of that name."""
+    """Create a slice of items of a dataset, or raise ConflictError where the dataset has one of that name."""
     there = db.execute(
         "SELECT tag FROM slice WHERE dataset = ? AND name = ? AND NOT deleted", (dataset.id, name)
     ).fetchone()
@@ -115,7 +115,7 @@ def listing(db: sqlite3.Connection, dataset: Dataset | None = None, name: str | 
 
 
 def add(db: sqlite3.Connection, one: Slice, numbers: Iterable[int]) -> list[int]:
-    """Put items at the end of a slice, in their order; give those that were not in it."""
+    """Put items at the end of a slice, in their order; return those that were not in it."""
     wanted = list(dict.fromkeys(numbers))
     there: set[int] = set()
     for part, marks in batches(wanted):
@@ -134,7 +134,7 @@ def add(db: sqlite3.Connection, one: Slice, numbers: Iterable[int]) -> list[int]
 
 
 def at_positions(db: sqlite3.Connection, one: Slice, positions: Sequence[int]) -> list[int | None]:
-    """Give the numbers of the items at places of the slice, None for places outside."""
+    """Return the numbers of the items at places of the slice, None for places outside."""
     places = _PLACES.find_many(db, one.id, positions, one.length, one.positions)
     items: dict[int, int] = {}
     for part, marks in batches(sorted({place for place in places if place is not None})):
@@ -148,7 +148,7 @@ def rank(db: sqlite3.Connection, place: int) -> int:
 
 
 def place_of(db: sqlite3.Connection, one: Slice, item: int) -> int | None:
-    """Give the place of an item in a slice, None where it is not in it."""
+    """Return the place of an item in a slice, None where it is not in it."""
     row = db.execute(
         f"SELECT place FROM slice_item WHERE item = ? AND place >> {ITEM_BITS} = ?", (item, one.id)
     ).fetchone()
@@ -156,7 +156,7 @@ def place_of(db: sqlite3.Connection, one: Slice, item: int) -> int | None:
 
 
 def members(db: sqlite3.Connection, one: Slice, numbers: Iterable[int]) -> set[int]:
-    """Tell which of some items are in the slice."""
+    """Return which of some items are in the slice."""
     found: set[int] = set()
     for part, marks in batches(sorted(set(numbers))):
         rows = db.execute(

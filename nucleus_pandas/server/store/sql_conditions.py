@@ -37,13 +37,13 @@ class Values:
         self._prefix = prefix
 
     def bind(self, value: object) -> str:
-        """Take a value, and give the name that stands for it in the statement."""
+        """Take a value, and return the name that stands for it in the statement."""
         name = f"{self._prefix}{len(self.named)}"
         self.named[name] = value
         return f":{name}"
 
     def bind_all(self, values: Iterable[object]) -> str:
-        """Take any number of values, and give what stands for them behind ``IN``."""
+        """Take any number of values, and return what stands for them behind ``IN``."""
         return f"(SELECT value FROM json_each({self.bind(json.dumps(list(values)))}))"
 
 

@@ -22,13 +22,13 @@ class Taxonomy(NamedTuple):
 
 
 def of_dataset(db: sqlite3.Connection, dataset: int) -> dict[str, Taxonomy]:
-    """Give the taxonomies of a dataset by name."""
+    """Return the taxonomies of a dataset by name."""
     rows = db.execute("SELECT name, type, labels FROM taxonomy WHERE dataset = ? ORDER BY name", (dataset,))
     return {name: Taxonomy(kind, msgspec.json.decode(labels)) for name, kind, labels in rows}
 
 
 def add(db: sqlite3.Connection, dataset: Dataset, wanted: AddTaxonomy) -> str:
-    """Make a taxonomy, or let one grow where the request says `update`; tell which of the two in a sentence.
+    """Create a taxonomy, or let one grow where the request says `update`; tell which of the two in a sentence.
 
     Raises
     ------

@@ -87,7 +87,7 @@ class Section(NamedTuple):
 
 
 def row_key(row: AnnotationRow) -> str:
-    """Give what stands for a row in an address."""
+    """Return what stands for a row in an address."""
     return short(row.key, f"{row.arrival:x}")
 
 
@@ -128,7 +128,7 @@ def sections(
 
 
 def _of_truth(matched: Sequence[Fates | None]) -> dict[str, Fate] | None:
-    """Give what became of the ground truth, where there is one run to tell."""
+    """Return what became of the ground truth, where there is one run to tell."""
     return matched[0].truths if len(matched) == 1 and matched[0] is not None else None
 
 
@@ -169,7 +169,7 @@ def _row(name: str, row: AnnotationRow, fate: Fate | None, partners: dict[str, s
 
 
 def _labels(row: AnnotationRow, extra: dict[str, Any]) -> list[str]:
-    """Give what an annotation is said to be: of several labels of the whole image one text."""
+    """Return what an annotation is said to be: of several labels of the whole image one text."""
     if row.type == "mask":
         return list(dict.fromkeys(label for label, _ in segments(row)))
     several = extra.get("labels")

@@ -89,7 +89,7 @@ class Bar(NamedTuple):
 
 
 def bars(counts: Sequence[tuple[int, int]]) -> tuple[list[Bar], int]:
-    """Draw the histogram, and give its highest count."""
+    """Draw the histogram, and return its highest count."""
     most = max((right + wrong for right, wrong in counts), default=0)
     found = []
     for place, (right, wrong) in enumerate(counts):
@@ -115,7 +115,7 @@ def bars(counts: Sequence[tuple[int, int]]) -> tuple[list[Bar], int]:
 
 
 def ticks(most: int) -> list[int]:
-    """Give round numbers up to a count.
+    """Return round numbers up to a count.
 
     Examples
     --------

@@ -18,12 +18,12 @@ COLOURS = len(PALETTE)
 
 
 def use(labels: Iterable[str]) -> None:
-    """Give each label of a dataset its colour for this request, the most frequent ones different ones."""
+    """Return each label of a dataset its colour for this request, the most frequent ones different ones."""
     g.colours = {label: at % COLOURS for at, label in enumerate(labels)}
 
 
 def colour(label: str | None) -> int:
-    """Give the colour of a label, which is the same on every page.
+    """Return the colour of a label, which is the same on every page.
 
     Examples
     --------

@@ -46,7 +46,7 @@ class Predicted(Struct):
 
 
 def describe(nucleus: EmbeddedNucleus, memory: Memory, db: sqlite3.Connection, dataset: Dataset) -> Description:
-    """Give what there is to filter by, as far as it is known already, and have labels their colours."""
+    """Return what there is to filter by, as far as it is known already, and have labels their colours."""
     revision, arrivals = db.execute("SELECT revision, arrivals FROM dataset WHERE id = ?", (dataset.id,)).fetchone()
     asked = Question(dataset.public_id, revision, Description, max(arrivals, dataset.length) <= _SMALL)
     found = Description()
@@ -63,7 +63,7 @@ def paint(nucleus: EmbeddedNucleus, memory: Memory, db: sqlite3.Connection, ever
 
 
 def predicted(nucleus: EmbeddedNucleus, memory: Memory, dataset: Dataset, run: RunEntry | None) -> Predicted:
-    """Give the labels of the predictions of a run, as far as they are known already."""
+    """Return the labels of the predictions of a run, as far as they are known already."""
     found = Predicted()
     if run is not None:
         asked = Question(f"{run.id}_labels_{dataset.tag}", run.arrivals, Predicted, run.arrivals <= _SMALL)
@@ -73,7 +73,7 @@ def predicted(nucleus: EmbeddedNucleus, memory: Memory, dataset: Dataset, run: R
 
 
 def offered(found: Description, others: Predicted) -> Sequence[str]:
-    """Give the labels of both sides."""
+    """Return the labels of both sides."""
     every = dict.fromkeys([*(label for label, _ in found.labels), *others.labels])
     return [label for label in every if cut(label, _LONG) == label][:MOST]
 

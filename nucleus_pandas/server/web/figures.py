@@ -193,7 +193,7 @@ def undrawn(row: AnnotationRow) -> str:
 
 
 def segments(row: AnnotationRow) -> list[tuple[str, int]]:
-    """Give the labels of a mask, each with the number that stands for it."""
+    """Return the labels of a mask, each with the number that stands for it."""
     return [(one["label"], one["index"]) for one in _extra(row).get("annotations") or ()]
 
 

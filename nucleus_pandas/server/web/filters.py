@@ -106,7 +106,7 @@ class Filters:
         return self.needs_match or self.confidence != (None, None)
 
     def outcomes(self) -> Outcomes:
-        """Give what is wanted of outcomes."""
+        """Return what is wanted of outcomes."""
         return Outcomes(
             self.threshold,
             match=self.match or None,

@@ -30,7 +30,7 @@ def cut(text: str, limit: int = LONG) -> str:
 
 
 def shown(value: object, limit: int | None = LONG) -> Markup:
-    """Give a text as an element of its own, so that marks of writing direction in it do not turn what follows.
+    """Return a text as an element of its own, so that marks of writing direction in it do not turn what follows.
 
     Examples
     --------
@@ -42,22 +42,22 @@ def shown(value: object, limit: int | None = LONG) -> Markup:
 
 
 def isolated(value: object, limit: int = LONG) -> str:
-    """Give a text for an attribute or an option, where no element can be."""
+    """Return a text for an attribute or an option, where no element can be."""
     return f"{_ISOLATE}{cut(str(value), limit)}{_POP}"
 
 
 def short(text: str, other: str) -> str:
-    """Give a text for an address, or something else behind a mark where it would make hundreds of addresses long."""
+    """Return a text for an address, or something else behind a mark where it would make hundreds of addresses long."""
     return text if len(text) <= _IN_ADDRESS and not text.startswith(MARK) else f"{MARK}{other}"
 
 
 def digest(text: str) -> str:
-    """Give a short name of a text."""
+    """Return a short name of a text."""
     return blake2b(text.encode("utf-8", "replace"), digest_size=12).hexdigest()
 
 
 def label_key(label: str) -> str:
-    """Give what stands for a label in an address.
+    """Return what stands for a label in an address.
 
     Examples
     --------
@@ -136,7 +136,7 @@ def coordinate(value: float) -> str:
 
 
 def day(time: str) -> Markup:
-    """Give a stored time, to the minute."""
+    """Return a stored time, to the minute."""
     return Markup('<time datetime="{}">{}</time>').format(time, time[:16].replace("T", " "))
 
 

@@ -68,13 +68,13 @@ class Walk:
         return (self.dataset.id if self.one is None else self.one.id) << ITEM_BITS
 
     def end(self, db: sqlite3.Connection) -> int:
-        """Give the position behind the last."""
+        """Return the position behind the last."""
         if self.one is not None:
             return self.one.positions
         return int(db.execute("SELECT positions FROM dataset WHERE id = ?", (self.dataset.id,)).fetchone()[0])
 
     def position(self, db: sqlite3.Connection, item: int) -> int | None:
-        """Give the position of an item."""
+        """Return the position of an item."""
         if self.one is None:
             return item & POSITION
         place = slices.place_of(db, self.one, item)

@@ -50,12 +50,12 @@ def runs_on(db: sqlite3.Connection, dataset: Dataset) -> list[RunEntry]:
 
 
 def ground_truth(dataset: Dataset) -> Named:
-    """Give the layer of the ground truth."""
+    """Return the layer of the ground truth."""
     return Named("Ground truth", Layer(None, ("dataset", dataset.id)), None)
 
 
 def predictions(run: RunEntry) -> Named:
-    """Give the layer of a run."""
+    """Return the layer of a run."""
     return Named(run.name, Layer(run.number, ("run", run.number)), run)
 
 

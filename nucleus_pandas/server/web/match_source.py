@@ -84,7 +84,7 @@ def sources_of(db: sqlite3.Connection, run: Run) -> list[Source]:
 
 
 def choose(sources: list[Source], run: Run, wanted: str | None) -> Source:
-    """Give the source that is asked for, by default the first.
+    """Return the source that is asked for, by default the first.
 
     Raises
     ------
@@ -200,5 +200,5 @@ class Outcomes:
 
 
 def items_of(dataset: int) -> tuple[int, int]:
-    """Give the first number that an item of a dataset can have, and that behind the last."""
+    """Return the first number that an item of a dataset can have, and that behind the last."""
     return dataset << ITEM_BITS, (dataset + 1) << ITEM_BITS

@@ -98,7 +98,7 @@ def by_image(db: sqlite3.Connection, source: Source, condition: Condition, after
 def sorted_by(
     db: sqlite3.Connection, source: Source, wanted: Outcomes, sort: Sort, offset: int, limit: int
 ) -> list[Outcome]:
-    """Give outcomes in another order than that of the images."""
+    """Return outcomes in another order than that of the images."""
     condition = wanted.condition(source)
     order = SORTS[sort].format(iou=wanted.shown_iou)
     rows = db.execute(
@@ -111,7 +111,7 @@ def sorted_by(
 def keys_of(
     db: sqlite3.Connection, source: Source, condition: Condition, item: int
 ) -> tuple[set[str | None], set[str | None]]:
-    """Give the keys of an item's ground truths and of its predictions that are in outcomes."""
+    """Return the keys of an item's ground truths and of its predictions that are in outcomes."""
     rows = db.execute(
         f"SELECT one.annotation_id, one.prediction_id FROM {source.table} AS one WHERE one.{source.owner} = :owner AND"
         f" one.item = :item AND ({condition.sql})",

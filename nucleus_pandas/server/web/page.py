@@ -69,12 +69,12 @@ def install(app: Flask, nucleus: EmbeddedNucleus, keys: tuple[bytes, ...], *, re
 
 
 def page() -> Page:
-    """Give the page of this application."""
+    """Return the page of this application."""
     return cast(Page, current_app.extensions["page"])
 
 
 def is_page() -> bool:
-    """Whether a person asks, who is to be answered with a page: also where there is no such route."""
+    """Return whether a person asks, who is to be answered with a page: also where there is no such route."""
     if "page" not in current_app.extensions:
         return False
     if request.blueprint is not None:
@@ -111,7 +111,7 @@ def begin(session: Session, *, is_new: bool = True) -> None:
 
 
 def is_key(given: str) -> bool:
-    """Whether a text is one of the keys; every one is compared, so that the time tells nothing."""
+    """Return whether a text is one of the keys; every one is compared, so that the time tells nothing."""
     return bool(sum(hmac.compare_digest(given.encode("utf-8", "replace"), key) for key in page().keys))
 
 
@@ -131,7 +131,7 @@ def render(template: str, status: int = 200, /, **values: Any) -> Response:
 
 
 def link(endpoint: str, **values: Any) -> str:
-    """Give the address of a part of the page."""
+    """Return the address of a part of the page."""
     return url_for(f"page.{endpoint}", **values)
 
 
@@ -176,19 +176,19 @@ _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 @cache
 def _asset(name: str) -> tuple[bytes, str]:
-    """Give a file of the page, and a version that changes with it."""
+    """Return a file of the page, and a version that changes with it."""
     content = files(__package__).joinpath("static", name).read_bytes()
     return content, sha256(content).hexdigest()[:12]
 
 
 def static_url(name: str) -> str:
-    """Give the address of a file of the page."""
+    """Return the address of a file of the page."""
     return url_for("page.static", name=name, v=_asset(name)[1])
 
 
 @blueprint.get("/static/<any(page.css, page.js, icon.svg):name>")
 def static(name: str) -> Response:
-    """Give a file of the page."""
+    """Return a file of the page."""
     content, version = _asset(name)
     response = Response(content, content_type=f"{_TYPES[name.rpartition('.')[2]]}; charset=utf-8")
     response.headers["Cache-Control"] = f"public, max-age={_YEAR}, immutable"

@@ -78,7 +78,7 @@ class Memory:
         self._failed: dict[str, tuple[float, str]] = {}
 
     def answer(self, question: Question[T], compute: Callable[[], T]) -> T:
-        """Give an answer that is there, or compute it.
+        """Return an answer that is there, or compute it.
 
         Raises
         ------

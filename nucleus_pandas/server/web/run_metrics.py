@@ -93,7 +93,7 @@ def _sources(db: sqlite3.Connection, source: Source) -> list[stored.Source]:
 
 
 def facts(nucleus: EmbeddedNucleus, memory: Memory, source: Source, asked: Question[Facts]) -> Facts:
-    """Give the facts of a source, or raise Pending."""
+    """Return the facts of a source, or raise Pending."""
     return memory.answer(asked, lambda: _compute(nucleus, source))
 
 
@@ -238,7 +238,7 @@ def per_class(found: Facts, threshold: int) -> list[Row]:
 
 
 def _average_precision(found: Facts) -> dict[str, tuple[float | None, float | None, float | None]]:
-    """Give AP over all thresholds, at 0.5 and at 0.75 of each label that has ground truth."""
+    """Return AP over all thresholds, at 0.5 and at 0.75 of each label that has ground truth."""
     if found.measures is None:
         return {}
     numbers = {}
@@ -280,5 +280,5 @@ def histogram(found: Facts, threshold: int) -> list[tuple[int, int]]:
 
 
 def errors(found: Facts) -> list[tuple[str, int]]:
-    """Give TIDE's counts in its order."""
+    """Return TIDE's counts in its order."""
     return [(name, found.tide.get(name, 0)) for name in ERRORS] if found.tide else []

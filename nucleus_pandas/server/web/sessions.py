@@ -61,12 +61,12 @@ class Sessions:
         return Session(secrets.token_urlsafe(16), known, int(time.time()) + SECONDS)
 
     def write(self, session: Session) -> str:
-        """Give the cookie of a session."""
+        """Return the cookie of a session."""
         text = f"{_KNOWN if session.known else _VISITOR}.{session.expires}.{session.name}"
         return f"{text}.{self._sign('session', text)}"
 
     def read(self, cookie: str | None) -> Session | None:
-        """Give the session of a cookie; None where it is not ours or too old."""
+        """Return the session of a cookie; None where it is not ours or too old."""
         text, _, signature = (cookie or "").rpartition(".")
         if not hmac.compare_digest(signature.encode("utf-8", "replace"), self._sign("session", text).encode()):
             return None
@@ -75,11 +75,11 @@ class Sessions:
         return found if found.expires > time.time() else None
 
     def token(self, session: Session) -> str:
-        """Give what forms of a session carry, which pages of others cannot know."""
+        """Return what forms of a session carry, which pages of others cannot know."""
         return self._sign("form", session.name)
 
     def is_token(self, session: Session, token: str) -> bool:
-        """Whether a form was made for a session."""
+        """Return whether a form was made for a session."""
         return hmac.compare_digest(token.encode("utf-8", "replace"), self.token(session).encode())
 
     def _sign(self, purpose: str, text: str) -> str:
@@ -87,7 +87,7 @@ class Sessions:
 
 
 def _secret(folder: Path) -> bytes:
-    """Give the secret of a store, for which one is made when there is none; all processes find the same."""
+    """Return the secret of a store, for which one is made when there is none; all processes find the same."""
     path = folder / _SECRET
     incoming = folder / f"{_SECRET}.{secrets.token_hex(8)}"
     for _ in range(2):

@@ -29,22 +29,22 @@ def _owner(dataset: Dataset, one: Slice | None) -> str:
 
 
 def places(dataset: Dataset, one: Slice | None, first: int, count: int) -> str:
-    """Give items by their places."""
+    """Return items by their places."""
     return f"{_owner(dataset, one)}.iloc[{first}:{first + count}]"
 
 
 def query(dataset: Dataset, one: Slice | None, asked: str) -> str:
-    """Give all items that a query finds."""
+    """Return all items that a query finds."""
     return f"{_owner(dataset, one)}.query({text(asked)})"
 
 
 def items(dataset: Dataset, ids: Sequence[str]) -> str:
-    """Give items by their ids."""
+    """Return items by their ids."""
     return f"client.get_dataset({text(dataset.public_id)}).loc[[{', '.join(map(text, ids))}]]"
 
 
 def boxes(dataset: Dataset, item: str, runs: Sequence[str]) -> list[str]:
-    """Give the boxes of an item."""
+    """Return the boxes of an item."""
     return [
         f"client.get_dataset({text(dataset.public_id)}).annotations.loc[{text(item)}]",
         *(f"client.get_model_run({text(run)}).predictions.loc[{text(item)}]" for run in runs),
@@ -52,7 +52,7 @@ def boxes(dataset: Dataset, item: str, runs: Sequence[str]) -> list[str]:
 
 
 def outcomes_line(run: Run, source: Source, wanted: Outcomes) -> str | None:
-    """Give the outcomes of a commit; None for those of an evaluation, which the client does not read."""
+    """Return the outcomes of a commit; None for those of an evaluation, which the client does not read."""
     if source.id != COMMIT:
         return None
     if wanted.unlike is not None:
@@ -95,5 +95,5 @@ def compare_line(first: Run, second: Run, threshold: float) -> str:
 
 
 def slices(dataset: Dataset) -> str:
-    """Give the slices of a dataset."""
+    """Return the slices of a dataset."""
     return f"client.get_dataset({text(dataset.public_id)}).slices"

@@ -131,7 +131,7 @@ def test_a_file_without_rows_is_imported(
 
 
 def damage(path: Path, row_group: int, column: str) -> bytes:
-    """Change a byte in the middle of a column of a row group; give what the file was."""
+    """Change a byte in the middle of a column of a row group; return what the file was."""
     content = path.read_bytes()
     metadata = pq.read_metadata(path)
     chunk = metadata.row_group(row_group).column(metadata.schema.names.index(column))

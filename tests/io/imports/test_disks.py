@@ -71,7 +71,7 @@ def test_folders_that_cannot_be_written_to_have_journals_of_their_own_elsewhere(
 
 
 def mount(folder: Path, size: int) -> bool:
-    """Make a small disk of a folder, where this user may."""
+    """Create a small disk of a folder, where this user may."""
     folder.mkdir()
     told = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     return shutil.which("mount") is not None and subprocess.run(told, capture_output=True, check=False).returncode == 0
@@ -79,7 +79,7 @@ def mount(folder: Path, size: int) -> bool:
 
 @contextmanager
 def small_disk(folder: Path, size: int) -> Iterator[bool]:
-    """Make a folder on a disk that holds so much; where that cannot be, tell that files have to be limited instead."""
+    """Create a folder on a disk of this size; where that is impossible, limit file sizes instead."""
     mounted = mount(folder, size)
     try:
         yield mounted

@@ -113,7 +113,7 @@ def undisturbed(network: FaultyNetwork, case: str, folder: Path) -> Undisturbed:
 
 
 def attempt(destination: Destination, client: npd.NucleusClient, source: Path) -> npd.ImportResult | None:
-    """Import, and give what is told of it, also where it ends early."""
+    """Import, and return what is told of it, also where it ends early."""
     try:
         return destination.imported(client, source, on_error="collect")
     except npd.UploadError as error:
@@ -126,7 +126,7 @@ def attempt(destination: Destination, client: npd.NucleusClient, source: Path) -
 
 
 def is_disguised(network: FaultyNetwork, seen: Sequence[Request]) -> bool:
-    """Whether an embedded server looked as if it had no extensions: all is sent by the contract's routes then."""
+    """Return whether an embedded server hid its extensions: all is sent by the contract's routes then."""
     asked = [request.fault for request in seen if request.target.endswith("/_nucleus_pandas")]
     return network.kind == "embedded" and any(fault is not None and fault not in PASSING for fault in asked)
 

@@ -100,7 +100,7 @@ def source_of(case: str, folder: Path) -> Path:
 
 
 def destination_of(case: str, client: npd.NucleusClient) -> Destination:
-    """Make where the rows of a case go."""
+    """Create where the rows of a case go."""
     return Destination.make(client, "items" if case == "images" else case)
 
 
@@ -120,7 +120,7 @@ def check_end(destination: Destination, folder: Path, expected: Undisturbed) -> 
 
 
 def amount_in(folder: Path) -> int:
-    """Tell how many rows the journal knows as answered."""
+    """Return how many rows the journal knows as answered."""
     return sum(read_journal(folder / JOURNAL).answered.values()) if (folder / JOURNAL).exists() else 0
 
 
@@ -207,7 +207,7 @@ def test_a_server_may_be_killed_at_any_moment(store: Path, tmp_path: Path, undis
 def import_until_killed(
     server: Served, destination: Destination, source: Path, seconds: float
 ) -> npd.ImportResult | None:
-    """Import, and kill the server in the midst of it; give what came of it, if it came to its end."""
+    """Import, and kill the server in the midst of it; return what came of it, if it came to its end."""
     results: list[npd.ImportResult] = []
     failures: list[BaseException] = []
 

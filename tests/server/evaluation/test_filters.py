@@ -394,7 +394,7 @@ def test_one_class_is_one_class(stored_scene: StoredScene) -> None:
 
 
 def with_truth(made: Scene) -> list[Row]:
-    """Give the items that a benchmark takes."""
+    """Return the items that a benchmark takes."""
     names = {one["reference_id"] for one in made.ground_truths}
     return [one for one in made.items if one["reference_id"] in names]
 

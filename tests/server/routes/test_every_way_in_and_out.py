@@ -109,7 +109,7 @@ def rows_of(*kinds: str, sure: bool) -> st.SearchStrategy[list[Row]]:
 
 
 def _key(pair: tuple[str, Row]) -> tuple[str, str]:
-    """Tell what an item holds once: a mask, a category of a taxonomy, an annotation id."""
+    """Return what an item holds once: a mask, a category of a taxonomy, an annotation id."""
     name, row = pair
     if row["type"] == "mask":
         return name, "mask"
@@ -364,7 +364,7 @@ def framed(kind: str) -> Reader:
 
 
 def laid_out(row: Row) -> Row:
-    """Make an object of a row of columns."""
+    """Create an object of a row of columns."""
     sides = {side: row.pop(side) for side in ("x", "y", "width", "height")}
     shape = row.pop("geometry", None)
     kind = row["type"]

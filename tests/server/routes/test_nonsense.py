@@ -392,7 +392,7 @@ class Stage:
         return answer.status
 
     def version(self) -> int:
-        """Give a number that changes with every transaction that changed something."""
+        """Return a number that changes with every transaction that changed something."""
         found: int = self._watch.execute("PRAGMA data_version").fetchone()[0]
         return found
 
@@ -401,7 +401,7 @@ class Stage:
         self.nucleus.close()
 
     def content(self) -> list[tuple[str, list[Any]]]:
-        """Give every row of the store."""
+        """Return every row of the store."""
         with self.nucleus.database.read() as db:
             tables = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY 1")]
             return [(name, db.execute(f"SELECT * FROM {name} ORDER BY 1, 2").fetchall()) for name in tables]

@@ -29,13 +29,13 @@ from tests.support.contract_requests import (
 
 
 def by_model(api: Api, *reference_ids: str) -> tuple[str, str, str]:
-    """Make a dataset and a model; the third is where the routes that name both begin."""
+    """Create a dataset and a model; the third is where the routes that name both begin."""
     dataset, model = new_dataset(api, *reference_ids), new_model(api)
     return dataset, model, f"dataset/{dataset}/model/{model}"
 
 
 def predict_by_model(api: Api, place: str, *predictions: dict[str, Any], **fields: Any) -> str:
-    """Send predictions that name no run, and give the run that they went to."""
+    """Send predictions that name no run, and return the run that they went to."""
     return str(api.post(f"{place}/uploadPredictions", {"annotations": predictions, **fields})["model_run_id"])
 
 

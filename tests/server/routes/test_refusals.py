@@ -41,7 +41,7 @@ def test_a_path_outside_the_prefix_is_refused_in_json(anywhere: Api) -> None:
 
 
 def announce(over_socket: OverSocket, length: int, path: str, content_type: str) -> bytes:
-    """Announce a body, send a few bytes of it, and give what comes back."""
+    """Announce a body, send a few bytes of it, and return what comes back."""
     host, port = over_socket.netloc.split(":")
     with socket.create_connection((host, int(port)), timeout=5) as connection:
         head = (

@@ -20,11 +20,11 @@ class StoreHttp(Http):
     """Requests that fill a store."""
 
     def new_dataset_of(self, count: int) -> str:
-        """Make a dataset of `count` images named 0, 1, 2, …"""
+        """Create a dataset of `count` images named 0, 1, 2, …"""
         return self.new_dataset(*map(str, range(count)))
 
     def upload(self, dataset: str, lines: Sequence[bytes], route: str, request_id: str = "first") -> dict[str, Any]:
-        """Send rows through a signed address, and give the job."""
+        """Send rows through a signed address, and return the job."""
         url = self("GET", f"dataset/{dataset}/signedUrl/{request_id}")["signed_url"]
         self("PUT", url, data=b"\n".join(lines))
         job: dict[str, Any] = self("POST", f"{route}?async=1", {"requestId": request_id})

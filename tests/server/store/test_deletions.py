@@ -30,7 +30,7 @@ from tests.server.store.store_http import (
 
 
 def fill(nucleus: EmbeddedNucleus, count: int, boxes: int) -> tuple[Dataset, models.Run]:
-    """Make a dataset of `count` items, each with ground truth and predictions of as many boxes."""
+    """Create a dataset of `count` items, each with ground truth and predictions of as many boxes."""
     names = [str(n) for n in range(count)]
     with nucleus.database.write() as db:
         dataset = datasets.create(db, CreateDataset(name="Deleted"))

@@ -206,7 +206,7 @@ class Story:
         )
 
     def _create(self, client: npd.NucleusClient) -> None:
-        """Make what the story is about, under keys that make it once; no kill comes here."""
+        """Create what the story is about, under keys that make it once; no kill comes here."""
         if self.ids:
             return
         for name in (self.title, self.doomed):
@@ -260,7 +260,7 @@ class Story:
             client._transport.request("DELETE", *route)
 
     def tell(self, client: npd.NucleusClient, step: Step) -> float:
-        """Do a step, and note what it made of the rows; give the seconds that it lasted."""
+        """Do a step, and note what it made of the rows; return the seconds that it lasted."""
         began = time.perf_counter()
         step.act(client)
         for effect in step.effects:

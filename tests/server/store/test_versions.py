@@ -61,7 +61,7 @@ def append_image(http: Http, dataset: str) -> Any:
 
 
 def fill_version(version: int, path: Path, source: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Make a store as an earlier version did, with the rows of another one; give those that it holds."""
+    """Create a store as an earlier version did, with the rows of another one; return those that it holds."""
     script = (DATA / f"schema_{version}.sql").read_text("utf-8")
     db = sqlite3.connect(path, isolation_level=None)
     for statement in script.split(";\n\n"):

@@ -51,7 +51,7 @@ def dataset_of(nucleus: EmbeddedNucleus) -> str:
 
 
 def cookie_of(response: TestResponse) -> dict[str, str]:
-    """Give the attributes of the cookie that an answer sets."""
+    """Return the attributes of the cookie that an answer sets."""
     parts = [part.strip().partition("=") for part in response.headers["Set-Cookie"].split(";")]
     return {name.lower() if at else "name": value or name for at, (name, _, value) in enumerate(parts)} | {
         "cookie": parts[0][0]

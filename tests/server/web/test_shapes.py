@@ -79,7 +79,7 @@ SEGMENTS = [{"label": "sky", "index": 1}, {"label": "road", "index": 7}, {"label
 
 
 def masked(store: Path, image: Path, content: bytes, *, predicted: bool = False) -> tuple[str, str | None]:
-    """Store an image with a mask; give the address of its page."""
+    """Store an image with a mask; return the address of its page."""
     file = store.parent / "mask.png"
     file.write_bytes(content)
     with npd.NucleusClient.local(store) as client:

@@ -30,7 +30,7 @@ def names_in(dataset: npd.Dataset) -> list[str]:
 
 
 def contents(dataset: npd.Dataset, store: Path) -> dict[str, str]:
-    """Give the hash by which the file of each item is named; it is there, and is what its name says."""
+    """Return the hash by which the file of each item is named; it is there, and is what its name says."""
     items = dataset.items.to_frame()
     found = {}
     for name, url in zip(items["reference_id"], items["image_url"], strict=True):

@@ -70,7 +70,7 @@ def wanted_outcomes(threshold: int, unlike: Source | None, label_of: Callable[[s
 
 
 def _label_of(found: run_metrics.Facts | None, name: str) -> str:
-    """Give the label behind what stands for it in an address, which for long ones is in the facts alone."""
+    """Return the label behind what stands for it in an address, which for long ones is in the facts alone."""
     if not name.startswith(MARK):
         return name
     if found is None:
@@ -160,7 +160,7 @@ def _address(**place: Any) -> str:
 
 
 def _kinds(wanted: Outcomes) -> list[tuple[str, str]]:
-    """Give the outcomes of other kinds: those of the same label, which each shows on its own side."""
+    """Return the outcomes of other kinds: those of the same label, which each shows on its own side."""
     is_one_cell = wanted.alone or (wanted.truth is not None and wanted.predicted is not None)
     if wanted.unlike is not None or is_one_cell:
         return []
@@ -241,7 +241,7 @@ def _examples(db: sqlite3.Connection, source: Source, rows: list[Outcome], wante
 
 
 def _filters(source: Source, wanted: Outcomes) -> dict[str, Any]:
-    """Give what finds the images of such outcomes, so that one goes from one to the next.
+    """Return what finds the images of such outcomes, so that one goes from one to the next.
 
     Left out is what the grid cannot be asked for: other matches than that of the commit, and pairs of labels.
     """

@@ -41,19 +41,19 @@ def _copy(name: str, size: Size) -> Response:
 
 @blueprint.get("/thumbnails/<rest:name>")
 def thumbnail(name: str) -> Response:
-    """Give a small copy of an image."""
+    """Return a small copy of an image."""
     return _copy(name, "small")
 
 
 @blueprint.get("/large/<rest:name>")
 def large(name: str) -> Response:
-    """Give a copy of an image in a format that browsers can show."""
+    """Return a copy of an image in a format that browsers can show."""
     return _copy(name, "large")
 
 
 @blueprint.get("/images/<rest:name>")
 def image(name: str) -> Response:
-    """Give an image as it was uploaded."""
+    """Return an image as it was uploaded."""
     path = page().nucleus.images.path(name)
     if path is None:
         raise NotFoundError("There is no such image.")
@@ -63,7 +63,7 @@ def image(name: str) -> Response:
 
 @blueprint.get("/masks/<rest:name>")
 def mask(name: str) -> Response:
-    """Give a mask in colours: ``c=1-3.2-5`` gives those of 3 and 5 to the pixels that are 1 and 2."""
+    """Return a mask in colours: ``c=1-3.2-5`` gives those of 3 and 5 to the pixels that are 1 and 2."""
     text = request.args.get("c", "")
     size: Size = "large" if request.args.get("size") == "large" else "small"
     if not _COLOURED.fullmatch(text):

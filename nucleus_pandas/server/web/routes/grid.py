@@ -98,7 +98,7 @@ def asked_for(db: sqlite3.Connection, dataset: Dataset) -> Asked:
 
 
 def kept_filters(*, short: bool = False) -> dict[str, Any]:
-    """Give the parts of the address that say which images are wanted.
+    """Return the parts of the address that say which images are wanted.
 
     For addresses that are on the page many times they are left out where they are long.
     """

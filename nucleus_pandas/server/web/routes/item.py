@@ -108,7 +108,7 @@ def _following(layer: int, section: Section) -> str | None:
 
 
 def _metadata(text: str | None) -> list[tuple[str, str]]:
-    """Give the metadata as texts, the longest ones cut where all of them would make the page too large."""
+    """Return the metadata as texts, the longest ones cut where all of them would make the page too large."""
     found = [] if text is None else [(key, value(one)) for key, one in msgspec.json.decode(text).items()][:_KEYS]
     limit = _METADATA
     while limit > 50 and sum(min(len(one), limit) for pair in found for one in pair) > _METADATA:

@@ -47,7 +47,7 @@ def _down(number: float | None) -> float:
 
 
 def chosen_threshold() -> int:
-    """Give the number of the IoU threshold in the address."""
+    """Return the number of the IoU threshold in the address."""
     text = request.args.get("iou") or "0.5"
     for at, threshold in enumerate(THRESHOLDS):
         if text in (f"{threshold:.2f}", f"{threshold:g}"):
@@ -108,7 +108,7 @@ def waiting(**values: Any) -> Response:
 
 
 def kept(source: Source, threshold: int) -> dict[str, str]:
-    """Give what links from a run's page carry on."""
+    """Return what links from a run's page carry on."""
     found = {"iou": f"{THRESHOLDS[threshold]:g}"}
     if request.args.get("by"):
         found["by"] = source.id

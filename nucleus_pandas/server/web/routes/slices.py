@@ -38,7 +38,7 @@ def slice_grid(slice_id: str) -> Response:
 
 @blueprint.post("/datasets/<id:dataset_id>/slices")
 def make_slice(dataset_id: str) -> Response:
-    """Make a slice of the images that are picked, or of all that the grid shows, and go to it."""
+    """Create a slice of the images that are picked, or of all that the grid shows, and go to it."""
     name = request.form.get("name", "").strip()
     if not name or len(name) > LONGEST_NAME:
         raise BadRequestError(f"A slice needs a name of at most {LONGEST_NAME} characters. Go back, and give one.")
