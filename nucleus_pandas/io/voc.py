@@ -395,7 +395,7 @@ def _elements(metadata: Mapping[str, Any], ours: Sequence[str], left_out: set[st
 
 
 def _is_element(value: Any) -> bool:
-    """Return whether a value survives a round trip: a string or number, a dict of such, or several of these in a list."""
+    """Return whether a value survives a round trip: a string or number, a dict of such, or a list of these."""
     if isinstance(value, dict):
         return bool(value) and all(map(_is_element, value.values())) and set(value) != {"#text"}
     if isinstance(value, list):

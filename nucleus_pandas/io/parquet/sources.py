@@ -107,7 +107,7 @@ class ParquetSource:
         return info.size or 0, info.mtime_ns
 
     def is_found(self, state: tuple[int, int | None]) -> bool:
-        """Return whether it is unchanged; elsewhere a list may tell of times more exactly than who asks for one file."""
+        """Return whether it is unchanged; elsewhere a list may have finer times than who asks for one file."""
         exact = isinstance(self.filesystem, fs.LocalFileSystem)
         return state == (self.size, self.modified) if exact else state[0] == self.size
 
