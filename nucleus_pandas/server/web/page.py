@@ -93,8 +93,8 @@ def _cookie_name() -> str:
 def _check() -> Response | None:
     """Find the session, and turn away who is not known, and forms that were made elsewhere."""
     known = page().sessions.read(request.cookies.get(_cookie_name()))
-    begin(page().sessions.new(known=False) if known is None else known, is_new=known is None)
-    if page().keys and not g.session.known and request.endpoint not in _OPEN:
+    begin(page().sessions.new(is_known=False) if known is None else known, is_new=known is None)
+    if page().keys and not g.session.is_known and request.endpoint not in _OPEN:
         if request.method == "GET":
             return cast(Response, redirect(url_for("page.login", next=request.full_path.rstrip("?")), 303))
         raise AuthenticationError("Log in first; this server needs an API key.")
@@ -122,7 +122,7 @@ def render(template: str, status: int = 200, /, **values: Any) -> Response:
         template,
         static=static_url,
         token="" if session is None else page().sessions.token(session),
-        can_leave=session is not None and session.known,
+        can_leave=session is not None and session.is_known,
         remote_images=page().remote_images,
         **values,
     )
@@ -168,7 +168,7 @@ def dress(response: Response) -> Response:
 
 def forget() -> None:
     """End the session of this browser."""
-    begin(page().sessions.new(known=False))
+    begin(page().sessions.new(is_known=False))
 
 
 _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}

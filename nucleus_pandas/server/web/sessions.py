@@ -1,103 +1,100 @@
-"""Who may see the page, and which forms are ours: a signed cookie, and tokens that belong to it."""
+"""Sessions of the page: a signed cookie that expires, and the token that its forms carry."""
 
 from __future__ import annotations
 
 import hmac
 import os
 import secrets
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-SECONDS = 12 * 3600  # that somebody stays logged in
-_SECRET = "page.secret"
-_BYTES = 32
-_VISITOR, _KNOWN = "v", "k"
+from itsdangerous import BadData, Signer, URLSafeTimedSerializer
+
+SECONDS = 12 * 3600
+"""How long a session lasts."""
+_SECRET_FILE = "page.secret"
+_SECRET_BYTES = 32
 
 
 class Session(NamedTuple):
-    """What a cookie says.
+    """The content of a cookie.
 
     Attributes
     ----------
     name : str
-        Random, so that tokens of one browser are worth nothing in another.
-    known : bool
-        Whether a right API key was given.
-    expires : int
-        Seconds since the epoch.
+        Random, so that the tokens of one browser are invalid in another.
+    is_known : bool
+        Whether a valid API key was given.
     """
 
     name: str
-    known: bool
-    expires: int
+    is_known: bool
 
 
 class Sessions:
-    """Makes and reads cookies and tokens.
+    """Writes and reads cookies and form tokens.
 
-    A cookie holds no key and nothing made from one. Its signature comes from a secret of the store and from all keys
-    of the server, so that whoever changes the keys ends every session.
+    A cookie holds no key and nothing derived from one. The signing key is derived from a secret of the store and from
+    all API keys of the server, so that changing the keys ends every session. Cookies and tokens are signed with
+    different salts: neither can stand in for the other.
 
     Parameters
     ----------
     folder : pathlib.Path
-        The store, where the secret lies.
+        The store, which holds the secret.
     keys : sequence of bytes
-        The keys that are let in.
+        The API keys of the server.
     """
 
     def __init__(self, folder: Path, keys: Sequence[bytes]) -> None:
-        seal = sha256()
+        key_digest = sha256()
         for key in sorted(keys):
-            seal.update(len(key).to_bytes(8, "big") + key)
-        self._secret = hmac.digest(_secret(folder), seal.digest(), "sha256")
+            key_digest.update(len(key).to_bytes(8, "big") + key)
+        signing_key = hmac.digest(_store_secret(folder), key_digest.digest(), "sha256")
+        self._cookies = URLSafeTimedSerializer(
+            signing_key, "session", signer_kwargs={"key_derivation": "hmac", "digest_method": sha256}
+        )
+        self._tokens = Signer(signing_key, "form", key_derivation="hmac", digest_method=sha256)
 
-    def new(self, *, known: bool) -> Session:
-        """Begin a session."""
-        return Session(secrets.token_urlsafe(16), known, int(time.time()) + SECONDS)
+    def new(self, *, is_known: bool) -> Session:
+        """Create a session."""
+        return Session(secrets.token_urlsafe(16), is_known)
 
     def write(self, session: Session) -> str:
-        """Return the cookie of a session."""
-        text = f"{_KNOWN if session.known else _VISITOR}.{session.expires}.{session.name}"
-        return f"{text}.{self._sign('session', text)}"
+        """Return the cookie of a session, which is valid from now on."""
+        return str(self._cookies.dumps(session))
 
     def read(self, cookie: str | None) -> Session | None:
-        """Return the session of a cookie; None where it is not ours or too old."""
-        text, _, signature = (cookie or "").rpartition(".")
-        if not hmac.compare_digest(signature.encode("utf-8", "replace"), self._sign("session", text).encode()):
+        """Return the session of a cookie; None if the cookie is invalid or expired."""
+        try:
+            return Session(*self._cookies.loads((cookie or "").encode("utf-8", "replace"), max_age=SECONDS))
+        except BadData:
             return None
-        kind, expires, name = text.split(".")
-        found = Session(name, kind == _KNOWN, int(expires))
-        return found if found.expires > time.time() else None
 
     def token(self, session: Session) -> str:
-        """Return what forms of a session carry, which pages of others cannot know."""
-        return self._sign("form", session.name)
+        """Return the token that the forms of a session carry and that other sites cannot know."""
+        return self._tokens.get_signature(session.name).decode()
 
     def is_token(self, session: Session, token: str) -> bool:
-        """Return whether a form was made for a session."""
-        return hmac.compare_digest(token.encode("utf-8", "replace"), self.token(session).encode())
-
-    def _sign(self, purpose: str, text: str) -> str:
-        return hmac.digest(self._secret, f"{purpose}\0{text}".encode("utf-8", "replace"), "sha256").hex()
+        """Return True if a token belongs to a session."""
+        return self._tokens.verify_signature(session.name, token.encode("utf-8", "replace"))
 
 
-def _secret(folder: Path) -> bytes:
-    """Return the secret of a store, for which one is made when there is none; all processes find the same."""
-    path = folder / _SECRET
-    incoming = folder / f"{_SECRET}.{secrets.token_hex(8)}"
+def _store_secret(folder: Path) -> bytes:
+    """Return the secret of a store, which the first process creates; all processes read the same one."""
+    path = folder / _SECRET_FILE
+    incoming = folder / f"{_SECRET_FILE}.{secrets.token_hex(8)}"
     for _ in range(2):
         with suppress(FileNotFoundError):
-            found = path.read_bytes()
-            if len(found) == _BYTES:
-                return found
-            path.unlink(missing_ok=True)  # a disk that was full left a part of it
+            secret = path.read_bytes()
+            if len(secret) == _SECRET_BYTES:
+                return secret
+            path.unlink(missing_ok=True)  # a full disk left a part of it
         with os.fdopen(os.open(incoming, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-            out.write(secrets.token_bytes(_BYTES))
+            out.write(secrets.token_bytes(_SECRET_BYTES))
             out.flush()
             os.fsync(out.fileno())
         with suppress(FileExistsError):  # another process was first

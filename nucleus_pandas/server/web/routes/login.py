@@ -31,7 +31,7 @@ def let_in() -> Response:
     """Take a key, and remember by a cookie that it was right."""
     if not is_key(request.form.get("key", "")):
         return render("login.html", 403, next=_next(), wrong=True)
-    begin(page().sessions.new(known=True))
+    begin(page().sessions.new(is_known=True))
     return cast(Response, redirect(_next(), 303))
 
 
