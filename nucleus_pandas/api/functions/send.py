@@ -16,6 +16,7 @@ from nucleus_pandas.schema import BoxColumn, Metadata, label_of, warn
 from nucleus_pandas.schema.boxes import BoxFormat
 from nucleus_pandas.schema.kinds import Kind
 from nucleus_pandas.schema.validate import Layout, look_at
+from nucleus_pandas.transport.resource import Resource
 from nucleus_pandas.uploads.options import IfExists, OnError
 from nucleus_pandas.uploads.results import UploadResult
 
@@ -189,7 +190,7 @@ def predict(
     frame: pd.DataFrame,
     run: ModelRun | Model,
     *,
-    dataset: Dataset | str | None = None,
+    dataset: Resource | str | None = None,
     columns: Mapping[str, Hashable] | None = None,
     bbox: BoxColumn | None = None,
     bbox_format: BoxFormat = "xywh",
