@@ -5,7 +5,8 @@
     NucleusError
     ├── ConfigurationError      (ValueError)       no key, two keys, an endpoint that is none
     ├── MissingExtraError       (ImportError)      an optional dependency is not installed
-    ├── InvalidInputError       (ValueError)       refused before anything was sent
+    ├── ValidationError         (ValueError)       a value is invalid (internal)
+    │   └── InvalidInputError                      input is invalid, found before anything was sent
     ├── NetworkError            (ConnectionError)  no answer: refused, cut off, timed out
     ├── UploadError                                some rows were refused; `.result` tells which
     │   └── AlreadyExistsError                     rows exist, and if_exists="error" lets none be
@@ -24,10 +25,13 @@
         ├── UnsupportedError                       501
         └── ServerError                            500 and above, after all retries
 
-`NucleusWarning` (UserWarning) stands beside them.
+`NucleusWarning` (UserWarning) is the only warning.
 
-The embedded Nucleus raises the `APIError` leaves, its answers carry their status and text, and the client
-raises the same leaf again: in process and over a socket a mistake looks the same.
+The embedded Nucleus raises the `APIError` leaves, its answers carry their status and text, and the client raises the
+same leaf again: a mistake looks the same in process and over a socket. Code that validates values and does not use
+HTTP (schema, wire, images) raises `ValidationError` or `InvalidInputError`. The server answers a `ValidationError`
+about a request with 400, which is `BadRequestError` at the client; what the client finds before it sends anything is
+`InvalidInputError`. So there is one public class for each of the two cases.
 """
 
 from __future__ import annotations
@@ -70,22 +74,55 @@ class MissingExtraError(NucleusError, ImportError):
     """An optional dependency is not installed; the text holds the line to type."""
 
 
-class InvalidInputError(NucleusError, ValueError):
-    """Input was refused before anything was sent.
+class ValidationError(NucleusError, ValueError):
+    """A value is invalid. Internal: users receive `InvalidInputError`, or `BadRequestError` from a server.
+
+    Parameters
+    ----------
+    reason : str
+        What is wrong: a sentence, or its predicate where there is a subject.
+    subject : str, optional
+        What is wrong, such as "The image". A caller that knows the exact place (a row and a column, a file) uses
+        `reason` and names that place instead.
+
+    Examples
+    --------
+    >>> error = ValidationError("is an empty file.", subject="The image")
+    >>> str(error), error.reason
+    ('The image is an empty file.', 'is an empty file.')
+    """
+
+    def __init__(self, reason: str, *, subject: str | None = None) -> None:
+        super().__init__(reason if subject is None else f"{subject} {reason}")
+        self.reason = reason
+
+
+class InvalidInputError(ValidationError):
+    """Input is invalid, which was found before anything was sent.
 
     Attributes
     ----------
     result : UploadResult or None
-        Where rows were refused: what became of every row.
+        For invalid rows: the outcome of every row.
     problems : pandas.DataFrame or None
-        Where rows were refused: ``row``, ``column`` and ``reason`` of every offence, on the caller's index. Where a
-        file was: ``place`` and ``reason``.
+        For invalid rows: ``row``, ``column`` and ``reason`` of every problem, on the caller's index. For an invalid
+        file: ``place`` and ``reason``.
+    argument : str or None
+        The name of the argument that is invalid, where the message is about one.
     """
 
-    def __init__(self, message: str, result: RowResult | None = None, problems: pd.DataFrame | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        result: RowResult | None = None,
+        problems: pd.DataFrame | None = None,
+        *,
+        argument: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.result = result
         self.problems = problems
+        self.argument = argument
 
 
 class NetworkError(NucleusError, ConnectionError):

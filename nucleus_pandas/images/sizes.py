@@ -15,7 +15,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
-from nucleus_pandas.errors import BadRequestError
+from nucleus_pandas.errors import ValidationError
 
 _NAMES = "apng avif bmp dib gif heic heif j2k jfif jp2 jpe jpeg jpg pbm pgm png pnm ppm tif tiff webp"
 EXTENSIONS = frozenset(f".{name}" for name in _NAMES.split())
@@ -43,7 +43,7 @@ def read_size(path: str | os.PathLike[str]) -> Size:
 
     Raises
     ------
-    BadRequestError
+    ValidationError
         It is no image of a kind that is known, or is cut off or damaged before its size.
     OSError
         The file cannot be read.
@@ -56,7 +56,7 @@ def read_size(path: str | os.PathLike[str]) -> Size:
     """
     with open(path, "rb", opener=_at_once) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise BadRequestError("is no file")
+            raise ValidationError("is not a file", subject="The image")
         return size_of(file)
 
 
@@ -69,13 +69,13 @@ def size_of(file: BinaryIO) -> Size:
 
     Raises
     ------
-    BadRequestError
+    ValidationError
         It is no image of a kind that is known, or is cut off or damaged before its size.
     """
     file.seek(0)
     head = file.read(_HEAD)
     if not head:
-        raise BadRequestError("is an empty file")
+        raise ValidationError("is an empty file", subject="The image")
     reader = next((read for is_kind, read in _READERS if is_kind(head)), None)
     if reader is None:
         return _checked(_by_pillow(file))
@@ -83,13 +83,13 @@ def size_of(file: BinaryIO) -> Size:
     try:
         pair = reader(file)
     except (struct.error, EOFError, OverflowError):
-        raise BadRequestError("is cut off or damaged before its size") from None
+        raise ValidationError("is truncated or damaged before its size", subject="The image") from None
     return _checked(pair)
 
 
 def _checked(pair: _Pair) -> Size:
     if not all(0 < side < _LARGEST for side in pair):
-        raise BadRequestError(f"claims to have {pair[0]} by {pair[1]} pixels")
+        raise ValidationError(f"claims to have {pair[0]} by {pair[1]} pixels", subject="The image")
     return Size(*pair)
 
 
@@ -277,17 +277,18 @@ def _by_pillow(file: BinaryIO) -> _Pair:
     try:
         from PIL import Image
     except ImportError:
-        raise BadRequestError(
-            "is no image of a kind that is known without Pillow: pip install 'nucleus_pandas[local]'"
+        raise ValidationError(
+            "is not of a format that can be read without Pillow: pip install 'nucleus_pandas[local]'",
+            subject="The image",
         ) from None
     try:
         file.seek(0)
         with Image.open(file) as image:
             return image.size
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise BadRequestError("claims to have more pixels than Pillow opens") from None
+        raise ValidationError("claims to have more pixels than Pillow opens", subject="The image") from None
     except Exception:  # the readers of damaged and unknown formats raise all kinds
-        raise BadRequestError("is no image of a kind that is known") from None
+        raise ValidationError("is not of a known image format", subject="The image") from None
 
 
 def _is_heif(head: bytes) -> bool:

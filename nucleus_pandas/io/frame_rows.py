@@ -12,13 +12,13 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from nucleus_pandas.errors import BadRequestError, InvalidInputError
+from nucleus_pandas.errors import InvalidInputError, ValidationError
 from nucleus_pandas.io.files import escapes, stem_of
 from nucleus_pandas.schema import NOT_SENT, NamedColumns, Problems, check_annotations, floats, texts, warn
 from nucleus_pandas.schema.coerce import is_missing, sides
 from nucleus_pandas.schema.json_values import is_json, to_json
 from nucleus_pandas.schema.metadata import PREFIX, metadata
-from nucleus_pandas.schema.problems import shown
+from nucleus_pandas.schema.problems import reason_of, shown
 from nucleus_pandas.wire.entities import Polygon
 
 _SHOWN = 5  # refused rows in an error's text
@@ -105,8 +105,8 @@ class Boxes:
                 if value is not kept.get(name):  # which is known to be sound
                     value = None if is_missing(value) else value if is_json(value) else to_json(value, "$", nulls=True)
                 found.append(value)
-            except (BadRequestError, RecursionError) as error:
-                problems.add_one(row, name, str(error))
+            except (ValidationError, RecursionError) as error:
+                problems.add_one(row, name, reason_of(error))
         if problems.bad.any():
             raise refused(problems, "annotations")
         return found

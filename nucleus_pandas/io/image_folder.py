@@ -12,7 +12,7 @@ from typing import TypeAlias
 import pandas as pd
 
 from nucleus_pandas._util.threads import side_by_side
-from nucleus_pandas.errors import BadRequestError, InvalidInputError, MissingExtraError
+from nucleus_pandas.errors import InvalidInputError, MissingExtraError, ValidationError
 from nucleus_pandas.images.sizes import EXTENSIONS, read_size
 from nucleus_pandas.io.files import Faults, escapes, files_below
 from nucleus_pandas.schema import IMAGES, frame, warn
@@ -124,10 +124,10 @@ def _is_wanted(name: str, pattern: str | None) -> bool:
 def _look_at(top: str, name: str) -> _Found:
     try:
         if _as_text(name) != name:
-            raise BadRequestError("has a name that is not UTF-8")
+            return None, None, "has a name that is not UTF-8"
         return *read_size(os.path.join(top, name)), None
-    except BadRequestError as error:
-        return None, None, str(error)
+    except ValidationError as error:
+        return None, None, error.reason
     except OSError as error:
         return None, None, f"cannot be read ({error.strerror or error})"
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from nucleus_pandas.errors import BadRequestError
+from nucleus_pandas.errors import ValidationError
 from nucleus_pandas.schema.coerce import is_missing, texts, values_of
 from nucleus_pandas.schema.column_names import NamedColumns
 from nucleus_pandas.schema.json_values import is_json, to_json
@@ -73,8 +73,8 @@ def _nested(series: pd.Series[Any], problems: Problems, shape: Any, take: Callab
         if not is_missing(value):
             try:
                 text = _ENCODER.encode(convert(take(value), shape, "It", "$"))
-            except (BadRequestError, RecursionError) as error:
-                reason = str(error) or "It is nested too deeply, or holds itself."
+            except (ValidationError, RecursionError) as error:
+                reason = str(error) if isinstance(error, ValidationError) else "It is nested too deeply."
                 problems.add_one(row, name, f"is {shown(value)}; {law}. {reason}")
         written.append(text)
     return pa.array(written, TEXT)
@@ -86,7 +86,7 @@ def _from_json(value: Any) -> Any:
     try:
         return msgspec.json.decode(value.encode())
     except (msgspec.DecodeError, UnicodeEncodeError) as error:
-        raise BadRequestError(f"It is no JSON ({error}).") from None
+        raise ValidationError(f"It is not valid JSON ({error}).") from None
 
 
 def _chances(value: Any) -> Any:

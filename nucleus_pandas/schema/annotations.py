@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nucleus_pandas.errors import BadRequestError
+from nucleus_pandas.errors import ValidationError
 from nucleus_pandas.schema.annotation_fields import details, some_details
 from nucleus_pandas.schema.boxes import BoxFormat
 from nucleus_pandas.schema.checked_rows import NOT_SENT, Checked
@@ -225,7 +225,7 @@ def _mask_files(others: Mapping[int, AnyAnnotation], problems: Problems, name: s
         if isinstance(annotation, MaskAnnotation):
             try:
                 path = mask_file(annotation.mask_url)
-            except BadRequestError as error:
+            except ValidationError as error:
                 problems.add_one(row, name, str(error))
                 continue
             if path is not None:

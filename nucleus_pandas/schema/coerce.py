@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nucleus_pandas.errors import BadRequestError
+from nucleus_pandas.errors import ValidationError
 from nucleus_pandas.schema.problems import Mask, Problems, shown
 from nucleus_pandas.wire.column_json import TEXT, Floats, Texts
 
@@ -225,8 +225,8 @@ def _floats_one_by_one(series: pd.Series[Any], problems: Problems, name: str) ->
     for row, value in enumerate(series.tolist()):
         try:
             found[row] = number(value)
-        except BadRequestError as error:
-            problems.add_one(row, name, str(error))
+        except ValidationError as error:
+            problems.add_one(row, name, error.reason)
     return found
 
 
@@ -235,7 +235,7 @@ def number(value: object) -> float:
 
     Raises
     ------
-    BadRequestError
+    ValidationError
         It is no number, or none that a float64 holds.
 
     Examples
@@ -249,9 +249,13 @@ def number(value: object) -> float:
         try:
             return float(value)
         except OverflowError:
-            raise BadRequestError(f"is {shown(value)}, which is beyond what a float64 holds.") from None
+            raise ValidationError(
+                f"is {shown(value)}, which is beyond what a float64 holds.", subject="The value"
+            ) from None
     remedy = " pd.to_numeric(column) converts text." if isinstance(value, str) else ""
-    raise BadRequestError(f"is {shown(value)}, a {type(value).__name__}; it must be a number.{remedy}")
+    raise ValidationError(
+        f"is {shown(value)}, a {type(value).__name__}; it must be a number.{remedy}", subject="The value"
+    )
 
 
 def within(column: Floats, problems: Problems, name: str, test: Callable[[Floats], Mask], reason: str) -> None:

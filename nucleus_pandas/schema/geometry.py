@@ -14,13 +14,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nucleus_pandas.errors import BadRequestError, InvalidInputError
+from nucleus_pandas.errors import InvalidInputError, ValidationError
 from nucleus_pandas.schema.annotation_fields import detail
 from nucleus_pandas.schema.boxes import BoxFormat, to_xywh
 from nucleus_pandas.schema.coerce import INFINITE, LARGEST, floats, is_missing, number, texts, values_of, whole
 from nucleus_pandas.schema.column_names import NamedColumns
 from nucleus_pandas.schema.json_values import to_json
-from nucleus_pandas.schema.problems import Mask, Problems, shown
+from nucleus_pandas.schema.problems import Mask, Problems, reason_of, shown
 from nucleus_pandas.wire.column_json import Floats, Texts
 from nucleus_pandas.wire.decoding import convert
 from nucleus_pandas.wire.entities import AnyAnnotation
@@ -195,8 +195,8 @@ def _one_column(series: pd.Series[Any], problems: Problems, bbox_format: BoxForm
     for row, value in zip(rows.tolist(), values_of(there), strict=True):
         try:
             found[:, row] = _four(value, bbox_format)
-        except BadRequestError as error:
-            problems.add_one(row, str(series.name), str(error))
+        except ValidationError as error:
+            problems.add_one(row, str(series.name), error.reason)
     return found
 
 
@@ -211,7 +211,7 @@ def _at_once(series: pd.Series[Any], bbox_format: BoxFormat) -> Floats | None:
             if values and isinstance(values[0], Mapping):
                 values = list(map(itemgetter(*_fields(values[0], bbox_format)), values))
             array = np.array(values)
-        except (BadRequestError, KeyError, TypeError, ValueError):
+        except (ValidationError, KeyError, TypeError, ValueError):
             return None
     if array is None or array.ndim != 2 or array.shape[1] != 4 or array.dtype.kind not in "iuf":
         return None
@@ -247,7 +247,7 @@ def _fields(value: Mapping[Any, Any], bbox_format: BoxFormat) -> tuple[str, ...]
     found = next((names for names in _FIELDS[bbox_format] if set(names) <= set(value)), None)
     if found is None:
         expected = " or ".join("(" + ", ".join(names) + ")" for names in _FIELDS[bbox_format])
-        raise BadRequestError(f"has the fields {', '.join(map(str, value))}; expected {expected}.")
+        raise ValidationError(f"has the fields {', '.join(map(str, value))}; expected {expected}.", subject="The box")
     return found
 
 
@@ -260,10 +260,10 @@ def _four(value: Any, bbox_format: BoxFormat) -> list[float]:
     if isinstance(value, Mapping):
         value = [value[name] for name in _fields(value, bbox_format)]
     if isinstance(value, (str, bytes, Set)) or not isinstance(value, Collection) or _length(value) != 4:
-        raise BadRequestError(f"is {shown(value)}; a box has four numbers.")
+        raise ValidationError(f"is {shown(value)}; a box has four numbers.", subject="The box")
     numbers = [number(part) for part in value]
     if any(map(math.isinf, numbers)):
-        raise BadRequestError(INFINITE)
+        raise ValidationError(INFINITE, subject="The number")
     return numbers
 
 
@@ -307,8 +307,8 @@ def shapes(
             annotation = convert(fields, shape, f"The {kind}", "$")
             if not refused:
                 made[row] = annotation
-        except (BadRequestError, RecursionError) as error:
-            problems.add_one(row, name, str(error) or "is nested too deeply, or holds itself.")
+        except (ValidationError, RecursionError) as error:
+            problems.add_one(row, name, reason_of(error))
     return made
 
 
@@ -330,9 +330,10 @@ def _with_taxonomy(fields: dict[str, Any], name: str | None) -> dict[str, Any]:
     if name is None or fields.get("taxonomy_name") == name:
         return fields
     if "taxonomy_name" in fields:
-        raise BadRequestError(
+        raise ValidationError(
             f"is of the taxonomy {shown(fields['taxonomy_name'])}, and the column of taxonomies says {shown(name)}. "
-            "Keep one of the two."
+            "Keep one of the two.",
+            subject="The geometry",
         )
     return {**fields, "taxonomy_name": name}
 
@@ -343,16 +344,17 @@ def _geometry(value: object, kind: str) -> dict[str, Any]:
         try:
             value = msgspec.json.decode(value.encode())
         except (msgspec.DecodeError, UnicodeEncodeError) as error:
-            raise BadRequestError(f"is no JSON: {shown(value)} ({error}).") from None
+            raise ValidationError(f"is not valid JSON: {shown(value)} ({error}).", subject="The geometry") from None
     if is_missing(value):
         value = None
     if value is None:
         if kind == "category":
             return {}
-        raise BadRequestError(f"is missing; a row of type '{kind}' is nothing without it.")
+        raise ValidationError(f"is missing; a row of type '{kind}' needs one.", subject="The geometry")
     if not isinstance(value, Mapping):
-        raise BadRequestError(
-            f"is {shown(value)}, a {type(value).__name__}; expected a dict or the text of a JSON object."
+        raise ValidationError(
+            f"is {shown(value)}, a {type(value).__name__}; expected a dict or the text of a JSON object.",
+            subject="The geometry",
         )
     found: dict[str, Any] = to_json(_without_missing(value), "$.geometry")
     _check_named(found, kind)
@@ -375,7 +377,9 @@ def _check_named(found: Mapping[str, Any], kind: str) -> None:
     """Refuse what would be lost."""
     allowed = {**_SHAPES, **_WITHOUT_SHAPE}[kind]
     if unknown := set(found) - set(allowed):
-        raise BadRequestError(f"holds {', '.join(sorted(unknown))}; that of a {kind} holds {', '.join(allowed)}.")
+        raise ValidationError(
+            f"holds {', '.join(sorted(unknown))}; that of a {kind} holds {', '.join(allowed)}.", subject="The geometry"
+        )
 
 
 def _without_missing(value: Mapping[Any, Any]) -> dict[Any, Any]:

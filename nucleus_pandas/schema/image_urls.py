@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from nucleus_pandas.errors import BadRequestError
+from nucleus_pandas.errors import InvalidInputError
 
 REMOTE = ("http", "https", "s3", "gs", "gcs")
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -16,7 +16,7 @@ def is_remote(url: str) -> bool:
 
     Raises
     ------
-    BadRequestError
+    InvalidInputError
         The address is of a kind that nobody takes.
 
     Examples
@@ -27,7 +27,7 @@ def is_remote(url: str) -> bool:
     scheme, parted, _ = url.partition("://")
     scheme = scheme.lower() if parted else ""
     if scheme and scheme not in REMOTE:
-        raise BadRequestError(f"'{scheme}' addresses are not taken, only {', '.join(REMOTE)} and local paths.")
+        raise InvalidInputError(f"'{scheme}' addresses are not taken, only {', '.join(REMOTE)} and local paths.")
     return bool(scheme)
 
 
@@ -36,7 +36,7 @@ def readable(name: str) -> Path:
 
     Raises
     ------
-    BadRequestError
+    InvalidInputError
         There is none, or it is empty, a folder or forbidden, or no file: a pipe would be waited for.
     """
     path = Path(name)
@@ -55,7 +55,7 @@ def readable(name: str) -> Path:
     except (OSError, ValueError, RuntimeError) as error:
         reason = f"cannot be read ({getattr(error, 'strerror', None) or error})"
     if reason is not None:
-        raise BadRequestError(f"The image '{name}' {reason}.")
+        raise InvalidInputError(f"The image '{name}' {reason}.")
     return path
 
 
@@ -64,7 +64,7 @@ def mask_file(url: str) -> Path | None:
 
     Raises
     ------
-    BadRequestError
+    InvalidInputError
         There is none that can be read, or it is no PNG; or the address is of a kind that nobody takes.
     """
     if is_remote(url):
@@ -74,7 +74,7 @@ def mask_file(url: str) -> Path | None:
         with path.open("rb") as file:
             is_png = path.suffix.lower() == ".png" and file.read(len(_PNG)) == _PNG
     except OSError as error:
-        raise BadRequestError(f"The mask '{url}' cannot be read ({error.strerror}).") from None
+        raise InvalidInputError(f"The mask '{url}' cannot be read ({error.strerror}).") from None
     if not is_png:
-        raise BadRequestError(f"The mask '{url}' is no PNG file, by its name or by its content.")
+        raise InvalidInputError(f"The mask '{url}' is no PNG file, by its name or by its content.")
     return path

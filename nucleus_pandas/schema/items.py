@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nucleus_pandas.errors import BadRequestError, InvalidInputError
+from nucleus_pandas.errors import InvalidInputError, ValidationError
 from nucleus_pandas.schema.checked_rows import NOT_SENT, Checked, Positions
 from nucleus_pandas.schema.coerce import flags, sides, texts
 from nucleus_pandas.schema.column_names import NamedColumns
@@ -242,6 +242,6 @@ def _files(
         try:
             if local or not is_remote(url):
                 files[unit] = readable(url)
-        except BadRequestError as error:
+        except ValidationError as error:
             problems.add_one(row, name, str(error))
     return files

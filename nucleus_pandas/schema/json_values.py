@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nucleus_pandas.errors import BadRequestError
+from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.schema.coerce import is_missing
 from nucleus_pandas.schema.problems import shown
 
@@ -37,7 +37,7 @@ def to_json(value: object, place: str, *, nulls: bool = False) -> Any:
 
     Raises
     ------
-    BadRequestError
+    InvalidInputError
         A value that JSON cannot hold (NaN, an infinity, bytes, a set, a function, …); the text names its path.
 
     Examples
@@ -47,19 +47,19 @@ def to_json(value: object, place: str, *, nulls: bool = False) -> Any:
     >>> to_json({"score": float("nan")}, "$.metadata")
     Traceback (most recent call last):
         ...
-    nucleus_pandas.errors.BadRequestError: JSON has no nan - at `$.metadata.score`. Leave the key out, or send null.
+    nucleus_pandas.errors.InvalidInputError: JSON has no nan - at `$.metadata.score`. Leave the key out, or send null.
     """
     if value is None or isinstance(value, (str, bool, int)):
         return _text(value, place) if isinstance(value, str) else value
     if is_missing(value):
         if nulls:
             return None
-        raise BadRequestError(f"JSON has no {shown(value)} - at `{place}`. Leave the key out, or send null.")
+        raise InvalidInputError(f"JSON has no {shown(value)} - at `{place}`. Leave the key out, or send null.")
     if isinstance(value, np.generic) and not isinstance(value, np.timedelta64):
         return to_json(_python(value), place)
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise BadRequestError(f"JSON has no {float(value)} - at `{place}`. Leave the key out, or send null.")
+            raise InvalidInputError(f"JSON has no {float(value)} - at `{place}`. Leave the key out, or send null.")
         return float(value)
     if isinstance(value, Mapping):
         return {_key(key, place): to_json(part, f"{place}.{key}", nulls=nulls) for key, part in value.items()}
@@ -73,7 +73,7 @@ def to_json(value: object, place: str, *, nulls: bool = False) -> Any:
         return str(value)
     if isinstance(value, decimal.Decimal):
         return to_json(float(value), place)
-    raise BadRequestError(
+    raise InvalidInputError(
         f"JSON has no {type(value).__name__} - at `{place}`. There are text, numbers, booleans, null, lists and dicts."
     )
 
@@ -126,7 +126,7 @@ def _python(value: np.generic) -> object:
 
 def _key(key: object, place: str) -> str:
     if not isinstance(key, str):
-        raise BadRequestError(f"JSON keys are text, not {type(key).__name__} {key!r} - at `{place}`.")
+        raise InvalidInputError(f"JSON keys are text, not {type(key).__name__} {key!r} - at `{place}`.")
     return _text(key, place)
 
 
@@ -134,5 +134,5 @@ def _text(text: str, place: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise BadRequestError(f"The text holds half a surrogate pair, which is no Unicode - at `{place}`.") from None
+        raise InvalidInputError(f"The text holds half a surrogate pair, which is no Unicode - at `{place}`.") from None
     return str.__str__(text)  # an enum of texts says its name otherwise

@@ -15,11 +15,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nucleus_pandas.errors import BadRequestError, InvalidInputError
+from nucleus_pandas.errors import InvalidInputError, ValidationError
 from nucleus_pandas.schema.coerce import NOT_AT_ONCE, flags, is_missing, values_of, whole
 from nucleus_pandas.schema.column_names import NamedColumns
 from nucleus_pandas.schema.json_values import is_json, to_json
-from nucleus_pandas.schema.problems import Problems, shown
+from nucleus_pandas.schema.problems import Problems, reason_of, shown
 from nucleus_pandas.wire.column_json import TEXT, Texts, joined, numbers, quoted
 
 Metadata: TypeAlias = bool | Sequence[Hashable]
@@ -151,16 +151,10 @@ def _fragments_one_by_one(series: pd.Series[Any], problems: Problems, name: str)
         if not is_missing(value):
             try:
                 written = _ENCODER.encode(to_json(value, name, nulls=True))
-            except (BadRequestError, RecursionError, OverflowError) as error:
-                problems.add_one(row, name, _sentence(error))
+            except (ValidationError, RecursionError, OverflowError) as error:
+                problems.add_one(row, name, reason_of(error))
         found.append(written)
     return pa.array(found, TEXT)
-
-
-def _sentence(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "is nested too deeply, or holds itself."
-    return str(error)
 
 
 def _objects(series: pd.Series[Any], problems: Problems, name: str, columns: dict[str, Texts]) -> Texts | None:
@@ -183,8 +177,8 @@ def _objects(series: pd.Series[Any], problems: Problems, name: str, columns: dic
         if not is_missing(value):
             try:
                 written = _written(value, name)
-            except (BadRequestError, RecursionError, OverflowError) as error:
-                problems.add_one(row, name, _sentence(error))
+            except (ValidationError, RecursionError, OverflowError) as error:
+                problems.add_one(row, name, reason_of(error))
         found.append(written)
     return pa.array(found, TEXT)
 
@@ -196,12 +190,15 @@ def _written(value: object, name: str) -> bytes:
         try:
             value = msgspec.json.decode(text.encode())
         except (msgspec.DecodeError, UnicodeEncodeError) as error:
-            raise BadRequestError(f"is no JSON object: {shown(text)} ({error}).") from None
+            raise ValidationError(f"is not a JSON object: {shown(text)} ({error}).", subject="The metadata") from None
         if not isinstance(value, dict):
-            raise BadRequestError(f"is JSON, but no object: {shown(text)}. Metadata is an object, {{…}}.")
+            raise ValidationError(
+                f"is JSON, but not an object: {shown(text)}. Metadata is an object, {{…}}.", subject="The metadata"
+            )
     if not isinstance(value, Mapping):
-        raise BadRequestError(
-            f"is {shown(value)}, a {type(value).__name__}; metadata is a dict, a struct or the text of a JSON object."
+        raise ValidationError(
+            f"is {shown(value)}, a {type(value).__name__}; metadata is a dict, a struct or the text of a JSON object.",
+            subject="The metadata",
         )
     if is_json(value) and None not in value.values():
         return _ENCODER.encode(value)

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from nucleus_pandas.errors import BadRequestError, InvalidInputError
+from nucleus_pandas.errors import InvalidInputError, ValidationError
 from nucleus_pandas.schema import NOT_SENT, Checked, Problems, Terms, is_remote, mask_file, readable, to_json
 from nucleus_pandas.schema.kinds import Kind
 from nucleus_pandas.wire.content_ids import fill_annotation_ids
@@ -86,16 +86,16 @@ def check_item_rows(payload: Payload, *, local: bool = False) -> tuple[Rows, Che
             item = convert(_named(given, place, _ITEM_KEYS), Item, "The item", place)
             if item.reference_id in seen:
                 first = seen[item.reference_id]
-                raise BadRequestError(f"Row {first} has the reference_id '{item.reference_id}' too - at `{place}`.")
+                raise InvalidInputError(f"Row {first} has the reference_id '{item.reference_id}' too - at `{place}`.")
             if (item.image_url is None) == (item.pointcloud_url is None):
-                raise BadRequestError(f"An item needs `image_url` (or `pointcloud_url`) - at `{place}`.")
+                raise InvalidInputError(f"An item needs `image_url` (or `pointcloud_url`) - at `{place}`.")
             seen[item.reference_id] = row
             path = _file_of(item.image_url, place, local=local)
             if path is not None:
                 files[len(items)] = path
                 item.image_url = path.name  # no path of this machine leaves it
             items[row] = item
-        except BadRequestError as error:
+        except ValidationError as error:
             problems.add_one(row, "", str(error))
     return rows, _checked(len(rows), items, files, problems)
 
@@ -119,22 +119,22 @@ def check_annotation_rows(payload: Payload, kind: Kind, terms: Terms) -> tuple[R
         try:
             annotation: AnyAnnotation = convert(_named(given, place, _ANNOTATION_KEYS), shape, "The annotation", place)
             if isinstance(annotation, MultiCategory) and kind == "predictions":
-                raise BadRequestError(f"Predictions of type multicategory do not exist - at `{place}.type`.")
+                raise InvalidInputError(f"Predictions of type multicategory do not exist - at `{place}.type`.")
             if (reason := terms.refusal(str(annotation.__struct_config__.tag))) is not None:
-                raise BadRequestError(f"The type {reason.removesuffix('.')} - at `{place}.type`.")
+                raise InvalidInputError(f"The type {reason.removesuffix('.')} - at `{place}.type`.")
             key = item_key(annotation, place)[1]
             if annotation.annotation_id is not None:
                 first = seen.setdefault((key, annotation.annotation_id), row)
                 if first != row:
                     name = annotation.annotation_id
-                    raise BadRequestError(f"Row {first} has the annotation_id '{name}' too - at `{place}`.")
+                    raise InvalidInputError(f"Row {first} has the annotation_id '{name}' too - at `{place}`.")
             if isinstance(annotation, Mask):
                 path = _mask_of(annotation.mask_url, place)
                 if path is not None:
                     files[len(annotations)] = path
                     annotation.mask_url = path.name  # no path of this machine leaves it
             annotations[row] = annotation
-        except BadRequestError as error:
+        except ValidationError as error:
             problems.add_one(row, "", str(error))
     fill_annotation_ids(list(annotations.values()), predictions=kind == "predictions")
     return rows, _checked(len(rows), annotations, files, problems)
@@ -172,15 +172,15 @@ def _rows_of(payload: Payload, *names: str) -> Rows:
 def _named(given: object, place: str, known: frozenset[str]) -> dict[str, Any]:
     """Create a row plain, with integer ids as text: COCO counts its images and categories."""
     if not isinstance(given, Mapping):
-        raise BadRequestError(f"A row is a dict, not {type(given).__name__} - at `{place}`.")
+        raise InvalidInputError(f"A row is a dict, not {type(given).__name__} - at `{place}`.")
     if unknown := [key for key in given if key not in known]:
         near = difflib.get_close_matches(str(unknown[0]), known, 1)
         hint = f" Is `{near[0]}` meant?" if near else " Metadata stands under `metadata`."
-        raise BadRequestError(f"There is no field {unknown[0]!r} - at `{place}`.{hint}")
+        raise InvalidInputError(f"There is no field {unknown[0]!r} - at `{place}`.{hint}")
     try:
         row: dict[str, Any] = to_json(given, place)
     except RecursionError:
-        raise BadRequestError(f"The row is nested too deeply, or holds itself - at `{place}`.") from None
+        raise InvalidInputError(f"The row is nested too deeply, or holds itself - at `{place}`.") from None
     for name in ("reference_id", "label"):
         if isinstance(row.get(name), int) and not isinstance(row[name], bool):
             row[name] = str(row[name])
@@ -191,13 +191,13 @@ def _mask_of(url: str, place: str) -> Path | None:
     """Return the local file that the address of a mask stands for."""
     try:
         return mask_file(url)
-    except BadRequestError as error:
-        raise BadRequestError(f"{str(error).removesuffix('.')} - at `{place}.mask_url`.") from None
+    except ValidationError as error:
+        raise InvalidInputError(f"{str(error).removesuffix('.')} - at `{place}.mask_url`.") from None
 
 
 def _file_of(url: str | None, place: str, *, local: bool) -> Path | None:
     """Return the local image that an address stands for."""
     try:
         return None if url is None or (not local and is_remote(url)) else readable(url)
-    except BadRequestError as error:
-        raise BadRequestError(f"{str(error).removesuffix('.')} - at `{place}.image_url`.") from None
+    except ValidationError as error:
+        raise InvalidInputError(f"{str(error).removesuffix('.')} - at `{place}.image_url`.") from None

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from nucleus_pandas._util.compat import TEXT
-from nucleus_pandas.errors import NucleusWarning
+from nucleus_pandas.errors import NucleusWarning, ValidationError
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Reason: TypeAlias = str | Callable[[int], str]
@@ -96,6 +96,13 @@ class Problems:
     def label(self, row: int) -> str:
         """Name a row for a reader."""
         return label_of(self.index, row)
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a value is invalid, without the value's own name: a problem names its column instead."""
+    if isinstance(error, RecursionError):
+        return "is nested too deeply, or contains itself."
+    return error.reason if isinstance(error, ValidationError) else str(error)
 
 
 def warn(text: str) -> None:

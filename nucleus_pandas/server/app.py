@@ -15,7 +15,14 @@ from urllib.parse import quote, urlsplit
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from nucleus_pandas.errors import APIError, AuthenticationError, BadRequestError, ServerError, TooLargeError
+from nucleus_pandas.errors import (
+    APIError,
+    AuthenticationError,
+    BadRequestError,
+    ServerError,
+    TooLargeError,
+    ValidationError,
+)
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.routes import (
     benchmarks,
@@ -108,6 +115,7 @@ def _build(nucleus: EmbeddedNucleus, keys: tuple[bytes, ...], hosts: frozenset[s
     for routes in (*of_data, evaluations, benchmarks, objects, images, bulk, unsupported):
         app.register_blueprint(routes.blueprint, url_prefix=PREFIX)
     app.register_error_handler(APIError, _refusal)
+    app.register_error_handler(ValidationError, _invalid)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _failure)
     app.wsgi_app = _RawPath(app.wsgi_app)  # type: ignore[method-assign]
@@ -174,6 +182,11 @@ def _refusal(error: APIError) -> Response:
     if error.status_code == 401:
         response.headers["WWW-Authenticate"] = "Basic"
     return response
+
+
+def _invalid(error: ValidationError) -> Response:
+    """Answer an invalid request with 400: what validates a value does not know that it came over HTTP."""
+    return _refusal(BadRequestError(str(error)))
 
 
 def _http_error(error: HTTPException) -> Response:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 from msgspec import Struct
 
-from nucleus_pandas.errors import APIError, BadRequestError, NetworkError, ServerError
+from nucleus_pandas.errors import APIError, NetworkError, ServerError, ValidationError
 from nucleus_pandas.schema import NOT_SENT, Checked, label_of
 from nucleus_pandas.schema.kinds import Kind, Source
 from nucleus_pandas.uploads.jobs import Job
@@ -199,8 +199,8 @@ class Tally:
                 return Counter()
             counters = msgspec.to_builtins(convert(answer, _ANSWERS[kind], "The server's answer"))
             if not answer.keys() & {*COUNTERS[kind], "errors"}:
-                raise BadRequestError("The server's answer does not count rows.")
-        except BadRequestError as error:
+                raise ValidationError("The server's answer does not count rows.")
+        except ValidationError as error:
             doubts.append(str(error))
         else:
             counts = {name: counters.get(name, 0) for name in COUNTERS[kind]}
@@ -215,7 +215,7 @@ class Tally:
         """Record the outcome of every unit, where a server tells it."""
         size = stop - start
         if sum(count for _, count in answer.outcomes) != size or any(row >= size for row, _ in answer.row_errors):
-            raise BadRequestError(f"The server's answer is about other than the {size} rows that were sent.")
+            raise ValidationError(f"The server's answer is about other than the {size} rows that were sent.")
         # Of a request that stores all its good rows or none, those exist that were stored, and no good one is left.
         is_own = before and not any(outcome == "unsent" for outcome, _ in answer.outcomes)
         at = start

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from nucleus_pandas.errors import BadRequestError
+from nucleus_pandas.errors import ValidationError
 from nucleus_pandas.wire.entities import Annotation
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ def decode(body: bytes | memoryview, shape: type[T], place: str = "The request's
 
     Raises
     ------
-    BadRequestError
+    ValidationError
         The body is not JSON, or not of that shape; the text ends with the path of the offending value.
 
     Examples
@@ -55,20 +55,20 @@ def decode(body: bytes | memoryview, shape: type[T], place: str = "The request's
     >>> decode(b'{"name": 7}', CreateDataset)
     Traceback (most recent call last):
         ...
-    nucleus_pandas.errors.BadRequestError: The request's body is refused: expected `str`, got `int` - at `$.name`.
+    nucleus_pandas.errors.ValidationError: The request's body is refused: expected `str`, got `int` - at `$.name`.
     """
     if not len(body):
-        raise BadRequestError(f"{place} is empty; it must be JSON.")
+        raise ValidationError(f"{place} is empty; it must be JSON.")
     try:
         return msgspec.json.decode(body, type=known(shape))
     except msgspec.ValidationError as error:
-        raise BadRequestError(f"{place} is refused: {_sentence(error)}") from None
+        raise ValidationError(f"{place} is refused: {_sentence(error)}") from None
     except msgspec.DecodeError as error:
-        raise BadRequestError(f"{place} is not valid JSON: {_sentence(error)}") from None
+        raise ValidationError(f"{place} is not valid JSON: {_sentence(error)}") from None
     except UnicodeDecodeError:
-        raise BadRequestError(f"{place} is not UTF-8 text.") from None
+        raise ValidationError(f"{place} is not UTF-8 text.") from None
     except RecursionError:
-        raise BadRequestError(f"{place} is nested too deeply.") from None
+        raise ValidationError(f"{place} is nested too deeply.") from None
 
 
 def convert(value: object, shape: type[T], place: str = "The payload", path: str = "$") -> T:
@@ -87,15 +87,15 @@ def convert(value: object, shape: type[T], place: str = "The payload", path: str
 
     Raises
     ------
-    BadRequestError
+    ValidationError
         The value is not of that shape; the text ends with the path of the offending value.
     """
     try:
         return msgspec.convert(value, type=known(shape))
     except msgspec.ValidationError as error:
-        raise BadRequestError(f"{place} is refused: {_sentence(error, path)}") from None
+        raise ValidationError(f"{place} is refused: {_sentence(error, path)}") from None
     except RecursionError:
-        raise BadRequestError(f"{place} is nested too deeply - at `{path}`.") from None
+        raise ValidationError(f"{place} is nested too deeply - at `{path}`.") from None
 
 
 def _sentence(error: Exception, path: str = "$") -> str:
@@ -115,7 +115,7 @@ def item_key(annotation: Annotation, place: str) -> tuple[bool, str]:
 
     Raises
     ------
-    BadRequestError
+    ValidationError
         The annotation holds both keys, or neither.
 
     Examples
@@ -129,7 +129,7 @@ def item_key(annotation: Annotation, place: str) -> tuple[bool, str]:
     if annotation.item_id is not None and annotation.reference_id is None:
         return False, annotation.item_id
     found = "neither is" if annotation.item_id is None else "both are"
-    raise BadRequestError(
+    raise ValidationError(
         f"An annotation names its item by exactly one of `reference_id` and `item_id`; {found} given - at `{place}`."
     )
 

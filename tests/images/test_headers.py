@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from nucleus_pandas.errors import BadRequestError
+from nucleus_pandas.errors import ValidationError
 from nucleus_pandas.images.sizes import Size, read_size, size_of
 
 HUGE = 60_000
@@ -156,7 +156,7 @@ def test_a_header_that_is_cut_off_is_refused(kind: str) -> None:
     for length in range(1, len(content)):
         try:
             outcomes.append(size_of(io.BytesIO(content[:length])) == (640, 480))
-        except BadRequestError:
+        except ValidationError:
             outcomes.append(False)
     assert outcomes == sorted(outcomes)  # from some length on the size is there
 
@@ -170,32 +170,32 @@ def test_what_is_damaged_is_refused_or_has_a_size(kind: str) -> None:
             content[draw.randrange(len(content))] = draw.choice((0, 1, 255, draw.randrange(256)))
         try:
             found = size_of(io.BytesIO(content))
-        except BadRequestError:
+        except ValidationError:
             continue
         assert all(0 < side < 2**31 for side in found)
 
 
 @pytest.mark.parametrize(("width", "height"), [(0, 5), (5, 0), (2**31, 5)])
 def test_a_image_without_sides_or_with_endless_ones_is_refused(width: int, height: int) -> None:
-    with pytest.raises(BadRequestError, match=f"claims to have {width} by {height} pixels"):
+    with pytest.raises(ValidationError, match=f"claims to have {width} by {height} pixels"):
         size_of(io.BytesIO(claiming("PNG", width, height)))
 
 
 @pytest.mark.parametrize("content", [b"text", b"\0" * 1000, b"<svg/>", b"PK\3\4", b"\0\0\0\x18ftypmp42" + bytes(200)])
 def test_what_is_no_image_is_refused(content: bytes) -> None:
-    with pytest.raises(BadRequestError, match="is no image of a kind that is known"):
+    with pytest.raises(ValidationError, match="is not of a known image format"):
         size_of(io.BytesIO(content))
 
 
 def test_of_rare_kinds_pillow_refuses_those_that_claim_too_many_pixels() -> None:
-    with pytest.raises(BadRequestError, match="claims to have more pixels than Pillow opens"):
+    with pytest.raises(ValidationError, match="claims to have more pixels than Pillow opens"):
         size_of(io.BytesIO(b"P6 60000 60000 255\n"))
 
 
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.touch()
-    with pytest.raises(BadRequestError, match="is an empty file"):
+    with pytest.raises(ValidationError, match="is an empty file"):
         read_size(path)
 
 
@@ -214,4 +214,4 @@ def test_pillow_is_needed_for_rare_kinds_alone(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", "-c", WITHOUT_PILLOW, str(tmp_path)]
     told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     assert '6,5,null],["b.tga"' in told
-    assert "is no image of a kind that is known without Pillow: pip install 'nucleus_pandas[local]'" in told
+    assert "is not of a format that can be read without Pillow: pip install 'nucleus_pandas[local]'" in told

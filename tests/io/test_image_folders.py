@@ -143,9 +143,9 @@ def mixed(folder: Path) -> Path:
 
 
 REASONS = {
-    "b.jpg": "is no image of a kind that is known",
+    "b.jpg": "is not of a known image format",
     "c.jpg": "is an empty file",
-    "d.jpg": "is cut off or damaged before its size",
+    "d.jpg": "is truncated or damaged before its size",
     "f.jpg": "cannot be read (Too many levels of symbolic links)",
     "g.jpg": "cannot be read (No such file or directory)",
 }
@@ -175,13 +175,13 @@ def test_files_and_folders_that_are_forbidden_are_told(folder: Path) -> None:
 def test_a_pipe_is_not_waited_for(folder: Path) -> None:
     os.mkfifo(folder / "a.jpg")
     frame = npd.read_images(folder)
-    assert frame["image_error"].tolist() == ["is no file"]
+    assert frame["image_error"].tolist() == ["is not a file"]
 
 
 def test_append_refuses_what_could_not_be_read_for_that_reason(mixed: Path, local: npd.NucleusClient) -> None:
     frame = npd.read_images(mixed)
     dataset = local.create_dataset("Photos")
-    with pytest.raises(npd.InvalidInputError, match="row 1: column 'image_url': is no image of") as caught:
+    with pytest.raises(npd.InvalidInputError, match="row 1: column 'image_url': is not of a known") as caught:
         npd.append(frame, dataset)
     assert caught.value.problems is not None
     assert caught.value.problems["row"].tolist() == [1, 2, 3, 5, 6]

@@ -89,7 +89,7 @@ def read(*annotations: Any) -> list[AnyAnnotation]:
 
 
 def refusal(body: bytes, shape: type[Any] = Annotate) -> str:
-    with pytest.raises(errors.BadRequestError) as caught:
+    with pytest.raises(errors.ValidationError) as caught:
         decode(body, shape)
     return str(caught.value)
 
@@ -250,7 +250,7 @@ def test_a_refusal_names_the_path(annotation: object, place: str) -> None:
 
 
 def test_a_refusal_names_its_document() -> None:
-    with pytest.raises(errors.BadRequestError, match=re.escape("Line 7")):
+    with pytest.raises(errors.ValidationError, match=re.escape("Line 7")):
         decode(b'{"name": 7}', CreateDataset, "Line 7")
 
 
@@ -289,7 +289,7 @@ def test_an_unknown_field_nested_100_000_deep_is_refused() -> None:
 
 
 def test_plain_objects_are_checked_as_bytes_are() -> None:
-    with pytest.raises(errors.BadRequestError, match=re.escape("`$.geometry.width`")):
+    with pytest.raises(errors.ValidationError, match=re.escape("`$.geometry.width`")):
         convert(box_payload(width=-1), AnyAnnotation)  # type: ignore[arg-type]
 
 
@@ -305,7 +305,7 @@ def test_an_item_is_named_by_its_item_id() -> None:
     ("keys", "found"), [({}, "neither is given"), ({"reference_id": "a", "item_id": "di_1"}, "both are given")]
 )
 def test_an_item_is_named_exactly_once(keys: dict[str, Any], found: str) -> None:
-    with pytest.raises(errors.BadRequestError, match=re.escape("`$.annotations[3]`")) as caught:
+    with pytest.raises(errors.ValidationError, match=re.escape("`$.annotations[3]`")) as caught:
         item_key(Category(label="rain", **keys), "$.annotations[3]")
     assert found in str(caught.value)
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from nucleus_pandas.errors import BadRequestError, InvalidInputError
+from nucleus_pandas.errors import InvalidInputError, ValidationError
 from nucleus_pandas.io.coco.parsing import Key, Parsed, entries, key_of, keys_of, number_of, objects, shown
 from nucleus_pandas.io.coco.segmentation import box_around, is_empty
 from nucleus_pandas.io.files import Faults
@@ -127,7 +127,7 @@ def _url(image: Mapping[str, Any], name: str | None) -> str | None:
             try:
                 if is_remote(url):
                     return url
-            except BadRequestError:
+            except ValidationError:
                 continue
     return None
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from nucleus_pandas.errors import BadRequestError, InvalidInputError
+from nucleus_pandas.errors import InvalidInputError, ValidationError
 from nucleus_pandas.io.coco.parsing import Key, Parsed, key_of, keys_of
 from nucleus_pandas.io.coco.reading import COMPUTED, HEAD, images_of, is_crowd, labels_of
 from nucleus_pandas.io.frame_rows import Boxes, Images, refused, take_boxes, take_items
@@ -153,7 +153,7 @@ def _images(image_items: Images, ids: Sequence[Any]) -> list[dict[str, Any]]:
 def _stays(url: str) -> bool:
     try:
         return is_remote(url)
-    except BadRequestError:
+    except ValidationError:
         return False
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from nucleus_pandas.errors import APIError, BadRequestError
+from nucleus_pandas.errors import APIError, BadRequestError, ValidationError
 from nucleus_pandas.server.ingest.rows import ONE_URL, item_counters, store_annotations, store_items
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.store import jobs
@@ -90,7 +90,7 @@ def _work(
         message = _message(job.type, dataset_id, counts)
         if malformed:
             message["final_error"] = first_reason
-    except APIError as error:
+    except (APIError, ValidationError) as error:
         status, message = "Errored", {"final_error": str(error)}
     except Exception:
         with nucleus.database.write() as db:
@@ -150,6 +150,6 @@ def _parse(lines: list[bytes], first: int, shape: Any) -> tuple[list[Any], list[
             else:
                 item_key(row, f"line {number}")
             rows.append(row)
-        except BadRequestError as error:
+        except (BadRequestError, ValidationError) as error:
             errors.append(str(error))
     return rows, errors

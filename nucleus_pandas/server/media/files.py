@@ -13,7 +13,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from nucleus_pandas.errors import BadRequestError
+from nucleus_pandas.errors import BadRequestError, ValidationError
 from nucleus_pandas.images.sizes import read_size, size_of
 from nucleus_pandas.server.store.pending_files import Image
 
@@ -80,7 +80,7 @@ class Arriving:
         width: int | None
         try:
             width, height = size_of(self._file)
-        except (BadRequestError, OSError):  # any file may be stored: Nucleus takes kinds that are not known here
+        except (ValidationError, OSError):  # any file may be stored: Nucleus takes kinds that are not known here
             width = height = None
         content = self._file.getvalue() if isinstance(self._file, BytesIO) else None
         self._file.close()
@@ -162,7 +162,7 @@ class Images:
         """Return a file that is in its place, with its size."""
         try:
             return Image(name, *read_size(self.folder / name))
-        except (BadRequestError, OSError):
+        except (ValidationError, OSError):
             return Image(name, None, None)
 
     def remove(self, name: str) -> None:

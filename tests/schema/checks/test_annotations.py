@@ -40,12 +40,12 @@ def test_both_keys_may_be_there_and_one_must(dataset: npd.Dataset) -> None:
 @pytest.mark.parametrize(
     ("kind", "geometry", "reason"),
     [
-        ("polygon", None, "is missing; a row of type 'polygon' is nothing without it"),
+        ("polygon", None, "is missing; a row of type 'polygon' needs one"),
         ("polygon", {"vertices": []}, "length >= 1"),
         ("polygon", {"vertices": [{"x": 1}]}, "missing required field `y` - at `$.geometry.vertices[0]`"),
         ("polygon", {"vertices": [{"x": INF, "y": 1}]}, "inf - at `$.geometry.vertices[0].x`"),
         ("polygon", [[1, 2], [3, 4]], "is [[1, 2], [3, 4]], a list; expected a dict"),
-        ("polygon", "{", "is no JSON: '{'"),
+        ("polygon", "{", "is not valid JSON: '{'"),
         ("line", "[1]", "expected a dict or the text of a JSON object"),
         ("mask", {"mask_url": "s3://m.png"}, "missing required field `annotations`"),
         ("mask", {"url": "s3://m.png"}, "holds url; that of a mask holds mask_url, annotations"),

@@ -24,7 +24,7 @@ WRONG_ITEMS: dict[str, tuple[dict[str, Any], str, str]] = {
     "a huge height": ({"height": [640, 2**31, 640]}, "height", "the side of an image"),
     "an endless height": ({"height": [640, INF, 640]}, "height", "is infinite"),
     "a size of text": ({"image_width": ["640", "x", None]}, "image_width", "'x', a str; it must be a number"),
-    "wrong metadata": ({"metadata": [None, "{", None]}, "metadata", "is no JSON object: '{'"),
+    "wrong metadata": ({"metadata": [None, "{", None]}, "metadata", "is not a JSON object: '{'"),
 }
 
 
