@@ -24,7 +24,7 @@ import nucleus_pandas as npd
 from nucleus_pandas.server.ingest.rows import store_annotations, store_items
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.store import datasets, items, layers
-from nucleus_pandas.server.store.ids import ITEM_BITS, item_id
+from nucleus_pandas.server.store.ids import item_id, item_number
 from nucleus_pandas.server.store.layers import Layer
 from nucleus_pandas.wire.entities import Box, BoxGeometry, Item
 from nucleus_pandas.wire.requests import CreateDataset
@@ -120,7 +120,7 @@ def fill(store: Store) -> None:
         store.own["items"] += time.perf_counter() - start
         rows: list[tuple[object, ...]] = [
             (
-                dataset.id << ITEM_BITS | n,
+                item_number(dataset.id, n),
                 dataset.id,
                 item.reference_id,
                 item.image_url,
@@ -140,7 +140,7 @@ def fill(store: Store) -> None:
             store_annotations(db, layer, dataset, boxes, update=False)
         store.own["boxes"] += time.perf_counter() - start
         rows = [
-            tuple(layers.to_row(box, dataset.id << ITEM_BITS | n * store.items // store.boxes, n))
+            tuple(layers.to_row(box, item_number(dataset.id, n * store.items // store.boxes), n))
             for n, box in zip(numbers, boxes, strict=True)
         ]
         store.peer["boxes"] += peer_write(peer, "annotation", BOX_COLUMNS, rows)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from nucleus_pandas.evaluation.arrays import Images, Side, Sides, natural_order
-from nucleus_pandas.server.store.ids import ITEM_BITS
+from nucleus_pandas.server.store.ids import dataset_of
 from nucleus_pandas.wire.column_json import TEXT
 
 Bools: TypeAlias = npt.NDArray[np.bool_]
@@ -130,7 +130,7 @@ def sides_of(truth: Rows, predictions: Rows, reference_ids: dict[int, str], clas
     items = np.unique(np.concatenate([rows.item for rows in both]))
     numbers = items.tolist()
     names = [reference_ids.get(number, "") for number in numbers]
-    if len({number >> ITEM_BITS for number in numbers}) > 1:  # reference ids are unique in a dataset only
+    if len({dataset_of(number) for number in numbers}) > 1:  # reference ids are unique in a dataset only
         names = [f"{number:016x}" for number in numbers]
     images = Images(
         key="reference_id",

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from nucleus_pandas.evaluation.matching import Boxes, LabelRule, Matches, match
-from nucleus_pandas.server.store.ids import ITEM_BITS, now
+from nucleus_pandas.server.store.ids import item_range, now, owner_sql
 from nucleus_pandas.server.store.models import Run, datasets_of
 from nucleus_pandas.server.store.sql_conditions import Condition
 
@@ -56,7 +56,7 @@ def calculate(db: sqlite3.Connection, run: Run, rule: LabelRule) -> None:
 def _portions(db: sqlite3.Connection, run: Run) -> Iterator[tuple[int, int]]:
     """Cut the items that matter into ranges (first and last number) that hold a bounded number of boxes."""
     for dataset in datasets_of(db, run):
-        first, end = dataset << ITEM_BITS, (dataset + 1) << ITEM_BITS
+        first, end = item_range(dataset)
         while first < end:
             ends = [end]
             for table, where, owner in (("annotation", "", ()), ("prediction", "run = ? AND ", (run.id,))):
@@ -137,12 +137,11 @@ def content(db: sqlite3.Connection, run: Run) -> str:
     """Hash what a commit matches: boxes of both sides, in an order that does not depend on the order of arrival."""
     digest = blake2b(digest_size=16)
     for dataset in datasets_of(db, run):
-        items = dataset << ITEM_BITS, ((dataset + 1) << ITEM_BITS) - 1
         for table, where, owner in (("annotation", _COUNTED, ()), ("prediction", "run = ?", (run.id,))):
             rows = db.execute(
-                f"SELECT {_BOX}, confidence FROM {table} WHERE {where} AND item BETWEEN ? AND ? AND type = 'box'"
+                f"SELECT {_BOX}, confidence FROM {table} WHERE {where} AND item >= ? AND item < ? AND type = 'box'"
                 " ORDER BY item, key",
-                (*owner, *items),
+                (*owner, *item_range(dataset)),
             )
             digest.update(table.encode())
             while some := rows.fetchmany(10_000):
@@ -168,7 +167,7 @@ def page(db: sqlite3.Connection, run: Run, after: tuple[int, int], limit: int) -
     rows = db.execute(
         "SELECT match.item, match.number, dataset.tag, item.reference_id, annotation_id, prediction_id, label,"
         " predicted_label, confidence, iou, agrees FROM match LEFT JOIN item ON item.id = match.item"
-        f" LEFT JOIN dataset ON dataset.id = match.item >> {ITEM_BITS}"
+        f" LEFT JOIN dataset ON dataset.id = {owner_sql('match.item')}"
         " WHERE run = ? AND (match.item, match.number) > (?, ?) ORDER BY match.item, match.number LIMIT ?",
         (run.id, *after, limit),
     ).fetchall()

@@ -12,7 +12,7 @@ from nucleus_pandas.server.read.render import EMPTY
 from nucleus_pandas.server.store import evaluation_outcomes
 from nucleus_pandas.server.store.evaluation_outcomes import Outcome, Selected
 from nucleus_pandas.server.store.evaluations import Evaluation
-from nucleus_pandas.server.store.ids import POSITION, item_id
+from nucleus_pandas.server.store.ids import item_id, position_of
 from nucleus_pandas.server.store.layers import id_of_key
 from nucleus_pandas.wire.evaluations import Example, ExamplesPage, ExamplesRequest, FilterSchema, MetadataField
 
@@ -29,7 +29,7 @@ def page(db: sqlite3.Connection, evaluation: Evaluation, wanted: ExamplesRequest
 
 def _example(evaluation: Evaluation, one: Outcome) -> Example:
     item = item_id(one.dataset_tag, one.item)
-    place = f"{one.dataset_tag}{one.item & POSITION:08x}{one.number:08x}"
+    place = f"{one.dataset_tag}{position_of(one.item):08x}{one.number:08x}"
     truth_box = (one.x, one.y, one.width, one.height)
     predicted_box = (one.predicted_x, one.predicted_y, one.predicted_width, one.predicted_height)
     has_truth, has_prediction = one.annotation_id is not None, one.prediction_id is not None

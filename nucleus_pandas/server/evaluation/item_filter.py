@@ -6,7 +6,7 @@ import sqlite3
 
 from nucleus_pandas.server.query import compile_query
 from nucleus_pandas.server.store import slices
-from nucleus_pandas.server.store.ids import ITEM_BITS
+from nucleus_pandas.server.store.ids import owner_sql
 from nucleus_pandas.server.store.sql_conditions import Condition, Values
 from nucleus_pandas.wire.evaluations import Filters
 
@@ -29,7 +29,8 @@ def chosen_items(db: sqlite3.Connection, filters: Filters | None, query: str | N
         return asked
     values = Values("s")
     numbers = values.bind_all(slices.find(db, public_id).id for public_id in filters.slice_ids)
-    inside = f"EXISTS (SELECT 1 FROM slice_item WHERE slice_item.item = item.id AND place >> {ITEM_BITS} IN {numbers})"
+    of_slices = f"{owner_sql('place')} IN {numbers}"
+    inside = f"EXISTS (SELECT 1 FROM slice_item WHERE slice_item.item = item.id AND {of_slices})"
     if asked is None:
         return Condition(inside, values.named)
     return Condition(f"{inside} AND ({asked.sql})", {**values.named, **asked.values})

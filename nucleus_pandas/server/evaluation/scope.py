@@ -18,7 +18,7 @@ import numpy.typing as npt
 from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.server.evaluation.arrays import Rows
 from nucleus_pandas.server.store.evaluations import Request, Source, revisions
-from nucleus_pandas.server.store.ids import ITEM_BITS
+from nucleus_pandas.server.store.ids import item_range
 from nucleus_pandas.server.store.sql_conditions import Values, metadata
 from nucleus_pandas.wire.evaluations import AreaRule, ExclusionRule, LabelsRule, MetadataRule
 
@@ -92,7 +92,7 @@ class Scope:
         for source in seen:
             if source.revision < 0:
                 continue
-            first, end = source.dataset << ITEM_BITS, (source.dataset + 1) << ITEM_BITS
+            first, end = item_range(source.dataset)
             if benchmark is None:
                 db.execute("INSERT INTO scope SELECT id, 0 FROM item WHERE id >= ? AND id < ?", (first, end))
             else:
@@ -126,9 +126,8 @@ class Scope:
         found: list[tuple[str, str, tuple[int, ...]]] = [("annotation", "1", ())]
         for source in self.sources:
             if source.run is not None and source.arrivals >= 0:
-                first, last = source.dataset << ITEM_BITS, ((source.dataset + 1) << ITEM_BITS) - 1
-                where = "prediction.run = ? AND scope.item BETWEEN ? AND ?"
-                found.append(("prediction", where, (source.run, first, last)))
+                where = "prediction.run = ? AND scope.item >= ? AND scope.item < ?"
+                found.append(("prediction", where, (source.run, *item_range(source.dataset))))
         return found
 
     def size(self) -> int:

@@ -10,7 +10,7 @@ import msgspec
 
 from nucleus_pandas.server.store import taxonomies
 from nucleus_pandas.server.store.datasets import Dataset
-from nucleus_pandas.server.store.ids import ITEM_BITS
+from nucleus_pandas.server.store.ids import dataset_of
 from nucleus_pandas.server.store.items import NewItem
 from nucleus_pandas.server.store.layers import Layer
 from nucleus_pandas.server.store.taxonomies import Taxonomy
@@ -125,7 +125,7 @@ def broken_annotations(
         if isinstance(one, Box) or not isinstance(one, (Category, MultiCategory)) or one.taxonomy_name is None:
             continue
         if isinstance(item, int):
-            dataset = item >> ITEM_BITS
+            dataset = dataset_of(item)
             if dataset not in known:
                 known[dataset] = taxonomies.of_dataset(db, dataset)
             if (reason := _broken_category(one, one.taxonomy_name, known[dataset])) is not None:

@@ -13,7 +13,7 @@ from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.server.ingest import dataset_rules
 from nucleus_pandas.server.store import datasets, items, layers, models
 from nucleus_pandas.server.store.datasets import Dataset
-from nucleus_pandas.server.store.ids import ITEM_BITS
+from nucleus_pandas.server.store.ids import dataset_of
 from nucleus_pandas.server.store.items import NewItem
 from nucleus_pandas.server.store.layers import Layer
 from nucleus_pandas.server.store.pending_files import Image
@@ -286,7 +286,7 @@ def _find_keys(
     if boxes.by == "item_id":
         known = items.existing(db, boxes.keys)
         if dataset is not None:
-            known = {key: number for key, number in known.items() if number >> ITEM_BITS == dataset.id}
+            known = {key: number for key, number in known.items() if dataset_of(number) == dataset.id}
     elif dataset is not None:
         known = items.ids_of(db, dataset, boxes.keys)
     elif anywhere:
@@ -332,7 +332,7 @@ def _find_items(
             continue
         if not by_reference:
             number = by_item_id.get(key)
-            foreign = dataset is not None and number is not None and number >> ITEM_BITS != dataset.id
+            foreign = dataset is not None and number is not None and dataset_of(number) != dataset.id
             found.append(UNKNOWN.format(key) if number is None or foreign else number)
             continue
         scope = "" if dataset is not None else annotation.dataset_id or ""

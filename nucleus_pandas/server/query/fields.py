@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 from nucleus_pandas.server.query.errors import Complaints
 from nucleus_pandas.server.query.nodes import Field, Name
 from nucleus_pandas.server.query.sql_expressions import Expression
+from nucleus_pandas.server.store.ids import owner_sql, position_sql
 from nucleus_pandas.server.store.sql_conditions import Values
 
 Target: TypeAlias = Literal["item", "annotation", "prediction", "match"]
@@ -131,7 +132,7 @@ class Fields:
         self._no_more(first, others)
         if first.text == "dataset_item_id":
             tag = "(SELECT tag FROM dataset WHERE dataset.id = item.dataset)"
-            return Expression("text", f"printf('di_%s%08x', {tag}, item.id & 0xFFFFFFFF)")
+            return Expression("text", f"printf('di_%s%08x', {tag}, {position_sql('item.id')})")
         return Expression("text" if first.text == "reference_id" else "number", f"item.{first.text}")
 
     def _of_slice(self, others: Sequence[Name]) -> Expression:
@@ -207,7 +208,7 @@ class Fields:
             held = self.alias()
             return (
                 f"EXISTS (SELECT 1 FROM slice_item AS {held} CROSS JOIN slice AS {looked.alias}"
-                f" ON {looked.alias}.id = {held}.place >> 32 WHERE {held}.item = item.id"
+                f" ON {looked.alias}.id = {owner_sql(f'{held}.place')} WHERE {held}.item = item.id"
                 f" AND NOT {looked.alias}.deleted AND {' AND '.join(tests)})"
             )
         table = what.removesuffix("s")

@@ -16,7 +16,7 @@ from nucleus_pandas.server.read.render import EMPTY, FileUrl, JsonObject
 from nucleus_pandas.server.read.subsets import AnyPlace, Subset
 from nucleus_pandas.server.store import items, layers
 from nucleus_pandas.server.store.datasets import Dataset
-from nucleus_pandas.server.store.ids import ITEM_BITS, item_id
+from nucleus_pandas.server.store.ids import ALL_ITEMS, dataset_of, item_id, item_range
 from nucleus_pandas.server.store.layers import Layer, Row
 from nucleus_pandas.server.store.sql_conditions import Condition
 from nucleus_pandas.wire.bulk import ROWS, Selection
@@ -135,8 +135,8 @@ def _page(
 ) -> list[Row]:
     """Read a page of annotations, each behind the marker of its item; the first two columns are item and arrival."""
     if subset is None or (subset.is_whole and condition is None):
-        first, end = (0, 1 << 63) if subset is None else (subset.owner << ITEM_BITS, (subset.owner + 1) << ITEM_BITS)
-        return layers.select_page(db, layer, after or (first, -1), min(end, (1 << 63) - 1), limit, f"item, {columns}")
+        first, end = ALL_ITEMS if subset is None else item_range(subset.owner)
+        return layers.select_page(db, layer, after or (first, -1), end, limit, f"item, {columns}")
     return subset.objects(db, layer, after, limit, columns, condition or Condition())
 
 
@@ -177,7 +177,7 @@ def _annotation_columns(
     def dataset_item_ids() -> list[str]:
         pairs = [(dataset.id, dataset.tag)] if dataset else db.execute("SELECT id, tag FROM dataset").fetchall()
         tags: dict[int, str] = dict(pairs)
-        ids = {number: item_id(tags[number >> ITEM_BITS], number) for number in set(stored["item"])}
+        ids = {number: item_id(tags[dataset_of(number)], number) for number in set(stored["item"])}
         return [ids[number] for number in stored["item"]]
 
     def reference_ids() -> list[str]:

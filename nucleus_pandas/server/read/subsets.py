@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.server.store import datasets, items, slices
 from nucleus_pandas.server.store.datasets import Dataset
-from nucleus_pandas.server.store.ids import ITEM_BITS
+from nucleus_pandas.server.store.ids import ALL_ITEMS, dataset_of, item_range
 from nucleus_pandas.server.store.layers import Layer, Row
 from nucleus_pandas.server.store.slices import Slice
 from nucleus_pandas.server.store.sql_conditions import Condition
@@ -39,9 +39,9 @@ class AnyPlace:
     def behind(self, text: str, *, arrivals: bool) -> tuple[int, int]:
         """Return the marker and the arrival (0 without) that a page ended with, or raise BadRequestError."""
         found = _TOKEN.fullmatch(text)
-        if found is None or (found[3] is not None) != arrivals or (marker := int(found[2], 16)) >= 1 << 63:
+        if found is None or (found[3] is not None) != arrivals or (marker := int(found[2], 16)) >= ALL_ITEMS[1]:
             raise BadRequestError(f"The token {text[:50]!r} is none that a page ended with.")
-        if found[1] != self.prefix or (self.owner is not None and marker >> ITEM_BITS != self.owner):
+        if found[1] != self.prefix or (self.owner is not None and dataset_of(marker) != self.owner):
             raise BadRequestError(f"The token {text[:50]!r} belongs to another dataset or slice.")
         return marker, int(found[3] or "0", 16)
 
@@ -89,12 +89,12 @@ class Subset(AnyPlace):
 
     @property
     def _end(self) -> int:
-        return (self.owner + 1) << ITEM_BITS
+        return item_range(self.owner)[1]
 
     def page(self, db: sqlite3.Connection, after: int | None, limit: int, columns: str) -> list[Row]:
         """Read the marker and some columns of the items, in order, from behind a marker."""
         named = ", ".join(f"item.{column}" for column in columns.split(", "))
-        after = (self.owner << ITEM_BITS) - 1 if after is None else after
+        after = item_range(self.owner)[0] - 1 if after is None else after
         return db.execute(
             f"SELECT {self._marker}, {named} FROM {self._from} WHERE {self._marker} > :after AND {self._marker} < :end"
             f" AND ({self.condition.sql}) ORDER BY {self._marker} LIMIT :limit",
@@ -115,7 +115,7 @@ class Subset(AnyPlace):
         They come item by item and then by arrival, from behind a marker and an arrival.
         """
         run = "" if layer.owner is None else " AND object.run = :layer"
-        marker, arrival = (self.owner << ITEM_BITS, -1) if after is None else after
+        marker, arrival = (item_range(self.owner)[0], -1) if after is None else after
         # what asks nothing of the items need not look at them: those of a slice lie far apart
         alone = self.one is not None and self.condition == condition == Condition()
         places, item = ("slice_item", "slice_item.item") if alone else (self._from, "item.id")
@@ -144,7 +144,7 @@ class Subset(AnyPlace):
 
     def known(self, db: sqlite3.Connection, found: dict[str, int]) -> dict[str, int]:
         """Leave out items that do not belong here, whatever the condition says."""
-        found = {key: number for key, number in found.items() if number >> ITEM_BITS == self.dataset.id}
+        found = {key: number for key, number in found.items() if dataset_of(number) == self.dataset.id}
         if self.one is None:
             return found
         there = slices.members(db, self.one, found.values())

@@ -16,7 +16,7 @@ from nucleus_pandas.server.routes.request import body, creation, end_stale_jobs,
 from nucleus_pandas.server.store import benchmarks, datasets, items, jobs, slices
 from nucleus_pandas.server.store.benchmarks import Benchmark
 from nucleus_pandas.server.store.evaluations import Request
-from nucleus_pandas.server.store.ids import ITEM_BITS
+from nucleus_pandas.server.store.ids import ALL_ITEMS, dataset_of
 from nucleus_pandas.wire.evaluations import (
     ChangeBenchmark,
     CreateBenchmark,
@@ -133,7 +133,7 @@ def _add(db: sqlite3.Connection, benchmark: Benchmark, wanted: Members) -> None:
     if missing:
         shown = ", ".join(f"'{name[:60]}'" for name in missing[:5])
         raise NotFoundError(f"{len(missing)} items do not exist, such as {shown}; nothing was added.")
-    benchmarks.add_items(db, benchmark, (number for number in found if number >> ITEM_BITS not in whole))
+    benchmarks.add_items(db, benchmark, (number for number in found if dataset_of(number) not in whole))
     for number in whole:
         benchmarks.add_dataset(db, benchmark, number)
 
@@ -201,7 +201,7 @@ def delete(benchmark_id: str) -> Response:
 
 def _count(name: str, default: int, least: int) -> int:
     text = request.args.get(name, str(default))
-    if not (text.isascii() and text.isdigit() and least <= int(text[:20]) < 1 << 62):
+    if not (text.isascii() and text.isdigit() and least <= int(text[:20]) < ALL_ITEMS[1]):
         raise BadRequestError(f"`{name}` is a whole number, at least {least}, not '{text[:50]}'.")
     return int(text)
 

@@ -18,7 +18,7 @@ from nucleus_pandas.server.read.subsets import Subset
 from nucleus_pandas.server.routes.request import body, end_stale_jobs, file_url, nucleus, reply
 from nucleus_pandas.server.store import datasets, items, jobs, models
 from nucleus_pandas.server.store.datasets import Dataset
-from nucleus_pandas.server.store.ids import item_id
+from nucleus_pandas.server.store.ids import ALL_ITEMS, item_id
 from nucleus_pandas.server.store.layers import Layer, id_of_key
 from nucleus_pandas.server.store.sql_conditions import Condition
 from nucleus_pandas.wire.bulk import DeleteItems, ItemsDeleted, RunCommit, RunPlace, Selection
@@ -154,7 +154,7 @@ def matches(run_id: str) -> Response:
         limit = min(int(request.args.get("limit", _PAGE)), _PAGE)
     except ValueError:
         raise BadRequestError("`after` is what the page before gave as `next`; `limit` is a whole number.") from None
-    if limit < 1 or max(abs(item), abs(number)) >= 1 << 62:
+    if limit < 1 or max(abs(item), abs(number)) >= ALL_ITEMS[1]:
         raise BadRequestError("`limit` is at least 1, and `after` is what the page before gave as `next`.")
     with nucleus().database.read() as db:
         run = models.find_run(db, run_id)

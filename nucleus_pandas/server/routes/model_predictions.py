@@ -21,7 +21,7 @@ from nucleus_pandas.server.routes.request import (
     summary,
 )
 from nucleus_pandas.server.store import datasets, free_runs, items, layers, models
-from nucleus_pandas.server.store.ids import ITEM_BITS
+from nucleus_pandas.server.store.ids import dataset_of
 from nucleus_pandas.server.store.models import Run
 from nucleus_pandas.wire.bulk import AnnotateRows
 from nucleus_pandas.wire.entities import Box, Cuboid, Polygon
@@ -84,7 +84,7 @@ def view(model_id: str, by: str, key: str) -> Response:
 
 
 def _of_item(db: sqlite3.Connection, run: Run, number: int) -> list[render.JsonObject]:
-    tag = datasets.by_number(db, number >> ITEM_BITS).tag
+    tag = datasets.by_number(db, dataset_of(number)).tag
     name = items.reference_id_of(db, number)
     return [render.annotation(row, tag, name, file_url, run) for row in layers.of_item(db, run.layer, number)]
 

@@ -15,7 +15,7 @@ from nucleus_pandas.server.read.subsets import Subset
 from nucleus_pandas.server.routes.request import body, file_url, nucleus, reply
 from nucleus_pandas.server.routes.runs import Place
 from nucleus_pandas.server.store import datasets, items, layers
-from nucleus_pandas.server.store.ids import ITEM_BITS, item_id
+from nucleus_pandas.server.store.ids import item_id, item_range
 from nucleus_pandas.server.store.layers import AnnotationRow, Layer
 from nucleus_pandas.server.store.models import Run
 from nucleus_pandas.server.store.sql_conditions import Condition
@@ -83,9 +83,8 @@ def _matches(
             f"The run '{run.public_id}' is not matched with the ground truth yet; commit it, or calculate the "
             "evaluation metrics of its model."
         )
-    first = subset.owner << ITEM_BITS
-    bounds = (first, first + (1 << ITEM_BITS))
-    rows = commit.objects(db, run, kind, bounds, after or (first, -1), limit + 1, condition)
+    bounds = item_range(subset.owner)
+    rows = commit.objects(db, run, kind, bounds, after or (bounds[0], -1), limit + 1, condition)
     following = subset.token(*rows[limit - 1][:2]) if len(rows) > limit else None
     return [
         {

@@ -30,7 +30,7 @@ from nucleus_pandas.server.routes.request import (
 )
 from nucleus_pandas.server.store import datasets, items, jobs, layers, models
 from nucleus_pandas.server.store.datasets import Dataset
-from nucleus_pandas.server.store.ids import ITEM_BITS
+from nucleus_pandas.server.store.ids import ALL_ITEMS, dataset_of, item_range
 from nucleus_pandas.server.store.layers import Layer
 from nucleus_pandas.server.store.models import Model, Run
 from nucleus_pandas.wire.requests import Commit, CreateModelRun, FromUpload, MergeRuns
@@ -202,16 +202,16 @@ def export(**names: str) -> Response:
     """Return all predictions of a run; those on a dataset where the path names one."""
     with nucleus().database.read() as db:
         run, layer, dataset = Place(**names).source(db)
-        first, end = (0, 1 << 62) if dataset is None else (dataset.id << ITEM_BITS, (dataset.id + 1) << ITEM_BITS)
+        first, end = ALL_ITEMS if dataset is None else item_range(dataset.id)
         tags: dict[int, str] = dict(db.execute("SELECT id, tag FROM dataset WHERE NOT deleted").fetchall())
         known: dict[int, str] = {}
         found = []
         for row in layers.of_items(db, layer, first, end - 1):
-            if row.item >> ITEM_BITS not in tags:
+            if dataset_of(row.item) not in tags:
                 continue
             if row.item not in known:
                 known = {row.item: items.reference_id_of(db, row.item)}
-            found.append(render.annotation(row, tags[row.item >> ITEM_BITS], known[row.item], file_url, run))
+            found.append(render.annotation(row, tags[dataset_of(row.item)], known[row.item], file_url, run))
         return reply(render.grouped(found, predictions=True))
 
 

@@ -17,7 +17,7 @@ from nucleus_pandas.server.routes.exports import no_chips
 from nucleus_pandas.server.routes.request import body, creation, file_url, nucleus, reply
 from nucleus_pandas.server.store import datasets, items, jobs, models, slices
 from nucleus_pandas.server.store.datasets import Dataset
-from nucleus_pandas.server.store.ids import ITEM_BITS, item_id
+from nucleus_pandas.server.store.ids import dataset_of, item_id
 from nucleus_pandas.wire.slices import (
     SLICE_IDS,
     AppendToSlice,
@@ -80,7 +80,7 @@ def _by_reference_id(db: sqlite3.Connection, dataset: Dataset, names: Sequence[s
 
 def _by_item_id(db: sqlite3.Connection, dataset: Dataset, names: Sequence[str]) -> list[int]:
     known = items.existing(db, names)
-    _check_known(dataset, [name for name in names if known.get(name, 0) >> ITEM_BITS != dataset.id])
+    _check_known(dataset, [name for name in names if dataset_of(known.get(name, 0)) != dataset.id])
     return [known[name] for name in names]
 
 

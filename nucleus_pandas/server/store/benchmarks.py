@@ -11,7 +11,7 @@ import msgspec
 
 from nucleus_pandas.errors import ConflictError, NotFoundError
 from nucleus_pandas.server.store.datasets import json_or_none
-from nucleus_pandas.server.store.ids import ITEM_BITS, batches, item_id, new_tag, now, tag_of
+from nucleus_pandas.server.store.ids import batches, dataset_of, item_id, item_range, new_tag, now, owner_sql, tag_of
 from nucleus_pandas.wire.evaluations import BenchmarkEntry, RollupGroup
 
 _COLUMNS = (
@@ -148,7 +148,7 @@ def change(db: sqlite3.Connection, benchmark: Benchmark, **values: object) -> No
 
 
 # Of items of deleted datasets, whose rows are removed little by little, nobody is to see anything.
-_THERE = f"benchmark = ? AND item >> {ITEM_BITS} IN (SELECT id FROM dataset WHERE NOT deleted)"
+_THERE = f"benchmark = ? AND {owner_sql('item')} IN (SELECT id FROM dataset WHERE NOT deleted)"
 
 
 def count(db: sqlite3.Connection, benchmark: Benchmark) -> int:
@@ -164,8 +164,8 @@ def dataset_numbers(db: sqlite3.Connection, benchmark: Benchmark) -> list[int]:
         "SELECT item FROM benchmark_item WHERE benchmark = ? AND item >= ? ORDER BY item LIMIT 1",
         (benchmark.id, after),
     ).fetchone():
-        found.append(row[0] >> ITEM_BITS)
-        after = (found[-1] + 1) << ITEM_BITS
+        found.append(dataset_of(row[0]))
+        after = item_range(found[-1])[1]
     there = {number for (number,) in db.execute("SELECT id FROM dataset WHERE NOT deleted")}
     return [number for number in found if number in there]
 
@@ -173,7 +173,7 @@ def dataset_numbers(db: sqlite3.Connection, benchmark: Benchmark) -> list[int]:
 def item_ids(db: sqlite3.Connection, benchmark: Benchmark, limit: int, offset: int) -> list[str]:
     """List the ids of some items, by dataset and place."""
     rows = db.execute(
-        f"SELECT dataset.tag, item FROM benchmark_item JOIN dataset ON dataset.id = item >> {ITEM_BITS}"
+        f"SELECT dataset.tag, item FROM benchmark_item JOIN dataset ON dataset.id = {owner_sql('item')}"
         " WHERE benchmark = ? AND NOT dataset.deleted ORDER BY item LIMIT ? OFFSET ?",
         (benchmark.id, limit, offset),
     )
@@ -191,7 +191,7 @@ def add_items(db: sqlite3.Connection, benchmark: Benchmark, numbers: Iterable[in
 
 def add_dataset(db: sqlite3.Connection, benchmark: Benchmark, dataset: int) -> None:
     """Add all items of a dataset that have ground truth."""
-    _add(db, benchmark, "id >= ? AND id < ?", (dataset << ITEM_BITS, (dataset + 1) << ITEM_BITS))
+    _add(db, benchmark, "id >= ? AND id < ?", item_range(dataset))
 
 
 def _add(db: sqlite3.Connection, benchmark: Benchmark, where: str, values: tuple[int, ...]) -> None:

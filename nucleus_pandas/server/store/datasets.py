@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from nucleus_pandas.errors import NotFoundError
-from nucleus_pandas.server.store.ids import ITEM_BITS, new_tag, now, tag_of
+from nucleus_pandas.server.store.ids import item_range, new_tag, now, tag_of
 from nucleus_pandas.wire.requests import CreateDataset
 from nucleus_pandas.wire.responses import DatasetInfo
 
@@ -133,8 +133,8 @@ def remove_tags(db: sqlite3.Connection, dataset: Dataset, wanted: Iterable[str])
 def truth_labels(db: sqlite3.Connection, dataset: Dataset) -> list[str]:
     """List the labels of the ground truth."""
     rows = db.execute(
-        "SELECT DISTINCT label FROM annotation WHERE item BETWEEN ? AND ? AND label IS NOT NULL ORDER BY 1",
-        (dataset.id << ITEM_BITS, ((dataset.id + 1) << ITEM_BITS) - 1),
+        "SELECT DISTINCT label FROM annotation WHERE item >= ? AND item < ? AND label IS NOT NULL ORDER BY 1",
+        item_range(dataset.id),
     )
     return [label for (label,) in rows]
 
@@ -142,9 +142,9 @@ def truth_labels(db: sqlite3.Connection, dataset: Dataset) -> list[str]:
 def predicted_labels(db: sqlite3.Connection, dataset: Dataset) -> list[str]:
     """List the labels of the predictions of every run."""
     rows = db.execute(
-        "SELECT DISTINCT label FROM run CROSS JOIN prediction ON prediction.run = run.id AND item BETWEEN ? AND ?"
+        "SELECT DISTINCT label FROM run CROSS JOIN prediction ON prediction.run = run.id AND item >= ? AND item < ?"
         " WHERE (dataset = ? OR dataset IS NULL) AND NOT deleted AND label IS NOT NULL ORDER BY 1",
-        (dataset.id << ITEM_BITS, ((dataset.id + 1) << ITEM_BITS) - 1, dataset.id),
+        (*item_range(dataset.id), dataset.id),
     )
     return [label for (label,) in rows]
 

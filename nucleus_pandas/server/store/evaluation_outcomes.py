@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from nucleus_pandas.server.store.evaluations import Evaluation
-from nucleus_pandas.server.store.ids import ITEM_BITS
+from nucleus_pandas.server.store.ids import owner_sql
 from nucleus_pandas.server.store.sql_conditions import Condition, Values, metadata, within
 from nucleus_pandas.wire.evaluations import ExamplesRequest, Filters
 
@@ -59,7 +59,7 @@ _OUTCOMES = " UNION ALL ".join(
 _WITH = f"WITH outcome AS ({_OUTCOMES})"
 _SOURCE = (
     "JOIN evaluation_source AS source ON source.evaluation = :evaluation"
-    f" AND source.dataset = outcome.item >> {ITEM_BITS}"
+    f" AND source.dataset = {owner_sql('outcome.item')}"
 )
 _SORTED = {"confidence": "outcome.confidence", "iou": "outcome.iou", "gt_area": "outcome.width * outcome.height"}
 
@@ -293,7 +293,7 @@ def predictions(
     return db.execute(
         "SELECT item, prediction_id, predicted_class, predicted_x, predicted_y, predicted_width, predicted_height,"
         " confidence, 0 FROM evaluation_match AS stored JOIN evaluation_source AS source ON source.evaluation ="
-        f" :evaluation AND source.dataset = stored.item >> {ITEM_BITS} WHERE stored.evaluation = :evaluation AND"
+        f" :evaluation AND source.dataset = {owner_sql('stored.item')} WHERE stored.evaluation = :evaluation AND"
         f" {' AND '.join(conditions)} ORDER BY item, number",
         values.named,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from nucleus_pandas.server.store import models
+from nucleus_pandas.server.store.ids import owner_sql
 from nucleus_pandas.server.store.models import Model, Run
 from nucleus_pandas.wire.requests import CreateModelRun
 
@@ -34,7 +35,7 @@ def copy(db: sqlite3.Connection, source: Run, model: Model) -> tuple[int, int]:
         How many were copied, and how many were not since they are of other types.
     """
     into = find_or_make(db, model)
-    there = "item >> 32 IN (SELECT id FROM dataset WHERE NOT deleted)"
+    there = f"{owner_sql('item')} IN (SELECT id FROM dataset WHERE NOT deleted)"
     of_type = f"type IN ({', '.join(map(repr, TYPES))})"
     (arrivals,) = db.execute("SELECT arrivals FROM run WHERE id = ?", (into.id,)).fetchone()
     copied = db.execute(

@@ -1,4 +1,9 @@
-"""Public ids, and the integers behind them."""
+"""Public ids, and the integers behind them.
+
+The number of an item holds the number of its dataset and the item's position in that dataset: the position in the
+lower 32 bits, the dataset above. Items of one dataset are thus a range of numbers, in their order. The places of
+items in a slice are numbered alike, with the number of the slice instead of that of the dataset.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +15,61 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-ITEM_BITS = 32
-POSITION = (1 << ITEM_BITS) - 1
+_POSITION_BITS = 32
+POSITION = (1 << _POSITION_BITS) - 1
+"""The highest position."""
+ALL_ITEMS = (0, 1 << 62)
+"""The numbers of the items of all datasets: the first, and the one behind the last."""
 _IN = 10_000  # variables in one statement; SQLite takes 32,766
 _ITEM = re.compile(r"di_([0-9a-f]{12})([0-9a-f]{8})")
+
+
+def item_number(dataset: int, position: int) -> int:
+    """Return the number of the item at a position of a dataset (or the place at a position of a slice).
+
+    Examples
+    --------
+    >>> split_number(item_number(7, 3))
+    (7, 3)
+    """
+    return dataset << _POSITION_BITS | position
+
+
+def dataset_of(item: int) -> int:
+    """Return the dataset of an item (or the slice of a place)."""
+    return item >> _POSITION_BITS
+
+
+def position_of(item: int) -> int:
+    """Return the position of an item in its dataset (or of a place in its slice)."""
+    return item & POSITION
+
+
+def split_number(number: int) -> tuple[int, int]:
+    """Return `dataset_of` and `position_of` a number."""
+    return number >> _POSITION_BITS, number & POSITION
+
+
+def item_range(dataset: int) -> tuple[int, int]:
+    """Return the first number that an item of a dataset (or a place of a slice) can have, and the one behind the last.
+
+    Examples
+    --------
+    >>> first, end = item_range(7)
+    >>> first == item_number(7, 0), end == item_number(8, 0)
+    (True, True)
+    """
+    return dataset << _POSITION_BITS, (dataset + 1) << _POSITION_BITS
+
+
+def owner_sql(number: str) -> str:
+    """Write `dataset_of` in SQL; `number` is an expression. An index on places has this very text."""
+    return f"{number} >> {_POSITION_BITS}"
+
+
+def position_sql(number: str) -> str:
+    """Write `position_of` in SQL."""
+    return f"{number} & {POSITION}"
 
 
 def new_tag() -> str:
@@ -42,10 +98,10 @@ def item_id(dataset_tag: str, item: int) -> str:
 
     Examples
     --------
-    >>> item_id("00ff00ff00ff", (7 << 32) + 3)
+    >>> item_id("00ff00ff00ff", item_number(7, 3))
     'di_00ff00ff00ff00000003'
     """
-    return f"di_{dataset_tag}{item & POSITION:08x}"
+    return f"di_{dataset_tag}{position_of(item):08x}"
 
 
 def split_item_id(public_id: str) -> tuple[str, int] | None:
@@ -56,7 +112,7 @@ def split_item_id(public_id: str) -> tuple[str, int] | None:
 
 def annotation_id(dataset_tag: str, item: int, arrival: int) -> str:
     """Return the public id of an annotation."""
-    return f"ann_{dataset_tag}{item & POSITION:08x}{arrival:08x}"
+    return f"ann_{dataset_tag}{position_of(item):08x}{arrival:08x}"
 
 
 def prediction_id(run_tag: str, item: int, arrival: int) -> str:

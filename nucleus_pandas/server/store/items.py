@@ -11,7 +11,7 @@ import msgspec
 
 from nucleus_pandas.errors import NotFoundError, PositionError
 from nucleus_pandas.server.store.datasets import Dataset
-from nucleus_pandas.server.store.ids import ITEM_BITS, batches, split_item_id
+from nucleus_pandas.server.store.ids import batches, item_number, item_range, split_item_id
 from nucleus_pandas.server.store.positions import Places
 
 Outcome: TypeAlias = Literal["new", "updated", "ignored"]
@@ -55,7 +55,7 @@ def append(db: sqlite3.Connection, dataset: Dataset, items: Sequence[NewItem]) -
     """
     known = ids_of(db, dataset, (item.reference_id for item in items))
     (position,) = db.execute("SELECT positions FROM dataset WHERE id = ?", (dataset.id,)).fetchone()
-    first = next_item = dataset.id << ITEM_BITS | position
+    first = next_item = item_number(dataset.id, position)
     outcomes: list[Outcome] = []
     rows: dict[int, tuple[object, ...]] = {}
     updates: dict[int, tuple[object, ...]] = {}
@@ -150,7 +150,7 @@ def existing(db: sqlite3.Connection, public_ids: Iterable[str]) -> dict[str, int
             tags[tag] = row and row[0]
         dataset = tags[tag]
         if dataset is not None:
-            numbers[public_id] = dataset << ITEM_BITS | position
+            numbers[public_id] = item_number(dataset, position)
     there = {number for (number,) in select(db, numbers.values(), "id")}
     return {public_id: number for public_id, number in numbers.items() if number in there}
 
@@ -165,10 +165,10 @@ def select_page(
     db: sqlite3.Connection, dataset: Dataset, after: int | None, limit: int, columns: str
 ) -> Iterator[tuple[Any, ...]]:
     """Walk some columns of the items in order, from behind the item number `after`."""
-    start = (dataset.id << ITEM_BITS) - 1 if after is None else after
+    first, end = item_range(dataset.id)
     return db.execute(
         f"SELECT {columns} FROM item WHERE id > ? AND id < ? ORDER BY id LIMIT ?",
-        (start, (dataset.id + 1) << ITEM_BITS, limit),
+        (first - 1 if after is None else after, end, limit),
     )
 
 
@@ -189,7 +189,7 @@ def by_item_id(db: sqlite3.Connection, dataset: Dataset, public_id: str) -> Item
     parts = split_item_id(public_id)
     row = None
     if parts is not None and parts[0] == dataset.tag:
-        number = dataset.id << ITEM_BITS | parts[1]
+        number = item_number(dataset.id, parts[1])
         row = db.execute(f"SELECT {COLUMNS} FROM item WHERE id = ?", (number,)).fetchone()
     if row is None:
         hint = "" if public_id.startswith("di_") else " Item ids start with 'di_'; refloc looks reference ids up."

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import msgspec
 
 from nucleus_pandas.errors import FrozenRunError
-from nucleus_pandas.server.store.ids import ITEM_BITS, batches
+from nucleus_pandas.server.store.ids import batches, owner_sql
 from nucleus_pandas.wire.bulk import BoxColumns
 from nucleus_pandas.wire.entities import DETAILS, AnyAnnotation, Box, Category, Mask, MultiCategory
 
@@ -371,7 +371,7 @@ def select_page(
     """
     return db.execute(
         f"SELECT {columns} FROM {layer.table} AS object WHERE {layer.where}(item, arrival) > (?, ?) AND item < ?"
-        f" AND item >> {ITEM_BITS} IN (SELECT id FROM dataset WHERE NOT deleted) ORDER BY item, arrival LIMIT ?",
+        f" AND {owner_sql('item')} IN (SELECT id FROM dataset WHERE NOT deleted) ORDER BY item, arrival LIMIT ?",
         (*layer.owners, *after, end, limit),
     ).fetchall()
 

@@ -10,7 +10,7 @@ import msgspec
 
 from nucleus_pandas.errors import BadRequestError, ConflictError, NotFoundError
 from nucleus_pandas.server.store.datasets import Dataset, json_or_none
-from nucleus_pandas.server.store.ids import ITEM_BITS, new_tag, now, tag_of
+from nucleus_pandas.server.store.ids import dataset_of, item_range, new_tag, now, tag_of
 from nucleus_pandas.server.store.layers import Layer
 from nucleus_pandas.wire.requests import AddModel, CreateModelRun
 from nucleus_pandas.wire.responses import ModelEntry
@@ -253,11 +253,10 @@ def open_run(db: sqlite3.Connection, model: Model, dataset: Dataset) -> Run:
 
 def newest_run(db: sqlite3.Connection, model: Model, dataset: Dataset) -> Run:
     """Find the newest run of a model on a dataset, or raise NotFoundError; one that spans datasets if it is there."""
-    first = dataset.id << ITEM_BITS
     row = db.execute(
         f"SELECT tag FROM run WHERE model = ? AND NOT deleted AND {_SEEN} AND (dataset = ? OR dataset IS NULL AND"
         " EXISTS (SELECT 1 FROM prediction WHERE run = run.id AND item >= ? AND item < ?)) ORDER BY id DESC LIMIT 1",
-        (model.id, dataset.id, first, first + (1 << ITEM_BITS)),
+        (model.id, dataset.id, *item_range(dataset.id)),
     ).fetchone()
     if row is None:
         raise NotFoundError(f"The model '{model.public_id}' has no run on the dataset '{dataset.public_id}'.")
@@ -279,8 +278,8 @@ def datasets_of(db: sqlite3.Connection, run: Run) -> list[int]:
     while row := db.execute(
         "SELECT item FROM prediction WHERE run = ? AND item >= ? ORDER BY item LIMIT 1", (run.id, after)
     ).fetchone():
-        found.append(row[0] >> ITEM_BITS)
-        after = (found[-1] + 1) << ITEM_BITS
+        found.append(dataset_of(row[0]))
+        after = item_range(found[-1])[1]
     there = {number for (number,) in db.execute("SELECT id FROM dataset WHERE NOT deleted")}
     return [number for number in found if number in there]
 

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from nucleus_pandas.server.store.ids import ITEM_BITS, POSITION
+from nucleus_pandas.server.store.ids import POSITION, item_number, item_range, split_number
 
 Numbers: TypeAlias = npt.NDArray[np.int64]
 
@@ -22,7 +22,7 @@ _FEW = 16  # places that are looked up one by one sooner than all blocks with ho
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """The places of rows whose integer key is ``owner << 32 | position``.
+    """The places of rows whose integer key is `item_number(owner, position)`.
 
     Positions are given once, in order; a row that goes leaves a hole. How many there are is counted for blocks of
     positions, so that the n-th row that is left is found without walking those before it.
@@ -42,7 +42,7 @@ class Places:
 
     def leave(self, db: sqlite3.Connection, key: int) -> None:
         """Record that a row is gone."""
-        owner, position = key >> ITEM_BITS, key & POSITION
+        owner, position = split_number(key)
         db.executemany(
             f"INSERT INTO {self.holes} ({self.owner}, level, block, count) VALUES (?, ?, ?, 1)"
             f" ON CONFLICT ({self.owner}, level, block) DO UPDATE SET count = count + 1",
@@ -51,7 +51,7 @@ class Places:
 
     def find(self, db: sqlite3.Connection, owner: int, live: int) -> int:
         """Return the key of the row at a place that is there, counted from 0, from the largest blocks down."""
-        first, last = 0, 1 << ITEM_BITS
+        first, last = 0, POSITION + 1
         for level in range(TOP_LEVEL, 0, -1):
             size = 1 << FAN_OUT_BITS * level
             rows = db.execute(
@@ -62,7 +62,7 @@ class Places:
             for block, count in rows:
                 before = (block - first) * size
                 if live < before:
-                    return owner << ITEM_BITS | (first * size + live)
+                    return item_number(owner, first * size + live)
                 live -= before
                 if live < size - count:
                     first, last = block << FAN_OUT_BITS, (block + 1) << FAN_OUT_BITS
@@ -70,16 +70,16 @@ class Places:
                 live -= size - count
                 first = block + 1
             else:
-                return owner << ITEM_BITS | (first * size + live)
+                return item_number(owner, first * size + live)
         row = db.execute(
             f"SELECT {self.key} FROM {self.table} WHERE {self.key} >= ? ORDER BY {self.key} LIMIT 1 OFFSET ?",
-            (owner << ITEM_BITS | first, live),
+            (item_number(owner, first), live),
         ).fetchone()
         return int(row[0])
 
     def before(self, db: sqlite3.Connection, key: int) -> int:
         """Count the rows of the same owner that stand before a key, from the largest blocks down."""
-        owner, position = key >> ITEM_BITS, key & POSITION
+        owner, position = split_number(key)
         found = 0
         for level in range(TOP_LEVEL, 0, -1):
             block = position >> FAN_OUT_BITS * level
@@ -90,7 +90,7 @@ class Places:
                 (owner, level, first, block),
             ).fetchone()
             found += ((block - first) << FAN_OUT_BITS * level) - holes
-        start = owner << ITEM_BITS | position >> FAN_OUT_BITS << FAN_OUT_BITS
+        start = item_number(owner, position >> FAN_OUT_BITS << FAN_OUT_BITS)
         (there,) = db.execute(
             f"SELECT count(*) FROM {self.table} WHERE {self.key} >= ? AND {self.key} < ?", (start, key)
         ).fetchone()
@@ -109,7 +109,7 @@ class Places:
             How many rows there are, and how many there ever were.
         """
         inside = np.unique(np.array([live for live in lives if live < length], dtype=np.int64))
-        first = owner << ITEM_BITS
+        first = item_range(owner)[0]
         if positions == length:
             found = first + inside
         elif len(inside) <= _FEW:
@@ -150,7 +150,7 @@ class Places:
 
     def _filled(self, db: sqlite3.Connection, owner: int, blocks: Numbers) -> npt.NDArray[np.uint8]:
         """Return for each of the positions of smallest blocks whether a row is there."""
-        starts = ((owner << ITEM_BITS) + (blocks << FAN_OUT_BITS)).tolist()
+        starts = (item_range(owner)[0] + (blocks << FAN_OUT_BITS)).tolist()
         rows = db.execute(  # the bits of a block are different, so their sum is their union, the sign bit included
             f"SELECT (SELECT sum(1 << ({self.key} & 63)) FROM {self.table} WHERE {self.key} >= value"
             f" AND {self.key} < value + 64) FROM json_each(?)",

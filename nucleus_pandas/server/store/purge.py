@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from nucleus_pandas.server.store import pending_files
-from nucleus_pandas.server.store.ids import ITEM_BITS
+from nucleus_pandas.server.store.ids import ALL_ITEMS, item_range
 
 STEP = 20_000  # rows a transaction
 
@@ -33,7 +33,7 @@ def purge_some(db: sqlite3.Connection) -> None:
         return
     run = db.execute("SELECT id FROM run WHERE deleted LIMIT 1").fetchone()
     if run is not None:
-        if _clear_run(db, run[0], 0, 1 << 62):
+        if _clear_run(db, run[0], *ALL_ITEMS):
             db.execute("DELETE FROM run WHERE id = ?", run)
         return
     dataset = db.execute("SELECT id FROM dataset WHERE deleted LIMIT 1").fetchone()
@@ -55,7 +55,7 @@ def _purge_rows_of(db: sqlite3.Connection, table: str, rows: str, number: int) -
 
 
 def _purge_slice(db: sqlite3.Connection, number: int) -> None:
-    first, end = number << ITEM_BITS, (number + 1) << ITEM_BITS
+    first, end = item_range(number)
     last = db.execute(
         "SELECT place FROM slice_item WHERE place >= ? AND place < ? ORDER BY place LIMIT 1 OFFSET ?",
         (first, end, STEP),
@@ -84,7 +84,7 @@ def _clear_run(db: sqlite3.Connection, run: int, first: int, end: int) -> bool:
 
 
 def _purge_dataset(db: sqlite3.Connection, dataset: int) -> None:
-    first, end = dataset << ITEM_BITS, (dataset + 1) << ITEM_BITS
+    first, end = item_range(dataset)
     for (run,) in db.execute("SELECT id FROM run WHERE dataset IS NULL").fetchall():
         if not _clear_run(db, run, first, end):
             return

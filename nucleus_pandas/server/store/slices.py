@@ -11,7 +11,7 @@ import msgspec
 
 from nucleus_pandas.errors import BadRequestError, ConflictError, NotFoundError
 from nucleus_pandas.server.store.datasets import Dataset, json_or_none
-from nucleus_pandas.server.store.ids import ITEM_BITS, batches, new_tag, now, tag_of
+from nucleus_pandas.server.store.ids import batches, item_number, item_range, new_tag, now, owner_sql, tag_of
 from nucleus_pandas.server.store.positions import Places
 from nucleus_pandas.wire.slices import SliceEntry, SliceInfo
 
@@ -45,7 +45,7 @@ class Slice:
     @property
     def bounds(self) -> tuple[int, int]:
         """The first place, and that behind the last."""
-        return self.id << ITEM_BITS, (self.id + 1) << ITEM_BITS
+        return item_range(self.id)
 
     def check_of(self, dataset: Dataset) -> None:
         """Raise BadRequestError when this is a slice of another dataset."""
@@ -120,12 +120,12 @@ def add(db: sqlite3.Connection, one: Slice, numbers: Iterable[int]) -> list[int]
     there: set[int] = set()
     for part, marks in batches(wanted):
         rows = db.execute(
-            f"SELECT item FROM slice_item WHERE item IN ({marks}) AND place >> {ITEM_BITS} = ?", (*part, one.id)
+            f"SELECT item FROM slice_item WHERE item IN ({marks}) AND {owner_sql('place')} = ?", (*part, one.id)
         )
         there.update(item for (item,) in rows)
     new = [number for number in wanted if number not in there]
     (position,) = db.execute("SELECT positions FROM slice WHERE id = ?", (one.id,)).fetchone()
-    first = one.id << ITEM_BITS | position
+    first = item_number(one.id, position)
     db.executemany("INSERT INTO slice_item (place, item) VALUES (?, ?)", enumerate(new, first))
     db.execute(
         "UPDATE slice SET length = length + ?, positions = positions + ? WHERE id = ?", (len(new), len(new), one.id)
@@ -150,7 +150,7 @@ def rank(db: sqlite3.Connection, place: int) -> int:
 def place_of(db: sqlite3.Connection, one: Slice, item: int) -> int | None:
     """Return the place of an item in a slice, None where it is not in it."""
     row = db.execute(
-        f"SELECT place FROM slice_item WHERE item = ? AND place >> {ITEM_BITS} = ?", (item, one.id)
+        f"SELECT place FROM slice_item WHERE item = ? AND {owner_sql('place')} = ?", (item, one.id)
     ).fetchone()
     return None if row is None else int(row[0])
 
@@ -160,7 +160,7 @@ def members(db: sqlite3.Connection, one: Slice, numbers: Iterable[int]) -> set[i
     found: set[int] = set()
     for part, marks in batches(sorted(set(numbers))):
         rows = db.execute(
-            f"SELECT item FROM slice_item WHERE item IN ({marks}) AND place >> {ITEM_BITS} = ?", (*part, one.id)
+            f"SELECT item FROM slice_item WHERE item IN ({marks}) AND {owner_sql('place')} = ?", (*part, one.id)
         )
         found.update(item for (item,) in rows)
     return found

@@ -10,7 +10,7 @@ import msgspec
 from nucleus_pandas.errors import ConflictError, NotFoundError
 from nucleus_pandas.server.store import layers
 from nucleus_pandas.server.store.datasets import Dataset, json_or_none
-from nucleus_pandas.server.store.ids import ITEM_BITS
+from nucleus_pandas.server.store.ids import item_range
 from nucleus_pandas.wire.requests import AddTaxonomy
 
 
@@ -62,11 +62,11 @@ def delete(db: sqlite3.Connection, dataset: Dataset, name: str) -> None:
     if not db.execute("DELETE FROM taxonomy WHERE dataset = ? AND name = ?", (dataset.id, name)).rowcount:
         raise NotFoundError(f"The dataset '{dataset.public_id}' has no taxonomy '{name}'.")
     key = layers.taxonomy_key(name)
-    place = (dataset.id << ITEM_BITS, ((dataset.id + 1) << ITEM_BITS) - 1, key)
-    count = db.execute("DELETE FROM annotation WHERE item BETWEEN ? AND ? AND key = ?", place).rowcount
+    place = (*item_range(dataset.id), key)
+    count = db.execute("DELETE FROM annotation WHERE item >= ? AND item < ? AND key = ?", place).rowcount
     for run in db.execute("SELECT id FROM run WHERE dataset = ? OR dataset IS NULL", (dataset.id,)).fetchall():
         count += db.execute(
-            "DELETE FROM prediction WHERE run = ? AND item BETWEEN ? AND ? AND key = ?", (*run, *place)
+            "DELETE FROM prediction WHERE run = ? AND item >= ? AND item < ? AND key = ?", (*run, *place)
         ).rowcount
     if count:
         db.execute("UPDATE dataset SET revision = revision + 1 WHERE id = ?", (dataset.id,))

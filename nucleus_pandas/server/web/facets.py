@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.store.datasets import Dataset
-from nucleus_pandas.server.store.ids import ITEM_BITS
+from nucleus_pandas.server.store.ids import item_range
 from nucleus_pandas.server.web import colours
 from nucleus_pandas.server.web.formatting import cut
 from nucleus_pandas.server.web.layers import RunEntry
@@ -78,16 +78,12 @@ def offered(found: Description, others: Predicted) -> Sequence[str]:
     return [label for label in every if cut(label, _LONG) == label][:MOST]
 
 
-def _bounds(dataset: Dataset) -> tuple[int, int]:
-    return dataset.id << ITEM_BITS, (dataset.id + 1) << ITEM_BITS
-
-
 def _labels(nucleus: EmbeddedNucleus, dataset: Dataset, run: RunEntry) -> list[str]:
     with nucleus.database.read() as db:
         rows = db.execute(
             "SELECT label FROM prediction WHERE run = ? AND item >= ? AND item < ? AND label IS NOT NULL"
             f" GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT {MOST}",
-            (run.number, *_bounds(dataset)),
+            (run.number, *item_range(dataset.id)),
         )
         return [label for (label,) in rows]
 
@@ -97,7 +93,7 @@ def _description(nucleus: EmbeddedNucleus, dataset: Dataset) -> Description:
         labels = db.execute(
             "SELECT label, count(*) FROM annotation WHERE item >= ? AND item < ? AND label IS NOT NULL"
             f" GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {MOST}",
-            _bounds(dataset),
+            item_range(dataset.id),
         ).fetchall()
         rows = db.execute(
             "SELECT key, text FROM (SELECT key, text, count(*) AS many, row_number() OVER (PARTITION BY key ORDER BY"
@@ -106,7 +102,7 @@ def _description(nucleus: EmbeddedNucleus, dataset: Dataset) -> Description:
             f" AND id < ? AND metadata IS NOT NULL LIMIT {_LOOKED_AT}) AS some CROSS JOIN json_each(some.metadata) AS"
             " entry WHERE entry.type NOT IN ('null', 'array', 'object')) GROUP BY 1, 2)"
             f" WHERE place <= {_VALUES} ORDER BY key, place",
-            _bounds(dataset),
+            item_range(dataset.id),
         ).fetchall()
     metadata: dict[str, list[str]] = {}
     for key, text in rows:

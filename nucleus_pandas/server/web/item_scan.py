@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from nucleus_pandas.server.store import items, slices
 from nucleus_pandas.server.store.datasets import Dataset
-from nucleus_pandas.server.store.ids import ITEM_BITS, POSITION
+from nucleus_pandas.server.store.ids import item_range, position_of
 from nucleus_pandas.server.store.items import ItemRow
 from nucleus_pandas.server.store.slices import Slice
 from nucleus_pandas.server.store.sql_conditions import Condition
@@ -65,7 +65,7 @@ class Walk:
 
     @property
     def _first(self) -> int:
-        return (self.dataset.id if self.one is None else self.one.id) << ITEM_BITS
+        return item_range(self.dataset.id if self.one is None else self.one.id)[0]
 
     def end(self, db: sqlite3.Connection) -> int:
         """Return the position behind the last."""
@@ -76,9 +76,9 @@ class Walk:
     def position(self, db: sqlite3.Connection, item: int) -> int | None:
         """Return the position of an item."""
         if self.one is None:
-            return item & POSITION
+            return position_of(item)
         place = slices.place_of(db, self.one, item)
-        return None if place is None else place & POSITION
+        return None if place is None else position_of(place)
 
     def rank(self, db: sqlite3.Connection, position: int) -> int:
         """Count the items before a position, whether they pass or not."""
@@ -111,7 +111,7 @@ class Walk:
             rows += [ItemRow._make(row) for _, *row in found]
             at = high if direction == "forward" else low
             if len(rows) >= limit:
-                at = (found[-1][0] & POSITION) + (direction == "forward")
+                at = position_of(found[-1][0]) + (direction == "forward")
                 break
             now = time.monotonic()
             if now > until:

@@ -6,7 +6,7 @@ import sqlite3
 from typing import NamedTuple
 
 from nucleus_pandas.server.store.datasets import Dataset
-from nucleus_pandas.server.store.ids import ITEM_BITS
+from nucleus_pandas.server.store.ids import item_range
 from nucleus_pandas.server.store.layers import AnnotationRow, Layer
 
 _COLUMNS = ", ".join(AnnotationRow._fields)
@@ -35,13 +35,13 @@ class Named(NamedTuple):
 
 def runs_on(db: sqlite3.Connection, dataset: Dataset) -> list[RunEntry]:
     """List the runs that can have predictions on a dataset, newest first."""
-    first = dataset.id << ITEM_BITS
+    first, end = item_range(dataset.id)
     rows = db.execute(
         "SELECT run.id, run.tag, run.name, model.tag, model.name, run.created_at, run.committed_at, run.arrivals"
         " FROM run JOIN model ON model.id = run.model WHERE NOT run.deleted AND (run.dataset = :dataset OR"
         " run.dataset IS NULL AND EXISTS (SELECT 1 FROM prediction WHERE prediction.run = run.id AND item >= :first"
         " AND item < :end)) ORDER BY run.id DESC",
-        {"dataset": dataset.id, "first": first, "end": first + (1 << ITEM_BITS)},
+        {"dataset": dataset.id, "first": first, "end": end},
     )
     return [
         RunEntry(number, f"run_{tag}", name or model, f"prj_{model_tag}", model, *rest)

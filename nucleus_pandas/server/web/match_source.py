@@ -9,7 +9,6 @@ from nucleus_pandas.errors import ConflictError, NotFoundError
 from nucleus_pandas.evaluation.tide import BACKGROUND_IOU
 from nucleus_pandas.server.store import evaluations
 from nucleus_pandas.server.store.evaluations import Evaluation
-from nucleus_pandas.server.store.ids import ITEM_BITS
 from nucleus_pandas.server.store.models import Run, datasets_of
 from nucleus_pandas.server.store.sql_conditions import Condition
 
@@ -197,8 +196,3 @@ class Outcomes:
         if self.match == "FN":
             return truth
         return predicted if self.match == "FP" else f"({truth}) OR ({predicted})"
-
-
-def items_of(dataset: int) -> tuple[int, int]:
-    """Return the first number that an item of a dataset can have, and that behind the last."""
-    return dataset << ITEM_BITS, (dataset + 1) << ITEM_BITS

@@ -6,9 +6,10 @@ import sqlite3
 import time
 from typing import Literal, NamedTuple, TypeAlias
 
+from nucleus_pandas.server.store.ids import item_range
 from nucleus_pandas.server.store.sql_conditions import Condition
 from nucleus_pandas.server.web.item_scan import SECONDS
-from nucleus_pandas.server.web.match_source import Outcomes, Source, items_of
+from nucleus_pandas.server.web.match_source import Outcomes, Source
 
 Sort: TypeAlias = Literal["image", "surest", "unsurest", "nearest", "farthest"]
 
@@ -59,7 +60,7 @@ def by_image(db: sqlite3.Connection, source: Source, condition: Condition, after
     until = time.monotonic() + SECONDS
     item, number = after
     for dataset in source.datasets:
-        first, last = items_of(dataset)
+        first, last = item_range(dataset)
         if item >= last:
             continue
         (positions,) = db.execute("SELECT positions FROM dataset WHERE id = ?", (dataset,)).fetchone()

@@ -13,7 +13,7 @@ from flask import Response, request
 from nucleus_pandas.errors import BadRequestError, NotFoundError
 from nucleus_pandas.server.evaluation.metrics import THRESHOLDS
 from nucleus_pandas.server.store import datasets, items, layers, models
-from nucleus_pandas.server.store.ids import item_id
+from nucleus_pandas.server.store.ids import ALL_ITEMS, dataset_of, item_id
 from nucleus_pandas.server.store.items import ItemRow
 from nucleus_pandas.server.store.layers import Layer
 from nucleus_pandas.server.web import outcomes, run_differences, run_metrics
@@ -183,7 +183,7 @@ def _after() -> tuple[int, int]:
         found = int(item, 16), int(number)
     except ValueError:
         found = -1, -1
-    if not 0 <= found[0] < 1 << 62 or not -1 <= found[1] < 1 << 62:
+    if not 0 <= found[0] < ALL_ITEMS[1] or not -1 <= found[1] < ALL_ITEMS[1]:
         raise BadRequestError(f"`after` is what the page before names, not '{text[:50]}'.")
     return found
 
@@ -236,7 +236,9 @@ def _examples(db: sqlite3.Connection, source: Source, rows: list[Outcome], wante
     known = {row[0]: ItemRow._make(row) for row in items.select(db, {one.item for one in rows}, _ITEM)}
     tags: dict[int, str] = dict(db.execute("SELECT id, tag FROM dataset").fetchall())
     return [
-        _example(db, source, one, known[one.item], tags[one.item >> 32], wanted) for one in rows if one.item in known
+        _example(db, source, one, known[one.item], tags[dataset_of(one.item)], wanted)
+        for one in rows
+        if one.item in known
     ]
 
 

@@ -11,7 +11,7 @@ from flask import Response, request
 
 from nucleus_pandas.errors import NotFoundError
 from nucleus_pandas.server.store import datasets, items
-from nucleus_pandas.server.store.ids import POSITION, item_id
+from nucleus_pandas.server.store.ids import item_id, position_of
 from nucleus_pandas.server.web import annotation_rows, snippets
 from nucleus_pandas.server.web.annotation_rows import Section, Wanted
 from nucleus_pandas.server.web.facets import describe
@@ -44,7 +44,7 @@ def item(dataset_id: str, item_id: str) -> Response:
         walk = asked.walk
         at = walk.position(db, row.id)
         if at is None:  # it is not in the slice
-            walk, at = Walk(dataset), row.id & POSITION
+            walk, at = Walk(dataset), position_of(row.id)
         place = walk.rank(db, at)
         before = walk.find(db, start=at, limit=1, direction="backward", seconds=_LOOK).rows
         after = walk.find(db, start=at + 1, limit=1, seconds=_LOOK).rows

@@ -9,6 +9,7 @@ from flask import Response, redirect, request
 
 from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.server.store import datasets, items, slices
+from nucleus_pandas.server.store.ids import dataset_of
 from nucleus_pandas.server.web import snippets
 from nucleus_pandas.server.web.layers import runs_on
 from nucleus_pandas.server.web.page import blueprint, link, page, render
@@ -52,7 +53,7 @@ def make_slice(dataset_id: str) -> Response:
         else:
             wanted = [given for given in request.form.getlist("item") if _ID.fullmatch(given)]
             known = items.existing(db, wanted)
-            numbers = [known[given] for given in wanted if given in known and known[given] >> 32 == dataset.id]
+            numbers = [known[given] for given in wanted if given in known and dataset_of(known[given]) == dataset.id]
         if not numbers:
             raise BadRequestError("Tick the images that belong to the slice first; go back, and tick some.")
         made = slices.create(db, dataset, name, numbers)
