@@ -60,12 +60,16 @@ class Page:
         )
 
 
-def install(app: Flask, nucleus: EmbeddedNucleus, keys: tuple[bytes, ...], *, remote_images: bool) -> None:
-    """Add the page to an application."""
-    app.extensions["page"] = Page(nucleus, keys, Sessions(nucleus.folder, keys), remote_images, Memory(nucleus))
+def register(app: Flask) -> None:
+    """Add the routes and templates of the page to an application."""
     app.jinja_env.filters.update(FILTERS, colour=colour)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.register_blueprint(blueprint)
+
+
+def install(app: Flask, nucleus: EmbeddedNucleus, keys: tuple[bytes, ...], *, remote_images: bool) -> None:
+    """Let an application with the routes of the page show a store."""
+    app.extensions["page"] = Page(nucleus, keys, Sessions(nucleus.folder, keys), remote_images, Memory(nucleus))
 
 
 def page() -> Page:
