@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -212,7 +211,7 @@ def _take(
         metadata_from=False,
     )
     problems.extend(checked.problems)
-    units: Any = checked.units
+    units = checked.units
     is_unit = checked.unit_of_row != NOT_SENT
     is_box = is_unit & ~np.isin(checked.unit_of_row, list(units.others))
     has_key: Bools = keys[key].is_valid().to_numpy(zero_copy_only=False)

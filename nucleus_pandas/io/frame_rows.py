@@ -195,7 +195,7 @@ def take_boxes(annotations: pd.DataFrame, images: Images, form: str, *, polygons
     layer: Any = "predictions" if named.has("confidence") else "annotations"
     checked = check_annotations(annotations, layer, metadata_from=False)
     problems = checked.problems
-    units: Any = checked.units
+    units = checked.units
     rows = np.flatnonzero(checked.unit_of_row != NOT_SENT)
     around = {unit: _vertices(shape) for unit, shape in units.others.items() if polygons and isinstance(shape, Polygon)}
     kept = np.array([unit for unit in range(len(units)) if unit in around or unit not in units.others], dtype=np.intp)

@@ -1,7 +1,7 @@
 """Frame <-> wire: how a frame's columns become objects, and objects a frame's columns."""
 
-from nucleus_pandas.schema.annotations import ANY, Terms, check_annotations
-from nucleus_pandas.schema.checked_rows import NOT_SENT, Checked, Units
+from nucleus_pandas.schema.annotations import ANY, AnnotationUnits, Terms, check_annotations
+from nucleus_pandas.schema.checked_rows import NOT_SENT, Checked, SendableAnnotations, SendableItems, Units
 from nucleus_pandas.schema.coerce import floats, texts, within
 from nucleus_pandas.schema.column_names import CANONICAL, NamedColumns
 from nucleus_pandas.schema.dtypes import (
@@ -43,6 +43,7 @@ __all__ = [
     "ANNOTATIONS",
     "ANNOTATION_COLUMNS",
     "ANY",
+    "AnnotationUnits",
     "Backend",
     "BoxColumn",
     "CANONICAL",
@@ -66,6 +67,8 @@ __all__ = [
     "PREDICTIONS",
     "PREDICTION_COLUMNS",
     "Problems",
+    "SendableAnnotations",
+    "SendableItems",
     "Terms",
     "Units",
     "Values",

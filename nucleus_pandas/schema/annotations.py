@@ -93,10 +93,6 @@ class AnnotationUnits:
             written[unit - start] = msgspec.json.encode(self.others[unit]).decode()
         return ",".join(written).encode()
 
-    def lines(self, start: int, stop: int) -> bytes:
-        """Annotations go in batches."""
-        raise NotImplementedError
-
     def keys(self, start: int, stop: int) -> list[str]:
         """Return what names the items."""
         found: list[str] = self.boxes.keys.slice(start, stop - start).to_pylist()
@@ -117,10 +113,6 @@ class AnnotationUnits:
             return set()
         return {unit for unit in range(start, stop) if isinstance(self.others.get(unit), MaskAnnotation)}
 
-    def images(self, start: int, stop: int, *, update: bool) -> bytes:
-        """Annotations have no images."""
-        raise NotImplementedError
-
 
 def check_annotations(
     frame: pd.DataFrame,
@@ -131,7 +123,7 @@ def check_annotations(
     bbox_format: BoxFormat = "xywh",
     metadata_from: Metadata = True,
     terms: Terms = ANY,
-) -> Checked:
+) -> Checked[AnnotationUnits]:
     """Look at a frame of annotations or predictions.
 
     Warns

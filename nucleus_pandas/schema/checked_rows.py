@@ -1,11 +1,11 @@
-"""What of a source may be sent, and what may not and why."""
+"""The rows of a source that may be sent, and the reasons why the others may not."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -17,59 +17,68 @@ NOT_SENT = -1
 
 
 class Units(Protocol):
-    """What is sent, in its order: an item, an annotation or a prediction each."""
-
-    def __len__(self) -> int:
-        """Count them."""
-        ...
-
-    def objects(self, start: int, stop: int) -> bytes | memoryview:
-        """Write some as JSON objects, parted by commas."""
-        ...
-
-    def lines(self, start: int, stop: int) -> bytes:
-        """Write some as JSON objects, one a line."""
-        ...
-
-    def keys(self, start: int, stop: int) -> Sequence[str]:
-        """Return the ids by which some name their items."""
-        ...
-
-    def columns(self, start: int, stop: int) -> bytes | None:
-        """Write some as JSON columns; None where they are no boxes that are keyed alike."""
-        ...
-
-    def masks(self, start: int, stop: int) -> Collection[int]:
-        """Return which of some are masks."""
-        ...
+    """The objects to send, in order: one item, annotation or prediction each."""
 
     @property
     def files(self) -> Mapping[int, Path]:
-        """The local images that go with some of them."""
+        """The local files that are sent with some units."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of units."""
+        ...
+
+    def objects(self, start: int, stop: int) -> bytes | memoryview:
+        """Write units as JSON objects, separated by commas."""
+        ...
+
+    def keys(self, start: int, stop: int) -> Sequence[str]:
+        """Return the id by which each unit names its item."""
+        ...
+
+
+@runtime_checkable
+class SendableItems(Units, Protocol):
+    """Items: sent in JSON batches, as lines of one file, or together with their images."""
+
+    def lines(self, start: int, stop: int) -> bytes:
+        """Write items as JSON objects, one per line."""
         ...
 
     def images(self, start: int, stop: int, *, update: bool) -> bytes:
-        """Write some that go with their images, as a JSON array; each says whether it may replace another."""
+        """Write items that are sent with their images, as a JSON array; each says whether it may replace another."""
         ...
 
 
+@runtime_checkable
+class SendableAnnotations(Units, Protocol):
+    """Annotations or predictions: sent in JSON batches, masks apart from the others where a server fetches them."""
+
+    def masks(self, start: int, stop: int) -> Collection[int]:
+        """Return the units that are masks."""
+        ...
+
+
+UnitsT_co = TypeVar("UnitsT_co", bound=Units, covariant=True)
+
+
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """A source that was looked at whole.
+class Checked(Generic[UnitsT_co]):
+    """A source after validation.
 
     Attributes
     ----------
     units : Units
         What may be sent.
     unit_of_row : numpy.ndarray of int
-        Which unit tells what becomes of each row of the source; -1 where none does.
+        The unit whose outcome is that of each row of the source; -1 for rows without one.
     problems : Problems
-        Why rows are refused. A row that is neither refused nor has a unit has nothing to send.
+        Why rows are invalid. A row that is valid and has no unit has nothing to send.
     repeats : sequence of int
         The positions of rows that repeat others exactly, under ids of their own.
     """
 
-    units: Units
+    units: UnitsT_co
     unit_of_row: Positions
     problems: Problems
     repeats: Sequence[int] = ()

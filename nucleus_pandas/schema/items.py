@@ -63,14 +63,6 @@ class ItemUnits:
         found: list[str] = self.reference_ids.slice(start, stop - start).to_pylist()
         return found
 
-    def columns(self, start: int, stop: int) -> None:
-        """Items go as objects."""
-        return
-
-    def masks(self, start: int, stop: int) -> tuple[int, ...]:
-        """Items are no masks."""
-        return ()
-
     def images(self, start: int, stop: int, *, update: bool) -> bytes:
         """Write some that go with their images, as a JSON array."""
         fields = self._fields(start, stop)
@@ -85,7 +77,7 @@ def check_items(
     bbox: BoxColumn | None = None,
     metadata_from: Metadata = True,
     local: bool = False,
-) -> Checked:
+) -> Checked[ItemUnits]:
     """Look at a frame of items, or at a joint frame whose rows repeat them.
 
     Raises

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, get_args
+from typing import Any, Generic, TypeAlias, TypeVar, get_args
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError, ValidationError
@@ -21,6 +22,7 @@ from nucleus_pandas.wire.entities import AnyAnnotation, Item, Mask, MultiCategor
 
 Payload: TypeAlias = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 Rows: TypeAlias = list[Mapping[str, Any]]
+StructT = TypeVar("StructT", bound=Item | AnyAnnotation)
 
 # What may be sent, and what is added on the way back: a dict that was read may be sent again.
 _READ_BACK = frozenset({"id", "dataset_item_id", "ref_id", "original_image_url", "phash", "processed_url"})
@@ -30,44 +32,53 @@ _ANNOTATION_KEYS |= _READ_BACK | {"type"}
 
 
 @dataclass(frozen=True, slots=True)
-class StructUnits:
+class StructUnits(Generic[StructT]):
     """Checked objects, one by one."""
 
-    structs: Sequence[Item | AnyAnnotation]
+    structs: Sequence[StructT]
     files: Mapping[int, Path]
 
     def __len__(self) -> int:
         return len(self.structs)
 
     def objects(self, start: int, stop: int) -> memoryview:
-        """Write some as JSON objects, parted by commas."""
+        """Write units as JSON objects, separated by commas."""
         return memoryview(msgspec.json.encode(self.structs[start:stop]))[1:-1]
 
+
+class ItemStructs(StructUnits[Item]):
+    """Checked items of a payload."""
+
+    __slots__ = ()
+
     def lines(self, start: int, stop: int) -> bytes:
-        """Write some as JSON objects, one a line."""
+        """Write items as JSON objects, one per line."""
         return msgspec.json.Encoder().encode_lines(self.structs[start:stop])
 
     def keys(self, start: int, stop: int) -> list[str]:
-        """Return the ids by which some name their items."""
-        return [
-            struct.reference_id or ("" if isinstance(struct, Item) else struct.item_id) or ""
-            for struct in self.structs[start:stop]
-        ]
-
-    def columns(self, start: int, stop: int) -> None:
-        """Objects go as they are."""
-        return
-
-    def masks(self, start: int, stop: int) -> set[int]:
-        """Return which of some are masks."""
-        return {unit for unit in range(start, stop) if isinstance(self.structs[unit], Mask)}
+        """Return the reference ids."""
+        return [item.reference_id for item in self.structs[start:stop]]
 
     def images(self, start: int, stop: int, *, update: bool) -> bytes:
-        """Write some that go with their images, as a JSON array."""
+        """Write items that are sent with their images, as a JSON array."""
         return msgspec.json.encode([msgspec.structs.replace(item, update=update) for item in self.structs[start:stop]])
 
 
-def check_item_rows(payload: Payload, *, local: bool = False) -> tuple[Rows, Checked]:
+class AnnotationStructs(StructUnits[AnyAnnotation]):
+    """Checked annotations or predictions of a payload."""
+
+    __slots__ = ()
+
+    def keys(self, start: int, stop: int) -> list[str]:
+        """Return the id by which each annotation names its item."""
+        return [annotation.reference_id or annotation.item_id or "" for annotation in self.structs[start:stop]]
+
+    def masks(self, start: int, stop: int) -> set[int]:
+        """Return the units that are masks."""
+        return {unit for unit in range(start, stop) if isinstance(self.structs[unit], Mask)}
+
+
+def check_item_rows(payload: Payload, *, local: bool = False) -> tuple[Rows, Checked[ItemStructs]]:
     """Look at items.
 
     Raises
@@ -97,10 +108,10 @@ def check_item_rows(payload: Payload, *, local: bool = False) -> tuple[Rows, Che
             items[row] = item
         except ValidationError as error:
             problems.add_one(row, "", str(error))
-    return rows, _checked(len(rows), items, files, problems)
+    return rows, Checked(ItemStructs(list(items.values()), files), _units(len(rows), items), problems)
 
 
-def check_annotation_rows(payload: Payload, kind: Kind, terms: Terms) -> tuple[Rows, Checked]:
+def check_annotation_rows(payload: Payload, kind: Kind, terms: Terms) -> tuple[Rows, Checked[AnnotationStructs]]:
     """Look at annotations or predictions, and give ids to those that have none.
 
     Raises
@@ -137,15 +148,15 @@ def check_annotation_rows(payload: Payload, kind: Kind, terms: Terms) -> tuple[R
         except ValidationError as error:
             problems.add_one(row, "", str(error))
     fill_annotation_ids(list(annotations.values()), predictions=kind == "predictions")
-    return rows, _checked(len(rows), annotations, files, problems)
+    units = AnnotationStructs(list(annotations.values()), files)
+    return rows, Checked(units, _units(len(rows), annotations), problems)
 
 
-def _checked(
-    count: int, good: Mapping[int, Item | AnyAnnotation], files: Mapping[int, Path], problems: Problems
-) -> Checked:
+def _units(count: int, valid: Collection[int]) -> npt.NDArray[np.intp]:
+    """Return the unit of each row: the valid rows are numbered, the others have none."""
     unit_of_row = np.full(count, NOT_SENT, dtype=np.intp)
-    unit_of_row[list(good)] = np.arange(len(good))
-    return Checked(StructUnits(list(good.values()), files), unit_of_row, problems)
+    unit_of_row[list(valid)] = np.arange(len(valid))
+    return unit_of_row
 
 
 def _rows_of(payload: Payload, *names: str) -> Rows:

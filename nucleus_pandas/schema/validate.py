@@ -9,7 +9,17 @@ from typing import TypeAlias
 import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.schema import ANY, BoxColumn, Checked, Metadata, Terms, check_annotations, check_items, warn
+from nucleus_pandas.schema import (
+    ANY,
+    BoxColumn,
+    Checked,
+    Metadata,
+    Terms,
+    Units,
+    check_annotations,
+    check_items,
+    warn,
+)
 from nucleus_pandas.schema.boxes import BoxFormat
 from nucleus_pandas.schema.kinds import Kind, Source
 from nucleus_pandas.schema.payloads import Payload, check_annotation_rows, check_item_rows
@@ -32,7 +42,7 @@ class Layout:
 
 def look_at(
     kind: Kind, rows: Rows, layout: Layout, *, local: bool = False, terms: Terms = ANY
-) -> tuple[Source, Checked]:
+) -> tuple[Source, Checked[Units]]:
     """Look at what is to be sent.
 
     Returns
@@ -51,6 +61,7 @@ def look_at(
                 "columns=, bbox=, bbox_format= and metadata= are for DataFrames; this is a payload."
             )
         return check_item_rows(rows, local=local) if kind == "items" else check_annotation_rows(rows, kind, terms)
+    checked: Checked[Units]
     if kind == "items":
         checked = check_items(
             rows, columns=layout.columns, bbox=layout.bbox, metadata_from=layout.metadata, local=local

@@ -17,7 +17,7 @@ import pandas as pd
 from msgspec import Struct
 
 from nucleus_pandas.errors import APIError, NetworkError, ServerError, ValidationError
-from nucleus_pandas.schema import NOT_SENT, Checked, label_of
+from nucleus_pandas.schema import NOT_SENT, Checked, SendableItems, Units, label_of
 from nucleus_pandas.schema.kinds import Kind, Source
 from nucleus_pandas.uploads.jobs import Job
 from nucleus_pandas.uploads.journal import Answered, Part
@@ -83,7 +83,7 @@ class Tally:
         self,
         target: Target,
         source: Source,
-        checked: Checked,
+        checked: Checked[Units],
         *,
         log: Part | None = None,
         watch: Callable[[int], object] | None = None,
@@ -285,12 +285,10 @@ class Tally:
 
     def _urls(self, start: int, stop: int) -> list[str]:
         """Return the addresses of items, by which a server names those that it could not fetch."""
-        if self.target.kind != "items":
+        units = self.checked.units
+        if not isinstance(units, SendableItems):
             return []
-        return [
-            msgspec.json.decode(line).get("image_url", "")
-            for line in self.checked.units.lines(start, stop).splitlines()
-        ]
+        return [msgspec.json.decode(line).get("image_url", "") for line in units.lines(start, stop).splitlines()]
 
     def _count(
         self,

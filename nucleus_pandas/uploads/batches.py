@@ -16,7 +16,7 @@ import msgspec
 from nucleus_pandas._util.options import shows_progress
 from nucleus_pandas._util.threads import workers
 from nucleus_pandas.errors import APIError, InvalidInputError, JournalError, NetworkError, TooLargeError
-from nucleus_pandas.schema import Units
+from nucleus_pandas.schema import AnnotationUnits, SendableAnnotations, SendableItems, Units
 from nucleus_pandas.transport.multipart import Multipart, UnreadableFileError
 from nucleus_pandas.uploads.accounting import Tally
 from nucleus_pandas.uploads.jobs import Job
@@ -39,7 +39,9 @@ def cut(
     arrive first.
     """
     files, count = units.files, len(units)
-    masks: Collection[int] = units.masks(0, count) if masks_apart else ()
+    masks: Collection[int] = ()
+    if masks_apart and isinstance(units, SendableAnnotations):
+        masks = units.masks(0, count)
 
     def most_with(unit: int) -> int:
         return min(size, IMAGES if unit in files else MASKS if unit in masks else size)
@@ -272,14 +274,19 @@ def deliver(
 
 def _body(tally: Tally, batch: range, options: Options, images: Mapping[int, str]) -> bytes:
     units, extensions = tally.checked.units, tally.target.transport.extensions
-    columns = units.columns(batch.start, batch.stop) if "columns" in extensions else None
+    columns = None
+    if "columns" in extensions and isinstance(units, AnnotationUnits):
+        columns = units.columns(batch.start, batch.stop)
     if columns is not None:
         rows: list[bytes | memoryview] = [b'"boxes":', columns]
     else:
         name = b"items" if tally.target.kind == "items" else b"annotations"
-        if "outcomes" not in extensions and units.masks(batch.start, batch.start + 1):
-            name = b"segmentations"
-        objects = _with_image(units, batch, images) if images else units.objects(batch.start, batch.stop)
+        if "outcomes" not in extensions and isinstance(units, SendableAnnotations):
+            name = b"segmentations" if units.masks(batch.start, batch.start + 1) else name
+        if images and isinstance(units, SendableItems):
+            objects: bytes | memoryview = _with_image(units, batch, images)
+        else:
+            objects = units.objects(batch.start, batch.stop)
         rows = [b'"%b":[' % name, objects, b"]"]
     return _request_of(tally, options, *rows)
 
@@ -291,7 +298,7 @@ def _request_of(tally: Tally, options: Options, *rows: bytes | memoryview) -> by
     return b"".join([b"{", *rows, b',"update":', update, b',"if_exists":"error"}' if refuse else b"}"])
 
 
-def _with_image(units: Units, batch: range, images: Mapping[int, str]) -> bytes:
+def _with_image(units: SendableItems, batch: range, images: Mapping[int, str]) -> bytes:
     """Write items as JSON objects, parted by commas, with the names of their images."""
     lines = units.lines(batch.start, batch.stop).splitlines()
     for at, unit in enumerate(batch):

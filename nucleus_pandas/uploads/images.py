@@ -13,11 +13,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from nucleus_pandas._util.threads import Workers, workers
 from nucleus_pandas.errors import APIError, InvalidInputError, NetworkError, ServerError, TooLargeError
-from nucleus_pandas.schema import Units
+from nucleus_pandas.schema import SendableItems, Units
 from nucleus_pandas.transport.multipart import Multipart, UnreadableFileError
 from nucleus_pandas.uploads.accounting import Tally
 from nucleus_pandas.uploads.batches import BATCH, cut, deliver, progress_bar, route_of, send_batch, states_of
@@ -186,7 +186,7 @@ def _send_files(tally: Tally, units: Sequence[int]) -> dict[int, str | Exception
 
 def _send_together(tally: Tally, batch: range, options: Options) -> None:
     """Send items and their files in one request."""
-    transport, units = tally.target.transport, tally.checked.units
+    transport, units = tally.target.transport, cast(SendableItems, tally.checked.units)
 
     def ask(doubts: list[str]) -> dict[str, Any]:
         fields = {"items": units.images(batch.start, batch.stop, update=options.if_exists == "update")}

@@ -8,9 +8,10 @@ import uuid
 from collections.abc import Iterator
 from itertools import groupby
 from tempfile import SpooledTemporaryFile
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from nucleus_pandas.errors import APIError, JournalError, NetworkError, NotFoundError
+from nucleus_pandas.schema import SendableItems
 from nucleus_pandas.uploads.accounting import Tally
 from nucleus_pandas.uploads.batches import BATCH, cut, progress_bar, send_batch
 from nucleus_pandas.uploads.images import send_images, send_items
@@ -103,14 +104,14 @@ def _send_run(tally: Tally, run: range, options: Options) -> int:
 
 def _write(tally: Tally, file: IO[bytes], run: range, options: Options) -> tuple[int, bytes]:
     """Write lines until the file is full; return the first unit that is not in it, and the hash of what is."""
-    size, start = 0, run.start
+    size, start, units = 0, run.start, cast(SendableItems, tally.checked.units)
     content = content_of(options.if_exists.encode())
     while start < run.stop:
         stop = min(start + BATCH, run.stop)
-        lines = in_ascii(tally.checked.units.lines(start, stop))
+        lines = in_ascii(units.lines(start, stop))
         while size + len(lines) > LARGEST_UPLOAD and stop > start + 1:
             stop = (start + stop) // 2
-            lines = in_ascii(tally.checked.units.lines(start, stop))
+            lines = in_ascii(units.lines(start, stop))
         if size and size + len(lines) > LARGEST_UPLOAD:
             break
         file.write(lines)

@@ -163,7 +163,7 @@ class Marks:
             bbox_format=layout.bbox_format,
             metadata_from=False,
         )
-        units: Any = checked.units
+        units = checked.units
         computed = units.boxes.ids()
         placed: dict[tuple[str | None, str], Mark] = {}
         for at, (tiles, mark) in enumerate(zip(on.values(), found, strict=True)):
@@ -210,7 +210,7 @@ def _marks(named: NamedColumns, side: Side, layout: Layout) -> tuple[list[Mark |
         bbox_format=layout.bbox_format,
         metadata_from=False,
     )
-    units: Any = checked.units
+    units = checked.units
     found: list[Mark | None] = [None] * len(named)
     problems: list[str | None] = [None] * len(named)
     for row, reason in checked.problems.reasons().items():
