@@ -9,9 +9,9 @@ from typing import Literal
 import pandas as pd
 
 from nucleus_pandas.evaluation import Evaluation
-from nucleus_pandas.evaluation.arrays import Sides
+from nucleus_pandas.evaluation.arrays import EvaluationInputs
 from nucleus_pandas.evaluation.groups import Sources
-from nucleus_pandas.evaluation.inputs import Layout, sides_of, sources_of
+from nucleus_pandas.evaluation.inputs import FrameColumns, sides_of, sources_of
 from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.evaluation.parameters import Parameters
 from nucleus_pandas.evaluation.tables import left_out
@@ -117,14 +117,14 @@ class Assessment:
         return cls(run_id, commit, predictions, ground_truth, items, remarks)
 
     @cached_property
-    def sides(self) -> Sides:
+    def sides(self) -> EvaluationInputs:
         """Both sides as arrays."""
-        return sides_of(self.predictions, self.ground_truth, self.items, Layout(), "bbox")
+        return sides_of(self.predictions, self.ground_truth, self.items, FrameColumns(), "bbox")
 
     @property
     def sources(self) -> Sources:
         """The frames, for `Evaluation.by`."""
-        return sources_of(self.predictions, self.ground_truth, self.items, Layout())
+        return sources_of(self.predictions, self.ground_truth, self.items, FrameColumns())
 
     def as_committed(self, asked: Parameters) -> Parameters:
         """Let labels pair as in the commit."""

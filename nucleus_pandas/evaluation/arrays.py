@@ -10,18 +10,16 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from nucleus_pandas.evaluation.matching import Boxes
+from nucleus_pandas._util.arrays import Bools, Floats, Indices
+from nucleus_pandas.evaluation.matching import MatchBoxes
 from nucleus_pandas.wire.column_json import Texts
 
-Bools: TypeAlias = NDArray[np.bool_]
-Floats: TypeAlias = NDArray[np.float64]
-Indices: TypeAlias = NDArray[np.intp]
 Mask: TypeAlias = dict[str, Any]
 """A mask in COCO's compressed run-length encoding: ``size`` (height, width) and ``counts`` (bytes)."""
 
 
 @dataclass(frozen=True, eq=False)
-class Images:
+class EvaluatedImages:
     """The images that are evaluated, in the order of the items, or of their first mention.
 
     Attributes
@@ -98,7 +96,7 @@ def natural_order(texts: Sequence[str]) -> list[Any]:
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
+class BoxArrays:
     """Ground truth or predictions, one row each, in the order of the frame.
 
     Attributes
@@ -159,10 +157,10 @@ class Side:
         """The rows by image, those of one in their order."""
         return stable_order(self.image)
 
-    def take(self, rows: Indices | Bools) -> Side:
+    def take(self, rows: Indices | Bools) -> BoxArrays:
         """Return some of the rows, in the order asked for."""
         at = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
-        return Side(
+        return BoxArrays(
             self.image[at],
             self.label[at],
             self.box[at],
@@ -175,16 +173,16 @@ class Side:
 
 
 @dataclass(frozen=True, eq=False)
-class Sides:
+class EvaluationInputs:
     """Both sides, and what they share.
 
     Attributes
     ----------
-    images : Images
+    images : EvaluatedImages
         Where rows lie.
     labels : tuple of str
         The names of the labels of both sides, sorted.
-    truth, predictions : Side
+    ground_truth, predictions : BoxArrays
         The two sides.
     area_source : str
         Where the areas of the ground truth come from.
@@ -192,22 +190,22 @@ class Sides:
         What was noticed while the frames were taken.
     """
 
-    images: Images
+    images: EvaluatedImages
     labels: tuple[str, ...]
-    truth: Side
-    predictions: Side
+    ground_truth: BoxArrays
+    predictions: BoxArrays
     area_source: str
     notes: tuple[str, ...] = ()
 
     @cached_property
-    def countable(self) -> Side:
+    def countable(self) -> BoxArrays:
         """The ground truth without crowds, which never are found or missed."""
-        return self.truth.take(~self.truth.crowd) if self.truth.crowd.any() else self.truth
+        return self.ground_truth.take(~self.ground_truth.crowd) if self.ground_truth.crowd.any() else self.ground_truth
 
-    def boxes(self, side: Side) -> Boxes:
+    def boxes(self, side: BoxArrays) -> MatchBoxes:
         """Return a side as the Nucleus match takes it."""
         labels = np.array(self.labels, dtype=object)
-        return Boxes(
+        return MatchBoxes(
             item=side.image.astype(np.int64),
             label=labels[side.label] if len(labels) else np.empty(0, dtype=object),
             box=side.box,
@@ -215,7 +213,7 @@ class Sides:
             confidence=side.confidence,
         )
 
-    def of_images(self, wanted: Bools) -> Sides:
+    def of_images(self, wanted: Bools) -> EvaluationInputs:
         """Return what lies in some of the images; the others are as if they had never been."""
         number = np.cumsum(wanted) - 1
         rows = np.flatnonzero(wanted)
@@ -225,6 +223,6 @@ class Sides:
             reference_ids=self.images.reference_ids.take(rows),
             dataset_item_ids=self.images.dataset_item_ids.take(rows),
         )
-        sides = [side.take(wanted[side.image]) for side in (self.truth, self.predictions)]
-        truth, predictions = (replace(side, image=number[side.image]) for side in sides)
-        return replace(self, images=images, truth=truth, predictions=predictions)
+        sides = [side.take(wanted[side.image]) for side in (self.ground_truth, self.predictions)]
+        ground_truth, predictions = (replace(side, image=number[side.image]) for side in sides)
+        return replace(self, images=images, ground_truth=ground_truth, predictions=predictions)

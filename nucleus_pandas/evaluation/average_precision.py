@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nucleus_pandas._util.arrays import Bools, Floats, Indices
 from nucleus_pandas._util.version import __version__
-from nucleus_pandas.evaluation.arrays import Bools, Floats, Indices, Sides
+from nucleus_pandas.evaluation.arrays import EvaluationInputs
 from nucleus_pandas.evaluation.coco_assignment import UNASSIGNED, Agreement, assign
 from nucleus_pandas.evaluation.overlaps import Overlaps, overlaps
 from nucleus_pandas.evaluation.parameters import IOU_THRESHOLDS, RECALLS, Parameters
@@ -20,7 +21,7 @@ NO_CONFIDENCE = -1.0
 
 
 @dataclass(frozen=True, eq=False)
-class Accumulated:
+class PrecisionRecall:
     """Precision and recall as pycocotools accumulates them; NaN where it has -1.
 
     Attributes
@@ -72,14 +73,14 @@ def _mean(values: Floats) -> float:
     return float(there.mean()) if len(there) else np.nan
 
 
-def empty(sides: Sides, parameters: Parameters) -> tuple[Floats, Floats, Floats]:
-    """Return arrays of the shapes of `Accumulated`, full of NaN."""
+def empty(sides: EvaluationInputs, parameters: Parameters) -> tuple[Floats, Floats, Floats]:
+    """Return arrays of the shapes of `PrecisionRecall`, full of NaN."""
     shape = len(sides.labels), len(parameters.area_ranges), len(parameters.max_dets)
     precision = np.full((len(IOU_THRESHOLDS), RECALLS, *shape), np.nan)
     return precision, np.full((len(IOU_THRESHOLDS), *shape), np.nan), precision.copy()
 
 
-def accumulate(sides: Sides, parameters: Parameters) -> Accumulated:
+def accumulate(sides: EvaluationInputs, parameters: Parameters) -> PrecisionRecall:
     """Accumulate precision and recall over COCO's assignment under a rule of label pairs.
 
     Predictions take ground truths as in pycocotools, but of all labels that the pairs allow. For a ground-truth label
@@ -89,29 +90,29 @@ def accumulate(sides: Sides, parameters: Parameters) -> Accumulated:
 
     Parameters
     ----------
-    sides : Sides
+    sides : EvaluationInputs
         Ground truth and predictions.
     parameters : Parameters
         Their rule, `max_dets` and `area_ranges`.
 
     Returns
     -------
-    Accumulated
+    PrecisionRecall
         Labels are those of the ground truth.
     """
-    truth, predictions = sides.truth, sides.predictions
+    ground_truth, predictions = sides.ground_truth, sides.predictions
     precision, recall, scores = empty(sides, parameters)
     if len(predictions) and not predictions.has_ranks:
-        return Accumulated(precision, recall, scores, NAME, __version__)
+        return PrecisionRecall(precision, recall, scores, NAME, __version__)
     place = predictions.place
     kept = np.flatnonzero(place < parameters.max_dets[-1])
     predictions, place = predictions.take(kept), place[kept]
     agreement = Agreement(sides.labels, parameters.rule)
     pairs = near_pairs(sides, kept, agreement)
     bounds = np.array(list(parameters.area_ranges.values()))
-    ignored = truth.crowd | outside(truth.area, bounds)
+    ignored = ground_truth.crowd | outside(ground_truth.area, bounds)
     thresholds = np.array(IOU_THRESHOLDS)
-    assigned = assign(pairs, truth, predictions, thresholds, ignored)
+    assigned = assign(pairs, ground_truth, predictions, thresholds, ignored)
     beyond = outside(predictions.area, bounds)
 
     order = np.lexsort((np.arange(len(place)), sides.images.rank[predictions.image]))
@@ -119,7 +120,7 @@ def accumulate(sides: Sides, parameters: Parameters) -> Accumulated:
     confidence = np.where(np.isnan(predictions.confidence), NO_CONFIDENCE, predictions.confidence)
     order = order[np.argsort(-confidence[order], kind="stable")]
     for label in range(len(sides.labels)):
-        own = truth.label == label
+        own = ground_truth.label == label
         rows = order[np.isin(predictions.label[order], agreement.predicted_for(label))]
         for area in range(len(bounds)):
             positives = int(np.count_nonzero(own & ~ignored[area]))
@@ -133,18 +134,18 @@ def accumulate(sides: Sides, parameters: Parameters) -> Accumulated:
                 some = place[rows] < most
                 curve = _curve(right[:, some], wrong[:, some], positives, confidence[rows[some]])
                 precision[:, :, label, area, at], recall[:, label, area, at], scores[:, :, label, area, at] = curve
-    return Accumulated(precision, recall, scores, NAME, __version__)
+    return PrecisionRecall(precision, recall, scores, NAME, __version__)
 
 
-def near_pairs(sides: Sides, kept: Indices, agreement: Agreement) -> Overlaps:
+def near_pairs(sides: EvaluationInputs, kept: Indices, agreement: Agreement) -> Overlaps:
     """Find the pairs that may be assigned at the lowest threshold; predictions are numbered as in `kept`."""
     predictions = sides.predictions.take(kept)
-    truth = sides.truth
+    ground_truth = sides.ground_truth
     found: list[Overlaps] = []
-    for some in overlaps(truth, predictions):
+    for some in overlaps(ground_truth, predictions):
         near = np.flatnonzero(some.iou >= IOU_THRESHOLDS[0])
-        g, p = some.truth[near], some.prediction[near]
-        agreed = agreement.of(truth.label[g], predictions.label[p])
+        g, p = some.ground_truth[near], some.prediction[near]
+        agreed = agreement.of(ground_truth.label[g], predictions.label[p])
         found.append(Overlaps(g[agreed], p[agreed], some.iou[near][agreed]))
     none = np.empty(0, dtype=np.intp)
     found.append(Overlaps(none, none, np.empty(0)))

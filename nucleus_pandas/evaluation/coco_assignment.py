@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nucleus_pandas.evaluation.arrays import Bools, Floats, Indices, Side, counted_from_0
+from nucleus_pandas._util.arrays import Bools, Floats, Indices
+from nucleus_pandas.evaluation.arrays import BoxArrays, counted_from_0
 from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.evaluation.overlaps import Overlaps
 
@@ -35,34 +36,36 @@ class Agreement:
         self._count = len(labels)
         if rule.allowed is not None:
             code = {label: number for number, label in enumerate(labels)}
-            known = [(code[truth], code[other]) for truth, other in rule.allowed if truth in code and other in code]
-            self._pairs = np.array(sorted(truth * self._count + other for truth, other in known), dtype=np.intp)
+            known = [(code[gt], code[other]) for gt, other in rule.allowed if gt in code and other in code]
+            self._pairs = np.array(sorted(gt * self._count + other for gt, other in known), dtype=np.intp)
 
-    def of(self, truth: Indices, prediction: Indices) -> Bools:
+    def of(self, gt: Indices, prediction: Indices) -> Bools:
         """Return which pairs of labels, given by their numbers, agree."""
         found: Bools
         if self._pairs is None:
-            found = truth == prediction
+            found = gt == prediction
             return found
-        found = np.isin(truth * self._count + prediction, self._pairs)
+        found = np.isin(gt * self._count + prediction, self._pairs)
         return found
 
-    def predicted_for(self, truth: int) -> Indices:
+    def predicted_for(self, gt: int) -> Indices:
         """Return the predicted labels that may find ground truth of a label."""
         if self._pairs is None:
-            return np.array([truth], dtype=np.intp)
-        found: Indices = self._pairs[self._pairs // self._count == truth] % self._count
+            return np.array([gt], dtype=np.intp)
+        found: Indices = self._pairs[self._pairs // self._count == gt] % self._count
         return found
 
 
-def assign(pairs: Overlaps, truth: Side, predictions: Side, thresholds: Floats, ignored: Bools) -> NDArray[np.intp]:
+def assign(
+    pairs: Overlaps, gt: BoxArrays, predictions: BoxArrays, thresholds: Floats, ignored: Bools
+) -> NDArray[np.intp]:
     """Assign ground truths to predictions.
 
     Parameters
     ----------
     pairs : Overlaps
         All pairs that may be assigned to each other and reach the lowest threshold.
-    truth, predictions : Side
+    ground_truth, predictions : BoxArrays
         The two sides.
     thresholds : numpy.ndarray of shape (t,), float64
         IoU thresholds.
@@ -84,7 +87,7 @@ def assign(pairs: Overlaps, truth: Side, predictions: Side, thresholds: Floats, 
     first = np.flatnonzero(np.concatenate(([True], p[1:] != p[:-1])))  # of each prediction
     own = p[first]
     turn = counted_from_0(predictions.image[own])
-    taken = np.zeros((len(thresholds), len(ignored), len(truth)), dtype=np.bool_)
+    taken = np.zeros((len(thresholds), len(ignored), len(gt)), dtype=np.bool_)
     order = np.argsort(turn, kind="stable")
     ends = np.append(first[1:], len(p))
     for at in np.split(order, np.flatnonzero(np.diff(turn[order])) + 1):
@@ -105,7 +108,7 @@ def assign(pairs: Overlaps, truth: Side, predictions: Side, thresholds: Floats, 
         found[:, :, own[at]] = chosen
         t, a, k = np.nonzero(hit)
         winners = chosen[t, a, k]
-        once = ~truth.crowd[winners]
+        once = ~gt.crowd[winners]
         taken[t[once], a[once], winners[once]] = True
     return found
 

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from nucleus_pandas._util.arrays import Bools, Floats, Indices
 from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas._util.html import safe
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.evaluation.arrays import Bools, Floats, Indices, Sides
+from nucleus_pandas.evaluation.arrays import EvaluationInputs
 from nucleus_pandas.evaluation.counts import Counted
 from nucleus_pandas.evaluation.match_rows import MatchRows
 from nucleus_pandas.schema import frame
@@ -74,7 +75,7 @@ class Comparison:
 class Compared:
     """What of an evaluation is compared."""
 
-    sides: Sides
+    sides: EvaluationInputs
     rows: MatchRows
     counted: Counted
     parameters: Mapping[str, Any]
@@ -137,13 +138,13 @@ def _found(one: Compared) -> _Found:
     count = len(one.sides.countable)
     right, prediction = np.zeros(count, dtype=np.bool_), np.full(count, -1, dtype=np.intp)
     iou = np.full(count, np.nan)
-    there = one.rows.truth >= 0
-    at = one.rows.truth[there]
+    there = one.rows.ground_truth >= 0
+    at = one.rows.ground_truth[there]
     right[at], prediction[at], iou[at] = one.counted.right[there], one.rows.prediction[there], one.rows.iou[there]
     return _Found(right, prediction, iou)
 
 
-def _places(this: Sides, other: Sides) -> Indices:
+def _places(this: EvaluationInputs, other: EvaluationInputs) -> Indices:
     """Find each ground truth of this one in the other."""
     keys = [_keys(sides) for sides in (this, other)]
     place = {key: at for at, key in enumerate(keys[1])}
@@ -160,10 +161,14 @@ def _places(this: Sides, other: Sides) -> Indices:
     return np.fromiter((place[key] for key in keys[0]), np.intp, len(keys[0]))
 
 
-def _keys(sides: Sides) -> list[tuple[str, str, str]]:
-    truth = sides.countable
-    labels = np.array(sides.labels, dtype=object)[truth.label] if len(truth) else np.empty(0, dtype=object)
-    return list(zip(sides.images.ids[truth.image].tolist(), truth.ids.to_pylist(), labels.tolist(), strict=True))
+def _keys(sides: EvaluationInputs) -> list[tuple[str, str, str]]:
+    ground_truth = sides.countable
+    labels = (
+        np.array(sides.labels, dtype=object)[ground_truth.label] if len(ground_truth) else np.empty(0, dtype=object)
+    )
+    return list(
+        zip(sides.images.ids[ground_truth.image].tolist(), ground_truth.ids.to_pylist(), labels.tolist(), strict=True)
+    )
 
 
 def _beside(this: pd.DataFrame, other: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
@@ -176,15 +181,17 @@ def _beside(this: pd.DataFrame, other: pd.DataFrame, names: tuple[str, ...]) -> 
     return pd.DataFrame(columns, index=index)
 
 
-def _changes(this: Sides, other: Sides, which: Bools, first: _Found, second: _Found) -> pd.DataFrame:
+def _changes(
+    this: EvaluationInputs, other: EvaluationInputs, which: Bools, first: _Found, second: _Found
+) -> pd.DataFrame:
     at = np.flatnonzero(which)
-    truth = this.countable
-    image = pa.array(truth.image[at])
+    ground_truth = this.countable
+    image = pa.array(ground_truth.image[at])
     columns: dict[str, Any] = {
         "dataset_item_id": this.images.dataset_item_ids.take(image),
         "reference_id": this.images.reference_ids.take(image),
-        "annotation_id": truth.ids.take(pa.array(at)),
-        "label": pa.array(this.labels, ARROW_TEXT).take(pa.array(truth.label[at])),
+        "annotation_id": ground_truth.ids.take(pa.array(at)),
+        "label": pa.array(this.labels, ARROW_TEXT).take(pa.array(ground_truth.label[at])),
     }
     for suffix, sides, found in (("", this, first), ("_other", other, second)):
         prediction = found.prediction[at]

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from nucleus_pandas._util.arrays import Bools, Floats, Indices
 from nucleus_pandas._util.compat import TEXT
-from nucleus_pandas.evaluation.arrays import Bools, Floats, Indices, Sides
+from nucleus_pandas.evaluation.arrays import EvaluationInputs
 from nucleus_pandas.evaluation.match_rows import MatchRows
 
 BACKGROUND = "__background__"
@@ -28,13 +29,13 @@ class Counted:
         Pairs that are true positives.
     confused : numpy.ndarray of bool
         Pairs at the threshold whose labels do not agree.
-    truth, prediction : numpy.ndarray of intp
+    ground_truth, prediction : numpy.ndarray of intp
         As in `MatchRows`.
     """
 
     right: Bools
     confused: Bools
-    truth: Indices
+    ground_truth: Indices
     prediction: Indices
 
 
@@ -42,10 +43,10 @@ def counted(rows: MatchRows, iou_threshold: float) -> Counted:
     """Apply a threshold to the stored rows."""
     with np.errstate(invalid="ignore"):
         close = rows.iou >= iou_threshold
-    return Counted(close & rows.agrees, close & ~rows.agrees, rows.truth, rows.prediction)
+    return Counted(close & rows.agrees, close & ~rows.agrees, rows.ground_truth, rows.prediction)
 
 
-def index_of(sides: Sides) -> pd.Index[str]:
+def index_of(sides: EvaluationInputs) -> pd.Index[str]:
     """Return the labels as an index."""
     return pd.Index(pd.Series(list(sides.labels), dtype=TEXT), name="label")
 
@@ -62,14 +63,14 @@ def ratio(part: NDArray[np.integer], whole: NDArray[np.integer]) -> Floats:
     return found
 
 
-def by_label(sides: Sides, found: Counted) -> pd.DataFrame:
+def by_label(sides: EvaluationInputs, found: Counted) -> pd.DataFrame:
     """Count what each label has of ground truth, predictions, TP, FP and FN."""
     count = len(sides.labels)
     truth_label, predicted_label = sides.countable.label, sides.predictions.label
-    has_truth, has_prediction = found.truth >= 0, found.prediction >= 0
-    tp = np.bincount(truth_label[found.truth[found.right]], minlength=count)
+    has_truth, has_prediction = found.ground_truth >= 0, found.prediction >= 0
+    tp = np.bincount(truth_label[found.ground_truth[found.right]], minlength=count)
     fp = np.bincount(predicted_label[found.prediction[has_prediction & ~found.right]], minlength=count)
-    fn = np.bincount(truth_label[found.truth[has_truth & ~found.right]], minlength=count)
+    fn = np.bincount(truth_label[found.ground_truth[has_truth & ~found.right]], minlength=count)
     columns = {
         "ground_truths": np.bincount(truth_label, minlength=count),
         "predictions": np.bincount(predicted_label, minlength=count),
@@ -81,16 +82,16 @@ def by_label(sides: Sides, found: Counted) -> pd.DataFrame:
     return table.assign(precision=ratio(tp, tp + fp), recall=ratio(tp, tp + fn), F1=ratio(2 * tp, 2 * tp + fp + fn))
 
 
-def confusion(sides: Sides, found: Counted) -> pd.DataFrame:
+def confusion(sides: EvaluationInputs, found: Counted) -> pd.DataFrame:
     """Count pairs at the threshold by both labels; the rest is paired with the background."""
     count = len(sides.labels)
     truth_label, predicted_label = sides.countable.label, sides.predictions.label
     close = found.right | found.confused
     lone_p = found.prediction[(found.prediction >= 0) & ~close]
-    lone_g = found.truth[(found.truth >= 0) & ~close]
+    lone_g = found.ground_truth[(found.ground_truth >= 0) & ~close]
     cells = np.concatenate(
         [
-            truth_label[found.truth[close]] * (count + 1) + predicted_label[found.prediction[close]],
+            truth_label[found.ground_truth[close]] * (count + 1) + predicted_label[found.prediction[close]],
             count * (count + 1) + predicted_label[lone_p],
             truth_label[lone_g] * (count + 1) + count,
         ]
@@ -100,7 +101,7 @@ def confusion(sides: Sides, found: Counted) -> pd.DataFrame:
     return pd.DataFrame(table, index=pd.Index(names, name="label"), columns=pd.Index(names, name="predicted_label"))
 
 
-def histogram(sides: Sides, found: Counted) -> pd.DataFrame:
+def histogram(sides: EvaluationInputs, found: Counted) -> pd.DataFrame:
     """Count true and false positives by confidence; predictions without one are in no bin."""
     edges = np.arange(BINS + 1) / BINS  # 0.6 begins a bin, as 12 times 0.05 does not
     confidence = sides.predictions.confidence
@@ -114,7 +115,7 @@ def histogram(sides: Sides, found: Counted) -> pd.DataFrame:
     return pd.DataFrame({"low": edges[:-1], "high": edges[1:], **columns})
 
 
-def over_confidence(sides: Sides, found: Counted) -> pd.DataFrame:
+def over_confidence(sides: EvaluationInputs, found: Counted) -> pd.DataFrame:
     """Count what is left when only predictions from a confidence on are kept, for each confidence that occurs."""
     confidence = sides.predictions.confidence
     assert confidence is not None
@@ -127,15 +128,15 @@ def over_confidence(sides: Sides, found: Counted) -> pd.DataFrame:
     last = np.flatnonzero(np.append(values[1:] != values[:-1], True)[: len(values)])
     tp = np.cumsum(right)[last].astype(np.int64)
     kept = (last + 1).astype(np.int64)
-    truths = np.full(len(last), len(sides.countable), dtype=np.int64)
+    ground_truths = np.full(len(last), len(sides.countable), dtype=np.int64)
     return pd.DataFrame(
         {
             "confidence": values[last],
             "TP": tp,
             "FP": kept - tp,
-            "FN": truths - tp,
+            "FN": ground_truths - tp,
             "precision": ratio(tp, kept),
-            "recall": ratio(tp, truths),
-            "F1": ratio(2 * tp, kept + truths),
+            "recall": ratio(tp, ground_truths),
+            "F1": ratio(2 * tp, kept + ground_truths),
         }
     )

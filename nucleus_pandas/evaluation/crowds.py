@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from nucleus_pandas.evaluation.arrays import Bools
+from nucleus_pandas._util.arrays import Bools
 from nucleus_pandas.schema import NamedColumns
 
 _NONE = (0, "", "0")

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from nucleus_pandas._util.arrays import Floats
 from nucleus_pandas.errors import MissingExtraError
-from nucleus_pandas.evaluation.arrays import Floats, Side, Sides
-from nucleus_pandas.evaluation.average_precision import NO_CONFIDENCE, Accumulated, accumulate, empty
+from nucleus_pandas.evaluation.arrays import BoxArrays, EvaluationInputs
+from nucleus_pandas.evaluation.average_precision import NO_CONFIDENCE, PrecisionRecall, accumulate, empty
 from nucleus_pandas.evaluation.parameters import Engine, Parameters
 
 _EXTENT = 1 << 16  # pixels of an image whose size does not matter, as its masks carry theirs
@@ -38,21 +39,21 @@ def require(engine: Engine) -> str:
     return version(engine)
 
 
-def accumulated(sides: Sides, parameters: Parameters) -> Accumulated:
+def accumulated(sides: EvaluationInputs, parameters: Parameters) -> PrecisionRecall:
     """Compute precision and recall at all thresholds, labels, area ranges and numbers of predictions.
 
     Pairs of labels go to the own accumulation, since no engine knows them; all else to the engine.
 
     Parameters
     ----------
-    sides : Sides
+    sides : EvaluationInputs
         Ground truth and predictions.
     parameters : Parameters
         What is asked for, and of which engine.
 
     Returns
     -------
-    Accumulated
+    PrecisionRecall
         NaN where a label has no ground truth.
     """
     if parameters.rule.allowed is not None:
@@ -60,7 +61,7 @@ def accumulated(sides: Sides, parameters: Parameters) -> Accumulated:
     engine = parameters.engine
     installed = require(engine)
     if not len(sides.countable) or (len(sides.predictions) and not sides.predictions.has_ranks):
-        return Accumulated(*empty(sides, parameters), engine, installed)
+        return PrecisionRecall(*empty(sides, parameters), engine, installed)
     # engines refuse an empty side, each in its own way
     if not len(sides.predictions):
         precision, recall, scores = empty(sides, parameters)
@@ -68,26 +69,28 @@ def accumulated(sides: Sides, parameters: Parameters) -> Accumulated:
             inside = (sides.countable.area >= low) & (sides.countable.area <= high)
             there = np.unique(sides.countable.label[inside])
             precision[:, :, there, at], recall[:, there, at], scores[:, :, there, at] = 0.0, 0.0, 0.0
-        return Accumulated(precision, recall, scores, engine, installed)
-    compute: Callable[[Sides, Parameters], Mapping[str, Any]] = _hotcoco if engine == "hotcoco" else _pycocotools
+        return PrecisionRecall(precision, recall, scores, engine, installed)
+    compute: Callable[[EvaluationInputs, Parameters], Mapping[str, Any]] = (
+        _hotcoco if engine == "hotcoco" else _pycocotools
+    )
     found = compute(sides, parameters)
     precision, recall = (np.where(found[name] == -1, np.nan, found[name]) for name in ("precision", "recall"))
     scores = np.where(np.isnan(precision), np.nan, found["scores"])  # where -1 may be a missing confidence
-    return Accumulated(precision, recall, scores, engine, installed)
+    return PrecisionRecall(precision, recall, scores, engine, installed)
 
 
-def _confidence(predictions: Side) -> Floats:
+def _confidence(predictions: BoxArrays) -> Floats:
     assert predictions.confidence is not None
     return np.where(np.isnan(predictions.confidence), NO_CONFIDENCE, predictions.confidence)
 
 
-def _images(sides: Sides) -> list[dict[str, int]]:
+def _images(sides: EvaluationInputs) -> list[dict[str, int]]:
     return [{"id": number, "width": _EXTENT, "height": _EXTENT} for number in range(1, len(sides.images) + 1)]
 
 
-def _hotcoco(sides: Sides, parameters: Parameters) -> Mapping[str, Any]:
+def _hotcoco(sides: EvaluationInputs, parameters: Parameters) -> Mapping[str, Any]:
     hotcoco: Any = import_module("hotcoco")
-    truth = sides.truth
+    ground_truth = sides.ground_truth
     # what no number can depend on is not handed over
     predictions = sides.predictions.take(sides.predictions.place < parameters.max_dets[-1])
     images = _images(sides)
@@ -96,13 +99,13 @@ def _hotcoco(sides: Sides, parameters: Parameters) -> Mapping[str, Any]:
     loaded = hotcoco.COCO.from_arrays(
         images,
         labels,
-        rank[truth.image],
-        truth.label + 1,
-        truth.box,
-        ids=np.arange(1, len(truth) + 1),
-        area=truth.area,
-        iscrowd=truth.crowd.astype(np.int64),
-        segmentation=truth.masks,
+        rank[ground_truth.image],
+        ground_truth.label + 1,
+        ground_truth.box,
+        ids=np.arange(1, len(ground_truth) + 1),
+        area=ground_truth.area,
+        iscrowd=ground_truth.crowd.astype(np.int64),
+        segmentation=ground_truth.masks,
     )
     rows = np.column_stack((rank[predictions.image], predictions.box, _confidence(predictions), predictions.label + 1))
     results = loaded.load_res(rows, segmentation=predictions.masks)
@@ -119,13 +122,13 @@ def _hotcoco(sides: Sides, parameters: Parameters) -> Mapping[str, Any]:
     return found
 
 
-def _pycocotools(sides: Sides, parameters: Parameters) -> Mapping[str, Any]:
+def _pycocotools(sides: EvaluationInputs, parameters: Parameters) -> Mapping[str, Any]:
     COCO = import_module("pycocotools.coco").COCO
     COCOeval = import_module("pycocotools.cocoeval").COCOeval
     rank = sides.images.rank + 1
     with contextlib.redirect_stdout(io.StringIO()):  # it prints
         loaded, results = COCO(), COCO()
-        for coco, side in ((loaded, sides.truth), (results, sides.predictions)):
+        for coco, side in ((loaded, sides.ground_truth), (results, sides.predictions)):
             coco.dataset = {
                 "images": _images(sides),
                 "categories": [{"id": number} for number in range(1, len(sides.labels) + 1)],
@@ -142,7 +145,7 @@ def _pycocotools(sides: Sides, parameters: Parameters) -> Mapping[str, Any]:
     return found
 
 
-def _annotations(side: Side, images: list[int]) -> list[dict[str, Any]]:
+def _annotations(side: BoxArrays, images: list[int]) -> list[dict[str, Any]]:
     score = [0.0] * len(side) if side.confidence is None else _confidence(side).tolist()
     columns = zip(
         images,

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable, Mapping
 import pandas as pd
 
 from nucleus_pandas.evaluation.engines import require
-from nucleus_pandas.evaluation.inputs import Layout, sides_of, sources_of
+from nucleus_pandas.evaluation.inputs import FrameColumns, sides_of, sources_of
 from nucleus_pandas.evaluation.parameters import Engine, IouType, LabelPairs, Parameters
 from nucleus_pandas.evaluation.report import Evaluation
 from nucleus_pandas.evaluation.tables import left_out
@@ -43,7 +43,7 @@ def evaluate(
     )
     if parameters.rule.allowed is None:
         require(parameters.engine)
-    layout = Layout(columns, bbox, bbox_format)
+    layout = FrameColumns(columns, bbox, bbox_format)
     sides = sides_of(predictions, ground_truth, items, layout, parameters.iou_type)
     if (cut := left_out(sides, parameters)) is not None:
         warn(cut)

@@ -8,8 +8,9 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 import pandas as pd
 
+from nucleus_pandas._util.arrays import Bools, Floats, Indices
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.evaluation.arrays import Bools, Floats, Indices, Side, Sides
+from nucleus_pandas.evaluation.arrays import BoxArrays, EvaluationInputs
 from nucleus_pandas.evaluation.match_rows import columns_of, match_rows
 from nucleus_pandas.evaluation.parameters import Parameters
 from nucleus_pandas.schema import EXAMPLES, column, frame, indexed
@@ -36,7 +37,7 @@ def check_choice(match_type: object, sort_by: object, limit: object) -> None:
 
 
 def examples(
-    sides: Sides,
+    sides: EvaluationInputs,
     parameters: Parameters,
     items: pd.DataFrame,
     match_type: MatchType,
@@ -49,7 +50,7 @@ def examples(
 
     Parameters
     ----------
-    sides : Sides
+    sides : EvaluationInputs
         What is matched.
     parameters : Parameters
         How, and from which IoU on a pair counts.
@@ -63,11 +64,11 @@ def examples(
     wanted = found.match_type == match_type
     at, with_truth, with_prediction = found.row[wanted], found.ground_truth[wanted], found.prediction[wanted]
     columns = columns_of(sides, rows, at, with_truth, with_prediction)
-    truth = _boxes(sides.countable, rows.truth[at], with_truth)
+    ground_truth = _boxes(sides.countable, rows.ground_truth[at], with_truth)
     predicted = _boxes(sides.predictions, rows.prediction[at], with_prediction)
-    for prefix, box in (("", truth), ("predicted_", predicted)):
+    for prefix, box in (("", ground_truth), ("predicted_", predicted)):
         columns |= {f"{prefix}{name}": box[:, side] for side, name in enumerate(("x", "y", "width", "height"))}
-    columns["area"] = areas(predicted if match_type == "FP" else truth)
+    columns["area"] = areas(predicted if match_type == "FP" else ground_truth)
     columns["match_type"] = np.full(len(at), match_type, dtype=object)
     names = column(columns["reference_id"], EXAMPLES["reference_id"])
     images = indexed(items, "reference_id").reindex(names)
@@ -79,7 +80,7 @@ def examples(
     return shown if limit is None else shown.head(limit)
 
 
-def _boxes(side: Side, rows: Indices, there: Bools) -> Floats:
+def _boxes(side: BoxArrays, rows: Indices, there: Bools) -> Floats:
     found = np.full((len(rows), 4), np.nan)
     found[there] = side.box[rows[there]]
     return found

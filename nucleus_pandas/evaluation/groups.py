@@ -10,8 +10,9 @@ import msgspec
 import numpy as np
 import pandas as pd
 
+from nucleus_pandas._util.arrays import Bools
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.evaluation.arrays import Bools, Images
+from nucleus_pandas.evaluation.arrays import EvaluatedImages
 from nucleus_pandas.schema import NamedColumns, Problems, texts
 
 By: TypeAlias = "Hashable | pd.Series[Any] | Callable[[str], Any] | Mapping[str, Sequence[str]]"
@@ -33,7 +34,7 @@ class Sources:
 
     frames: Sequence[tuple[str, NamedColumns]] = ()
 
-    def values(self, name: Hashable, images: Images) -> pd.Series[Any]:
+    def values(self, name: Hashable, images: EvaluatedImages) -> pd.Series[Any]:
         """Return a column's value for each image, indexed by its id.
 
         Raises
@@ -71,7 +72,7 @@ def _object(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _one_each(values: list[Any], named: NamedColumns, images: Images, what: str) -> pd.Series[Any]:
+def _one_each(values: list[Any], named: NamedColumns, images: EvaluatedImages, what: str) -> pd.Series[Any]:
     """Return the one value that the rows of each image share."""
     keys = texts(named.need(images.key), Problems(named.index)).to_pylist()
     rows = pd.DataFrame({"key": keys, "code": _codes(values, what)})
@@ -94,7 +95,7 @@ def _codes(values: list[Any], what: str) -> Any:
         raise InvalidInputError(f"{what} holds lists or dicts, which do not group images.") from None
 
 
-def groups_of(by: By, sources: Sources, images: Images) -> tuple[pd.Index[Any], list[Bools]]:
+def groups_of(by: By, sources: Sources, images: EvaluatedImages) -> tuple[pd.Index[Any], list[Bools]]:
     """Return the names of the groups, sorted where they can be, and which images are in each.
 
     Parameters
@@ -103,7 +104,7 @@ def groups_of(by: By, sources: Sources, images: Images) -> tuple[pd.Index[Any], 
         As in `Evaluation.by`.
     sources : Sources
         Where columns are looked up.
-    images : Images
+    images : EvaluatedImages
         What is grouped.
 
     Raises
@@ -142,7 +143,7 @@ def _firsts(codes: Any) -> Any:
     return there[np.unique(codes[there], return_index=True)[1]]
 
 
-def _members(name: str, ids: Sequence[str], images: Images) -> Bools:
+def _members(name: str, ids: Sequence[str], images: EvaluatedImages) -> Bools:
     if isinstance(ids, str):
         raise InvalidInputError(f"The group {name!r} is a list of ids of images, not the text {ids!r}.")
     wanted = set(_texts(pd.Series(list(ids), dtype=object, name=str(name))))
@@ -152,7 +153,7 @@ def _members(name: str, ids: Sequence[str], images: Images) -> Bools:
     return np.fromiter((key in wanted for key in images.ids), np.bool_, len(images))
 
 
-def _aligned(series: pd.Series[Any], images: Images) -> pd.Series[Any]:
+def _aligned(series: pd.Series[Any], images: EvaluatedImages) -> pd.Series[Any]:
     """Return a Series' value for each image, found by either of its ids."""
     index = pd.Index(_texts(series.index.to_series().reset_index(drop=True)))
     if not index.is_unique:

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from nucleus_pandas._util.arrays import Bools, Floats, Indices
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.evaluation.arrays import Bools, Floats, Indices, Side, Sides, natural_order
+from nucleus_pandas.evaluation.arrays import BoxArrays, EvaluationInputs, natural_order
 from nucleus_pandas.evaluation.crowds import crowds
 from nucleus_pandas.evaluation.groups import Sources
 from nucleus_pandas.evaluation.join import KEYS, Mentions, coded, meet
@@ -37,27 +38,27 @@ _SHOWN = 5  # refused rows in an error's text
 
 
 @dataclass(frozen=True)
-class Layout:
+class FrameColumns:
     """Which columns of the frames hold what; each frame takes what it has of it."""
 
     columns: Mapping[str, Hashable] | None = None
     bbox: BoxColumn | None = None
     bbox_format: BoxFormat = "xywh"
 
-    def of(self, frame: pd.DataFrame) -> Layout:
+    def of(self, frame: pd.DataFrame) -> FrameColumns:
         """Leave out what the frame does not have, since the other frame has it."""
         held = NamedColumns(frame, None)
         columns = {name: own for name, own in (self.columns or {}).items() if held.holds(own)}
         if self.bbox is None:
-            return Layout(columns, None, self.bbox_format)
+            return FrameColumns(columns, None, self.bbox_format)
         own = list(self.bbox) if isinstance(self.bbox, (tuple, list)) else [self.bbox]
         if not all(map(held.holds, own)):
-            return Layout(columns)
-        return Layout(columns, self.bbox, self.bbox_format)
+            return FrameColumns(columns)
+        return FrameColumns(columns, self.bbox, self.bbox_format)
 
-    def without_boxes(self) -> Layout:
+    def without_boxes(self) -> FrameColumns:
         """Leave out what names boxes."""
-        return Layout({name: own for name, own in (self.columns or {}).items() if name not in SIDES})
+        return FrameColumns({name: own for name, own in (self.columns or {}).items() if name not in SIDES})
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,9 +80,9 @@ def sides_of(
     predictions: pd.DataFrame,
     ground_truth: pd.DataFrame,
     items: pd.DataFrame | None,
-    layout: Layout,
+    layout: FrameColumns,
     iou_type: IouType,
-) -> Sides:
+) -> EvaluationInputs:
     """Take the frames.
 
     Parameters
@@ -91,7 +92,7 @@ def sides_of(
         without boxes.
     items : pandas.DataFrame, optional
         All images that are evaluated.
-    layout : Layout
+    layout : FrameColumns
         Which columns hold what.
     iou_type : {"bbox", "segm"}
         Whether boxes or masks are evaluated.
@@ -113,32 +114,34 @@ def sides_of(
     _check_layout(layout, *frames.values())
     key = _key(frames, items, layout)
     sizes = _sizes(key, layout, *frames.values(), items) if iou_type == "segm" else {}
-    truth = _take(ground_truth, "ground truth", key, layout, iou_type, sizes)
-    predicted = _take(predictions, "predictions", key, layout, iou_type, sizes)
+    in_ground_truth = _take(ground_truth, "ground truth", key, layout, iou_type, sizes)
+    in_predictions = _take(predictions, "predictions", key, layout, iou_type, sizes)
     known = None if items is None else _item_keys(items, key, layout)
-    images, codes, notes = meet(key, truth.mentions, predicted.mentions, known)
-    labels, label_codes = coded([truth.labels, predicted.labels])
+    images, codes, notes = meet(key, in_ground_truth.mentions, in_predictions.mentions, known)
+    labels, label_codes = coded([in_ground_truth.labels, in_predictions.labels])
     order = sorted(range(len(labels)), key=natural_order(labels).__getitem__)
     place = np.empty(len(order), dtype=np.intp)
     place[order] = np.arange(len(order))
-    (truth_side, source), (predicted_side, _) = (
+    (ground_truth_arrays, source), (prediction_arrays, _) = (
         _side(taken, image, place[label], iou_type)
-        for taken, image, label in zip((truth, predicted), codes, label_codes, strict=True)
+        for taken, image, label in zip((in_ground_truth, in_predictions), codes, label_codes, strict=True)
     )
     named = NamedColumns(predictions, layout.of(predictions).columns, _NAMES)
     if len(predictions) and not named.has("confidence"):
         hint = named.missing(named.name("confidence"))
         warn(f"The predictions cannot be ranked, and average precision is NaN: {hint}")
-    for name, taken in (("ground truth", truth), ("predictions", predicted)):
+    for name, taken in (("ground truth", in_ground_truth), ("predictions", in_predictions)):
         if taken.left_out:
             other = "boxes" if iou_type == "bbox" else "polygons or masks"
             notes.append(f"{taken.left_out} rows of the {name} are left out, since they are no {other}.")
             warn(notes[-1])
-    return Sides(images, tuple(labels[at] for at in order), truth_side, predicted_side, source, tuple(notes))
+    return EvaluationInputs(
+        images, tuple(labels[at] for at in order), ground_truth_arrays, prediction_arrays, source, tuple(notes)
+    )
 
 
 def sources_of(
-    predictions: pd.DataFrame, ground_truth: pd.DataFrame, items: pd.DataFrame | None, layout: Layout
+    predictions: pd.DataFrame, ground_truth: pd.DataFrame, items: pd.DataFrame | None, layout: FrameColumns
 ) -> Sources:
     """Keep the frames as they are now, for what is asked of their columns later."""
     frames = {"items": items, "ground truth": ground_truth, "predictions": predictions}
@@ -151,12 +154,12 @@ def sources_of(
     )
 
 
-def _sizes(key: str, layout: Layout, *frames: pd.DataFrame | None) -> dict[str, Size]:
+def _sizes(key: str, layout: FrameColumns, *frames: pd.DataFrame | None) -> dict[str, Size]:
     named = [NamedColumns(frame, layout.of(frame).columns, _NAMES) for frame in frames if frame is not None]
     return sizes_of((one, texts(one.need(key), Problems(one.index))) for one in named)
 
 
-def _check_layout(layout: Layout, *frames: pd.DataFrame) -> None:
+def _check_layout(layout: FrameColumns, *frames: pd.DataFrame) -> None:
     """Refuse names that no frame holds, and names of columns that there are none of."""
     held = [NamedColumns(frame, None) for frame in frames]
     if not isinstance(layout.columns, Mapping | None):
@@ -169,7 +172,7 @@ def _check_layout(layout: Layout, *frames: pd.DataFrame) -> None:
             held[-1].own(own, " for bbox")
 
 
-def _key(frames: Mapping[str, pd.DataFrame], items: pd.DataFrame | None, layout: Layout) -> str:
+def _key(frames: Mapping[str, pd.DataFrame], items: pd.DataFrame | None, layout: FrameColumns) -> str:
     """Choose the id by which the frames meet: the reference id where all of them have it."""
     every = {**frames, **({} if items is None else {"items": items})}
     named = {name: NamedColumns(frame, layout.of(frame).columns, _NAMES) for name, frame in every.items()}
@@ -191,7 +194,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _take(
-    frame: pd.DataFrame, name: str, key: str, layout: Layout, iou_type: IouType, sizes: Mapping[str, Size]
+    frame: pd.DataFrame, name: str, key: str, layout: FrameColumns, iou_type: IouType, sizes: Mapping[str, Size]
 ) -> _Taken:
     own = layout.of(frame)
     named = NamedColumns(frame, own.columns, _NAMES)
@@ -258,7 +261,7 @@ def _refused(problems: Problems, name: str, count: int) -> InvalidInputError:
     return InvalidInputError("\n".join(lines), problems=problems.frame())
 
 
-def _item_keys(items: pd.DataFrame, key: str, layout: Layout) -> dict[str, Texts]:
+def _item_keys(items: pd.DataFrame, key: str, layout: FrameColumns) -> dict[str, Texts]:
     named = NamedColumns(items, layout.of(items).columns, _NAMES)
     problems = Problems(named.index)
     required = np.ones(len(named), dtype=np.bool_)
@@ -271,14 +274,14 @@ def _item_keys(items: pd.DataFrame, key: str, layout: Layout) -> dict[str, Texts
     return found
 
 
-def _side(taken: _Taken, image: Indices, label: Indices, iou_type: IouType) -> tuple[Side, str]:
+def _side(taken: _Taken, image: Indices, label: Indices, iou_type: IouType) -> tuple[BoxArrays, str]:
     given = ~np.isnan(taken.area)
     computed = areas(taken.box) if taken.masks is None else taken.masks.areas()
     how = "width times height" if iou_type == "bbox" else "pixels of the mask"
     source = "the column 'area'" if given.all() and len(given) else how
     if given.any() and not given.all():
         source = f"the column 'area', and {how} where it is empty"
-    side = Side(
+    side = BoxArrays(
         image=image,
         label=label,
         box=taken.box,

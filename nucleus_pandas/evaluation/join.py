@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from nucleus_pandas._util.arrays import Bools, Indices
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.evaluation.arrays import Bools, Images, Indices
+from nucleus_pandas.evaluation.arrays import EvaluatedImages
 from nucleus_pandas.schema import warn
 from nucleus_pandas.wire.column_json import TEXT, Texts
 
@@ -47,22 +48,22 @@ def coded(columns: list[Texts]) -> tuple[list[str], list[Indices]]:
 
 
 def meet(
-    key: str, truth: Mentions, predictions: Mentions, items: dict[str, Texts] | None
-) -> tuple[Images, list[Indices], list[str]]:
+    key: str, ground_truth: Mentions, predictions: Mentions, items: dict[str, Texts] | None
+) -> tuple[EvaluatedImages, list[Indices], list[str]]:
     """Find the images of frames that name them by the same kind of id.
 
     Parameters
     ----------
     key : {"reference_id", "dataset_item_id"}
         That kind; no row lacks it.
-    truth, predictions : Mentions
+    ground_truth, predictions : Mentions
         The images of the two sides.
     items : dict of str to Texts, optional
         All images there are, by the kind of id.
 
     Returns
     -------
-    (Images, list of numpy.ndarray of intp, list of str)
+    (EvaluatedImages, list of numpy.ndarray of intp, list of str)
         The images; the number of the image of each box of the ground truth, and of each of the predictions; and
         what is to be noted.
 
@@ -76,7 +77,11 @@ def meet(
     NucleusWarning
         Some images of the predictions are none of the ground truth.
     """
-    sources = [predictions.keys, truth.keys, {} if items is None else items]  # the last that tells an id is believed
+    sources = [
+        predictions.keys,
+        ground_truth.keys,
+        {} if items is None else items,
+    ]  # the last that tells an id is believed
     ids, codes = coded([source.get(key, pa.array([], TEXT)) for source in reversed(sources)])
     of_items, of_truth, of_predictions = codes
     notes = []
@@ -86,8 +91,8 @@ def meet(
         for name, numbers in (("ground truth", of_truth), ("predictions", of_predictions)):
             _check_known(name, numbers, ids, int(of_items.max(initial=-1)) + 1)
     told = {kind: _told(kind, len(ids), sources, [of_predictions, of_truth, of_items]) for kind in KEYS}
-    images = Images(key, np.array(ids, dtype=object), told["reference_id"], told["dataset_item_id"])
-    return images, [of_truth[truth.rows], of_predictions[predictions.rows]], notes
+    images = EvaluatedImages(key, np.array(ids, dtype=object), told["reference_id"], told["dataset_item_id"])
+    return images, [of_truth[ground_truth.rows], of_predictions[predictions.rows]], notes
 
 
 def _told(kind: str, count: int, sources: list[dict[str, Texts]], numbers: list[Indices]) -> Texts:
@@ -115,9 +120,9 @@ def _check_known(name: str, numbers: Indices, ids: list[str], known: int) -> Non
         )
 
 
-def _check_meeting(ids: list[str], truth: Indices, predictions: Indices) -> list[str]:
+def _check_meeting(ids: list[str], ground_truth: Indices, predictions: Indices) -> list[str]:
     """Refuse sides of which no ids meet: their average precision would be a silent 0."""
-    of_truth, of_predictions = np.unique(truth), np.unique(predictions)
+    of_truth, of_predictions = np.unique(ground_truth), np.unique(predictions)
     strange = np.setdiff1d(of_predictions, of_truth, assume_unique=True)
     if not len(of_truth) or not len(strange):
         return []

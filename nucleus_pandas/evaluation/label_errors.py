@@ -7,9 +7,10 @@ import numbers
 import numpy as np
 import pandas as pd
 
+from nucleus_pandas._util.arrays import Floats
 from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.evaluation.arrays import Floats, Sides
+from nucleus_pandas.evaluation.arrays import EvaluationInputs
 from nucleus_pandas.evaluation.counts import Counted
 from nucleus_pandas.evaluation.match_rows import NONE, MatchRows, columns_of
 from nucleus_pandas.evaluation.overlaps import overlaps
@@ -26,12 +27,12 @@ SUSPECTS: dict[str, str] = {
 KINDS = ("missing annotation", "wrong label", "wrong box", "nothing there")
 
 
-def suspects(sides: Sides, rows: MatchRows, found: Counted, min_confidence: float) -> pd.DataFrame:
+def suspects(sides: EvaluationInputs, rows: MatchRows, found: Counted, min_confidence: float) -> pd.DataFrame:
     """Find suspicious ground truth; see `Evaluation.suspects`.
 
     Parameters
     ----------
-    sides : Sides
+    sides : EvaluationInputs
         Both sides.
     rows : MatchRows
         The Nucleus match.
@@ -54,7 +55,7 @@ def suspects(sides: Sides, rows: MatchRows, found: Counted, min_confidence: floa
         raise InvalidInputError(f"min_confidence is a number from 0 to 1, not {min_confidence!r}.")
     given = sides.predictions.confidence
     assert given is not None
-    both = (rows.truth != NONE) & (rows.prediction != NONE)
+    both = (rows.ground_truth != NONE) & (rows.prediction != NONE)
     has_prediction = rows.prediction != NONE
     confidence = np.full(len(rows.iou), np.nan)
     confidence[has_prediction] = given[rows.prediction[has_prediction]]
@@ -64,8 +65,8 @@ def suspects(sides: Sides, rows: MatchRows, found: Counted, min_confidence: floa
     of_truth, of_predictions = _nearest(sides)
     alone = has_prediction & ~found.right & ~found.confused
     alone[alone] = of_predictions[rows.prediction[alone]] < BACKGROUND_IOU
-    unseen = rows.truth != NONE
-    unseen[unseen] = of_truth[rows.truth[unseen]] < BACKGROUND_IOU
+    unseen = rows.ground_truth != NONE
+    unseen[unseen] = of_truth[rows.ground_truth[unseen]] < BACKGROUND_IOU
     trust = _precision(sides, rows, found)
     scores = {
         "missing annotation": (alone & sure, confidence),
@@ -83,23 +84,23 @@ def suspects(sides: Sides, rows: MatchRows, found: Counted, min_confidence: floa
     return frame({**columns, "suspicion": kind, "score": score}, SUSPECTS)
 
 
-def _nearest(sides: Sides) -> tuple[Floats, Floats]:
+def _nearest(sides: EvaluationInputs) -> tuple[Floats, Floats]:
     """Return the highest IoU of each ground truth (crowds left out), and of each prediction with any ground truth."""
-    best = np.zeros(len(sides.truth))
+    best = np.zeros(len(sides.ground_truth))
     of_predictions = np.zeros(len(sides.predictions))
-    for some in overlaps(sides.truth, sides.predictions):
-        np.maximum.at(best, some.truth, some.iou)
+    for some in overlaps(sides.ground_truth, sides.predictions):
+        np.maximum.at(best, some.ground_truth, some.iou)
         np.maximum.at(of_predictions, some.prediction, some.iou)
-    return best[~sides.truth.crowd], of_predictions
+    return best[~sides.ground_truth.crowd], of_predictions
 
 
-def _precision(sides: Sides, rows: MatchRows, found: Counted) -> Floats:
+def _precision(sides: EvaluationInputs, rows: MatchRows, found: Counted) -> Floats:
     """Return for each row the share of the ground truth of its label that was found."""
     label = sides.countable.label
     every = np.bincount(label, minlength=len(sides.labels))
-    right = np.bincount(label[rows.truth[found.right]], minlength=len(sides.labels))
+    right = np.bincount(label[rows.ground_truth[found.right]], minlength=len(sides.labels))
     share = np.divide(right, every, out=np.zeros(len(every)), where=every > 0)
     values = np.zeros(len(rows.iou))
-    there = rows.truth != NONE
-    values[there] = share[label[rows.truth[there]]]
+    there = rows.ground_truth != NONE
+    values[there] = share[label[rows.ground_truth[there]]]
     return values

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nucleus_pandas._util.arrays import Floats, Indices
 from nucleus_pandas.errors import MissingExtraError
-from nucleus_pandas.evaluation.arrays import Floats, Indices, Mask
+from nucleus_pandas.evaluation.arrays import Mask
 from nucleus_pandas.schema import NamedColumns, Problems
 from nucleus_pandas.wire.column_json import Texts
 

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from nucleus_pandas.evaluation.arrays import Bools, Floats, Indices, Sides, stable_order
+from nucleus_pandas._util.arrays import Bools, Floats, Indices
+from nucleus_pandas.evaluation.arrays import EvaluationInputs, stable_order
 from nucleus_pandas.evaluation.matching import Matches, match, match_pairs
 from nucleus_pandas.evaluation.outcomes import Outcomes, outcomes
 from nucleus_pandas.evaluation.overlaps import Overlaps, overlaps
@@ -26,7 +27,7 @@ class MatchRows:
 
     Attributes
     ----------
-    truth, prediction : numpy.ndarray of shape (n,), intp
+    ground_truth, prediction : numpy.ndarray of shape (n,), intp
         Rows of the ground truth without crowds, and of the predictions; -1 where a side is missing.
     iou : numpy.ndarray of shape (n,), float64
         NaN where a side is missing.
@@ -34,20 +35,20 @@ class MatchRows:
         Whether the labels of a pair are right.
     """
 
-    truth: Indices
+    ground_truth: Indices
     prediction: Indices
     iou: Floats
     agrees: Bools
 
     def outcomes(self, iou_threshold: float | None) -> Outcomes:
         """Return true positives, false positives and false negatives at a threshold; None lets every pair count."""
-        return outcomes(self.iou, self.truth != NONE, self.prediction != NONE, self.agrees, iou_threshold)
+        return outcomes(self.iou, self.ground_truth != NONE, self.prediction != NONE, self.agrees, iou_threshold)
 
 
-def match_rows(sides: Sides, parameters: Parameters) -> MatchRows:
+def match_rows(sides: EvaluationInputs, parameters: Parameters) -> MatchRows:
     """Match the predictions with the ground truth; crowds are left out."""
-    truth, predictions = sides.countable, sides.predictions
-    boxes = sides.boxes(truth), sides.boxes(predictions)
+    ground_truth, predictions = sides.countable, sides.predictions
+    boxes = sides.boxes(ground_truth), sides.boxes(predictions)
     if parameters.iou_type == "segm":
         found = match_pairs(*boxes, parameters.rule, _mask_pairs(sides))
     else:
@@ -56,45 +57,47 @@ def match_rows(sides: Sides, parameters: Parameters) -> MatchRows:
                                                          boxes[1].label[found.prediction]))  # fmt: skip
 
 
-def _mask_pairs(sides: Sides) -> Overlaps:
+def _mask_pairs(sides: EvaluationInputs) -> Overlaps:
     none = np.empty(0, dtype=np.intp)
     every = [Overlaps(none, none, np.empty(0)), *overlaps(sides.countable, sides.predictions)]
     return Overlaps(*(np.concatenate(column) for column in zip(*every, strict=True)))
 
 
-def _laid_out(sides: Sides, found: Matches, agreed: Bools) -> MatchRows:
-    truth, predictions = sides.countable, sides.predictions
+def _laid_out(sides: EvaluationInputs, found: Matches, agreed: Bools) -> MatchRows:
+    ground_truth, predictions = sides.countable, sides.predictions
     count = len(predictions)
     partner, iou = np.full(count, NONE, dtype=np.intp), np.full(count, np.nan)
     agrees = np.zeros(count, dtype=np.bool_)
     partner[found.prediction], iou[found.prediction] = found.ground_truth, found.iou
     agrees[found.prediction] = agreed
-    free = np.ones(len(truth), dtype=np.bool_)
+    free = np.ones(len(ground_truth), dtype=np.bool_)
     free[found.ground_truth] = False
     alone = np.flatnonzero(free)
-    image = np.concatenate([predictions.image, truth.image[alone]])
+    image = np.concatenate([predictions.image, ground_truth.image[alone]])
     order = stable_order(image)
     return MatchRows(
-        truth=np.concatenate([partner, alone])[order],
+        ground_truth=np.concatenate([partner, alone])[order],
         prediction=np.concatenate([np.arange(count), np.full(len(alone), NONE)])[order],
         iou=np.concatenate([iou, np.full(len(alone), np.nan)])[order],
         agrees=np.concatenate([agrees, np.zeros(len(alone), dtype=np.bool_)])[order],
     )
 
 
-def matches_frame(sides: Sides, rows: MatchRows, iou_threshold: float | None) -> pd.DataFrame:
+def matches_frame(sides: EvaluationInputs, rows: MatchRows, iou_threshold: float | None) -> pd.DataFrame:
     """Return the matches at a threshold as `ModelRun.matches` does."""
     found = rows.outcomes(iou_threshold)
     columns = columns_of(sides, rows, found.row, found.ground_truth, found.prediction)
     return frame({**columns, "match_type": pa.array(found.match_type.astype(object), TEXT)}, MATCHES)
 
 
-def columns_of(sides: Sides, rows: MatchRows, at: Indices, with_truth: Bools, with_prediction: Bools) -> dict[str, Any]:
+def columns_of(
+    sides: EvaluationInputs, rows: MatchRows, at: Indices, with_truth: Bools, with_prediction: Bools
+) -> dict[str, Any]:
     """Return the columns of the frame of matches, but its last, for some of the rows.
 
     Parameters
     ----------
-    sides : Sides
+    sides : EvaluationInputs
         What was matched.
     rows : MatchRows
         How.
@@ -103,13 +106,13 @@ def columns_of(sides: Sides, rows: MatchRows, at: Indices, with_truth: Bools, wi
     with_truth, with_prediction : numpy.ndarray of bool
         Which sides of each are shown.
     """
-    truth, prediction = rows.truth[at], rows.prediction[at]
+    ground_truth, prediction = rows.ground_truth[at], rows.prediction[at]
     predictions = sides.predictions
     has_prediction = prediction != NONE
     image = np.empty(len(at), dtype=np.intp)
     image[has_prediction] = predictions.image[prediction[has_prediction]]
-    image[~has_prediction] = sides.countable.image[truth[~has_prediction]]
-    g, p = pa.array(truth, mask=~with_truth), pa.array(prediction, mask=~with_prediction)
+    image[~has_prediction] = sides.countable.image[ground_truth[~has_prediction]]
+    g, p = pa.array(ground_truth, mask=~with_truth), pa.array(prediction, mask=~with_prediction)
     names = pa.array(sides.labels, TEXT)
     confidence = np.full(len(at), np.nan)
     assert predictions.confidence is not None

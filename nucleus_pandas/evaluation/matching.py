@@ -9,20 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nucleus_pandas._util.arrays import Bools, Floats, Indices, Strings
 from nucleus_pandas.evaluation.pair_blocks import blocks, ranges
 from nucleus_pandas.schema.boxes import edge_iou, edges
 
-__all__ = ["Boxes", "LabelRule", "Matches", "match", "match_pairs"]
+__all__ = ["LabelRule", "MatchBoxes", "Matches", "match", "match_pairs"]
 
-Bools: TypeAlias = NDArray[np.bool_]
-Floats: TypeAlias = NDArray[np.float64]
-Indices: TypeAlias = NDArray[np.intp]
-Strings: TypeAlias = NDArray[Any]  # of dtype object or str
 
 PAIR_BUDGET = 1 << 21  # overlapping pairs held at a time: some 300 MB at the peak
 _BLOCK = 1 << 14  # candidate pairs compared at a time: few, to stay in the processor's cache
@@ -30,7 +26,7 @@ _SLICE = 1 << 11  # sorted pairs between two looks at which boxes are still free
 
 
 @dataclass(frozen=True, eq=False)
-class Boxes:
+class MatchBoxes:
     """The boxes of one side, ground truth or predictions, one row per box.
 
     Attributes
@@ -116,7 +112,7 @@ class LabelRule:
         """
         if allowed_label_matches is None:
             return cls(class_agnostic is None or class_agnostic)
-        return cls(class_agnostic or False, frozenset((truth, other) for truth, other in allowed_label_matches))
+        return cls(class_agnostic or False, frozenset((gt, other) for gt, other in allowed_label_matches))
 
     def agrees(self, ground_truth: Strings, prediction: Strings) -> Bools:
         """Return which pairs of labels are right, so that a match of them is a true positive.
@@ -160,12 +156,14 @@ class Matches:
     iou: Floats
 
 
-def match(ground_truth: Boxes, predictions: Boxes, rule: LabelRule, *, pair_budget: int = PAIR_BUDGET) -> Matches:
+def match(
+    ground_truth: MatchBoxes, predictions: MatchBoxes, rule: LabelRule, *, pair_budget: int = PAIR_BUDGET
+) -> Matches:
     """Match predictions with ground truth, item by item.
 
     Parameters
     ----------
-    ground_truth, predictions : Boxes
+    ground_truth, predictions : MatchBoxes
         The two sides, in any order.
     rule : LabelRule
         Which labels may pair.
@@ -193,7 +191,7 @@ def match(ground_truth: Boxes, predictions: Boxes, rule: LabelRule, *, pair_budg
     >>> def boxes(*xs, confidence=None):
     ...     n = len(xs)
     ...     box = np.array([[x, 0, 10, 10] for x in xs], dtype=float)
-    ...     return Boxes(np.zeros(n, int), np.full(n, "car"), box, np.arange(n).astype(str), confidence)
+    ...     return MatchBoxes(np.zeros(n, int), np.full(n, "car"), box, np.arange(n).astype(str), confidence)
     >>> found = match(boxes(0, 4), boxes(2, 4, 90, confidence=np.array([0.9, 0.8, 0.7])), LabelRule())
     >>> found.prediction.tolist(), found.ground_truth.tolist(), found.iou.round(3).tolist()
     ([0, 1], [0, 1], [0.667, 1.0])
@@ -202,28 +200,28 @@ def match(ground_truth: Boxes, predictions: Boxes, rule: LabelRule, *, pair_budg
         raise ValueError(f"pair_budget must be at least 1, got {pair_budget}.")
     sides, allowed = _sorted_sides(ground_truth, predictions, rule)
     found: list[tuple[Indices, Indices, Floats]] = [(sides[0].row[:0], sides[1].row[:0], np.empty(0))]
-    for truths, predicted in _parts(*sides, pair_budget):
+    for ground_truths, predicted in _parts(*sides, pair_budget):
         complete = False
         while not complete:
-            g, p, iou, complete = _best_pairs(truths, predicted, allowed, pair_budget)
-            chosen = _greedy(g, p, iou, len(truths.row), len(predicted.row))
+            g, p, iou, complete = _best_pairs(ground_truths, predicted, allowed, pair_budget)
+            chosen = _greedy(g, p, iou, len(ground_truths.row), len(predicted.row))
             g, p = g[chosen], p[chosen]
-            found.append((truths.row[g], predicted.row[p], iou[chosen]))
+            found.append((ground_truths.row[g], predicted.row[p], iou[chosen]))
             if not complete:
-                truths, predicted = truths.without(g), predicted.without(p)
+                ground_truths, predicted = ground_truths.without(g), predicted.without(p)
     g, p, iou = (np.concatenate(column) for column in zip(*found, strict=True))
     order = np.argsort(p)
     return Matches(g[order], p[order], iou[order])
 
 
 def match_pairs(
-    ground_truth: Boxes, predictions: Boxes, rule: LabelRule, pairs: tuple[Indices, Indices, Floats]
+    ground_truth: MatchBoxes, predictions: MatchBoxes, rule: LabelRule, pairs: tuple[Indices, Indices, Floats]
 ) -> Matches:
     """Match predictions with ground truth whose overlaps are known, as those of masks.
 
     Parameters
     ----------
-    ground_truth, predictions : Boxes
+    ground_truth, predictions : MatchBoxes
         The two sides, in any order; their boxes do not matter.
     rule : LabelRule
         Which labels may pair.
@@ -237,7 +235,7 @@ def match_pairs(
 
     Examples
     --------
-    >>> one = Boxes(np.zeros(1, int), np.array(["car"]), np.zeros((1, 4)), np.array(["a"]))
+    >>> one = MatchBoxes(np.zeros(1, int), np.array(["car"]), np.zeros((1, 4)), np.array(["a"]))
     >>> match_pairs(one, one, LabelRule(), (np.array([0]), np.array([0]), np.array([0.7]))).iou.tolist()
     [0.7]
     """
@@ -245,8 +243,8 @@ def match_pairs(
     if not rule.class_agnostic:
         allowed = rule.agrees(ground_truth.label[g], predictions.label[p])
         g, p, iou = g[allowed], p[allowed], iou[allowed]
-    (truths, predicted), _ = _sorted_sides(ground_truth, predictions, LabelRule())
-    place_g, place_p = np.argsort(truths.row), np.argsort(predicted.row)
+    (ground_truths, predicted), _ = _sorted_sides(ground_truth, predictions, LabelRule())
+    place_g, place_p = np.argsort(ground_truths.row), np.argsort(predicted.row)
     order = np.lexsort((place_g[g], place_p[p]))
     g, p, iou = g[order], p[order], iou[order]
     chosen = _greedy(place_g[g], place_p[p], iou, len(place_g), len(place_p))
@@ -255,7 +253,7 @@ def match_pairs(
 
 
 @dataclass(frozen=True, eq=False)
-class _Side:
+class _RankedBoxes:
     """One side, sorted by group, then by confidence and id: positions are ranks within the group."""
 
     row: Indices  # in the input
@@ -263,18 +261,18 @@ class _Side:
     edges: Floats  # (4, n)
     code: NDArray[np.int64]  # of the label, if only certain labels may pair
 
-    def take(self, which: slice | Bools) -> _Side:
-        return _Side(self.row[which], self.group[which], self.edges[:, which], self.code[which])
+    def take(self, which: slice | Bools) -> _RankedBoxes:
+        return _RankedBoxes(self.row[which], self.group[which], self.edges[:, which], self.code[which])
 
-    def without(self, used: Indices) -> _Side:
+    def without(self, used: Indices) -> _RankedBoxes:
         free = np.ones(len(self.row), dtype=np.bool_)
         free[used] = False
         return self.take(free)
 
 
 def _sorted_sides(
-    ground_truth: Boxes, predictions: Boxes, rule: LabelRule
-) -> tuple[tuple[_Side, _Side], NDArray[np.int64] | None]:
+    ground_truth: MatchBoxes, predictions: MatchBoxes, rule: LabelRule
+) -> tuple[tuple[_RankedBoxes, _RankedBoxes], NDArray[np.int64] | None]:
     """Sort both sides; with them come the allowed ``truth code * 2**32 + prediction code``, if limited."""
     boxes, split = (ground_truth, predictions), [len(ground_truth.item)]
     group = np.concatenate([side.item for side in boxes])
@@ -291,7 +289,7 @@ def _sorted_sides(
     sides = []
     for side, groups, label_codes in zip(boxes, np.split(group, split), np.split(code, split), strict=True):
         row = _by_rank(groups, side.confidence, side.annotation_id)
-        sides.append(_Side(row, groups[row], edges(side.box)[:, row], label_codes[row]))
+        sides.append(_RankedBoxes(row, groups[row], edges(side.box)[:, row], label_codes[row]))
     return (sides[0], sides[1]), allowed
 
 
@@ -328,10 +326,12 @@ def _break_ties(order: Indices, tied: Bools, rank: Callable[[Indices], Indices])
     return order
 
 
-def _parts(truths: _Side, predicted: _Side, budget: int) -> Iterator[tuple[_Side, _Side]]:
+def _parts(
+    ground_truths: _RankedBoxes, predicted: _RankedBoxes, budget: int
+) -> Iterator[tuple[_RankedBoxes, _RankedBoxes]]:
     """Split between groups, so that a part has few enough pairs or a single group."""
     group = predicted.group
-    start, stop = ranges(truths.group, predicted.group)
+    start, stop = ranges(ground_truths.group, predicted.group)
     pairs = np.concatenate(([0], np.cumsum(stop - start)))
     low = 0
     while low < len(group):
@@ -339,24 +339,24 @@ def _parts(truths: _Side, predicted: _Side, budget: int) -> Iterator[tuple[_Side
         if high < len(group):
             high = int(np.searchsorted(group, group[high], side="left"))
             high = high if high > low else int(np.searchsorted(group, group[low], side="right"))
-        yield truths.take(slice(start[low], stop[high - 1])), predicted.take(slice(low, high))
+        yield ground_truths.take(slice(start[low], stop[high - 1])), predicted.take(slice(low, high))
         low = high
 
 
 def _best_pairs(
-    truths: _Side, predicted: _Side, allowed: NDArray[np.int64] | None, budget: int
+    ground_truths: _RankedBoxes, predicted: _RankedBoxes, allowed: NDArray[np.int64] | None, budget: int
 ) -> tuple[Indices, Indices, Floats, bool]:
     """Find the best pairs that may match, and whether they are all of them."""
-    none = truths.row[:0]
+    none = ground_truths.row[:0]
     held: list[tuple[Indices, Indices, Floats]] = [(none, none, np.empty(0))]
     total, floor, complete = 0, 0.0, True
-    (left, _, right, _), (p_left, _, p_right, _) = truths.edges, predicted.edges
-    for g, p in blocks(truths.group, predicted.group, min(budget, _BLOCK)):
+    (left, _, right, _), (p_left, _, p_right, _) = ground_truths.edges, predicted.edges
+    for g, p in blocks(ground_truths.group, predicted.group, min(budget, _BLOCK)):
         meet = (left[g] < p_right[p]) & (p_left[p] < right[g])
         if allowed is not None:
-            meet &= np.isin((truths.code[g] << 32) + predicted.code[p], allowed)
+            meet &= np.isin((ground_truths.code[g] << 32) + predicted.code[p], allowed)
         g, p = g[meet], p[meet]
-        iou = edge_iou([edge[g] for edge in truths.edges], [edge[p] for edge in predicted.edges])
+        iou = edge_iou([edge[g] for edge in ground_truths.edges], [edge[p] for edge in predicted.edges])
         above = iou > floor
         held.append((g[above], p[above], iou[above]))
         total += len(held[-1][2])
@@ -373,24 +373,24 @@ def _best_pairs(
     return g, p, iou, complete
 
 
-def _greedy(g: Indices, p: Indices, iou: Floats, truths: int, predicted: int) -> Indices:
+def _greedy(g: Indices, p: Indices, iou: Floats, ground_truths: int, predicted: int) -> Indices:
     """Choose pairs by IoU, in their given order where equal, so that no box is in two."""
     order = np.argsort(-iou)
     best = iou[order]
     order = _break_ties(order, best[1:] == best[:-1], lambda pairs: pairs)
-    free_g, free_p = np.ones(truths, dtype=np.bool_), np.ones(predicted, dtype=np.bool_)
-    first_g, first_p = np.empty(truths, dtype=np.intp), np.empty(predicted, dtype=np.intp)
+    free_g, free_p = np.ones(ground_truths, dtype=np.bool_), np.ones(predicted, dtype=np.bool_)
+    first_g, first_p = np.empty(ground_truths, dtype=np.intp), np.empty(predicted, dtype=np.intp)
     chosen = [order[:0]]
     for low in range(0, len(order), _SLICE):
         pairs = order[low : low + _SLICE]
         pairs = pairs[free_g[g[pairs]] & free_p[p[pairs]]]
         while len(pairs):
             # a pair that comes first for both of its boxes is one that the greedy order takes
-            truth, prediction, rank = g[pairs], p[pairs], np.arange(len(pairs))
-            first_g[truth[::-1]] = rank[::-1]
+            ground_truth, prediction, rank = g[pairs], p[pairs], np.arange(len(pairs))
+            first_g[ground_truth[::-1]] = rank[::-1]
             first_p[prediction[::-1]] = rank[::-1]
-            taken = (first_g[truth] == rank) & (first_p[prediction] == rank)
+            taken = (first_g[ground_truth] == rank) & (first_p[prediction] == rank)
             chosen.append(pairs[taken])
-            free_g[truth[taken]] = free_p[prediction[taken]] = False
-            pairs = pairs[free_g[truth] & free_p[prediction]]
+            free_g[ground_truth[taken]] = free_p[prediction[taken]] = False
+            pairs = pairs[free_g[ground_truth] & free_p[prediction]]
     return np.concatenate(chosen)

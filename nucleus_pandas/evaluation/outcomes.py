@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Outcomes", "outcomes"]
+from nucleus_pandas._util.arrays import Bools, Floats, Indices
 
-Bools: TypeAlias = NDArray[np.bool_]
-Floats: TypeAlias = NDArray[np.float64]
-Indices: TypeAlias = NDArray[np.intp]
+__all__ = ["Outcomes", "outcomes"]
 
 
 @dataclass(frozen=True, eq=False)

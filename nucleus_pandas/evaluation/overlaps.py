@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nucleus_pandas.evaluation.arrays import Floats, Indices, Side
+from nucleus_pandas._util.arrays import Floats, Indices
+from nucleus_pandas.evaluation.arrays import BoxArrays
 from nucleus_pandas.evaluation.masks import codec
 from nucleus_pandas.evaluation.pair_blocks import blocks
 
@@ -19,18 +20,18 @@ class Overlaps(NamedTuple):
 
     Attributes
     ----------
-    truth, prediction : numpy.ndarray of intp
+    ground_truth, prediction : numpy.ndarray of intp
         Rows of the two sides.
     iou : numpy.ndarray of float64
         Above 0. With a crowd: the share of the prediction's area that lies in it.
     """
 
-    truth: Indices
+    ground_truth: Indices
     prediction: Indices
     iou: Floats
 
 
-def overlaps(truth: Side, predictions: Side) -> Iterator[Overlaps]:
+def overlaps(ground_truth: BoxArrays, predictions: BoxArrays) -> Iterator[Overlaps]:
     """Find all pairs of the same image that overlap, some at a time; a prediction's pairs come together.
 
     Notes
@@ -38,13 +39,13 @@ def overlaps(truth: Side, predictions: Side) -> Iterator[Overlaps]:
     The formula is that of ``bbIou`` in pycocotools (``maskApi.c``), to the last bit: areas are width times height, and
     the union is their sum less the intersection; for a crowd it is the area of the prediction.
     """
-    rows_g, rows_p = truth.by_image, predictions.by_image
-    x, y, width, height = truth.box.T
+    rows_g, rows_p = ground_truth.by_image, predictions.by_image
+    x, y, width, height = ground_truth.box.T
     other_x, other_y, other_width, other_height = predictions.box.T
     right, bottom = x + width, y + height
     other_right, other_bottom = other_x + other_width, other_y + other_height
     area, other_area = width * height, other_width * other_height
-    for at_g, at_p in blocks(truth.image[rows_g], predictions.image[rows_p], _BLOCK):
+    for at_g, at_p in blocks(ground_truth.image[rows_g], predictions.image[rows_p], _BLOCK):
         g, p = rows_g[at_g], rows_p[at_p]
         across = np.minimum(right[g], other_right[p]) - np.maximum(x[g], other_x[p])
         meet = np.flatnonzero(across > 0)
@@ -52,22 +53,22 @@ def overlaps(truth: Side, predictions: Side) -> Iterator[Overlaps]:
         down = np.minimum(bottom[g], other_bottom[p]) - np.maximum(y[g], other_y[p])
         meet = np.flatnonzero(down > 0)
         g, p = g[meet], p[meet]
-        if truth.masks is not None and predictions.masks is not None:
-            iou = _mask_iou(truth, predictions, g, p)
+        if ground_truth.masks is not None and predictions.masks is not None:
+            iou = _mask_iou(ground_truth, predictions, g, p)
             there = np.flatnonzero(iou > 0)
             yield Overlaps(g[there], p[there], iou[there])
             continue
         shared = across[meet] * down[meet]
-        union = np.where(truth.crowd[g], other_area[p], other_area[p] + area[g] - shared)
+        union = np.where(ground_truth.crowd[g], other_area[p], other_area[p] + area[g] - shared)
         yield Overlaps(g, p, shared / union)
 
 
-def _mask_iou(truth: Side, predictions: Side, g: Indices, p: Indices) -> Floats:
+def _mask_iou(ground_truth: BoxArrays, predictions: BoxArrays, g: Indices, p: Indices) -> Floats:
     """Compare masks, image by image."""
-    assert truth.masks is not None
+    assert ground_truth.masks is not None
     assert predictions.masks is not None
     found = np.zeros(len(g))
-    image = truth.image[g]
+    image = ground_truth.image[g]
     starts = np.flatnonzero(np.concatenate(([True], image[1:] != image[:-1]))) if len(g) else g
     for pairs in np.split(np.arange(len(g)), starts[1:]):
         if not len(pairs):
@@ -76,8 +77,8 @@ def _mask_iou(truth: Side, predictions: Side, g: Indices, p: Indices) -> Floats:
         others, at_p = np.unique(p[pairs], return_inverse=True)
         dense = codec().iou(
             [predictions.masks[row] for row in others.tolist()],
-            [truth.masks[row] for row in own.tolist()],
-            truth.crowd[own].astype(int).tolist(),
+            [ground_truth.masks[row] for row in own.tolist()],
+            ground_truth.crowd[own].astype(int).tolist(),
         )
         found[pairs] = np.asarray(dense)[at_p, at_g]
     return found

@@ -8,11 +8,12 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from nucleus_pandas._util.arrays import Indices
+
 Groups: TypeAlias = NDArray[np.integer]
-Indices: TypeAlias = NDArray[np.intp]
 
 
-def ranges(truths: Groups, predicted: Groups) -> tuple[Indices, Indices]:
+def ranges(ground_truths: Groups, predicted: Groups) -> tuple[Indices, Indices]:
     """Return the first and the last + 1 ground truth of the group of each prediction; both sides are sorted by group.
 
     Examples
@@ -21,10 +22,12 @@ def ranges(truths: Groups, predicted: Groups) -> tuple[Indices, Indices]:
     >>> first.tolist(), last.tolist()
     ([0, 2, 2], [2, 2, 3])
     """
-    return np.searchsorted(truths, predicted, side="left"), np.searchsorted(truths, predicted, side="right")
+    return np.searchsorted(ground_truths, predicted, side="left"), np.searchsorted(
+        ground_truths, predicted, side="right"
+    )
 
 
-def blocks(truths: Groups, predicted: Groups, size: int) -> Iterator[tuple[Indices, Indices]]:
+def blocks(ground_truths: Groups, predicted: Groups, size: int) -> Iterator[tuple[Indices, Indices]]:
     """Return all pairs of the same group, by the prediction, then by the ground truth.
 
     Parameters
@@ -44,7 +47,7 @@ def blocks(truths: Groups, predicted: Groups, size: int) -> Iterator[tuple[Indic
     >>> [(g.tolist(), p.tolist()) for g, p in blocks(np.array([1, 1, 3]), np.array([1, 3, 3]), 2)]
     [([0, 1], [0, 0]), ([2, 2], [1, 2])]
     """
-    start, stop = ranges(truths, predicted)
+    start, stop = ranges(ground_truths, predicted)
     count = stop - start
     pairs = np.concatenate(([0], np.cumsum(count)))
     low = 0

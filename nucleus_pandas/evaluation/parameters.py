@@ -127,12 +127,12 @@ def _pair(pair: object) -> tuple[str, str]:
     if isinstance(pair, Mapping):
         pair = (pair.get("ground_truth_label"), pair.get("model_prediction_label"))
     if isinstance(pair, (tuple, list)) and len(pair) == 2:
-        truth, predicted = (
+        ground_truth, predicted = (
             str(int(label)) if isinstance(label, numbers.Integral) and not isinstance(label, bool) else label
             for label in pair
         )
-        if isinstance(truth, str) and isinstance(predicted, str):
-            return truth, predicted
+        if isinstance(ground_truth, str) and isinstance(predicted, str):
+            return ground_truth, predicted
     raise InvalidInputError(f"allowed_label_matches holds pairs (ground-truth label, predicted label), not {pair!r}.")
 
 

@@ -11,8 +11,8 @@ from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas._util.version import __version__
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation import counts, label_errors, plots, tables
-from nucleus_pandas.evaluation.arrays import Sides
-from nucleus_pandas.evaluation.average_precision import NAME, Accumulated
+from nucleus_pandas.evaluation.arrays import EvaluationInputs
+from nucleus_pandas.evaluation.average_precision import NAME, PrecisionRecall
 from nucleus_pandas.evaluation.comparison import Compared, Comparison, compare
 from nucleus_pandas.evaluation.engines import accumulated, require
 from nucleus_pandas.evaluation.groups import By, Sources, groups_of
@@ -85,7 +85,7 @@ class Evaluation:
     {'bus': 0.0, 'car': 0.7}
     """
 
-    def __init__(self, sides: Sides, parameters: Parameters, sources: Sources | None = None) -> None:
+    def __init__(self, sides: EvaluationInputs, parameters: Parameters, sources: Sources | None = None) -> None:
         self._sides = sides
         self._parameters = parameters
         self._sources = Sources() if sources is None else sources
@@ -101,7 +101,7 @@ class Evaluation:
         return self._parameters.as_dict()
 
     @cached_property
-    def accumulated(self) -> Accumulated:
+    def accumulated(self) -> PrecisionRecall:
         """Precision and recall at every threshold, label, area range and number of predictions, as arrays.
 
         Labels are in the order of `per_class`, area ranges and numbers of predictions in that of `parameters`; where

@@ -11,8 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nucleus_pandas._util.compat import TEXT
-from nucleus_pandas.evaluation.arrays import Sides
-from nucleus_pandas.evaluation.average_precision import Accumulated
+from nucleus_pandas.evaluation.arrays import EvaluationInputs
+from nucleus_pandas.evaluation.average_precision import PrecisionRecall
 from nucleus_pandas.evaluation.counts import Counted, index_of
 from nucleus_pandas.evaluation.parameters import IOU_THRESHOLDS, RECALLS, Parameters
 from nucleus_pandas.schema import column
@@ -25,7 +25,7 @@ _NO_CONFIDENCE = "no prediction has a confidence"
 
 
 def summary(
-    found: Accumulated, parameters: Parameters, counts: pd.DataFrame, f1_curve: pd.DataFrame
+    found: PrecisionRecall, parameters: Parameters, counts: pd.DataFrame, f1_curve: pd.DataFrame
 ) -> pd.Series[float]:
     """Return the twelve numbers of COCO, then precision, recall, F1 and the confidence that maximizes F1."""
     sizes = list(enumerate(parameters.area_ranges))[1:]
@@ -42,14 +42,16 @@ def summary(
     return pd.Series(numbers, dtype=np.float64, name="value")
 
 
-def per_class(sides: Sides, found: Accumulated, parameters: Parameters, counts: pd.DataFrame) -> pd.DataFrame:
+def per_class(
+    sides: EvaluationInputs, found: PrecisionRecall, parameters: Parameters, counts: pd.DataFrame
+) -> pd.DataFrame:
     """Return the numbers of each label."""
     numbers = {"AP": found.ap(), "AP50": found.ap(0.5), "AP75": found.ap(0.75)}
     numbers |= {f"AP_{name}": found.ap(area=at) for at, name in list(enumerate(parameters.area_ranges))[1:]}
     frame = pd.DataFrame({**numbers, "AR": found.ar()}, index=index_of(sides))
     frame = frame.join(counts[list(COUNTS)])
     ignored = frame["ground_truths"].to_numpy() == 0
-    crowds = np.bincount(sides.truth.label[sides.truth.crowd], minlength=len(sides.labels)) > 0
+    crowds = np.bincount(sides.ground_truth.label[sides.ground_truth.crowd], minlength=len(sides.labels)) > 0
     why: list[str | None] = [_NO_CONFIDENCE if _unranked(sides) else None] * len(frame)
     for at in np.flatnonzero(ignored).tolist():
         why[at] = _ONLY_CROWDS if crowds[at] else _NO_TRUTH
@@ -57,7 +59,7 @@ def per_class(sides: Sides, found: Accumulated, parameters: Parameters, counts: 
     return frame.assign(ignored_by_map=ignored, reason=reason.set_axis(frame.index))
 
 
-def pr_curve(sides: Sides, found: Accumulated) -> pd.DataFrame:
+def pr_curve(sides: EvaluationInputs, found: PrecisionRecall) -> pd.DataFrame:
     """Return precision over recall for each label that has ground truth and each threshold."""
     precision, scores = found.precision[..., 0, -1], found.scores[..., 0, -1]
     there = np.flatnonzero(~np.isnan(precision[0, 0]))
@@ -79,13 +81,13 @@ def pr_curve(sides: Sides, found: Accumulated) -> pd.DataFrame:
     )
 
 
-def _reached(found: Accumulated, labels: NDArray[np.intp]) -> NDArray[np.bool_]:
+def _reached(found: PrecisionRecall, labels: NDArray[np.intp]) -> NDArray[np.bool_]:
     """Return which recalls are reached, of shape (labels, 10, 101)."""
     highest = found.recall[:, labels, 0, -1].T
     return np.asarray(np.linspace(0.0, 1.0, RECALLS) <= highest[:, :, None])
 
 
-def ap_by_size(sides: Sides, found: Accumulated, parameters: Parameters) -> pd.DataFrame:
+def ap_by_size(sides: EvaluationInputs, found: PrecisionRecall, parameters: Parameters) -> pd.DataFrame:
     """Return average precision by area."""
     rows = []
     for at, (low, high) in enumerate(parameters.area_ranges.values()):
@@ -105,18 +107,18 @@ def ap_by_size(sides: Sides, found: Accumulated, parameters: Parameters) -> pd.D
     return pd.DataFrame(rows, index=names)
 
 
-def by_image(sides: Sides, found: Counted) -> dict[str, NDArray[np.int64]]:
+def by_image(sides: EvaluationInputs, found: Counted) -> dict[str, NDArray[np.int64]]:
     """Count what lies in each image."""
     count = len(sides.images)
     of_truth, of_predictions = sides.countable.image, sides.predictions.image
     wrong_p = (found.prediction >= 0) & ~found.right
-    wrong_g = (found.truth >= 0) & ~found.right
+    wrong_g = (found.ground_truth >= 0) & ~found.right
     every = (
         of_truth,
         of_predictions,
-        of_truth[found.truth[found.right]],
+        of_truth[found.ground_truth[found.right]],
         of_predictions[found.prediction[wrong_p]],
-        of_truth[found.truth[wrong_g]],
+        of_truth[found.ground_truth[wrong_g]],
     )
     return {
         name: np.bincount(images, minlength=count).astype(np.int64) for name, images in zip(COUNTS, every, strict=True)
@@ -129,17 +131,17 @@ def by_group(rows: Sequence[Mapping[str, Any]], names: pd.Index[Any], numbers: S
     return pd.DataFrame(list(rows), index=names, columns=list(kinds)).astype(kinds)
 
 
-def _unranked(sides: Sides) -> bool:
+def _unranked(sides: EvaluationInputs) -> bool:
     return bool(len(sides.predictions)) and not sides.predictions.has_ranks
 
 
-def reasons(sides: Sides, parameters: Parameters, f1_curve: pd.DataFrame) -> list[str]:
+def reasons(sides: EvaluationInputs, parameters: Parameters, f1_curve: pd.DataFrame) -> list[str]:
     """Say why numbers are NaN, and what predictions without a confidence mean."""
     found = []
     confidence = sides.predictions.confidence
     missing = 0 if confidence is None else int(np.isnan(confidence).sum())
     if not len(sides.countable):
-        crowds = " but crowds" if sides.truth.crowd.any() else ""
+        crowds = " but crowds" if sides.ground_truth.crowd.any() else ""
         found.append(f"There is no ground truth{crowds}: average precision and recall do not exist and are NaN.")
     else:
         found += _without_truth(sides, parameters)
@@ -157,7 +159,7 @@ def reasons(sides: Sides, parameters: Parameters, f1_curve: pd.DataFrame) -> lis
     return found
 
 
-def _without_truth(sides: Sides, parameters: Parameters) -> list[str]:
+def _without_truth(sides: EvaluationInputs, parameters: Parameters) -> list[str]:
     found = []
     labels = np.setdiff1d(sides.predictions.label, sides.countable.label).tolist()
     if labels:
@@ -170,7 +172,7 @@ def _without_truth(sides: Sides, parameters: Parameters) -> list[str]:
     return found
 
 
-def left_out(sides: Sides, parameters: Parameters) -> str | None:
+def left_out(sides: EvaluationInputs, parameters: Parameters) -> str | None:
     """Return of predictions that the COCO numbers and TIDE do not see; None where they see all."""
     most = parameters.max_dets[-1]
     rows = np.flatnonzero(sides.predictions.place >= most)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from nucleus_pandas._util.arrays import Bools, Floats, Indices
 from nucleus_pandas._util.compat import TEXT
-from nucleus_pandas.evaluation.arrays import Bools, Floats, Indices, Side, Sides
+from nucleus_pandas.evaluation.arrays import BoxArrays, EvaluationInputs
 from nucleus_pandas.evaluation.coco_assignment import UNASSIGNED, Agreement, assign
 from nucleus_pandas.evaluation.overlaps import Overlaps, overlaps
 from nucleus_pandas.evaluation.parameters import Parameters
@@ -27,7 +28,7 @@ class Best:
     """The ground truth that each prediction overlaps most, of labels that agree or of others; crowds are left out."""
 
     iou: Floats
-    truth: Indices
+    ground_truth: Indices
 
     @classmethod
     def of(cls, count: int) -> Best:
@@ -38,11 +39,11 @@ class Best:
         """Take the best of more pairs; a prediction's pairs must come together. Of equal ones the first row stays."""
         if not len(pairs.iou):
             return
-        order = np.lexsort((pairs.truth, -pairs.iou, pairs.prediction))
+        order = np.lexsort((pairs.ground_truth, -pairs.iou, pairs.prediction))
         p = pairs.prediction[order]
         first = order[np.concatenate(([True], p[1:] != p[:-1]))]
         p = pairs.prediction[first]
-        self.iou[p], self.truth[p] = pairs.iou[first], pairs.truth[first]
+        self.iou[p], self.ground_truth[p] = pairs.iou[first], pairs.ground_truth[first]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +72,7 @@ class Tide:
     found: Bools
 
 
-def tide(sides: Sides, parameters: Parameters) -> Tide:
+def tide(sides: EvaluationInputs, parameters: Parameters) -> Tide:
     """Put every prediction that is wrong into one category, and every ground truth that nothing came near.
 
     Predictions take ground truths as COCO does at IoU 0.5. Of the others, the first category that fits:
@@ -85,22 +86,22 @@ def tide(sides: Sides, parameters: Parameters) -> Tide:
     A ground truth is missed if it was not found, and is not the nearest of a prediction that is off in its place or
     in its label.
     """
-    truth = sides.truth
+    ground_truth = sides.ground_truth
     kept = np.flatnonzero(sides.predictions.place < parameters.max_dets[-1])
     predictions = sides.predictions.take(kept)
     agreement = Agreement(sides.labels, parameters.rule)
     own, other = Best.of(len(predictions)), Best.of(len(predictions))
     near: list[Overlaps] = []
-    for some in overlaps(truth, predictions):
-        agreed = agreement.of(truth.label[some.truth], predictions.label[some.prediction])
-        counts = ~truth.crowd[some.truth]
+    for some in overlaps(ground_truth, predictions):
+        agreed = agreement.of(ground_truth.label[some.ground_truth], predictions.label[some.prediction])
+        counts = ~ground_truth.crowd[some.ground_truth]
         own.see(_some(some, agreed & counts))
         other.see(_some(some, ~agreed & counts))
         near.append(_some(some, agreed & (some.iou >= FOREGROUND_IOU)))
-    took = _assigned(near, truth, predictions)
+    took = _assigned(near, ground_truth, predictions)
     hit = took != UNASSIGNED
     ignored = np.zeros(len(kept), dtype=np.bool_)
-    ignored[hit] = truth.crowd[took[hit]]
+    ignored[hit] = ground_truth.crowd[took[hit]]
     right = hit & ~ignored
     errors, rest = {}, ~hit
     for name, fits in (
@@ -112,24 +113,26 @@ def tide(sides: Sides, parameters: Parameters) -> Tide:
     ):
         errors[name] = rest & fits
         rest = rest & ~fits
-    found, near_by = np.zeros(len(truth), dtype=np.bool_), np.zeros(len(truth), dtype=np.bool_)
+    found, near_by = np.zeros(len(ground_truth), dtype=np.bool_), np.zeros(len(ground_truth), dtype=np.bool_)
     found[took[right]] = True
-    near_by[own.truth[errors["localization"]]] = True
-    near_by[other.truth[errors["classification"]]] = True
-    countable = ~truth.crowd
+    near_by[own.ground_truth[errors["localization"]]] = True
+    near_by[other.ground_truth[errors["classification"]]] = True
+    countable = ~ground_truth.crowd
     return Tide(kept, right, ignored, errors, (~found & ~near_by)[countable], found[countable])
 
 
 def _some(pairs: Overlaps, which: Bools) -> Overlaps:
     at = np.flatnonzero(which)
-    return Overlaps(pairs.truth[at], pairs.prediction[at], pairs.iou[at])
+    return Overlaps(pairs.ground_truth[at], pairs.prediction[at], pairs.iou[at])
 
 
-def _assigned(near: list[Overlaps], truth: Side, predictions: Side) -> Indices:
+def _assigned(near: list[Overlaps], ground_truth: BoxArrays, predictions: BoxArrays) -> Indices:
     none = np.empty(0, dtype=np.intp)
     near.append(Overlaps(none, none, np.empty(0)))
     pairs = Overlaps(*(np.concatenate(column) for column in zip(*near, strict=True)))
-    found: Indices = assign(pairs, truth, predictions, np.array([FOREGROUND_IOU]), truth.crowd[None, :])[0, 0]
+    found: Indices = assign(pairs, ground_truth, predictions, np.array([FOREGROUND_IOU]), ground_truth.crowd[None, :])[
+        0, 0
+    ]
     return found
 
 

@@ -6,7 +6,7 @@ from statistics import median
 
 import numpy as np
 
-from nucleus_pandas.evaluation.matching import Boxes, LabelRule, match
+from nucleus_pandas.evaluation.matching import MatchBoxes, LabelRule, match
 from nucleus_pandas.schema.boxes import iou_matrix
 
 
@@ -15,7 +15,7 @@ def boxes(box, item=None, confidence=None):
     item = np.zeros(n, dtype=np.int64) if item is None else item
     ids = np.array([f"annotation_{i:08d}" for i in np.random.default_rng(n).permutation(n)], dtype=object)
     labels = np.array(["car", "bus", "person", "bicycle"], dtype=object)[np.arange(n) % 4]
-    return Boxes(item, labels, np.asarray(box, dtype=np.float64), ids, confidence)
+    return MatchBoxes(item, labels, np.asarray(box, dtype=np.float64), ids, confidence)
 
 
 def images(rng, items, per_item, confidence=False):

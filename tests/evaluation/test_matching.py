@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nucleus_pandas.evaluation import matching
-from nucleus_pandas.evaluation.matching import PAIR_BUDGET, Boxes, LabelRule, match, match_pairs
+from nucleus_pandas.evaluation.matching import PAIR_BUDGET, MatchBoxes, LabelRule, match, match_pairs
 from nucleus_pandas.evaluation.outcomes import outcomes
 from nucleus_pandas.schema.boxes import iou_pairs
 
@@ -23,7 +23,7 @@ RULES = [
 def boxes(box, ids=None, confidence=None, label="a", item=0, dtype=object):
     box = np.asarray(box, dtype=np.float64).reshape(-1, 4)
     n = len(box)
-    return Boxes(
+    return MatchBoxes(
         np.broadcast_to(np.asarray(item, dtype=np.int64), n),
         np.broadcast_to(np.asarray(label, dtype=dtype), n),
         box,
@@ -104,7 +104,7 @@ def sides(draw):
         corner, extent = st.integers(0, 4), st.integers(0, 3)
         box = np.array(column(st.tuples(corner, corner, extent, extent)), dtype=float).reshape(n, 4)
         label = np.array(column(st.sampled_from("abc")), dtype=object)
-        made.append(Boxes(item, label, box, ids, confidence))
+        made.append(MatchBoxes(item, label, box, ids, confidence))
     return made
 
 
@@ -156,7 +156,7 @@ def test_order_of_the_input_does_not_matter(two_sides, rule, random, pair_budget
     def shuffled(side):
         order = np.array(random.sample(range(len(side.item)), len(side.item)), dtype=np.intp)
         confidence = None if side.confidence is None else side.confidence[order]
-        return Boxes(side.item[order], side.label[order], side.box[order], side.annotation_id[order], confidence)
+        return MatchBoxes(side.item[order], side.label[order], side.box[order], side.annotation_id[order], confidence)
 
     def named(truth, predicted):
         found = match(truth, predicted, rule, pair_budget=pair_budget)

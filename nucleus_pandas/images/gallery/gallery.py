@@ -12,7 +12,7 @@ import pandas as pd
 
 from nucleus_pandas._util.html import cut
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.evaluation.inputs import Layout
+from nucleus_pandas.evaluation.inputs import FrameColumns
 from nucleus_pandas.images.gallery.html import Gallery, Tile
 from nucleus_pandas.images.gallery.marks import Mark, Marks, Side
 from nucleus_pandas.images.gallery.selection import PREDICTED, Choice, Image, chosen, located
@@ -70,7 +70,7 @@ def gallery(
             "columns= is a dict such as {'reference_id': 'your_column'}. As many images stand side by side as there "
             "is room for; size= sets how large they are."
         )
-    layout = Layout(columns, bbox, bbox_format)
+    layout = FrameColumns(columns, bbox, bbox_format)
     named = NamedColumns(frame, columns)
     choice = chosen(named, int(n), NamedColumns(items, None) if isinstance(items, pd.DataFrame) else None)
     places = _asked(items, choice)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.evaluation.inputs import Layout
+from nucleus_pandas.evaluation.inputs import FrameColumns
 from nucleus_pandas.images.gallery.selection import PREDICTED, Choice
 from nucleus_pandas.schema import NOT_SENT, NamedColumns, Problems, check_annotations, floats, texts
 from nucleus_pandas.schema.geometry import named_columns
@@ -105,7 +105,7 @@ class Marks:
         self.of_tile: list[list[Mark]] = [[] for _ in choice.tiles]
         self.problems: list[list[str]] = [[] for _ in choice.tiles]
 
-    def add_own(self, named: NamedColumns, side: Side, layout: Layout) -> None:
+    def add_own(self, named: NamedColumns, side: Side, layout: FrameColumns) -> None:
         """Add the boxes of the frame that names the images."""
         rows = self._rows()
         found, problems = _marks(named.some([row for row, _ in rows]), side, layout)
@@ -114,11 +114,11 @@ class Marks:
 
     def add_examples(self, named: NamedColumns) -> None:
         """Add both boxes of each row of a frame of examples, which names the images."""
-        self.add_own(named, "ground truth", Layout())
+        self.add_own(named, "ground truth", FrameColumns())
         predicted = NamedColumns(named.frame, {"label": "predicted_label"})
-        self.add_own(predicted, "prediction", Layout(bbox=PREDICTED))
+        self.add_own(predicted, "prediction", FrameColumns(bbox=PREDICTED))
 
-    def add_others(self, frame: pd.DataFrame, side: Side, layout: Layout) -> None:
+    def add_others(self, frame: pd.DataFrame, side: Side, layout: FrameColumns) -> None:
         """Add the boxes of another frame on the same images."""
         layout = layout.of(frame)
         named = NamedColumns(frame, layout.columns)
@@ -127,7 +127,7 @@ class Marks:
         for tiles, mark, problem in zip(on.values(), found, problems, strict=True):
             self._add(tiles, mark, problem)
 
-    def add_matches(self, named: NamedColumns, sides: Mapping[Side, pd.DataFrame], layout: Layout) -> None:
+    def add_matches(self, named: NamedColumns, sides: Mapping[Side, pd.DataFrame], layout: FrameColumns) -> None:
         """Add the boxes that a frame of matches, which names the images, tells by their ids.
 
         A pair that is no match is drawn with the side that its row is about.
@@ -149,7 +149,7 @@ class Marks:
                     self._add([tile], replace(place, label=label or place.label, match_type=seen.match_type,
                                               confidence=confidence, iou=seen.iou), None)  # fmt: skip
 
-    def _places(self, frame: pd.DataFrame, side: Side, layout: Layout) -> dict[tuple[str | None, str], Mark]:
+    def _places(self, frame: pd.DataFrame, side: Side, layout: FrameColumns) -> dict[tuple[str | None, str], Mark]:
         """Find the boxes on the images by the ids of their images and their own."""
         named = NamedColumns(frame, layout.columns)
         on = self._on(named)
@@ -197,7 +197,7 @@ class Marks:
                 self.problems[tile].append(problem)
 
 
-def _marks(named: NamedColumns, side: Side, layout: Layout) -> tuple[list[Mark | None], list[str | None]]:
+def _marks(named: NamedColumns, side: Side, layout: FrameColumns) -> tuple[list[Mark | None], list[str | None]]:
     """Take the rows of a frame: what is drawn of each, and why others are not."""
     own: dict[Hashable, pd.Series[Any]] = {name: named.need(name) for name in _TAKEN if named.has(name)}
     own |= {name: named.own(name, " for bbox") for name in named_columns(named, layout.bbox)}

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from nucleus_pandas.evaluation.arrays import Images, Side, Sides, natural_order
+from nucleus_pandas._util.arrays import Bools
+from nucleus_pandas.evaluation.arrays import BoxArrays, EvaluatedImages, EvaluationInputs, natural_order
 from nucleus_pandas.server.store.ids import dataset_of
 from nucleus_pandas.wire.column_json import TEXT
 
-Bools: TypeAlias = npt.NDArray[np.bool_]
 ClassOf: TypeAlias = Callable[[str], str]
 
 AREA = "width * height of the boxes"
@@ -116,7 +116,7 @@ class Collector:
         return Rows(item, self._keys, label, list(self._codes), box, confidence, crowd, self.with_confidence)
 
 
-def sides_of(truth: Rows, predictions: Rows, reference_ids: dict[int, str], class_of: ClassOf) -> Sides:
+def sides_of(truth: Rows, predictions: Rows, reference_ids: dict[int, str], class_of: ClassOf) -> EvaluationInputs:
     """Join both sides.
 
     Parameters
@@ -132,7 +132,7 @@ def sides_of(truth: Rows, predictions: Rows, reference_ids: dict[int, str], clas
     names = [reference_ids.get(number, "") for number in numbers]
     if len({dataset_of(number) for number in numbers}) > 1:  # reference ids are unique in a dataset only
         names = [f"{number:016x}" for number in numbers]
-    images = Images(
+    images = EvaluatedImages(
         key="reference_id",
         ids=np.array(names, dtype=object),
         reference_ids=pa.array(names, TEXT),
@@ -146,7 +146,7 @@ def sides_of(truth: Rows, predictions: Rows, reference_ids: dict[int, str], clas
     for rows in both:
         code = np.array([codes[class_of(label)] for label in rows.labels], dtype=np.intp)
         sides.append(
-            Side(
+            BoxArrays(
                 image=np.searchsorted(items, rows.item),
                 label=code[rows.label] if len(code) else rows.label,
                 box=rows.box,
@@ -156,4 +156,4 @@ def sides_of(truth: Rows, predictions: Rows, reference_ids: dict[int, str], clas
                 confidence=rows.confidence if rows.with_confidence else None,
             )
         )
-    return Sides(images, tuple(classes), sides[0], sides[1], AREA)
+    return EvaluationInputs(images, tuple(classes), sides[0], sides[1], AREA)

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import msgspec
 import numpy as np
 
-from nucleus_pandas.evaluation.matching import Boxes, LabelRule, Matches, match
+from nucleus_pandas.evaluation.matching import LabelRule, MatchBoxes, Matches, match
 from nucleus_pandas.server.store.ids import item_range, now, owner_sql
 from nucleus_pandas.server.store.models import Run, datasets_of
 from nucleus_pandas.server.store.sql_conditions import Condition
@@ -90,10 +90,10 @@ def _match_portion(
     return _rows(run, truths, predictions, match(truths, predictions, rule), rule)
 
 
-def _boxes(rows: list[tuple[Any, ...]], *, with_confidence: bool) -> Boxes:
+def _boxes(rows: list[tuple[Any, ...]], *, with_confidence: bool) -> MatchBoxes:
     columns = list(zip(*rows, strict=True)) or [()] * (8 if with_confidence else 7)
     sides = np.array(columns[3:7], dtype=np.float64).reshape(4, -1).T
-    return Boxes(
+    return MatchBoxes(
         item=np.array(columns[0], dtype=np.int64),
         label=np.array(columns[2], dtype=object),
         box=np.ascontiguousarray(sides),
@@ -102,7 +102,9 @@ def _boxes(rows: list[tuple[Any, ...]], *, with_confidence: bool) -> Boxes:
     )
 
 
-def _rows(run: Run, truths: Boxes, predictions: Boxes, found: Matches, rule: LabelRule) -> Iterator[tuple[object, ...]]:
+def _rows(
+    run: Run, truths: MatchBoxes, predictions: MatchBoxes, found: Matches, rule: LabelRule
+) -> Iterator[tuple[object, ...]]:
     """Lay pairs, single predictions and single truths out: by item, in it predictions by arrival, then truths."""
     partner = np.full(len(predictions.item), -1)
     partner[found.prediction] = found.ground_truth

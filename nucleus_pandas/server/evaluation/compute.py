@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from nucleus_pandas._util.arrays import Indices
 from nucleus_pandas.errors import APIError, MissingExtraError
-from nucleus_pandas.evaluation.arrays import Indices, Side, Sides
+from nucleus_pandas.evaluation.arrays import BoxArrays, EvaluationInputs
 from nucleus_pandas.evaluation.match_rows import NONE, match_rows
 from nucleus_pandas.server.evaluation import metrics
 from nucleus_pandas.server.evaluation.arrays import AREA, ONE_CLASS, ClassOf, Rows, sides_of
@@ -143,13 +144,13 @@ def describe(request: Request) -> dict[str, Any]:
 
 
 def _rows(
-    sides: Sides, truth: Rows, predictions: Rows, request: Request, told: Told
+    sides: EvaluationInputs, truth: Rows, predictions: Rows, request: Request, told: Told
 ) -> Iterator[list[tuple[object, ...]]]:
     """Lay out the stored rows, some at a time, in the order of `evaluations.MATCH`: the match, then the crowds."""
     matched = match_rows(sides, metrics.parameters_of(request.rule))
     countable, crowd = np.flatnonzero(~truth.crowd), np.flatnonzero(truth.crowd)
     none = np.full(len(crowd), NONE, dtype=np.intp)
-    t = np.concatenate([np.append(countable, NONE)[matched.truth], crowd])  # the last one stands for -1
+    t = np.concatenate([np.append(countable, NONE)[matched.ground_truth], crowd])  # the last one stands for -1
     p = np.concatenate([matched.prediction, none])
     missed = np.zeros(len(truth.item), dtype=np.bool_)
     missed[countable] = told.missed
@@ -159,7 +160,7 @@ def _rows(
     for start in range(0, len(t), _ROWS):
         some = slice(start, start + _ROWS)
         g, by = t[some], p[some]
-        left = _side(truth, sides.truth, sides, g, no_tide)
+        left = _side(truth, sides.ground_truth, sides, g, no_tide)
         right = _side(predictions, sides.predictions, sides, by, told.prediction)
         item = np.where(g == NONE, _at(predictions.item, by, 0), _at(truth.item, g, 0))
         yield list(
@@ -195,7 +196,7 @@ class _Half(NamedTuple):
     box: list[list[float | None]]
 
 
-def _side(rows: Rows, side: Side, sides: Sides, at: Indices, tide: npt.NDArray[np.object_]) -> _Half:
+def _side(rows: Rows, side: BoxArrays, sides: EvaluationInputs, at: Indices, tide: npt.NDArray[np.object_]) -> _Half:
     def named(codes: Indices, names: Sequence[str]) -> list[str | None]:
         return [None if code == NONE else names[code] for code in _at(codes, at, NONE).tolist()]
 

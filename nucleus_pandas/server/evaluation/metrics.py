@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from nucleus_pandas.evaluation.arrays import Sides
+from nucleus_pandas.evaluation.arrays import EvaluationInputs
 from nucleus_pandas.evaluation.engines import accumulated
 from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.evaluation.parameters import IOU_THRESHOLDS, RECALLS, Parameters
@@ -70,7 +70,9 @@ def parameters_of(rule: LabelRule, areas: tuple[float, float] | None = None) -> 
     )
 
 
-def measure(sides: Sides, rule: LabelRule, areas: tuple[float, float] | None = None) -> tuple[Measures, str, str]:
+def measure(
+    sides: EvaluationInputs, rule: LabelRule, areas: tuple[float, float] | None = None
+) -> tuple[Measures, str, str]:
     """Compute average precision, and tell by which engine of which version."""
     parameters = parameters_of(rule, areas)
     found = accumulated(sides, parameters)
@@ -116,7 +118,7 @@ def _number(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def told_by_tide(sides: Sides, rule: LabelRule) -> Told:
+def told_by_tide(sides: EvaluationInputs, rule: LabelRule) -> Told:
     """Ask TIDE about each prediction and each ground truth."""
     found = tide(sides, parameters_of(rule))
     names = np.full(len(sides.predictions), None, dtype=object)
