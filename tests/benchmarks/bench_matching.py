@@ -6,7 +6,7 @@ from statistics import median
 
 import numpy as np
 
-from nucleus_pandas.evaluation.matching import MatchBoxes, LabelRule, match
+from nucleus_pandas.evaluation.matching import LabelRule, MatchBoxes, match
 from nucleus_pandas.schema.boxes import iou_matrix
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nucleus_pandas.evaluation import matching
-from nucleus_pandas.evaluation.matching import PAIR_BUDGET, MatchBoxes, LabelRule, match, match_pairs
+from nucleus_pandas.evaluation.matching import PAIR_BUDGET, LabelRule, MatchBoxes, match, match_pairs
 from nucleus_pandas.evaluation.outcomes import outcomes
 from nucleus_pandas.schema.boxes import iou_pairs
 
