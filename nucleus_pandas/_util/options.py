@@ -45,7 +45,7 @@ class set_options:  # used as a function is
     def __init__(self, *, progress: bool | None) -> None:
         global _progress
         if progress is not None and not isinstance(progress, bool):
-            raise InvalidInputError(f"progress is True, False or None, not {progress!r}.")
+            raise InvalidInputError(f"progress is True, False or None, not {progress!r}.", argument="progress")
         self._before = _progress
         _progress = progress
 

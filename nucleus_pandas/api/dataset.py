@@ -454,7 +454,9 @@ class Dataset(Management):
     def _chosen_runs(self, what: Sequence[What], runs: Iterable[ModelRun | str] | None) -> list[ModelRun]:
         if not {"predictions", "matches"} & set(what):
             if runs is not None:
-                raise InvalidInputError("runs= chooses predictions and matches, and what= leaves out both.")
+                raise InvalidInputError(
+                    "runs= chooses predictions and matches, and what= leaves out both.", argument="runs"
+                )
             return []
         known = {run.id: run for run in self.model_runs}
         if runs is None:

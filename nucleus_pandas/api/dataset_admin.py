@@ -60,7 +60,7 @@ class Management(Resource):
         (2, ['b'])
         """
         if errors not in ("raise", "ignore"):
-            raise InvalidInputError(f"errors is 'raise' or 'ignore', not {errors!r}.")
+            raise InvalidInputError(f"errors is 'raise' or 'ignore', not {errors!r}.", argument="errors")
         names = ids_of(reference_ids)
         if "delete" in self._transport.extensions:
             return self._delete_at_once(names, strict=errors == "raise")
@@ -196,7 +196,9 @@ class Management(Resource):
         """
         if isinstance(changes, Mapping):
             if columns is not None or metadata is not True:
-                raise InvalidInputError("columns= and metadata= are for DataFrames; this is a dict.")
+                raise InvalidInputError(
+                    "columns= and metadata= are for DataFrames; this is a dict.", argument="columns"
+                )
             values = pd.Series(list(changes.values()), dtype=object)
             changes = pd.DataFrame({"reference_id": pd.Series(list(changes), dtype=object), "metadata": values})
         rows, problems = check_changes(changes, columns, metadata)

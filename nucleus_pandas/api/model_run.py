@@ -199,7 +199,9 @@ class ModelRun(Resource):
             The run is not committed.
         """
         if iou_threshold is not None and not isinstance(iou_threshold, numbers.Real):
-            raise InvalidInputError(f"iou_threshold is a number from 0 to 1, not {iou_threshold!r}.")
+            raise InvalidInputError(
+                f"iou_threshold is a number from 0 to 1, not {iou_threshold!r}.", argument="iou_threshold"
+            )
         return stacked(list(self._match_frames(iou_threshold)))
 
     def _match_frames(self, iou_threshold: float | None) -> Iterator[pd.DataFrame]:

@@ -279,9 +279,9 @@ def sample_of(
     """Have the server draw a slice."""
     _check_name(name)
     if method not in ("Random", "Uniqueness"):
-        raise InvalidInputError(f"sample_method is 'Random' or 'Uniqueness', not {method!r}.")
+        raise InvalidInputError(f"sample_method is 'Random' or 'Uniqueness', not {method!r}.", argument="sample_method")
     if isinstance(size, bool) or not hasattr(size, "__index__") or not 0 < size.__index__() < 2**31:
-        raise InvalidInputError(f"sample_size is a number of items, at least 1, not {size!r}.")
+        raise InvalidInputError(f"sample_size is a number of items, at least 1, not {size!r}.", argument="sample_size")
     if seed is not None and "slices" not in transport.extensions:
         raise InvalidInputError("Only an embedded Nucleus draws by a seed; leave seed= out.")
     body = BuildSlice(

@@ -28,12 +28,14 @@ def check_choice(match_type: object, sort_by: object, limit: object) -> None:
         The text says what is allowed.
     """
     if match_type not in get_args(MatchType):
-        raise InvalidInputError(f"match_type is 'TP', 'FP' or 'FN', not {match_type!r}.")
+        raise InvalidInputError(f"match_type is 'TP', 'FP' or 'FN', not {match_type!r}.", argument="match_type")
     if sort_by is not None and sort_by not in list(EXAMPLES):
-        raise InvalidInputError(f"sort_by is one of {', '.join(map(repr, EXAMPLES))}, or None, not {sort_by!r}.")
+        raise InvalidInputError(
+            f"sort_by is one of {', '.join(map(repr, EXAMPLES))}, or None, not {sort_by!r}.", argument="sort_by"
+        )
     whole = isinstance(limit, numbers.Integral) and not isinstance(limit, bool)
     if limit is not None and not (whole and int(limit) >= 0):  # type: ignore[call-overload]
-        raise InvalidInputError(f"limit is a number of rows, 0 or more, or None, not {limit!r}.")
+        raise InvalidInputError(f"limit is a number of rows, 0 or more, or None, not {limit!r}.", argument="limit")
 
 
 def examples(

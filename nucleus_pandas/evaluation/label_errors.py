@@ -52,7 +52,9 @@ def suspects(sides: EvaluationInputs, rows: MatchRows, found: Counted, min_confi
         `min_confidence` is no number from 0 to 1.
     """
     if not isinstance(min_confidence, numbers.Real) or isinstance(min_confidence, bool) or not 0 <= min_confidence <= 1:
-        raise InvalidInputError(f"min_confidence is a number from 0 to 1, not {min_confidence!r}.")
+        raise InvalidInputError(
+            f"min_confidence is a number from 0 to 1, not {min_confidence!r}.", argument="min_confidence"
+        )
     given = sides.predictions.confidence
     assert given is not None
     both = (rows.ground_truth != NONE) & (rows.prediction != NONE)

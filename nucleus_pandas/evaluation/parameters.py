@@ -138,7 +138,9 @@ def _pair(pair: object) -> tuple[str, str]:
 
 def _rule(class_agnostic: bool | None, pairs: LabelPairs | None) -> LabelRule:
     if class_agnostic is not None and not isinstance(class_agnostic, bool):
-        raise InvalidInputError(f"class_agnostic is True, False or None, not {class_agnostic!r}.")
+        raise InvalidInputError(
+            f"class_agnostic is True, False or None, not {class_agnostic!r}.", argument="class_agnostic"
+        )
     try:
         return LabelRule.of(class_agnostic, None if pairs is None else label_pairs(pairs))
     except InvalidInputError:
@@ -150,7 +152,7 @@ def _rule(class_agnostic: bool | None, pairs: LabelPairs | None) -> LabelRule:
 def _threshold(value: object) -> float:
     if isinstance(value, numbers.Real) and not isinstance(value, bool) and 0 < float(value) <= 1:
         return float(value)
-    raise InvalidInputError(f"iou_threshold is a number above 0, at most 1, not {value!r}.")
+    raise InvalidInputError(f"iou_threshold is a number above 0, at most 1, not {value!r}.", argument="iou_threshold")
 
 
 def _max_dets(value: Any) -> tuple[int, ...]:
@@ -162,7 +164,8 @@ def _max_dets(value: Any) -> tuple[int, ...]:
             return tuple(map(int, found))
     raise InvalidInputError(
         f"max_dets is a number of predictions, at least 1, or some in ascending order such as (1, 10, 100), "
-        f"not {value!r}."
+        f"not {value!r}.",
+        argument="max_dets",
     )
 
 
@@ -174,7 +177,9 @@ def _area_ranges(ranges: object) -> dict[str, tuple[float, float]]:
     if ranges is None:
         return dict(AREA_RANGES)
     if not isinstance(ranges, Mapping):
-        raise InvalidInputError(f"area_ranges is a dict such as {{'tiny': (0, 256)}}, not {ranges!r}.")
+        raise InvalidInputError(
+            f"area_ranges is a dict such as {{'tiny': (0, 256)}}, not {ranges!r}.", argument="area_ranges"
+        )
     found = {EVERY: AREA_RANGES[EVERY]}
     for name, bounds in ranges.items():
         if not isinstance(name, str) or not name:
@@ -195,4 +200,4 @@ def _is_area(value: object) -> bool:
 def _one_of(value: Any, name: str, allowed: tuple[str, ...]) -> Any:
     if value in allowed:
         return value
-    raise InvalidInputError(f"{name} is {' or '.join(map(repr, allowed))}, not {value!r}.")
+    raise InvalidInputError(f"{name} is {' or '.join(map(repr, allowed))}, not {value!r}.", argument=name)

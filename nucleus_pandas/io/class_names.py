@@ -32,7 +32,9 @@ def names_from(source: NamesSource) -> dict[int, str]:
     pairs = list(source.items() if isinstance(source, Mapping) else enumerate(source))
     for number, name in pairs:
         if not isinstance(name, str) or not name or isinstance(number, bool) or not isinstance(number, int):
-            raise InvalidInputError(f"names= has {name!r} for class {number!r}; names are texts by whole numbers.")
+            raise InvalidInputError(
+                f"names= has {name!r} for class {number!r}; names are texts by whole numbers.", argument="names"
+            )
     return dict(pairs)
 
 
@@ -45,9 +47,12 @@ def find_names(labels: Path) -> Path:
             return found[0]
         if found:
             there = ", ".join(path.name for path in found)
-            raise InvalidInputError(f"{folder} holds several files of names ({there}). Name the right one by names=.")
+            raise InvalidInputError(
+                f"{folder} holds several files of names ({there}). Name the right one by names=.", argument="names"
+            )
     raise InvalidInputError(
-        f"{labels}: the labels are numbers, and no file of names ({', '.join(_USUAL)}) is in it or above it. {_SAY}"
+        f"{labels}: the labels are numbers, and no file of names ({', '.join(_USUAL)}) is in it or above it. {_SAY}",
+        argument="names",
     )
 
 

@@ -151,7 +151,9 @@ def folder_of(path: str | os.PathLike[str], parameter: str) -> Path:
     folder = Path(path).expanduser()
     if not folder.is_dir():
         what = "is no folder" if folder.exists() else "does not exist"
-        raise InvalidInputError(f"{parameter}: {folder} {what}. Name the folder that holds the files.")
+        raise InvalidInputError(
+            f"{parameter}=: {folder} {what}. Name the folder that holds the files.", argument=parameter
+        )
     return folder
 
 

@@ -87,7 +87,7 @@ def read_voc(source: VocSource, *, images: str | os.PathLike[str] | None = None)
       reference_id label     x     y  width  height
     0        a.jpg   car  10.0  20.0   30.0    60.0
     """
-    image_items = None if images is None else folder_of(images, "images=")
+    image_items = None if images is None else folder_of(images, "images")
     root, files = _files(source)
     faults = Faults(root)
     references: list[str | None] = []

@@ -115,12 +115,13 @@ def read_yolo(
     if images is None and sizes is None:
         raise InvalidInputError(
             "read_yolo needs the sizes of the images, since boxes are fractions of them. Give the folder of the "
-            "images, images='images', or a frame with reference_id, width and height, sizes=items."
+            "images, images='images', or a frame with reference_id, width and height, sizes=items.",
+            argument="images",
         )
     class_names = names_from(names) if names is not None else read_names(find_names(folder))
     faults = Faults(str(folder))
     told = None if sizes is None else take_items(sizes)
-    files = {} if images is None else images_in(folder_of(images, "images="))
+    files = {} if images is None else images_in(folder_of(images, "images"))
     if images is not None and told is not None:
         image_names = list(files)
     else:

@@ -73,7 +73,8 @@ class NamedColumns:
         self._levels: dict[Hashable, int] = {name: at for at, name in enumerate(frame.index.names) if name is not None}
         if columns is not None and not isinstance(columns, Mapping):
             raise InvalidInputError(
-                f"columns= is a dict such as {{'reference_id': 'your_column'}}, not {type(columns).__name__}."
+                f"columns= is a dict such as {{'reference_id': 'your_column'}}, not {type(columns).__name__}.",
+                argument="columns",
             )
         self._mapping = dict(columns or {})
         self._canonical = canonical
@@ -83,7 +84,8 @@ class NamedColumns:
                 hint = f" Is {like[0]!r} meant?" if like else ""
                 raise InvalidInputError(
                     f"columns= maps {name!r}, which is no name of a column; there are "
-                    f"{', '.join(map(repr, canonical))}.{hint} It is written columns={{'reference_id': 'your_column'}}."
+                    f"{', '.join(map(repr, canonical))}.{hint} It is written columns={{'reference_id': 'your_column'}}.",
+                    argument="columns",
                 )
             if not self.holds(own):
                 near = next(iter(self._near(own)), self._example(name))

@@ -171,7 +171,9 @@ def as_texts(kinds: Mapping[str, str]) -> dict[str, str]:
 def check_backend(backend: object) -> None:
     """Refuse what is no `dtype_backend`, as pandas does, by a ValueError."""
     if backend is not no_backend and backend not in ("numpy_nullable", "pyarrow"):
-        raise InvalidInputError(f"dtype_backend is 'numpy_nullable' or 'pyarrow', not {backend!r}.")
+        raise InvalidInputError(
+            f"dtype_backend is 'numpy_nullable' or 'pyarrow', not {backend!r}.", argument="dtype_backend"
+        )
 
 
 Values: TypeAlias = Sequence[Any] | np.ndarray[Any, Any] | Any

@@ -89,11 +89,14 @@ def _of_nothing(named: NamedColumns) -> Mask:
 def _check_format(bbox: BoxColumn | None, bbox_format: BoxFormat) -> None:
     known = get_args(BoxFormat)
     if bbox_format not in known:
-        raise InvalidInputError(f"bbox_format is one of {', '.join(map(repr, known))}, not {bbox_format!r}.")
+        raise InvalidInputError(
+            f"bbox_format is one of {', '.join(map(repr, known))}, not {bbox_format!r}.", argument="bbox_format"
+        )
     if bbox is None and bbox_format != "xywh":
         raise InvalidInputError(
             f"bbox_format={bbox_format!r} needs bbox=, since the columns x, y, width and height are always a corner "
-            "and a size. Name the columns, as in bbox=('x1', 'y1', 'x2', 'y2')."
+            "and a size. Name the columns, as in bbox=('x1', 'y1', 'x2', 'y2').",
+            argument="bbox_format",
         )
 
 
@@ -104,7 +107,7 @@ def named_columns(named: NamedColumns, bbox: BoxColumn | None) -> list[Hashable]
     if not isinstance(bbox, (tuple, list)) or (isinstance(bbox, tuple) and named.holds(bbox)):
         return [bbox]  # columns of several levels have tuples as names
     if len(bbox) != 4:
-        raise InvalidInputError(f"bbox= names one column or four, not {len(bbox)}: {bbox!r}.")
+        raise InvalidInputError(f"bbox= names one column or four, not {len(bbox)}: {bbox!r}.", argument="bbox")
     return list(bbox)
 
 

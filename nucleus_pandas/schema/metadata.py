@@ -74,16 +74,21 @@ def _forms(named: NamedColumns, wanted: Metadata) -> tuple[Hashable | None, dict
     if isinstance(wanted, (str, bytes, Mapping)) or not isinstance(wanted, (Sequence, pd.Index)):
         raise InvalidInputError(
             f"metadata= is True, False or a list of columns such as ['weather', 'hour'], not {wanted!r}. A column of "
-            "whole objects is named by columns={'metadata': 'your_column'}."
+            "whole objects is named by columns={'metadata': 'your_column'}.",
+            argument="metadata",
         )
     chosen: dict[str, Hashable] = {}
     for name in wanted:
         named.own(name, " for metadata")
         if not isinstance(name, str):
-            raise InvalidInputError(f"metadata= names the column {name!r}, but keys of metadata are text: rename it.")
+            raise InvalidInputError(
+                f"metadata= names the column {name!r}, but keys of metadata are text: rename it.", argument="metadata"
+            )
         key = name.removeprefix(PREFIX)
         if key in chosen:
-            raise InvalidInputError(f"metadata= names two columns for the key {key!r}: {chosen[key]!r} and {name!r}.")
+            raise InvalidInputError(
+                f"metadata= names two columns for the key {key!r}: {chosen[key]!r} and {name!r}.", argument="metadata"
+            )
         chosen[key] = name
     return None, chosen
 

@@ -83,7 +83,7 @@ class Job(Resource):
     def ended(self, timeout: float | None = None) -> JobView:
         """Wait until the job has ended, and tell how."""
         if timeout is not None and not timeout >= 0:
-            raise InvalidInputError(f"timeout is a number of seconds, not {timeout!r}.")
+            raise InvalidInputError(f"timeout is a number of seconds, not {timeout!r}.", argument="timeout")
         until = None if timeout is None else time.monotonic() + timeout
         pause = _FIRST_PAUSE
         while (view := self._look()).status in _UNFINISHED:

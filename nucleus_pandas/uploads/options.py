@@ -47,11 +47,13 @@ class Options:
         for name, choices in (("if_exists", get_args(IfExists)), ("on_error", get_args(OnError))):
             if getattr(self, name) not in choices:
                 allowed = " or ".join(map(repr, choices))
-                raise InvalidInputError(f"{name} is {allowed}, not {getattr(self, name)!r}.")
+                raise InvalidInputError(f"{name} is {allowed}, not {getattr(self, name)!r}.", argument=name)
         size = self.batch_size
         if size is not None and (isinstance(size, bool) or not isinstance(size, Integral) or size < 1):
-            raise InvalidInputError(f"batch_size is a whole number, at least 1, not {size!r}.")
+            raise InvalidInputError(f"batch_size is a whole number, at least 1, not {size!r}.", argument="batch_size")
         if self.progress is not None and not isinstance(self.progress, bool):
-            raise InvalidInputError(f"progress is True, False or None, not {self.progress!r}.")
+            raise InvalidInputError(f"progress is True, False or None, not {self.progress!r}.", argument="progress")
         if not isinstance(self.wait, bool):
-            raise InvalidInputError(f"wait is True or False, not {self.wait!r}; result.wait(timeout) takes seconds.")
+            raise InvalidInputError(
+                f"wait is True or False, not {self.wait!r}; result.wait(timeout) takes seconds.", argument="wait"
+            )

@@ -38,7 +38,9 @@ def upload(
     if journal is None:
         return _upload(Tally(target, source, checked), options)
     if not options.wait:
-        raise InvalidInputError("A journal notes how jobs end, so wait=False does not go with journal=.")
+        raise InvalidInputError(
+            "A journal notes how jobs end, so wait=False does not go with journal=.", argument="wait"
+        )
     with Journal(Path(journal)) as opened:
         part = opened.upload(target.kind, *target.route, options.if_exists).part("")
         return _upload(Tally(target, source, checked, log=part), options)

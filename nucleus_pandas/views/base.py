@@ -102,7 +102,9 @@ class View(ABC):
         pandas.DataFrame
         """
         if isinstance(chunksize, bool) or not isinstance(chunksize, Integral) or chunksize < 1:
-            raise InvalidInputError(f"chunksize is a number of rows, at least 1, not {chunksize!r}.")
+            raise InvalidInputError(
+                f"chunksize is a number of rows, at least 1, not {chunksize!r}.", argument="chunksize"
+            )
         check_form(metadata_as)
         check_backend(dtype_backend)
         return self._chunks(int(chunksize), metadata_as, dtype_backend)

@@ -18,7 +18,9 @@ MetadataAs: TypeAlias = Literal["dict", "columns", "json", False]
 def check_form(metadata_as: object) -> None:
     """Refuse what is no form of metadata."""
     if metadata_as is not False and metadata_as not in ("dict", "columns", "json"):
-        raise InvalidInputError(f"metadata_as is 'dict', 'columns', 'json' or False, not {metadata_as!r}.")
+        raise InvalidInputError(
+            f"metadata_as is 'dict', 'columns', 'json' or False, not {metadata_as!r}.", argument="metadata_as"
+        )
 
 
 def kinds_for(kinds: Mapping[str, str], metadata_as: MetadataAs) -> dict[str, str]:

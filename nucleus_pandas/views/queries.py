@@ -60,9 +60,9 @@ def check_query(text: object, kind: object, run_id: object) -> None:
             f"A query is a text, such as 'metadata.weather = \"rain\" and annotations.count > 6', not {text!r}."
         )
     if kind not in get_args(QueryKind):
-        raise InvalidInputError(f"kind is 'items', 'annotations' or 'predictions', not {kind!r}.")
+        raise InvalidInputError(f"kind is 'items', 'annotations' or 'predictions', not {kind!r}.", argument="kind")
     if run_id is not None and (not isinstance(run_id, str) or not run_id):
-        raise InvalidInputError(f"run is a ModelRun or its id, not {run_id!r}.")
+        raise InvalidInputError(f"run is a ModelRun or its id, not {run_id!r}.", argument="run")
     if kind == "predictions" and run_id is None:
         raise InvalidInputError("Predictions are those of a run: dataset.query(text, kind='predictions', run=run).")
 

@@ -36,4 +36,4 @@ def kind_of(kind: str) -> Kind:
     for known in _KINDS:
         if kind == known:
             return known
-    raise InvalidInputError(f"kind is {', '.join(map(repr, _KINDS))} or None, not {kind!r}.")
+    raise InvalidInputError(f"kind is {', '.join(map(repr, _KINDS))} or None, not {kind!r}.", argument="kind")

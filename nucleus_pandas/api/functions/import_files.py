@@ -146,7 +146,9 @@ def import_parquet(
     of_type(dataset, Dataset, "import_parquet")
     kind = kind_of(kind)
     if kind != "predictions" and run is not None:
-        raise InvalidInputError(f"run= is where predictions go; these are {kind}. Is kind='predictions' meant?")
+        raise InvalidInputError(
+            f"run= is where predictions go; these are {kind}. Is kind='predictions' meant?", argument="run"
+        )
     if kind == "predictions" and run is None:
         raise InvalidInputError("Predictions go to a run: run=dataset.create_model_run(model).")
     target = targets_of(dataset, run)[kind]

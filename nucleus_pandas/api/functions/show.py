@@ -124,7 +124,7 @@ def _read(given: object, name: str) -> FrameSource | None:
         view = given.items if name == "items" else given.annotations
     else:
         wanted = "ModelRun" if name == "predictions" else "Dataset"
-        raise InvalidInputError(f"{name}= takes a DataFrame or a {wanted}, not {type(given).__name__}.")
+        raise InvalidInputError(f"{name}= takes a DataFrame or a {wanted}, not {type(given).__name__}.", argument=name)
 
     def read(key: str, ids: list[str]) -> pd.DataFrame:
         found: pd.DataFrame = view.refloc[ids] if key == "reference_id" else view.loc[ids]

@@ -311,7 +311,9 @@ def comparison(
 
 def _check(metric: str, allowed: tuple[str, ...]) -> None:
     if metric not in allowed:
-        raise InvalidInputError(f"metric is {', '.join(map(repr, allowed[:-1]))} or {allowed[-1]!r}, not {metric!r}.")
+        raise InvalidInputError(
+            f"metric is {', '.join(map(repr, allowed[:-1]))} or {allowed[-1]!r}, not {metric!r}.", argument="metric"
+        )
 
 
 def _chosen(table: pd.DataFrame, labels: Sequence[str] | None) -> pd.DataFrame:

@@ -80,9 +80,9 @@ def confusion_matrix(
     ['2', '1']
     """
     if normalize is not None and normalize not in _OF:
-        raise InvalidInputError(f"normalize is 'truth', 'predicted' or None, not {normalize!r}.")
+        raise InvalidInputError(f"normalize is 'truth', 'predicted' or None, not {normalize!r}.", argument="normalize")
     if top is not None and (isinstance(top, bool) or not isinstance(top, int) or top < 1):
-        raise InvalidInputError(f"top is a number of labels, at least 1, or None, not {top!r}.")
+        raise InvalidInputError(f"top is a number of labels, at least 1, or None, not {top!r}.", argument="top")
     counts, labels, note = _grouped(evaluation.confusion_matrix, top)
     cells = len(counts) * (0.34 if len(counts) <= _WRITTEN else 0.15)
     beside = 0.7 + 0.085 * max(len(short(label)) for label in labels)

@@ -64,11 +64,12 @@ def gallery(
     """
     check_size(n, size)
     if color is not None and color not in get_args(Colour):
-        raise InvalidInputError(f"color is 'label', 'match_type' or None, not {color!r}.")
+        raise InvalidInputError(f"color is 'label', 'match_type' or None, not {color!r}.", argument="color")
     if isinstance(columns, Integral):
         raise InvalidInputError(
             "columns= is a dict such as {'reference_id': 'your_column'}. As many images stand side by side as there "
-            "is room for; size= sets how large they are."
+            "is room for; size= sets how large they are.",
+            argument="columns",
         )
     layout = FrameColumns(columns, bbox, bbox_format)
     named = NamedColumns(frame, columns)
@@ -116,9 +117,11 @@ def check_size(n: object, size: object) -> None:
         The text says what is allowed.
     """
     if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
-        raise InvalidInputError(f"n is how many images to show, at least 1, not {n!r}.")
+        raise InvalidInputError(f"n is how many images to show, at least 1, not {n!r}.", argument="n")
     if isinstance(size, bool) or not isinstance(size, Integral) or int(size) not in _SIZES:
-        raise InvalidInputError(f"size is in pixels, from {_SIZES.start} to {_SIZES.stop - 1}, not {size!r}.")
+        raise InvalidInputError(
+            f"size is in pixels, from {_SIZES.start} to {_SIZES.stop - 1}, not {size!r}.", argument="size"
+        )
 
 
 def _asked(frames: FrameSource | None, choice: Choice) -> pd.DataFrame | None:

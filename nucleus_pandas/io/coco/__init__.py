@@ -89,7 +89,7 @@ def read_coco(
     >>> npd.read_coco(results, ground_truth=coco).annotations["confidence"].tolist()
     [0.9]
     """
-    folder = None if images is None else folder_of(images, "images=")
+    folder = None if images is None else folder_of(images, "images")
     with uncollected():
         return _read(source, folder, ground_truth)
 
@@ -100,7 +100,8 @@ def _read(source: Source, folder: Path | None, ground_truth: Source | Frames | N
         if ground_truth is not None:
             raise InvalidInputError(
                 f"{parsed.name} has images and categories of its own; ground_truth= is for lists of results. Leave "
-                "it out."
+                "it out.",
+                argument="ground_truth",
             )
         return dataset_of(parsed, folder)
     if not isinstance(parsed.value, (list, tuple)):
@@ -111,7 +112,8 @@ def _read(source: Source, folder: Path | None, ground_truth: Source | Frames | N
     if ground_truth is None:
         raise InvalidInputError(
             f"{parsed.name} is a list, as results are, whose images and categories are only numbers. Give the COCO "
-            "file that they are about: ground_truth='instances.json'."
+            "file that they are about: ground_truth='instances.json'.",
+            argument="ground_truth",
         )
     if isinstance(ground_truth, Frames):
         items = ground_truth.items
@@ -127,7 +129,9 @@ def _read(source: Source, folder: Path | None, ground_truth: Source | Frames | N
     else:
         truth = parse(ground_truth, "The ground truth")
         if not isinstance(truth.value, Mapping):
-            raise InvalidInputError(f"{truth.name} is no COCO file with 'images' and 'categories', but a list.")
+            raise InvalidInputError(
+                f"{truth.name} is no COCO file with 'images' and 'categories', but a list.", argument="ground_truth"
+            )
         items, image_items = images_of(truth, folder)
         names = Names(image_items, labels_of(truth)[0], truth.name)
     return Frames(items, results_of(parsed, Names(names.image_items, names.labels, parsed.name)))
@@ -224,7 +228,9 @@ def to_coco(
     """
     model = None if like is None else parse(like, "like=")
     if model is not None and not isinstance(model.value, Mapping):
-        raise InvalidInputError(f"{model.name} is no COCO file with 'images' and 'categories'; like= needs one.")
+        raise InvalidInputError(
+            f"{model.name} is no COCO file with 'images' and 'categories'; like= needs one.", argument="like"
+        )
     with uncollected():
         made = results_from(items, annotations, model) if results else dataset_from(items, annotations, model)
     if path is not None:

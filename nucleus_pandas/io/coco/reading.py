@@ -383,7 +383,8 @@ def names_of(items: pd.DataFrame, annotations: pd.DataFrame) -> Names:
         at = ids.index(None)
         raise InvalidInputError(
             f"{source}: items[{at}].metadata holds no 'id', by which results name images. Give the COCO file itself: "
-            "ground_truth='instances.json'."
+            "ground_truth='instances.json'.",
+            argument="ground_truth",
         )
     references = _column(items, "reference_id")
     labels: dict[Key, str] = {}
@@ -400,6 +401,7 @@ def names_of(items: pd.DataFrame, annotations: pd.DataFrame) -> Names:
 def _column(frame: pd.DataFrame, name: str) -> list[Any]:
     if not isinstance(frame, pd.DataFrame) or name not in frame.columns:
         raise InvalidInputError(
-            f"ground_truth= has no column {name!r}. Give what read_coco gave, or the path of the COCO file."
+            f"ground_truth= has no column {name!r}. Give what read_coco gave, or the path of the COCO file.",
+            argument="ground_truth",
         )
     return frame[name].tolist()

@@ -151,7 +151,9 @@ def _check(folder: Path, ours: Sequence[str], overwrite: bool) -> None:
         if file.is_dir() and not file.is_symlink():
             continue
         if not overwrite:
-            raise InvalidInputError(f"'{folder}' is not empty. overwrite=True replaces an earlier export.")
+            raise InvalidInputError(
+                f"'{folder}' is not empty. overwrite=True replaces an earlier export.", argument="overwrite"
+            )
         if not any(_fits(file.relative_to(folder).parts, pattern.split("/")) for pattern in ours):
             raise InvalidInputError(
                 f"'{folder}' holds what is no part of an export, such as '{file.relative_to(folder)}', and is not "

@@ -76,7 +76,7 @@ def check_what(what: Iterable[What]) -> list[What]:
     """Return what shall be exported, in its order, or raise InvalidInputError."""
     wanted = [what] if isinstance(what, str) else list(what)
     if not wanted or any(one not in WHAT for one in wanted):
-        raise InvalidInputError(f"what= holds some of {', '.join(map(repr, WHAT))}, not {what!r}.")
+        raise InvalidInputError(f"what= holds some of {', '.join(map(repr, WHAT))}, not {what!r}.", argument="what")
     return [one for one in WHAT if one in wanted]
 
 

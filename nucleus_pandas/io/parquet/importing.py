@@ -66,7 +66,9 @@ class Records:
         """Refuse what is no number of rows."""
         wrong = isinstance(self.max_rejects, bool) or not isinstance(self.max_rejects, int) or self.max_rejects < 0
         if self.max_rejects is not None and wrong:
-            raise InvalidInputError(f"max_rejects is a number of rows, not {self.max_rejects!r}.")
+            raise InvalidInputError(
+                f"max_rejects is a number of rows, not {self.max_rejects!r}.", argument="max_rejects"
+            )
 
 
 @dataclass(frozen=True)

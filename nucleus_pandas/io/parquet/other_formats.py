@@ -64,11 +64,13 @@ def read_files(
         One is not what it should be, or what is given besides does not go with its form.
     """
     if form not in FORMS:
-        raise InvalidInputError(f"form is {' or '.join(map(repr, FORMS))}, not {form!r}.")
+        raise InvalidInputError(f"form is {' or '.join(map(repr, FORMS))}, not {form!r}.", argument="form")
     given = {"images": images, "names": names, "ground_truth": ground_truth}
     for name, value in given.items():
         if value is not None and name not in _TAKES[form]:
-            raise InvalidInputError(f"{name}= goes with {' and '.join(map(repr, takers(name)))}, not with {form!r}.")
+            raise InvalidInputError(
+                f"{name}= goes with {' and '.join(map(repr, takers(name)))}, not with {form!r}.", argument=name
+            )
     path = Path(os.path.expanduser(source)).absolute()
     if not path.exists():
         raise InvalidInputError(f"There is no file '{source}'.")
@@ -85,7 +87,8 @@ def read_files(
         elif frames.items["image_url"].isna().all() and len(frames.items) and "confidence" not in frames.annotations:
             raise InvalidInputError(
                 f"No image of '{source}' has an address, and they are not beside it. Name their folder: "
-                "images='your_folder'."
+                "images='your_folder'.",
+                argument="images",
             )
     state = state_of([path, *(place for place in (images, names, ground_truth) if place is not None)])
     return Read(

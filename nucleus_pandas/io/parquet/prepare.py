@@ -37,7 +37,9 @@ def ready_parquet(
         There is none, one cannot be read, or its columns are not what rows of this kind need.
     """
     if kind == "items" and layout.bbox_format != "xywh":
-        raise InvalidInputError("bbox_format= is about boxes; items have none. Is kind='annotations' meant?")
+        raise InvalidInputError(
+            "bbox_format= is about boxes; items have none. Is kind='annotations' meant?", argument="bbox_format"
+        )
     return Import(kind, find(source, filesystem), layout, options, records, local=local)
 
 
@@ -93,12 +95,13 @@ def ready_files(
     if to_run:
         if read.annotations is None or not read.predicted:
             raise InvalidInputError(
-                f"'{source}' holds no confidences, and run= is where predictions go. Leave run= out."
+                f"'{source}' holds no confidences, and run= is where predictions go. Leave run= out.", argument="run"
             )
         files["predictions"] = read.annotations
     elif read.predicted:
         raise InvalidInputError(
-            f"'{source}' holds confidences: these are predictions, and go to a run: run=…. Ground truth has none."
+            f"'{source}' holds confidences: these are predictions, and go to a run: run=…. Ground truth has none.",
+            argument="run",
         )
     else:
         files["items"] = read.items

@@ -54,7 +54,8 @@ class Rejects:
         self._schema = _PLACE
         if path.exists() and not _is_ours(path):
             raise InvalidInputError(
-                f"'{path}' exists and holds no rejects; name another file by rejects=, or move it away."
+                f"'{path}' exists and holds no rejects; name another file by rejects=, or move it away.",
+                argument="rejects",
             )
 
     def add(
