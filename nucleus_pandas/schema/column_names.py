@@ -84,7 +84,7 @@ class NamedColumns:
                 hint = f" Is {like[0]!r} meant?" if like else ""
                 raise InvalidInputError(
                     f"columns= maps {name!r}, which is no name of a column; there are "
-                    f"{', '.join(map(repr, canonical))}.{hint} It is written columns={{'reference_id': 'your_column'}}.",
+                    f"{', '.join(map(repr, canonical))}.{hint} Write columns={{'reference_id': 'your_column'}}.",
                     argument="columns",
                 )
             if not self.holds(own):
