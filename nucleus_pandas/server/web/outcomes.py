@@ -6,9 +6,10 @@ import sqlite3
 import time
 from typing import Literal, NamedTuple, TypeAlias
 
+from nucleus_pandas.server.store import datasets
 from nucleus_pandas.server.store.ids import item_range
 from nucleus_pandas.server.store.sql_conditions import Condition
-from nucleus_pandas.server.web.item_scan import SECONDS
+from nucleus_pandas.server.store.subsets import SCAN_SECONDS, adaptive_windows
 from nucleus_pandas.server.web.match_source import Outcomes, Source
 
 Sort: TypeAlias = Literal["image", "surest", "unsurest", "nearest", "farthest"]
@@ -20,9 +21,6 @@ SORTS: dict[Sort, str] = {
     "farthest": "{iou} IS NULL, {iou}, one.item, one.number",
 }
 """The orders beside that of the images; `iou` is what the outcome shows."""
-
-_FIRST = 1_024
-_TURN = 0.03
 
 
 class Outcome(NamedTuple):
@@ -57,20 +55,16 @@ def _select(source: Source) -> str:
 def by_image(db: sqlite3.Connection, source: Source, condition: Condition, after: tuple[int, int], limit: int) -> Found:
     """Find outcomes from behind (item, number) on, until there are enough or the time is up."""
     rows: list[Outcome] = []
-    until = time.monotonic() + SECONDS
+    deadline = time.monotonic() + SCAN_SECONDS
     item, number = after
     for dataset in source.datasets:
         first, last = item_range(dataset)
         if item >= last:
             continue
-        (positions,) = db.execute("SELECT positions FROM dataset WHERE id = ?", (dataset,)).fetchone()
-        end = first + positions
+        end = first + datasets.positions(db, dataset)
         if item < first:
             item, number = first, -1
-        size = _FIRST
-        while item < end:
-            began = time.monotonic()
-            high = min(item + size, end)
+        for _, high in adaptive_windows(item, end, deadline):
             rows += map(
                 Outcome._make,
                 db.execute(
@@ -89,10 +83,8 @@ def by_image(db: sqlite3.Connection, source: Source, condition: Condition, after
             if len(rows) > limit:
                 return Found(rows[:limit], (rows[limit - 1].item, rows[limit - 1].number))
             item, number = high, -1
-            now = time.monotonic()
-            if now > until:
-                return Found(rows, (item, number))
-            size = int(size * min(8.0, max(0.25, _TURN / (now - began + 1e-9)))) + 1
+        if time.monotonic() > deadline:
+            return Found(rows, (item, number))
     return Found(rows, None)
 
 
