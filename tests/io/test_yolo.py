@@ -13,7 +13,7 @@ from PIL import Image
 
 import nucleus_pandas as npd
 from nucleus_pandas.io.class_names import as_yaml, yaml_names
-from tests.factories import SIDES
+from tests.factories import SIDES, image_files
 from tests.support.paths import VOC2012_100
 
 VOC2012 = VOC2012_100
@@ -29,14 +29,6 @@ def labels(folder: Path, **files: str) -> Path:
     return folder
 
 
-def image_folder(folder: Path, **sizes: tuple[int, int]) -> Path:
-    for name, size in sizes.items():
-        path = folder / f"{name.replace('__', '/')}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("1", size).save(path)
-    return folder
-
-
 def test_images_without_boxes_are_images(tmp_path: Path) -> None:
     sizes = pd.DataFrame({"reference_id": ["c.jpg", "b.jpg", "a.jpg"], "width": 640, "height": 480})
     items, boxes = npd.read_yolo(labels(tmp_path, a="0 0.5 0.5 0.25 0.5\n", b=""), names=["car"], sizes=sizes)
@@ -48,7 +40,8 @@ def test_images_without_boxes_are_images(tmp_path: Path) -> None:
 
 
 def test_sizes_are_those_of_the_images(tmp_path: Path) -> None:
-    images = image_folder(tmp_path / "images", b=(100, 50), train__a=(640, 480))
+    images = tmp_path / "images"
+    image_files(images, b=(100, 50), train__a=(640, 480))
     (images / "notes.md").write_text("no image")
     folder = labels(tmp_path / "labels", train__a="0 0.5 0.5 0.25 0.5", b="1 0.5 0.5 1 1")
     items, boxes = npd.read_yolo(folder, names=["car", "bus"], images=images)
@@ -75,7 +68,8 @@ def test_given_sizes_spare_looking_at_images(tmp_path: Path) -> None:
 
 
 def test_without_pillow_the_error_holds_the_line_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    images = image_folder(tmp_path / "images", a=(640, 480))
+    images = tmp_path / "images"
+    image_files(images, a=(640, 480))
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(npd.MissingExtraError, match=r"pip install 'nucleus_pandas\[local\]'"):
         npd.read_yolo(labels(tmp_path / "labels", a=""), names=["car"], images=images)
