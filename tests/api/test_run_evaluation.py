@@ -443,7 +443,8 @@ class TestExamples:
     def test_no_engine_is_needed(self, run: npd.ModelRun, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "hotcoco", None)
         with pytest.raises(npd.MissingExtraError, match="hotcoco"):
-            run.evaluate()
+            run.evaluate(engine="hotcoco")
+        assert run.evaluate().engine == "nucleus_pandas"
         assert len(run.examples("TP"))
 
     def test_missed_objects_can_be_sent_on(self, local: npd.NucleusClient, run: npd.ModelRun) -> None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from nucleus_pandas.evaluation.arrays import EvaluationInputs
-from nucleus_pandas.evaluation.engines import accumulated
+from nucleus_pandas.evaluation.average_precision import precision_recall
 from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.evaluation.parameters import IOU_THRESHOLDS, RECALLS, Parameters
 from nucleus_pandas.evaluation.tide import ERRORS, tide
@@ -75,7 +75,7 @@ def measure(
 ) -> tuple[Measures, str, str]:
     """Compute average precision, and tell by which engine of which version."""
     parameters = parameters_of(rule, areas)
-    found = accumulated(sides, parameters)
+    found = precision_recall(sides, parameters)
     ranked = not len(sides.predictions) or sides.predictions.has_ranks
     area = 0 if areas is None else 1
     reasons: dict[str, str] = {}
