@@ -426,8 +426,8 @@ def to_yolo(
         file.parent.mkdir(parents=True, exist_ok=True)
         write(file, "".join(text).encode())
     data = {"train": "images", "val": "images", "names": dict(enumerate(written_names))}
-    text = yaml.safe_dump(data, allow_unicode=True, sort_keys=False, width=math.inf)
-    write(place / "data.yaml", text.encode())
+    data_yaml = yaml.safe_dump(data, allow_unicode=True, sort_keys=False, width=math.inf)
+    write(place / "data.yaml", data_yaml.encode())
 
 
 def _classes(boxes: Boxes, items: pd.DataFrame, names: ClassNames | None) -> tuple[list[int], list[str]]:
