@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from flask import Response, request
 
+from nucleus_pandas._util.html import cut
 from nucleus_pandas.errors import NotFoundError
 from nucleus_pandas.server.store import datasets, items
 from nucleus_pandas.server.store.ids import item_id, position_of
@@ -17,7 +18,7 @@ from nucleus_pandas.server.web import annotation_rows, snippets
 from nucleus_pandas.server.web.annotation_rows import Section, Wanted
 from nucleus_pandas.server.web.facets import describe
 from nucleus_pandas.server.web.figures import figure
-from nucleus_pandas.server.web.formatting import cut, value
+from nucleus_pandas.server.web.formatting import value
 from nucleus_pandas.server.web.layers import RunEntry
 from nucleus_pandas.server.web.page import blueprint, link, page, render
 from nucleus_pandas.server.web.routes.grid import asked_for, kept_filters, whole
