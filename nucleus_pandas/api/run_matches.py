@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.evaluation.outcomes import outcomes
+from nucleus_pandas.evaluation.outcomes import outcome_rows
 from nucleus_pandas.schema import MATCHES, frame
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.wire.bulk import MatchColumns, MatchPage
@@ -37,7 +37,7 @@ def stored_matches(transport: Transport, run_id: str, iou_threshold: float | Non
 def _matches_frame(columns: MatchColumns, iou_threshold: float | None) -> pd.DataFrame:
     stored = {name: np.array(getattr(columns, name), dtype=object) for name in MatchColumns.__struct_fields__}
     try:
-        found = outcomes(
+        found = outcome_rows(
             stored["iou"].astype(np.float64),
             stored["annotation_id"] != None,  # noqa: E711  # elementwise
             stored["prediction_id"] != None,  # noqa: E711

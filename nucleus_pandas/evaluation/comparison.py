@@ -15,8 +15,8 @@ from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas._util.html import safe
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.arrays import EvaluationInputs
-from nucleus_pandas.evaluation.counts import Counted
 from nucleus_pandas.evaluation.match_rows import MatchRows
+from nucleus_pandas.evaluation.outcomes import MatchFlags
 from nucleus_pandas.schema import frame
 from nucleus_pandas.wire.column_json import TEXT as ARROW_TEXT
 
@@ -77,7 +77,7 @@ class Compared:
 
     sides: EvaluationInputs
     rows: MatchRows
-    counted: Counted
+    flags: MatchFlags[Bools]
     parameters: Mapping[str, Any]
     summary: pd.Series[float]
     per_class: pd.DataFrame
@@ -140,7 +140,7 @@ def _found(one: Compared) -> _Found:
     iou = np.full(count, np.nan)
     there = one.rows.ground_truth >= 0
     at = one.rows.ground_truth[there]
-    right[at], prediction[at], iou[at] = one.counted.right[there], one.rows.prediction[there], one.rows.iou[there]
+    right[at], prediction[at], iou[at] = one.flags.true_positive[there], one.rows.prediction[there], one.rows.iou[there]
     return _Found(right, prediction, iou)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -11,39 +9,29 @@ from numpy.typing import NDArray
 from nucleus_pandas._util.arrays import Bools, Floats, Indices
 from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.evaluation.arrays import EvaluationInputs
-from nucleus_pandas.evaluation.match_rows import MatchRows
+from nucleus_pandas.evaluation.match_rows import NONE, MatchRows
+from nucleus_pandas.evaluation.outcomes import MatchFlags
 
 BACKGROUND = "__background__"
 """Stands for the missing side of a pair in the confusion matrix."""
 BINS = 20
-"""Of the score histogram, from 0 to 1."""
+"""Bins of the score histogram, from 0 to 1."""
 
 
-@dataclass(frozen=True, eq=False)
-class Counted:
-    """Which rows of the match are what at a threshold.
+BIN_EDGES: Floats = np.arange(BINS + 1) / BINS  # 0.6 begins a bin, as 12 times 0.05 does not
 
-    Attributes
-    ----------
-    right : numpy.ndarray of bool
-        Pairs that are true positives.
-    confused : numpy.ndarray of bool
-        Pairs at the threshold whose labels do not agree.
-    ground_truth, prediction : numpy.ndarray of intp
-        As in `MatchRows`.
+
+def bin_of(confidence: Floats) -> Indices:
+    """Return the bin of each confidence in [0, 1]: the number of edges after 0 and before 1 that it reaches.
+
+    The server counts in SQL by the same edges, see `server.store.matches.CONFIDENCE_BIN`.
+
+    Examples
+    --------
+    >>> bin_of(np.array([0.0, 0.6, 1.0])).tolist()
+    [0, 12, 19]
     """
-
-    right: Bools
-    confused: Bools
-    ground_truth: Indices
-    prediction: Indices
-
-
-def counted(rows: MatchRows, iou_threshold: float) -> Counted:
-    """Apply a threshold to the stored rows."""
-    with np.errstate(invalid="ignore"):
-        close = rows.iou >= iou_threshold
-    return Counted(close & rows.agrees, close & ~rows.agrees, rows.ground_truth, rows.prediction)
+    return np.searchsorted(BIN_EDGES[1:-1], confidence, side="right")
 
 
 def index_of(sides: EvaluationInputs) -> pd.Index[str]:
@@ -52,25 +40,24 @@ def index_of(sides: EvaluationInputs) -> pd.Index[str]:
 
 
 def ratio(part: NDArray[np.integer], whole: NDArray[np.integer]) -> Floats:
-    """Divide counts; NaN where nothing is divided by.
+    """Divide counts; NaN where the divisor is 0.
 
     Examples
     --------
     >>> ratio(np.array([1, 0]), np.array([2, 0])).tolist()
     [0.5, nan]
     """
-    found: Floats = np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=np.asarray(whole) > 0)
-    return found
+    ratios: Floats = np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=np.asarray(whole) > 0)
+    return ratios
 
 
-def by_label(sides: EvaluationInputs, found: Counted) -> pd.DataFrame:
-    """Count what each label has of ground truth, predictions, TP, FP and FN."""
+def by_label(sides: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools]) -> pd.DataFrame:
+    """Count ground truths, predictions, TP, FP and FN of each label."""
     count = len(sides.labels)
     truth_label, predicted_label = sides.countable.label, sides.predictions.label
-    has_truth, has_prediction = found.ground_truth >= 0, found.prediction >= 0
-    tp = np.bincount(truth_label[found.ground_truth[found.right]], minlength=count)
-    fp = np.bincount(predicted_label[found.prediction[has_prediction & ~found.right]], minlength=count)
-    fn = np.bincount(truth_label[found.ground_truth[has_truth & ~found.right]], minlength=count)
+    tp = np.bincount(truth_label[rows.ground_truth[flags.true_positive]], minlength=count)
+    fp = np.bincount(predicted_label[rows.prediction[flags.false_positive]], minlength=count)
+    fn = np.bincount(truth_label[rows.ground_truth[flags.false_negative]], minlength=count)
     columns = {
         "ground_truths": np.bincount(truth_label, minlength=count),
         "predictions": np.bincount(predicted_label, minlength=count),
@@ -82,16 +69,16 @@ def by_label(sides: EvaluationInputs, found: Counted) -> pd.DataFrame:
     return table.assign(precision=ratio(tp, tp + fp), recall=ratio(tp, tp + fn), F1=ratio(2 * tp, 2 * tp + fp + fn))
 
 
-def confusion(sides: EvaluationInputs, found: Counted) -> pd.DataFrame:
+def confusion(sides: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools]) -> pd.DataFrame:
     """Count pairs at the threshold by both labels; the rest is paired with the background."""
     count = len(sides.labels)
     truth_label, predicted_label = sides.countable.label, sides.predictions.label
-    close = found.right | found.confused
-    lone_p = found.prediction[(found.prediction >= 0) & ~close]
-    lone_g = found.ground_truth[(found.ground_truth >= 0) & ~close]
+    close = flags.close
+    lone_p = rows.prediction[flags.false_positive & ~close]
+    lone_g = rows.ground_truth[flags.false_negative & ~close]
     cells = np.concatenate(
         [
-            truth_label[found.ground_truth[close]] * (count + 1) + predicted_label[found.prediction[close]],
+            truth_label[rows.ground_truth[close]] * (count + 1) + predicted_label[rows.prediction[close]],
             count * (count + 1) + predicted_label[lone_p],
             truth_label[lone_g] * (count + 1) + count,
         ]
@@ -101,32 +88,33 @@ def confusion(sides: EvaluationInputs, found: Counted) -> pd.DataFrame:
     return pd.DataFrame(table, index=pd.Index(names, name="label"), columns=pd.Index(names, name="predicted_label"))
 
 
-def histogram(sides: EvaluationInputs, found: Counted) -> pd.DataFrame:
+def histogram(sides: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools]) -> pd.DataFrame:
     """Count true and false positives by confidence; predictions without one are in no bin."""
-    edges = np.arange(BINS + 1) / BINS  # 0.6 begins a bin, as 12 times 0.05 does not
     confidence = sides.predictions.confidence
     assert confidence is not None
-    has_prediction = found.prediction >= 0
     columns = {}
-    for name, rows in (("TP", found.right), ("FP", has_prediction & ~found.right)):
-        values = confidence[found.prediction[rows]]
-        counts, _ = np.histogram(values[~np.isnan(values)], edges)
-        columns[name] = counts.astype(np.int64)
-    return pd.DataFrame({"low": edges[:-1], "high": edges[1:], **columns})
+    for name, is_counted in (("TP", flags.true_positive), ("FP", flags.false_positive)):
+        values = confidence[rows.prediction[is_counted]]
+        columns[name] = np.bincount(bin_of(values[~np.isnan(values)]), minlength=BINS).astype(np.int64)
+    return pd.DataFrame({"low": BIN_EDGES[:-1], "high": BIN_EDGES[1:], **columns})
 
 
-def over_confidence(sides: EvaluationInputs, found: Counted) -> pd.DataFrame:
-    """Count what is left when only predictions from a confidence on are kept, for each confidence that occurs."""
+def over_confidence(sides: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools]) -> pd.DataFrame:
+    """Count the outcomes of the predictions from a confidence on, for each confidence that occurs.
+
+    Predictions are sorted by falling confidence, so those from a confidence on are a prefix, up to the last of equal
+    ones, and their true positives are a cumulative sum. Ground truths that no such prediction finds are missed.
+    """
     confidence = sides.predictions.confidence
     assert confidence is not None
-    rows = found.prediction >= 0
-    values, right = confidence[found.prediction[rows]], found.right[rows]
-    there = ~np.isnan(values)
-    values, right = values[there], right[there]
+    has_prediction = rows.prediction != NONE
+    values, is_true = confidence[rows.prediction[has_prediction]], flags.true_positive[has_prediction]
+    is_known = ~np.isnan(values)
+    values, is_true = values[is_known], is_true[is_known]
     order = np.argsort(-values)
-    values, right = values[order], right[order]
+    values, is_true = values[order], is_true[order]
     last = np.flatnonzero(np.append(values[1:] != values[:-1], True)[: len(values)])
-    tp = np.cumsum(right)[last].astype(np.int64)
+    tp = np.cumsum(is_true)[last].astype(np.int64)
     kept = (last + 1).astype(np.int64)
     ground_truths = np.full(len(last), len(sides.countable), dtype=np.int64)
     return pd.DataFrame(

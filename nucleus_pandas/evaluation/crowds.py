@@ -13,11 +13,14 @@ import pyarrow as pa
 from nucleus_pandas._util.arrays import Bools
 from nucleus_pandas.schema import NamedColumns
 
-_NONE = (0, "", "0")
+NOT_CROWD = (0, "", "0")
+"""Values of ``iscrowd`` that do not mark a crowd, besides missing ones."""
 
 
 def is_crowd(value: object) -> bool:
-    """Return whether a value of ``iscrowd`` says so: anything but a missing value, 0, False, ``""`` and ``"0"``.
+    """Return True if a value of ``iscrowd`` marks a crowd: all but missing values, 0, False, ``""`` and ``"0"``.
+
+    The server applies the same rule in SQL, see `server.store.commits.IS_CROWD`.
 
     Examples
     --------
@@ -26,7 +29,7 @@ def is_crowd(value: object) -> bool:
     """
     if value is None or value is pd.NA or isinstance(value, (list, dict, tuple, np.ndarray)):
         return value is not None and value is not pd.NA
-    return not (value != value or value in _NONE)
+    return not (value != value or value in NOT_CROWD)
 
 
 def crowds(named: NamedColumns) -> Bools:
@@ -35,13 +38,13 @@ def crowds(named: NamedColumns) -> Bools:
     Parameters
     ----------
     named : NamedColumns
-        The ground truth: a column ``iscrowd``, else ``metadata.iscrowd``, else the key ``iscrowd`` of ``metadata``
-        (dicts, Arrow structs or JSON texts).
+        The ground truth, with a column ``iscrowd``, else ``metadata.iscrowd``, else the key ``iscrowd`` in
+        ``metadata`` (dicts, Arrow structs or JSON strings).
 
     Returns
     -------
     numpy.ndarray of bool
-        A row each.
+        One value per row.
     """
     if named.has("iscrowd"):
         return _flags(named.need("iscrowd"))
@@ -55,7 +58,7 @@ def crowds(named: NamedColumns) -> Bools:
         if kind.get_field_index("iscrowd") < 0:
             return np.zeros(len(named), dtype=np.bool_)
         return np.array([is_crowd(value and value.get("iscrowd")) for value in pa.array(series).to_pylist()], np.bool_)
-    return np.fromiter(map(_said_by_metadata, series), np.bool_, len(series))
+    return np.fromiter(map(_is_crowd_in_metadata, series), np.bool_, len(series))
 
 
 def _flags(series: pd.Series[Any]) -> Bools:
@@ -65,12 +68,12 @@ def _flags(series: pd.Series[Any]) -> Bools:
     return np.fromiter(map(is_crowd, series), np.bool_, len(series))
 
 
-def _said_by_metadata(value: object) -> bool:
+def _is_crowd_in_metadata(value: object) -> bool:
     if isinstance(value, str):
         if "iscrowd" not in value:
             return False
         try:
             value = msgspec.json.decode(value.encode("utf-8", "replace"))
         except msgspec.DecodeError:
-            return False  # refused where metadata is sent; here it says nothing
+            return False  # rejected where metadata is sent; ignored here
     return isinstance(value, Mapping) and is_crowd(value.get("iscrowd"))

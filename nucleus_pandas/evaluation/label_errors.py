@@ -7,12 +7,12 @@ import numbers
 import numpy as np
 import pandas as pd
 
-from nucleus_pandas._util.arrays import Floats
+from nucleus_pandas._util.arrays import Bools, Floats
 from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.arrays import EvaluationInputs
-from nucleus_pandas.evaluation.counts import Counted
 from nucleus_pandas.evaluation.match_rows import NONE, MatchRows, columns_of
+from nucleus_pandas.evaluation.outcomes import MatchFlags
 from nucleus_pandas.evaluation.overlaps import overlaps
 from nucleus_pandas.evaluation.tide import BACKGROUND_IOU
 from nucleus_pandas.schema import MATCHES, frame
@@ -27,7 +27,7 @@ SUSPECTS: dict[str, str] = {
 KINDS = ("missing annotation", "wrong label", "wrong box", "nothing there")
 
 
-def suspects(sides: EvaluationInputs, rows: MatchRows, found: Counted, min_confidence: float) -> pd.DataFrame:
+def suspects(sides: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools], min_confidence: float) -> pd.DataFrame:
     """Find suspicious ground truth; see `Evaluation.suspects`.
 
     Parameters
@@ -36,8 +36,8 @@ def suspects(sides: EvaluationInputs, rows: MatchRows, found: Counted, min_confi
         Both sides.
     rows : MatchRows
         The Nucleus match.
-    found : Counted
-        What its rows are at the threshold.
+    flags : MatchFlags
+        Its outcomes at the threshold.
     min_confidence : float in [0, 1]
         Predictions below it say nothing.
 
@@ -63,16 +63,16 @@ def suspects(sides: EvaluationInputs, rows: MatchRows, found: Counted, min_confi
     confidence[has_prediction] = given[rows.prediction[has_prediction]]
     with np.errstate(invalid="ignore"):
         sure = confidence >= min_confidence
-        apart = both & (rows.iou >= BACKGROUND_IOU) & ~found.right & ~found.confused & rows.agrees
+        apart = both & (rows.iou >= BACKGROUND_IOU) & ~flags.close & rows.agrees
     of_truth, of_predictions = _nearest(sides)
-    alone = has_prediction & ~found.right & ~found.confused
+    alone = has_prediction & ~flags.close
     alone[alone] = of_predictions[rows.prediction[alone]] < BACKGROUND_IOU
     unseen = rows.ground_truth != NONE
     unseen[unseen] = of_truth[rows.ground_truth[unseen]] < BACKGROUND_IOU
-    trust = _precision(sides, rows, found)
+    trust = _precision(sides, rows, flags)
     scores = {
         "missing annotation": (alone & sure, confidence),
-        "wrong label": (found.confused & sure, confidence * rows.iou),
+        "wrong label": (flags.close & ~flags.true_positive & sure, confidence * rows.iou),
         "wrong box": (apart & sure, confidence * (1 - rows.iou)),
         "nothing there": (unseen, trust / 2),
     }
@@ -96,11 +96,11 @@ def _nearest(sides: EvaluationInputs) -> tuple[Floats, Floats]:
     return best[~sides.ground_truth.crowd], of_predictions
 
 
-def _precision(sides: EvaluationInputs, rows: MatchRows, found: Counted) -> Floats:
+def _precision(sides: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools]) -> Floats:
     """Return for each row the share of the ground truth of its label that was found."""
     label = sides.countable.label
     every = np.bincount(label, minlength=len(sides.labels))
-    right = np.bincount(label[rows.ground_truth[found.right]], minlength=len(sides.labels))
+    right = np.bincount(label[rows.ground_truth[flags.true_positive]], minlength=len(sides.labels))
     share = np.divide(right, every, out=np.zeros(len(every)), where=every > 0)
     values = np.zeros(len(rows.iou))
     there = rows.ground_truth != NONE

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from nucleus_pandas._util.arrays import Bools, Floats, Indices
 from nucleus_pandas.evaluation.arrays import EvaluationInputs, stable_order
-from nucleus_pandas.evaluation.matching import Matches, match, match_pairs
-from nucleus_pandas.evaluation.outcomes import Outcomes, outcomes
+from nucleus_pandas.evaluation.matching import LabelRule, MatchBoxes, Matches, match, match_pairs
+from nucleus_pandas.evaluation.outcomes import MatchFlags, OutcomeRows, classify, outcome_rows
 from nucleus_pandas.evaluation.overlaps import Overlaps, overlaps
 from nucleus_pandas.evaluation.parameters import Parameters
 from nucleus_pandas.schema import MATCHES, frame
@@ -23,7 +23,7 @@ NONE = -1
 
 @dataclass(frozen=True, eq=False)
 class MatchRows:
-    """What a commit stores: by image, in it the predictions in their order, then the ground truths left over.
+    """The rows that a commit stores: by image, in it the predictions in their order, then the ground truths left over.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class MatchRows:
     iou : numpy.ndarray of shape (n,), float64
         NaN where a side is missing.
     agrees : numpy.ndarray of shape (n,), bool
-        Whether the labels of a pair are right.
+        Whether the labels of a pair agree.
     """
 
     ground_truth: Indices
@@ -40,9 +40,13 @@ class MatchRows:
     iou: Floats
     agrees: Bools
 
-    def outcomes(self, iou_threshold: float | None) -> Outcomes:
+    def classify(self, iou_threshold: float) -> MatchFlags[Bools]:
+        """Return what each row is at a threshold."""
+        return classify(self.iou, self.ground_truth != NONE, self.prediction != NONE, self.agrees, iou_threshold)
+
+    def outcomes(self, iou_threshold: float | None) -> OutcomeRows:
         """Return true positives, false positives and false negatives at a threshold; None lets every pair count."""
-        return outcomes(self.iou, self.ground_truth != NONE, self.prediction != NONE, self.agrees, iou_threshold)
+        return outcome_rows(self.iou, self.ground_truth != NONE, self.prediction != NONE, self.agrees, iou_threshold)
 
 
 def match_rows(sides: EvaluationInputs, parameters: Parameters) -> MatchRows:
@@ -50,11 +54,10 @@ def match_rows(sides: EvaluationInputs, parameters: Parameters) -> MatchRows:
     ground_truth, predictions = sides.countable, sides.predictions
     boxes = sides.boxes(ground_truth), sides.boxes(predictions)
     if parameters.iou_type == "segm":
-        found = match_pairs(*boxes, parameters.rule, _mask_pairs(sides))
+        matches = match_pairs(*boxes, parameters.rule, _mask_pairs(sides))
     else:
-        found = match(*boxes, parameters.rule)
-    return _laid_out(sides, found, parameters.rule.agrees(boxes[0].label[found.ground_truth],
-                                                         boxes[1].label[found.prediction]))  # fmt: skip
+        matches = match(*boxes, parameters.rule)
+    return lay_out(*boxes, matches, parameters.rule)
 
 
 def _mask_pairs(sides: EvaluationInputs) -> Overlaps:
@@ -63,18 +66,22 @@ def _mask_pairs(sides: EvaluationInputs) -> Overlaps:
     return Overlaps(*(np.concatenate(column) for column in zip(*every, strict=True)))
 
 
-def _laid_out(sides: EvaluationInputs, found: Matches, agreed: Bools) -> MatchRows:
-    ground_truth, predictions = sides.countable, sides.predictions
-    count = len(predictions)
+def lay_out(ground_truth: MatchBoxes, predictions: MatchBoxes, matches: Matches, rule: LabelRule) -> MatchRows:
+    """Lay pairs and boxes without a partner out as rows.
+
+    Every box is in exactly one row. There is a row for each prediction, with its partner if it has one, then one for
+    each ground truth without a partner; a stable sort by item keeps this order within each item.
+    """
+    count = len(predictions.item)
     partner, iou = np.full(count, NONE, dtype=np.intp), np.full(count, np.nan)
     agrees = np.zeros(count, dtype=np.bool_)
-    partner[found.prediction], iou[found.prediction] = found.ground_truth, found.iou
-    agrees[found.prediction] = agreed
-    free = np.ones(len(ground_truth), dtype=np.bool_)
-    free[found.ground_truth] = False
-    alone = np.flatnonzero(free)
-    image = np.concatenate([predictions.image, ground_truth.image[alone]])
-    order = stable_order(image)
+    paired = matches.prediction
+    partner[paired], iou[paired] = matches.ground_truth, matches.iou
+    agrees[paired] = rule.agrees(ground_truth.label[matches.ground_truth], predictions.label[paired])
+    is_alone = np.ones(len(ground_truth.item), dtype=np.bool_)
+    is_alone[matches.ground_truth] = False
+    alone = np.flatnonzero(is_alone)
+    order = stable_order(np.concatenate([predictions.item, ground_truth.item[alone]]))
     return MatchRows(
         ground_truth=np.concatenate([partner, alone])[order],
         prediction=np.concatenate([np.arange(count), np.full(len(alone), NONE)])[order],

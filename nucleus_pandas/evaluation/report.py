@@ -7,15 +7,19 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from nucleus_pandas._util.arrays import Bools
 from nucleus_pandas._util.compat import TEXT
+from nucleus_pandas._util.version import __version__
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation import counts, label_errors, plots, tables
 from nucleus_pandas.evaluation.arrays import EvaluationInputs
-from nucleus_pandas.evaluation.average_precision import PrecisionRecall, engine_of, precision_recall
+from nucleus_pandas.evaluation.average_precision import NAME, PrecisionRecall
 from nucleus_pandas.evaluation.comparison import Compared, Comparison, compare
+from nucleus_pandas.evaluation.engines import accumulated, require
 from nucleus_pandas.evaluation.groups import By, Sources, groups_of
 from nucleus_pandas.evaluation.html import as_html
 from nucleus_pandas.evaluation.match_rows import MatchRows, match_rows, matches_frame
+from nucleus_pandas.evaluation.outcomes import MatchFlags
 from nucleus_pandas.evaluation.parameters import Parameters
 from nucleus_pandas.evaluation.tide import Tide, table, tide
 from nucleus_pandas.schema import column
@@ -63,8 +67,8 @@ class Evaluation:
     matchers : dict of str to str
         Which matcher stands behind each result.
     engine : str
-        What computes the COCO numbers: ``"hotcoco"``, or ``"nucleus_pandas"`` where that is not installed, where pairs
-        of labels are given, which hotcoco does not know, and where there is nothing to rank. Both compute the same.
+        What computed the COCO numbers: ``"hotcoco"``, ``"pycocotools"``, or ``"nucleus_pandas"`` where pairs of labels
+        are given, which no engine knows.
     engine_version : str
         Its version.
     area_source : str
@@ -87,9 +91,9 @@ class Evaluation:
         self._sides = sides
         self._parameters = parameters
         self._sources = Sources() if sources is None else sources
-        self.engine: str
-        self.engine_version: str
-        self.engine, self.engine_version = engine_of(sides, parameters)
+        own = parameters.rule.allowed is not None
+        self.engine: str = NAME if own else parameters.engine
+        self.engine_version: str = __version__ if own else require(parameters.engine)
         self.matchers: dict[str, str] = dict(MATCHERS)
         self.area_source = sides.area_source
 
@@ -105,15 +109,15 @@ class Evaluation:
         Labels are in the order of `per_class`, area ranges and numbers of predictions in that of `parameters`; where
         pycocotools has -1, they have NaN.
         """
-        return precision_recall(self._sides, self._parameters)
+        return accumulated(self._sides, self._parameters)
 
     @cached_property
     def _rows(self) -> MatchRows:
         return match_rows(self._sides, self._parameters)
 
     @cached_property
-    def _counted(self) -> counts.Counted:
-        return counts.counted(self._rows, self._parameters.iou_threshold)
+    def _flags(self) -> MatchFlags[Bools]:
+        return self._rows.classify(self._parameters.iou_threshold)
 
     @cached_property
     def _tide(self) -> Tide:
@@ -194,7 +198,7 @@ class Evaluation:
             stand at the label of the ground truth, FP at that of the prediction. In all, TP + FN is the number of
             ground truths and TP + FP the number of predictions; without pairs of labels, so it is for each label.
         """
-        return counts.by_label(self._sides, self._counted)
+        return counts.by_label(self._sides, self._rows, self._flags)
 
     @cached_property
     def confusion_matrix(self) -> pd.DataFrame:
@@ -207,7 +211,7 @@ class Evaluation:
             ``__background__`` stands last in both, for what met nothing. A row sums to the ground truths of its label,
             a column to its predictions.
         """
-        return counts.confusion(self._sides, self._counted)
+        return counts.confusion(self._sides, self._rows, self._flags)
 
     @cached_property
     def score_histogram(self) -> pd.DataFrame:
@@ -219,7 +223,7 @@ class Evaluation:
             Twenty bins from 0 to 1: ``low`` and ``high`` (float64; the low end is included, in the last bin both),
             ``TP`` and ``FP`` (int64).
         """
-        return counts.histogram(self._sides, self._counted)
+        return counts.histogram(self._sides, self._rows, self._flags)
 
     @cached_property
     def f1_curve(self) -> pd.DataFrame:
@@ -231,7 +235,7 @@ class Evaluation:
             A row for each confidence that occurs, falling: ``confidence`` (float64), ``TP``, ``FP``, ``FN`` (int64),
             ``precision``, ``recall``, ``F1`` (float64). The matches are those of all predictions.
         """
-        return counts.over_confidence(self._sides, self._counted)
+        return counts.over_confidence(self._sides, self._rows, self._flags)
 
     @cached_property
     def tide(self) -> pd.DataFrame:
@@ -273,7 +277,7 @@ class Evaluation:
         images = self._sides.images
         ids = {"dataset_item_id": images.dataset_item_ids, "reference_id": images.reference_ids}
         frame = pd.DataFrame({name: column(ids[name], TEXT) for name in ids})
-        return frame.assign(**tables.by_image(self._sides, self._counted))
+        return frame.assign(**tables.by_image(self._sides, self._rows, self._flags))
 
     def by(self, by: By) -> pd.DataFrame:
         """Evaluate groups of images, each with its own ground truth and predictions.
@@ -344,7 +348,7 @@ class Evaluation:
               the predictions of its label that are at `iou_threshold` right, since a good detector seldom misses what
               is there.
         """
-        return label_errors.suspects(self._sides, self._rows, self._counted, min_confidence)
+        return label_errors.suspects(self._sides, self._rows, self._flags, min_confidence)
 
     def compare(self, other: Evaluation) -> Comparison:
         """Return what another evaluation of the same ground truth finds better and worse.
@@ -382,7 +386,7 @@ class Evaluation:
         return Compared(
             sides=self._sides,
             rows=self._rows,
-            counted=self._counted,
+            flags=self._flags,
             parameters=self.parameters,
             summary=self.summary,
             per_class=self.per_class,

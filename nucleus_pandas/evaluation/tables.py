@@ -10,10 +10,13 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from nucleus_pandas._util.arrays import Bools
 from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.evaluation.arrays import EvaluationInputs
 from nucleus_pandas.evaluation.average_precision import PrecisionRecall
-from nucleus_pandas.evaluation.counts import Counted, index_of
+from nucleus_pandas.evaluation.counts import index_of
+from nucleus_pandas.evaluation.match_rows import MatchRows
+from nucleus_pandas.evaluation.outcomes import MatchFlags
 from nucleus_pandas.evaluation.parameters import IOU_THRESHOLDS, RECALLS, Parameters
 from nucleus_pandas.schema import column
 
@@ -107,18 +110,16 @@ def ap_by_size(sides: EvaluationInputs, found: PrecisionRecall, parameters: Para
     return pd.DataFrame(rows, index=names)
 
 
-def by_image(sides: EvaluationInputs, found: Counted) -> dict[str, NDArray[np.int64]]:
-    """Count what lies in each image."""
+def by_image(sides: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools]) -> dict[str, NDArray[np.int64]]:
+    """Count ground truths, predictions, TP, FP and FN in each image."""
     count = len(sides.images)
     of_truth, of_predictions = sides.countable.image, sides.predictions.image
-    wrong_p = (found.prediction >= 0) & ~found.right
-    wrong_g = (found.ground_truth >= 0) & ~found.right
     every = (
         of_truth,
         of_predictions,
-        of_truth[found.ground_truth[found.right]],
-        of_predictions[found.prediction[wrong_p]],
-        of_truth[found.ground_truth[wrong_g]],
+        of_truth[rows.ground_truth[flags.true_positive]],
+        of_predictions[rows.prediction[flags.false_positive]],
+        of_truth[rows.ground_truth[flags.false_negative]],
     )
     return {
         name: np.bincount(images, minlength=count).astype(np.int64) for name, images in zip(COUNTS, every, strict=True)

@@ -8,13 +8,12 @@ from typing import Any
 import msgspec
 
 import nucleus_pandas as npd
-from tests.support.private import transport_of
 
 
 def count_requests(client: npd.NucleusClient) -> Counter[str]:
     """Count a client's requests from now on, by what they ask for."""
     counted: Counter[str] = Counter()
-    transport = transport_of(client)
+    transport = client._transport
     request = transport.request
 
     def counting(method: str, *segments: str, **options: Any) -> Any:
@@ -28,7 +27,7 @@ def count_requests(client: npd.NucleusClient) -> Counter[str]:
 
 def contract_only(client: npd.NucleusClient, page: int | None = None, max_concurrency: int = 1) -> npd.NucleusClient:
     """Take the extensions from a client; let pages hold so many rows at most."""
-    transport = transport_of(client)
+    transport = client._transport
     transport.extensions = frozenset()
     transport.max_concurrency = max_concurrency
     request = transport.request

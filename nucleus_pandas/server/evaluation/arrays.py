@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+import sqlite3
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from nucleus_pandas._util.arrays import Bools
+from nucleus_pandas._util.arrays import Bools, Floats, Indices, Integers
 from nucleus_pandas.evaluation.arrays import BoxArrays, EvaluatedImages, EvaluationInputs, natural_order
+from nucleus_pandas.evaluation.match_rows import NONE
 from nucleus_pandas.server.store.ids import dataset_of
 from nucleus_pandas.wire.column_json import TEXT
 
@@ -21,11 +23,32 @@ AREA = "width * height of the boxes"
 """Where areas come from."""
 
 ONE_CLASS = "object"
-"""What all labels count as where they are not told apart."""
+"""The class of all labels where they are not distinguished."""
+
+_ROWS = 20_000  # read at a time
+
+
+def take_or(values: NDArray[Any], rows: Indices, missing: object) -> NDArray[Any]:
+    """Return the values of rows, and another value where a row is `NONE`.
+
+    Examples
+    --------
+    >>> take_or(np.array([5, 6]), np.array([1, -1]), 0).tolist()
+    [6, 0]
+    """
+    taken = np.full(len(rows), missing, dtype=values.dtype)
+    exists = rows != NONE
+    taken[exists] = values[rows[exists]]
+    return taken
+
+
+def nan_to_none(values: Floats) -> list[float | None]:
+    """Return a list of numbers, with None where they are NaN."""
+    return [None if value != value else value for value in values.tolist()]
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class StoredBoxes:
     """The boxes of one side, by item and then by arrival.
 
     Attributes
@@ -33,104 +56,96 @@ class Rows:
     item : numpy.ndarray of shape (n,), int64
         Number of the item.
     key : list of str
-        What makes each unique in its item.
+        Unique within the item.
     label : numpy.ndarray of shape (n,), intp
-        Place in `labels`.
+        Index into `labels`.
     labels : list of str
         The labels.
     box : numpy.ndarray of shape (n, 4), float64
         ``(x, y, width, height)`` in pixels.
     confidence : numpy.ndarray of shape (n,), float64
-        NaN where there is none.
+        NaN where a box has none.
     crowd : numpy.ndarray of shape (n,), bool
-        Which ground truths stand for many objects.
+        True for a ground truth that stands for many objects.
+    are_predictions : bool
+        Whether these are predictions, with confidences.
     """
 
-    item: npt.NDArray[np.int64]
+    item: Integers
     key: list[str]
-    label: npt.NDArray[np.intp]
+    label: Indices
     labels: list[str]
-    box: npt.NDArray[np.float64]
-    confidence: npt.NDArray[np.float64]
+    box: Floats
+    confidence: Floats
     crowd: Bools
-    with_confidence: bool
+    are_predictions: bool
 
     @classmethod
-    def collector(cls, *, with_confidence: bool) -> Collector:
-        """Begin to collect rows."""
-        return Collector(with_confidence)
+    def read(cls, cursors: Iterable[sqlite3.Cursor], *, are_predictions: bool) -> StoredBoxes:
+        """Read rows of (item, key, label, x, y, width, height, confidence, is crowd)."""
+        keys: list[str] = []
+        codes: dict[str, int] = {}
+        chunks: list[tuple[NDArray[Any], ...]] = [
+            (np.empty(0, np.int64), np.empty(0, np.intp), np.empty((0, 4)), np.empty(0), np.empty(0, np.bool_))
+        ]
+        for cursor in cursors:
+            while rows := cursor.fetchmany(_ROWS):
+                item, key, label, *sides, confidence, crowd = zip(*rows, strict=True)
+                keys.extend(key)
+                chunks.append(
+                    (
+                        np.array(item, dtype=np.int64),
+                        np.array([codes.setdefault(name, len(codes)) for name in label], dtype=np.intp),
+                        np.array(sides, dtype=np.float64).T,
+                        np.array(confidence, dtype=np.float64),
+                        np.array(crowd, dtype=np.bool_),
+                    )
+                )
+        items, labels, boxes, confidences, crowds = (np.concatenate(column) for column in zip(*chunks, strict=True))
+        return cls(items, keys, labels, list(codes), boxes, confidences, crowds, are_predictions)
 
-    def take(self, which: Bools) -> Rows:
-        """Return some of the rows."""
-        if which.all():
+    def take(self, mask: Bools) -> StoredBoxes:
+        """Return the rows where a mask is true."""
+        if mask.all():
             return self
-        at = np.flatnonzero(which)
-        keys = [self.key[row] for row in at.tolist()]
-        return Rows(
-            self.item[at],
-            keys,
-            self.label[at],
+        return StoredBoxes(
+            self.item[mask],
+            [self.key[row] for row in np.flatnonzero(mask).tolist()],
+            self.label[mask],
             self.labels,
-            self.box[at],
-            self.confidence[at],
-            self.crowd[at],
-            self.with_confidence,
+            self.box[mask],
+            self.confidence[mask],
+            self.crowd[mask],
+            self.are_predictions,
         )
 
-    def has_label(self, wanted: Iterable[str]) -> Bools:
+    def has_label(self, labels: Collection[str]) -> Bools:
         """Return which rows have one of some labels."""
-        names = set(wanted)
-        is_wanted = np.array([label in names for label in self.labels], dtype=np.bool_)
-        return is_wanted[self.label] if len(self.labels) else np.zeros(0, dtype=np.bool_)
+        if not self.labels:
+            return np.zeros(0, dtype=np.bool_)
+        selected = set(labels)
+        return np.array([label in selected for label in self.labels], dtype=np.bool_)[self.label]
 
 
-@dataclass(slots=True)
-class Collector:
-    """Takes rows (item, key, label, x, y, width, height, confidence, crowd) a few at a time."""
-
-    with_confidence: bool
-    _parts: list[tuple[Any, ...]] = field(default_factory=list)
-    _keys: list[str] = field(default_factory=list)
-    _codes: dict[str, int] = field(default_factory=dict)
-
-    def add(self, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Take some rows."""
-        item, key, label, *sides, confidence, crowd = zip(*rows, strict=True)
-        codes = self._codes
-        self._keys.extend(key)
-        self._parts.append(
-            (
-                np.array(item, dtype=np.int64),
-                np.array([codes.setdefault(name, len(codes)) for name in label], dtype=np.intp),
-                np.array(sides, dtype=np.float64).T,
-                np.array(confidence, dtype=np.float64),
-                np.array(crowd, dtype=np.bool_),
-            )
-        )
-
-    def rows(self) -> Rows:
-        """Return all of them."""
-        none = (np.empty(0, np.int64), np.empty(0, np.intp), np.empty((0, 4)), np.empty(0), np.empty(0, np.bool_))
-        columns = zip(none, *self._parts, strict=True)
-        item, label, box, confidence, crowd = (np.concatenate(column) for column in columns)
-        return Rows(item, self._keys, label, list(self._codes), box, confidence, crowd, self.with_confidence)
-
-
-def sides_of(truth: Rows, predictions: Rows, reference_ids: dict[int, str], class_of: ClassOf) -> EvaluationInputs:
-    """Join both sides.
+def to_inputs(
+    ground_truth: StoredBoxes, predictions: StoredBoxes, reference_ids: dict[int, str], class_of: ClassOf
+) -> EvaluationInputs:
+    """Join ground truth and predictions.
 
     Parameters
     ----------
+    ground_truth, predictions : StoredBoxes
+        Both sides.
     reference_ids : dict of int to str
-        Of the items: equal confidences in different images count in their order, as where frames are evaluated.
+        By item. Predictions of equal confidence in different images are ranked by it, as in an evaluation of frames.
     class_of : callable
-        What a label is evaluated as.
+        Returns the class as which a label is evaluated.
     """
-    both = (truth, predictions)
-    items = np.unique(np.concatenate([rows.item for rows in both]))
+    both = (ground_truth, predictions)
+    items = np.unique(np.concatenate([boxes.item for boxes in both]))
     numbers = items.tolist()
     names = [reference_ids.get(number, "") for number in numbers]
-    if len({dataset_of(number) for number in numbers}) > 1:  # reference ids are unique in a dataset only
+    if len({dataset_of(number) for number in numbers}) > 1:  # reference ids are unique within a dataset only
         names = [f"{number:016x}" for number in numbers]
     images = EvaluatedImages(
         key="reference_id",
@@ -138,22 +153,21 @@ def sides_of(truth: Rows, predictions: Rows, reference_ids: dict[int, str], clas
         reference_ids=pa.array(names, TEXT),
         dataset_item_ids=pa.nulls(len(names), TEXT),
     )
-    classes = list({class_of(label) for rows in both for label in rows.labels})
-    order = natural_order(classes)
-    classes = [classes[at] for at in sorted(range(len(classes)), key=order.__getitem__)]
-    codes = {name: number for number, name in enumerate(classes)}
+    names = list({class_of(label) for boxes in both for label in boxes.labels})
+    classes = [name for _, name in sorted(zip(natural_order(names), names, strict=True))]
+    codes = {name: code for code, name in enumerate(classes)}
     sides = []
-    for rows in both:
-        code = np.array([codes[class_of(label)] for label in rows.labels], dtype=np.intp)
+    for boxes in both:
+        code = np.array([codes[class_of(label)] for label in boxes.labels], dtype=np.intp)
         sides.append(
             BoxArrays(
-                image=np.searchsorted(items, rows.item),
-                label=code[rows.label] if len(code) else rows.label,
-                box=rows.box,
-                area=rows.box[:, 2] * rows.box[:, 3],
-                ids=pa.array(rows.key, TEXT),
-                crowd=rows.crowd,
-                confidence=rows.confidence if rows.with_confidence else None,
+                image=np.searchsorted(items, boxes.item),
+                label=code[boxes.label] if len(code) else boxes.label,
+                box=boxes.box,
+                area=boxes.box[:, 2] * boxes.box[:, 3],
+                ids=pa.array(boxes.key, TEXT),
+                crowd=boxes.crowd,
+                confidence=boxes.confidence if boxes.are_predictions else None,
             )
         )
     return EvaluationInputs(images, tuple(classes), sides[0], sides[1], AREA)

@@ -1,96 +1,90 @@
-"""What a run matched in the ground truth, computed and kept."""
+"""The commit of a run: its predictions are matched with the ground truth, the matches stored, and the run frozen."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
 from hashlib import blake2b
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any
 
 import msgspec
 import numpy as np
 
-from nucleus_pandas.evaluation.matching import LabelRule, MatchBoxes, Matches, match
-from nucleus_pandas.server.store.ids import item_range, now, owner_sql
+from nucleus_pandas.evaluation.match_rows import lay_out
+from nucleus_pandas.evaluation.matching import LabelRule, MatchBoxes, match
+from nucleus_pandas.server.evaluation.arrays import nan_to_none, take_or
+from nucleus_pandas.server.store import commits
+from nucleus_pandas.server.store.ids import item_range
 from nucleus_pandas.server.store.models import Run, datasets_of
-from nucleus_pandas.server.store.sql_conditions import Condition
 
-Kind: TypeAlias = Literal["iou", "false_positive", "false_negative"]
+COUNTED_IOU = 0.5
+"""The IoU threshold at which the outcomes of a run are counted without being asked for another."""
 
 _PORTION = 100_000  # boxes of one side held at once, unless one item has more
-_BOX = "item, key, label, x, y, width, height"
-_COUNTED = "(metadata IS NULL OR coalesce(json_extract(metadata, '$.iscrowd'), 0) IN (0, '', '0'))"  # no crowd
+_HASHED_ROWS = 10_000  # encoded at a time; a part of the stored hashes' definition
 
 
 def commit(db: sqlite3.Connection, run: Run, rule: LabelRule) -> None:
-    """Match a run's boxes with the ground truth, keep the matches, and freeze the run."""
+    """Match a run's boxes with the ground truth, store the matches, and freeze the run."""
     calculate(db, run, rule)
-    db.execute("UPDATE run SET committed_at = ? WHERE id = ?", (now(), run.id))
+    commits.freeze(db, run)
 
 
 def calculate(db: sqlite3.Connection, run: Run, rule: LabelRule) -> None:
-    """Match a run's boxes with the ground truth, and keep the matches.
+    """Match a run's boxes with the ground truth, and store the matches in place of those stored before.
 
-    A second time matches again, with other parameters perhaps. Annotations that say ``iscrowd`` in their metadata
-    are left out, as are shapes that are no boxes.
+    Crowds (annotations with ``iscrowd`` in their metadata) and shapes other than boxes are left out.
+
+    Only boxes of the same item match, so the items are matched in portions: ranges of items with at most `_PORTION`
+    boxes of either side, or a single item with more. The portions follow each other without gaps, and the matches are
+    the same as if all items were matched at once; memory is bounded by the portion.
     """
-    db.execute("DELETE FROM match WHERE run = ?", (run.id,))
-    for first, last in _portions(db, run):
-        rows = _match_portion(db, run, rule, first, last)
-        db.executemany(
-            "INSERT INTO match (run, item, number, annotation_id, prediction_id, label, predicted_label, confidence,"
-            " iou, agrees) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            rows,
-        )
+    commits.delete_matches(db, run)
+    for dataset in datasets_of(db, run):
+        first, end = item_range(dataset)
+        while first < end:
+            behind = commits.portion_end(db, run, first, end, _PORTION)
+            commits.add_matches(db, run, _match_portion(db, run, rule, first, behind))
+            first = behind
     parameters = {
         "matcher": "nucleus",
         "class_agnostic": rule.class_agnostic,
         "allowed_label_matches": None if rule.allowed is None else sorted(rule.allowed),
     }
-    db.execute(
-        "UPDATE run SET parameters = ?, content = ? WHERE id = ?",
-        (msgspec.json.encode(parameters).decode(), content(db, run), run.id),
-    )
-
-
-def _portions(db: sqlite3.Connection, run: Run) -> Iterator[tuple[int, int]]:
-    """Cut the items that matter into ranges (first and last number) that hold a bounded number of boxes."""
-    for dataset in datasets_of(db, run):
-        first, end = item_range(dataset)
-        while first < end:
-            ends = [end]
-            for table, where, owner in (("annotation", "", ()), ("prediction", "run = ? AND ", (run.id,))):
-                row = db.execute(
-                    f"SELECT item FROM {table} WHERE {where}item >= ? AND item < ? ORDER BY item LIMIT 1 OFFSET ?",
-                    (*owner, first, end, _PORTION),
-                ).fetchone()
-                if row is not None:
-                    ends.append(row[0])
-            last = max(min(ends) - 1, first)
-            yield first, last
-            first = last + 1
+    commits.set_parameters(db, run, parameters, content(db, run))
 
 
 def _match_portion(
-    db: sqlite3.Connection, run: Run, rule: LabelRule, first: int, last: int
+    db: sqlite3.Connection, run: Run, rule: LabelRule, first: int, end: int
 ) -> Iterator[tuple[object, ...]]:
-    truth = db.execute(
-        f"SELECT {_BOX} FROM annotation WHERE {_COUNTED} AND item BETWEEN ? AND ? AND type = 'box'"
-        " ORDER BY item, arrival",
-        (first, last),
-    ).fetchall()
-    predicted = db.execute(
-        f"SELECT {_BOX}, confidence FROM prediction WHERE run = ? AND item BETWEEN ? AND ? AND type = 'box'"
-        " ORDER BY item, arrival",
-        (run.id, first, last),
-    ).fetchall()
-    if not truth and not predicted:
+    """Match the boxes of a range of items, and return the rows to store: by item, numbered in their order."""
+    rows = commits.boxes(db, run, first, end)
+    if not any(rows):
         return iter(())
-    truths, predictions = _boxes(truth, with_confidence=False), _boxes(predicted, with_confidence=True)
-    return _rows(run, truths, predictions, match(truths, predictions, rule), rule)
+    ground_truth, predictions = (
+        _match_boxes(rows[0], with_confidence=False),
+        _match_boxes(rows[1], with_confidence=True),
+    )
+    matches = lay_out(ground_truth, predictions, match(ground_truth, predictions, rule), rule)
+    g, p = matches.ground_truth, matches.prediction
+    item = take_or(predictions.item, p, -1)
+    item = np.where(item < 0, take_or(ground_truth.item, g, -1), item)
+    assert predictions.confidence is not None
+    return zip(
+        item.tolist(),
+        range(len(item)),
+        take_or(ground_truth.annotation_id, g, None).tolist(),
+        take_or(predictions.annotation_id, p, None).tolist(),
+        take_or(ground_truth.label, g, None).tolist(),
+        take_or(predictions.label, p, None).tolist(),
+        nan_to_none(take_or(predictions.confidence, p, np.nan)),
+        nan_to_none(matches.iou),
+        matches.agrees.tolist(),
+        strict=True,
+    )
 
 
-def _boxes(rows: list[tuple[Any, ...]], *, with_confidence: bool) -> MatchBoxes:
+def _match_boxes(rows: list[tuple[Any, ...]], *, with_confidence: bool) -> MatchBoxes:
     columns = list(zip(*rows, strict=True)) or [()] * (8 if with_confidence else 7)
     sides = np.array(columns[3:7], dtype=np.float64).reshape(4, -1).T
     return MatchBoxes(
@@ -102,129 +96,19 @@ def _boxes(rows: list[tuple[Any, ...]], *, with_confidence: bool) -> MatchBoxes:
     )
 
 
-def _rows(
-    run: Run, truths: MatchBoxes, predictions: MatchBoxes, found: Matches, rule: LabelRule
-) -> Iterator[tuple[object, ...]]:
-    """Lay pairs, single predictions and single truths out: by item, in it predictions by arrival, then truths."""
-    partner = np.full(len(predictions.item), -1)
-    partner[found.prediction] = found.ground_truth
-    overlap = np.full(len(predictions.item), np.nan)
-    overlap[found.prediction] = found.iou
-    agrees = np.zeros(len(predictions.item), dtype=bool)
-    agrees[found.prediction] = rule.agrees(truths.label[found.ground_truth], predictions.label[found.prediction])
-    alone = np.setdiff1d(np.arange(len(truths.item)), found.ground_truth)
-
-    item = np.concatenate([predictions.item, truths.item[alone]])
-    order = np.argsort(item, kind="stable")
-    truth = np.concatenate([partner, alone])[order].tolist()
-    predicted = np.concatenate([np.arange(len(partner)), np.full(len(alone), -1)])[order].tolist()
-    confidence = [] if predictions.confidence is None else predictions.confidence.tolist()
-    overlaps, agreements = overlap.tolist(), agrees.tolist()
-    for number, (at, t, p) in enumerate(zip(item[order].tolist(), truth, predicted, strict=True)):
-        yield (
-            run.id,
-            at,
-            number,
-            None if t < 0 else truths.annotation_id[t],
-            None if p < 0 else predictions.annotation_id[p],
-            None if t < 0 else truths.label[t],
-            None if p < 0 else predictions.label[p],
-            None if p < 0 or confidence[p] != confidence[p] else confidence[p],
-            None if t < 0 or p < 0 else overlaps[p],
-            p >= 0 and agreements[p],
-        )
-
-
 def content(db: sqlite3.Connection, run: Run) -> str:
-    """Hash what a commit matches: boxes of both sides, in an order that does not depend on the order of arrival."""
+    """Hash the boxes that a commit matches, in an order that does not depend on the order of arrival.
+
+    A committed run is stale when the hash of its boxes now differs from the one that was stored with its matches.
+    """
     digest = blake2b(digest_size=16)
-    for dataset in datasets_of(db, run):
-        for table, where, owner in (("annotation", _COUNTED, ()), ("prediction", "run = ?", (run.id,))):
-            rows = db.execute(
-                f"SELECT {_BOX}, confidence FROM {table} WHERE {where} AND item >= ? AND item < ? AND type = 'box'"
-                " ORDER BY item, key",
-                (*owner, *item_range(dataset)),
-            )
-            digest.update(table.encode())
-            while some := rows.fetchmany(10_000):
-                digest.update(msgspec.json.encode(some))
+    for table, rows in commits.boxes_by_key(db, run):
+        digest.update(table.encode())
+        while chunk := rows.fetchmany(_HASHED_ROWS):
+            digest.update(msgspec.json.encode(chunk))
     return digest.hexdigest()
 
 
 def is_stale(db: sqlite3.Connection, run: Run) -> bool:
-    """Return whether what a committed run was matched from has changed since."""
-    (matched,) = db.execute("SELECT content FROM run WHERE id = ?", (run.id,)).fetchone()
-    return bool(matched != content(db, run))
-
-
-class MatchPage(NamedTuple):
-    """Rows of matches, and where the next page begins."""
-
-    rows: list[tuple[Any, ...]]
-    after: tuple[int, int] | None
-
-
-def page(db: sqlite3.Connection, run: Run, after: tuple[int, int], limit: int) -> MatchPage:
-    """Read the matches of a committed run in their order, from behind `after` (item number, number)."""
-    rows = db.execute(
-        "SELECT match.item, match.number, dataset.tag, item.reference_id, annotation_id, prediction_id, label,"
-        " predicted_label, confidence, iou, agrees FROM match LEFT JOIN item ON item.id = match.item"
-        f" LEFT JOIN dataset ON dataset.id = {owner_sql('match.item')}"
-        " WHERE run = ? AND (match.item, match.number) > (?, ?) ORDER BY match.item, match.number LIMIT ?",
-        (run.id, *after, limit),
-    ).fetchall()
-    return MatchPage(rows, (rows[-1][0], rows[-1][1]) if len(rows) == limit else None)
-
-
-COUNTED = 0.5
-"""The IoU threshold of `counts`."""
-
-
-def counts(db: sqlite3.Connection, run: Run) -> dict[str, int]:
-    """Count what was matched, at IoU 0.5."""
-    right = "coalesce(iou >= :t AND agrees, 0)"
-    row = db.execute(
-        f"SELECT coalesce(sum({right}), 0), coalesce(sum(prediction_id IS NOT NULL AND NOT {right}), 0),"
-        f" coalesce(sum(annotation_id IS NOT NULL AND NOT {right}), 0) FROM match WHERE run = :run",
-        {"t": COUNTED, "run": run.id},
-    ).fetchone()
-    return dict(zip(("true_positives", "false_positives", "false_negatives"), row, strict=True))
-
-
-def objects(
-    db: sqlite3.Connection,
-    run: Run,
-    kind: Kind,
-    items: tuple[int, int],
-    after: tuple[int, int],
-    limit: int,
-    condition: Condition,
-) -> list[tuple[Any, ...]]:
-    """Read pairs, false positives or false negatives on a range of items, from behind `after` (item number, number).
-
-    No IoU threshold is applied. A pair whose labels do not agree is a pair, a false positive that shows both sides,
-    and a false negative that shows the ground truth alone.
-    """
-    where = {
-        "iou": "object.iou IS NOT NULL",
-        "false_positive": "prediction_id IS NOT NULL AND NOT (object.iou IS NOT NULL AND agrees)",
-        "false_negative": "annotation_id IS NOT NULL AND NOT (object.iou IS NOT NULL AND agrees)",
-    }[kind]
-    shown = "prediction_id, predicted_label, coalesce(object.iou, 0.0)"
-    if kind == "false_negative":
-        shown = "NULL, NULL, 0.0"
-    return db.execute(
-        f"SELECT object.item, number, annotation_id, label, object.iou IS NOT NULL AND agrees, {shown}"
-        " FROM match AS object CROSS JOIN item ON item.id = object.item WHERE object.run = :run"
-        " AND object.item >= :first AND object.item < :end AND (object.item, number) > (:item, :number)"
-        f" AND {where} AND ({condition.sql}) ORDER BY object.item, number LIMIT :limit",
-        {
-            **condition.values,
-            "run": run.id,
-            "first": items[0],
-            "end": items[1],
-            "item": after[0],
-            "number": after[1],
-            "limit": limit,
-        },
-    ).fetchall()
+    """Return whether the boxes that a committed run was matched from have changed since."""
+    return commits.stored_content(db, run) != content(db, run)

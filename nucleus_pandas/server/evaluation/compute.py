@@ -1,36 +1,45 @@
-"""Computes evaluations: at once when they are small, else in the worker thread."""
+"""Evaluations: computed during the request when they are small, else in the worker thread."""
 
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from nucleus_pandas._util.arrays import Indices
 from nucleus_pandas.errors import APIError, MissingExtraError
 from nucleus_pandas.evaluation.arrays import BoxArrays, EvaluationInputs
 from nucleus_pandas.evaluation.match_rows import NONE, match_rows
 from nucleus_pandas.server.evaluation import metrics
-from nucleus_pandas.server.evaluation.arrays import AREA, ONE_CLASS, ClassOf, Rows, sides_of
-from nucleus_pandas.server.evaluation.metrics import THRESHOLDS, Told
-from nucleus_pandas.server.evaluation.scope import Scope, kept, statistics
+from nucleus_pandas.server.evaluation.arrays import (
+    AREA,
+    ONE_CLASS,
+    ClassOf,
+    StoredBoxes,
+    nan_to_none,
+    take_or,
+    to_inputs,
+)
+from nucleus_pandas.server.evaluation.metrics import THRESHOLDS, TideErrors
+from nucleus_pandas.server.evaluation.scope import exclusion_statistics, read_boxes
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.store import evaluations, jobs
-from nucleus_pandas.server.store.evaluations import Evaluation, Request
+from nucleus_pandas.server.store.evaluations import Evaluation, EvaluationRequest
+from nucleus_pandas.server.store.scopes import Scope
 
 log = logging.getLogger("nucleus_pandas.server")
 
-SMALL = 20_000  # boxes of both sides together; such an evaluation ends before it is answered
-_ROWS = 20_000  # a transaction
+SMALL = 20_000  # boxes of both sides together; such an evaluation is computed before the request is answered
+_ROWS = 20_000  # per transaction
 _BEAT_SECONDS = 10.0
 
 
 def run(nucleus: EmbeddedNucleus, evaluation: Evaluation) -> None:
-    """Compute an evaluation that was just made."""
+    """Compute a new evaluation, or have the worker thread compute it."""
     with nucleus.database.read() as db:
         small = Scope(db, evaluations.sources(db, evaluation), evaluation.benchmark).size() <= SMALL
     if small:
@@ -40,13 +49,13 @@ def run(nucleus: EmbeddedNucleus, evaluation: Evaluation) -> None:
 
 
 def compute(nucleus: EmbeddedNucleus, evaluation: Evaluation) -> None:
-    """Compute an evaluation, unless it was cancelled meanwhile."""
+    """Compute an evaluation, unless it was cancelled."""
     with nucleus.database.write() as db:
         if not jobs.is_running(db, evaluation.job):
             return
         jobs.progress(db, evaluation.job, 1, 3)
     try:
-        with _Heart(nucleus):
+        with _Heartbeat(nucleus):
             _compute(nucleus, evaluation)
     except (APIError, MissingExtraError) as error:
         _fail(nucleus, evaluation, "Errored", str(error))
@@ -63,8 +72,8 @@ def _fail(nucleus: EmbeddedNucleus, evaluation: Evaluation, status: str, text: s
         jobs.finish(db, evaluation.job, status, {"final_error": text})
 
 
-class _Heart:
-    """Beats while the engine computes, which says nothing until it has finished."""
+class _Heartbeat:
+    """Keeps the jobs of the server alive while the engine computes, which reports nothing until it has finished."""
 
     def __init__(self, nucleus: EmbeddedNucleus) -> None:
         self._nucleus = nucleus
@@ -84,8 +93,8 @@ class _Heart:
         self._thread.join()
 
 
-def class_of(request: Request) -> ClassOf:
-    """Return what a label is evaluated as."""
+def class_of(request: EvaluationRequest) -> ClassOf:
+    """Return the function that maps a label to the class as which it is evaluated."""
     if request.one_class:
         return lambda label: ONE_CLASS
     names = {label: group.class_name for group in request.rollup_groups or () for label in group.labels}
@@ -93,41 +102,50 @@ def class_of(request: Request) -> ClassOf:
 
 
 def _compute(nucleus: EmbeddedNucleus, evaluation: Evaluation) -> None:
+    """Read, match, measure and store.
+
+    Everything is read in one transaction, so the hash `content` and the revisions of the sources belong to exactly
+    the rows that are evaluated. Rows of the match are stored in many short transactions, which others may interleave;
+    they become visible with the results, in the last one, and only if the job was not cancelled before.
+    """
     request = evaluation.request
     rules = request.exclusion_rules or []
     with nucleus.database.read() as db:
         scope = Scope(db, evaluations.sources(db, evaluation), evaluation.benchmark)
         content = scope.content(request)
-        item_counts = scope.exclude_items(rules)
-        truth, truth_counts = kept(scope.rows("groundTruth"), rules, "groundTruth")
-        predictions, prediction_counts = kept(scope.rows("prediction"), rules, "prediction")
+        excluded_items = scope.exclude_items(rules)
+        ground_truth, excluded_ground_truth = read_boxes(scope, "groundTruth", rules)
+        predictions, excluded_predictions = read_boxes(scope, "prediction", rules)
         reference_ids = scope.reference_ids()
-        counts = {"groundTruth": truth_counts, "prediction": prediction_counts}
-        exclusions = statistics(scope.counts(), rules, item_counts, counts)
-        sources = scope.sources
-    sides = sides_of(truth, predictions, reference_ids, class_of(request))
-    results, engine, version = metrics.measure(sides, request.rule)
-    rows = _rows(sides, truth, predictions, request, metrics.told_by_tide(sides, request.rule))
-    for some in rows:
+        exclusions = exclusion_statistics(scope, rules, excluded_items, excluded_ground_truth, excluded_predictions)
+    inputs = to_inputs(ground_truth, predictions, reference_ids, class_of(request))
+    results, engine, version = metrics.compute_metrics(inputs, request.rule)
+    tide = metrics.tide_errors(inputs, request.rule)
+    for rows in _stored_rows(inputs, ground_truth, predictions, request, tide):
         with nucleus.database.write() as db:
-            if not jobs.is_running(db, evaluation.job):
-                evaluations.drop_matches(db, evaluation)
+            if _was_cancelled(db, evaluation):
                 return
-            evaluations.add_matches(db, evaluation, some)
+            evaluations.add_matches(db, evaluation, rows)
             jobs.progress(db, evaluation.job, 2, 3)
             jobs.beat(db, nucleus.owner)
     parameters = describe(request) | {"engine": engine, "engine_version": version}
     with nucleus.database.write() as db:
-        if not jobs.is_running(db, evaluation.job):
-            evaluations.drop_matches(db, evaluation)
+        if _was_cancelled(db, evaluation):
             return
-        evaluations.note_staleness(db, evaluation, False, sources)
+        evaluations.note_staleness(db, evaluation, False, scope.sources)
         evaluations.finish(
             db, evaluation, parameters=parameters, results=results, exclusions=exclusions, content=content
         )
 
 
-def describe(request: Request) -> dict[str, Any]:
+def _was_cancelled(db: sqlite3.Connection, evaluation: Evaluation) -> bool:
+    if jobs.is_running(db, evaluation.job):
+        return False
+    evaluations.drop_matches(db, evaluation)
+    return True
+
+
+def describe(request: EvaluationRequest) -> dict[str, Any]:
     """Return the parameters of an evaluation, as they are shown."""
     parameters = metrics.parameters_of(request.rule)
     return {
@@ -143,26 +161,32 @@ def describe(request: Request) -> dict[str, Any]:
     }
 
 
-def _rows(
-    sides: EvaluationInputs, truth: Rows, predictions: Rows, request: Request, told: Told
+def _stored_rows(
+    inputs: EvaluationInputs,
+    ground_truth: StoredBoxes,
+    predictions: StoredBoxes,
+    request: EvaluationRequest,
+    tide: TideErrors,
 ) -> Iterator[list[tuple[object, ...]]]:
-    """Lay out the stored rows, some at a time, in the order of `evaluations.MATCH`: the match, then the crowds."""
-    matched = match_rows(sides, metrics.parameters_of(request.rule))
-    countable, crowd = np.flatnonzero(~truth.crowd), np.flatnonzero(truth.crowd)
-    none = np.full(len(crowd), NONE, dtype=np.intp)
-    t = np.concatenate([np.append(countable, NONE)[matched.ground_truth], crowd])  # the last one stands for -1
-    p = np.concatenate([matched.prediction, none])
-    missed = np.zeros(len(truth.item), dtype=np.bool_)
-    missed[countable] = told.missed
+    """Return the rows to store, some at a time, in the order of `evaluations.MATCH`.
+
+    First come the rows of the match, then the crowds, each alone. The match counts ground truths without crowds, so
+    its row numbers are mapped back to rows of `ground_truth`.
+    """
+    matched = match_rows(inputs, metrics.parameters_of(request.rule))
+    countable, crowd = np.flatnonzero(~ground_truth.crowd), np.flatnonzero(ground_truth.crowd)
+    all_g = np.concatenate([take_or(countable, matched.ground_truth, NONE), crowd])
+    all_p = np.concatenate([matched.prediction, np.full(len(crowd), NONE, dtype=np.intp)])
     iou = np.concatenate([matched.iou, np.full(len(crowd), np.nan)])
     agrees = np.concatenate([matched.agrees, np.zeros(len(crowd), dtype=np.bool_)])
-    no_tide = np.full(len(truth.item), None, dtype=object)
-    for start in range(0, len(t), _ROWS):
-        some = slice(start, start + _ROWS)
-        g, by = t[some], p[some]
-        left = _side(truth, sides.ground_truth, sides, g, no_tide)
-        right = _side(predictions, sides.predictions, sides, by, told.prediction)
-        item = np.where(g == NONE, _at(predictions.item, by, 0), _at(truth.item, g, 0))
+    missed = np.zeros(len(ground_truth.item), dtype=np.bool_)
+    missed[countable] = tide.missed
+    for start in range(0, len(all_g), _ROWS):
+        part = slice(start, start + _ROWS)
+        g, p = all_g[part], all_p[part]
+        left = _side_columns(ground_truth, inputs.ground_truth, inputs.labels, g)
+        right = _side_columns(predictions, inputs.predictions, inputs.labels, p)
+        item = np.where(g == NONE, take_or(predictions.item, p, 0), take_or(ground_truth.item, g, 0))
         yield list(
             zip(
                 item.tolist(),
@@ -171,14 +195,14 @@ def _rows(
                 right.key,
                 left.label,
                 right.label,
-                left.name,
-                right.name,
-                _or_none(_at(predictions.confidence, by, np.nan)),
-                _or_none(iou[some]),
-                agrees[some].tolist(),
-                _at(truth.crowd, g, False).tolist(),
-                right.tide,
-                _at(missed, g, False).tolist(),
+                left.class_name,
+                right.class_name,
+                nan_to_none(take_or(predictions.confidence, p, np.nan)),
+                nan_to_none(iou[part]),
+                agrees[part].tolist(),
+                take_or(ground_truth.crowd, g, False).tolist(),
+                take_or(tide.prediction, p, None).tolist(),
+                take_or(missed, g, False).tolist(),
                 *left.box,
                 *right.box,
                 strict=True,
@@ -186,45 +210,33 @@ def _rows(
         )
 
 
-class _Half(NamedTuple):
-    """The stored columns of one side, None where it is missing."""
+class _SideColumns(NamedTuple):
+    """The stored columns of one side, with None where it is missing."""
 
     key: list[str | None]
     label: list[str | None]
-    name: list[str | None]
-    tide: list[str | None]
+    class_name: list[str | None]
     box: list[list[float | None]]
 
 
-def _side(rows: Rows, side: BoxArrays, sides: EvaluationInputs, at: Indices, tide: npt.NDArray[np.object_]) -> _Half:
-    def named(codes: Indices, names: Sequence[str]) -> list[str | None]:
-        return [None if code == NONE else names[code] for code in _at(codes, at, NONE).tolist()]
+def _side_columns(stored: StoredBoxes, side: BoxArrays, classes: Sequence[str], rows: Indices) -> _SideColumns:
+    def names_of(codes: Indices, names: Sequence[str]) -> list[str | None]:
+        return [None if code == NONE else names[code] for code in take_or(codes, rows, NONE).tolist()]
 
-    return _Half(
-        key=named(np.arange(len(rows.key)), rows.key),
-        label=named(rows.label, rows.labels),
-        name=named(side.label, sides.labels),
-        tide=_at(tide, at, None).tolist(),
-        box=[_or_none(_at(rows.box[:, edge], at, np.nan)) for edge in range(4)],
+    return _SideColumns(
+        key=[None if row == NONE else stored.key[row] for row in rows.tolist()],
+        label=names_of(stored.label, stored.labels),
+        class_name=names_of(side.label, classes),
+        box=[nan_to_none(take_or(stored.box[:, edge], rows, np.nan)) for edge in range(4)],
     )
 
 
-def _at(values: npt.NDArray[Any], places: Indices, missing: object) -> npt.NDArray[Any]:
-    """Take values at places, another one where there is none."""
-    found = np.full(len(places), missing, dtype=values.dtype)
-    there = places != NONE
-    found[there] = values[places[there]]
-    return found
-
-
-def _or_none(values: npt.NDArray[np.float64]) -> list[float | None]:
-    return [None if value != value else value for value in values.tolist()]
-
-
 def is_stale(nucleus: EmbeddedNucleus, evaluation: Evaluation) -> bool:
-    """Return whether ground truth or predictions of a finished evaluation are others than those that it evaluated.
+    """Return whether ground truth or predictions of a finished evaluation have changed since it was computed.
 
-    Their hash is computed only when a dataset or a run has changed since the last time; what it told then is kept.
+    The hash of the contents is computed only if the revision of a dataset or a run has changed since the last
+    comparison, whose result is stored with the revisions that it saw. The revisions and the hash are read in one
+    transaction, so a later change always raises a revision above the stored one.
     """
     if evaluation.status != "succeeded":
         return False

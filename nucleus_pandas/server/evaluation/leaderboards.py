@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
+from nucleus_pandas._util.arrays import Floats
 from nucleus_pandas.server.store import benchmarks, evaluations, models
-from nucleus_pandas.server.store.evaluation_outcomes import Selected
+from nucleus_pandas.server.store.evaluation_outcomes import SelectedOutcomes
 from nucleus_pandas.server.store.evaluations import Evaluation
 from nucleus_pandas.wire.evaluations import CurveRequest, F1Curve, F1Point, RankingRequest, Standing
 
@@ -25,34 +26,37 @@ _MEASURES = {
     "AP_LARGE": "large",
 }
 
-Counts = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]
+ThresholdCounts: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], int]
 """True positives and predictions at each confidence threshold, and the number of ground truths."""
 
 
 def finished(db: sqlite3.Connection, benchmark_ids: Sequence[str], model_ids: Sequence[str] | None) -> list[Evaluation]:
     """List the finished evaluations on benchmarks, of some models or of all, oldest first."""
-    wanted = None if model_ids is None else {models.find(db, model_id).id for model_id in model_ids}
-    found = [
+    selected = None if model_ids is None else {models.find(db, model_id).id for model_id in model_ids}
+    on_benchmarks = [
         evaluation
         for public_id in dict.fromkeys(benchmark_ids)
         for evaluation in evaluations.listing(db, "benchmark", benchmarks.find(db, public_id).id)
     ]
     return [
-        one
-        for one in sorted(found, key=lambda one: one.id)
-        if one.status == "succeeded" and (wanted is None or one.model in wanted)
+        evaluation
+        for evaluation in sorted(on_benchmarks, key=lambda evaluation: evaluation.id)
+        if evaluation.status == "succeeded" and (selected is None or evaluation.model in selected)
     ]
 
 
 def ranking(
-    db: sqlite3.Connection, request: RankingRequest, found: Sequence[Evaluation], is_stale: Callable[[Evaluation], bool]
+    db: sqlite3.Connection,
+    request: RankingRequest,
+    candidates: Sequence[Evaluation],
+    is_stale: Callable[[Evaluation], bool],
 ) -> list[Standing]:
-    """Rank evaluations by a metric, best first; where it does not exist they are left out.
+    """Rank evaluations by a metric, best first; those without the metric are left out.
 
-    Precision, recall and F1, at IoU 0.5, are those of the predictions from a confidence threshold on, else of all.
+    Precision, recall and F1 are at IoU 0.5, of the predictions from a confidence threshold on, by default of all.
     """
     scores = []
-    for evaluation in found:
+    for evaluation in candidates:
         score = _score(db, evaluation, request)
         if score is not None:
             scores.append((score, evaluation))
@@ -71,12 +75,12 @@ def ranking(
 
 def _ranks(scores: Iterable[float]) -> list[int]:
     """Return the ranks of falling scores, from 1; equal ones share a rank."""
-    found: list[int] = []
-    last: float | None = None
+    ranks: list[int] = []
+    previous: float | None = None
     for place, score in enumerate(scores, start=1):
-        found.append(found[-1] if score == last else place)
-        last = score
-    return found
+        ranks.append(ranks[-1] if score == previous else place)
+        previous = score
+    return ranks
 
 
 def _names(evaluation: Evaluation) -> dict[str, Any]:
@@ -94,45 +98,52 @@ def _score(db: sqlite3.Connection, evaluation: Evaluation, request: RankingReque
     if request.metric_type in _MEASURES:
         return evaluations.measure(db, evaluation, _MEASURES[request.metric_type])
     threshold = request.confidence_threshold
-    tp, kept, truths = _counts(db, evaluation, None if threshold is None else np.array([threshold]))
+    tp, kept, ground_truths = _counts(db, evaluation, None if threshold is None else np.array([threshold]))
     if request.metric_type == "PRECISION":
         return _ratio(tp[0], kept[0])
     if request.metric_type == "RECALL":
-        return _ratio(tp[0], truths)
-    return _ratio(2 * tp[0], kept[0] + truths)
+        return _ratio(tp[0], ground_truths)
+    return _ratio(2 * tp[0], kept[0] + ground_truths)
 
 
 def _ratio(part: int, whole: int) -> float | None:
     return float(part / whole) if whole else None
 
 
-def _counts(db: sqlite3.Connection, evaluation: Evaluation, thresholds: npt.NDArray[np.float64] | None) -> Counts:
-    """Count at each threshold the predictions from it on; without thresholds all, also those without a confidence."""
-    rows, truths = Selected(evaluation, IOU_THRESHOLD).scores(db)
+def _counts(db: sqlite3.Connection, evaluation: Evaluation, thresholds: Floats | None) -> ThresholdCounts:
+    """Count the predictions from each threshold on; without thresholds all of them, with or without a confidence.
+
+    Predictions are sorted by confidence once; those from a threshold on are a suffix, found by binary search, and its
+    true positives are a difference of cumulative sums.
+    """
+    rows, ground_truths = SelectedOutcomes(evaluation, IOU_THRESHOLD).scores(db)
     columns = list(zip(*rows, strict=True)) or [(), ()]
-    right = np.array(columns[1], dtype=np.int64)
+    is_true = np.array(columns[1], dtype=np.int64)
     if thresholds is None:
-        return np.array([right.sum()]), np.array([len(right)]), truths
+        return np.array([is_true.sum()]), np.array([len(is_true)]), ground_truths
     confidence = np.array(columns[0], dtype=np.float64)
-    confidence, right = confidence[~np.isnan(confidence)], right[~np.isnan(confidence)]
+    confidence, is_true = confidence[~np.isnan(confidence)], is_true[~np.isnan(confidence)]
     order = np.argsort(confidence)
     first = np.searchsorted(confidence[order], thresholds, side="left")
-    before = np.concatenate(([0], np.cumsum(right[order])))
-    return before[-1] - before[first], len(right) - first, truths
+    before = np.concatenate(([0], np.cumsum(is_true[order])))
+    return before[-1] - before[first], len(is_true) - first, ground_truths
 
 
 def curves(
-    db: sqlite3.Connection, request: CurveRequest, found: Sequence[Evaluation], is_stale: Callable[[Evaluation], bool]
+    db: sqlite3.Connection,
+    request: CurveRequest,
+    candidates: Sequence[Evaluation],
+    is_stale: Callable[[Evaluation], bool],
 ) -> list[F1Curve]:
-    """Return F1 over confidence of the best evaluation of each model, those of the best models, at IoU 0.5."""
+    """Return F1 over confidence, at IoU 0.5, of the best evaluation of each of the best models."""
     thresholds = np.linspace(0.0, 1.0, STEPS)
     drawn = []
-    for evaluation in found:
-        tp, kept, truths = _counts(db, evaluation, thresholds)
-        if truths:
-            drawn.append((2 * tp / (kept + truths), evaluation))
+    for evaluation in candidates:
+        tp, kept, ground_truths = _counts(db, evaluation, thresholds)
+        if ground_truths:
+            drawn.append((2 * tp / (kept + ground_truths), evaluation))
     drawn.sort(key=lambda pair: (-pair[0].max(), pair[1].id))
-    best: dict[int, tuple[npt.NDArray[np.float64], Evaluation]] = {}
+    best: dict[int, tuple[Floats, Evaluation]] = {}
     for pair in drawn:
         best.setdefault(pair[1].model, pair)
     top = list(best.values())[: request.top_n]

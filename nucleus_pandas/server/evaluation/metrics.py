@@ -1,17 +1,17 @@
-"""What the engine measures, asked for in one place: average precision, precision over recall, and what TIDE says."""
+"""Metrics of the engine: average precision, precision over recall, and the errors of TIDE."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from msgspec import Struct
+from numpy.typing import NDArray
 
+from nucleus_pandas._util.arrays import Bools
 from nucleus_pandas.evaluation.arrays import EvaluationInputs
-from nucleus_pandas.evaluation.average_precision import precision_recall
+from nucleus_pandas.evaluation.engines import accumulated as accumulate_by_engine
 from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.evaluation.parameters import IOU_THRESHOLDS, RECALLS, Parameters
 from nucleus_pandas.evaluation.tide import ERRORS, tide
@@ -26,8 +26,8 @@ _NO_CONFIDENCE = "No prediction has a confidence, so predictions have no order a
 _NO_SIZE = "There is no ground truth of this size."
 
 
-class Measures(Struct, kw_only=True):
-    """What the engine computed; null where a number does not exist.
+class EngineMetrics(Struct, kw_only=True):
+    """The results of the engine, as stored; None where a number does not exist.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Measures(Struct, kw_only=True):
     precision : list of list of list
         By threshold, class and recall point.
     reasons : dict of str to str
-        Why numbers do not exist, or do not count everything.
+        Reasons why numbers do not exist or are incomplete, by their name.
     """
 
     classes: list[str]
@@ -54,15 +54,15 @@ class Measures(Struct, kw_only=True):
 
 
 @dataclass(frozen=True, eq=False)
-class Told:
-    """What TIDE says of each prediction (None where it did not look), and which countable ground truths it misses."""
+class TideErrors:
+    """The TIDE category of each prediction (None beyond `max_dets`), and which countable ground truths are missed."""
 
-    prediction: npt.NDArray[np.object_]
-    missed: npt.NDArray[np.bool_]
+    prediction: NDArray[np.object_]
+    missed: Bools
 
 
 def parameters_of(rule: LabelRule, areas: tuple[float, float] | None = None) -> Parameters:
-    """Return the parameters of an evaluation; `areas` are square pixels that the ground truth is to have."""
+    """Return the parameters of an evaluation; `areas` is a range for the ground truth, in square pixels."""
     return Parameters.of(
         class_agnostic=rule.class_agnostic,
         allowed_label_matches=None if rule.allowed is None else sorted(rule.allowed),
@@ -70,63 +70,67 @@ def parameters_of(rule: LabelRule, areas: tuple[float, float] | None = None) -> 
     )
 
 
-def measure(
-    sides: EvaluationInputs, rule: LabelRule, areas: tuple[float, float] | None = None
-) -> tuple[Measures, str, str]:
-    """Compute average precision, and tell by which engine of which version."""
+def compute_metrics(
+    inputs: EvaluationInputs, rule: LabelRule, areas: tuple[float, float] | None = None
+) -> tuple[EngineMetrics, str, str]:
+    """Compute average precision.
+
+    Returns
+    -------
+    metrics : EngineMetrics
+    engine, version : str
+        Name and version of the engine.
+    """
     parameters = parameters_of(rule, areas)
-    found = precision_recall(sides, parameters)
-    ranked = not len(sides.predictions) or sides.predictions.has_ranks
+    accumulated = accumulate_by_engine(inputs, parameters)
+    is_ranked = not len(inputs.predictions) or inputs.predictions.has_ranks
     area = 0 if areas is None else 1
     reasons: dict[str, str] = {}
-    beyond = int(np.count_nonzero(sides.predictions.place >= parameters.max_dets[-1]))
+    beyond = int(np.count_nonzero(inputs.predictions.place >= parameters.max_dets[-1]))
     if beyond:
         reasons["maxDets"] = (
             f"{beyond} predictions count neither in average precision nor in TIDE: of one class in one image those "
             f"with the {parameters.max_dets[-1]} highest confidences do."
         )
-    if not ranked:
-        there = np.empty(0, dtype=np.intp)
+    if not is_ranked:
+        classes = np.empty(0, dtype=np.intp)
         reasons["mapSummary"] = _NO_CONFIDENCE
     else:
-        there = np.flatnonzero(~np.isnan(found.precision[0, 0, :, area, -1]))
-        if not len(there):
+        classes = np.flatnonzero(~np.isnan(accumulated.precision[0, 0, :, area, -1]))
+        if not len(classes):
             reasons["mapSummary"] = _NO_TRUTH
-    measures = Measures(
-        classes=[sides.labels[at] for at in there.tolist()],
-        ap=[found.ap(threshold, area)[there].tolist() for threshold in THRESHOLDS],
-        precision=[curves[:, there].T.tolist() for curves in found.precision[:, :, :, area, -1]],
+    metrics = EngineMetrics(
+        classes=[inputs.labels[code] for code in classes.tolist()],
+        ap=[accumulated.ap(threshold, area)[classes].tolist() for threshold in THRESHOLDS],
+        precision=[curves[:, classes].T.tolist() for curves in accumulated.precision[:, :, :, area, -1]],
         reasons=reasons,
     )
-    if not len(there):
+    if not len(classes):
         reasons["apBySize"] = reasons["mapSummary"]
     else:
-        measures.map_at_50 = _number(found.mean_ap(0.5, area))
-        measures.map_at_75 = _number(found.mean_ap(0.75, area))
-        measures.map_at_50_95 = _number(found.mean_ap(None, area))
+        metrics.map_at_50 = _number(accumulated.mean_ap(0.5, area))
+        metrics.map_at_75 = _number(accumulated.mean_ap(0.75, area))
+        metrics.map_at_50_95 = _number(accumulated.mean_ap(None, area))
         if areas is None:
-            for at, size in enumerate(_SIZES, start=1):
-                setattr(measures, size, _number(found.mean_ap(None, at)))
-                if getattr(measures, size) is None:
+            for number, size in enumerate(_SIZES, start=1):
+                setattr(metrics, size, _number(accumulated.mean_ap(None, number)))
+                if getattr(metrics, size) is None:
                     reasons[f"apBySize.{size}"] = _NO_SIZE
         else:
-            reasons["apBySize"] = "The ground truth was chosen by its area already."
-    return measures, found.engine, found.version
+            reasons["apBySize"] = "The ground truth is already filtered by area."
+    return metrics, accumulated.engine, accumulated.version
 
 
 def _number(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def told_by_tide(sides: EvaluationInputs, rule: LabelRule) -> Told:
-    """Ask TIDE about each prediction and each ground truth."""
-    found = tide(sides, parameters_of(rule))
-    names = np.full(len(sides.predictions), None, dtype=object)
-    names[found.kept[found.right]] = "truePositive"
-    for name in _errors():
-        names[found.kept[found.errors[name]]] = name
-    return Told(names, found.missed)
-
-
-def _errors() -> Sequence[str]:
-    return [name for name in ERRORS if name != "missed"]
+def tide_errors(inputs: EvaluationInputs, rule: LabelRule) -> TideErrors:
+    """Return the TIDE category of each prediction, and the ground truths that are missed."""
+    result = tide(inputs, parameters_of(rule))
+    names = np.full(len(inputs.predictions), None, dtype=object)
+    names[result.kept[result.right]] = "truePositive"
+    for name in ERRORS:
+        if name != "missed":
+            names[result.kept[result.errors[name]]] = name
+    return TideErrors(names, result.missed)

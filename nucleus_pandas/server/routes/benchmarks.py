@@ -15,7 +15,7 @@ from nucleus_pandas.server.routes.evaluations import no_label_matches
 from nucleus_pandas.server.routes.request import body, creation, end_stale_jobs, nucleus, reply
 from nucleus_pandas.server.store import benchmarks, datasets, items, jobs, slices
 from nucleus_pandas.server.store.benchmarks import Benchmark
-from nucleus_pandas.server.store.evaluations import Request
+from nucleus_pandas.server.store.evaluations import EvaluationRequest
 from nucleus_pandas.server.store.ids import ALL_ITEMS, dataset_of
 from nucleus_pandas.wire.evaluations import (
     ChangeBenchmark,
@@ -91,7 +91,7 @@ def _check_classes(groups: list[RollupGroup] | None, class_agnostic: bool | None
         raise BadRequestError(_CLASSES)
     if matches_id is not None:
         raise no_label_matches(matches_id)
-    check_request(Request(rollup_groups=groups))
+    check_request(EvaluationRequest(rollup_groups=groups))
 
 
 def _version(wanted: CreateBenchmark, parent: Benchmark | None) -> tuple[int, int]:

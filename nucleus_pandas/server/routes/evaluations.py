@@ -10,13 +10,13 @@ from msgspec import UNSET
 
 from nucleus_pandas.errors import BadRequestError, ConflictError, NotFoundError
 from nucleus_pandas.evaluation.matching import LabelRule
-from nucleus_pandas.server.evaluation import charts, compute, examples
+from nucleus_pandas.server.evaluation import compute, results
 from nucleus_pandas.server.evaluation.compute import is_stale
 from nucleus_pandas.server.evaluation.scope import check_request
 from nucleus_pandas.server.routes.request import body, creation, end_stale_jobs, nucleus, reply
 from nucleus_pandas.server.store import benchmarks, datasets, evaluations, free_runs, models, presets
 from nucleus_pandas.server.store.benchmarks import Benchmark
-from nucleus_pandas.server.store.evaluations import Evaluation, Request, Source
+from nucleus_pandas.server.store.evaluations import Evaluation, EvaluationRequest, EvaluationSource
 from nucleus_pandas.server.store.models import Model, Run
 from nucleus_pandas.wire.decoding import decode
 from nucleus_pandas.wire.evaluations import (
@@ -53,7 +53,7 @@ def create(run_id: str) -> Response:
     rule = label_rule(wanted.class_agnostic, wanted.allowed_label_matches)
     if wanted.rollup_groups is not None and rule.allowed is not None:
         raise BadRequestError("`allowed_label_matches` and `rollupGroups` exclude each other; leave one of them out.")
-    asked = Request(
+    asked = EvaluationRequest(
         class_agnostic=rule.class_agnostic,
         allowed_label_matches=None if rule.allowed is None else sorted(rule.allowed),
         rollup_groups=wanted.rollup_groups,
@@ -117,10 +117,10 @@ def create_on_benchmark(benchmark_id: str) -> Response:
     return _started(make)
 
 
-def _asked(benchmark: Benchmark, wanted: CreateBenchmarkEvaluation) -> Request:
+def _asked(benchmark: Benchmark, wanted: CreateBenchmarkEvaluation) -> EvaluationRequest:
     """Take the classes of the benchmark, unless the request brings its own."""
     own = wanted.rollup_groups is not None
-    return Request(
+    return EvaluationRequest(
         class_agnostic=True if own else benchmark.class_agnostic is not False,
         one_class=not own and benchmark.class_agnostic is True,
         rollup_groups=wanted.rollup_groups if own else benchmark.rollup_groups,
@@ -135,11 +135,11 @@ def _newest(db: sqlite3.Connection, model: Model, dataset: int) -> Run | None:
         return None
 
 
-def _source(db: sqlite3.Connection, dataset: int, run: Run | None) -> Source:
+def _source(db: sqlite3.Connection, dataset: int, run: Run | None) -> EvaluationSource:
     if run is not None and run.dataset not in (None, dataset):
         run = None  # a run on another dataset says nothing of this one's items
     number, tag = (None, None) if run is None else (run.id, models.seen_tag(db, run))
-    source = Source(dataset, datasets.by_number(db, dataset).tag, number, tag, 0, 0)
+    source = EvaluationSource(dataset, datasets.by_number(db, dataset).tag, number, tag, 0, 0)
     revision, arrivals = evaluations.revisions(db, source)
     return source._replace(revision=revision, arrivals=arrivals)
 
@@ -198,7 +198,7 @@ def _charts(evaluation_id: str, wanted: ChartsRequest) -> Response:
     evaluation.check_succeeded()
     stale = is_stale(nucleus(), evaluation)
     with nucleus().database.read() as db:
-        return reply(charts.charts(db, evaluation, wanted, stale=stale))
+        return reply(results.charts(db, evaluation, wanted, stale=stale))
 
 
 @blueprint.post("/evaluationsV2/<id:evaluation_id>/charts")
@@ -239,7 +239,7 @@ def page(evaluation_id: str) -> Response:
     evaluation.check_succeeded()
     stale = is_stale(nucleus(), evaluation)
     with nucleus().database.read() as db:
-        return reply(examples.page(db, evaluation, wanted, stale=stale))
+        return reply(results.examples(db, evaluation, wanted, stale=stale))
 
 
 @blueprint.get("/evaluationsV2/<id:evaluation_id>/filterSchema")
@@ -248,7 +248,7 @@ def filter_schema(evaluation_id: str) -> Response:
     evaluation = _found(evaluation_id)
     evaluation.check_succeeded()
     with nucleus().database.read() as db:
-        return reply(examples.filter_schema(db, evaluation))
+        return reply(results.filter_schema(db, evaluation))
 
 
 @blueprint.post("/evaluationsV2/<id:evaluation_id>/cancel")
@@ -317,7 +317,7 @@ def list_presets() -> Response:
 def create_preset() -> Response:
     """Create a preset."""
     wanted = body(CreatePreset)
-    check_request(Request(rollup_groups=wanted.rollup_groups, exclusion_rules=wanted.exclusion_rules))
+    check_request(EvaluationRequest(rollup_groups=wanted.rollup_groups, exclusion_rules=wanted.exclusion_rules))
     return creation(lambda db: presets.create(db, wanted))
 
 
@@ -327,7 +327,7 @@ def change_preset(preset_id: str) -> Response:
     wanted = body(ChangePreset)
     groups = None if wanted.rollup_groups is UNSET else wanted.rollup_groups
     rules = None if wanted.exclusion_rules is UNSET else wanted.exclusion_rules
-    check_request(Request(rollup_groups=groups, exclusion_rules=rules))
+    check_request(EvaluationRequest(rollup_groups=groups, exclusion_rules=rules))
     with nucleus().database.write() as db:
         return reply(presets.change(db, presets.find(db, preset_id), wanted))
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from flask import Blueprint, Response
 
 from nucleus_pandas.errors import BadRequestError
-from nucleus_pandas.server.evaluation import commit as evaluations
+from nucleus_pandas.server.evaluation import commit as run_commit
 from nucleus_pandas.server.ingest.rows import layer_of
 from nucleus_pandas.server.read import render
 from nucleus_pandas.server.routes.evaluations import label_rule
@@ -28,7 +28,7 @@ from nucleus_pandas.server.routes.request import (
     reply,
     summary,
 )
-from nucleus_pandas.server.store import datasets, items, jobs, layers, models
+from nucleus_pandas.server.store import commits, datasets, items, jobs, layers, models
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import ALL_ITEMS, dataset_of, item_range
 from nucleus_pandas.server.store.layers import Layer
@@ -132,7 +132,7 @@ def commit(run_id: str) -> Response:
     rule = label_rule(wanted.class_agnostic, wanted.allowed_label_matches)
     with nucleus().database.write() as db:
         run = models.find_run(db, run_id)
-        evaluations.commit(db, run, rule)
+        run_commit.commit(db, run, rule)
     return reply({"model_run_id": run_id})
 
 
@@ -143,14 +143,14 @@ def calculate(dataset_id: str, model_id: str) -> Response:
     rule = label_rule(wanted.class_agnostic, wanted.allowed_label_matches)
     with nucleus().database.write() as db:
         run, _, _ = Place(dataset_id=dataset_id, model_id=model_id).source(db)
-        evaluations.calculate(db, run, rule)
-        counts = evaluations.counts(db, models.find_run(db, run.public_id))
+        run_commit.calculate(db, run, rule)
+        counts = commits.counts(db, run, run_commit.COUNTED_IOU)
     return reply(
         {
             "dataset_id": dataset_id,
             "model_id": f"prj_{run.model_tag}",
             "model_run_id": run.public_id,
-            "iou_threshold": evaluations.COUNTED,
+            "iou_threshold": run_commit.COUNTED_IOU,
             **counts,
         }
     )

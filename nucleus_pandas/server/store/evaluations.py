@@ -1,4 +1,4 @@
-"""Rows of evaluations, and of what they evaluated."""
+"""Rows of evaluations, of their sources and of their matches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nucleus_pandas.server.store.datasets import json_or_none
 from nucleus_pandas.server.store.ids import new_tag, now, tag_of
 from nucleus_pandas.wire.evaluations import EvaluationEntry, ExclusionRule, RollupGroup
 
-Status: TypeAlias = Literal["pending", "computing", "succeeded", "failed", "cancelled"]
+EvaluationStatus: TypeAlias = Literal["pending", "computing", "succeeded", "failed", "cancelled"]
 
 JOB_TYPE = "modelMetrics"
 _COLUMNS = (
@@ -33,15 +33,15 @@ _FROM = (
 )
 
 
-class Request(Struct, kw_only=True, omit_defaults=True):
-    """How labels are compared, and what is left out, as it was asked for.
+class EvaluationRequest(Struct, kw_only=True, omit_defaults=True):
+    """The rules of a requested evaluation: how labels are compared, and what is excluded.
 
     Attributes
     ----------
     class_agnostic : bool
         Whether boxes of different classes may match.
     allowed_label_matches : list of (str, str), optional
-        Pairs of a ground-truth label and a predicted label which alone may match.
+        The only pairs of a ground-truth label and a predicted label that may match.
     one_class : bool
         Whether all labels count as one.
     """
@@ -54,15 +54,16 @@ class Request(Struct, kw_only=True, omit_defaults=True):
 
     @property
     def rule(self) -> LabelRule:
-        """The rule of the match, on classes."""
+        """The label rule of the match, on classes."""
         pairs = self.allowed_label_matches
         return LabelRule(self.class_agnostic, None if pairs is None else frozenset(pairs))
 
 
-class Source(NamedTuple):
-    """A dataset whose items are evaluated, and the run whose predictions on them are; None where there is none.
+class EvaluationSource(NamedTuple):
+    """A dataset whose items are evaluated, and the run of their predictions; None without predictions.
 
-    `run_tag` is None too where the predictions belong to a model and to no run.
+    `run_tag` is None too if the predictions belong to a model without a run. `revision` and `arrivals` are the counters
+    of the dataset and of the run (see `revisions`) at the latest comparison of the content.
     """
 
     dataset: int
@@ -88,7 +89,7 @@ class Evaluation:
     benchmark: int | None
     benchmark_tag: str | None
     name: str | None
-    request: Request
+    request: EvaluationRequest
     job: int
     job_tag: str
     job_status: str
@@ -106,25 +107,25 @@ class Evaluation:
         return f"evalv2_{self.tag}"
 
     @property
-    def status(self) -> Status:
-        """How far it is: as far as its job."""
+    def status(self) -> EvaluationStatus:
+        """The status, which follows from that of its job."""
         if self.job_status == "Running":
             return "computing" if self.job_done else "pending"
         return {"Completed": "succeeded", "Cancelled": "cancelled"}.get(self.job_status, "failed")  # type: ignore[return-value]
 
     @property
     def error(self) -> str | None:
-        """Why it failed."""
+        """The error of a failed evaluation."""
         return msgspec.json.decode(self.job_message).get("final_error") if self.status == "failed" else None
 
     def check_succeeded(self) -> None:
         """Raise ConflictError when there are no results."""
         if self.status != "succeeded":
-            why = f": {self.error}" if self.error else "."
-            raise ConflictError(f"The evaluation '{self.public_id}' has no results, it is {self.status}{why}")
+            reason = f": {self.error}" if self.error else "."
+            raise ConflictError(f"The evaluation '{self.public_id}' has no results, it is {self.status}{reason}")
 
-    def entry(self, sources: Sequence[Source], *, stale: bool) -> EvaluationEntry:
-        """Describe the evaluation as on the wire."""
+    def entry(self, sources: Sequence[EvaluationSource], *, stale: bool) -> EvaluationEntry:
+        """Return the evaluation as sent to clients."""
         datasets = [f"ds_{source.dataset_tag}" for source in sources]
         parameters = self.parameters or {}
         done = self.status == "succeeded"
@@ -161,11 +162,11 @@ def create(
     run: int | None,
     benchmark: int | None,
     name: str | None,
-    request: Request,
-    sources: Iterable[Source],
+    request: EvaluationRequest,
+    sources: Iterable[EvaluationSource],
     owner: str,
 ) -> Evaluation:
-    """Create an evaluation that is to be computed."""
+    """Create an evaluation, to be computed by its job."""
     tag = new_tag()
     job = jobs.create(db, JOB_TYPE, None, owner)
     number = db.execute(
@@ -183,9 +184,9 @@ def create(
 
 def _evaluation(row: tuple[Any, ...]) -> Evaluation:
     values = list(row)
-    values[11] = msgspec.json.decode(values[11], type=Request)
-    for at in (18, 19):
-        values[at] = values[at] and msgspec.json.decode(values[at])
+    values[11] = msgspec.json.decode(values[11], type=EvaluationRequest)
+    for column in (18, 19):
+        values[column] = values[column] and msgspec.json.decode(values[column])
     values[21] = bool(values[21])
     return Evaluation(*values)
 
@@ -204,29 +205,31 @@ def listing(db: sqlite3.Connection, column: Literal["model", "run", "benchmark"]
     return list(map(_evaluation, rows.fetchall()))
 
 
-def sources(db: sqlite3.Connection, evaluation: Evaluation) -> list[Source]:
-    """Return what an evaluation evaluated, by dataset."""
+def sources(db: sqlite3.Connection, evaluation: Evaluation) -> list[EvaluationSource]:
+    """Return the sources of an evaluation, by dataset."""
     rows = db.execute(
         "SELECT dataset, dataset_tag, run, run_tag, revision, arrivals FROM evaluation_source WHERE evaluation = ?"
         " ORDER BY dataset",
         (evaluation.id,),
     )
-    return list(map(Source._make, rows.fetchall()))
+    return list(map(EvaluationSource._make, rows.fetchall()))
 
 
-def revisions(db: sqlite3.Connection, source: Source) -> tuple[int, int]:
-    """Return the counters that change with every change of a source; -1 for what is gone."""
+def revisions(db: sqlite3.Connection, source: EvaluationSource) -> tuple[int, int]:
+    """Return the counters that rise with every change of the dataset and of the run; -1 for a deleted one."""
     dataset = db.execute("SELECT revision FROM dataset WHERE id = ? AND NOT deleted", (source.dataset,)).fetchone()
     run = db.execute("SELECT arrivals FROM run WHERE id = ? AND NOT deleted", (source.run,)).fetchone()
     return -1 if dataset is None else dataset[0], 0 if source.run is None else -1 if run is None else run[0]
 
 
-def note_staleness(db: sqlite3.Connection, evaluation: Evaluation, stale: bool, seen: Iterable[Source]) -> None:
-    """Keep what a comparison of the content hash found, and at which revisions."""
+def note_staleness(
+    db: sqlite3.Connection, evaluation: Evaluation, stale: bool, sources: Iterable[EvaluationSource]
+) -> None:
+    """Store the result of a comparison of the content hash, with the revisions of the sources that it read."""
     db.execute("UPDATE evaluation SET stale = ? WHERE id = ?", (stale, evaluation.id))
     db.executemany(
         "UPDATE evaluation_source SET revision = ?, arrivals = ? WHERE evaluation = ? AND dataset = ?",
-        [(source.revision, source.arrivals, evaluation.id, source.dataset) for source in seen],
+        [(source.revision, source.arrivals, evaluation.id, source.dataset) for source in sources],
     )
 
 
@@ -243,7 +246,7 @@ def add_matches(db: sqlite3.Connection, evaluation: Evaluation, rows: Iterable[t
 
 
 def drop_matches(db: sqlite3.Connection, evaluation: Evaluation) -> None:
-    """Remove what was stored of an evaluation that will not be finished."""
+    """Delete the stored rows of an evaluation that will not be finished."""
     db.execute("DELETE FROM evaluation_match WHERE evaluation = ?", (evaluation.id,))
 
 
@@ -256,7 +259,7 @@ def finish(
     exclusions: object,
     content: str,
 ) -> None:
-    """Store the results, and tell that they are there."""
+    """Store the results, and finish the job."""
     db.execute(
         "UPDATE evaluation SET parameters = ?, results = ?, exclusions = ?, content = ? WHERE id = ?",
         (json_or_none(parameters), json_or_none(results), json_or_none(exclusions), content, evaluation.id),
@@ -265,12 +268,12 @@ def finish(
 
 
 def results(db: sqlite3.Connection, evaluation: Evaluation) -> bytes:
-    """Return what the engine computed, as JSON."""
+    """Return the results of the engine, as JSON."""
     return str(db.execute("SELECT results FROM evaluation WHERE id = ?", (evaluation.id,)).fetchone()[0]).encode()
 
 
 def cancel(db: sqlite3.Connection, evaluation: Evaluation) -> None:
-    """Stop an evaluation that is not finished."""
+    """Cancel a running evaluation, or raise ConflictError."""
     if evaluation.status not in ("pending", "computing"):
         raise ConflictError(
             f"The evaluation '{evaluation.public_id}' is {evaluation.status}; only a running one can be cancelled."
@@ -284,7 +287,7 @@ def delete(db: sqlite3.Connection, evaluation: Evaluation) -> None:
 
 
 def measure(db: sqlite3.Connection, evaluation: Evaluation, name: str) -> float | None:
-    """Return one number of what the engine computed."""
+    """Return one number of the results of the engine."""
     row = db.execute("SELECT json_extract(results, ?) FROM evaluation WHERE id = ?", (f"$.{name}", evaluation.id))
     value: float | None = row.fetchone()[0]
     return value

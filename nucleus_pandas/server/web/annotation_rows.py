@@ -9,14 +9,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from nucleus_pandas._util.html import cut
 from nucleus_pandas.server.store import layers
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.layers import AnnotationRow, Layer
 from nucleus_pandas.server.web.figures import Drawn, segments, shape_of, undrawn
-from nucleus_pandas.server.web.formatting import MARK, pixels, short, value
-from nucleus_pandas.server.web.item_matches import Fate, Fates, fates
+from nucleus_pandas.server.web.formatting import MARK, cut, pixels, short, value
 from nucleus_pandas.server.web.layers import Named, RunEntry, ground_truth, predictions, some_of
+from nucleus_pandas.server.web.outcomes import BoxOutcome, ItemOutcomes, item_outcomes
 
 ROWS = 500
 """Annotations on a page, of each layer."""
@@ -58,7 +57,7 @@ class Row:
     place: str
     confidence: float | None
     metadata: str
-    fate: Fate | None
+    fate: BoxOutcome | None
     partner: str
     drawn: Drawn
     undrawn: str
@@ -102,7 +101,7 @@ def sections(
 ) -> list[Section]:
     """Read the rows of an item, a section for the ground truth and one for each run; pairs count from an IoU on."""
     named = [ground_truth(dataset), *map(predictions, runs)]
-    matched = [fates(db, run, item, threshold) for run in runs]
+    matched = [item_outcomes(db, run, item, threshold) for run in runs]
     told = [_of_truth(matched), *(None if found is None else found.predictions for found in matched)]
     read = [_read(db, one.layer, item, asked) for one, asked in zip(named, wanted, strict=True)]
     names = [
@@ -128,9 +127,9 @@ def sections(
     return found
 
 
-def _of_truth(matched: Sequence[Fates | None]) -> dict[str, Fate] | None:
+def _of_truth(matched: Sequence[ItemOutcomes | None]) -> dict[str, BoxOutcome] | None:
     """Return what became of the ground truth, where there is one run to tell."""
-    return matched[0].truths if len(matched) == 1 and matched[0] is not None else None
+    return matched[0].ground_truth if len(matched) == 1 and matched[0] is not None else None
 
 
 def _read(db: sqlite3.Connection, layer: Layer, item: int, wanted: Wanted) -> list[AnnotationRow]:
@@ -147,7 +146,7 @@ def _read(db: sqlite3.Connection, layer: Layer, item: int, wanted: Wanted) -> li
     return rows if arrival is None else some_of(db, layer, item, ROWS + 1, arrival - 1)
 
 
-def _row(name: str, row: AnnotationRow, fate: Fate | None, partners: dict[str, str], guess: bool) -> Row:
+def _row(name: str, row: AnnotationRow, fate: BoxOutcome | None, partners: dict[str, str], guess: bool) -> Row:
     extra = msgspec.json.decode(row.extra) if row.extra else {}
     partner = "" if fate is None or fate.partner is None else partners.get(fate.partner, "")
     labels = _labels(row, extra)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from nucleus_pandas.evaluation.counts import BINS
-from nucleus_pandas.server.evaluation.metrics import RECALL_POINTS, Measures
+from nucleus_pandas.server.evaluation.metrics import RECALL_POINTS, EngineMetrics
 
 CURVES = 60
 """Labels whose curve is drawn."""
@@ -44,13 +44,13 @@ CURVE_PLOT = Plot(460, 330, 38, 8, 10, 34)
 BAR_PLOT = Plot(460, 220, 44, 8, 10, 34)
 
 
-def curves(measured: Measures, threshold: int, labels: Sequence[str]) -> list[Curve]:
+def curves(metrics: EngineMetrics, threshold: int, labels: Sequence[str]) -> list[Curve]:
     """Draw the curves of labels, the mean of all labels last, so that it lies above."""
-    at = {label: place for place, label in enumerate(measured.classes)}
+    at = {label: place for place, label in enumerate(metrics.classes)}
     found = []
     for label in [label for label in labels if label in at][:CURVES]:
-        found.append(Curve(label, measured.ap[threshold][at[label]], _line(measured.precision[threshold][at[label]])))
-    every = measured.precision[threshold]
+        found.append(Curve(label, metrics.ap[threshold][at[label]], _line(metrics.precision[threshold][at[label]])))
+    every = metrics.precision[threshold]
     if every:
         mean = [sum(column) / len(every) for column in zip(*every, strict=True)]
         found.append(Curve(None, sum(mean) / len(mean), _line(mean)))

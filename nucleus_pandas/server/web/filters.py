@@ -8,9 +8,9 @@ from typing import Any, Literal, TypeAlias
 
 from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.server.query import compile_query
+from nucleus_pandas.server.store.matches import MATCH_TYPES, MatchSource, OutcomeFilter
 from nucleus_pandas.server.store.sql_conditions import Condition, Values, metadata, within
 from nucleus_pandas.server.web.layers import RunEntry
-from nucleus_pandas.server.web.match_source import MATCHES, Outcomes, Source
 
 Bounds: TypeAlias = tuple[float | None, float | None]
 NAMES = (
@@ -79,7 +79,7 @@ class Filters:
             A part of it has no meaning.
         """
         match, op = asked.get("match", ""), asked.get("op", "")
-        if match not in ("", *MATCHES):
+        if match not in ("", *MATCH_TYPES):
             raise BadRequestError("`match` is TP, FP, FN or misplaced.")
         if op not in _OPS:
             raise BadRequestError("`op` is eq, gt or lt.")
@@ -105,9 +105,9 @@ class Filters:
         """Whether predictions are asked for."""
         return self.needs_match or self.confidence != (None, None)
 
-    def outcomes(self) -> Outcomes:
+    def outcomes(self) -> OutcomeFilter:
         """Return what is wanted of outcomes."""
-        return Outcomes(
+        return OutcomeFilter(
             self.threshold,
             match=self.match or None,
             label=self.label or None,
@@ -120,14 +120,14 @@ class Filters:
         """Whether nothing but a query is asked for."""
         return bool(self.query) and not (self.needs_run or self.label or self.key)
 
-    def condition(self, run: RunEntry | None, source: Source | None) -> Condition:
+    def condition(self, run: RunEntry | None, source: MatchSource | None) -> Condition:
         """Say so of ``item``.
 
         Parameters
         ----------
         run : RunEntry, optional
             Whose predictions are meant.
-        source : Source, optional
+        source : MatchSource, optional
             Whose outcomes are meant.
 
         Raises
@@ -145,8 +145,8 @@ class Filters:
             found = self.outcomes().condition(source)
             values.named |= found.values
             tests.append(
-                f"EXISTS (SELECT 1 FROM {source.table} AS one WHERE one.{source.owner} ="
-                f" {values.bind(source.owner_id)} AND one.item = item.id AND {found.sql})"
+                f"EXISTS (SELECT 1 FROM {source.table} AS stored WHERE stored.{source.owner} ="
+                f" {values.bind(source.owner_id)} AND stored.item = item.id AND {found.sql})"
             )
         elif run is not None and self.needs_run:
             inside = ["one.run = " + values.bind(run.number), "one.item = item.id"]

@@ -1,113 +1,109 @@
-"""Outcomes of a match, a page at a time."""
+"""Outcomes of a match: those of the boxes of one item, and a page of those that pass a filter."""
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import time
 from typing import Literal, NamedTuple, TypeAlias
 
-from nucleus_pandas.server.store import datasets
+from nucleus_pandas.evaluation.outcomes import classify
+from nucleus_pandas.server.store import commits, matches
 from nucleus_pandas.server.store.ids import item_range
+from nucleus_pandas.server.store.matches import MatchSource, StoredMatch
 from nucleus_pandas.server.store.sql_conditions import Condition
-from nucleus_pandas.server.store.subsets import SCAN_SECONDS, adaptive_windows
-from nucleus_pandas.server.web.match_source import Outcomes, Source
+from nucleus_pandas.server.web.item_scan import SECONDS
+from nucleus_pandas.server.web.layers import RunEntry
 
-Sort: TypeAlias = Literal["image", "surest", "unsurest", "nearest", "farthest"]
+OutcomeSort: TypeAlias = Literal["image", "surest", "unsurest", "nearest", "farthest"]
 
-SORTS: dict[Sort, str] = {
-    "surest": "one.confidence IS NULL, one.confidence DESC, one.item, one.number",
-    "unsurest": "one.confidence IS NULL, one.confidence, one.item, one.number",
-    "nearest": "{iou} IS NULL, {iou} DESC, one.item, one.number",
-    "farthest": "{iou} IS NULL, {iou}, one.item, one.number",
-}
-"""The orders beside that of the images; `iou` is what the outcome shows."""
+_FIRST = 1_024  # items per statement, in the beginning
+_TURN = 0.03  # seconds that a statement is to take
 
 
-class Outcome(NamedTuple):
-    """A row of a match."""
+class BoxOutcome(NamedTuple):
+    """The outcome of a box, ``TP``, ``FP`` or ``FN``, with the key of its partner and their IoU."""
 
-    item: int
-    number: int
-    truth_key: str | None
-    prediction_key: str | None
-    truth: str | None
-    predicted: str | None
-    confidence: float | None
+    outcome: str
+    partner: str | None
     iou: float | None
-    agrees: int
 
 
-class Found(NamedTuple):
-    """Outcomes in the order of the images, and behind which one to go on; None at the end."""
+class ItemOutcomes(NamedTuple):
+    """The outcomes of the boxes of an item, by key."""
 
-    rows: list[Outcome]
+    ground_truth: dict[str, BoxOutcome]
+    predictions: dict[str, BoxOutcome]
+
+
+def item_outcomes(db: sqlite3.Connection, run: RunEntry, item: int, iou_threshold: float) -> ItemOutcomes | None:
+    """Return the outcomes of a committed run on an item; None for an open run.
+
+    A pair below the threshold is no pair: both boxes have no partner. Its IoU is shown beside the prediction only.
+    """
+    if run.committed_at is None:
+        return None
+    outcomes = ItemOutcomes({}, {})
+    for ground_truth, prediction, stored_iou, agrees in commits.of_item(db, run.number, item):
+        iou = math.nan if stored_iou is None else stored_iou
+        flags = classify(iou, ground_truth is not None, prediction is not None, bool(agrees), iou_threshold)
+        if ground_truth is not None:
+            outcomes.ground_truth[ground_truth] = BoxOutcome(
+                "FN" if flags.false_negative else "TP",
+                prediction if flags.close else None,
+                stored_iou if flags.close else None,
+            )
+        if prediction is not None:
+            outcomes.predictions[prediction] = BoxOutcome(
+                "FP" if flags.false_positive else "TP", ground_truth if flags.close else None, stored_iou
+            )
+    return outcomes
+
+
+class OutcomePage(NamedTuple):
+    """Outcomes in the order of the images, and the (item, number) behind which to continue; None at the end."""
+
+    rows: list[StoredMatch]
     after: tuple[int, int] | None
 
 
-def _select(source: Source) -> str:
-    return (
-        f"SELECT one.item, one.number, one.annotation_id, one.prediction_id, one.{source.truth},"
-        f" one.{source.predicted}, one.confidence, one.iou, one.agrees FROM {source.table} AS one"
-        f" WHERE one.{source.owner} = :owner"
-    )
+def by_image(
+    db: sqlite3.Connection, source: MatchSource, condition: Condition, after: tuple[int, int], limit: int
+) -> OutcomePage:
+    """Find outcomes from behind (item, number) on, until the page is full or the time is up.
 
-
-def by_image(db: sqlite3.Connection, source: Source, condition: Condition, after: tuple[int, int], limit: int) -> Found:
-    """Find outcomes from behind (item, number) on, until there are enough or the time is up."""
-    rows: list[Outcome] = []
-    deadline = time.monotonic() + SCAN_SECONDS
+    Few outcomes may pass among many that do not, so items are scanned in windows, each as long as the one before took
+    too little or too much time. Everything before (item, number) has been scanned at any moment, so the search can
+    stop behind any window, and the next page continues there without gaps.
+    """
+    rows: list[StoredMatch] = []
+    until = time.monotonic() + SECONDS
     item, number = after
     for dataset in source.datasets:
-        first, last = item_range(dataset)
-        if item >= last:
+        first, behind = item_range(dataset)
+        if item >= behind:
             continue
-        end = first + datasets.positions(db, dataset)
+        end = matches.items_end(db, dataset)
         if item < first:
             item, number = first, -1
-        for _, high in adaptive_windows(item, end, deadline):
-            rows += map(
-                Outcome._make,
-                db.execute(
-                    f"{_select(source)} AND (one.item, one.number) > (:item, :number) AND one.item < :high AND"
-                    f" ({condition.sql}) ORDER BY one.item, one.number LIMIT :limit",
-                    {
-                        **condition.values,
-                        "owner": source.owner_id,
-                        "item": item,
-                        "number": number,
-                        "high": high,
-                        "limit": limit + 1 - len(rows),
-                    },
-                ),
-            )
+        size = _FIRST
+        while item < end:
+            began = time.monotonic()
+            high = min(item + size, end)
+            rows += matches.page(db, source, condition, (item, number), high, limit + 1 - len(rows))
             if len(rows) > limit:
-                return Found(rows[:limit], (rows[limit - 1].item, rows[limit - 1].number))
+                return OutcomePage(rows[:limit], (rows[limit - 1].item, rows[limit - 1].number))
             item, number = high, -1
-        if time.monotonic() > deadline:
-            return Found(rows, (item, number))
-    return Found(rows, None)
-
-
-def sorted_by(
-    db: sqlite3.Connection, source: Source, wanted: Outcomes, sort: Sort, offset: int, limit: int
-) -> list[Outcome]:
-    """Return outcomes in another order than that of the images."""
-    condition = wanted.condition(source)
-    order = SORTS[sort].format(iou=wanted.shown_iou)
-    rows = db.execute(
-        f"{_select(source)} AND ({condition.sql}) ORDER BY {order} LIMIT :limit OFFSET :offset",
-        {**condition.values, "owner": source.owner_id, "limit": limit, "offset": offset},
-    )
-    return list(map(Outcome._make, rows))
+            now = time.monotonic()
+            if now > until:
+                return OutcomePage(rows, (item, number))
+            size = int(size * min(8.0, max(0.25, _TURN / (now - began + 1e-9)))) + 1
+    return OutcomePage(rows, None)
 
 
 def keys_of(
-    db: sqlite3.Connection, source: Source, condition: Condition, item: int
+    db: sqlite3.Connection, source: MatchSource, condition: Condition, item: int
 ) -> tuple[set[str | None], set[str | None]]:
-    """Return the keys of an item's ground truths and of its predictions that are in outcomes."""
-    rows = db.execute(
-        f"SELECT one.annotation_id, one.prediction_id FROM {source.table} AS one WHERE one.{source.owner} = :owner AND"
-        f" one.item = :item AND ({condition.sql})",
-        {**condition.values, "owner": source.owner_id, "item": item},
-    ).fetchall()
-    return {truth for truth, _ in rows}, {prediction for _, prediction in rows}
+    """Return the keys of the ground truths and of the predictions of an item that are in outcomes."""
+    rows = matches.of_item(db, source, condition, item)
+    return {ground_truth for ground_truth, _ in rows}, {prediction for _, prediction in rows}

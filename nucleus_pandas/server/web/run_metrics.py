@@ -1,185 +1,177 @@
-"""The numbers of a run, for every IoU threshold at once."""
+"""The metrics of a run for every IoU threshold at once, and the differences of two runs."""
 
 from __future__ import annotations
 
 import math
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
 from msgspec import Struct
 
 from nucleus_pandas.errors import MissingExtraError
 from nucleus_pandas.evaluation.counts import BINS
-from nucleus_pandas.evaluation.tide import BACKGROUND_IOU, ERRORS
+from nucleus_pandas.evaluation.outcomes import MatchFlags, classify
+from nucleus_pandas.evaluation.tide import ERRORS
 from nucleus_pandas.server.evaluation import commit, compute
-from nucleus_pandas.server.evaluation import metrics as measures
-from nucleus_pandas.server.evaluation.arrays import sides_of
-from nucleus_pandas.server.evaluation.metrics import THRESHOLDS, Measures
-from nucleus_pandas.server.evaluation.scope import Scope
+from nucleus_pandas.server.evaluation.arrays import to_inputs
+from nucleus_pandas.server.evaluation.metrics import THRESHOLDS, EngineMetrics, compute_metrics, tide_errors
+from nucleus_pandas.server.evaluation.scope import read_boxes
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
-from nucleus_pandas.server.store import evaluations as stored
-from nucleus_pandas.server.store.evaluations import Request
-from nucleus_pandas.server.web.match_source import Source
+from nucleus_pandas.server.store import evaluations, matches
+from nucleus_pandas.server.store.evaluations import EvaluationRequest, EvaluationSource
+from nucleus_pandas.server.store.matches import MISPLACED, MatchSource, OutcomeFilter
+from nucleus_pandas.server.store.scopes import Scope
 from nucleus_pandas.server.web.result_cache import Memory, Question
 
-_FORM = 2  # grows when what is kept changes its meaning
+_VERSION = 3  # raised when the meaning of what is cached changes
 
 
-class Pairs(NamedTuple):
-    """Rows of a match that have much in common; a side that is missing has no label.
+class PairGroup(NamedTuple):
+    """Rows of a match with equal labels and an IoU between the same thresholds; a missing side has no label.
 
-    `level` is the number of thresholds that their IoU reaches, `near` whether it is that of a place at least.
+    `level` is the number of thresholds that the IoU reaches: a pair counts at the threshold of a number if its level
+    is above the number. `is_near` says whether the IoU is above that of background.
     """
 
     truth: str | None
     predicted: str | None
     agrees: bool
-    near: bool
+    is_near: bool
     level: int
-    many: int
+    size: int
 
 
-class Scores(NamedTuple):
-    """Predictions whose confidence lies in one bin."""
+class ScoreGroup(NamedTuple):
+    """Predictions in one bin of confidence that are right at as many thresholds."""
 
     bin: int
-    right_level: int
-    many: int
+    level: int
+    size: int
 
 
-class Facts(Struct, kw_only=True):
-    """What is kept of a match.
+class RunMetrics(Struct, kw_only=True):
+    """What is cached of a match.
 
     Attributes
     ----------
     pairs, scores : list
         Counts.
-    measures : Measures or None
-        What the engine computed; None where it could not, and `reason` says why.
+    measures : EngineMetrics or None
+        The results of the engine; None if it failed, for the `reason`.
     tide : dict of str to int
-        Predictions and ground truths by the category of their error.
+        Predictions and ground truths by TIDE category.
     stale : bool
         Whether boxes have changed since the match.
     """
 
-    pairs: list[Pairs]
-    scores: list[Scores]
-    measures: Measures | None
-    reason: str
-    engine: str
+    pairs: list[PairGroup]
+    scores: list[ScoreGroup]
+    measures: EngineMetrics | None
+    reason: str = ""
+    engine: str = ""
     tide: dict[str, int]
     stale: bool
 
+    def flagged_pairs(self, threshold: int) -> Iterator[tuple[PairGroup, MatchFlags[bool]]]:
+        """Return the pairs with their outcomes at the threshold of a number.
 
-def question(db: sqlite3.Connection, source: Source) -> Question[Facts]:
-    """Say what the facts of a source depend on."""
+        Levels stand for IoUs here: an IoU reaches a threshold exactly if its level is at least the threshold's number
+        plus one.
+        """
+        columns = list(zip(*self.pairs, strict=True)) or [()] * 6
+        flags = classify(
+            np.array(columns[4], dtype=np.float64),
+            np.array([label is not None for label in columns[0]], dtype=np.bool_),
+            np.array([label is not None for label in columns[1]], dtype=np.bool_),
+            np.array(columns[2], dtype=np.bool_),
+            threshold + 1,
+        )
+        by_pair = zip(*(column.tolist() for column in flags), strict=True)
+        return ((pair, MatchFlags(*row)) for pair, row in zip(self.pairs, by_pair, strict=True))
+
+
+def metrics_question(db: sqlite3.Connection, source: MatchSource) -> Question[RunMetrics]:
+    """Return what the metrics of a match depend on."""
+    is_small = matches.count_arrivals(db, source) <= compute.SMALL
     if source.evaluation is not None:
-        now = [stored.revisions(db, one) for one in stored.sources(db, source.evaluation)]
-        (many,) = db.execute("SELECT arrivals FROM run WHERE id = ?", (source.run.id,)).fetchone()
-        return Question(source.evaluation.public_id, [_FORM, now], Facts, many <= compute.SMALL)
-    now = [stored.revisions(db, one) for one in _sources(db, source)]
-    arrivals = [now[0][1] if now else 0]
-    for dataset in source.datasets:
-        arrivals += db.execute("SELECT arrivals FROM dataset WHERE id = ?", (dataset,)).fetchone()
-    small = sum(arrivals) <= compute.SMALL
-    return Question(source.run.public_id, [_FORM, source.run.committed_at, now], Facts, small)
+        revisions = [evaluations.revisions(db, one) for one in evaluations.sources(db, source.evaluation)]
+        return Question(source.evaluation.public_id, [_VERSION, revisions], RunMetrics, is_small)
+    revisions = [evaluations.revisions(db, one) for one in _sources(source)]
+    return Question(source.run.public_id, [_VERSION, source.run.committed_at, revisions], RunMetrics, is_small)
 
 
-def _sources(db: sqlite3.Connection, source: Source) -> list[stored.Source]:
-    return [stored.Source(dataset, "", source.run.id, source.run.tag, 0, 0) for dataset in source.datasets]
+def _sources(source: MatchSource) -> list[EvaluationSource]:
+    return [EvaluationSource(dataset, "", source.run.id, source.run.tag, 0, 0) for dataset in source.datasets]
 
 
-def facts(nucleus: EmbeddedNucleus, memory: Memory, source: Source, asked: Question[Facts]) -> Facts:
-    """Return the facts of a source, or raise Pending."""
-    return memory.answer(asked, lambda: _compute(nucleus, source))
+def metrics_of(
+    nucleus: EmbeddedNucleus, memory: Memory, source: MatchSource, question: Question[RunMetrics]
+) -> RunMetrics:
+    """Return the metrics of a match, or raise Pending."""
+    return memory.answer(question, lambda: _compute(nucleus, source))
 
 
-def _compute(nucleus: EmbeddedNucleus, source: Source) -> Facts:
-    stale = False if source.evaluation is None else compute.is_stale(nucleus, source.evaluation)
+def _compute(nucleus: EmbeddedNucleus, source: MatchSource) -> RunMetrics:
+    """Count the stored match, and read the engine's results of an evaluation, or compute those of a commit.
+
+    One scan of the match counts rows by IoU level rather than by outcome, so the counts serve every threshold.
+    """
+    evaluation = source.evaluation
+    stale = evaluation is not None and compute.is_stale(nucleus, evaluation)
     with nucleus.database.read() as db:
-        pairs, scores = _counts(db, source)
-        if source.evaluation is not None:
-            found = msgspec.json.decode(stored.results(db, source.evaluation), type=Measures)
-            told = source.evaluation.parameters or {}
-            engine = f"{told.get('engine', '')} {told.get('engine_version', '')}".strip()
-            return Facts(
+        pairs = [
+            PairGroup(truth, predicted, bool(agrees), bool(is_near), level, count)
+            for truth, predicted, agrees, is_near, level, count in matches.count_pairs(db, source, THRESHOLDS)
+        ]
+        scores = list(map(ScoreGroup._make, matches.count_scores(db, source, THRESHOLDS)))
+        if evaluation is not None:
+            parameters = evaluation.parameters or {}
+            return RunMetrics(
                 pairs=pairs,
                 scores=scores,
-                measures=found,
-                reason="",
-                engine=engine,
-                tide=_stored_tide(db, source),
+                measures=msgspec.json.decode(evaluations.results(db, evaluation), type=EngineMetrics),
+                engine=f"{parameters.get('engine', '')} {parameters.get('engine_version', '')}".strip(),
+                tide=matches.count_tide_errors(db, evaluation),
                 stale=stale,
             )
         stale = commit.is_stale(db, source.run)
-        scope = Scope(db, _sources(db, source), None)
-        truth, predictions = scope.rows("groundTruth"), scope.rows("prediction")
+        scope = Scope(db, _sources(source), None)
+        ground_truth, _ = read_boxes(scope, "groundTruth")
+        predictions, _ = read_boxes(scope, "prediction")
         reference_ids = scope.reference_ids()
-    request = _request(source)
-    sides = sides_of(truth, predictions, reference_ids, lambda label: label)
+    rule = _request(source).rule
+    inputs = to_inputs(ground_truth, predictions, reference_ids, lambda label: label)
     try:
-        measured, engine, version = measures.measure(sides, request.rule)
+        measures, engine, version = compute_metrics(inputs, rule)
     except MissingExtraError as error:
-        return Facts(pairs=pairs, scores=scores, measures=None, reason=str(error), engine="", tide={}, stale=stale)
-    told_of = measures.told_by_tide(sides, request.rule)
-    tide = Counter(name for name in told_of.prediction.tolist() if name is not None)
-    return Facts(
+        return RunMetrics(pairs=pairs, scores=scores, measures=None, reason=str(error), tide={}, stale=stale)
+    errors = tide_errors(inputs, rule)
+    tide = Counter(name for name in errors.prediction.tolist() if name is not None)
+    return RunMetrics(
         pairs=pairs,
         scores=scores,
-        measures=measured,
-        reason="",
+        measures=measures,
         engine=f"{engine} {version}",
-        tide={**tide, "missed": int(told_of.missed.sum())},
+        tide={**tide, "missed": int(errors.missed.sum())},
         stale=stale,
     )
 
 
-def _request(source: Source) -> Request:
-    rule = source.run.parameters or {}
-    pairs = rule.get("allowed_label_matches")
-    return Request(
-        class_agnostic=bool(rule.get("class_agnostic", True)),
+def _request(source: MatchSource) -> EvaluationRequest:
+    parameters = source.run.parameters or {}
+    pairs = parameters.get("allowed_label_matches")
+    return EvaluationRequest(
+        class_agnostic=bool(parameters.get("class_agnostic", True)),
         allowed_label_matches=None if pairs is None else [(truth, predicted) for truth, predicted in pairs],
     )
 
 
-def _counts(db: sqlite3.Connection, source: Source) -> tuple[list[Pairs], list[Scores]]:
-    level = " + ".join(f"(iou >= {threshold!r})" for threshold in THRESHOLDS)
-    level = f"coalesce({level}, 0)"
-    where = f"FROM {source.table} WHERE {source.owner} = ? AND {source.counted}"
-    pairs = db.execute(
-        f"SELECT CASE WHEN annotation_id IS NOT NULL THEN {source.truth} END, CASE WHEN prediction_id IS NOT NULL THEN"
-        f" {source.predicted} END, agrees, coalesce(iou >= {BACKGROUND_IOU}, 0), {level}, count(*) {where}"
-        " GROUP BY 1, 2, 3, 4, 5",
-        (source.owner_id,),
-    ).fetchall()
-    scores = db.execute(
-        f"SELECT min(CAST(confidence * {BINS} AS INTEGER), {BINS - 1}), CASE WHEN agrees THEN {level} ELSE 0 END,"
-        f" count(*) {where} AND confidence IS NOT NULL GROUP BY 1, 2",
-        (source.owner_id,),
-    ).fetchall()
-    return [Pairs(a, b, bool(agrees), bool(near), *rest) for a, b, agrees, near, *rest in pairs], list(
-        map(Scores._make, scores)
-    )
-
-
-def _stored_tide(db: sqlite3.Connection, source: Source) -> dict[str, int]:
-    rows = db.execute(
-        "SELECT tide, count(*) FROM evaluation_match WHERE evaluation = ? AND tide IS NOT NULL GROUP BY 1",
-        (source.owner_id,),
-    )
-    found: dict[str, int] = dict(rows.fetchall())
-    (missed,) = db.execute(
-        "SELECT coalesce(sum(missed), 0) FROM evaluation_match WHERE evaluation = ? AND NOT crowd", (source.owner_id,)
-    ).fetchone()
-    return {**found, "missed": missed}
-
-
-class Row(NamedTuple):
-    """The numbers of a label at a threshold; `misplaced` are a part of `fn`."""
+class LabelMetrics(NamedTuple):
+    """The metrics of a label at a threshold; `misplaced` are a part of `fn`."""
 
     label: str
     truths: int
@@ -194,12 +186,12 @@ class Row(NamedTuple):
 
     @property
     def precision(self) -> float | None:
-        """Right predictions among all."""
+        """True positives per prediction."""
         return self.tp / (self.tp + self.fp) if self.tp + self.fp else None
 
     @property
     def recall(self) -> float | None:
-        """Ground truths that were found among all."""
+        """True positives per ground truth."""
         return self.tp / (self.tp + self.fn) if self.tp + self.fn else None
 
     @property
@@ -208,27 +200,27 @@ class Row(NamedTuple):
         return 2 * self.tp / (2 * self.tp + self.fp + self.fn) if self.tp + self.fp + self.fn else None
 
 
-def per_class(found: Facts, threshold: int) -> list[Row]:
+def per_class(metrics: RunMetrics, threshold: int) -> list[LabelMetrics]:
     """Count by label at the threshold of a number, the most frequent label first."""
-    truths, predictions, right, wrong, misplaced = (defaultdict[str, int](int) for _ in range(5))
-    for truth, predicted, agrees, near, level, many in found.pairs:
-        is_right = agrees and level > threshold
-        if truth is not None:
-            truths[truth] += many
-            right[truth] += many if is_right else 0
-            misplaced[truth] += many if agrees and near and not is_right else 0
-        if predicted is not None:
-            predictions[predicted] += many
-            wrong[predicted] += 0 if is_right else many
-    ap = _average_precision(found)
+    truths, predictions, tp, fp, fn, misplaced = (defaultdict[str, int](int) for _ in range(6))
+    for pair, flags in metrics.flagged_pairs(threshold):
+        if pair.truth is not None:
+            truths[pair.truth] += pair.size
+            tp[pair.truth] += pair.size * flags.true_positive
+            fn[pair.truth] += pair.size * flags.false_negative
+            misplaced[pair.truth] += pair.size * _is_misplaced(pair, flags)
+        if pair.predicted is not None:
+            predictions[pair.predicted] += pair.size
+            fp[pair.predicted] += pair.size * flags.false_positive
+    ap = _average_precision(metrics)
     rows = [
-        Row(
+        LabelMetrics(
             label,
             truths[label],
             predictions[label],
-            right[label],
-            wrong[label],
-            truths[label] - right[label],
+            tp[label],
+            fp[label],
+            fn[label],
             misplaced[label],
             *ap.get(label, (None, None, None)),
         )
@@ -237,48 +229,114 @@ def per_class(found: Facts, threshold: int) -> list[Row]:
     return sorted(rows, key=lambda row: (-row.truths, -row.predictions, row.label))
 
 
-def _average_precision(found: Facts) -> dict[str, tuple[float | None, float | None, float | None]]:
+def _is_misplaced(pair: PairGroup, flags: MatchFlags[bool]) -> bool:
+    return pair.agrees and pair.is_near and not flags.close
+
+
+def _average_precision(metrics: RunMetrics) -> dict[str, tuple[float | None, float | None, float | None]]:
     """Return AP over all thresholds, at 0.5 and at 0.75 of each label that has ground truth."""
-    if found.measures is None:
+    if metrics.measures is None:
         return {}
-    numbers = {}
-    for at, label in enumerate(found.measures.classes):
-        values = [of_threshold[at] for of_threshold in found.measures.ap]
-        known = [value for value in values if value is not None]
-        mean = math.fsum(known) / len(known) if len(known) == len(values) else None
-        numbers[label] = (mean, values[0], values[5])
-    return numbers
+    by_label = {}
+    for code, label in enumerate(metrics.measures.classes):
+        values = [ap[code] for ap in metrics.measures.ap]
+        numbers = [value for value in values if value is not None]
+        mean = math.fsum(numbers) / len(numbers) if len(numbers) == len(values) else None
+        by_label[label] = (mean, values[0], values[5])
+    return by_label
 
 
-def total(rows: Iterable[Row]) -> Row:
+def total(rows: Iterable[LabelMetrics]) -> LabelMetrics:
     """Add the counts of all labels."""
     every = list(rows)
-    truths, predictions, tp, fp, fn, misplaced = (sum(getattr(row, name) for row in every) for name in Row._fields[1:7])
-    return Row("", truths, predictions, tp, fp, fn, misplaced, None, None, None)
+    counts = {name: sum(getattr(row, name) for row in every) for name in LabelMetrics._fields[1:7]}
+    return LabelMetrics("", **counts, ap=None, ap50=None, ap75=None)
 
 
-def confusion(found: Facts, threshold: int) -> Counter[tuple[str | None, str | None]]:
-    """Count pairs by both labels; None stands for the side that is missing."""
+def confusion(metrics: RunMetrics, threshold: int) -> Counter[tuple[str | None, str | None]]:
+    """Count pairs by both labels; None stands for a missing side."""
     cells: Counter[tuple[str | None, str | None]] = Counter()
-    for pair in found.pairs:
-        if pair.level > threshold:
-            cells[pair.truth, pair.predicted] += pair.many
+    for pair, flags in metrics.flagged_pairs(threshold):
+        if flags.close:
+            cells[pair.truth, pair.predicted] += pair.size
             continue
         if pair.truth is not None:
-            cells[pair.truth, None] += pair.many
+            cells[pair.truth, None] += pair.size
         if pair.predicted is not None:
-            cells[None, pair.predicted] += pair.many
+            cells[None, pair.predicted] += pair.size
     return cells
 
 
-def histogram(found: Facts, threshold: int) -> list[tuple[int, int]]:
+def count_outcomes(metrics: RunMetrics, outcomes: OutcomeFilter, threshold: int) -> int | None:
+    """Count the outcomes that pass a filter; None where the cached counts do not suffice."""
+    if outcomes.confidence != (None, None) or outcomes.iou != (None, None):
+        return None
+    count = 0
+    for pair, flags in metrics.flagged_pairs(threshold):
+        passes = {
+            None: True,
+            "TP": flags.true_positive,
+            "FP": flags.false_positive,
+            "FN": flags.false_negative,
+            MISPLACED: _is_misplaced(pair, flags),
+        }[outcomes.match]
+        passes &= outcomes.truth is None or pair.truth == outcomes.truth
+        passes &= outcomes.predicted is None or pair.predicted == outcomes.predicted
+        if outcomes.alone:
+            passes &= not flags.close
+        elif outcomes.truth is not None and outcomes.predicted is not None:
+            passes &= flags.close
+        count += pair.size if passes else 0
+    return count
+
+
+def histogram(metrics: RunMetrics, threshold: int) -> list[tuple[int, int]]:
     """Count true and false positives in each bin of confidence."""
     bins = [[0, 0] for _ in range(BINS)]
-    for score in found.scores:
-        bins[score.bin][0 if score.right_level > threshold else 1] += score.many
-    return [(right, wrong) for right, wrong in bins]
+    for score in metrics.scores:
+        bins[score.bin][0 if score.level > threshold else 1] += score.size
+    return [(true, false) for true, false in bins]
 
 
-def errors(found: Facts) -> list[tuple[str, int]]:
+def errors(metrics: RunMetrics) -> list[tuple[str, int]]:
     """Return TIDE's counts in its order."""
-    return [(name, found.tide.get(name, 0)) for name in ERRORS] if found.tide else []
+    return [(name, metrics.tide.get(name, 0)) for name in ERRORS] if metrics.tide else []
+
+
+class LabelDifference(NamedTuple):
+    """How many ground truths of a label only the first, and only the second run finds."""
+
+    label: str
+    first: int
+    second: int
+
+
+def differences_question(
+    db: sqlite3.Connection, first: MatchSource, second: MatchSource, threshold: int
+) -> Question[list[LabelDifference]]:
+    """Return what the differences of two runs depend on."""
+    questions = [metrics_question(db, source) for source in (first, second)]
+    return Question(
+        "__".join([*(question.subject for question in questions), str(threshold)]),
+        [[question.content for question in questions], threshold],
+        list[LabelDifference],
+        all(question.small for question in questions),
+    )
+
+
+def differences_of(
+    nucleus: EmbeddedNucleus,
+    memory: Memory,
+    first: MatchSource,
+    second: MatchSource,
+    question: Question[list[LabelDifference]],
+) -> list[LabelDifference]:
+    """Count by label the ground truths that only one of two runs finds, or raise Pending."""
+    threshold = question.content[1]  # type: ignore[index]
+
+    def compute_differences() -> list[LabelDifference]:
+        with nucleus.database.read() as db:
+            rows = matches.count_differences(db, first, second, THRESHOLDS[threshold])
+        return list(map(LabelDifference._make, rows))
+
+    return memory.answer(question, compute_differences)

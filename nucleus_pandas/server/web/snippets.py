@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from nucleus_pandas.evaluation.tide import BACKGROUND_IOU
 from nucleus_pandas.server.store.datasets import Dataset
+from nucleus_pandas.server.store.matches import COMMIT, MISPLACED, MatchSource, OutcomeFilter
 from nucleus_pandas.server.store.models import Run
 from nucleus_pandas.server.store.slices import Slice
-from nucleus_pandas.server.web.match_source import COMMIT, MISPLACED, Outcomes, Source
 
 
 def text(value: str) -> str:
@@ -51,7 +51,7 @@ def boxes(dataset: Dataset, item: str, runs: Sequence[str]) -> list[str]:
     ]
 
 
-def outcomes_line(run: Run, source: Source, wanted: Outcomes) -> str | None:
+def outcomes_line(run: Run, source: MatchSource, wanted: OutcomeFilter) -> str | None:
     """Return the outcomes of a commit; None for those of an evaluation, which the client does not read."""
     if source.id != COMMIT:
         return None

@@ -146,7 +146,7 @@ def test_charts_count_what_a_plain_matcher_counts(stored_scene: StoredScene, rul
     matrix = {(cell["gtLabel"], cell["predLabel"]): cell["count"] for cell in charts["confusionMatrix"]}
     assert matrix == dict(cells(wanted))
     confidence = wanted["confidence"].dropna().astype(float)
-    counts, edges = np.histogram(confidence, np.linspace(0, 1, 21))
+    counts, edges = np.histogram(confidence, np.arange(21) / 20)
     assert [bucket["count"] for bucket in charts["scoreHistogram"]] == counts.tolist()
     assert [bucket["bucketMin"] for bucket in charts["scoreHistogram"]] == edges[:-1].tolist()
 

@@ -17,8 +17,8 @@ import pytest
 
 import nucleus_pandas as npd
 from nucleus_pandas.server.evaluation import compute as computing
-from nucleus_pandas.server.evaluation.scope import Scope
 from nucleus_pandas.server.store import evaluations, jobs
+from nucleus_pandas.server.store.scopes import Scope
 from tests.factories import box_at, item
 from tests.http import Http
 from tests.support.scored_scenes import (

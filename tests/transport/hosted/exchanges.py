@@ -18,7 +18,6 @@ import nucleus_pandas as npd
 from tests.factories import SQUARE
 from tests.factories import box as make_box
 from tests.factories import box_frame as make_box_frame
-from tests.support.private import transport_of
 
 HOST = "https://api.scale.com/v1/nucleus"
 
@@ -298,7 +297,7 @@ def listen(mock: responses.RequestsMock, answer: Callable[[Any], Any]) -> None:
 
 
 def at(client: npd.NucleusClient, image: Path) -> At:
-    transport = transport_of(client)
+    transport = client._transport
     return At(
         client,
         npd.Dataset(transport, "ds_1", "D"),

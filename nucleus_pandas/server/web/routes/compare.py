@@ -7,19 +7,18 @@ from typing import Any, NamedTuple
 from flask import Response, request
 
 from nucleus_pandas.errors import BadRequestError
-from nucleus_pandas.server.evaluation.metrics import THRESHOLDS, Measures
+from nucleus_pandas.server.evaluation.metrics import THRESHOLDS, EngineMetrics
 from nucleus_pandas.server.store import datasets, models
-from nucleus_pandas.server.web import charts, run_differences, run_metrics
+from nucleus_pandas.server.store.matches import choose_source, sources_of
+from nucleus_pandas.server.web import charts, run_metrics
 from nucleus_pandas.server.web.facets import paint
-from nucleus_pandas.server.web.match_source import choose, sources_of
 from nucleus_pandas.server.web.page import blueprint, page, render
 from nucleus_pandas.server.web.result_cache import Pending
 from nucleus_pandas.server.web.routes.run import ROWS, chosen_threshold, waiting
-from nucleus_pandas.server.web.run_differences import Alone
-from nucleus_pandas.server.web.run_metrics import Facts, Row
+from nucleus_pandas.server.web.run_metrics import LabelDifference, LabelMetrics, RunMetrics
 from nucleus_pandas.server.web.snippets import compare_line
 
-_ABSENT = Row("", 0, 0, 0, 0, 0, 0, None, None, None)
+_ABSENT = LabelMetrics("", 0, 0, 0, 0, 0, 0, None, None, None)
 
 
 class Number(NamedTuple):
@@ -54,14 +53,14 @@ def compare() -> Response:
     memory, nucleus = page().memory, page().nucleus
     with nucleus.database.read() as db:
         runs = [models.find_run(db, name) for name in names]
-        sources = [choose(sources_of(db, run), run, None) for run in runs]
+        sources = [choose_source(sources_of(db, run), run, None) for run in runs]
         first, second = sources
         if set(first.datasets) != set(second.datasets):
             raise BadRequestError("These two runs are on different datasets, so there is nothing to compare.")
         on = [datasets.by_number(db, number) for number in first.datasets]
         paint(page().nucleus, page().memory, db, on)
-        asked = [run_metrics.question(db, source) for source in sources]
-        versus = run_differences.question(db, first, second, threshold)
+        asked = [run_metrics.metrics_question(db, source) for source in sources]
+        versus = run_metrics.differences_question(db, first, second, threshold)
     shared: dict[str, Any] = {
         "runs": runs,
         "datasets": on,
@@ -69,11 +68,11 @@ def compare() -> Response:
         "thresholds": THRESHOLDS,
         "kept": {"iou": f"{THRESHOLDS[threshold]:g}"},
     }
-    found: list[Facts] = []
-    alone: list[Alone] | None = None
+    found: list[RunMetrics] = []
+    alone: list[LabelDifference] | None = None
     try:
-        found = [run_metrics.facts(nucleus, memory, *pair) for pair in zip(sources, asked, strict=True)]
-        alone = run_differences.found_alone(nucleus, memory, first, second, versus)
+        found = [run_metrics.metrics_of(nucleus, memory, *pair) for pair in zip(sources, asked, strict=True)]
+        alone = run_metrics.differences_of(nucleus, memory, first, second, versus)
     except Pending:
         return waiting(**shared, run=runs[0], model=models_of(runs[0].model_tag), created_at="")
     same_rule = runs[0].parameters == runs[1].parameters
@@ -107,7 +106,7 @@ def models_of(tag: str) -> Any:
         return models.find(db, f"prj_{tag}")
 
 
-def _numbers(measured: list[Measures | None], totals: list[Row]) -> list[Number]:
+def _numbers(measured: list[EngineMetrics | None], totals: list[LabelMetrics]) -> list[Number]:
     one, two = measured
     found = []
     if one is not None and two is not None:
@@ -134,7 +133,7 @@ def _number(name: str, first: Any, second: Any, *, less: bool = False) -> Number
     return Number(name, first, second, difference, -sign if less else sign)
 
 
-def _labels(tables: list[list[Row]], alone: list[Alone]) -> list[Label]:
+def _labels(tables: list[list[LabelMetrics]], alone: list[LabelDifference]) -> list[Label]:
     """Join the tables of both runs, the most frequent label first."""
     first, second = ({row.label: row for row in rows} for rows in tables)
     only = {one.label: one for one in alone}

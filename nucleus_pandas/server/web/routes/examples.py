@@ -12,22 +12,29 @@ from flask import Response, request
 
 from nucleus_pandas.errors import BadRequestError, NotFoundError
 from nucleus_pandas.server.evaluation.metrics import THRESHOLDS
-from nucleus_pandas.server.store import datasets, items, layers, models
+from nucleus_pandas.server.store import datasets, items, layers, matches, models
 from nucleus_pandas.server.store.ids import ALL_ITEMS, dataset_of, item_id
 from nucleus_pandas.server.store.items import ItemRow
 from nucleus_pandas.server.store.layers import Layer
-from nucleus_pandas.server.web import outcomes, run_differences, run_metrics
+from nucleus_pandas.server.store.matches import (
+    MATCH_TYPES,
+    MISPLACED,
+    SORTS,
+    MatchSource,
+    OutcomeFilter,
+    StoredMatch,
+    choose_source,
+    sources_of,
+)
+from nucleus_pandas.server.web import outcomes, run_metrics
 from nucleus_pandas.server.web.annotation_rows import row_key
 from nucleus_pandas.server.web.facets import paint
 from nucleus_pandas.server.web.figures import Crop, Drawn, Figure, crop, figure, shape_of
 from nucleus_pandas.server.web.filters import bounds
 from nucleus_pandas.server.web.formatting import MARK, label_key
-from nucleus_pandas.server.web.match_source import MATCHES, MISPLACED, Outcomes, Source, choose, sources_of
-from nucleus_pandas.server.web.outcomes import SORTS, Outcome
 from nucleus_pandas.server.web.page import blueprint, link, page, render
 from nucleus_pandas.server.web.result_cache import Pending
 from nucleus_pandas.server.web.routes.run import chosen_threshold, kept, waiting
-from nucleus_pandas.server.web.run_differences import Alone
 from nucleus_pandas.server.web.snippets import outcomes_line
 
 PAGE = 48
@@ -37,7 +44,7 @@ _PLACES = ("after", "page")  # of the address: what says where, not what
 class Example(NamedTuple):
     """An outcome, and the part of the image that it is about."""
 
-    outcome: Outcome
+    outcome: StoredMatch
     kind: str
     item_id: str
     reference_id: str
@@ -46,10 +53,10 @@ class Example(NamedTuple):
     url: str
 
 
-def wanted_outcomes(threshold: int, unlike: Source | None, label_of: Callable[[str], str]) -> Outcomes:
+def wanted_outcomes(threshold: int, unlike: MatchSource | None, label_of: Callable[[str], str]) -> OutcomeFilter:
     """Read what the address asks for; `label_of` gives the label behind what stands for it."""
     match = request.args.get("match") or None
-    if match not in (None, *MATCHES):
+    if match not in (None, *MATCH_TYPES):
         raise BadRequestError("`match` is TP, FP, FN or misplaced.")
     alone = bool(request.args.get("alone"))
     truth, predicted = (
@@ -57,7 +64,7 @@ def wanted_outcomes(threshold: int, unlike: Source | None, label_of: Callable[[s
     )
     if alone and (truth is None) == (predicted is None):
         raise BadRequestError("Of what stands alone, either `truth` or `predicted` is given.")
-    return Outcomes(
+    return OutcomeFilter(
         THRESHOLDS[threshold],
         match="TP" if unlike is not None else match,
         truth=truth,
@@ -69,7 +76,7 @@ def wanted_outcomes(threshold: int, unlike: Source | None, label_of: Callable[[s
     )
 
 
-def _label_of(found: run_metrics.Facts | None, name: str) -> str:
+def _label_of(found: run_metrics.RunMetrics | None, name: str) -> str:
     """Return the label behind what stands for it in an address, which for long ones is in the facts alone."""
     if not name.startswith(MARK):
         return name
@@ -93,19 +100,19 @@ def examples(run_id: str) -> Response:
     with nucleus.database.read() as db:
         run = models.find_run(db, run_id)
         model = models.find(db, f"prj_{run.model_tag}")
-        source = choose(sources_of(db, run), run, request.args.get("by"))
+        source = choose_source(sources_of(db, run), run, request.args.get("by"))
         on = [datasets.by_number(db, number) for number in source.datasets]
         paint(page().nucleus, page().memory, db, on)
-        asked = run_metrics.question(db, source)
+        asked = run_metrics.metrics_question(db, source)
         other = _other(db)
-        versus = None if other is None else run_differences.question(db, source, other, threshold)
+        versus = None if other is None else run_metrics.differences_question(db, source, other, threshold)
     shared = {"run": run, "model": model, "datasets": on, "kept": kept(source, threshold), "source": source}
-    found: run_metrics.Facts | None = None
-    alone: list[Alone] | None = None
+    found: run_metrics.RunMetrics | None = None
+    alone: list[run_metrics.LabelDifference] | None = None
     with suppress(Pending):
-        found = run_metrics.facts(nucleus, memory, source, asked)
+        found = run_metrics.metrics_of(nucleus, memory, source, asked)
         if versus is not None and other is not None:
-            alone = run_differences.found_alone(nucleus, memory, source, other, versus)
+            alone = run_metrics.differences_of(nucleus, memory, source, other, versus)
     try:
         wanted = wanted_outcomes(threshold, other, partial(_label_of, found))
     except Pending:
@@ -117,7 +124,7 @@ def examples(run_id: str) -> Response:
             after = behind and _address(after=f"{behind[0]:x}-{behind[1]}")
         else:
             at = _page()
-            rows = outcomes.sorted_by(db, source, wanted, sort, at * PAGE, PAGE + 1)  # type: ignore[arg-type]
+            rows = matches.sorted_page(db, source, wanted, sort, at * PAGE, PAGE + 1)
             after = _address(page=at + 1) if len(rows) > PAGE else None
             before = _address(page=at - 1) if at else None
         shown = _examples(db, source, rows[:PAGE], wanted)
@@ -125,7 +132,7 @@ def examples(run_id: str) -> Response:
     if alone is not None:
         total = sum(one.first for one in alone if wanted.truth in (None, one.label))
     elif found is not None and other is None:
-        total = _count(found, wanted, threshold)
+        total = run_metrics.count_outcomes(found, wanted, threshold)
     return render(
         "examples.html",
         **shared,
@@ -145,13 +152,13 @@ def examples(run_id: str) -> Response:
     )
 
 
-def _other(db: sqlite3.Connection) -> Source | None:
+def _other(db: sqlite3.Connection) -> MatchSource | None:
     """Find the run that is to have missed what this one found."""
     name = request.args.get("unlike")
     if not name:
         return None
     other = models.find_run(db, name)
-    return choose(sources_of(db, other), other, None)
+    return choose_source(sources_of(db, other), other, None)
 
 
 def _address(**place: Any) -> str:
@@ -159,7 +166,7 @@ def _address(**place: Any) -> str:
     return link("examples", **(request.view_args or {}), **asked | place)
 
 
-def _kinds(wanted: Outcomes) -> list[tuple[str, str]]:
+def _kinds(wanted: OutcomeFilter) -> list[tuple[str, str]]:
     """Return the outcomes of other kinds: those of the same label, which each shows on its own side."""
     is_one_cell = wanted.alone or (wanted.truth is not None and wanted.predicted is not None)
     if wanted.unlike is not None or is_one_cell:
@@ -168,7 +175,7 @@ def _kinds(wanted: Outcomes) -> list[tuple[str, str]]:
     kept = dict.fromkeys(("truth", "predicted", "sort"))
     kept |= {"confidence_from": None, "confidence_to": None} if wanted.match in ("FN", None) else {}
     found = []
-    for match in MATCHES:
+    for match in MATCH_TYPES:
         side = "predicted" if match == "FP" else "truth"
         found.append((match, _address(**kept | {"match": match, side: label})))
     return found
@@ -195,44 +202,19 @@ def _page() -> int:
     return int(text)
 
 
-def _count(found: run_metrics.Facts, wanted: Outcomes, threshold: int) -> int | None:
-    """Count the outcomes without looking for them; None where the facts cannot tell."""
-    if wanted.confidence != (None, None) or wanted.iou != (None, None):
-        return None
-    total = 0
-    for pair in found.pairs:
-        near = pair.level > threshold
-        right = near and pair.agrees
-        fits = {
-            None: True,
-            "TP": right,
-            "FP": pair.predicted is not None and not right,
-            "FN": pair.truth is not None and not right,
-            MISPLACED: pair.agrees and pair.near and not right,
-        }[wanted.match]
-        fits &= wanted.truth is None or pair.truth == wanted.truth
-        fits &= wanted.predicted is None or pair.predicted == wanted.predicted
-        if wanted.alone:
-            fits &= not near
-        elif wanted.truth is not None and wanted.predicted is not None:
-            fits &= near
-        total += pair.many if fits else 0
-    return total
-
-
-def kind_of(outcome: Outcome, wanted: Outcomes) -> str:
-    """Name the outcome that a row stands for."""
+def kind_of(row: StoredMatch, wanted: OutcomeFilter) -> str:
+    """Return the outcome that a row of the match is shown as."""
     if wanted.match is not None:
         return "FN" if wanted.match == MISPLACED else wanted.match
-    near = outcome.iou is not None and outcome.iou >= wanted.threshold
-    if near and outcome.agrees:
+    flags = row.classify(wanted.threshold)
+    if flags.true_positive:
         return "TP"
-    if outcome.prediction_key is not None and not (wanted.alone and wanted.truth is not None):
-        return "FP"
-    return "FN"
+    return "FP" if flags.false_positive and not (wanted.alone and wanted.truth is not None) else "FN"
 
 
-def _examples(db: sqlite3.Connection, source: Source, rows: list[Outcome], wanted: Outcomes) -> list[Example]:
+def _examples(
+    db: sqlite3.Connection, source: MatchSource, rows: list[StoredMatch], wanted: OutcomeFilter
+) -> list[Example]:
     known = {row[0]: ItemRow._make(row) for row in items.select(db, {one.item for one in rows}, _ITEM)}
     tags: dict[int, str] = dict(db.execute("SELECT id, tag FROM dataset").fetchall())
     return [
@@ -242,7 +224,7 @@ def _examples(db: sqlite3.Connection, source: Source, rows: list[Outcome], wante
     ]
 
 
-def _filters(source: Source, wanted: Outcomes) -> dict[str, Any]:
+def _filters(source: MatchSource, wanted: OutcomeFilter) -> dict[str, Any]:
     """Return what finds the images of such outcomes, so that one goes from one to the next.
 
     Left out is what the grid cannot be asked for: other matches than that of the commit, and pairs of labels.
@@ -261,12 +243,12 @@ _TRUTH = Layer(None, ("dataset", 0))  # to be read only, so that no counter is m
 
 
 def _example(
-    db: sqlite3.Connection, source: Source, one: Outcome, item: ItemRow, tag: str, wanted: Outcomes
+    db: sqlite3.Connection, source: MatchSource, one: StoredMatch, item: ItemRow, tag: str, wanted: OutcomeFilter
 ) -> Example:
     kind = kind_of(one, wanted)
-    near = one.iou is not None and one.iou >= wanted.threshold
+    is_close = one.classify(wanted.threshold).close
     # what is too far away is no partner: its ground truth is missed, and its prediction stands alone
-    shows_truth = one.truth_key is not None and (kind != "FP" or near)
+    shows_truth = one.truth_key is not None and (kind != "FP" or is_close)
     shows_prediction = one.prediction_key is not None and (kind != "FN" or wanted.match == MISPLACED)
     truth = layers.by_key(db, _TRUTH, one.item, one.truth_key or "") if shows_truth else None
     guess = layers.by_key(db, source.run.layer, one.item, one.prediction_key or "") if shows_prediction else None

@@ -9,19 +9,20 @@ from flask import Response, redirect, request
 
 from nucleus_pandas.errors import BadRequestError, NotFoundError, UnsupportedError
 from nucleus_pandas.server.evaluation.metrics import THRESHOLDS
+from nucleus_pandas.server.read.subsets import Subset
 from nucleus_pandas.server.store import datasets, layers, models, slices
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import POSITION, item_id
 from nucleus_pandas.server.store.items import ItemRow
 from nucleus_pandas.server.store.layers import AnnotationRow
+from nucleus_pandas.server.store.matches import MatchSource, sources_of
 from nucleus_pandas.server.store.sql_conditions import Condition
-from nucleus_pandas.server.store.subsets import Scan, Subset
 from nucleus_pandas.server.web import snippets
 from nucleus_pandas.server.web.facets import describe, offered, predicted
 from nucleus_pandas.server.web.figures import Drawn, Figure, figure, shape_of
 from nucleus_pandas.server.web.filters import NAMES, Filters
+from nucleus_pandas.server.web.item_scan import Found, Walk
 from nucleus_pandas.server.web.layers import Named, RunEntry, ground_truth, predictions, runs_on, some_of
-from nucleus_pandas.server.web.match_source import Source, sources_of
 from nucleus_pandas.server.web.outcomes import keys_of
 from nucleus_pandas.server.web.page import blueprint, link, page, render
 from nucleus_pandas.server.web.routes.run import chosen_threshold
@@ -71,9 +72,9 @@ class Asked(NamedTuple):
 
     runs: list[RunEntry]
     run: RunEntry | None
-    source: Source | None
+    source: MatchSource | None
     filters: Filters
-    subset: Subset
+    walk: Walk
     refusal: str
 
 
@@ -82,7 +83,7 @@ def asked_for(db: sqlite3.Connection, dataset: Dataset) -> Asked:
     runs = runs_on(db, dataset)
     run = chosen_run(runs)
     filters = Filters.of(request.args, THRESHOLDS[chosen_threshold()])
-    source: Source | None = None
+    source: MatchSource | None = None
     if run is not None and filters.needs_match:
         found = sources_of(db, models.find_run(db, run.id))
         source = found[0] if found else None
@@ -91,9 +92,9 @@ def asked_for(db: sqlite3.Connection, dataset: Dataset) -> Asked:
         one = slices.find(db, name)
         one.check_of(dataset)
     try:
-        return Asked(runs, run, source, filters, Subset(dataset, one, filters.condition(run, source)), "")
+        return Asked(runs, run, source, filters, Walk(dataset, one, filters.condition(run, source)), "")
     except (BadRequestError, UnsupportedError) as error:
-        return Asked(runs, run, source, filters, Subset(dataset, one, Condition("0")), str(error))
+        return Asked(runs, run, source, filters, Walk(dataset, one, Condition("0")), str(error))
 
 
 def kept_filters(*, short: bool = False) -> dict[str, Any]:
@@ -114,17 +115,17 @@ def grid(dataset_id: str) -> Response:
     with nucleus.database.read() as db:
         dataset = datasets.find(db, dataset_id)
         asked = asked_for(db, dataset)
-        subset = asked.subset
+        walk = asked.walk
         if (at := whole("at", None)) is not None:
             return _to_place(db, asked, at)
         described = describe(nucleus, page().memory, db, dataset)
         others = predicted(nucleus, page().memory, dataset, asked.run)
         shown = [ground_truth(dataset), *([] if asked.run is None else [predictions(asked.run)])]
-        found = _found(db, subset) if not asked.refusal else Scan([], 0, 0)
+        found = _found(db, walk) if not asked.refusal else Found([], 0, 0)
         cards = _cards(db, dataset, found.rows, shown, asked)
-        first = subset.position(db, found.rows[0].id) if found.rows and not subset.has_condition else None
-        first_rank = None if first is None else subset.rank(db, first)
-        positions = subset.positions(db)
+        first = walk.position(db, found.rows[0].id) if found.rows and walk.is_whole else None
+        first_rank = None if first is None else walk.rank(db, first)
+        positions = walk.end(db)
         known = slices.listing(db, dataset)
     kept = kept_filters()
 
@@ -142,7 +143,7 @@ def grid(dataset_id: str) -> Response:
         cards=cards,
         most=PAGE,
         first_rank=first_rank,
-        subset=subset,
+        walk=walk,
         slices=known[::-1],
         kept=kept,
         kept_short=kept_filters(short=True),
@@ -150,43 +151,42 @@ def grid(dataset_id: str) -> Response:
         metadata=described.metadata,
         thresholds=THRESHOLDS,
         before=address(until=found.first) if found.first > 0 else None,
-        after=address(start=found.end) if found.end < positions and not asked.refusal else None,
+        after=address(start=found.behind) if found.behind < positions and not asked.refusal else None,
         first=address(),
         last=address(until=positions),
-        looked_through=(found.first, found.end),
+        looked_through=(found.first, found.behind),
         lines=_lines(asked, first_rank, [card.id for card in cards]),
     )
 
 
 def _to_place(db: sqlite3.Connection, asked: Asked, place: int) -> Response:
     """Go to the page that begins with the image at a place, counted from 1."""
-    subset = asked.subset
-    number = subset.at_positions(db, [max(0, min(place, subset.length) - 1)])[0]
-    start = None if number is None else subset.position(db, number)
-    address = link("grid", dataset_id=subset.dataset.public_id, **kept_filters(), start=start)
+    walk = asked.walk
+    subset = Subset(walk.dataset, walk.one)
+    number = subset.at_positions(db, [max(0, min(place, walk.length) - 1)])[0]
+    start = None if number is None else walk.position(db, number)
+    address = link("grid", dataset_id=walk.dataset.public_id, **kept_filters(), start=start)
     return cast(Response, redirect(address, 303))
 
 
-def _found(db: sqlite3.Connection, subset: Subset) -> Scan:
+def _found(db: sqlite3.Connection, walk: Walk) -> Found:
     until = whole("until", None)
     if until is None:
-        return subset.scan(db, start=whole("start", 0), limit=PAGE)
-    found = subset.scan(db, start=until, limit=PAGE, direction="backward")
+        return walk.find(db, start=whole("start", 0), limit=PAGE)
+    found = walk.find(db, start=until, limit=PAGE, direction="backward")
     if found.first == 0 and len(found.rows) < PAGE:  # the first page is a full one
-        return subset.scan(db, start=0, limit=PAGE)
+        return walk.find(db, start=0, limit=PAGE)
     return found
 
 
 def _lines(asked: Asked, first: int | None, ids: list[str]) -> list[str]:
-    subset = asked.subset
+    walk = asked.walk
     if asked.refusal or not ids:
         return []
     if first is not None:
-        return [snippets.places(subset.dataset, subset.slice, first, len(ids))]
-    found = [snippets.items(subset.dataset, ids)]
-    return (
-        [snippets.query(subset.dataset, subset.slice, asked.filters.query), *found] if asked.filters.is_query else found
-    )
+        return [snippets.places(walk.dataset, walk.one, first, len(ids))]
+    found = [snippets.items(walk.dataset, ids)]
+    return [snippets.query(walk.dataset, walk.one, asked.filters.query), *found] if asked.filters.is_query else found
 
 
 def _cards(

@@ -8,26 +8,25 @@ from urllib.parse import quote_plus
 
 from flask import Response, request
 
-from nucleus_pandas._util.html import isolated, isolated_text
 from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.server.evaluation.metrics import THRESHOLDS
 from nucleus_pandas.server.store import datasets, models, slices
+from nucleus_pandas.server.store.matches import COMMIT, MatchSource, choose_source, sources_of
 from nucleus_pandas.server.store.models import Run
 from nucleus_pandas.server.web import charts, run_metrics
 from nucleus_pandas.server.web.facets import paint
-from nucleus_pandas.server.web.formatting import label_key
+from nucleus_pandas.server.web.formatting import isolated, label_key, shown
 from nucleus_pandas.server.web.layers import runs_on
-from nucleus_pandas.server.web.match_source import COMMIT, Source, choose, sources_of
 from nucleus_pandas.server.web.page import blueprint, link, page, render
 from nucleus_pandas.server.web.result_cache import Pending
-from nucleus_pandas.server.web.run_metrics import Facts, Row
+from nucleus_pandas.server.web.run_metrics import LabelMetrics, RunMetrics
 
 LABELS = 40
 """Labels in the confusion matrix."""
 ROWS = 300
 """Labels in the table."""
 _CONFUSIONS = 15  # in the list of the largest ones
-_SORTED: dict[str, Callable[[Row], Any]] = {
+_SORTED: dict[str, Callable[[LabelMetrics], Any]] = {
     "label": lambda row: row.label.lower(),
     "truths": lambda row: -row.truths,
     "predictions": lambda row: -row.predictions,
@@ -85,11 +84,11 @@ def run(run_id: str) -> Response:
         }  # fmt: skip
         if not sources:
             return render("run_open.html", **shared)
-        source = choose(sources, one, request.args.get("by"))
-        asked = run_metrics.question(db, source)
+        source = choose_source(sources, one, request.args.get("by"))
+        asked = run_metrics.metrics_question(db, source)
     shared |= {"source": source, "kept": kept(source, threshold)}
     try:
-        found = run_metrics.facts(nucleus, page().memory, source, asked)
+        found = run_metrics.metrics_of(nucleus, page().memory, source, asked)
     except Pending:
         return waiting(**shared)
     return render(
@@ -108,7 +107,7 @@ def waiting(**values: Any) -> Response:
     return response
 
 
-def kept(source: Source, threshold: int) -> dict[str, str]:
+def kept(source: MatchSource, threshold: int) -> dict[str, str]:
     """Return what links from a run's page carry on."""
     found = {"iou": f"{THRESHOLDS[threshold]:g}"}
     if request.args.get("by"):
@@ -116,7 +115,7 @@ def kept(source: Source, threshold: int) -> dict[str, str]:
     return found
 
 
-def _tables(found: Facts, threshold: int) -> dict[str, Any]:
+def _tables(found: RunMetrics, threshold: int) -> dict[str, Any]:
     rows = run_metrics.per_class(found, threshold)
     frequent = [row.label for row in rows]
     sort = request.args.get("sort", "")
@@ -126,7 +125,6 @@ def _tables(found: Facts, threshold: int) -> dict[str, Any]:
     mistakes = sorted(confused, key=lambda cell: (-cell[2], cell[0], cell[1]))
     ordered = sorted(rows, key=_SORTED[sort]) if sort in _SORTED else rows
     tide = run_metrics.errors(found)
-    listed = frequent[:LABELS]
     return {
         "found": found,
         "measures": found.measures,
@@ -140,10 +138,8 @@ def _tables(found: Facts, threshold: int) -> dict[str, Any]:
         "bars": bins,
         "bar_most": most,
         "bar_ticks": charts.ticks(most),
-        "matrix": _matrix(cells, listed),
-        "matrix_labels": [
-            (label, isolated(label, 24, tooltip=False), isolated_text(label, 60)) for label in frequent[:LABELS]
-        ],
+        "matrix": _matrix(cells, frequent[:LABELS]),
+        "matrix_labels": [(label, shown(label, 24), isolated(label, 60)) for label in frequent[:LABELS]],
         "matrix_more": max(0, len(frequent) - LABELS),
         "mistakes": mistakes[:_CONFUSIONS],
         "tide": tide,
@@ -170,7 +166,7 @@ def _matrix(cells: Any, labels: list[str]) -> list[tuple[str | None, list[Cell]]
     return found
 
 
-def _lines(one: Run, source: Source, threshold: int) -> list[str]:
+def _lines(one: Run, source: MatchSource, threshold: int) -> list[str]:
     name = f'client.get_model_run("{one.public_id}")'
     if source.id != COMMIT:
         return [f"{name}.evaluate(iou_threshold={THRESHOLDS[threshold]:g}).summary"]
