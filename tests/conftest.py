@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,11 @@ from tests import factories
 # A shell that runs the tests in the background has them ignore Ctrl+C, and servers that they start would too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Stores that tests create lie in memory where there is room for them: each is synced to its disk many times.
+MEMORY = Path("/dev/shm")
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 8 << 30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 # Plots of the tests and of the examples open no window.
 os.environ.setdefault("MPLBACKEND", "agg")
