@@ -51,14 +51,6 @@ def pyplot() -> Iterator[Any]:
     pyplot.close("all")
 
 
-def join_workers() -> None:
-    """Wait for what the client still sends after it was interrupted, lest another test meets it."""
-    for thread in threading.enumerate():
-        if thread.name.startswith("nucleus_pandas-"):
-            thread.join(timeout=20)
-            assert not thread.is_alive()
-
-
 @pytest.fixture(autouse=True)
 def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("NUCLEUS_API_KEY", "NUCLEUS_ENDPOINT", "NUCLEUS_PANDAS_STORE", "NUCLEUS_PANDAS_API_KEYS"):

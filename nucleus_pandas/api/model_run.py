@@ -16,7 +16,7 @@ from nucleus_pandas.api.run_matches import stored_matches
 from nucleus_pandas.api.web_urls import page_url
 from nucleus_pandas.errors import InvalidInputError, ServerError
 from nucleus_pandas.evaluation import Engine, LabelPairs
-from nucleus_pandas.evaluation.engines import require
+from nucleus_pandas.evaluation.average_precision import require
 from nucleus_pandas.evaluation.examples import MatchType, check_choice, examples
 from nucleus_pandas.evaluation.match_rows import match_rows, matches_frame
 from nucleus_pandas.evaluation.matching import LabelRule
@@ -256,7 +256,7 @@ class ModelRun(Resource):
         InvalidInputError
             An argument is none of those above, or the run spans datasets.
         MissingExtraError
-            The engine is not installed.
+            hotcoco is asked for and not installed.
 
         Warns
         -----
@@ -287,8 +287,7 @@ class ModelRun(Resource):
             area_ranges=area_ranges,
             engine=engine,
         )
-        if allowed_label_matches is None:
-            require(asked.engine)
+        require(asked)
         read = Assessment.read(self._transport, self.id, self._single_dataset())
         as_committed = class_agnostic is None and allowed_label_matches is None
         # A server does not tell by which arguments it evaluated: its numbers stand for the defaults alone.

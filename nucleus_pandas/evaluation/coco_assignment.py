@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nucleus_pandas._util.arrays import Bools, Floats, Indices
 from nucleus_pandas.evaluation.arrays import BoxArrays, counted_from_0
@@ -36,30 +35,31 @@ class Agreement:
         self._count = len(labels)
         if rule.allowed is not None:
             code = {label: number for number, label in enumerate(labels)}
-            known = [(code[gt], code[other]) for gt, other in rule.allowed if gt in code and other in code]
-            self._pairs = np.array(sorted(gt * self._count + other for gt, other in known), dtype=np.intp)
+            codes = [(code[gt], code[other]) for gt, other in rule.allowed if gt in code and other in code]
+            self._pairs = np.array(sorted(gt * self._count + other for gt, other in codes), dtype=np.intp)
 
-    def of(self, gt: Indices, prediction: Indices) -> Bools:
+    def of(self, ground_truth: Indices, prediction: Indices) -> Bools:
         """Return which pairs of labels, given by their numbers, agree."""
-        found: Bools
         if self._pairs is None:
-            found = gt == prediction
-            return found
-        found = np.isin(gt * self._count + prediction, self._pairs)
-        return found
+            return np.asarray(ground_truth == prediction)
+        return np.asarray(np.isin(ground_truth * self._count + prediction, self._pairs))
 
-    def predicted_for(self, gt: int) -> Indices:
+    def predicted_for(self, ground_truth: int) -> Indices:
         """Return the predicted labels that may find ground truth of a label."""
         if self._pairs is None:
-            return np.array([gt], dtype=np.intp)
-        found: Indices = self._pairs[self._pairs // self._count == gt] % self._count
-        return found
+            return np.array([ground_truth], dtype=np.intp)
+        return np.asarray(self._pairs[self._pairs // self._count == ground_truth] % self._count)
 
 
 def assign(
-    pairs: Overlaps, gt: BoxArrays, predictions: BoxArrays, thresholds: Floats, ignored: Bools
-) -> NDArray[np.intp]:
+    pairs: Overlaps, ground_truth: BoxArrays, predictions: BoxArrays, thresholds: Floats, ignored: Bools
+) -> Indices:
     """Assign ground truths to predictions.
+
+    Predictions have turns: the first of every image, then the second of every image, and so on. Those of one turn lie
+    in different images, so they cannot take from each other, and a turn is one array operation over all thresholds and
+    area ranges. The pairs of a prediction are sorted so that its best one comes last: by IoU, then by row, as
+    pycocotools lets a later ground truth of equal IoU win. A ground truth that counts goes before an ignored one.
 
     Parameters
     ----------
@@ -77,21 +77,21 @@ def assign(
     numpy.ndarray of shape (t, a, m), intp
         The ground truth of each prediction, -1 where there is none. Crowds may be assigned more than once.
     """
-    found = np.full((len(thresholds), len(ignored), len(predictions)), UNASSIGNED, dtype=np.intp)
+    assigned = np.full((len(thresholds), len(ignored), len(predictions)), UNASSIGNED, dtype=np.intp)
     if not len(pairs.iou):
-        return found
+        return assigned
     rank = np.empty(len(predictions), dtype=np.intp)
     rank[predictions.ranked] = np.arange(len(predictions))
     at_least = np.minimum(thresholds, _LARGEST)
-    g, p, iou = _by_round(pairs, predictions.image, rank)
+    order = np.lexsort((pairs.ground_truth, pairs.iou, rank[pairs.prediction], predictions.image[pairs.prediction]))
+    g, p, iou = pairs.take(order)
     first = np.flatnonzero(np.concatenate(([True], p[1:] != p[:-1])))  # of each prediction
-    own = p[first]
-    turn = counted_from_0(predictions.image[own])
-    taken = np.zeros((len(thresholds), len(ignored), len(gt)), dtype=np.bool_)
+    paired = p[first]
+    turn = counted_from_0(predictions.image[paired])
+    taken = np.zeros((len(thresholds), len(ignored), len(ground_truth)), dtype=np.bool_)
     order = np.argsort(turn, kind="stable")
     ends = np.append(first[1:], len(p))
     for at in np.split(order, np.flatnonzero(np.diff(turn[order])) + 1):
-        # predictions of one turn lie in different images, so that they cannot take from each other
         lengths = ends[at] - first[at]
         starts = np.concatenate(([0], np.cumsum(lengths)[:-1]))
         rows = np.repeat(first[at] - starts, lengths) + np.arange(int(lengths.sum()))
@@ -104,17 +104,10 @@ def assign(
             other = np.maximum.reduceat(np.where(free, position, -1), starts, axis=2)
             best = np.where(best < 0, other, best)
         hit = best >= 0
-        chosen = np.where(hit, candidate[best], UNASSIGNED)
-        found[:, :, own[at]] = chosen
+        partner = np.where(hit, candidate[best], UNASSIGNED)
+        assigned[:, :, paired[at]] = partner
         t, a, k = np.nonzero(hit)
-        winners = chosen[t, a, k]
-        once = ~gt.crowd[winners]
+        winners = partner[t, a, k]
+        once = ~ground_truth.crowd[winners]
         taken[t[once], a[once], winners[once]] = True
-    return found
-
-
-def _by_round(pairs: Overlaps, image: Indices, rank: Indices) -> tuple[Indices, Indices, Floats]:
-    """Sort pairs by image, rank of the prediction, IoU and row: a prediction's best stands last."""
-    g, p, iou = pairs
-    order = np.lexsort((g, iou, rank[p], image[p]))
-    return g[order], p[order], iou[order]
+    return assigned

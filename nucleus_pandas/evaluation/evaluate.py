@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable, Mapping
 
 import pandas as pd
 
-from nucleus_pandas.evaluation.engines import require
+from nucleus_pandas.evaluation.average_precision import require
 from nucleus_pandas.evaluation.inputs import FrameColumns, sides_of, sources_of
 from nucleus_pandas.evaluation.parameters import Engine, IouType, LabelPairs, Parameters
 from nucleus_pandas.evaluation.report import Evaluation
@@ -41,8 +41,7 @@ def evaluate(
         engine=engine,
         iou_type=iou_type,
     )
-    if parameters.rule.allowed is None:
-        require(parameters.engine)
+    require(parameters)
     layout = FrameColumns(columns, bbox, bbox_format)
     sides = sides_of(predictions, ground_truth, items, layout, parameters.iou_type)
     if (cut := left_out(sides, parameters)) is not None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
-from nucleus_pandas._util.html import LONGEST, cut, isolated, safe
+from nucleus_pandas._util.html import cut, isolated, safe
 
 _CLASSES = 10  # labels shown
 _NOTE = 1_000  # characters
@@ -35,9 +36,10 @@ def as_html(
     shown = per_class.sort_values("ground_truths", ascending=False, kind="stable").iloc[:_CLASSES]
     columns = ["AP", "AP50", "ground_truths", "TP", "FP", "FN"]
     rows = zip(shown.index, shown[columns].to_numpy(object), strict=True)
-    beside = "; ".join(f"{safe(name)} {safe(cut(str(value), LONGEST))}" for name, value in said.items())
+    beside = "; ".join(f"{name} {cut(str(value))}" for name, value in said.items())
+    small = Markup("<p><small>{}</small></p>").format
     parts = [
-        f"<p><b>Evaluation</b> of {safe(title)}</p>",
+        Markup("<p><b>Evaluation</b> of {}</p>").format(safe(title)),
         _table([str(name) for name in summary.index], [[_number(value) for value in summary]]),
         _table(
             ["label", *columns],
@@ -45,16 +47,17 @@ def as_html(
         ),
     ]
     if len(per_class) > len(shown):
-        parts.append(f"<p>The {len(shown)} most frequent of {len(per_class)} labels.</p>")
-    parts.append(f"<p><small>{beside}</small></p>")
-    parts += [f"<p><small>{safe(cut(note, _NOTE))}</small></p>" for note in notes]
-    return f"<div>{''.join(parts)}</div>"
+        parts.append(Markup("<p>The {} most frequent of {} labels.</p>").format(len(shown), len(per_class)))
+    parts += [small(safe(beside)), *(small(safe(cut(note, _NOTE))) for note in notes)]
+    return str(Markup("<div>{}</div>").format(Markup().join(parts)))
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    cells = "".join(f"<th>{safe(name)}</th>" for name in head)
-    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>"
+def _table(head: list[str], rows: list[list[str]]) -> Markup:
+    cells = Markup().join(map(Markup("<th>{}</th>").format, head))
+    body = Markup().join(
+        Markup("<tr>{}</tr>").format(Markup().join(map(Markup("<td>{}</td>").format, row))) for row in rows
+    )
+    return Markup("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>").format(cells, body)
 
 
 def _number(value: Any) -> str:

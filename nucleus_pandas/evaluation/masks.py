@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -13,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from nucleus_pandas._util.arrays import Floats, Indices
-from nucleus_pandas.errors import MissingExtraError
 from nucleus_pandas.evaluation.arrays import Mask
 from nucleus_pandas.schema import NamedColumns, Problems
 from nucleus_pandas.wire.column_json import Texts
@@ -25,17 +23,8 @@ _SIDES = ("x", "y", "width", "height")
 
 
 def codec() -> Any:
-    """Return the module that reads, writes and compares run-length encodings.
-
-    Raises
-    ------
-    MissingExtraError
-        Neither hotcoco nor pycocotools is installed.
-    """
-    for name in ("hotcoco.mask", "pycocotools.mask"):
-        with suppress(ImportError):
-            return import_module(name)
-    raise MissingExtraError("Masks are read by hotcoco or by pycocotools: pip install 'nucleus_pandas[evaluate]'")
+    """Return the module that reads, writes and compares run-length encodings."""
+    return import_module("hotcoco.mask")
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nucleus_pandas._util.arrays import Bools, Floats, Indices, Strings
-from nucleus_pandas.evaluation.pair_blocks import blocks, ranges
+from nucleus_pandas._util.arrays import Bools, Floats, Indices, Integers, Strings
 from nucleus_pandas.schema.boxes import edge_iou, edges
-
-__all__ = ["LabelRule", "MatchBoxes", "Matches", "match", "match_pairs"]
-
 
 PAIR_BUDGET = 1 << 21  # overlapping pairs held at a time: some 300 MB at the peak
 _BLOCK = 1 << 14  # candidate pairs compared at a time: few, to stay in the processor's cache
-_SLICE = 1 << 11  # sorted pairs between two looks at which boxes are still free
+_SLICE = 1 << 11  # sorted pairs from which those of used boxes are dropped at a time
+
+Groups: TypeAlias = NDArray[np.integer]
+"""What boxes have to share to be paired: the number of an image, or of an image and a label."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class MatchBoxes:
         Confidence of each prediction, NaN where unknown; None for ground truth.
     """
 
-    item: NDArray[np.int64]
+    item: Integers
     label: Strings
     box: Floats
     annotation_id: Strings
@@ -168,7 +168,7 @@ def match(
     rule : LabelRule
         Which labels may pair.
     pair_budget : int, optional
-        How many overlapping pairs to hold at a time, about. Bounds the memory, never changes the result.
+        Approximate number of overlapping pairs held at a time. Bounds the memory, never changes the result.
 
     Returns
     -------
@@ -192,24 +192,24 @@ def match(
     ...     n = len(xs)
     ...     box = np.array([[x, 0, 10, 10] for x in xs], dtype=float)
     ...     return MatchBoxes(np.zeros(n, int), np.full(n, "car"), box, np.arange(n).astype(str), confidence)
-    >>> found = match(boxes(0, 4), boxes(2, 4, 90, confidence=np.array([0.9, 0.8, 0.7])), LabelRule())
-    >>> found.prediction.tolist(), found.ground_truth.tolist(), found.iou.round(3).tolist()
+    >>> matches = match(boxes(0, 4), boxes(2, 4, 90, confidence=np.array([0.9, 0.8, 0.7])), LabelRule())
+    >>> matches.prediction.tolist(), matches.ground_truth.tolist(), matches.iou.round(3).tolist()
     ([0, 1], [0, 1], [0.667, 1.0])
     """
     if pair_budget < 1:
         raise ValueError(f"pair_budget must be at least 1, got {pair_budget}.")
-    sides, allowed = _sorted_sides(ground_truth, predictions, rule)
-    found: list[tuple[Indices, Indices, Floats]] = [(sides[0].row[:0], sides[1].row[:0], np.empty(0))]
-    for ground_truths, predicted in _parts(*sides, pair_budget):
+    gt, predicted, allowed = _ranked(ground_truth, predictions, rule)
+    matched: list[tuple[Indices, Indices, Floats]] = [(gt.row[:0], predicted.row[:0], np.empty(0))]
+    for gt_left, predicted_left in _parts(gt, predicted, pair_budget):
         complete = False
         while not complete:
-            g, p, iou, complete = _best_pairs(ground_truths, predicted, allowed, pair_budget)
-            chosen = _greedy(g, p, iou, len(ground_truths.row), len(predicted.row))
-            g, p = g[chosen], p[chosen]
-            found.append((ground_truths.row[g], predicted.row[p], iou[chosen]))
+            g, p, iou, complete = _best_pairs(gt_left, predicted_left, allowed, pair_budget)
+            taken = _greedy(g, p, iou, len(gt_left.row), len(predicted_left.row))
+            g, p = g[taken], p[taken]
+            matched.append((gt_left.row[g], predicted_left.row[p], iou[taken]))
             if not complete:
-                ground_truths, predicted = ground_truths.without(g), predicted.without(p)
-    g, p, iou = (np.concatenate(column) for column in zip(*found, strict=True))
+                gt_left, predicted_left = gt_left.without(g), predicted_left.without(p)
+    g, p, iou = (np.concatenate(column) for column in zip(*matched, strict=True))
     order = np.argsort(p)
     return Matches(g[order], p[order], iou[order])
 
@@ -231,25 +231,25 @@ def match_pairs(
     Returns
     -------
     Matches
-        As `match` gives it.
+        As `match` returns it.
 
     Examples
     --------
-    >>> one = MatchBoxes(np.zeros(1, int), np.array(["car"]), np.zeros((1, 4)), np.array(["a"]))
-    >>> match_pairs(one, one, LabelRule(), (np.array([0]), np.array([0]), np.array([0.7]))).iou.tolist()
+    >>> box = MatchBoxes(np.zeros(1, int), np.array(["car"]), np.zeros((1, 4)), np.array(["a"]))
+    >>> match_pairs(box, box, LabelRule(), (np.array([0]), np.array([0]), np.array([0.7]))).iou.tolist()
     [0.7]
     """
     g, p, iou = pairs
     if not rule.class_agnostic:
         allowed = rule.agrees(ground_truth.label[g], predictions.label[p])
         g, p, iou = g[allowed], p[allowed], iou[allowed]
-    (ground_truths, predicted), _ = _sorted_sides(ground_truth, predictions, LabelRule())
-    place_g, place_p = np.argsort(ground_truths.row), np.argsort(predicted.row)
-    order = np.lexsort((place_g[g], place_p[p]))
+    gt, predicted, _ = _ranked(ground_truth, predictions, LabelRule())
+    rank_g, rank_p = np.argsort(gt.row), np.argsort(predicted.row)
+    order = np.lexsort((rank_g[g], rank_p[p]))
     g, p, iou = g[order], p[order], iou[order]
-    chosen = _greedy(place_g[g], place_p[p], iou, len(place_g), len(place_p))
-    chosen = chosen[np.argsort(p[chosen])]
-    return Matches(g[chosen], p[chosen], iou[chosen])
+    taken = _greedy(rank_g[g], rank_p[p], iou, len(rank_g), len(rank_p))
+    taken = taken[np.argsort(p[taken])]
+    return Matches(g[taken], p[taken], iou[taken])
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,12 +257,12 @@ class _RankedBoxes:
     """One side, sorted by group, then by confidence and id: positions are ranks within the group."""
 
     row: Indices  # in the input
-    group: NDArray[np.int64]  # only boxes of the same group may pair
+    group: Integers  # only boxes of the same group may pair
     edges: Floats  # (4, n)
-    code: NDArray[np.int64]  # of the label, if only certain labels may pair
+    code: Integers  # of the label, if only certain labels may pair
 
-    def take(self, which: slice | Bools) -> _RankedBoxes:
-        return _RankedBoxes(self.row[which], self.group[which], self.edges[:, which], self.code[which])
+    def take(self, rows: slice | Bools) -> _RankedBoxes:
+        return _RankedBoxes(self.row[rows], self.group[rows], self.edges[:, rows], self.code[rows])
 
     def without(self, used: Indices) -> _RankedBoxes:
         free = np.ones(len(self.row), dtype=np.bool_)
@@ -270,30 +270,30 @@ class _RankedBoxes:
         return self.take(free)
 
 
-def _sorted_sides(
+def _ranked(
     ground_truth: MatchBoxes, predictions: MatchBoxes, rule: LabelRule
-) -> tuple[tuple[_RankedBoxes, _RankedBoxes], NDArray[np.int64] | None]:
-    """Sort both sides; with them come the allowed ``truth code * 2**32 + prediction code``, if limited."""
-    boxes, split = (ground_truth, predictions), [len(ground_truth.item)]
-    group = np.concatenate([side.item for side in boxes])
+) -> tuple[_RankedBoxes, _RankedBoxes, Integers | None]:
+    """Sort both sides; with them come the allowed ``ground-truth code * 2**32 + prediction code``, if limited."""
+    both, split = (ground_truth, predictions), [len(ground_truth.item)]
+    group = np.concatenate([boxes.item for boxes in both])
     code, allowed = np.zeros_like(group), None
     if not rule.class_agnostic:
-        labels = [label for side in boxes for label in side.label.tolist()]
+        labels = [label for boxes in both for label in boxes.label.tolist()]
         codes = {label: number for number, label in enumerate(set(labels))}
         code = np.fromiter(map(codes.__getitem__, labels), np.int64, len(labels))
         if rule.allowed is None:
             group = np.unique(group, return_inverse=True)[1] * len(codes) + code
         else:
-            known = [(codes[a], codes[b]) for a, b in rule.allowed if a in codes and b in codes]
-            allowed = np.array([(a << 32) + b for a, b in known], dtype=np.int64)
-    sides = []
-    for side, groups, label_codes in zip(boxes, np.split(group, split), np.split(code, split), strict=True):
-        row = _by_rank(groups, side.confidence, side.annotation_id)
-        sides.append(_RankedBoxes(row, groups[row], edges(side.box)[:, row], label_codes[row]))
-    return (sides[0], sides[1]), allowed
+            pairs = [(codes[a], codes[b]) for a, b in rule.allowed if a in codes and b in codes]
+            allowed = np.array([(a << 32) + b for a, b in pairs], dtype=np.int64)
+    ranked = []
+    for boxes, groups, label_codes in zip(both, np.split(group, split), np.split(code, split), strict=True):
+        row = _by_rank(groups, boxes.confidence, boxes.annotation_id)
+        ranked.append(_RankedBoxes(row, groups[row], edges(boxes.box)[:, row], label_codes[row]))
+    return ranked[0], ranked[1], allowed
 
 
-def _by_rank(group: NDArray[np.int64], confidence: Floats | None, annotation_id: Strings) -> Indices:
+def _by_rank(group: Integers, confidence: Floats | None, annotation_id: Strings) -> Indices:
     """Order by group, then highest confidence (NaN last), then smallest id."""
     lowest_first = np.zeros(len(group)) if confidence is None else -confidence
     order = np.argsort(lowest_first)
@@ -311,14 +311,15 @@ def _by_rank(group: NDArray[np.int64], confidence: Floats | None, annotation_id:
 
 
 def _break_ties(order: Indices, tied: Bools, rank: Callable[[Indices], Indices]) -> Indices:
-    """Reorder each run of ties by `rank`, which is asked for the tied entries only.
+    """Reorder each run of ties by `rank`, which is called with the tied entries only.
 
-    Strings are slow to sort, and so are floats when the sort has to be stable; ties are few.
+    Strings are slow to sort, and so are floats when the sort has to be stable; ties are few. `tied` holds whether an
+    entry ties with the one before it. Each run keeps its slots; its entries are sorted among these.
     """
     starts = np.concatenate(([True], ~tied))[: len(order)]
-    member = ~starts
-    member[:-1] |= tied
-    slots = np.flatnonzero(member)
+    is_tied = ~starts
+    is_tied[:-1] |= tied
+    slots = np.flatnonzero(is_tied)
     entries = order[slots]
     ranks = rank(entries)
     run = np.cumsum(starts)[slots]
@@ -326,44 +327,96 @@ def _break_ties(order: Indices, tied: Bools, rank: Callable[[Indices], Indices])
     return order
 
 
+def _group_ranges(ground_truth: Groups, predicted: Groups) -> tuple[Indices, Indices]:
+    """Return the first and the last + 1 ground truth of the group of each prediction; both sides are sorted by group.
+
+    Examples
+    --------
+    >>> first, end = _group_ranges(np.array([1, 1, 3]), np.array([1, 2, 3]))
+    >>> first.tolist(), end.tolist()
+    ([0, 2, 2], [2, 2, 3])
+    """
+    return np.searchsorted(ground_truth, predicted, side="left"), np.searchsorted(ground_truth, predicted, side="right")
+
+
+def pair_blocks(ground_truth: Groups, predicted: Groups, size: int) -> Iterator[tuple[Indices, Indices]]:
+    """Return all pairs of the same group, by the prediction, then by the ground truth.
+
+    No matrix of a whole group is held. Of all pairs in this order, ``pairs[k]`` is the number of the first pair of
+    prediction k; a block is a run of whole predictions, so a pair's ground truth follows from its number alone.
+
+    Parameters
+    ----------
+    ground_truth, predicted : numpy.ndarray of int
+        The groups of both sides, sorted.
+    size : int
+        Approximate number of pairs per block; a prediction's pairs come together.
+
+    Yields
+    ------
+    (numpy.ndarray of intp, numpy.ndarray of intp)
+        Ground truth and prediction of each pair.
+
+    Examples
+    --------
+    >>> [(g.tolist(), p.tolist()) for g, p in pair_blocks(np.array([1, 1, 3]), np.array([1, 3, 3]), 2)]
+    [([0, 1], [0, 0]), ([2, 2], [1, 2])]
+    """
+    start, end = _group_ranges(ground_truth, predicted)
+    count = end - start
+    pairs = np.concatenate(([0], np.cumsum(count)))
+    low = 0
+    while low < len(count):
+        high = max(int(np.searchsorted(pairs, pairs[low] + size, side="right")) - 1, low + 1)
+        block = slice(low, high)
+        p = np.repeat(np.arange(low, high), count[block])
+        yield np.arange(len(p)) + np.repeat(start[block] - (pairs[block] - pairs[low]), count[block]), p
+        low = high
+
+
 def _parts(
-    ground_truths: _RankedBoxes, predicted: _RankedBoxes, budget: int
+    ground_truth: _RankedBoxes, predicted: _RankedBoxes, budget: int
 ) -> Iterator[tuple[_RankedBoxes, _RankedBoxes]]:
     """Split between groups, so that a part has few enough pairs or a single group."""
     group = predicted.group
-    start, stop = ranges(ground_truths.group, predicted.group)
-    pairs = np.concatenate(([0], np.cumsum(stop - start)))
+    start, end = _group_ranges(ground_truth.group, group)
+    pairs = np.concatenate(([0], np.cumsum(end - start)))
     low = 0
     while low < len(group):
         high = int(np.searchsorted(pairs, pairs[low] + budget, side="right")) - 1
         if high < len(group):
             high = int(np.searchsorted(group, group[high], side="left"))
             high = high if high > low else int(np.searchsorted(group, group[low], side="right"))
-        yield ground_truths.take(slice(start[low], stop[high - 1])), predicted.take(slice(low, high))
+        yield ground_truth.take(slice(start[low], end[high - 1])), predicted.take(slice(low, high))
         low = high
 
 
 def _best_pairs(
-    ground_truths: _RankedBoxes, predicted: _RankedBoxes, allowed: NDArray[np.int64] | None, budget: int
+    ground_truth: _RankedBoxes, predicted: _RankedBoxes, allowed: Integers | None, budget: int
 ) -> tuple[Indices, Indices, Floats, bool]:
-    """Find the best pairs that may match, and whether they are all of them."""
-    none = ground_truths.row[:0]
-    held: list[tuple[Indices, Indices, Floats]] = [(none, none, np.empty(0))]
+    """Find the best pairs that may match, and whether they are all of them.
+
+    Pairs come by rank, and at most twice the budget is held. When there are more, all below the budget-th best IoU
+    (the floor) are dropped, and later pairs have to be above it. So what is held is always the best of what came, and
+    it is a prefix of the greedy order: of the pairs at the floor the first ones are the best, and no later one at the
+    floor comes before them.
+    """
+    rows = ground_truth.row[:0]
+    held: list[tuple[Indices, Indices, Floats]] = [(rows, rows, np.empty(0))]
     total, floor, complete = 0, 0.0, True
-    (left, _, right, _), (p_left, _, p_right, _) = ground_truths.edges, predicted.edges
-    for g, p in blocks(ground_truths.group, predicted.group, min(budget, _BLOCK)):
+    (left, _, right, _), (p_left, _, p_right, _) = ground_truth.edges, predicted.edges
+    for g, p in pair_blocks(ground_truth.group, predicted.group, min(budget, _BLOCK)):
         meet = (left[g] < p_right[p]) & (p_left[p] < right[g])
         if allowed is not None:
-            meet &= np.isin((ground_truths.code[g] << 32) + predicted.code[p], allowed)
+            meet &= np.isin((ground_truth.code[g] << 32) + predicted.code[p], allowed)
         g, p = g[meet], p[meet]
-        iou = edge_iou([edge[g] for edge in ground_truths.edges], [edge[p] for edge in predicted.edges])
+        iou = edge_iou([edge[g] for edge in ground_truth.edges], [edge[p] for edge in predicted.edges])
         above = iou > floor
         held.append((g[above], p[above], iou[above]))
         total += len(held[-1][2])
         if total > 2 * budget:
             g, p, iou = (np.concatenate(column) for column in zip(*held, strict=True))
             floor = float(np.partition(iou, total - budget)[total - budget])
-            # pairs come by rank: of those at the floor the first are the best, and no later one beats them
             keep = iou > floor
             keep[np.flatnonzero(iou == floor)[: budget - np.count_nonzero(keep)]] = True
             held, total, complete = [(g[keep], p[keep], iou[keep])], budget, False
@@ -373,24 +426,27 @@ def _best_pairs(
     return g, p, iou, complete
 
 
-def _greedy(g: Indices, p: Indices, iou: Floats, ground_truths: int, predicted: int) -> Indices:
-    """Choose pairs by IoU, in their given order where equal, so that no box is in two."""
+def _greedy(g: Indices, p: Indices, iou: Floats, ground_truths: int, predictions: int) -> Indices:
+    """Choose pairs by IoU, in their given order where equal, so that no box is in two.
+
+    A pair that comes first for both of its boxes is one that the greedy order takes, so all such pairs are taken at
+    once. Then those of used boxes are dropped, until none is left.
+    """
     order = np.argsort(-iou)
     best = iou[order]
     order = _break_ties(order, best[1:] == best[:-1], lambda pairs: pairs)
-    free_g, free_p = np.ones(ground_truths, dtype=np.bool_), np.ones(predicted, dtype=np.bool_)
-    first_g, first_p = np.empty(ground_truths, dtype=np.intp), np.empty(predicted, dtype=np.intp)
+    free_g, free_p = np.ones(ground_truths, dtype=np.bool_), np.ones(predictions, dtype=np.bool_)
+    first_g, first_p = np.empty(ground_truths, dtype=np.intp), np.empty(predictions, dtype=np.intp)
     chosen = [order[:0]]
     for low in range(0, len(order), _SLICE):
         pairs = order[low : low + _SLICE]
         pairs = pairs[free_g[g[pairs]] & free_p[p[pairs]]]
         while len(pairs):
-            # a pair that comes first for both of its boxes is one that the greedy order takes
-            ground_truth, prediction, rank = g[pairs], p[pairs], np.arange(len(pairs))
-            first_g[ground_truth[::-1]] = rank[::-1]
-            first_p[prediction[::-1]] = rank[::-1]
-            taken = (first_g[ground_truth] == rank) & (first_p[prediction] == rank)
+            gt, predicted, rank = g[pairs], p[pairs], np.arange(len(pairs))
+            first_g[gt[::-1]] = rank[::-1]
+            first_p[predicted[::-1]] = rank[::-1]
+            taken = (first_g[gt] == rank) & (first_p[predicted] == rank)
             chosen.append(pairs[taken])
-            free_g[ground_truth[taken]] = free_p[prediction[taken]] = False
-            pairs = pairs[free_g[ground_truth] & free_p[prediction]]
+            free_g[gt[taken]] = free_p[predicted[taken]] = False
+            pairs = pairs[free_g[gt] & free_p[predicted]]
     return np.concatenate(chosen)

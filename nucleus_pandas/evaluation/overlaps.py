@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from nucleus_pandas._util.arrays import Floats, Indices
 from nucleus_pandas.evaluation.arrays import BoxArrays
 from nucleus_pandas.evaluation.masks import codec
-from nucleus_pandas.evaluation.pair_blocks import blocks
+from nucleus_pandas.evaluation.matching import pair_blocks
 
 _BLOCK = 1 << 16  # candidate pairs compared at a time
 
@@ -30,6 +30,21 @@ class Overlaps(NamedTuple):
     prediction: Indices
     iou: Floats
 
+    @classmethod
+    def none(cls) -> Overlaps:
+        """Return no pair."""
+        rows = np.empty(0, dtype=np.intp)
+        return cls(rows, rows, np.empty(0))
+
+    @classmethod
+    def concatenated(cls, blocks: Sequence[Overlaps]) -> Overlaps:
+        """Return the pairs of one or more blocks."""
+        return cls(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
+
+    def take(self, rows: Indices) -> Overlaps:
+        """Return some of the pairs."""
+        return Overlaps(self.ground_truth[rows], self.prediction[rows], self.iou[rows])
+
 
 def overlaps(ground_truth: BoxArrays, predictions: BoxArrays) -> Iterator[Overlaps]:
     """Find all pairs of the same image that overlap, some at a time; a prediction's pairs come together.
@@ -45,7 +60,7 @@ def overlaps(ground_truth: BoxArrays, predictions: BoxArrays) -> Iterator[Overla
     right, bottom = x + width, y + height
     other_right, other_bottom = other_x + other_width, other_y + other_height
     area, other_area = width * height, other_width * other_height
-    for at_g, at_p in blocks(ground_truth.image[rows_g], predictions.image[rows_p], _BLOCK):
+    for at_g, at_p in pair_blocks(ground_truth.image[rows_g], predictions.image[rows_p], _BLOCK):
         g, p = rows_g[at_g], rows_p[at_p]
         across = np.minimum(right[g], other_right[p]) - np.maximum(x[g], other_x[p])
         meet = np.flatnonzero(across > 0)
@@ -54,9 +69,8 @@ def overlaps(ground_truth: BoxArrays, predictions: BoxArrays) -> Iterator[Overla
         meet = np.flatnonzero(down > 0)
         g, p = g[meet], p[meet]
         if ground_truth.masks is not None and predictions.masks is not None:
-            iou = _mask_iou(ground_truth, predictions, g, p)
-            there = np.flatnonzero(iou > 0)
-            yield Overlaps(g[there], p[there], iou[there])
+            pairs = Overlaps(g, p, _mask_iou(ground_truth, predictions, g, p))
+            yield pairs.take(np.flatnonzero(pairs.iou > 0))
             continue
         shared = across[meet] * down[meet]
         union = np.where(ground_truth.crowd[g], other_area[p], other_area[p] + area[g] - shared)
@@ -67,18 +81,18 @@ def _mask_iou(ground_truth: BoxArrays, predictions: BoxArrays, g: Indices, p: In
     """Compare masks, image by image."""
     assert ground_truth.masks is not None
     assert predictions.masks is not None
-    found = np.zeros(len(g))
+    iou = np.zeros(len(g))
     image = ground_truth.image[g]
     starts = np.flatnonzero(np.concatenate(([True], image[1:] != image[:-1]))) if len(g) else g
     for pairs in np.split(np.arange(len(g)), starts[1:]):
         if not len(pairs):
             continue
-        own, at_g = np.unique(g[pairs], return_inverse=True)
-        others, at_p = np.unique(p[pairs], return_inverse=True)
+        rows_g, at_g = np.unique(g[pairs], return_inverse=True)
+        rows_p, at_p = np.unique(p[pairs], return_inverse=True)
         dense = codec().iou(
-            [predictions.masks[row] for row in others.tolist()],
-            [ground_truth.masks[row] for row in own.tolist()],
-            ground_truth.crowd[own].astype(int).tolist(),
+            [predictions.masks[row] for row in rows_p.tolist()],
+            [ground_truth.masks[row] for row in rows_g.tolist()],
+            ground_truth.crowd[rows_g].astype(int).tolist(),
         )
-        found[pairs] = np.asarray(dense)[at_p, at_g]
-    return found
+        iou[pairs] = np.asarray(dense)[at_p, at_g]
+    return iou

@@ -12,7 +12,7 @@ import numpy as np
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.matching import LabelRule
 
-Engine: TypeAlias = Literal["hotcoco", "pycocotools"]
+Engine: TypeAlias = Literal["nucleus_pandas", "hotcoco"]
 IouType: TypeAlias = Literal["bbox", "segm"]
 LabelPairs: TypeAlias = Iterable[tuple[str, str]] | Iterable[Mapping[str, str]]
 """Pairs of a ground-truth label and a predicted label, as tuples or as the objects of the REST contract."""
@@ -46,8 +46,8 @@ class Parameters:
         all of them but the average recalls, which are given for each.
     area_ranges : dict of str to (float, float)
         Names and bounds in square pixels; the first is ``all``.
-    engine : {"hotcoco", "pycocotools"}
-        What computes the COCO numbers.
+    engine : {"nucleus_pandas", "hotcoco"} or None
+        What computes the COCO numbers; None takes hotcoco where it is installed.
     iou_type : {"bbox", "segm"}
         Whether boxes or masks are compared.
     """
@@ -56,7 +56,7 @@ class Parameters:
     rule: LabelRule
     max_dets: tuple[int, ...]
     area_ranges: dict[str, tuple[float, float]]
-    engine: Engine
+    engine: Engine | None
     iou_type: IouType
 
     @classmethod
@@ -88,7 +88,7 @@ class Parameters:
             _rule(class_agnostic, allowed_label_matches),
             _max_dets(max_dets),
             _area_ranges(area_ranges),
-            _one_of(engine or "hotcoco", "engine", get_args(Engine)),
+            None if engine is None else _one_of(engine, "engine", get_args(Engine)),
             _one_of(iou_type, "iou_type", get_args(IouType)),
         )
 

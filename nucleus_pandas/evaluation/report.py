@@ -9,13 +9,11 @@ import pandas as pd
 
 from nucleus_pandas._util.arrays import Bools
 from nucleus_pandas._util.compat import TEXT
-from nucleus_pandas._util.version import __version__
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation import counts, label_errors, plots, tables
 from nucleus_pandas.evaluation.arrays import EvaluationInputs
-from nucleus_pandas.evaluation.average_precision import NAME, PrecisionRecall
+from nucleus_pandas.evaluation.average_precision import PrecisionRecall, engine_of, precision_recall
 from nucleus_pandas.evaluation.comparison import Compared, Comparison, compare
-from nucleus_pandas.evaluation.engines import accumulated, require
 from nucleus_pandas.evaluation.groups import By, Sources, groups_of
 from nucleus_pandas.evaluation.html import as_html
 from nucleus_pandas.evaluation.match_rows import MatchRows, match_rows, matches_frame
@@ -67,8 +65,8 @@ class Evaluation:
     matchers : dict of str to str
         Which matcher stands behind each result.
     engine : str
-        What computed the COCO numbers: ``"hotcoco"``, ``"pycocotools"``, or ``"nucleus_pandas"`` where pairs of labels
-        are given, which no engine knows.
+        What computes the COCO numbers: ``"hotcoco"``, or ``"nucleus_pandas"`` where that is not installed, where pairs
+        of labels are given, which hotcoco does not know, and where there is nothing to rank. Both compute the same.
     engine_version : str
         Its version.
     area_source : str
@@ -91,9 +89,9 @@ class Evaluation:
         self._sides = sides
         self._parameters = parameters
         self._sources = Sources() if sources is None else sources
-        own = parameters.rule.allowed is not None
-        self.engine: str = NAME if own else parameters.engine
-        self.engine_version: str = __version__ if own else require(parameters.engine)
+        self.engine: str
+        self.engine_version: str
+        self.engine, self.engine_version = engine_of(sides, parameters)
         self.matchers: dict[str, str] = dict(MATCHERS)
         self.area_source = sides.area_source
 
@@ -109,7 +107,7 @@ class Evaluation:
         Labels are in the order of `per_class`, area ranges and numbers of predictions in that of `parameters`; where
         pycocotools has -1, they have NaN.
         """
-        return accumulated(self._sides, self._parameters)
+        return precision_recall(self._sides, self._parameters)
 
     @cached_property
     def _rows(self) -> MatchRows:

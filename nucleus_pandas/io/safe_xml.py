@@ -1,17 +1,14 @@
-"""XML without its dangers: elements, their attributes and their text, and nothing that is fetched or expanded.
-
-Entities and what is fetched from elsewhere are declared in a document type, so a file that has one is refused before
-it is parsed.
-"""
+"""XML without its dangers: elements, attributes and text; nothing is fetched or expanded."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
-from xml.sax.saxutils import escape
+
+import defusedxml.ElementTree
+from defusedxml import DTDForbidden
 
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.io.files import text_of
@@ -30,26 +27,26 @@ def parse_xml(path: Path) -> Element:
     Raises
     ------
     InvalidInputError
-        It is empty, no XML, too deep, or has a document type.
+        The file is empty, not XML, nested too deeply, or has a document type.
     """
     data = path.read_bytes()
     if not data.strip():
         raise InvalidInputError(f"{path} is empty. Export it again.")
     declared = _ENCODING.match(data.lstrip())
+    # Expat takes what holds NUL characters for UTF-16, whatever it is told. That hides nothing: the parser itself finds
+    # document types, in the encoding that it uses.
     text = text_of(data, str(path), declared[1].decode() if declared else "utf-8")
-    # What is searched here is what is parsed below, whatever encoding the file declares; without a NUL the parser takes
-    # nothing for UTF-16.
-    if "\0" in text:
-        raise InvalidInputError(f"{path} is no XML: it holds a NUL character. Save it as UTF-8.")
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+    try:
+        root: Element = defusedxml.ElementTree.fromstring(text.strip(), forbid_dtd=True)
+    except DTDForbidden:
         raise InvalidInputError(
             f"{path} has a document type (<!DOCTYPE …>), which can make a parser read other files or fill the memory; "
             "annotations need none. Remove it if you trust the file."
-        )
-    try:
-        root = ElementTree.fromstring(text.strip(), ElementTree.XMLParser(encoding="utf-8"))
+        ) from None
     except (ElementTree.ParseError, ValueError) as error:
-        raise InvalidInputError(f"{path} is no XML: {error}. Is it whole? Export it again.") from None
+        raise InvalidInputError(
+            f"{path} is not valid XML: {error}. Is it complete, and in UTF-8? Export it again."
+        ) from None
     level = [root]
     for _ in range(_DEEPEST):
         level = [child for element in level for child in element]
@@ -59,9 +56,9 @@ def parse_xml(path: Path) -> Element:
 
 
 def value_of(element: Element) -> Any:
-    """Return an element as JSON can hold it, white space around texts apart.
+    """Return an element as JSON can hold it, without white space around texts.
 
-    A text where it has neither children nor attributes, else a dict of its children, where those that repeat are a
+    A string where it has neither children nor attributes, else a dict of its children, where those that repeat are a
     list, its attributes (``@name``) and its text (``#text``).
 
     Examples
@@ -70,48 +67,48 @@ def value_of(element: Element) -> Any:
     {'b': '1', 'c': {'@k': 'v', '#text': 'x'}, 'd': ['2', '3']}
     """
     text = (element.text or "").strip()
-    found: dict[str, Any] = {f"@{name}": value for name, value in element.attrib.items()}
+    parts: dict[str, Any] = {f"@{name}": value for name, value in element.attrib.items()}
     for child in element:
         value = value_of(child)
-        if child.tag not in found:
-            found[child.tag] = value
-        elif isinstance(found[child.tag], list):
-            found[child.tag].append(value)
+        if child.tag not in parts:
+            parts[child.tag] = value
+        elif isinstance(parts[child.tag], list):
+            parts[child.tag].append(value)
         else:
-            found[child.tag] = [found[child.tag], value]
-    if not found:
+            parts[child.tag] = [parts[child.tag], value]
+    if not parts:
         return text
-    return found | ({"#text": text} if text else {})
+    return parts | ({"#text": text} if text else {})
 
 
 def document(root: str, value: Any) -> bytes:
-    """Write a dict as `value_of` gives them as a whole file."""
-    return ("\n".join(_lines(root, value, "")) + "\n").encode()
+    """Write a dict as `value_of` returns it as a whole file."""
+    element = _element(root, value)
+    ElementTree.indent(element, "\t")
+    # In attributes line ends are escaped; in texts a carriage return would be read as a line feed.
+    text = ElementTree.tostring(element, encoding="unicode").replace("\r", "&#13;")
+    return f"{text}\n".encode()
 
 
-def _lines(name: str, value: Any, indent: str) -> Iterator[str]:
-    if isinstance(value, list):
-        for each in value:
-            yield from _lines(name, each, indent)
-        return
+def _element(name: str, value: Any) -> Element:
+    element = Element(name)
     if not isinstance(value, dict):
-        yield f"{indent}<{name}>{_text(value)}</{name}>" if value not in ("", None) else f"{indent}<{name}/>"
-        return
-    attributes = "".join(f' {key[1:]}="{_text(each)}"' for key, each in value.items() if key[0] == "@")
-    children = {key: each for key, each in value.items() if key[0] not in "@#"}
-    text = _text(value.get("#text", ""))
-    if not children:
-        yield f"{indent}<{name}{attributes}>{text}</{name}>"
-        return
-    yield f"{indent}<{name}{attributes}>{text}"
-    for key, each in children.items():
-        yield from _lines(key, each, indent + "\t")
-    yield f"{indent}</{name}>"
+        element.text = _string(value) or None
+        return element
+    for key, part in value.items():
+        if key == "#text":
+            element.text = _string(part)
+        elif key[0] == "@":
+            element.set(key[1:], _string(part))
+        else:
+            element.extend(_element(key, each) for each in (part if isinstance(part, list) else [part]))
+    return element
 
 
-def _text(value: Any) -> str:
-    text = str(int(value)) if isinstance(value, bool) else str(value)
-    return escape(text, {'"': "&quot;", "\r": "&#13;", "\n": "&#10;", "\t": "&#9;"})
+def _string(value: Any) -> str:
+    if value is None:
+        return ""
+    return str(int(value)) if isinstance(value, bool) else str(value)
 
 
 def unwritable(value: Any) -> str | None:
@@ -125,15 +122,15 @@ def unwritable(value: Any) -> str | None:
     if isinstance(value, dict):
         for key, part in value.items():
             if not _NAME.fullmatch(key.removeprefix("@")) and key != "#text":
-                return f"has the key {key!r}, which is no name of an XML element"
+                return f"has the key {key!r}, which cannot name an XML element"
             if (reason := unwritable(part)) is not None:
                 return reason
         return None
     if isinstance(value, list):
         return next((reason for reason in map(unwritable, value) if reason is not None), None)
     if isinstance(value, str):
-        if found := _FORBIDDEN.search(value):
-            return f"holds the character {found[0]!r}, which XML cannot"
+        if forbidden := _FORBIDDEN.search(value):
+            return f"holds the character {forbidden[0]!r}, which XML cannot"
         if value != value.strip():
             return "has white space around it, which XML does not keep"
     return None

@@ -1,20 +1,21 @@
-"""YOLO: a text file an image, a line a box, in fractions of the image."""
+"""YOLO: one text file per image, one line per box, in fractions of the image; the names of classes are apart."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import yaml
 
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.io.class_names import NamesSource, as_yaml, find_names, names_from, read_names
 from nucleus_pandas.io.files import Faults, files_below, read_text, stem_of, write
 from nucleus_pandas.io.frame_rows import Boxes, Images, paths_of, refused, take_boxes, take_items
 from nucleus_pandas.io.frames import Frames, boxes_frame, items_frame
@@ -22,11 +23,17 @@ from nucleus_pandas.io.image_folder import folder_of, images_in, size_of
 from nucleus_pandas.schema import Problems
 from nucleus_pandas.schema.problems import shown
 
+ClassNames: TypeAlias = str | os.PathLike[str] | Sequence[str] | Mapping[int, str]
+"""The path of a names file, or the names in the order of their numbers, or by their numbers."""
+
 HEAD = "yolo"
 """Where `attrs` of the items keep the names of all classes."""
 
 _OTHERS = frozenset(("classes", "train", "val", "valid", "test"))
 """Text files that stand among labels and are none."""
+
+_NAMES_FILES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml", "classes.txt", "obj.names")
+_GIVE_NAMES = "Give the names in their order: names=['person', 'cat', …], or the path of a file with one name per line."
 
 _SLACK = 0.01  # of the image, by which tools round beyond its edge
 
@@ -47,7 +54,7 @@ class _Lines:
 def read_yolo(
     labels: str | os.PathLike[str],
     *,
-    names: NamesSource | None = None,
+    names: ClassNames | None = None,
     images: str | os.PathLike[str] | None = None,
     sizes: pd.DataFrame | None = None,
 ) -> Frames:
@@ -118,7 +125,7 @@ def read_yolo(
             "images, images='images', or a frame with reference_id, width and height, sizes=items.",
             argument="images",
         )
-    class_names = names_from(names) if names is not None else read_names(find_names(folder))
+    class_names = _read_names(_find_names(folder)) if names is None else _names_from(names)
     faults = Faults(str(folder))
     told = None if sizes is None else take_items(sizes)
     files = {} if images is None else images_in(folder_of(images, "images"))
@@ -151,6 +158,98 @@ def read_yolo(
     items = items_frame(image_names, urls, [size or (None, None) for size in measured], metadata)
     items.attrs[HEAD] = {"names": [class_names.get(number, "") for number in range(max(class_names, default=-1) + 1)]}
     return Frames(items, _boxes(found, image_names, box_sizes))
+
+
+def _names_from(source: ClassNames) -> dict[int, str]:
+    """Return the names of classes by their numbers."""
+    if isinstance(source, (str, os.PathLike)):
+        return _read_names(Path(source).expanduser())
+    pairs = list(source.items() if isinstance(source, Mapping) else enumerate(source))
+    for number, name in pairs:
+        if not isinstance(name, str) or not name or isinstance(number, bool) or not isinstance(number, int):
+            raise InvalidInputError(
+                f"names= has {name!r} for class {number!r}; names are strings, by whole numbers.", argument="names"
+            )
+    return dict(pairs)
+
+
+def _find_names(labels: Path) -> Path:
+    """Find the names file that belongs to a folder of labels: in it, or up to two folders above."""
+    for folder in (labels, *labels.resolve().parents[:2]):
+        candidates = [folder / name for name in _NAMES_FILES if (folder / name).is_file()]
+        candidates += [path for path in sorted(folder.glob("*.names")) if path not in candidates]
+        if len(candidates) == 1:
+            return candidates[0]
+        if candidates:
+            listed = ", ".join(path.name for path in candidates)
+            raise InvalidInputError(
+                f"{folder} holds several files of names ({listed}). Name the right one by names=.", argument="names"
+            )
+    raise InvalidInputError(
+        f"{labels}: the labels are numbers, and no file of names ({', '.join(_NAMES_FILES)}) is in it or above it. "
+        f"{_GIVE_NAMES}",
+        argument="names",
+    )
+
+
+def _read_names(path: Path) -> dict[int, str]:
+    """Read a names file: one name per line, or the ``names`` of a data.yaml."""
+    text = read_text(path)
+    if path.suffix.lower() in (".yaml", ".yml"):
+        return yaml_names(text, str(path))
+    lines = [line.strip() for line in text.split("\n")]
+    return {number: line for number, line in enumerate(lines) if line}
+
+
+def yaml_names(text: str, source: str) -> dict[int, str]:
+    r"""Read the ``names`` of a data.yaml, a list or a mapping.
+
+    The nodes of the document are read, not its values: a name is the string that is written, also where YAML has
+    another meaning for it (``no``, ``7``), and errors name the line.
+
+    Raises
+    ------
+    InvalidInputError
+        This is not YAML, or it has no names of classes.
+
+    Examples
+    --------
+    >>> yaml_names("nc: 2\nnames:\n  0: person  # a comment\n  1: no\n", "data.yaml")
+    {0: 'person', 1: 'no'}
+    """
+    faults = Faults(source)
+    try:
+        document = yaml.compose(text, yaml.SafeLoader)
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        reason = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        place = "" if mark is None else f"line {mark.line + 1}"
+        raise faults.error(place, f"cannot be read as YAML: {reason}. {_GIVE_NAMES}") from None
+    entries = document.value if isinstance(document, yaml.MappingNode) else []
+    keys = {key.value: value for key, value in entries if isinstance(key, yaml.ScalarNode)}
+    if "kpt_shape" in keys:
+        raise faults.error("kpt_shape", "is set: these are labels of poses, and read_yolo reads boxes and polygons.")
+    node = keys.get("names")
+    if isinstance(node, yaml.MappingNode):
+        pairs = [(key.value, value) for key, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        pairs = [(str(number), value) for number, value in enumerate(node.value)]
+    else:
+        reason = "there is no 'names:' in it" if node is None else "names: is neither a list nor a mapping"
+        raise faults.error("", f"{reason}. {_GIVE_NAMES}")
+    names: dict[int, str] = {}
+    for key, value in pairs:
+        place = f"line {value.start_mark.line + 1}"
+        if not (isinstance(key, str) and re.fullmatch("[0-9]{1,6}", key)):
+            faults.add(place, "has a key that is not the number of a class.")
+        elif int(key) in names:
+            faults.add(place, f"names class {int(key)} a second time.")
+        elif not isinstance(value, yaml.ScalarNode) or not value.value:
+            faults.add(place, f"has no name for class {int(key)}: a name is a string.")
+        else:
+            names[int(key)] = value.value
+    faults.check()
+    return names
 
 
 def _label_files(folder: Path, image_names: list[str], faults: Faults) -> dict[int, Path]:
@@ -258,7 +357,7 @@ def to_yolo(
     annotations: pd.DataFrame,
     folder: str | os.PathLike[str],
     *,
-    names: NamesSource | None = None,
+    names: ClassNames | None = None,
 ) -> None:
     r"""Write frames as YOLO's label files.
 
@@ -326,17 +425,19 @@ def to_yolo(
         file = place / "labels" / path
         file.parent.mkdir(parents=True, exist_ok=True)
         write(file, "".join(text).encode())
-    write(place / "data.yaml", ("train: images\nval: images\n" + as_yaml(written_names)).encode())
+    data = {"train": "images", "val": "images", "names": dict(enumerate(written_names))}
+    data_yaml = yaml.safe_dump(data, allow_unicode=True, sort_keys=False, width=math.inf)
+    write(place / "data.yaml", data_yaml.encode())
 
 
-def _classes(boxes: Boxes, items: pd.DataFrame, names: NamesSource | None) -> tuple[list[int], list[str]]:
+def _classes(boxes: Boxes, items: pd.DataFrame, names: ClassNames | None) -> tuple[list[int], list[str]]:
     """Return the class of each box, and all names in their order."""
     if names is None:
         head = items.attrs.get(HEAD)
         known = list(head["names"]) if isinstance(head, Mapping) and "names" in head else []
         known += sorted(set(boxes.labels) - set(known))
     else:
-        given = names_from(names)
+        given = _names_from(names)
         known = [given.get(number, "") for number in range(max(given, default=-1) + 1)]
     number_of: dict[str, int] = {}
     for number, name in enumerate(known):

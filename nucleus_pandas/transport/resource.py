@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from nucleus_pandas._util.html import isolated, safe
+from markupsafe import Markup
+
+from nucleus_pandas._util.html import isolated
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.transport.session import Transport
 
@@ -40,12 +42,9 @@ class Resource:
 
     def _repr_html_(self) -> str:
         known = {type(self).__name__: self.id, **self._known()}
-        rows = (
-            f"<tr><th>{safe(name)}</th><td>{isolated(value)}</td></tr>"
-            for name, value in known.items()
-            if value is not None
-        )
-        return f"<table>{''.join(rows)}</table>"
+        row = Markup("<tr><th>{}</th><td>{}</td></tr>")
+        rows = (row.format(name, isolated(value)) for name, value in known.items() if value is not None)
+        return str(Markup("<table>{}</table>").format(Markup().join(rows)))
 
 
 def id_of(thing: object, prefix: str, kind: str) -> str:

@@ -12,7 +12,6 @@ import re
 import sqlite3
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,12 +23,12 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from nucleus_pandas._util.sqlite import open_wal
 from nucleus_pandas.errors import JournalError
 
 FILE_NAME = ".nucleus_import.sqlite"  # hidden, so that no reader of the folder takes it for data
 _APPLICATION_ID = 0x4E554A4C  # "NUJL", in the file's header
 _VERSION = 1
-_BUSY_SECONDS = 60
 _SCHEMA = (
     """CREATE TABLE batch (
   upload BLOB NOT NULL,     -- a hash of what rows are sent to, and how
@@ -90,7 +89,8 @@ class Journal:
         self._lock = threading.Lock()
         with self._told("opened"):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            # what a power cut takes away is sent again
+            self._db = open_wal(path, self._is_begun, synchronous="NORMAL")
             try:
                 self._prepare()
             except BaseException:
@@ -98,39 +98,23 @@ class Journal:
                 raise
 
     def _prepare(self) -> None:
-        self._db.execute("BEGIN")
-        self._is_begun()  # before anything is written
-        self._db.execute("ROLLBACK")
-        self._switch_to_wal()
-        self._db.execute("PRAGMA synchronous = NORMAL")  # what a power cut takes away is sent again
         self._db.execute("BEGIN IMMEDIATE")
-        if not self._is_begun():
+        if not self._is_begun(self._db):
             for statement in _SCHEMA:
                 self._db.execute(statement)
             self._db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             self._db.execute(f"PRAGMA user_version = {_VERSION}")
         self._db.execute("COMMIT")
 
-    def _is_begun(self) -> bool:
+    def _is_begun(self, db: sqlite3.Connection) -> bool:
         """Refuse what is no journal, or one of another version; False where nothing is there yet."""
-        (application,) = self._db.execute("PRAGMA application_id").fetchone()
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        (tables,) = self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        (application,) = db.execute("PRAGMA application_id").fetchone()
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         if tables and (application, version) != (_APPLICATION_ID, _VERSION):
             other = "of another version of nucleus_pandas" if application == _APPLICATION_ID else "of something else"
             raise JournalError(f"'{self.path}' is a file {other}; name another file by journal=.")
         return bool(tables)
-
-    def _switch_to_wal(self) -> None:
-        """Turn the write-ahead log on; SQLite does not wait there for others who do the same at that moment."""
-        until = time.monotonic() + _BUSY_SECONDS
-        while self._db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-            try:
-                self._db.execute("PRAGMA journal_mode = WAL")
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or time.monotonic() > until:
-                    raise
-                time.sleep(0.01)
 
     @contextmanager
     def _told(self, what: str) -> Iterator[None]:

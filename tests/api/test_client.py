@@ -24,6 +24,7 @@ from urllib3.exceptions import NewConnectionError
 import nucleus_pandas as npd
 from nucleus_pandas.transport.multipart import Multipart
 from nucleus_pandas.transport.session import quoted
+from tests.support.private import dataset_handle, transport_of
 
 KEY = "live_0123456789abcdef"
 HOST = "https://nucleus.example.org/v1/nucleus"
@@ -98,7 +99,7 @@ def test_the_key_is_sent_and_never_shown(hosted: npd.NucleusClient, caplog: pyte
         repr(vars(hosted)),
         repr(caught.value),
         caplog.text,
-        str(vars(hosted._transport)),
+        str(vars(transport_of(hosted))),
     ]
     assert not any(KEY in text for text in shown)
     with pytest.raises(npd.NucleusError, match="not pickled"):
@@ -258,7 +259,7 @@ def test_an_answer_that_tells_nothing_of_the_rows_is_a_doubt(hosted: npd.Nucleus
     responses.post(f"{HOST}/_nucleus_pandas/dataset/ds_1/annotate", json=answer)
     rows = [{"reference_id": name, "label": "car", "type": "category"} for name in "ab"]
     with pytest.raises(npd.UploadError, match="may be stored; sending it again stores nothing twice") as caught:
-        npd.Dataset(hosted._transport, "ds_1").annotate(rows)
+        dataset_handle(hosted, "ds_1").annotate(rows)
     assert caught.value.result.failed == rows
 
 
@@ -270,7 +271,7 @@ def test_nothing_more_is_sent_where_it_would_meet_the_same(
     responses.get(f"{HOST}/_nucleus_pandas", json={"extensions": ["outcomes"]})
     responses.post(f"{HOST}/_nucleus_pandas/dataset/ds_1/annotate", status=status, json={"error": "no"})
     rows = [{"reference_id": name, "label": "car", "type": "category"} for name in "abcd"]
-    result = npd.Dataset(hosted._transport, "ds_1").annotate(rows, batch_size=1, on_error="collect")
+    result = dataset_handle(hosted, "ds_1").annotate(rows, batch_size=1, on_error="collect")
     assert result.failed == rows
     assert result.rows["error"].str.startswith("Not sent").sum() == (3 if asked < 4 else 0)
     assert result.rows["error"].str.endswith("may be stored nevertheless.").sum() == {503: 1, 500: 4}.get(status, 0)
@@ -535,7 +536,7 @@ def test_a_closed_store_is_told(store: Path) -> None:
 
 def test_a_temporary_store_goes_with_its_client() -> None:
     with npd.NucleusClient.local() as client:
-        folder = client._transport.folder
+        folder = transport_of(client).folder
         assert folder is not None
         assert folder.is_dir()
     assert not folder.exists()
@@ -543,7 +544,7 @@ def test_a_temporary_store_goes_with_its_client() -> None:
 
 def test_a_temporary_store_goes_when_nobody_holds_its_client() -> None:
     client = npd.NucleusClient.local()
-    folder = client._transport.folder
+    folder = transport_of(client).folder
     assert folder is not None
     assert folder.is_dir()
     del client

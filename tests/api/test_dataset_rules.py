@@ -155,7 +155,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 def test_a_label_that_no_taxonomy_has_is_refused_and_the_others_are_stored(
     http: Http, dataset: str, row: dict[str, Any], reason: str
 ) -> None:
-    sent = {"annotations": [row, box(), category("rain", name="b")]}
+    sent = {"annotations": [row, box("a"), category("rain", name="b")]}
     answer = http("POST", f"dataset/{dataset}/annotate", sent)
     assert answer == {
         "dataset_id": dataset,
@@ -201,7 +201,7 @@ def test_a_signed_upload_of_unknown_labels_alone_fails(http: Http, dataset: str)
 
 
 def test_a_signed_upload_of_some_unknown_labels_fails_in_part(http: Http, dataset: str) -> None:
-    status, errors = upload(http, dataset, f"dataset/{dataset}/annotate", category("fog"), box(), box("nobody"))
+    status, errors = upload(http, dataset, f"dataset/{dataset}/annotate", category("fog"), box("a"), box("nobody"))
     assert (status["status"], status["message"]["final_error"]) == ("Errored_Partial", WRONG[0][1])
     assert status["message"]["annotation_upload"]["processed"] == 1
     assert sorted(errors) == [WRONG[0][1], "Item with id nobody doesn't exist."]
@@ -218,7 +218,7 @@ def test_a_deleted_taxonomy_takes_its_categories_along(http: Http, dataset: str,
     add_taxonomy(http, dataset, name, ["rain"])
     other = new_dataset(http, "a")
     run = new_run(http, dataset)
-    rows = [category("rain", name), category("rain", None), several(["stop"]), box()]
+    rows = [category("rain", name), category("rain", None), several(["stop"]), box("a")]
     for route in (f"dataset/{dataset}/annotate", f"dataset/{other}/annotate"):
         http("POST", route, {"annotations": rows})
     http("POST", f"modelRun/{run}/predict", {"annotations": rows[:2]})
@@ -255,7 +255,7 @@ def test_a_deleted_dataset_takes_its_rules_along(http: Http, dataset: str) -> No
 def test_metadata_that_fits_the_schema_is_stored(http: Http, metadata: dict[str, Any]) -> None:
     made = new_dataset(http, item_metadata_schema=SCHEMA, annotation_metadata_schema=SCHEMA)
     assert http("POST", f"dataset/{made}/append", {"items": [item("a", metadata=metadata)]})["new_items"] == 1
-    http("POST", f"dataset/{made}/annotate", {"annotations": [box(metadata=metadata)]})
+    http("POST", f"dataset/{made}/annotate", {"annotations": [box("a", metadata=metadata)]})
     found = http("GET", f"dataset/{made}/refloc/a")
     assert [found["item"]["metadata"], found["annotations"]["box"][0]["metadata"]] == [metadata, metadata]
 
@@ -285,8 +285,8 @@ def test_an_annotation_whose_metadata_breaks_the_schema_is_refused(
     http: Http, metadata: dict[str, Any], reason: str
 ) -> None:
     made = new_dataset(http, "a", annotation_metadata_schema=SCHEMA)
-    line = box(type="line", geometry=TRIANGLE)
-    rows = [box(metadata=metadata), box(annotation_id="1"), {**line, "metadata": metadata}, line]
+    line = box("a", type="line", geometry=TRIANGLE)
+    rows = [box("a", metadata=metadata), box("a", annotation_id="1"), {**line, "metadata": metadata}, line]
     answer = http("POST", f"dataset/{made}/annotate", {"annotations": rows})
     assert (answer["annotations_processed"], answer["errors"]) == (2, [reason, reason])
 
@@ -306,14 +306,16 @@ def test_boxes_as_columns_follow_the_schema_too(http: Http, metadata: dict[str, 
 def test_predictions_follow_the_schema_of_their_run(http: Http, metadata: dict[str, Any], reason: str) -> None:
     made = new_dataset(http, "a")
     run = new_run(http, made, annotation_metadata_schema=SCHEMA)
-    rows = [box(metadata=metadata, confidence=0.5), box(confidence=0.25)]
+    rows = [box("a", metadata=metadata, confidence=0.5), box("a", confidence=0.25)]
     answer = http("POST", f"modelRun/{run}/predict", {"annotations": rows})
     assert (answer["predictions_processed"], answer["errors"]) == (1, [reason])
 
 
 def test_the_schema_of_ground_truth_is_none_of_predictions(http: Http) -> None:
     made = new_dataset(http, "a", annotation_metadata_schema=SCHEMA)
-    answer = http("POST", f"modelRun/{new_run(http, made)}/predict", {"annotations": [box(metadata={"hour": "x"})]})
+    answer = http(
+        "POST", f"modelRun/{new_run(http, made)}/predict", {"annotations": [box("a", metadata={"hour": "x"})]}
+    )
     assert "errors" not in answer
 
 
@@ -436,6 +438,10 @@ def test_wrong_tags_are_refused(http: Http, method: str, body: Any) -> None:
 def test_labels_of_the_ground_truth(http: Http) -> None:
     made = new_dataset(http, "a")
     assert http("GET", f"dataset/{made}/class_labels") == {"data": []}
-    http("POST", f"dataset/{made}/annotate", {"annotations": [box(label="van"), box(label="car"), category("rain")]})
-    http("POST", f"modelRun/{new_run(http, made)}/predict", {"annotations": [box(label="truck")]})
+    http(
+        "POST",
+        f"dataset/{made}/annotate",
+        {"annotations": [box("a", label="van"), box("a", label="car"), category("rain")]},
+    )
+    http("POST", f"modelRun/{new_run(http, made)}/predict", {"annotations": [box("a", label="truck")]})
     assert http("GET", f"dataset/{made}/class_labels") == {"data": ["car", "rain", "van"]}

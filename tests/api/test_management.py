@@ -22,6 +22,7 @@ from nucleus_pandas.server.store import jobs
 from tests.factories import box
 from tests.http import Http
 from tests.support.contract_only import contract_only, count_requests
+from tests.support.private import dataset_handle, extensions_of, job_handle, session_of, transport_of
 
 NAMES = ["a.jpg", "b.jpg", "c/../d e?#.jpg", "7"]
 
@@ -79,7 +80,7 @@ def test_no_ids_delete_nothing(dataset: npd.Dataset) -> None:
 def test_missing_items_are_all_named(dataset: npd.Dataset) -> None:
     with pytest.raises(KeyError, match="There are no items 'x', 'y' in the dataset") as caught:
         dataset.delete_items(["x", "a.jpg", "y"])
-    embedded = "delete" in dataset._transport.extensions
+    embedded = "delete" in extensions_of(dataset)
     assert ("Nothing was deleted" if embedded else "The others are deleted") in str(caught.value)
     assert left(dataset) == (NAMES if embedded else NAMES[1:])
 
@@ -138,7 +139,7 @@ def test_the_ground_truth_of_items_is_deleted(dataset: npd.Dataset) -> None:
 
 
 def _model(dataset: npd.Dataset) -> npd.Model:
-    return model_of(dataset._transport, {"name": "M", "reference_id": "m"})
+    return model_of(transport_of(dataset), {"name": "M", "reference_id": "m"})
 
 
 def test_unknown_items_are_told_of_and_the_others_lose_theirs(dataset: npd.Dataset) -> None:
@@ -258,7 +259,7 @@ def test_a_taxonomy_holds_the_labels_of_frames(dataset: npd.Dataset) -> None:
     frame = pd.DataFrame({"reference_id": NAMES[:3], "label": ["rain", "fog", "sun"], "type": "category"})
     frame["geometry"] = [{"taxonomy_name": "weather"}] * 3
     result = dataset.annotate(frame, on_error="collect")
-    embedded = "outcomes" in dataset._transport.extensions
+    embedded = "outcomes" in extensions_of(dataset)
     stored = "new" if embedded else "processed"
     assert result.rows["status"].tolist() == [stored, "error", stored]
     assert "has no label 'fog'" in result.rows["error"][1]
@@ -270,7 +271,7 @@ def test_a_taxonomy_holds_the_labels_of_frames(dataset: npd.Dataset) -> None:
 
 
 def test_a_running_job_is_cancelled(local: npd.NucleusClient) -> None:
-    nucleus = local._transport._session.get_adapter("http://nucleus.local/").nucleus  # type: ignore[attr-defined]
+    nucleus = session_of(local).get_adapter("http://nucleus.local/").nucleus  # type: ignore[attr-defined]
     with nucleus.database.write() as db:
         made = jobs.create(db, "uploadDatasetItems", None, nucleus.owner)
     job = local.get_job(made.public_id)
@@ -321,7 +322,7 @@ def test_a_cancelled_upload_stops_between_two_steps(store: Path, monkeypatch: py
 
 
 def test_a_server_that_knows_only_the_contract_cancels_nothing(local: npd.NucleusClient) -> None:
-    job = npd.Job(contract_only(local)._transport, "job_1")
+    job = job_handle(contract_only(local), "job_1")
     with pytest.raises(npd.UnsupportedError, match="only an embedded Nucleus does"):
         job.cancel()
 
@@ -332,4 +333,4 @@ def test_an_item_that_an_earlier_try_may_have_deleted_is_deleted(monkeypatch: py
         mock.get("https://api.scale.com/v1/nucleus/_nucleus_pandas", status=404, body="Not Found")
         for status in (503, 404):
             mock.delete("https://api.scale.com/v1/nucleus/dataset/ds_1/refloc/a", status=status, json={"error": "No."})
-        assert npd.Dataset(client._transport, "ds_1").delete_items("a") == 1
+        assert dataset_handle(client, "ds_1").delete_items("a") == 1

@@ -12,6 +12,7 @@ import pytest
 import nucleus_pandas as npd
 from tests.support.contract_only import contract_only
 from tests.support.every_type import annotations, fill, without_ids
+from tests.support.private import model_handle
 
 POLYGON = {"vertices": [{"x": 0.0, "y": 0.0}, {"x": 9.0, "y": 0.0}, {"x": 0.0, "y": 9.0}]}
 
@@ -305,7 +306,7 @@ def test_jobs_of_a_dataset_are_a_frame(anyone: npd.NucleusClient, dataset: npd.D
 
 
 def test_a_model_that_is_not_there_is_told(anyone: npd.NucleusClient, dataset: npd.Dataset, rows: pd.DataFrame) -> None:
-    gone = npd.Model(anyone._transport, "prj_000000000000")
+    gone = model_handle(anyone, "prj_000000000000")
     item_id = dataset.iloc[0].name
     reads = [lambda: gone.predictions.loc[item_id], lambda: dataset.predictions(gone).loc[[item_id]]]
     reads += [lambda: dataset.predictions(gone).to_frame(), lambda: gone.model_runs, gone.create_model_run]

@@ -18,6 +18,7 @@ from nucleus_pandas.schema import EXAMPLES, MATCHES
 from tests.factories import SIDES
 from tests.support import coco_val2014
 from tests.support.contract_only import contract_only, count_requests
+from tests.support.private import send_request, transport_of
 
 PREDICTED = [f"predicted_{name}" for name in SIDES]
 
@@ -219,7 +220,7 @@ class TestCommitted:
         run.commit()
         box = sample.ground_truth().iloc[[0]]
         if change == "delete":
-            scenes._transport.request("DELETE", "dataset", scenes.id, "refloc", box["reference_id"].iloc[0])
+            send_request(scenes, "DELETE", "dataset", scenes.id, "refloc", box["reference_id"].iloc[0])
         else:
             changes = {"add": {"annotation_id": "new"}, "move": {"x": box["x"] + 1}, "relabel": {"label": "other"}}
             scenes.annotate(box.assign(**changes[change]), if_exists="update")
@@ -283,7 +284,7 @@ class TestBareRuns:
 
     def test_a_run_that_spans_datasets_is_refused_with_the_way_on(self, local: npd.NucleusClient) -> None:
         model = local.add_model("Wide", reference_id="wide")
-        made = local._transport.request("POST", "model", model.id, "modelRun", "create", body={"model_id": model.id})
+        made = send_request(local, "POST", "model", model.id, "modelRun", "create", body={"model_id": model.id})
         run = local.get_model_run(made["model_run_id"])
         for ask in (run.evaluate, lambda: run.examples("FP")):
             with pytest.raises(npd.InvalidInputError, match="spans datasets.*npd.evaluate"):
@@ -313,7 +314,7 @@ class TestElsewhere:
     ) -> None:
         here = run.evaluate(iou_threshold=threshold)
         contract_only(local)
-        asked = local._transport.request
+        asked = transport_of(local).request
         of_a_benchmark = {"id": "evalv2_0", "status": "succeeded", "benchmark_id": "bm_1"}
         unfinished = {"id": "evalv2_1", "status": "computing"}
         made = asked("POST", "modelRun", run.id, "evaluationsV2", body={})["evaluation_id"]
@@ -325,7 +326,7 @@ class TestElsewhere:
                 return [*others, *answer]
             return answer
 
-        local._transport.request = request  # type: ignore[method-assign]
+        transport_of(local).request = request  # type: ignore[method-assign]
         found = run.evaluate(iou_threshold=threshold)
         assert (found.computed_by, found.evaluation_id) == ("server", made)
         assert f"those of the server's evaluation '{made}'" in found.notes[0]
@@ -343,7 +344,7 @@ class TestElsewhere:
 
     def test_other_refusals_of_the_server_are_told(self, local: npd.NucleusClient, run: npd.ModelRun) -> None:
         contract_only(local)
-        asked = local._transport.request
+        asked = transport_of(local).request
         status = 404
 
         def request(method: str, *segments: str, **options: Any) -> Any:
@@ -351,7 +352,7 @@ class TestElsewhere:
                 raise from_status(status, "No.")
             return asked(method, *segments, **options)
 
-        local._transport.request = request  # type: ignore[method-assign]
+        transport_of(local).request = request  # type: ignore[method-assign]
         assert run.evaluate().computed_by == "client"
         status = 403
         with pytest.raises(npd.AuthenticationError, match="No"):
@@ -442,7 +443,8 @@ class TestExamples:
     def test_no_engine_is_needed(self, run: npd.ModelRun, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "hotcoco", None)
         with pytest.raises(npd.MissingExtraError, match="hotcoco"):
-            run.evaluate()
+            run.evaluate(engine="hotcoco")
+        assert run.evaluate().engine == "nucleus_pandas"
         assert len(run.examples("TP"))
 
     def test_missed_objects_can_be_sent_on(self, local: npd.NucleusClient, run: npd.ModelRun) -> None:

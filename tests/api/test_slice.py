@@ -16,6 +16,7 @@ from pandas.testing import assert_frame_equal
 import nucleus_pandas as npd
 from nucleus_pandas.schema import item_ids
 from tests.support.contract_only import contract_only, count_requests
+from tests.support.private import dataset_handle, send_request
 
 NAMES = [f"{number:02}.jpg" for number in range(30)]
 ORDER = [*NAMES[20:5:-1], "a/b c?.jpg", "00.jpg"]
@@ -100,7 +101,7 @@ def test_the_law_holds_after_items_are_deleted(local: npd.NucleusClient) -> None
     dataset.append(pd.DataFrame({"reference_id": NAMES, "image_url": "https://example.org/x"}))
     made = dataset.create_slice("all", NAMES[::-1])
     for name in NAMES[::3]:
-        local._transport.request("DELETE", "dataset", dataset.id, "refloc", name, body={})
+        send_request(local, "DELETE", "dataset", dataset.id, "refloc", name, body={})
     left = [name for name in NAMES[::-1] if name not in NAMES[::3]]
     assert made.to_frame()["reference_id"].tolist() == left
     assert made.iloc[[3, -1, 0]]["reference_id"].tolist() == [left[3], left[-1], left[0]]
@@ -210,7 +211,7 @@ def test_a_seed_draws_the_same_again(local: npd.NucleusClient) -> None:
     with pytest.raises(npd.UnsupportedError, match="embeddings"):
         dataset.build_slice("unique", 6, "Uniqueness")
     with pytest.raises(npd.InvalidInputError, match="Only an embedded Nucleus draws by a seed"):
-        npd.Dataset(contract_only(local)._transport, dataset.id).build_slice("seeded", 6, seed=3)
+        dataset_handle(contract_only(local), dataset.id).build_slice("seeded", 6, seed=3)
 
 
 def test_tags_are_removed(local: npd.NucleusClient) -> None:

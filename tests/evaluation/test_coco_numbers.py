@@ -18,7 +18,7 @@ TWELVE = [
     "AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large",
     "AR_1", "AR_10", "AR_100", "AR_small", "AR_medium", "AR_large",
 ]  # fmt: skip
-ENGINES = ["hotcoco", pytest.param("pycocotools", marks=pytest.mark.newest)]
+ENGINES = ["nucleus_pandas", "hotcoco"]
 
 
 def identity(*frames: pd.DataFrame) -> list[tuple[str, str]]:
@@ -84,7 +84,7 @@ def said(frames: tuple[pd.DataFrame, pd.DataFrame]) -> dict[str, Any]:
 class TestPycocotools:
     """On the published data, in full."""
 
-    @pytest.mark.parametrize("how", [{"engine": "hotcoco"}, {"engine": "pycocotools"}, {"pairs": True}], ids=str)
+    @pytest.mark.parametrize("how", [{"engine": "hotcoco"}, {"engine": "nucleus_pandas"}, {"pairs": True}], ids=str)
     def test_boxes(self, frames: tuple[pd.DataFrame, pd.DataFrame], said: dict[str, Any], how: dict[str, Any]) -> None:
         truth, predictions = frames
         given = {"allowed_label_matches": identity(*frames)} if "pairs" in how else how
@@ -92,8 +92,8 @@ class TestPycocotools:
         assert_equal_arrays(found, said)
         np.testing.assert_allclose(found.summary.iloc[:12], said["stats"], rtol=0, atol=1e-9)
 
-    @pytest.mark.parametrize("pairs", [False, True])
-    def test_masks(self, pairs: bool) -> None:
+    @pytest.mark.parametrize("how", [{"engine": "hotcoco"}, {"engine": "nucleus_pandas"}, {"pairs": True}], ids=str)
+    def test_masks(self, how: dict[str, Any]) -> None:
         truth, predictions, items = (
             coco_val2014.ground_truth(),
             coco_val2014.detections("segm"),
@@ -101,7 +101,7 @@ class TestPycocotools:
         )
         sizes = dict(zip(items["reference_id"], zip(items["height"], items["width"], strict=True), strict=True))
         said = coco_val2014.pycocotools_says(truth, predictions, list(sizes), kind="segm", sizes=sizes)
-        given = {"allowed_label_matches": identity(truth, predictions)} if pairs else {}
+        given = {"allowed_label_matches": identity(truth, predictions)} if "pairs" in how else how
         found = npd.evaluate(predictions, truth, iou_type="segm", items=items, **given)
         assert_equal_arrays(found, said)
         np.testing.assert_allclose(found.summary.iloc[:12], said["stats"], rtol=0, atol=1e-9)
@@ -185,11 +185,26 @@ def test_random_sets_agree_with_pycocotools(seed: int) -> None:
         scene.truth, scene.predictions, scene.images, max_dets=scene.max_dets, area_ranges=ranges
     )
     pairs = identity(scene.truth, scene.predictions)
-    for given in ({"engine": "hotcoco"}, {"engine": "pycocotools"}, {"allowed_label_matches": pairs}):
+    for given in ({"engine": "hotcoco"}, {"engine": "nucleus_pandas"}, {"allowed_label_matches": pairs}):
         found = scene.evaluate(**given)
         assert_equal_arrays(found, said)
         if scene.max_dets == (1, 10, 100) and scene.area_ranges is None:
             np.testing.assert_allclose(found.summary.iloc[:12], said["stats"], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(EVALUATIONS))
+def test_engines_agree_to_the_last_bit(seed: int) -> None:
+    scene = Scene(seed)
+    if not scene.meets:
+        return
+    own, accelerated = (scene.evaluate(engine=engine) for engine in ("nucleus_pandas", "hotcoco"))
+    assert own.engine == "nucleus_pandas"
+    for name in ("precision", "recall", "scores"):
+        first, second = (getattr(found.accumulated, name) for found in (own, accelerated))
+        np.testing.assert_array_equal(np.isnan(first), np.isnan(second))
+        np.testing.assert_array_equal(np.nan_to_num(first).view(np.int64), np.nan_to_num(second).view(np.int64))
+    pd.testing.assert_series_equal(own.summary, accelerated.summary, check_exact=True)
+    pd.testing.assert_frame_equal(own.per_class, accelerated.per_class, check_exact=True)
 
 
 @pytest.mark.parametrize("seed", range(20))

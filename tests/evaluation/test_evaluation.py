@@ -12,6 +12,7 @@ import pytest
 import nucleus_pandas as npd
 from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.schema import MATCHES
+from tests.factories import flat_box
 from tests.support import coco_val2014
 
 SUMMARY = [
@@ -49,20 +50,14 @@ SUSPECTS = {name: kind for name, kind in MATCHES.items() if name != "match_type"
 }
 
 
-def box(image: str, label: str | None, x: float | None, width: float | None = 10.0, **more: Any) -> dict[str, Any]:
-    height = None if width is None else 10.0
-    y = None if x is None else 0.0
-    return {"reference_id": image, "label": label, "x": x, "y": y, "width": width, "height": height, **more}
-
-
 @pytest.fixture
 def truth() -> pd.DataFrame:
     """Three images of cars and buses; the third one has none."""
     rows = [
-        box("a.jpg", "car", 0),
-        box("a.jpg", "bus", 100, 50),
-        box("b.jpg", "car", 0),
-        box("c.jpg", None, None, None),
+        flat_box("a.jpg", "car", 0),
+        flat_box("a.jpg", "bus", 100, 50),
+        flat_box("b.jpg", "car", 0),
+        flat_box("c.jpg", None, None, None),
     ]
     return pd.DataFrame(rows).assign(annotation_id=["g0", "g1", "g2", None])
 
@@ -71,10 +66,10 @@ def truth() -> pd.DataFrame:
 def predictions() -> pd.DataFrame:
     """One right, one of a wrong label, one beside the car, one where nothing is."""
     rows = [
-        box("a.jpg", "car", 0, confidence=0.9),
-        box("a.jpg", "car", 100, 50, confidence=0.8),
-        box("b.jpg", "car", 6, confidence=0.7),
-        box("c.jpg", "dog", 0, confidence=0.6),
+        flat_box("a.jpg", "car", 0, confidence=0.9),
+        flat_box("a.jpg", "car", 100, 50, confidence=0.8),
+        flat_box("b.jpg", "car", 6, confidence=0.7),
+        flat_box("c.jpg", "dog", 0, confidence=0.6),
     ]
     return pd.DataFrame(rows).assign(annotation_id=["p0", "p1", "p2", "p3"])
 
@@ -164,7 +159,7 @@ class TestTables:
         assert table["high"].tolist() == [0.65, 0.75, 0.85, 0.95]
         assert table[["TP", "FP"]].to_numpy().tolist() == [[0, 1], [0, 1], [0, 1], [1, 0]]
         full = npd.evaluate(
-            pd.DataFrame([box("a", "car", 0, confidence=1.0)]), pd.DataFrame([box("a", "car", 0)])
+            pd.DataFrame([flat_box("a", "car", 0, confidence=1.0)]), pd.DataFrame([flat_box("a", "car", 0)])
         ).score_histogram
         assert full["TP"].tolist() == [0] * 19 + [1]
 
@@ -247,8 +242,8 @@ class TestTables:
 
     def test_class_agnostic_matching_may_find_fewer(self) -> None:
         """The highest IoU goes first, whatever the label; COCO's numbers do not know of it."""
-        truth = pd.DataFrame([box("a", "car", 0), box("a", "bus", 2)])
-        predictions = pd.DataFrame([box("a", "car", 2, confidence=0.9)])
+        truth = pd.DataFrame([flat_box("a", "car", 0), flat_box("a", "bus", 2)])
+        predictions = pd.DataFrame([flat_box("a", "car", 2, confidence=0.9)])
         agnostic = npd.evaluate(predictions, truth)
         aware = npd.evaluate(predictions, truth, class_agnostic=False)
         assert (agnostic.counts["TP"].sum(), aware.counts["TP"].sum()) == (0, 1)
@@ -471,7 +466,7 @@ class TestSuspects:
         assert lonely["prediction_id"].isna().all()
 
     def test_a_false_positive_in_a_crowd_is_no_suspect(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
-        crowd = pd.DataFrame([box("c.jpg", "dog", 0, 100, iscrowd=1)])
+        crowd = pd.DataFrame([flat_box("c.jpg", "dog", 0, 100, iscrowd=1)])
         found = npd.evaluate(predictions, pd.concat([truth, crowd])).suspects()
         assert "missing annotation" not in set(found["suspicion"])
 

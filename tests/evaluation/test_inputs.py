@@ -302,7 +302,8 @@ ARGUMENTS: list[tuple[dict[str, Any], str]] = [
     ({"area_ranges": {"tiny": (-1, 5)}}, "'tiny' is two numbers (low, high) from 0 on"),
     ({"area_ranges": {"tiny": 5}}, "'tiny' is two numbers (low, high) from 0 on"),
     ({"area_ranges": {5: (0, 1)}}, "names its ranges by texts"),
-    ({"engine": "detectron"}, "engine is 'hotcoco' or 'pycocotools', not 'detectron'"),
+    ({"engine": "detectron"}, "engine is 'nucleus_pandas' or 'hotcoco', not 'detectron'"),
+    ({"engine": "pycocotools"}, "engine is 'nucleus_pandas' or 'hotcoco', not 'pycocotools'"),
     ({"iou_type": "keypoints"}, "iou_type is 'bbox' or 'segm', not 'keypoints'"),
     ({"bbox_format": "xyxy"}, "needs bbox="),
     ({"bbox": "label", "bbox_format": "xy"}, "bbox_format is one of"),
@@ -324,16 +325,27 @@ class TestArguments:
         with pytest.raises(npd.InvalidInputError, match="Expected a DataFrame of ground truth, got list"):
             npd.evaluate(predictions, [])  # type: ignore[arg-type]
 
-    @pytest.mark.parametrize(
-        ("engine", "line"),
-        [("hotcoco", "pip install 'nucleus_pandas[evaluate]'"), ("pycocotools", "pip install pycocotools")],
-    )
-    def test_an_engine_that_is_not_installed(
-        self, predictions: pd.DataFrame, truth: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, engine: Any, line: str
+    @pytest.mark.parametrize("given", [{"engine": "hotcoco"}, {"iou_type": "segm"}], ids=str)
+    def test_what_needs_hotcoco_where_it_is_not_installed(
+        self, predictions: pd.DataFrame, truth: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]
     ) -> None:
-        monkeypatch.setitem(sys.modules, engine, None)
-        with pytest.raises(npd.MissingExtraError, match=re.escape(f"The engine {engine} is not installed: {line}")):
-            npd.evaluate(predictions, truth, engine=engine)
+        monkeypatch.setitem(sys.modules, "hotcoco", None)
+        line = "needs hotcoco, which is not installed: pip install 'nucleus_pandas[evaluate]'"
+        with pytest.raises(npd.MissingExtraError, match=re.escape(line)):
+            npd.evaluate(predictions, truth, **given)
+
+    def test_a_base_installation_evaluates(
+        self, predictions: pd.DataFrame, truth: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        accelerated = npd.evaluate(predictions, truth)
+        assert accelerated.engine == "hotcoco"
+        numbers = accelerated.summary
+        for module in ("hotcoco", "pycocotools"):
+            monkeypatch.setitem(sys.modules, module, None)
+        found = npd.evaluate(predictions, truth)
+        assert (found.engine, found.engine_version) == ("nucleus_pandas", npd.__version__)
+        everything(found)
+        pd.testing.assert_series_equal(found.summary, numbers, check_exact=True)
 
     def test_importing_the_package_loads_no_engine(self) -> None:
         code = "import sys, nucleus_pandas; sys.exit(any(name in sys.modules for name in ('hotcoco', 'pycocotools')))"

@@ -11,13 +11,14 @@ import pytest
 
 import nucleus_pandas as npd
 from nucleus_pandas.evaluation.tide import Tide
+from tests.factories import flat_box
 from tests.support import coco_val2014
 
 ITEMS = pd.DataFrame({"reference_id": [1, 2, 3]})
 
 
-def box(label: str, left: float, width: float = 10.0, **more: Any) -> dict[str, Any]:
-    return {"reference_id": "a", "label": label, "x": left, "y": 0.0, "width": width, "height": 10.0, **more}
+def box(label: str, left: float, width: float = 10.0, **columns: Any) -> dict[str, Any]:
+    return flat_box("a", label, left, width, **columns)
 
 
 def errors(predictions: list[dict[str, Any]], truth: list[dict[str, Any]]) -> dict[str, int]:

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 import nucleus_pandas as npd
-from nucleus_pandas.io.class_names import as_yaml, yaml_names
-from tests.factories import SIDES
+from nucleus_pandas.io.yolo import yaml_names
+from tests.factories import SIDES, image_files
 from tests.support.paths import VOC2012_100
 
 VOC2012 = VOC2012_100
@@ -29,14 +29,6 @@ def labels(folder: Path, **files: str) -> Path:
     return folder
 
 
-def image_folder(folder: Path, **sizes: tuple[int, int]) -> Path:
-    for name, size in sizes.items():
-        path = folder / f"{name.replace('__', '/')}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("1", size).save(path)
-    return folder
-
-
 def test_images_without_boxes_are_images(tmp_path: Path) -> None:
     sizes = pd.DataFrame({"reference_id": ["c.jpg", "b.jpg", "a.jpg"], "width": 640, "height": 480})
     items, boxes = npd.read_yolo(labels(tmp_path, a="0 0.5 0.5 0.25 0.5\n", b=""), names=["car"], sizes=sizes)
@@ -48,7 +40,8 @@ def test_images_without_boxes_are_images(tmp_path: Path) -> None:
 
 
 def test_sizes_are_those_of_the_images(tmp_path: Path) -> None:
-    images = image_folder(tmp_path / "images", b=(100, 50), train__a=(640, 480))
+    images = tmp_path / "images"
+    image_files(images, b=(100, 50), train__a=(640, 480))
     (images / "notes.md").write_text("no image")
     folder = labels(tmp_path / "labels", train__a="0 0.5 0.5 0.25 0.5", b="1 0.5 0.5 1 1")
     items, boxes = npd.read_yolo(folder, names=["car", "bus"], images=images)
@@ -75,7 +68,8 @@ def test_given_sizes_spare_looking_at_images(tmp_path: Path) -> None:
 
 
 def test_without_pillow_the_error_holds_the_line_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    images = image_folder(tmp_path / "images", a=(640, 480))
+    images = tmp_path / "images"
+    image_files(images, a=(640, 480))
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(npd.MissingExtraError, match=r"pip install 'nucleus_pandas\[local\]'"):
         npd.read_yolo(labels(tmp_path / "labels", a=""), names=["car"], images=images)
@@ -161,7 +155,7 @@ def test_files_and_images_must_belong_together(tmp_path: Path) -> None:
     assert items["width"].isna().tolist() == [True, False]
     with pytest.raises(npd.InvalidInputError, match="needs the sizes of the images"):
         npd.read_yolo(tmp_path / "4", names=["car"])
-    with pytest.raises(npd.InvalidInputError, match="labels: .*none does not exist"):
+    with pytest.raises(npd.InvalidInputError, match="labels=: .*none does not exist"):
         npd.read_yolo(tmp_path / "none", names=["car"], sizes=SIZES)
     with pytest.raises(npd.InvalidInputError, match="images=: .*a.txt is no folder"):
         npd.read_yolo(tmp_path / "4", names=["car"], images=tmp_path / "4" / "a.txt")
@@ -212,7 +206,7 @@ def test_a_names_file_that_is_missing_or_one_of_several_is_an_error(tmp_path: Pa
 
 @pytest.mark.parametrize("names", [[""], [1], {"0": "car"}, {True: "car"}, [None]])
 def test_names_are_texts_by_numbers(names: Any, tmp_path: Path) -> None:
-    with pytest.raises(npd.InvalidInputError, match="names are texts by whole numbers"):
+    with pytest.raises(npd.InvalidInputError, match="names are strings, by whole numbers"):
         npd.read_yolo(labels(tmp_path, a=""), names=names, sizes=SIZES)
 
 
@@ -232,9 +226,9 @@ def test_names_are_texts_by_numbers(names: Any, tmp_path: Path) -> None:
         ("names:  # all\n  - car\n  - no\n  - 7", ["car", "no", "7"]),
         ("names:\r\n  0: car\r\n  1: bus\r\n", ["car", "bus"]),
         ("names: []", []),
-        ("names:\n  0: &a car\n  1: *a", None),
+        ("names:\n  0: &a car\n  1: *a", ["car", "car"]),
         ("names: classes.txt", None),
-        ("names:\n  0: >\n    car", None),
+        ("names:\n  0: >-\n    car\n    bus", ["car bus"]),
         ("names:\n  zero: car", None),
         ("names:\n  0: car\n  0: bus", None),
         ("names:\n  0: 'car", None),
@@ -251,19 +245,40 @@ def test_names_are_texts_by_numbers(names: Any, tmp_path: Path) -> None:
         ("kpt_shape: [17, 3]\nnames: [person]", None),
     ],
 )
-def test_simple_yaml_is_read_and_other_yaml_is_refused(text: str, names: list[str] | None, tmp_path: Path) -> None:
+def test_the_names_of_a_data_yaml(text: str, names: list[str] | None, tmp_path: Path) -> None:
     path = tmp_path / "data.yaml"
     path.write_text(text, newline="")
     if names is None:
-        with pytest.raises(npd.InvalidInputError, match="data.yaml: (names|kpt_shape|there is no 'names:')"):
+        with pytest.raises(npd.InvalidInputError, match=r"data.yaml: (line \d|2 faults|names:|kpt_shape|there is no)"):
             npd.read_yolo(labels(tmp_path / "labels", a=""), sizes=SIZES)
     else:
         assert npd.read_yolo(labels(tmp_path / "labels", a=""), sizes=SIZES).items.attrs["yolo"]["names"] == names
 
 
-def test_names_that_were_written_are_read() -> None:
+def test_names_that_were_written_are_read(tmp_path: Path) -> None:
     names = ["car", 'it\'s "x": #1, [y]', " \n\r\t\\", "ü\u2028\x85\x7f\0", "🐈", "no", "- a", "&b", "0"]
-    assert yaml_names(as_yaml(names), "data.yaml") == dict(enumerate(names))
+    npd.to_yolo(ITEMS, BOXES.iloc[:0], tmp_path, names=names)
+    path = tmp_path / "data.yaml"
+    assert yaml_names(path.read_text(encoding="utf-8"), str(path)) == dict(enumerate(names))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("nc: 1\nnames:\n  0: 'car", "line \\d cannot be read as YAML: found unexpected end of stream"),
+        ("names:\n  0: car\n  0: bus", "line 3 names class 0 a second time"),
+        ("names:\n  0: car\n  one: bus", "line 3 has a key that is not the number of a class"),
+        ("names:\n  - car\n  - [bus]", "line 3 has no name for class 1"),
+        ("names: {1" + "0" * 400 + ": car}", "line 1 has a key that is not the number of a class"),
+        ("[" * 100_000, "cannot be read as YAML"),
+        ("? [a]\n: b", "there is no 'names:'"),
+        ("names:\n  - \a", "cannot be read as YAML: unacceptable character"),
+        ("names: &a [&b [*a, *a]]", "line 1 has no name"),
+    ],
+)
+def test_faults_of_a_data_yaml_name_the_line(text: str, problem: str) -> None:
+    with pytest.raises(npd.InvalidInputError, match=f"^data.yaml: .*{problem}"):
+        yaml_names(text, "data.yaml")
 
 
 ITEMS = pd.DataFrame({"reference_id": ["x/a.jpg", "b.png"], "width": [640, 100], "height": [480, 100]})
@@ -282,7 +297,7 @@ def test_files_are_written_below_labels(tmp_path: Path) -> None:
         "labels/x/a.txt": "1 0.500000 0.500000 0.250000 0.500000 0.30000000000000004\n"
         "0 0.500000 0.500000 1.000000 1.000000\n",
         "labels/b.txt": "",
-        "data.yaml": 'train: images\nval: images\nnames:\n  0: "cat"\n  1: "dog"\n',
+        "data.yaml": "train: images\nval: images\nnames:\n  0: cat\n  1: dog\n",
     }
 
 

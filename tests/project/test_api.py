@@ -12,6 +12,8 @@ import pytest
 
 import nucleus_pandas as npd
 
+pytestmark = pytest.mark.smoke
+
 
 def test_all_is_sorted_and_complete() -> None:
     public = {

@@ -18,6 +18,9 @@ from nucleus_pandas.api.client import HOSTED
 from nucleus_pandas.cli import main
 from nucleus_pandas.server import serve
 from tests.support.paths import ROOT
+from tests.support.private import session_of, transport_of
+
+pytestmark = pytest.mark.smoke
 
 README = ROOT / "README.md"
 
@@ -135,8 +138,8 @@ def test_a_variable_stands_for_its_argument(variable: str, monkeypatch: pytest.M
     values = {"NUCLEUS_API_KEY": "secret", "NUCLEUS_ENDPOINT": "http://127.0.0.1:1/v1/nucleus"}
     monkeypatch.setenv(variable, values[variable])
     client = npd.NucleusClient()
-    request = client._transport._session.prepare_request(requests.Request("GET", client._transport.endpoint))
-    assert client._transport.endpoint == (values[variable] if variable == "NUCLEUS_ENDPOINT" else HOSTED)
+    request = session_of(client).prepare_request(requests.Request("GET", transport_of(client).endpoint))
+    assert transport_of(client).endpoint == (values[variable] if variable == "NUCLEUS_ENDPOINT" else HOSTED)
     assert ("Authorization" in request.headers) == (variable == "NUCLEUS_API_KEY")
 
 
@@ -144,7 +147,7 @@ def test_three_lines_tell_hosted_from_embedded(served: str, store: Path, tmp_pat
     lines = rows_of("| Scale's hosted")
     assert [line[0] for line in lines] == ["install", "before", "client"]
     hosted, local, other = lines[2][1:]
-    assert eval(hosted.replace("()", "('key')"))._transport.endpoint == HOSTED
+    assert transport_of(eval(hosted.replace("()", "('key')"))).endpoint == HOSTED
     clients = [
         eval(local.replace("my_store", str(tmp_path / "my_store"))),
         eval(re.sub(r'"http:[^"]*"', repr(served), other)),

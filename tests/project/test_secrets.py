@@ -23,6 +23,7 @@ from nucleus_pandas.server.in_process import InProcessAdapter
 from nucleus_pandas.server.serving import Server
 from nucleus_pandas.transport.auth import Key
 from tests.support.faulty_proxy import FAULTS, FaultyProxy, Request
+from tests.support.private import dataset_handle, job_handle, run_handle, session_of, transport_of
 
 KEY = "live_0123456789abcdef"
 SECRETS = (KEY, base64.b64encode(f"{KEY}:".encode()).decode(), base64.b64encode(KEY.encode()).decode().rstrip("="))
@@ -104,8 +105,8 @@ def clean(texts: list[str], *more: str) -> None:
 
 def operations(client: npd.NucleusClient, dataset_id: str, run_id: str, image: Path) -> Iterator[Callable[[], Any]]:
     """Operations of every kind."""
-    dataset = npd.Dataset(client._transport, dataset_id)
-    run = npd.ModelRun(client._transport, run_id, dataset_id)
+    dataset = dataset_handle(client, dataset_id)
+    run = run_handle(client, run_id, dataset_id)
     items = pd.DataFrame({"reference_id": list("ab"), "image_url": "https://example.org/a"})
     boxes = pd.DataFrame({"reference_id": list("ab"), "label": "car", "x": 1, "y": 2, "width": 3, "height": 4})
     yield lambda: client.list_datasets()
@@ -158,7 +159,7 @@ def test_nothing_shows_the_key_or_a_signed_address(
             except npd.NucleusError as error:
                 shown += [everything_told(error), *forms(error)]
                 shown += forms(error.result) if isinstance(error, npd.UploadError) else []
-        shown += [text for thing in (client, client._transport) for text in forms(thing)]
+        shown += [text for thing in (client, transport_of(client)) for text in forms(thing)]
     assert elsewhere.requests == []  # redirects are not followed
     signed = {request.target for request in proxy.requests if "/_upload/" in request.target}
     assert signed or fault is not None
@@ -209,7 +210,7 @@ def test_a_signed_address_that_is_none_is_not_told(address: str, caplog: pytest.
     caplog.set_level(logging.DEBUG)
     responses.get(f"{HOST}/_nucleus_pandas", status=404, body="not found")
     responses.get(re.compile(f"{HOST}/dataset/ds_1/signedUrl/.*"), json={"signed_url": address})
-    dataset = npd.Dataset(npd.NucleusClient(KEY, HOST, max_retries=0)._transport, "ds_1")
+    dataset = dataset_handle(npd.NucleusClient(KEY, HOST, max_retries=0), "ds_1")
     with pytest.raises(npd.ServerError, match="an address to upload to that is none") as caught:
         dataset.append([{"reference_id": "a", "image_url": "https://example.org/a"}])
     clean([everything_told(caught.value), caplog.text], "secret-token")
@@ -220,12 +221,12 @@ def test_things_show_no_key(guarded: str, kind: str, store: Path) -> None:
         dataset = client.create_dataset("d")
         model = client.add_model("M", reference_id="m")
         run = dataset.create_model_run(model)
-        things = [client, dataset, model, run, npd.Job(client._transport, "job_1"), client.datasets, client.models]
+        things = [client, dataset, model, run, job_handle(client, "job_1"), client.datasets, client.models]
         things += [dataset.items, dataset.annotations, run.predictions, dataset.iloc, run.refloc, dataset.items.loc]
         things += [dataset.append([{"reference_id": "a", "image_url": "https://example.org/a"}]), dataset.info]
-        things += [client._transport, client._transport._session, client._transport._bare, local._transport, local]
-        things += [Key(KEY), Key(limited_access_key=KEY), vars(client), vars(client._transport), vars(dataset)]
-        adapters = [*client._transport._session.adapters.values(), *local._transport._session.adapters.values()]
+        things += [transport_of(client), session_of(client), transport_of(client)._bare, transport_of(local), local]
+        things += [Key(KEY), Key(limited_access_key=KEY), vars(client), vars(transport_of(client)), vars(dataset)]
+        adapters = [*session_of(client).adapters.values(), *session_of(local).adapters.values()]
         assert any(isinstance(adapter, InProcessAdapter) for adapter in adapters)
         clean([text for thing in [*things, *adapters] for text in forms(thing)])
 
@@ -269,7 +270,7 @@ def test_a_server_that_fails_logs_no_signed_address(
     with FaultyProxy(guarded, hide_extensions=True) as proxy:
         client = npd.NucleusClient(KEY, proxy.endpoint, max_retries=0)
         with pytest.raises(npd.UploadError, match="answered with 500"):
-            npd.Dataset(client._transport, dataset.id).append([item])
+            dataset_handle(client, dataset.id).append([item])
         client.close()
     (secret,) = {r.target.rsplit("/", 1)[1] for r in proxy.requests if "/_upload/" in r.target}
     assert "the disk is gone" in caplog.text

@@ -14,6 +14,7 @@ import nucleus_pandas as npd
 from nucleus_pandas.views import AnnotationsView
 from tests.support.contract_only import contract_only
 from tests.support.every_type import fill, without_ids
+from tests.support.private import send_request
 
 
 def as_arrow(frame: pd.DataFrame) -> pd.DataFrame:
@@ -80,7 +81,7 @@ def test_a_server_that_computes_the_id_computes_the_same(
     frame = views(filled)[layer][0].to_frame()
     route = ("dataset", other.id, "annotate") if layer == 0 else ("modelRun", run.id, "predict")
     body = {"annotations": as_payloads(frame.drop(columns="annotation_id"))}
-    client._transport.request("POST", *route, body=body)
+    send_request(client, "POST", *route, body=body)
     there = (other.annotations if layer == 0 else run.predictions).to_frame()
     kept = [name for name in frame if name not in ("class_pdf", "track_reference_id", "task_id", "embedding_vector")]
     pd.testing.assert_frame_equal(without_ids(there[kept]), without_ids(frame[kept]))

@@ -26,6 +26,7 @@ from nucleus_pandas.cli import main
 from nucleus_pandas.server import app, serving
 from nucleus_pandas.server.serving import Server
 from nucleus_pandas.wire.responses import SignedUrl
+from tests.support.private import read_as, send_request, transport_of
 
 if sys.platform == "win32":
     pytest.skip("has no signals to end a process", allow_module_level=True)
@@ -146,9 +147,7 @@ def test_servers_of_one_store_see_each_others_writes_at_once(store: Path) -> Non
 def test_any_server_of_a_store_answers_a_creation_sent_again(store: Path) -> None:
     with Served(store) as one, Served(store) as other, one.client() as here, other.client() as there:
         key, body = uuid.uuid4().hex, {"name": "Once"}
-        made = [
-            c._transport.request("POST", "dataset", "create", body=body, idempotency_key=key) for c in (here, there)
-        ]
+        made = [send_request(c, "POST", "dataset", "create", body=body, idempotency_key=key) for c in (here, there)]
         assert made[0] == made[1]
         assert here.list_datasets() == there.list_datasets() == [made[0]["dataset_id"]]
 
@@ -157,12 +156,14 @@ def test_an_upload_signed_by_one_server_is_taken_by_another(store: Path) -> None
     row = b'{"reference_id": "a", "image_url": "https://example.org/a"}'
     with Served(store) as one, Served(store) as other, one.client() as here, other.client() as there:
         route = ("dataset", here.create_dataset("Both").id)
-        url = here._transport.read(SignedUrl, *route, "signedUrl", "1").signed_url
-        there._transport.put(url.replace(here._transport.endpoint, there._transport.endpoint), BytesIO(row), len(row))
+        url = read_as(here, SignedUrl, *route, "signedUrl", "1").signed_url
+        transport_of(there).put(
+            url.replace(transport_of(here).endpoint, transport_of(there).endpoint), BytesIO(row), len(row)
+        )
         consume: dict[str, Any] = {"params": {"async": 1}, "body": {"requestId": "1"}}
-        job = here._transport.request("POST", *route, "append", **consume)
+        job = send_request(here, "POST", *route, "append", **consume)
         assert there.get_job(job["job_id"]).status == "Completed"
-        assert there._transport.request("POST", *route, "append", **consume)["job_id"] == job["job_id"]
+        assert send_request(there, "POST", *route, "append", **consume)["job_id"] == job["job_id"]
         assert len(there.get_dataset(route[1])) == 1
 
 
@@ -212,7 +213,7 @@ def test_a_job_is_finished_before_the_end(store: Path) -> None:
     lines = "\n".join(map(json.dumps, rows)).encode()
     with Served(store) as server, server.client() as client:
         route = ("dataset", client.create_dataset("Large").id)
-        transport = client._transport
+        transport = transport_of(client)
         transport.put(transport.read(SignedUrl, *route, "signedUrl", "1").signed_url, BytesIO(lines), len(lines))
         consume: dict[str, Any] = {"params": {"async": 1}, "body": {"requestId": "1"}}
         job = transport.request("POST", *route, "append", **consume)
@@ -335,7 +336,7 @@ def test_a_image_needs_a_key_and_a_signed_address_none(keyed: Served, image: Pat
         assert ask(connection, "GET", path).status == 401
         connection.request("GET", path, headers=basic("first key"))
         assert connection.getresponse().read() == image.read_bytes()
-        url = client._transport.read(SignedUrl, "dataset", dataset.id, "signedUrl", "1").signed_url
+        url = read_as(client, SignedUrl, "dataset", dataset.id, "signedUrl", "1").signed_url
         assert ask(connection, "PUT", urlsplit(url).path, b"{}").status == 200
 
 
@@ -362,7 +363,7 @@ def test_addresses_begin_with_the_public_one(store: Path, image: Path) -> None:
             dataset = client.create_dataset("Public")
             dataset.append({"items": [{"reference_id": "a", "image_url": str(image)}]}, local=True)
             image_url = dataset.iloc[0]["image_url"]
-            signed_url = client._transport.read(SignedUrl, "dataset", dataset.id, "signedUrl", "1").signed_url
+            signed_url = read_as(client, SignedUrl, "dataset", dataset.id, "signedUrl", "1").signed_url
             frame = dataset.items.to_frame()
         assert frame["image_url"].tolist() == [image_url]
         assert image_url.startswith(f"{public}{PREFIX}/_nucleus_pandas/images/")
@@ -424,8 +425,8 @@ def test_images_and_uploads_may_be_larger_than_json(store: Path, monkeypatch: py
     monkeypatch.setattr(app, "MAX_JSON", MIB)
     with in_thread(store) as endpoint, npd.NucleusClient(endpoint=endpoint) as client:
         dataset = client.create_dataset("Large")
-        url = client._transport.read(SignedUrl, "dataset", dataset.id, "signedUrl", "1").signed_url
-        client._transport.put(url, BytesIO(b" " * 2 * MIB), 2 * MIB)
+        url = read_as(client, SignedUrl, "dataset", dataset.id, "signedUrl", "1").signed_url
+        transport_of(client).put(url, BytesIO(b" " * 2 * MIB), 2 * MIB)
         (store.parent / "large.raw").write_bytes(b" " * 2 * MIB)
         rows = [{"reference_id": "a", "image_url": str(store.parent / "large.raw")}]
         assert dataset.append({"items": rows}, local=True).new_items == 1
@@ -454,12 +455,13 @@ def test_a_request_that_drips_is_ended_while_others_are_served(store: Path, part
         slow.sendall(f"{head}\r\n{{".encode() if part == "body" else f"{head}X-Slow: ".encode())
         answers: list[bytes] = []
         dripping = threading.Thread(target=lambda: answers.append(drip(slow, 10)))
-        began = time.monotonic()
         dripping.start()
+        answered = 0
         with server.client() as client:
             while dripping.is_alive():
                 client.list_datasets()
-        assert 0.4 < time.monotonic() - began < 5
+                answered += 1
+        assert answered > 1
         line, _, body = answers[0].partition(b"\r\n\r\n")
         assert line.split(b" ")[1] == b"408"
         assert "within 0.5 seconds" in json.loads(body)["error"]

@@ -8,12 +8,13 @@ from typing import Any
 import msgspec
 
 import nucleus_pandas as npd
+from tests.support.private import transport_of
 
 
 def count_requests(client: npd.NucleusClient) -> Counter[str]:
     """Count a client's requests from now on, by what they ask for."""
     counted: Counter[str] = Counter()
-    transport = client._transport
+    transport = transport_of(client)
     request = transport.request
 
     def counting(method: str, *segments: str, **options: Any) -> Any:
@@ -27,7 +28,7 @@ def count_requests(client: npd.NucleusClient) -> Counter[str]:
 
 def contract_only(client: npd.NucleusClient, page: int | None = None, max_concurrency: int = 1) -> npd.NucleusClient:
     """Take the extensions from a client; let pages hold so many rows at most."""
-    transport = client._transport
+    transport = transport_of(client)
     transport.extensions = frozenset()
     transport.max_concurrency = max_concurrency
     request = transport.request

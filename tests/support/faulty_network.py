@@ -9,8 +9,9 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TypeVar
@@ -20,13 +21,15 @@ import pytest
 
 import nucleus_pandas as npd
 from nucleus_pandas.server.serving import Server
-from tests.conftest import join_workers
 from tests.support.faulty_proxy import FAULTS, FaultyProxy, Plan, Request
+from tests.support.private import dataset_handle
+from tests.support.waiting import join_workers, wait_for
 
 SCHEDULES = int(os.environ.get("NUCLEUS_PANDAS_FAULTS", "4"))
 THOROUGH = SCHEDULES >= 100
 """Whether every operation meets every fault at every request, and not a sample of them."""
 RETRIES = 2
+MAX_CONCURRENCY: int = signature(npd.NucleusClient).parameters["max_concurrency"].default
 T = TypeVar("T")
 ALWAYS = -1
 PASSING = [
@@ -50,8 +53,8 @@ class Clock(SimpleNamespace):
 def stop_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Let the client's pauses pass at once; return what tells how long they were."""
     made = Clock()
-    for module in ("transport", "jobs"):
-        monkeypatch.setattr(f"nucleus_pandas.{module}.time", made)
+    monkeypatch.setattr("nucleus_pandas.transport.session.time", made)
+    monkeypatch.setattr("nucleus_pandas.uploads.jobs.time", made)
     return made
 
 
@@ -110,7 +113,7 @@ def behind_proxy(served: str, folder: Path, kind: str) -> Iterator[FaultyNetwork
 
 def handle(client: npd.NucleusClient, dataset: npd.Dataset) -> npd.Dataset:
     """The same dataset, for another client."""
-    return npd.Dataset(client._transport, dataset.id, dataset.name)
+    return dataset_handle(client, dataset.id, dataset.name)
 
 
 def numbered_items(count: int = 12) -> pd.DataFrame:
@@ -147,27 +150,22 @@ def some(cases: Iterable[T], seed: str, count: int) -> list[T]:
     return every if THOROUGH else random.Random(seed).sample(every, min(count, len(every)))
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.01)
-
-
 @contextmanager
 def interrupted(proxy: FaultyProxy, after: int) -> Iterator[None]:
-    """Press Ctrl+C as soon as so many more requests are at the proxy, and hold that it ends the block at once."""
+    """Press Ctrl+C as soon as so many more requests are at the proxy, and hold that it ends the block at once.
+
+    At once means that no request follows and that none which nobody answers is waited for to its end.
+    """
     start = len(proxy.requests)
-    pressed: list[float] = []
 
     def press() -> None:
         wait_for(lambda: len(proxy.requests) >= start + after)
-        pressed.append(time.monotonic())
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     thread = threading.Thread(target=press)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
         yield
-    assert time.monotonic() - pressed[0] < 2
+    assert len(proxy.requests) == start + after
+    assert any(one.name.startswith("nucleus_pandas-") for one in threading.enumerate())  # what waits still does
     thread.join(20)

@@ -18,6 +18,7 @@ from PIL import Image
 
 import nucleus_pandas as npd
 from tests.support.faulty_network import handle
+from tests.support.private import run_handle
 
 IMAGES = 6  # that boxes are on
 JOURNAL = ".nucleus_import.sqlite"
@@ -106,7 +107,7 @@ class Destination:
 
     def at(self, client: npd.NucleusClient) -> Destination:
         """The same, reached by another client."""
-        run = None if self.run is None else npd.ModelRun(client._transport, self.run.id, self.dataset.id)
+        run = None if self.run is None else run_handle(client, self.run.id, self.dataset.id)
         return Destination(self.kind, handle(client, self.dataset), run)
 
     def rows(self, *, ordered: bool = True) -> pd.DataFrame:

@@ -20,8 +20,8 @@ import responses
 
 import nucleus_pandas as npd
 from nucleus_pandas.transport.multipart import Multipart
-from tests.conftest import join_workers
 from tests.support.paths import TESTS
+from tests.support.waiting import join_workers
 
 KEY = "live_0123456789abcdef"
 HOST = "https://nucleus.example.org/v1/nucleus"

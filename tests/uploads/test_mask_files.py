@@ -20,6 +20,7 @@ from PIL import Image
 import nucleus_pandas as npd
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from tests.support.contract_only import contract_only
+from tests.support.private import client_of, dataset_handle, transport_of
 
 NAMES = [f"{number}.jpg" for number in range(23)]
 SEGMENTS = [{"label": "sky", "index": 1, "metadata": {"k": [1]}}, {"label": "road", "index": 2}]
@@ -93,7 +94,7 @@ def test_predictions_may_be_masks_of_this_machine(dataset: npd.Dataset, masks: l
 def _model(dataset: npd.Dataset) -> str:
     from nucleus_pandas.api.model import model_of
 
-    return model_of(dataset._transport, {"name": "M", "reference_id": "m"}).id
+    return model_of(transport_of(dataset), {"name": "M", "reference_id": "m"}).id
 
 
 def test_boxes_and_both_kinds_of_masks_travel_in_one_call_and_keep_their_order(
@@ -139,8 +140,7 @@ def test_frames_of_masks_are_sent_to_another_dataset_and_outlive_the_first(
     dataset: npd.Dataset, masks: list[Path]
 ) -> None:
     dataset.annotate(frame(masks))
-    client = npd.NucleusClient.__new__(npd.NucleusClient)
-    client._transport = dataset._transport
+    client = client_of(dataset)
     other = client.create_dataset("Other")
     dataset.items.to_frame().nucleus.append(other)
     dataset.annotations.to_frame().nucleus.annotate(other)
@@ -214,7 +214,7 @@ def test_the_hosted_service_gets_ten_masks_a_request_and_no_path(masks: list[Pat
     with responses.RequestsMock() as mock, closing(npd.NucleusClient("a key", max_concurrency=1)) as client:
         mock.get("https://api.scale.com/v1/nucleus/_nucleus_pandas", status=404, body="Not Found")
         mock.add_callback("POST", "https://api.scale.com/v1/nucleus/dataset/ds_1/annotate", answer)
-        result = npd.Dataset(client._transport, "ds_1").annotate(rows(masks), if_exists="update", progress=False)
+        result = dataset_handle(client, "ds_1").annotate(rows(masks), if_exists="update", progress=False)
     assert result.annotations_processed == len(masks)
     assert [len(told["segmentations"]) for told, _ in seen] == [10, 10, 3]
     assert all(told["update"] is True for told, _ in seen)

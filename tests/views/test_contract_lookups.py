@@ -14,6 +14,7 @@ import requests
 import responses
 
 import nucleus_pandas as npd
+from tests.support.private import transport_of
 
 HOST = "https://nucleus.example.org/v1/nucleus"
 BOX = {"type": "box", "label": "car", "geometry": {"x": 1, "y": 2, "width": 3, "height": 4}}
@@ -212,7 +213,7 @@ def test_look_ups_go_side_by_side_but_not_too_many(hosted: responses.RequestsMoc
 
     for number in range(16):
         hosted.add_callback("GET", f"{HOST}/dataset/ds_1/refloc/{number}", answer)
-    dataset._transport.max_concurrency = 4
+    transport_of(dataset).max_concurrency = 4
     names = [str(number) for number in range(16)]
     assert dataset.refloc[names[::-1]].index.tolist() == names[::-1]
     assert 1 < most[0] <= 4

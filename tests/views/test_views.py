@@ -19,6 +19,7 @@ from nucleus_pandas.schema import ANNOTATIONS, ITEMS, PREDICTIONS
 from nucleus_pandas.wire.bulk import KEYS
 from tests.factories import item
 from tests.support.contract_only import contract_only, count_requests
+from tests.support.private import send_request
 
 METADATA: list[dict[str, Any]] = [
     {"rain": True, "hour": 7, "place": "Kyoto"},
@@ -562,7 +563,7 @@ def test_a_run_that_spans_datasets_is_read_whole_and_by_item_id(local: npd.Nucle
         dataset.append([item("a")])
         runs.append(dataset.create_model_run(model))
         runs[-1].predict([{"reference_id": "a", **SHAPES[0], "confidence": 0.5}])
-    merged = local._transport.request("POST", "modelRun", "merge", body={"model_run_ids": [run.id for run in runs]})
+    merged = send_request(local, "POST", "modelRun", "merge", body={"model_run_ids": [run.id for run in runs]})
     run = local.get_model_run(merged["model_run_id"])
     frame = run.predictions.to_frame()
     ids = [dataset.items.to_frame().index[0] for dataset in datasets]

@@ -55,8 +55,9 @@ def evaluate(
     area_ranges : dict of str to (float, float), optional
         Names and bounds in square pixels, both included. By default those of COCO: small below 32², medium to 96²,
         large.
-    engine : {"hotcoco", "pycocotools"}, optional
-        What computes the COCO numbers. By default hotcoco; both give the same.
+    engine : {"nucleus_pandas", "hotcoco"}, optional
+        What computes the COCO numbers: this package, or hotcoco (``pip install 'nucleus_pandas[evaluate]'``), which is
+        two to three times as fast and gives the same to the last bit. By default hotcoco where it is installed.
     iou_type : {"bbox", "segm"}, default "bbox"
         Whether boxes are compared, or masks: a column ``segmentation`` (polygons or run-length encodings, as COCO has
         them) or polygons in ``geometry``. Areas are then those of the masks.
@@ -81,7 +82,7 @@ def evaluate(
         A column is missing, rows are wrong, an argument is none of those above, or no image of the predictions is
         one of the ground truth (or of `items`).
     MissingExtraError
-        The engine is not installed.
+        hotcoco is not installed, and `engine` or the masks need it.
 
     Warns
     -----

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nucleus_pandas._util.html import LONGEST, cut, isolated, safe
+from markupsafe import Markup
+
+from nucleus_pandas._util.html import cut, isolated, safe
 from nucleus_pandas.images.gallery.marks import Mark
 from nucleus_pandas.images.gallery.svg import (
     DASHES,
@@ -27,7 +29,7 @@ from nucleus_pandas.images.gallery.svg import (
 _LONGEST_WORDS = 2_000  # characters of metadata and of reasons
 _MATCHES = {"TP": "true positive", "FP": "false positive", "FN": "false negative, missed"}
 
-_STYLE = """
+_STYLE = Markup("""
 .npd-gallery{font:13px/1.4 system-ui,-apple-system,"Segoe UI",sans-serif;color:inherit}
 .npd-gallery *{box-sizing:border-box}
 .npd-gallery p,.npd-gallery ul,.npd-gallery figure{margin:0;padding:0}
@@ -50,9 +52,9 @@ border:1px dashed currentColor;overflow-wrap:anywhere}
 .npd-name{font-weight:600;margin-top:4px}
 .npd-note,.npd-said{font-size:12px;opacity:.8}
 .npd-warned{display:block;font-size:12px;overflow-wrap:anywhere}
-"""
+""")
 
-_PAGE = """<!DOCTYPE html>
+_PAGE = Markup("""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -68,7 +70,7 @@ style-src 'unsafe-inline'">
 {body}
 </body>
 </html>
-"""
+""")
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ class Gallery:
             The file.
         """
         file = Path(path).expanduser()
-        file.write_text(_PAGE.format(title=safe(self._title), body=self.html), encoding="utf-8")
+        file.write_text(_PAGE.format(title=self._title, body=Markup(self.html)), encoding="utf-8")
         return file
 
     def __len__(self) -> int:
@@ -160,82 +162,91 @@ def _colours(tiles: Sequence[Tile], by: Colour) -> Colours:
 
 
 def _gallery(tiles: Sequence[Tile], title: str, colours: Colours, size: int) -> str:
-    shown = "".join(_tile(tile, colours, size) for tile in tiles)
-    return (
-        f'<div class="npd-gallery" style="--npd-size:{size}px"><style>{_STYLE}</style><p class="npd-head">{title}</p>'
-        f'{_legend(tiles, colours)}<div class="npd-grid">{shown}</div></div>'
+    gallery = Markup(
+        '<div class="npd-gallery" style="--npd-size:{}px"><style>{}</style><p class="npd-head">{}</p>'
+        '{}<div class="npd-grid">{}</div></div>'
     )
+    shown = Markup().join(_tile(tile, colours, size) for tile in tiles)
+    return str(gallery.format(size, _STYLE, title, _legend(tiles, colours), shown))
 
 
-def _legend(tiles: Sequence[Tile], colours: Colours) -> str:
+def _legend(tiles: Sequence[Tile], colours: Colours) -> Markup:
     marks = [mark for tile in tiles for mark in tile.marks]
     entries = []
     for side in ("ground truth", "prediction"):
         if any(mark.side == side and mark.is_placed for mark in marks):
-            dashes = f' stroke-dasharray="{DASHES}"' if side == "prediction" else ""
-            sample = (
-                f'<rect x="2" y="2" width="22" height="10" fill="none" stroke="currentColor" stroke-width="2"{dashes}/>'
+            dashes = Markup(' stroke-dasharray="{}"').format(DASHES) if side == "prediction" else ""
+            entries.append(
+                Markup(
+                    '<svg width="26" height="14" aria-hidden="true"><rect x="2" y="2" width="22" height="10"'
+                    ' fill="none" stroke="currentColor" stroke-width="2"{}/></svg>{}'
+                ).format(dashes, side)
             )
-            entries.append(f'<svg width="26" height="14" aria-hidden="true">{sample}</svg>{side}')
     if colours.by == "match_type":
         seen = [kind for kind in FOUND if any(mark.match_type == kind for mark in marks)]
-        entries += [f"{_swatch(FOUND[kind])}<b>{kind}</b> {_MATCHES[kind]}" for kind in seen]
+        entries += [_swatch(FOUND[kind]) + Markup("<b>{}</b> {}").format(kind, _MATCHES[kind]) for kind in seen]
     else:
-        entries += [f"{_swatch(colour)}{isolated(label)}" for label, colour in colours.labels.items()]
+        entries += [_swatch(colour) + isolated(label) for label, colour in colours.labels.items()]
         others = len({label for mark in marks for label in mark.labels}) - len(colours.labels)
         if others:
-            entries.append(f"{_swatch(NEUTRAL)}{others} other label{'s' if others > 1 else ''}")
-    items = "".join(f"<li>{entry}</li>" for entry in entries)
-    return f'<ul class="npd-legend">{items}</ul>' if items else ""
+            entries.append(_swatch(NEUTRAL) + f"{others} other label{'s' if others > 1 else ''}")
+    items = Markup().join(map(Markup("<li>{}</li>").format, entries))
+    return Markup('<ul class="npd-legend">{}</ul>').format(items) if items else items
 
 
-def _swatch(colour: str) -> str:
-    return f'<span class="npd-swatch" style="background:{colour}"></span>'
+def _swatch(colour: str) -> Markup:
+    return Markup('<span class="npd-swatch" style="background:{}"></span>').format(colour)
 
 
-def _tile(tile: Tile, colours: Colours, size: int) -> str:
-    return f'<figure class="npd-tile">{_image(tile, colours, size)}<figcaption>{_caption(tile)}</figcaption></figure>'
+def _tile(tile: Tile, colours: Colours, size: int) -> Markup:
+    figure = Markup('<figure class="npd-tile">{}<figcaption>{}</figcaption></figure>')
+    return figure.format(_image(tile, colours, size), _caption(tile))
 
 
-def _image(tile: Tile, colours: Colours, size: int) -> str:
-    name = safe(cut(tile.name))
+def _image(tile: Tile, colours: Colours, size: int) -> Markup:
     if tile.source is None:
-        return (
-            f'<div class="npd-image npd-broken" style="width:{size}px;height:{size // 2}px">'
-            f"<span>This image {safe(cut(tile.reason, LONGEST))}.</span></div>"
-        )
-    alt = f'alt="{name}" decoding="async" loading="lazy" referrerpolicy="no-referrer"'
-    if tile.size is None:
-        return f'<div class="npd-image" style="width:{size}px"><img src="{safe(tile.source)}" {alt}></div>'
-    scale = size / max(tile.size)
-    width, height = (max(round(side * scale), 1) for side in tile.size)
-    style = f"position:relative;width:{width}px;aspect-ratio:{tile.size[0]}/{tile.size[1]}"
-    over = drawing(tile.marks, tile.size, scale, colours) if tile.marks else ""
-    stretched = f'width="{width}" height="{height}" style="width:100%;height:100%"'
-    return f'<div class="npd-image" style="{style}"><img src="{safe(tile.source)}" {stretched} {alt}>{over}</div>'
+        return Markup(
+            '<div class="npd-image npd-broken" style="width:{}px;height:{}px"><span>This image {}.</span></div>'
+        ).format(size, size // 2, safe(cut(tile.reason)))
+    style, stretched, over = f"width:{size}px", Markup(), Markup()
+    if tile.size is not None:
+        scale = size / max(tile.size)
+        width, height = (max(round(side * scale), 1) for side in tile.size)
+        style = f"position:relative;width:{width}px;aspect-ratio:{tile.size[0]}/{tile.size[1]}"
+        stretched = Markup(' width="{}" height="{}" style="width:100%;height:100%"').format(width, height)
+        over = drawing(tile.marks, tile.size, scale, colours) if tile.marks else over
+    return Markup(
+        '<div class="npd-image" style="{}"><img src="{}"{} alt="{}" decoding="async" loading="lazy"'
+        ' referrerpolicy="no-referrer">{}</div>'
+    ).format(style, safe(tile.source), stretched, safe(cut(tile.name)), over)
 
 
-def _caption(tile: Tile) -> str:
-    parts = [f'<bdi class="npd-name" title="{safe(tile.name)}">{safe(cut(tile.name))}</bdi>']
-    facts = [] if tile.size is None else [f"{tile.size[0]} &times; {tile.size[1]}"]
-    facts += _counted(tile.marks)
+def _caption(tile: Tile) -> Markup:
+    named = Markup('<bdi class="{}" title="{}">{}</bdi>')
+    note = Markup('<span class="npd-note">{}</span>')
+    parts = [named.format("npd-name", safe(tile.name), safe(cut(tile.name)))]
+    facts = [] if tile.size is None else [Markup("{} &times; {}").format(*tile.size)]
+    facts += map(Markup.escape, _counted(tile.marks))
     if facts:
-        parts.append(f'<span class="npd-note">{" · ".join(facts)}</span>')
+        parts.append(note.format(Markup(" · ").join(facts)))
     whole = [mark for mark in tile.marks if mark.shape == "none"]
-    parts += [f'<span class="npd-note">{safe(told(mark))}: {isolated(mark.label)}</span>' for mark in whole]
+    parts += [note.format(Markup("{}: {}").format(told(mark), isolated(mark.label))) for mark in whole]
     if tile.metadata:
         words = safe(cut(tile.metadata, _LONGEST_WORDS))
-        parts.append(f'<bdi class="npd-said" title="{words}">{safe(cut(_said(tile.metadata)))}</bdi>')
+        parts.append(named.format("npd-said", words, safe(cut(_said(tile.metadata)))))
     if tile.reason and tile.source is not None:
-        parts.append(f'<span class="npd-warned">{safe(cut(tile.reason, _LONGEST_WORDS))}</span>')
+        words = safe(cut(tile.reason, _LONGEST_WORDS))
+        parts.append(Markup('<span class="npd-warned">{}</span>').format(words))
     if tile.problems:
         count = len(tile.problems)
         words = safe(cut("\n".join(tile.problems), _LONGEST_WORDS))
         first = isolated(tile.problems[0])
         parts.append(
-            f'<span class="npd-warned" title="{words}">{count} row{"s" if count > 1 else ""} not drawn: {first}</span>'
+            Markup('<span class="npd-warned" title="{}">{} row{} not drawn: {}</span>').format(
+                words, count, "s" if count > 1 else "", first
+            )
         )
-    return "".join(parts)
+    return Markup().join(parts)
 
 
 def _said(metadata: str) -> str:

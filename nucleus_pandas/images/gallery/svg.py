@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from math import isnan
 from typing import Literal, TypeAlias
 
+from markupsafe import Markup
+
 from nucleus_pandas._util.html import safe
 from nucleus_pandas.images.gallery.labels import names
 from nucleus_pandas.images.gallery.marks import Mark
@@ -75,7 +77,7 @@ def chosen(marks: Sequence[Mark]) -> list[Mark]:
     return sorted(placed[:MOST], key=lambda mark: -mark.area)
 
 
-def drawing(marks: Sequence[Mark], size: tuple[int, int], scale: float, colours: Colours) -> str:
+def drawing(marks: Sequence[Mark], size: tuple[int, int], scale: float, colours: Colours) -> Markup:
     """Draw marks, masks below all others.
 
     Parameters
@@ -96,7 +98,7 @@ def drawing(marks: Sequence[Mark], size: tuple[int, int], scale: float, colours:
     every = [colours.of(mark) for mark in marks]
     shapes = "".join(_mark(mark, unit, colour) for mark, colour in zip(marks, every, strict=True))
     written = names(marks, size, unit, every)
-    return (
+    return Markup(
         f'<svg class="npd-marks" viewBox="0 0 {size[0]} {size[1]}" preserveAspectRatio="none" aria-hidden="true" '
         f'style="position:absolute;left:0;top:0;width:100%;height:100%;overflow:hidden">{below}{shapes}{written}</svg>'
     )

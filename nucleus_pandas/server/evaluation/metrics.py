@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nucleus_pandas._util.arrays import Bools
 from nucleus_pandas.evaluation.arrays import EvaluationInputs
-from nucleus_pandas.evaluation.engines import accumulated as accumulate_by_engine
+from nucleus_pandas.evaluation.average_precision import precision_recall
 from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.evaluation.parameters import IOU_THRESHOLDS, RECALLS, Parameters
 from nucleus_pandas.evaluation.tide import ERRORS, tide
@@ -82,7 +82,7 @@ def compute_metrics(
         Name and version of the engine.
     """
     parameters = parameters_of(rule, areas)
-    accumulated = accumulate_by_engine(inputs, parameters)
+    curves = precision_recall(inputs, parameters)
     is_ranked = not len(inputs.predictions) or inputs.predictions.has_ranks
     area = 0 if areas is None else 1
     reasons: dict[str, str] = {}
@@ -96,29 +96,29 @@ def compute_metrics(
         classes = np.empty(0, dtype=np.intp)
         reasons["mapSummary"] = _NO_CONFIDENCE
     else:
-        classes = np.flatnonzero(~np.isnan(accumulated.precision[0, 0, :, area, -1]))
+        classes = np.flatnonzero(~np.isnan(curves.precision[0, 0, :, area, -1]))
         if not len(classes):
             reasons["mapSummary"] = _NO_TRUTH
     metrics = EngineMetrics(
         classes=[inputs.labels[code] for code in classes.tolist()],
-        ap=[accumulated.ap(threshold, area)[classes].tolist() for threshold in THRESHOLDS],
-        precision=[curves[:, classes].T.tolist() for curves in accumulated.precision[:, :, :, area, -1]],
+        ap=[curves.ap(threshold, area)[classes].tolist() for threshold in THRESHOLDS],
+        precision=[by_recall[:, classes].T.tolist() for by_recall in curves.precision[:, :, :, area, -1]],
         reasons=reasons,
     )
     if not len(classes):
         reasons["apBySize"] = reasons["mapSummary"]
     else:
-        metrics.map_at_50 = _number(accumulated.mean_ap(0.5, area))
-        metrics.map_at_75 = _number(accumulated.mean_ap(0.75, area))
-        metrics.map_at_50_95 = _number(accumulated.mean_ap(None, area))
+        metrics.map_at_50 = _number(curves.mean_ap(0.5, area))
+        metrics.map_at_75 = _number(curves.mean_ap(0.75, area))
+        metrics.map_at_50_95 = _number(curves.mean_ap(None, area))
         if areas is None:
             for number, size in enumerate(_SIZES, start=1):
-                setattr(metrics, size, _number(accumulated.mean_ap(None, number)))
+                setattr(metrics, size, _number(curves.mean_ap(None, number)))
                 if getattr(metrics, size) is None:
                     reasons[f"apBySize.{size}"] = _NO_SIZE
         else:
             reasons["apBySize"] = "The ground truth is already filtered by area."
-    return metrics, accumulated.engine, accumulated.version
+    return metrics, curves.engine, curves.version
 
 
 def _number(value: float) -> float | None:

@@ -13,11 +13,11 @@ from msgspec import Struct
 from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.server.read import render
 from nucleus_pandas.server.read.render import FileUrl, JsonObject
-from nucleus_pandas.server.read.subsets import Subset
 from nucleus_pandas.server.store import items, layers
 from nucleus_pandas.server.store.items import ItemRow
 from nucleus_pandas.server.store.layers import AnnotationRow, Layer
 from nucleus_pandas.server.store.models import Run
+from nucleus_pandas.server.store.subsets import Subset
 
 ITEMS = 100_000  # that one page holds at most
 ROWS = 10_000  # items with their annotations that one page holds at most
@@ -47,7 +47,7 @@ class Paging(
 
     def after(self, subset: Subset) -> int | None:
         """Return the marker of the item that the page before ended with."""
-        return subset.behind(self.page_token, arrivals=False)[0] if self.page_token else None
+        return subset.parse_token(self.page_token, arrivals=False)[0] if self.page_token else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ class Export:
             rows, following = page(after, ROWS)
             yield rows
             if following is not None:
-                after, _ = self.subset.behind(following, arrivals=False)
+                after, _ = self.subset.parse_token(following, arrivals=False)
 
 
 def _written(pages: Iterator[list[JsonObject]]) -> msgspec.Raw:

@@ -13,12 +13,12 @@ from msgspec import Raw
 
 from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.server.read.render import EMPTY, FileUrl, JsonObject
-from nucleus_pandas.server.read.subsets import AnyPlace, Subset
 from nucleus_pandas.server.store import items, layers
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import ALL_ITEMS, dataset_of, item_id, item_range
 from nucleus_pandas.server.store.layers import Layer, Row
 from nucleus_pandas.server.store.sql_conditions import Condition
+from nucleus_pandas.server.store.subsets import PageTokens, Subset
 from nucleus_pandas.wire.bulk import ROWS, Selection
 from nucleus_pandas.wire.entities import DETAILS
 
@@ -62,7 +62,7 @@ def read_items(db: sqlite3.Connection, subset: Subset, wanted: Selection, file_u
     after: str | None = None
     rows: list[Row]
     if numbers is None:
-        behind = None if wanted.after is None else subset.behind(wanted.after, arrivals=False)[0]
+        behind = None if wanted.after is None else subset.parse_token(wanted.after, arrivals=False)[0]
         marked = subset.page(db, behind, wanted.limit + 1, ", ".join(needed))
         if len(marked) > wanted.limit:
             del marked[wanted.limit :]
@@ -107,12 +107,12 @@ def read_annotations(
     lengths: list[int] = []
     after: str | None = None
     if numbers is None:
-        place = AnyPlace() if subset is None else subset
-        behind = None if wanted.after is None else place.behind(wanted.after, arrivals=True)
+        tokens = PageTokens() if subset is None else subset
+        behind = None if wanted.after is None else tokens.parse_token(wanted.after, arrivals=True)
         marked = _page(db, layer, subset, behind, wanted.limit + 1, ", ".join(needed), condition)
         if len(marked) > wanted.limit:
             del marked[wanted.limit :]
-            after = place.token(marked[-1][0], marked[-1][2])
+            after = tokens.token(marked[-1][0], marked[-1][2])
         rows = [row[1:] for row in marked]
     else:
         rows, lengths = _of_keys(db, layer, numbers, ", ".join(needed))
@@ -134,7 +134,7 @@ def _page(
     condition: Condition | None,
 ) -> list[Row]:
     """Read a page of annotations, each behind the marker of its item; the first two columns are item and arrival."""
-    if subset is None or (subset.is_whole and condition is None):
+    if subset is None or (subset.slice is None and not subset.has_condition and condition is None):
         first, end = ALL_ITEMS if subset is None else item_range(subset.owner)
         return layers.select_page(db, layer, after or (first, -1), end, limit, f"item, {columns}")
     return subset.objects(db, layer, after, limit, columns, condition or Condition())
@@ -248,7 +248,7 @@ def _numbers(db: sqlite3.Connection, subset: Subset | None, wanted: Selection) -
     if wanted.item_ids is not None:
         known = items.existing(db, wanted.item_ids)
         if subset is not None:
-            known = subset.known(db, known)
+            known = subset.members(db, known)
         return list(map(known.get, wanted.item_ids))
     if not given:
         return None
@@ -257,7 +257,7 @@ def _numbers(db: sqlite3.Connection, subset: Subset | None, wanted: Selection) -
             f"This run spans datasets, where `{given[0]}` names no single item; name items by `item_ids`."
         )
     if wanted.reference_ids is not None:
-        known = subset.known(db, items.ids_of(db, subset.dataset, wanted.reference_ids))
+        known = subset.members(db, items.ids_of(db, subset.dataset, wanted.reference_ids))
         return list(map(known.get, wanted.reference_ids))
     return subset.at_positions(db, wanted.positions or [])
 

@@ -13,14 +13,14 @@ from nucleus_pandas.server.evaluation import commit
 from nucleus_pandas.server.ingest.rows import layer_of
 from nucleus_pandas.server.media.files import Images
 from nucleus_pandas.server.query import Target, compile_query
-from nucleus_pandas.server.read import selections, subsets
-from nucleus_pandas.server.read.subsets import Subset
+from nucleus_pandas.server.read import selections
 from nucleus_pandas.server.routes.request import body, end_stale_jobs, file_url, nucleus, reply
-from nucleus_pandas.server.store import commits, datasets, items, jobs, models
+from nucleus_pandas.server.store import commits, datasets, items, jobs, models, subsets
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import ALL_ITEMS, item_id
 from nucleus_pandas.server.store.layers import Layer, id_of_key
 from nucleus_pandas.server.store.sql_conditions import Condition
+from nucleus_pandas.server.store.subsets import Subset
 from nucleus_pandas.wire.bulk import DeleteItems, ItemsDeleted, RunCommit, RunPlace, Selection
 
 blueprint = Blueprint("extensions", __name__)

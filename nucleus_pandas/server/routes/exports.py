@@ -8,11 +8,11 @@ from nucleus_pandas.errors import UnsupportedError
 from nucleus_pandas.server.query import compile_query
 from nucleus_pandas.server.read import exports
 from nucleus_pandas.server.read.exports import Export, Paging
-from nucleus_pandas.server.read.subsets import Subset
 from nucleus_pandas.server.routes.request import body, file_url, nucleus, reply
 from nucleus_pandas.server.store import datasets
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.sql_conditions import Condition
+from nucleus_pandas.server.store.subsets import Subset
 
 blueprint = Blueprint("exports", __name__)
 

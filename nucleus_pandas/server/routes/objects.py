@@ -10,7 +10,6 @@ from nucleus_pandas.errors import BadRequestError, ConflictError
 from nucleus_pandas.server.query import compile_query
 from nucleus_pandas.server.read import render
 from nucleus_pandas.server.read.render import JsonObject
-from nucleus_pandas.server.read.subsets import Subset
 from nucleus_pandas.server.routes.request import body, file_url, nucleus, reply
 from nucleus_pandas.server.routes.runs import Place
 from nucleus_pandas.server.store import commits, datasets, items, layers
@@ -19,6 +18,7 @@ from nucleus_pandas.server.store.ids import item_id, item_range
 from nucleus_pandas.server.store.layers import AnnotationRow, Layer
 from nucleus_pandas.server.store.models import Run
 from nucleus_pandas.server.store.sql_conditions import Condition
+from nucleus_pandas.server.store.subsets import Subset
 from nucleus_pandas.wire.evaluations import ObjectsPage
 
 blueprint = Blueprint("objects", __name__)
@@ -41,7 +41,7 @@ def page(dataset_id: str) -> Response:
         if wanted.model_run_id is not None:
             run, of_run, _ = Place(run_id=wanted.model_run_id, dataset_id=dataset_id).source(db)
             layer = layer if truth else of_run
-        after = subset.behind(wanted.page_token, arrivals=True) if wanted.page_token else None
+        after = subset.parse_token(wanted.page_token, arrivals=True) if wanted.page_token else None
         if wanted.patch_mode == "predictions_only" or wanted.patch_mode == "ground_truth_only":
             condition = compile_query(wanted.query, "annotation" if truth else "prediction", run) or Condition()
             found, following = _annotations(db, subset, layer, None if truth else run, after, limit, condition)

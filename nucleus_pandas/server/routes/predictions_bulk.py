@@ -9,14 +9,14 @@ from flask import Blueprint, Response
 from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.server.ingest.rows import layer_of
 from nucleus_pandas.server.query import compile_query
-from nucleus_pandas.server.read import selections, subsets
-from nucleus_pandas.server.read.subsets import Subset
+from nucleus_pandas.server.read import selections
 from nucleus_pandas.server.routes.request import body, file_url, nucleus, reply
 from nucleus_pandas.server.routes.runs import Place, bound
-from nucleus_pandas.server.store import datasets, free_runs, models
+from nucleus_pandas.server.store import datasets, free_runs, models, subsets
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.layers import Layer
 from nucleus_pandas.server.store.models import Run
+from nucleus_pandas.server.store.subsets import Subset
 from nucleus_pandas.wire.bulk import RunPlace, Selection
 
 blueprint = Blueprint("predicted", __name__)

@@ -10,12 +10,12 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from nucleus_pandas.errors import BadRequestError, NotFoundError, UnsupportedError
-from nucleus_pandas.server.read import exports, subsets
+from nucleus_pandas.server.read import exports
 from nucleus_pandas.server.read.exports import Export, Paging
 from nucleus_pandas.server.read.render import JsonObject
 from nucleus_pandas.server.routes.exports import no_chips
 from nucleus_pandas.server.routes.request import body, creation, file_url, nucleus, reply
-from nucleus_pandas.server.store import datasets, items, jobs, models, slices
+from nucleus_pandas.server.store import datasets, items, jobs, models, slices, subsets
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import dataset_of, item_id
 from nucleus_pandas.wire.slices import (

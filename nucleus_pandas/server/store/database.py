@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.resources import files
 from math import fmod, isfinite
 from pathlib import Path
 
+from nucleus_pandas._util.sqlite import open_wal
 from nucleus_pandas.errors import StoreError
 
 APPLICATION_ID = 0x4E55434C  # "NUCL", in the file's header
 VERSION = 3
-BUSY_SECONDS = 60
 FILE_NAME = "nucleus.sqlite"
 
 
@@ -39,12 +39,14 @@ class Database:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._path = folder / FILE_NAME
         self._writer = threading.Lock()
         self._idle: list[sqlite3.Connection] = []
         self._idle_lock = threading.Lock()
         self._closed = False
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            self._check_writable()
             self._put_back(self._connect())
             self._migrate()
         except (OSError, ValueError, sqlite3.Error) as error:
@@ -54,19 +56,8 @@ class Database:
             raise StoreError(f"'{folder}' cannot be opened as a store: {error}.") from error
 
     def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(
-            self.folder / FILE_NAME,
-            timeout=BUSY_SECONDS,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=256,
-        )
+        db = open_wal(self._path, self._check_ours, synchronous="FULL", cached_statements=256)
         try:
-            db.execute("BEGIN")
-            self._check_ours(db)  # before anything is written
-            db.execute("ROLLBACK")
-            _switch_to_wal(db)
-            db.execute("PRAGMA synchronous = FULL")
             db.execute("PRAGMA foreign_keys = ON")
             db.execute("PRAGMA temp_store = MEMORY")
             db.execute("PRAGMA cache_size = -32000")
@@ -75,6 +66,15 @@ class Database:
             db.close()
             raise
         return db
+
+    def _check_writable(self) -> None:
+        """Raise StoreError if files cannot be written here, which SQLite would report only at the first write."""
+        for path in (self.folder, self._path):
+            if path.exists() and not os.access(path, os.W_OK):
+                raise StoreError(
+                    f"'{self.folder}' cannot be opened as a store: '{path}' is read-only for this user. Change its "
+                    "permissions, or copy the store to a folder that you may write to."
+                )
 
     def _check_ours(self, db: sqlite3.Connection) -> bool:
         """Refuse what was not made by this package or by a newer one; False when nothing is there yet."""
@@ -88,7 +88,7 @@ class Database:
                 f"{VERSION}); upgrade nucleus_pandas."
             )
         if db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-            raise StoreError(f"'{self.folder / FILE_NAME}' is a database of something else; choose another folder.")
+            raise StoreError(f"'{self._path}' is a database of something else; choose another folder.")
         return False
 
     def _migrate(self) -> None:
@@ -175,15 +175,3 @@ def _schema() -> list[str]:
     """Return what makes a store of each version from one of the version before, beginning with version 1."""
     script = files("nucleus_pandas.server").joinpath("schema.sql").read_text("utf-8")
     return re.split(r"^-- Version \d+:.*$", script, flags=re.MULTILINE)[1:]
-
-
-def _switch_to_wal(db: sqlite3.Connection) -> None:
-    """Turn the write-ahead log on; SQLite does not wait there for others who do the same at that moment."""
-    deadline = time.monotonic() + BUSY_SECONDS
-    while db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)

@@ -73,6 +73,11 @@ def by_number(db: sqlite3.Connection, number: int) -> Dataset:
     return find(db, f"ds_{row and row[0]}")
 
 
+def positions(db: sqlite3.Connection, number: int) -> int:
+    """Return how many positions a dataset has given to items, those of deleted items included."""
+    return int(db.execute("SELECT positions FROM dataset WHERE id = ?", (number,)).fetchone()[0])
+
+
 def listing(db: sqlite3.Connection) -> list[tuple[str, str]]:
     """List id and name of every dataset, oldest first."""
     return [

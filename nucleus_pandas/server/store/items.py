@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import msgspec
 
 from nucleus_pandas.errors import NotFoundError, PositionError
+from nucleus_pandas.server.store import datasets
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import batches, item_number, item_range, split_item_id
 from nucleus_pandas.server.store.positions import Places
@@ -54,8 +55,7 @@ def append(db: sqlite3.Connection, dataset: Dataset, items: Sequence[NewItem]) -
     in one call.
     """
     known = ids_of(db, dataset, (item.reference_id for item in items))
-    (position,) = db.execute("SELECT positions FROM dataset WHERE id = ?", (dataset.id,)).fetchone()
-    first = next_item = item_number(dataset.id, position)
+    first = next_item = item_number(dataset.id, datasets.positions(db, dataset.id))
     outcomes: list[Outcome] = []
     rows: dict[int, tuple[object, ...]] = {}
     updates: dict[int, tuple[object, ...]] = {}
@@ -209,8 +209,7 @@ def at_position(db: sqlite3.Connection, dataset: Dataset, position: int) -> Item
 
 def at_positions(db: sqlite3.Connection, dataset: Dataset, positions: Sequence[int]) -> list[int | None]:
     """Return the numbers of the items at these places, None for places outside the dataset."""
-    (given,) = db.execute("SELECT positions FROM dataset WHERE id = ?", (dataset.id,)).fetchone()
-    return _PLACES.find_many(db, dataset.id, positions, dataset.length, given)
+    return _PLACES.find_many(db, dataset.id, positions, dataset.length, datasets.positions(db, dataset.id))
 
 
 def rank(db: sqlite3.Connection, number: int) -> int:

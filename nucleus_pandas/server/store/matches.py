@@ -14,7 +14,6 @@ from nucleus_pandas.evaluation.outcomes import MatchFlags, classify
 from nucleus_pandas.evaluation.tide import BACKGROUND_IOU
 from nucleus_pandas.server.store import evaluations
 from nucleus_pandas.server.store.evaluations import Evaluation
-from nucleus_pandas.server.store.ids import item_range
 from nucleus_pandas.server.store.models import Run, datasets_of
 from nucleus_pandas.server.store.sql_conditions import Condition, Values, within
 
@@ -363,12 +362,6 @@ def count_tide_errors(db: sqlite3.Connection, evaluation: Evaluation) -> dict[st
         "SELECT coalesce(sum(missed), 0) FROM evaluation_match WHERE evaluation = ? AND NOT crowd", (evaluation.id,)
     ).fetchone()
     return {**counts, "missed": missed}
-
-
-def items_end(db: sqlite3.Connection, dataset: int) -> int:
-    """Return the number behind that of the last item of a dataset."""
-    (positions,) = db.execute("SELECT positions FROM dataset WHERE id = ?", (dataset,)).fetchone()
-    return item_range(dataset)[0] + int(positions)
 
 
 def count_arrivals(db: sqlite3.Connection, source: MatchSource) -> int:

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from nucleus_pandas._util.html import cut
 from nucleus_pandas.server.store import layers
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.layers import AnnotationRow, Layer
 from nucleus_pandas.server.web.figures import Drawn, segments, shape_of, undrawn
-from nucleus_pandas.server.web.formatting import MARK, cut, pixels, short, value
+from nucleus_pandas.server.web.formatting import MARK, pixels, short, value
 from nucleus_pandas.server.web.layers import Named, RunEntry, ground_truth, predictions, some_of
 from nucleus_pandas.server.web.outcomes import BoxOutcome, ItemOutcomes, item_outcomes
 

@@ -8,11 +8,11 @@ from contextlib import suppress
 
 from msgspec import Struct
 
+from nucleus_pandas._util.html import cut
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import item_range
 from nucleus_pandas.server.web import colours
-from nucleus_pandas.server.web.formatting import cut
 from nucleus_pandas.server.web.layers import RunEntry
 from nucleus_pandas.server.web.result_cache import Memory, Pending, Question
 

@@ -1,70 +1,38 @@
-"""Texts of users and numbers as the page shows them; whatever they hold, they stay text."""
+"""Strings of users and numbers as the page shows them, and as its URLs hold them."""
 
 from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-LONG = 120  # characters, in lists
+from nucleus_pandas._util.html import isolated, isolated_text
+
 NOTHING = "-"
-"""Stands for a number that does not exist."""
+"""Shown for a number that does not exist."""
 MARK = "~"
-"""Begins what stands for a text in an address."""
-_IN_ADDRESS = 80  # characters
-_ISOLATE, _POP = "\N{FIRST STRONG ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
-
-
-def cut(text: str, limit: int = LONG) -> str:
-    """Shorten a text, and say so by an ellipsis.
-
-    Examples
-    --------
-    >>> cut("traffic light", 8)
-    'traffic…'
-    """
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
-
-
-def shown(value: object, limit: int | None = LONG) -> Markup:
-    """Return a text as an element of its own, so that marks of writing direction in it do not turn what follows.
-
-    Examples
-    --------
-    >>> shown("<b>")
-    Markup('<bdi>&lt;b&gt;</bdi>')
-    """
-    text = str(value)
-    return Markup("<bdi>{}</bdi>").format(text if limit is None else cut(text, limit))
-
-
-def isolated(value: object, limit: int = LONG) -> str:
-    """Return a text for an attribute or an option, where no element can be."""
-    return f"{_ISOLATE}{cut(str(value), limit)}{_POP}"
+"""The first character of what replaces a long string in a URL."""
+_IN_URL = 80  # characters
 
 
 def short(text: str, other: str) -> str:
-    """Return a text for an address, or something else behind a mark where it would make hundreds of addresses long."""
-    return text if len(text) <= _IN_ADDRESS and not text.startswith(MARK) else f"{MARK}{other}"
-
-
-def digest(text: str) -> str:
-    """Return a short name of a text."""
-    return blake2b(text.encode("utf-8", "replace"), digest_size=12).hexdigest()
+    """Return a string for a URL, or another one behind a mark where it would make hundreds of URLs long."""
+    return text if len(text) <= _IN_URL and not text.startswith(MARK) else f"{MARK}{other}"
 
 
 def label_key(label: str) -> str:
-    """Return what stands for a label in an address.
+    """Return what stands for a label in a URL: the label, or a digest of a long one.
 
     Examples
     --------
     >>> label_key("car"), len(label_key("c" * 5_000))
     ('car', 25)
     """
-    return short(label, digest(label))
+    return short(label, blake2b(label.encode("utf-8", "replace"), digest_size=12).hexdigest())
 
 
 def count(number: int | None) -> str:
@@ -141,13 +109,13 @@ def day(time: str) -> Markup:
 
 
 def value(thing: Any) -> str:
-    """Write a value of metadata: text as it is, everything else as JSON."""
+    """Write a value of metadata: a string as it is, everything else as JSON."""
     return thing if isinstance(thing, str) else json.dumps(thing, ensure_ascii=False)
 
 
 FILTERS = {
-    "shown": shown,
-    "isolated": isolated,
+    "isolated": partial(isolated, tooltip=False),
+    "isolated_text": isolated_text,
     "count": count,
     "counted": counted,
     "ratio": ratio,
@@ -155,8 +123,6 @@ FILTERS = {
     "pixels": pixels,
     "coordinate": coordinate,
     "day": day,
-    "value": value,
     "label_key": label_key,
-    "escape": escape,
 }
-"""What templates call."""
+"""The filters of the templates."""

@@ -8,17 +8,14 @@ import time
 from typing import Literal, NamedTuple, TypeAlias
 
 from nucleus_pandas.evaluation.outcomes import classify
-from nucleus_pandas.server.store import commits, matches
+from nucleus_pandas.server.store import commits, datasets, matches
 from nucleus_pandas.server.store.ids import item_range
 from nucleus_pandas.server.store.matches import MatchSource, StoredMatch
 from nucleus_pandas.server.store.sql_conditions import Condition
-from nucleus_pandas.server.web.item_scan import SECONDS
+from nucleus_pandas.server.store.subsets import SCAN_SECONDS, adaptive_windows
 from nucleus_pandas.server.web.layers import RunEntry
 
 OutcomeSort: TypeAlias = Literal["image", "surest", "unsurest", "nearest", "farthest"]
-
-_FIRST = 1_024  # items per statement, in the beginning
-_TURN = 0.03  # seconds that a statement is to take
 
 
 class BoxOutcome(NamedTuple):
@@ -77,27 +74,22 @@ def by_image(
     stop behind any window, and the next page continues there without gaps.
     """
     rows: list[StoredMatch] = []
-    until = time.monotonic() + SECONDS
+    deadline = time.monotonic() + SCAN_SECONDS
     item, number = after
     for dataset in source.datasets:
         first, behind = item_range(dataset)
         if item >= behind:
             continue
-        end = matches.items_end(db, dataset)
+        end = first + datasets.positions(db, dataset)
         if item < first:
             item, number = first, -1
-        size = _FIRST
-        while item < end:
-            began = time.monotonic()
-            high = min(item + size, end)
+        for _, high in adaptive_windows(item, end, deadline):
             rows += matches.page(db, source, condition, (item, number), high, limit + 1 - len(rows))
             if len(rows) > limit:
                 return OutcomePage(rows[:limit], (rows[limit - 1].item, rows[limit - 1].number))
             item, number = high, -1
-            now = time.monotonic()
-            if now > until:
-                return OutcomePage(rows, (item, number))
-            size = int(size * min(8.0, max(0.25, _TURN / (now - began + 1e-9)))) + 1
+        if time.monotonic() > deadline:
+            return OutcomePage(rows, (item, number))
     return OutcomePage(rows, None)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import nucleus_pandas as npd
 from tests.images.gallery.tiles import HOSTILE, Node, Tree, boxed, legend, names, parsed, tiles, tooltips, written
+from tests.support.private import dataset_handle
 
 ALLOWED = {"div", "style", "p", "ul", "li", "figure", "figcaption", "img", "svg", "g", "rect", "text", "tspan", "title"}
 
@@ -84,7 +85,7 @@ class TestHostileText:
         found, other = run.evaluate(), truth.assign(confidence=0.5).nucleus.evaluate(truth)
         assert model.name == HOSTILE
         things = [local, dataset, dataset.items, dataset.annotations, run, run.predictions, model, result, found]
-        strange = npd.Dataset(local._transport, f"{HOSTILE}\ud800")
+        strange = dataset_handle(local, f"{HOSTILE}\ud800")
         for thing in (*things, found.compare(run.evaluate()), other, strange, strange.items, strange.annotations):
             html = thing._repr_html_()
             check_is_text(html)

@@ -11,6 +11,7 @@ import pytest
 import nucleus_pandas as npd
 from nucleus_pandas import sample
 from tests.images.gallery.tiles import Tree, boxes, dashed, inlined, names, tiles
+from tests.support.private import transport_of
 
 
 class TestServers:
@@ -69,8 +70,8 @@ class TestServers:
             url = address.format(endpoint=served)
             dataset.append([{"reference_id": "a", "image_url": url}])
             frame = dataset.items.to_frame()
-            monkeypatch.setattr(client._transport, "_send", lambda *_: pytest.fail("a request was sent"))
-            assert client._transport.image(url) is None
+            monkeypatch.setattr(transport_of(client), "_send", lambda *_: pytest.fail("a request was sent"))
+            assert transport_of(client).image(url) is None
             assert tiles(frame.nucleus.show())[0].all("img")[0].attributes["src"] == url
 
     def test_a_image_that_the_server_has_lost_is_linked(self, served: str) -> None:

@@ -31,6 +31,7 @@ from tests.support.import_sources import (
     with_files,
     write,
 )
+from tests.support.private import transport_of
 
 Requests = Counter[str]
 
@@ -249,7 +250,7 @@ def rewrite(frame: pd.DataFrame, path: Path, **options: Any) -> None:
 
 def after_requests(client: npd.NucleusClient, count: int, act: Callable[[], object]) -> None:
     """Do something while a client sends its so manieth batch."""
-    transport = client._transport
+    transport = transport_of(client)
     request, seen = transport.request, Counter[str]()
 
     def watching(method: str, *segments: str, **options: Any) -> Any:

@@ -22,6 +22,7 @@ from tests.support.import_sources import (
     with_refused,
     write,
 )
+from tests.support.private import transport_of
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_an_import_in_pieces_repeats_what_it_repeats_in_one(
     other = Destination.make(local, "annotations")
     whole = annotations.imported(local, path, journal=source / "whole")
     for count in range(1, 5):
-        transport = local._transport
+        transport = transport_of(local)
         request, seen = transport.request, []
 
         def ended(method: str, *segments: str, **options: Any) -> Any:

@@ -21,7 +21,7 @@ TRIANGLE = {"vertices": [{"x": 0, "y": 0}, {"x": 9, "y": 0}, {"x": 9, "y": 9}]}
 
 
 def items(**columns: Any) -> pd.DataFrame:
-    return item_frame(*NAMES, **columns).set_axis(LABELS)
+    return pd.DataFrame(item_frame(*NAMES).to_dict("list") | columns, index=LABELS)
 
 
 def boxes(**columns: Any) -> pd.DataFrame:

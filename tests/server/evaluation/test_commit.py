@@ -17,6 +17,8 @@ import nucleus_pandas as npd
 from nucleus_pandas.schema import MATCHES
 from nucleus_pandas.server.evaluation import commit
 from nucleus_pandas.server.routes import bulk
+from tests.factories import box_at
+from tests.support.private import send_request
 
 LABELS = ("car", "bus", "van")
 THRESHOLDS = (None, 0, 0.3, 0.5, 0.9, 1.0)
@@ -56,13 +58,13 @@ def scene(seed: int, images: int = 6) -> Scene:
             # as strings "10" stands before "9", and "Z" before "a"
             ids = draw.sample([*map(str, range(8, 16)), "a", "Z", "é", "😀", "aa"], draw.randint(0, most))
             for key in ids:
-                box = [draw.randrange(4), draw.randrange(4), draw.randrange(5), draw.randrange(1, 5)]
+                box_at = [draw.randrange(4), draw.randrange(4), draw.randrange(5), draw.randrange(1, 5)]
                 row: Row = {
                     "reference_id": name,
                     "annotation_id": key,
                     "label": draw.choice(LABELS),
                     "type": "box",
-                    "geometry": dict(zip(("x", "y", "width", "height"), box, strict=True)),
+                    "geometry": dict(zip(("x", "y", "width", "height"), box_at, strict=True)),
                 }
                 if rows is made.truths:
                     row["metadata"] = draw.choice(
@@ -237,21 +239,11 @@ def test_the_scenes_hold_ties() -> None:
     assert kinds == {"same truth", "confidence", "same prediction"}
 
 
-def box(name: str, key: str, left: float = 0.0, **fields: Any) -> Row:
-    geometry = {"x": left, "y": 0.0, "width": 10.0, "height": 10.0}
-    return {
-        "type": "box",
-        "reference_id": name,
-        "annotation_id": key,
-        "label": "car",
-        "geometry": geometry,
-        **fields,
-    }
-
-
 def test_ties_go_to_confidence_then_to_the_smaller_ids(client: npd.NucleusClient) -> None:
-    truths = [box("0", key) for key in ("t9", "t10")]
-    predictions = [box("0", key, confidence=c) for key, c in (("none", None), ("p9", 0.5), ("p10", 0.5), ("low", 0.25))]
+    truths = [box_at("0", key) for key in ("t9", "t10")]
+    predictions = [
+        box_at("0", key, confidence=c) for key, c in (("none", None), ("p9", 0.5), ("p10", 0.5), ("low", 0.25))
+    ]
     _, run = send(client, Scene(["0"], truths, predictions))
     run.commit()
     found = run.matches().query("match_type == 'TP'")
@@ -263,15 +255,15 @@ def test_ties_go_to_confidence_then_to_the_smaller_ids(client: npd.NucleusClient
     [(None, True), (0, True), (0.0, True), (False, True), ("", True), (1, False), (True, False), (2.5, False)],
 )
 def test_a_crowd_is_left_out(client: npd.NucleusClient, iscrowd: object, counts: bool) -> None:
-    _, run = send(client, Scene(["0"], [box("0", "t", metadata={"iscrowd": iscrowd})], [box("0", "p")]))
+    _, run = send(client, Scene(["0"], [box_at("0", "t", metadata={"iscrowd": iscrowd})], [box_at("0", "p")]))
     run.commit()
     assert run.matches()["match_type"].tolist() == (["TP"] if counts else ["FP"])
 
 
 def test_iscrowd_counts_at_the_top_of_the_metadata_only(client: npd.NucleusClient) -> None:
     truths = [
-        box("0", "a", metadata={"coco": {"iscrowd": 1}}),
-        box("0", "b", 100, metadata={"$.iscrowd": 1, "iscrowd ": 1}),
+        box_at("0", "a", metadata={"coco": {"iscrowd": 1}}),
+        box_at("0", "b", x=100, metadata={"$.iscrowd": 1, "iscrowd ": 1}),
     ]
     _, run = send(client, Scene(["0"], truths))
     run.commit()
@@ -281,14 +273,14 @@ def test_iscrowd_counts_at_the_top_of_the_metadata_only(client: npd.NucleusClien
 def test_other_shapes_are_left_out(client: npd.NucleusClient) -> None:
     line = {"type": "line", "geometry": {"vertices": [{"x": 0, "y": 0}, {"x": 10, "y": 10}]}}
     whole = {"type": "category", "geometry": {}}
-    shapes = [box("0", "line") | line, box("0", "whole") | whole]
-    _, run = send(client, Scene(["0"], [box("0", "t"), *shapes], [box("0", "p"), *shapes]))
+    shapes = [box_at("0", "line") | line, box_at("0", "whole") | whole]
+    _, run = send(client, Scene(["0"], [box_at("0", "t"), *shapes], [box_at("0", "p"), *shapes]))
     run.commit()
     assert run.matches()["match_type"].tolist() == ["TP"]
 
 
 def test_boxes_of_other_images_never_match(client: npd.NucleusClient) -> None:
-    _, run = send(client, Scene(["0", "1"], [box("0", "x")], [box("1", "x")]))
+    _, run = send(client, Scene(["0", "1"], [box_at("0", "x")], [box_at("1", "x")]))
     run.commit()
     frame = run.matches()
     assert frame[["reference_id", "match_type"]].to_numpy().tolist() == [["0", "FN"], ["1", "FP"]]
@@ -319,7 +311,7 @@ def test_an_empty_frame_has_the_same_columns(
 
 @pytest.mark.parametrize("side", ["truths", "predictions"])
 def test_one_side_alone(client: npd.NucleusClient, side: str) -> None:
-    made = Scene(["0"], **{side: [box("0", str(n)) for n in range(3)]})
+    made = Scene(["0"], **{side: [box_at("0", str(n)) for n in range(3)]})
     _, run = send(client, made)
     run.commit()
     for threshold in THRESHOLDS:
@@ -330,14 +322,14 @@ def test_one_side_alone(client: npd.NucleusClient, side: str) -> None:
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan"), float("inf")])
 def test_a_threshold_lies_between_0_and_1(client: npd.NucleusClient, threshold: float) -> None:
-    _, run = send(client, Scene(["0"], [box("0", "t")], [box("0", "p")]))
+    _, run = send(client, Scene(["0"], [box_at("0", "t")], [box_at("0", "p")]))
     run.commit()
     with pytest.raises(npd.InvalidInputError, match="from 0 to 1"):
         run.matches(threshold)
 
 
 def test_a_threshold_counts_the_pairs_that_reach_it(client: npd.NucleusClient) -> None:
-    _, run = send(client, Scene(["0"], [box("0", "t")], [box("0", "p", 5.0)]))
+    _, run = send(client, Scene(["0"], [box_at("0", "t")], [box_at("0", "p", x=5.0)]))
     run.commit()
     third = 50 / 150
     for threshold, kinds in ((third, ["TP"]), (np.nextafter(third, 1), ["FP", "FN"])):
@@ -361,7 +353,7 @@ def test_pairs_and_class_agnostic_exclude_each_other(client: npd.NucleusClient) 
 
 
 def test_pairs_are_directed(client: npd.NucleusClient) -> None:
-    truths, predictions = [box("0", "t", label="car")], [box("0", "p", label="van")]
+    truths, predictions = [box_at("0", "t", label="car")], [box_at("0", "p", label="van")]
     _, run = send(client, Scene(["0"], truths, predictions))
     run.commit(allowed_label_matches=[("car", "van")])
     assert run.matches()["match_type"].tolist() == ["TP"]
@@ -413,9 +405,9 @@ def test_matches_outlive_changes_of_the_ground_truth(client: npd.NucleusClient) 
     dataset, run = send(client, made)
     run.commit()
     before = run.matches()
-    changed = [{**row, "label": "other", "geometry": box("", "")["geometry"]} for row in made.truths]
+    changed = [{**row, "label": "other", "geometry": box_at("", "")["geometry"]} for row in made.truths]
     dataset.annotate(changed, if_exists="update")
-    dataset.annotate([box(name, "one more") for name in made.names])
+    dataset.annotate([box_at(name, "one more") for name in made.names])
     dataset.append([{"reference_id": "one more", "image_url": "https://example.org/more"}])
     pd.testing.assert_frame_equal(run.matches(), before)
 
@@ -437,7 +429,7 @@ def test_a_deleted_item_takes_its_matches_along(local: npd.NucleusClient) -> Non
     gone = made.names[2]
     before = run.matches()
     assert (before["reference_id"] == gone).any()
-    dataset._transport.request("DELETE", "dataset", dataset.id, "refloc", gone)
+    send_request(dataset, "DELETE", "dataset", dataset.id, "refloc", gone)
     left = before[before["reference_id"] != gone].reset_index(drop=True)
     pd.testing.assert_frame_equal(run.matches(), left)
 
@@ -446,7 +438,7 @@ def test_two_runs_are_matched_apart(client: npd.NucleusClient) -> None:
     made = scene(7)
     dataset, run = send(client, made)
     other = dataset.create_model_run(client.add_model("A model", reference_id="model"))
-    other.predict([box(name, "p", confidence=1.0) for name in made.names])
+    other.predict([box_at(name, "p", confidence=1.0) for name in made.names])
     run.commit()
     other.commit()
     assert plain_rows(run.matches()) == expected(made, {}, None)
@@ -460,7 +452,7 @@ def test_a_committed_run_is_frozen(client: npd.NucleusClient) -> None:
     before = run.matches()
     assert run.predict(made.predictions).predictions_ignored == len(made.predictions)
     with pytest.raises(npd.FrozenRunError):
-        run.predict([box("0.jpg", "one more")])
+        run.predict([box_at("0.jpg", "one more")])
     pd.testing.assert_frame_equal(run.matches(), before)
 
 
@@ -476,7 +468,7 @@ def test_pages_join_without_gaps(client: npd.NucleusClient, monkeypatch: pytest.
 
 
 def test_a_page_as_long_as_the_matches(client: npd.NucleusClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    _, run = send(client, Scene(["0"], [box("0", str(n), 20.0 * n) for n in range(7)]))
+    _, run = send(client, Scene(["0"], [box_at("0", str(n), x=20.0 * n) for n in range(7)]))
     run.commit()
     monkeypatch.setattr(bulk, "_PAGE", 7)
     assert len(run.matches()) == 7

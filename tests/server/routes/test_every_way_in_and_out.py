@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 import nucleus_pandas as npd
 from nucleus_pandas.server.app import create_app
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
+from tests.support.private import dataset_handle, run_handle
 
 Row: TypeAlias = dict[str, Any]
 ITEMS = ["a", "b/../c d?#é%", "empty"]
@@ -354,9 +355,9 @@ def framed(kind: str) -> Reader:
 
     def read(api: Api, world: Target) -> dict[str, list[Row]]:
         if kind == "predictions":
-            frame = npd.ModelRun(api.client._transport, world.run, world.dataset).predictions.to_frame()
+            frame = run_handle(api.client, world.run, world.dataset).predictions.to_frame()
         else:
-            frame = npd.Dataset(api.client._transport, world.dataset).annotations.to_frame()
+            frame = dataset_handle(api.client, world.dataset).annotations.to_frame()
         rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
         return by_reference([laid_out(row) for row in rows])
 
@@ -476,10 +477,10 @@ def test_any_annotations_of_a_frame_can_be_sent_to_another_dataset(api: Api, row
     world, other = new_target(api), new_target(api)
     rows = [row | ({"mask_url": f"https://e.org/{row['mask_url']}"} if "mask_url" in row else {}) for row in rows]
     by_body(api, world, f"dataset/{world.dataset}/annotate", rows)
-    frame = npd.Dataset(api.client._transport, world.dataset).annotations.to_frame()
+    frame = dataset_handle(api.client, world.dataset).annotations.to_frame()
     if not len(frame):
         return
-    result = npd.annotate(frame.drop(columns="dataset_item_id"), npd.Dataset(api.client._transport, other.dataset))
+    result = npd.annotate(frame.drop(columns="dataset_item_id"), dataset_handle(api.client, other.dataset))
     assert set(result.rows["status"]) == {"new"}
     kept = [dict(row) for row in rows]
     for row in kept:  # the null rule: at the top level of metadata, null is what is absent
@@ -557,7 +558,7 @@ def test_any_item_comes_out_equal_by_every_route(api: Api, append: Any, items: l
     listed = api("GET", f"dataset/{dataset}/datasetItems")["dataset_items"]
     names = [quote(item["reference_id"], safe="").replace(".", "%2E") for item in items]
     columns = api("POST", f"_nucleus_pandas/dataset/{dataset}/items", {})["columns"]
-    frame = npd.Dataset(api.client._transport, dataset).items.to_frame()
+    frame = dataset_handle(api.client, dataset).items.to_frame()
     frames = frame.astype(object).where(frame.notna(), None).to_dict("records")
     ways = {
         "datasetItems": listed,

@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 
-from tests.factories import CUBOID, SQUARE, TRIANGLE
+from tests.factories import CUBOID, SQUARE, TRIANGLE, box
 from tests.http import Http
 from tests.support.scored_scenes import StoredScene
 
 KEYPOINTS = {"keypoints": [{"x": 1, "y": 2, "visible": True}], "names": ["nose"], "skeleton": None}
+
+
+def prediction(reference_id: str | None = "a", **fields: Any) -> dict[str, Any]:
+    return box(reference_id, **{"confidence": 0.5, **fields})
 
 
 def new_dataset(http: Http, *names: str) -> str:
@@ -19,10 +23,6 @@ def new_dataset(http: Http, *names: str) -> str:
     items = [{"reference_id": name, "image_url": "https://example.org/a.jpg"} for name in names]
     http("POST", f"dataset/{made}/append", {"items": items})
     return made
-
-
-def box(name: str | None = "a", **fields: Any) -> dict[str, Any]:
-    return {"type": "box", "label": "car", "geometry": SQUARE, "reference_id": name, "confidence": 0.5, **fields}
 
 
 def item_id(http: Http, dataset: str, name: str) -> str:
@@ -52,17 +52,17 @@ def found(http: Http, model: str, by: str, key: object) -> list[dict[str, Any]]:
 
 def test_they_are_counted_under_their_model(http: Http, dataset: str, model: str) -> None:
     outcome_keys = {"model_id": model, "predictions_processed": 2, "predictions_ignored": 0}
-    assert predict(http, model, box(annotation_id="1"), box("b", annotation_id="1")) == outcome_keys
+    assert predict(http, model, prediction(annotation_id="1"), prediction("b", annotation_id="1")) == outcome_keys
     outcome_keys = {"model_id": model, "predictions_processed": 0, "predictions_ignored": 1}
-    assert predict(http, model, box(annotation_id="1", confidence=0.75)) == outcome_keys
+    assert predict(http, model, prediction(annotation_id="1", confidence=0.75)) == outcome_keys
 
 
 @pytest.mark.parametrize("by", ["refloc", "iloc", "loc"])
 def test_those_of_an_item_come_in_one_list(http: Http, dataset: str, model: str, by: str) -> None:
     shapes = {"box": SQUARE, "polygon": TRIANGLE, "cuboid": CUBOID}
     fields = {"metadata": {"k": [1, None]}, "class_pdf": {"car": 0.75, "van": 0.25}}
-    sent = [box(type=kind, geometry=one, annotation_id=kind, **fields) for kind, one in shapes.items()]
-    predict(http, model, *sent, box("b"))
+    sent = [prediction(type=kind, geometry=one, annotation_id=kind, **fields) for kind, one in shapes.items()]
+    predict(http, model, *sent, prediction("b"))
     key = {"refloc": "a", "iloc": 0, "loc": item_id(http, dataset, "a")}[by]
     rows = found(http, model, by, key)
     assert [{name: row[name] for name in sent[0]} for row in rows] == sent
@@ -72,28 +72,28 @@ def test_those_of_an_item_come_in_one_list(http: Http, dataset: str, model: str,
 
 @pytest.mark.parametrize(("update", "confidence"), [(False, 0.5), (True, 0.25)])
 def test_update_replaces_them(http: Http, dataset: str, model: str, update: bool, confidence: float) -> None:
-    predict(http, model, box(annotation_id="1"))
-    predict(http, model, box(annotation_id="1", confidence=0.25), update=update)
+    predict(http, model, prediction(annotation_id="1"))
+    predict(http, model, prediction(annotation_id="1", confidence=0.25), update=update)
     assert [row["confidence"] for row in found(http, model, "refloc", "a")] == [confidence]
 
 
 def test_without_ids_the_same_again_is_ignored(http: Http, dataset: str, model: str) -> None:
-    predict(http, model, box(), box(), box(confidence=0.75))
-    assert predict(http, model, box(), box(), box(confidence=0.75))["predictions_ignored"] == 3
+    predict(http, model, prediction(), prediction(), prediction(confidence=0.75))
+    assert predict(http, model, prediction(), prediction(), prediction(confidence=0.75))["predictions_ignored"] == 3
     assert len(found(http, model, "refloc", "a")) == 3
 
 
 def test_items_of_any_dataset_are_named_either_way(http: Http, dataset: str, model: str) -> None:
     other = new_dataset(http, "a", "c")
     rows = [
-        box("b"),
-        box("c"),
-        box("a", dataset_id=other),
-        box(None, item_id=item_id(http, dataset, "a"), label="van"),
-        box("a"),
-        box("nobody"),
-        box(None, item_id="di_000000000000"),
-        box("b", dataset_id=other),
+        prediction("b"),
+        prediction("c"),
+        prediction("a", dataset_id=other),
+        prediction(None, item_id=item_id(http, dataset, "a"), label="van"),
+        prediction("a"),
+        prediction("nobody"),
+        prediction(None, item_id="di_000000000000"),
+        prediction("b", dataset_id=other),
     ]
     answer = predict(http, model, *rows)
     assert answer["predictions_processed"] == 4
@@ -109,12 +109,12 @@ def test_items_of_any_dataset_are_named_either_way(http: Http, dataset: str, mod
 
 def test_a_position_needs_a_single_dataset(http: Http, dataset: str, model: str) -> None:
     assert found(http, model, "iloc", 0) == []
-    predict(http, model, box("a"))
+    predict(http, model, prediction("a"))
     assert len(found(http, model, "iloc", 0)) == 1
     assert found(http, model, "iloc", 1) == []
     http.refused("GET", f"model/{model}/predictions/iloc/2", {}, 404)
     new_dataset(http, "c")
-    predict(http, model, box("c"))
+    predict(http, model, prediction("c"))
     assert "2 datasets" in http.refused("GET", f"model/{model}/predictions/iloc/0", {}, 400)
 
 
@@ -123,7 +123,7 @@ def test_hostile_ids_are_found(http: Http, model: str, name: str) -> None:
     from urllib.parse import quote
 
     new_dataset(http, name)
-    predict(http, model, box(name))
+    predict(http, model, prediction(name))
     segment = quote(name, safe="").replace("..", "%2E%2E")
     assert [row["reference_id"] for row in found(http, model, "refloc", segment)] == [name]
 
@@ -145,7 +145,7 @@ OTHERS = [
 
 @pytest.mark.parametrize("fields", OTHERS, ids=lambda fields: str(fields["type"]))
 def test_other_types_are_refused_whole(http: Http, dataset: str, model: str, fields: dict[str, Any]) -> None:
-    body = {"annotations": [box(), box(**fields)]}
+    body = {"annotations": [prediction(), prediction(**fields)]}
     reason = http.refused("POST", f"model/{model}/predictions", body, 400)
     assert "the types box, polygon, cuboid" in reason
     assert "$.annotations[1]" in reason
@@ -162,27 +162,27 @@ def test_masks_and_signed_uploads_are_refused(http: Http, dataset: str, model: s
 
 
 def test_they_are_in_no_run(http: Http, dataset: str, model: str) -> None:
-    predict(http, model, box())
+    predict(http, model, prediction())
     assert http("GET", f"model/{model}/modelRun") == []
     assert http("GET", f"dataset/{dataset}/model_runs") == []
     http.refused("GET", f"dataset/{dataset}/model/{model}/export", {}, 404)
     (run,) = http.table("run")
     http.refused("GET", f"modelRun/run_{run[1]}/info", {}, 404)
     http.refused("DELETE", f"modelRun/run_{run[1]}", {}, 404)
-    answer = http("POST", f"dataset/{dataset}/model/{model}/uploadPredictions", {"annotations": [box("b")]})
+    answer = http("POST", f"dataset/{dataset}/model/{model}/uploadPredictions", {"annotations": [prediction("b")]})
     assert answer["model_run_id"] != f"run_{run[1]}"
     assert found(http, model, "refloc", "b") == []
 
 
 def test_two_models_have_their_own(http: Http, dataset: str, model: str) -> None:
     other = http("POST", "models/add", {"name": "N", "reference_id": "n"})["model_id"]
-    predict(http, model, box())
+    predict(http, model, prediction())
     assert found(http, other, "refloc", "a") == []
 
 
 def test_they_go_with_their_items_their_dataset_and_their_model(http: Http, dataset: str, model: str) -> None:
     other = new_dataset(http, "c")
-    predict(http, model, *map(box, "abc"))
+    predict(http, model, *map(prediction, "abc"))
     http("DELETE", f"dataset/{dataset}/refloc/a", {})
     http.refused("GET", f"model/{model}/predictions/refloc/a", {}, 404)
     assert len(http.table("prediction")) == 2
@@ -197,10 +197,14 @@ def test_they_go_with_their_items_their_dataset_and_their_model(http: Http, data
 
 def test_a_copy_leaves_the_run_alone_and_skips_what_no_model_takes(http: Http, dataset: str, model: str) -> None:
     run = http("POST", f"dataset/{dataset}/modelRun/create", {"model_id": model})["model_run_id"]
-    rows = [box(annotation_id="1"), box(annotation_id="2", label="van"), *(box(**one) for one in OTHERS[:3])]
-    rows.append(box(type="polygon", geometry=TRIANGLE, annotation_id="3"))
+    rows = [
+        prediction(annotation_id="1"),
+        prediction(annotation_id="2", label="van"),
+        *(prediction(**one) for one in OTHERS[:3]),
+    ]
+    rows.append(prediction(type="polygon", geometry=TRIANGLE, annotation_id="3"))
     http("POST", f"modelRun/{run}/predict", {"annotations": rows})
-    predict(http, model, box(annotation_id="2", label="bus"), box("b"))
+    predict(http, model, prediction(annotation_id="2", label="bus"), prediction("b"))
     route = f"model/{model}/predictions/copyFromRun"
     assert http("POST", route, {"model_run_id": run}) == {
         "model_id": model,
@@ -212,7 +216,7 @@ def test_a_copy_leaves_the_run_alone_and_skips_what_no_model_takes(http: Http, d
     assert labels == [("2", "bus"), ("1", "car"), ("3", "car")]
     assert sum(map(len, http("GET", f"modelRun/{run}/ungrouped").values())) == len(rows)
     assert http("POST", route, {"model_run_id": run})["predictions_copied"] == 0
-    predict(http, model, box(annotation_id="4"))
+    predict(http, model, prediction(annotation_id="4"))
     assert len(found(http, model, "refloc", "a")) == 4
 
 
@@ -260,9 +264,9 @@ def test_predictions_may_name_the_slice_that_their_model_was_trained_on(
         "signed": f"dataset/{dataset}/model/{model}/uploadPredictions?async=1",
     }[way]
     for number, slice_id in enumerate([None, "slc_1", "slc_1", "slc_2"]):
-        body: dict[str, Any] = {"annotations": [box()], "update": False}
+        body: dict[str, Any] = {"annotations": [prediction()], "update": False}
         if way == "signed":
-            http.client.put(http("GET", f"dataset/{dataset}/signedUrl/{number}")["signed_url"], json=box())
+            http.client.put(http("GET", f"dataset/{dataset}/signedUrl/{number}")["signed_url"], json=prediction())
             body = {"requestId": str(number), "update": False}
         http("POST", route, {**body, "trained_slice_id": slice_id})
     assert http("GET", f"model/{model}")["trained_slice_ids"] == ["slc_1", "slc_2"]

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import pytest
 import requests
 
-from tests.factories import CUBOID, SQUARE, TRIANGLE
+from tests.factories import CUBOID, SQUARE, TRIANGLE, box, item
 
 Ask: TypeAlias = Callable[..., Any]
 NAMES = ["a.jpg", "folder/b c.jpg", "ü.jpg"]
@@ -32,7 +32,7 @@ def ask(served: str) -> Ask:
 def dataset(ask: Ask) -> str:
     """A dataset of three remote images."""
     made: str = ask("POST", "dataset/create", {"name": "Streets"})["dataset_id"]
-    ask("POST", f"dataset/{made}/append", {"items": [item(name) for name in NAMES]})
+    ask("POST", f"dataset/{made}/append", {"items": [item(name, metadata={"name": name}) for name in NAMES]})
     return made
 
 
@@ -42,14 +42,6 @@ def run(ask: Ask, dataset: str) -> str:
     ask("POST", "models/add", {"name": "M", "reference_id": "m", "metadata": {"k": 1}})
     made: str = ask("POST", f"dataset/{dataset}/modelRun/create", {"reference_id": "m"})["model_run_id"]
     return made
-
-
-def item(name: str) -> dict[str, Any]:
-    return {"image_url": "https://example.org/a.jpg", "reference_id": name, "metadata": {"name": name}}
-
-
-def box(name: str = "a.jpg", **fields: Any) -> dict[str, Any]:
-    return {"label": "car", "type": "box", "geometry": SQUARE, "reference_id": name, "metadata": {}, **fields}
 
 
 def test_datasets(ask: Ask, dataset: str) -> None:
@@ -68,7 +60,13 @@ def test_datasets(ask: Ask, dataset: str) -> None:
 
 
 def test_items_are_appended_in_one_request_and_counted(ask: Ask, dataset: str) -> None:
-    sent = {"items": [item("a.jpg"), item("new.jpg"), {"image_url": "https://example.org/b.jpg", "reference_id": "n"}]}
+    sent = {
+        "items": [
+            item("a.jpg", metadata={"name": "a.jpg"}),
+            item("new.jpg", metadata={"name": "new.jpg"}),
+            {"image_url": "https://example.org/b.jpg", "reference_id": "n"},
+        ]
+    }
     answer = ask("POST", f"dataset/{dataset}/append", sent)
     names = ("dataset_id", "new_items", "updated_items", "ignored_items", "upload_errors")
     assert [answer[name] for name in names] == [dataset, 2, 0, 1, 0]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +52,6 @@ def new_items(names: Sequence[str]) -> list[Item]:
 
 def new_box(name: str, annotation_id: str | None = None, label: str = "car") -> Box:
     return Box(reference_id=name, annotation_id=annotation_id, label=label, geometry=BoxGeometry(1, 2, 3, 4))
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
 
 
 def rows_in(nucleus: EmbeddedNucleus, *tables: str) -> dict[str, int]:

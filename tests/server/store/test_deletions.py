@@ -25,8 +25,8 @@ from tests.server.store.store_http import (
     new_items,
     rows_in,
     stored_files,
-    wait_for,
 )
+from tests.support.waiting import wait_for
 
 
 def fill(nucleus: EmbeddedNucleus, count: int, boxes: int) -> tuple[Dataset, models.Run]:

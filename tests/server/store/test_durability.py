@@ -38,6 +38,7 @@ from nucleus_pandas.uploads.jobs import Job
 from nucleus_pandas.wire.responses import SignedUrl
 from tests.factories import noise_png
 from tests.support.concurrent_writer import CALLS, ROWS, work, write
+from tests.support.private import dataset_handle, model_handle, send_request, transport_of
 
 KILLS = int(os.environ.get("NUCLEUS_PANDAS_KILLS", "3"))
 
@@ -181,8 +182,8 @@ class Story:
         )
         yield Step(
             "predict",
-            lambda client: client._transport.request(
-                "POST", "modelRun", self.ids["run"], "predict", body={"annotations": others}
+            lambda client: send_request(
+                client, "POST", "modelRun", self.ids["run"], "predict", body={"annotations": others}
             ),
             [predicted(others)],
         )
@@ -224,26 +225,26 @@ class Story:
         return client.get_dataset(self.ids[self.title])
 
     def _post(self, route: str, **body: object) -> Callable[[npd.NucleusClient], object]:
-        return lambda client: client._transport.request("POST", "dataset", self.ids[self.title], route, body=body)
+        return lambda client: send_request(client, "POST", "dataset", self.ids[self.title], route, body=body)
 
     def _post_images(self, client: npd.NucleusClient) -> object:
         rows = [{"reference_id": path.name} for path in self.images[12:]]
         files = [("image", path, path.name) for path in self.images[12:]]
         sent = Multipart({"items": json.dumps(rows).encode()}, files)
-        return client._transport.request("POST", "dataset", self.ids[self.title], "append", multipart=sent)
+        return send_request(client, "POST", "dataset", self.ids[self.title], "append", multipart=sent)
 
     def _post_mask(self, client: npd.NucleusClient) -> object:
         segments = [{"label": "sky", "index": 1}]
         row = {"type": "mask", "reference_id": "frame-0", "mask_url": "mask.png", "annotations": segments}
         fields = {"serialized_request": json.dumps({"segmentations": [row]}).encode()}
         sent = Multipart(fields, [("mask", self.mask, "mask.png")])
-        return client._transport.request("POST", "dataset", self.ids[self.title], "annotate", multipart=sent)
+        return send_request(client, "POST", "dataset", self.ids[self.title], "annotate", multipart=sent)
 
     def _upload(self, route: str, rows: list[dict[str, Any]]) -> Callable[[npd.NucleusClient], object]:
         lines = b"\n".join(json.dumps(row).encode() for row in rows)
 
         def act(client: npd.NucleusClient) -> object:
-            transport, dataset = client._transport, self.ids[self.title]
+            transport, dataset = transport_of(client), self.ids[self.title]
             request_id = os.urandom(8).hex()
             url = transport.read(SignedUrl, "dataset", dataset, "signedUrl", request_id).signed_url
             transport.put(url, BytesIO(lines), len(lines))
@@ -257,7 +258,7 @@ class Story:
 
     def _delete(self, client: npd.NucleusClient, *route: str) -> None:
         with suppress(npd.NotFoundError):  # when everything is sent again it is gone already
-            client._transport.request("DELETE", *route)
+            send_request(client, "DELETE", *route)
 
     def tell(self, client: npd.NucleusClient, step: Step) -> float:
         """Do a step, and note what it made of the rows; return the seconds that it lasted."""
@@ -454,7 +455,7 @@ def test_a_job_cut_off_is_given_up_once_its_heart_stands_still(store: Path, stor
     lines = b"\n".join(json.dumps(row).encode() for row in rows)
     with Served(store) as server, server.client() as client:
         story.tell(client, story.steps[0])
-        transport, route = client._transport, ("dataset", story.ids[story.title])
+        transport, route = transport_of(client), ("dataset", story.ids[story.title])
         transport.put(transport.read(SignedUrl, *route, "signedUrl", "1").signed_url, BytesIO(lines), len(lines))
         consume: dict[str, Any] = {"params": {"async": 1}, "body": {"requestId": "1"}}
         job = transport.request("POST", *route, "append", **consume)["job_id"]
@@ -462,7 +463,7 @@ def test_a_job_cut_off_is_given_up_once_its_heart_stands_still(store: Path, stor
     check_whole(store)
     with npd.NucleusClient.local(store) as client:
         assert client.get_job(job).status == "Running"  # somebody else may work on it
-        assert client._transport.request("POST", *route, "append", **consume)["job_id"] == job
+        assert send_request(client, "POST", *route, "append", **consume)["job_id"] == job
         assert len(client.get_dataset(route[1])) in (0, 5_000)
         with database_of(store) as db:
             db.execute("UPDATE job SET heartbeat = heartbeat - 100")
@@ -602,8 +603,8 @@ def made(served: str) -> dict[str, Any]:
 CREATIONS: dict[str, Callable[[npd.NucleusClient, dict[str, Any]], Any]] = {
     "datasets": lambda client, made: client.create_dataset("Cut off"),
     "models": lambda client, made: client.add_model("Cut off", reference_id="cut"),
-    "runs": lambda client, made: npd.Dataset(client._transport, made["datasets"][0]).create_model_run(
-        npd.Model(client._transport, made["models"][0])
+    "runs": lambda client, made: dataset_handle(client, made["datasets"][0]).create_model_run(
+        model_handle(client, made["models"][0])
     ),
 }
 

@@ -15,7 +15,8 @@ from nucleus_pandas.server.ingest import upload_jobs
 from nucleus_pandas.server.ingest.rows import Stored, store_items
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.store import jobs
-from tests.server.store.store_http import StoreHttp, box_row, image_row, rows_in, stored_files, wait_for
+from tests.server.store.store_http import StoreHttp, box_row, image_row, rows_in, stored_files
+from tests.support.waiting import wait_for
 
 
 def test_a_job_whose_process_is_gone_ends(http: StoreHttp, nucleus: EmbeddedNucleus) -> None:

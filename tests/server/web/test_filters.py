@@ -7,7 +7,7 @@ import pytest
 
 import nucleus_pandas as npd
 from nucleus_pandas import sample
-from nucleus_pandas.server.web import item_scan
+from nucleus_pandas.server.store import subsets
 from nucleus_pandas.server.web.routes import grid
 from tests.support.sample_page import DASH, SampleSite, ids_on, last_segment, lines, place_on, run_line
 
@@ -118,9 +118,9 @@ def test_boxes_that_were_not_looked_for_stand_back(sample_site: SampleSite) -> N
 
 
 def test_looking_takes_a_bounded_time_and_goes_on(sample_site: SampleSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(item_scan, "_FIRST", 1)
-    monkeypatch.setattr(item_scan, "_TURN", 0.0)
-    monkeypatch.setattr(item_scan.Walk.find, "__kwdefaults__", {"direction": "forward", "seconds": 0.0})
+    monkeypatch.setattr(subsets, "_FIRST_WINDOW", 1)
+    monkeypatch.setattr(subsets, "_WINDOW_SECONDS", 0.0)
+    monkeypatch.setattr(subsets.Subset.scan, "__kwdefaults__", {"direction": "forward", "seconds": 0.0})
     first = sample_site.get(sample_site.grid, label="airplane")
     assert ids_on(first) == []
     assert "None was found yet among the 1 images" in first.text

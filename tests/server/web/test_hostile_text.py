@@ -143,8 +143,8 @@ def bones(page: Node) -> Counter[tuple[str, ...]]:
 
 
 def seen(text: str) -> str:
-    """What a parser of HTML makes of a text, with single spaces."""
-    return " ".join(text.replace("\0", "\ufffd").split())
+    """What a parser of HTML makes of a text, with single spaces; what HTML has no place for is replaced."""
+    return " ".join(re.sub("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", "\ufffd", text).split())
 
 
 PAGES = ("datasets", "grid", "runs", "slices", "image", "run", "run by labels", "examples", "compare")

@@ -11,6 +11,7 @@ import nucleus_pandas as npd
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.web import annotation_rows as rows
 from nucleus_pandas.server.web.routes import grid
+from tests.support.private import send_request
 from tests.support.sample_page import (
     DASH,
     SampleSite,
@@ -96,7 +97,7 @@ def test_deleted_images_leave_no_holes_in_pages(own_sample_site: SampleSite, mon
     monkeypatch.setattr(grid, "PAGE", 3)
     names = own_sample_site.items["reference_id"].tolist()
     for name in names[1:8]:
-        own_sample_site.client._transport.request("DELETE", "dataset", own_sample_site.dataset.id, "refloc", name)
+        send_request(own_sample_site.client, "DELETE", "dataset", own_sample_site.dataset.id, "refloc", name)
     left = own_sample_site.dataset.items.to_frame()
     assert own_sample_site.shown() == left.index.tolist()
     page = own_sample_site.get(own_sample_site.grid)

@@ -11,7 +11,9 @@ from nucleus_pandas.server.evaluation import compute
 from nucleus_pandas.server.web import run_metrics
 from nucleus_pandas.server.web.routes import examples
 from tests.support.html_tree import Node
+from tests.support.private import send_request
 from tests.support.sample_page import SampleSite, Visitor, asked_by, last_segment, lines, run_line
+from tests.support.waiting import finish_work
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -288,7 +290,7 @@ def test_numbers_of_many_boxes_are_computed_in_the_background_and_kept(
     assert response.headers["Refresh"] == "2"
     assert "being computed" in response.text
     nucleus = own_sample_site.nucleus
-    nucleus._worker.submit(lambda: None).result(60)
+    finish_work(nucleus)
     numbers = own_sample_site.get(address).one("dl", "numbers").text
     monkeypatch.setattr(run_metrics, "_compute", lambda *rest: pytest.fail("it is known"))
     again = Visitor(nucleus)  # after a new start too
@@ -305,7 +307,7 @@ def test_what_cannot_be_computed_is_told(own_sample_site: SampleSite, monkeypatc
     monkeypatch.setattr(run_metrics, "_compute", fail)
     address = f"/runs/{own_sample_site.runs[0].id}"
     own_sample_site.get(address, 202)
-    own_sample_site.nucleus._worker.submit(lambda: None).result(60)
+    finish_work(own_sample_site.nucleus)
     assert "its log says why" in own_sample_site.get(address, 409).text
 
 
@@ -324,13 +326,11 @@ def test_an_evaluation_is_shown_beside_the_commit(own_sample_site: SampleSite) -
     run = own_sample_site.runs[1]
     rules = [{"class_name": "vehicle", "labels": ["car", "bus", "truck"]}]
     body = {"rollupGroups": rules, "name": "Rolled up"}
-    made = own_sample_site.client._transport.request("POST", "modelRun", run.id, "evaluationsV2", body=body)
+    made = send_request(own_sample_site.client, "POST", "modelRun", run.id, "evaluationsV2", body=body)
     key = made["evaluation_id"]
     page = own_sample_site.get(f"/runs/{run.id}", by=key)
     assert page.one("select", name="by").all("option")[0].text == "the commit"
-    charts = own_sample_site.client._transport.request(
-        "POST", "evaluationsV2", key, "charts", body={"iouThreshold": 0.5}
-    )
+    charts = send_request(own_sample_site.client, "POST", "evaluationsV2", key, "charts", body={"iouThreshold": 0.5})
     totals = {one.one("dt").text: one.one("dd").text for one in page.all(cls="number")}
     counts = charts["totalCounts"]
     assert [totals[f"{name} positives"] for name in ("True", "False")] == [str(counts["tp"]), str(counts["fp"])]

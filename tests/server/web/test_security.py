@@ -15,6 +15,7 @@ from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.web import sessions
 from nucleus_pandas.server.web.sessions import Sessions
 from tests.support.html_tree import parse
+from tests.support.private import session_of
 from tests.support.sample_page import HOST, Visitor
 
 KEY, OTHER = "a-key-0123456789", "another-key"
@@ -309,7 +310,7 @@ def test_a_cookie_travels_over_tls_alone_where_there_is_tls(nucleus: EmbeddedNuc
 
 
 def test_in_process_there_is_no_page(local: npd.NucleusClient) -> None:
-    session = local._transport._session
+    session = session_of(local)
     answer = session.get("http://nucleus.local/")
     assert answer.status_code == 404
     assert answer.json()["error"].startswith("There is no route GET /")

@@ -18,6 +18,7 @@ import nucleus_pandas as npd
 from tests.factories import SQUARE
 from tests.factories import box as make_box
 from tests.factories import box_frame as make_box_frame
+from tests.support.private import transport_of
 
 HOST = "https://api.scale.com/v1/nucleus"
 
@@ -297,7 +298,7 @@ def listen(mock: responses.RequestsMock, answer: Callable[[Any], Any]) -> None:
 
 
 def at(client: npd.NucleusClient, image: Path) -> At:
-    transport = client._transport
+    transport = transport_of(client)
     return At(
         client,
         npd.Dataset(transport, "ds_1", "D"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import nucleus_pandas as npd
+from tests.support.private import dataset_handle, slice_handle
 from tests.transport.hosted.exchanges import HOSTILE, QUOTED, Case, get, opened, unknown_page
 
 
@@ -16,7 +16,7 @@ def pages() -> list[Case]:
             lambda at: [
                 at.client.url(),
                 at.client.url(at.dataset),
-                npd.Dataset(at.client._transport, HOSTILE).url,
+                dataset_handle(at.client, HOSTILE).url,
                 unknown_page(lambda: at.client.url(at.run)),
             ],
             [],
@@ -28,7 +28,7 @@ def pages() -> list[Case]:
         Case("Slice.url", lambda at: at.slice.url, [], f"{dashboard}/ds_1/slc_1"),
         Case(
             "Slice.url",
-            lambda at: npd.Slice(at.client._transport, "slc_2").url,
+            lambda at: slice_handle(at.client, "slc_2").url,
             [get("slice/slc_2/info", info)],
             f"{dashboard}/ds_2/slc_2",
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-import nucleus_pandas as npd
+from tests.support.private import dataset_handle, model_handle
 from tests.transport.hosted.exchanges import (
     COUNTS,
     ENDED,
@@ -31,7 +31,7 @@ def resources() -> list[Case]:
     return [
         Case(
             "Dataset.name",
-            lambda at: npd.Dataset(at.client._transport, "ds_1").name,
+            lambda at: dataset_handle(at.client, "ds_1").name,
             [get("dataset/ds_1/name", {"name": "D"})],
             "D",
         ),
@@ -40,7 +40,7 @@ def resources() -> list[Case]:
         Case("Dataset.__getitem__", lambda at: [at.dataset["dataset_id"], at.dataset["name"]], [], ["ds_1", "D"]),
         Case(
             "Dataset.create_model_run",
-            lambda at: at.dataset.create_model_run(npd.Model(at.client._transport, "prj_1", "m"), name="first").id,
+            lambda at: at.dataset.create_model_run(model_handle(at.client, "prj_1", "m"), name="first").id,
             [post("dataset/ds_1/modelRun/create", {"reference_id": "m", "name": "first"}, created)],
             "run_1",
         ),

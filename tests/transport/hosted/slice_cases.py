@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-import nucleus_pandas as npd
+from tests.support.private import slice_handle
 from tests.transport.hosted.exchanges import (
     BOX,
     ENDED,
@@ -101,13 +101,13 @@ def slices() -> list[Case]:
         Case("Slice.info", lambda at: at.slice.info, [get("slice/slc_1/info", SLICE)], SLICE),
         Case(
             "Slice.name",
-            lambda at: [at.slice.name, npd.Slice(at.client._transport, "slc_1").name],
+            lambda at: [at.slice.name, slice_handle(at.client, "slc_1").name],
             [get("slice/slc_1/info", SLICE)],
             ["S", "S"],
         ),
         Case(
             "Slice.dataset_id",
-            lambda at: npd.Slice(at.client._transport, "slc_1").dataset_id,
+            lambda at: slice_handle(at.client, "slc_1").dataset_id,
             [get("slice/slc_1/info", SLICE)],
             "ds_1",
         ),

@@ -13,6 +13,7 @@ import responses
 
 import nucleus_pandas as npd
 from tests.factories import item_frame
+from tests.support.private import run_handle
 from tests.transport.hosted.exchanges import (
     BOX,
     BUCKET,
@@ -208,6 +209,6 @@ def test_a_position_outside_is_an_index_error_by_call_too(mock: responses.Reques
         for thing in (begin.dataset, begin.run):
             with pytest.raises(npd.PositionError, match="Position -3 is outside the dataset, which holds 2 items"):
                 thing.iloc(-3)
-        homeless = npd.ModelRun(client._transport, "run_1")
+        homeless = run_handle(client, "run_1")
         with pytest.raises(npd.NotFoundError, match="^No.$"):
             homeless.iloc(9)

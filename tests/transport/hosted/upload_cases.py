@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-import nucleus_pandas as npd
 from tests.factories import item, item_frame
+from tests.support.private import dataset_handle
 from tests.transport.hosted.exchanges import (
     ENDED,
     HEX,
@@ -102,7 +102,7 @@ def uploads() -> list[Case]:
         ),
         Case(
             "Dataset.append",
-            lambda at: statuses(npd.Dataset(at.client._transport, HOSTILE).append(item_frame("a", "b"))),
+            lambda at: statuses(dataset_handle(at.client, HOSTILE).append(item_frame("a", "b"))),
             signed(item("a"), item("b"), dataset=QUOTED),
             ["new", "new"],
         ),

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import nucleus_pandas as npd
-from tests.conftest import join_workers
 from tests.support.faulty_proxy import FaultyProxy
+from tests.support.waiting import join_workers
 
 
 @pytest.fixture

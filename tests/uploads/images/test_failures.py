@@ -13,6 +13,7 @@ from PIL import Image
 import nucleus_pandas as npd
 from nucleus_pandas.transport.multipart import Multipart
 from tests.support.faulty_proxy import FaultyProxy, Request
+from tests.support.private import forget_extensions
 from tests.support.stored_files import check_whole
 from tests.uploads.images.files import contents, frame_of, hashes, is_images, names_in, other
 
@@ -92,7 +93,7 @@ def test_files_that_go_before_they_are_sent_are_the_errors_of_their_rows(
         npd.NucleusClient(endpoint=proxy.endpoint, max_retries=0) as client,
     ):
         dataset = client.create_dataset("Photos")
-        client._transport.__dict__.pop("extensions", None)
+        forget_extensions(client)
         proxy.plan = spoil
         result = npd.append(frame, dataset, on_error="collect")
     assert result.rows.index[result.rows["status"] == "error"].tolist() == [3, 4, 10, 39]
@@ -132,7 +133,7 @@ def test_a_file_that_is_forbidden_meanwhile_is_the_error_of_its_row(
 ) -> None:
     frame = frame_of(tmp_path / "images", 3)
     dataset = distant.create_dataset("Photos")
-    distant._transport.__dict__.pop("extensions", None)
+    forget_extensions(distant)
     proxy.plan = lambda request: Path(frame["image_url"][1]).chmod(0)
     result = npd.append(frame, dataset, on_error="collect")
     assert result.rows["status"].tolist() == ["new", "error", "new"]

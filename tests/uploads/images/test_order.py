@@ -12,6 +12,7 @@ import pytest
 
 import nucleus_pandas as npd
 from tests.support.faulty_proxy import FaultyProxy, Request
+from tests.support.private import extensions_of, set_extensions
 from tests.uploads.images.files import contents, frame_of, hashes, is_images, names_in
 
 
@@ -115,7 +116,7 @@ def test_a_server_without_the_extension_gets_items_with_their_images_in_turn(
     proxy: FaultyProxy, distant: npd.NucleusClient, tmp_path: Path, store: Path
 ) -> None:
     frame = frame_of(tmp_path / "images", 25)
-    distant._transport.extensions = distant._transport.extensions - {"images"}
+    set_extensions(distant, extensions_of(distant) - {"images"})
     dataset = distant.create_dataset("Photos")
     proxy.pause = watch = Watch(lambda number: 0.2 if number == 0 else 0.0, has_images)
     npd.append(frame, dataset)

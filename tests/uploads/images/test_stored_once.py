@@ -11,6 +11,7 @@ import pytest
 
 import nucleus_pandas as npd
 from tests.factories import noise_png
+from tests.support.private import send_request
 from tests.uploads.images.files import contents, frame_of, hashes, names_in, stored_files
 
 
@@ -55,7 +56,7 @@ def test_a_file_goes_with_the_last_item_that_names_it(client: npd.NucleusClient,
     frame = pd.DataFrame({"reference_id": ["a", "b"], "image_url": str(tmp_path / "a.png")})
     dataset = client.create_dataset("Photos")
     npd.append(frame, dataset, batch_size=1)
-    delete = lambda name: client._transport.request("DELETE", "dataset", dataset.id, "refloc", name)  # noqa: E731
+    delete = lambda name: send_request(client, "DELETE", "dataset", dataset.id, "refloc", name)  # noqa: E731
     delete("a")
     assert contents(dataset, store) == {"b": hashlib.sha256(noise_png(1)).hexdigest()}
     delete("b")

@@ -9,7 +9,6 @@ from flask import Response, redirect, request
 
 from nucleus_pandas.errors import BadRequestError, NotFoundError, UnsupportedError
 from nucleus_pandas.server.evaluation.metrics import THRESHOLDS
-from nucleus_pandas.server.read.subsets import Subset
 from nucleus_pandas.server.store import datasets, layers, models, slices
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import POSITION, item_id
@@ -17,11 +16,11 @@ from nucleus_pandas.server.store.items import ItemRow
 from nucleus_pandas.server.store.layers import AnnotationRow
 from nucleus_pandas.server.store.matches import MatchSource, sources_of
 from nucleus_pandas.server.store.sql_conditions import Condition
+from nucleus_pandas.server.store.subsets import Scan, Subset
 from nucleus_pandas.server.web import snippets
 from nucleus_pandas.server.web.facets import describe, offered, predicted
 from nucleus_pandas.server.web.figures import Drawn, Figure, figure, shape_of
 from nucleus_pandas.server.web.filters import NAMES, Filters
-from nucleus_pandas.server.web.item_scan import Found, Walk
 from nucleus_pandas.server.web.layers import Named, RunEntry, ground_truth, predictions, runs_on, some_of
 from nucleus_pandas.server.web.outcomes import keys_of
 from nucleus_pandas.server.web.page import blueprint, link, page, render
@@ -74,7 +73,7 @@ class Asked(NamedTuple):
     run: RunEntry | None
     source: MatchSource | None
     filters: Filters
-    walk: Walk
+    subset: Subset
     refusal: str
 
 
@@ -92,9 +91,9 @@ def asked_for(db: sqlite3.Connection, dataset: Dataset) -> Asked:
         one = slices.find(db, name)
         one.check_of(dataset)
     try:
-        return Asked(runs, run, source, filters, Walk(dataset, one, filters.condition(run, source)), "")
+        return Asked(runs, run, source, filters, Subset(dataset, one, filters.condition(run, source)), "")
     except (BadRequestError, UnsupportedError) as error:
-        return Asked(runs, run, source, filters, Walk(dataset, one, Condition("0")), str(error))
+        return Asked(runs, run, source, filters, Subset(dataset, one, Condition("0")), str(error))
 
 
 def kept_filters(*, short: bool = False) -> dict[str, Any]:
@@ -115,17 +114,17 @@ def grid(dataset_id: str) -> Response:
     with nucleus.database.read() as db:
         dataset = datasets.find(db, dataset_id)
         asked = asked_for(db, dataset)
-        walk = asked.walk
+        subset = asked.subset
         if (at := whole("at", None)) is not None:
             return _to_place(db, asked, at)
         described = describe(nucleus, page().memory, db, dataset)
         others = predicted(nucleus, page().memory, dataset, asked.run)
         shown = [ground_truth(dataset), *([] if asked.run is None else [predictions(asked.run)])]
-        found = _found(db, walk) if not asked.refusal else Found([], 0, 0)
+        found = _found(db, subset) if not asked.refusal else Scan([], 0, 0)
         cards = _cards(db, dataset, found.rows, shown, asked)
-        first = walk.position(db, found.rows[0].id) if found.rows and walk.is_whole else None
-        first_rank = None if first is None else walk.rank(db, first)
-        positions = walk.end(db)
+        first = subset.position(db, found.rows[0].id) if found.rows and not subset.has_condition else None
+        first_rank = None if first is None else subset.rank(db, first)
+        positions = subset.positions(db)
         known = slices.listing(db, dataset)
     kept = kept_filters()
 
@@ -143,7 +142,7 @@ def grid(dataset_id: str) -> Response:
         cards=cards,
         most=PAGE,
         first_rank=first_rank,
-        walk=walk,
+        subset=subset,
         slices=known[::-1],
         kept=kept,
         kept_short=kept_filters(short=True),
@@ -151,42 +150,43 @@ def grid(dataset_id: str) -> Response:
         metadata=described.metadata,
         thresholds=THRESHOLDS,
         before=address(until=found.first) if found.first > 0 else None,
-        after=address(start=found.behind) if found.behind < positions and not asked.refusal else None,
+        after=address(start=found.end) if found.end < positions and not asked.refusal else None,
         first=address(),
         last=address(until=positions),
-        looked_through=(found.first, found.behind),
+        looked_through=(found.first, found.end),
         lines=_lines(asked, first_rank, [card.id for card in cards]),
     )
 
 
 def _to_place(db: sqlite3.Connection, asked: Asked, place: int) -> Response:
     """Go to the page that begins with the image at a place, counted from 1."""
-    walk = asked.walk
-    subset = Subset(walk.dataset, walk.one)
-    number = subset.at_positions(db, [max(0, min(place, walk.length) - 1)])[0]
-    start = None if number is None else walk.position(db, number)
-    address = link("grid", dataset_id=walk.dataset.public_id, **kept_filters(), start=start)
+    subset = asked.subset
+    number = subset.at_positions(db, [max(0, min(place, subset.length) - 1)])[0]
+    start = None if number is None else subset.position(db, number)
+    address = link("grid", dataset_id=subset.dataset.public_id, **kept_filters(), start=start)
     return cast(Response, redirect(address, 303))
 
 
-def _found(db: sqlite3.Connection, walk: Walk) -> Found:
+def _found(db: sqlite3.Connection, subset: Subset) -> Scan:
     until = whole("until", None)
     if until is None:
-        return walk.find(db, start=whole("start", 0), limit=PAGE)
-    found = walk.find(db, start=until, limit=PAGE, direction="backward")
+        return subset.scan(db, start=whole("start", 0), limit=PAGE)
+    found = subset.scan(db, start=until, limit=PAGE, direction="backward")
     if found.first == 0 and len(found.rows) < PAGE:  # the first page is a full one
-        return walk.find(db, start=0, limit=PAGE)
+        return subset.scan(db, start=0, limit=PAGE)
     return found
 
 
 def _lines(asked: Asked, first: int | None, ids: list[str]) -> list[str]:
-    walk = asked.walk
+    subset = asked.subset
     if asked.refusal or not ids:
         return []
     if first is not None:
-        return [snippets.places(walk.dataset, walk.one, first, len(ids))]
-    found = [snippets.items(walk.dataset, ids)]
-    return [snippets.query(walk.dataset, walk.one, asked.filters.query), *found] if asked.filters.is_query else found
+        return [snippets.places(subset.dataset, subset.slice, first, len(ids))]
+    found = [snippets.items(subset.dataset, ids)]
+    return (
+        [snippets.query(subset.dataset, subset.slice, asked.filters.query), *found] if asked.filters.is_query else found
+    )
 
 
 def _cards(

@@ -9,15 +9,16 @@ from typing import Any
 import msgspec
 from flask import Response, request
 
+from nucleus_pandas._util.html import cut
 from nucleus_pandas.errors import NotFoundError
 from nucleus_pandas.server.store import datasets, items
 from nucleus_pandas.server.store.ids import item_id, position_of
+from nucleus_pandas.server.store.subsets import Subset
 from nucleus_pandas.server.web import annotation_rows, snippets
 from nucleus_pandas.server.web.annotation_rows import Section, Wanted
 from nucleus_pandas.server.web.facets import describe
 from nucleus_pandas.server.web.figures import figure
-from nucleus_pandas.server.web.formatting import cut, value
-from nucleus_pandas.server.web.item_scan import Walk
+from nucleus_pandas.server.web.formatting import value
 from nucleus_pandas.server.web.layers import RunEntry
 from nucleus_pandas.server.web.page import blueprint, link, page, render
 from nucleus_pandas.server.web.routes.grid import asked_for, kept_filters, whole
@@ -41,13 +42,13 @@ def item(dataset_id: str, item_id: str) -> Response:
         chosen = _chosen(asked.runs)
         wanted = [_wanted(at) for at in range(len(chosen) + 1)]
         sections = annotation_rows.sections(db, dataset, row.id, chosen, wanted, asked.filters.threshold)
-        walk = asked.walk
-        at = walk.position(db, row.id)
+        subset = asked.subset
+        at = subset.position(db, row.id)
         if at is None:  # it is not in the slice
-            walk, at = Walk(dataset), position_of(row.id)
-        place = walk.rank(db, at)
-        before = walk.find(db, start=at, limit=1, direction="backward", seconds=_LOOK).rows
-        after = walk.find(db, start=at + 1, limit=1, seconds=_LOOK).rows
+            subset, at = Subset(dataset), position_of(row.id)
+        place = subset.rank(db, at)
+        before = subset.scan(db, start=at, limit=1, direction="backward", seconds=_LOOK).rows
+        after = subset.scan(db, start=at + 1, limit=1, seconds=_LOOK).rows
     runs = [run.id for run in chosen]
 
     def address(number: int, runs: Sequence[str]) -> str:
@@ -61,7 +62,7 @@ def item(dataset_id: str, item_id: str) -> Response:
         item=row,
         item_id=item_id,
         place=place,
-        walk=walk,
+        subset=subset,
         threshold=asked.filters.threshold,
         figure=figure(row, [[one.drawn for one in section.rows] for section in sections], small=False),
         sections=sections,

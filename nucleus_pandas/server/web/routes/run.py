@@ -8,6 +8,7 @@ from urllib.parse import quote_plus
 
 from flask import Response, request
 
+from nucleus_pandas._util.html import isolated, isolated_text
 from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.server.evaluation.metrics import THRESHOLDS
 from nucleus_pandas.server.store import datasets, models, slices
@@ -15,7 +16,7 @@ from nucleus_pandas.server.store.matches import COMMIT, MatchSource, choose_sour
 from nucleus_pandas.server.store.models import Run
 from nucleus_pandas.server.web import charts, run_metrics
 from nucleus_pandas.server.web.facets import paint
-from nucleus_pandas.server.web.formatting import isolated, label_key, shown
+from nucleus_pandas.server.web.formatting import label_key
 from nucleus_pandas.server.web.layers import runs_on
 from nucleus_pandas.server.web.page import blueprint, link, page, render
 from nucleus_pandas.server.web.result_cache import Pending
@@ -125,6 +126,7 @@ def _tables(found: RunMetrics, threshold: int) -> dict[str, Any]:
     mistakes = sorted(confused, key=lambda cell: (-cell[2], cell[0], cell[1]))
     ordered = sorted(rows, key=_SORTED[sort]) if sort in _SORTED else rows
     tide = run_metrics.errors(found)
+    listed = frequent[:LABELS]
     return {
         "found": found,
         "measures": found.measures,
@@ -138,8 +140,10 @@ def _tables(found: RunMetrics, threshold: int) -> dict[str, Any]:
         "bars": bins,
         "bar_most": most,
         "bar_ticks": charts.ticks(most),
-        "matrix": _matrix(cells, frequent[:LABELS]),
-        "matrix_labels": [(label, shown(label, 24), isolated(label, 60)) for label in frequent[:LABELS]],
+        "matrix": _matrix(cells, listed),
+        "matrix_labels": [
+            (label, isolated(label, 24, tooltip=False), isolated_text(label, 60)) for label in frequent[:LABELS]
+        ],
         "matrix_more": max(0, len(frequent) - LABELS),
         "mistakes": mistakes[:_CONFUSIONS],
         "tide": tide,

@@ -49,7 +49,7 @@ def make_slice(dataset_id: str) -> Response:
             asked = asked_for(db, dataset)
             if asked.refusal:
                 raise BadRequestError(asked.refusal)
-            numbers = list(asked.walk.numbers(db))
+            numbers = list(asked.subset.numbers(db))
         else:
             wanted = [given for given in request.form.getlist("item") if _ID.fullmatch(given)]
             known = items.existing(db, wanted)
