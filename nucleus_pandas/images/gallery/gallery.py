@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from numbers import Integral
@@ -198,7 +199,9 @@ class _Sources:
             return _Shown(None, None, f"lies in {cut(scheme, 12)}://, which no browser opens")
         assert content is not None
         try:
-            small = thumbnail(content, self._size, known)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what readers find odd in an image does not matter here
+                small = thumbnail(content, self._size, known)
         except UnshowableError as error:
             return _Shown(None, None, str(error))
         return _Shown(small.uri, (small.width, small.height))

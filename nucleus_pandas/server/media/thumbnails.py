@@ -1,4 +1,4 @@
-"""Small copies of uploaded images, made when they are asked for the first time."""
+"""A cache on disk of small copies of uploaded images, made when they are first requested."""
 
 from __future__ import annotations
 
@@ -6,27 +6,17 @@ import os
 import secrets
 import threading
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-import numpy as np
-from PIL import Image
-
+from nucleus_pandas.images.thumbnails import UnshowableError, thumbnail
 from nucleus_pandas.server.media.files import Images
 
-Size: TypeAlias = Literal["small", "large"]
+CopySize: TypeAlias = Literal["small", "large"]
 
-PIXELS: dict[Size, int] = {"small": 320, "large": 2048}
+PIXELS: dict[CopySize, int] = {"small": 320, "large": 2048}
 """The longer side of a copy."""
-MAX_PIXELS = 80_000_000
-"""Images with more are never decoded."""
-MIMETYPE = "image/jpeg"
-
-# Those that Pillow decodes by itself: others call programs, or read more files.
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "MPO", "PPM", "TIFF", "AVIF")
 AT_ONCE = threading.BoundedSemaphore(2)  # an image may take 300 MB while it is decoded
-_BACKGROUND = (128, 128, 128)
 
 
 class Thumbnails:
@@ -47,8 +37,8 @@ class Thumbnails:
         self.folder = folder
         self.incoming = folder / "incoming"
 
-    def path(self, name: str, size: Size) -> Path | None:
-        """Return the place of a copy, which is made if need be; None where there is no such image, or it is none."""
+    def path(self, name: str, size: CopySize) -> Path | None:
+        """Return the path of a copy, made if it is missing; None if there is no such image, or it cannot be read."""
         source = self._images.path(name)
         if source is None:
             return None
@@ -65,7 +55,7 @@ class Thumbnails:
         for size in PIXELS:
             self._target(name, size).unlink(missing_ok=True)
 
-    def _target(self, name: str, size: Size) -> Path:
+    def _target(self, name: str, size: CopySize) -> Path:
         return self.folder / size / f"{name}.jpg"
 
     def _write(self, target: Path, source: Path, pixels: int) -> None:
@@ -73,45 +63,8 @@ class Thumbnails:
             folder.mkdir(parents=True, exist_ok=True)
         incoming = self.incoming / secrets.token_hex(16)
         try:
-            with incoming.open("xb") as out:
-                copy = _copy(source, pixels)
-                if copy is not None:
-                    copy.save(out, "JPEG", quality=82)
+            with incoming.open("xb") as out, suppress(UnshowableError):
+                out.write(thumbnail(source, pixels).content)
             os.replace(incoming, target)
         finally:
             incoming.unlink(missing_ok=True)
-
-
-@cache
-def _formats() -> tuple[str, ...]:
-    """Return those of the formats that this Pillow knows."""
-    Image.init()
-    return tuple(name for name in _FORMATS if name in Image.OPEN)
-
-
-def _copy(source: Path, pixels: int) -> Image.Image | None:
-    """Decode an image at the size that is needed; pixels stay where boxes expect them, whatever EXIF says."""
-    try:
-        with Image.open(source, formats=_formats()) as image:
-            if image.width * image.height > MAX_PIXELS:
-                return None
-            deep = image.mode[0] in "IF"  # more than eight bits
-            whole = image.convert("F") if deep else image
-            whole.thumbnail((pixels, pixels), Image.Resampling.BILINEAR)
-            if deep:
-                return _stretched(whole)
-            if not whole.has_transparency_data:
-                return whole.convert("RGB")
-            whole = whole.convert("RGBA")
-            flat = Image.new("RGB", whole.size, _BACKGROUND)
-            flat.paste(whole, mask=whole.getchannel("A"))
-            return flat
-    except Exception:  # the readers of damaged images raise all kinds
-        return None
-
-
-def _stretched(image: Image.Image) -> Image.Image:
-    """Spread the values of an image over black to white."""
-    values = np.nan_to_num(np.asarray(image), posinf=0.0, neginf=0.0)
-    low, high = values.min(), values.max()
-    return Image.fromarray(((values - low) * (255.0 / ((high - low) or 1.0))).astype(np.uint8))

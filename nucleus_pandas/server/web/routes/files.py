@@ -10,7 +10,8 @@ from flask import Response, request, send_file
 
 from nucleus_pandas.errors import BadRequestError, NotFoundError
 from nucleus_pandas.images import mask_overlays
-from nucleus_pandas.server.media.thumbnails import AT_ONCE, MIMETYPE, PIXELS, Size
+from nucleus_pandas.images.thumbnails import MIMETYPE
+from nucleus_pandas.server.media.thumbnails import AT_ONCE, PIXELS, CopySize
 from nucleus_pandas.server.web.colours import COLOURS, PALETTE
 from nucleus_pandas.server.web.figures import MOST_SEGMENTS
 from nucleus_pandas.server.web.page import blueprint, page
@@ -30,7 +31,7 @@ def _send(path: Path, mimetype: str) -> Response:
     return response
 
 
-def _copy(name: str, size: Size) -> Response:
+def _copy(name: str, size: CopySize) -> Response:
     path = page().nucleus.thumbnails.path(name, size)
     if path is not None:
         return _send(path, MIMETYPE)
@@ -65,7 +66,7 @@ def image(name: str) -> Response:
 def mask(name: str) -> Response:
     """Return a mask in colours: ``c=1-3.2-5`` gives those of 3 and 5 to the pixels that are 1 and 2."""
     text = request.args.get("c", "")
-    size: Size = "large" if request.args.get("size") == "large" else "small"
+    size: CopySize = "large" if request.args.get("size") == "large" else "small"
     if not _COLOURED.fullmatch(text):
         raise BadRequestError("`c` is pairs of a number and its colour, such as 1-3.2-5.")
     pairs = [[int(number) for number in pair.split("-")] for pair in text.split(".") if pair]
