@@ -33,18 +33,13 @@ from nucleus_pandas.server.routes import (
     datasets,
     evaluations,
     exports,
-    images,
+    files,
     items,
     jobs,
-    metadata,
-    model_predictions,
     models,
-    objects,
-    predictions_bulk,
     runs,
     slices,
     unsupported,
-    uploads,
 )
 from nucleus_pandas.server.routes.request import MAX_JSON, PREFIX, ItemId, RawId, RestOfPath, reply
 from nucleus_pandas.server.web import site
@@ -109,20 +104,8 @@ def _routed(has_page: bool) -> Flask:
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False
     app.url_map.converters.update(id=RawId, item=ItemId, rest=RestOfPath)
-    of_data = (
-        datasets,
-        items,
-        metadata,
-        exports,
-        slices,
-        models,
-        runs,
-        model_predictions,
-        predictions_bulk,
-        jobs,
-        uploads,
-    )
-    for routes in (*of_data, evaluations, benchmarks, objects, images, bulk, unsupported):
+    api = (datasets, items, exports, slices, models, runs, jobs, evaluations, benchmarks, files, bulk, unsupported)
+    for routes in api:
         app.register_blueprint(routes.blueprint, url_prefix=PREFIX)
     app.register_error_handler(APIError, _refusal)
     app.register_error_handler(ValidationError, _invalid)
@@ -172,9 +155,9 @@ def _guard(keys: tuple[bytes, ...], hosts: frozenset[str]) -> Callable[[], None]
         if request.blueprint == site.blueprint.name:  # it has its own way to know people
             request.max_content_length = site.MAX_FORM
             return
-        is_upload = request.blueprint == "uploads" or request.mimetype == "multipart/form-data"
+        is_upload = request.endpoint == jobs.RECEIVE_UPLOAD or request.mimetype == "multipart/form-data"
         request.max_content_length = MAX_UPLOAD if is_upload else MAX_JSON
-        if not keys or request.endpoint == "uploads.receive":  # a signed address carries its own secret
+        if not keys or request.endpoint == jobs.RECEIVE_UPLOAD:  # a signed URL contains its own secret
             return
         given = request.authorization.username if request.authorization is not None else None
         given = given or request.headers.get("x-limited-access-key") or ""
@@ -229,7 +212,7 @@ def _is_full(error: Exception) -> bool:
 
 
 def _failure(error: Exception) -> Response:
-    is_secret = request.endpoint == "uploads.receive"  # whoever knows its path may write there
+    is_secret = request.endpoint == jobs.RECEIVE_UPLOAD  # whoever knows its path may write there
     log.error("%s %s failed.", request.method, request.url_rule if is_secret else request.path, exc_info=error)
     if _is_full(error):
         return _refusal(ServerError(f"The store cannot be written to, and nothing was: {error}. Make room.", 507))

@@ -136,7 +136,7 @@ def test_without_a_run_items_of_several_datasets_are_named_by_item_id(
     twice.nucleus.predict(model)
     assert model.predictions.loc[two[::-1]]["label"].tolist() == ["there", "here"]
     rows.assign(reference_id="x.jpg").nucleus.predict(model)  # one in a single dataset
-    with pytest.raises(npd.UploadError, match="Item with id a.jpg is one in several datasets"):
+    with pytest.raises(npd.UploadError, match="Several datasets have an item with id a.jpg"):
         rows.nucleus.predict(model)
     if kind == "extensions":
         whole = model.predictions.to_frame()

@@ -66,7 +66,7 @@ def test_update_replaces_metadata(nucleus: Any, official_dataset: Any) -> None:
 
 def test_a_scene_dataset_refuses_plain_items(nucleus: Any, official: Any) -> None:
     scenes = official.create_dataset("Scenes", is_scene=True)
-    with pytest.raises(nucleus.async_job.JobError, match="plain items go into another dataset"):
+    with pytest.raises(nucleus.async_job.JobError, match="send plain items to another dataset"):
         append(scenes, remote_items(nucleus))
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from nucleus_pandas.server.store import taxonomies
+from nucleus_pandas.server.store import datasets, layers, taxonomies
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import dataset_of
 from nucleus_pandas.server.store.items import NewItem
@@ -33,17 +33,15 @@ def check_schema(schema: Metadata | None, path: str) -> None:
 
 def item_schema(db: sqlite3.Connection, dataset: Dataset) -> Schema:
     """Return what the metadata of items has to be."""
-    return _schema(db, "SELECT item_metadata_schema FROM dataset WHERE id = ?", dataset.id)
+    return _schema(datasets.item_schema(db, dataset))
 
 
 def annotation_schema(db: sqlite3.Connection, layer: Layer) -> Schema:
     """Return what the metadata of annotations has to be, or that of the predictions of a run."""
-    table, number = layer.counter
-    return _schema(db, f"SELECT annotation_metadata_schema FROM {table} WHERE id = ?", number)
+    return _schema(layers.metadata_schema(db, layer))
 
 
-def _schema(db: sqlite3.Connection, query: str, number: int) -> Schema:
-    (text,) = db.execute(query, (number,)).fetchone()
+def _schema(text: str | None) -> Schema:
     return {} if text is None else msgspec.json.decode(text, type=Schema)
 
 

@@ -1,4 +1,4 @@
-"""Checked requests into the store: items, annotations and predictions, row by row or by columns."""
+"""Storing of validated rows: items, annotations and predictions, row by row or from columns."""
 
 from __future__ import annotations
 
@@ -7,35 +7,37 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.server.ingest import dataset_rules
-from nucleus_pandas.server.store import datasets, items, layers, models
+from nucleus_pandas.server.ingest.uploaded_files import UploadedFile
+from nucleus_pandas.server.store import datasets, items, layers
+from nucleus_pandas.server.store.database import run_or_undo
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import dataset_of
 from nucleus_pandas.server.store.items import NewItem
 from nucleus_pandas.server.store.layers import Layer
 from nucleus_pandas.server.store.pending_files import Image
-from nucleus_pandas.wire.bulk import BoxColumns
+from nucleus_pandas.wire.bulk import BoxColumns, Outcome
 from nucleus_pandas.wire.content_ids import fill_annotation_ids
 from nucleus_pandas.wire.decoding import item_key
 from nucleus_pandas.wire.entities import AnyAnnotation, Category, Item, Mask, MultiCategory
 
-Outcome: TypeAlias = Literal["new", "updated", "ignored", "error", "unsent", "exists"]
-Place: TypeAlias = Callable[[int], str]
+RowPath: TypeAlias = Callable[[int], str]
+"""Returns the path of a row in its request, for errors."""
 
 ONE_URL = "An item has exactly one of `image_url` and `pointcloud_url`"
 UNKNOWN = "Item with id {} doesn't exist."
 _UNPLACED = "Item with id {} can't be found: the run spans datasets, so `dataset_id` is needed too."
-_AMBIGUOUS = "Item with id {} is one in several datasets: name it by `item_id`, or add `dataset_id`."
+_AMBIGUOUS = "Several datasets have an item with id {}: name it by `item_id`, or add `dataset_id`."
 
 
 @dataclass(slots=True)
-class Stored:
-    """What became of rows: `outcomes` row by row, `errors` the reasons of those that were refused.
+class StoredRows:
+    """The outcome of every row, and the error of each rejected row.
 
-    `broken` of these broke a rule of their dataset or run; the others name no item, or have no image.
+    `broken` counts the errors that break a rule of the dataset or run; the other rows name no item, or have no image.
     """
 
     outcomes: list[Outcome] = field(default_factory=list)
@@ -43,36 +45,35 @@ class Stored:
     broken: int = 0
 
     def count(self, *outcomes: Outcome) -> int:
-        """Count rows by their outcome."""
+        """Count the rows with any of these outcomes."""
         return sum(map(self.outcomes.count, outcomes))
 
 
-def _stored(
+def _store_valid(
     db: sqlite3.Connection,
     count: int,
     errors: dict[int, str],
+    broken: int,
     store: Callable[[], Sequence[layers.Outcome]],
     exists: Callable[[int], str] | None,
-) -> Stored:
-    """Store the rows that are not among the errors, and tell what became of all.
+) -> StoredRows:
+    """Store the valid rows, and merge their outcomes with the errors of the others.
 
-    With `exists` nothing is stored when one of them is there already, or twice; it gives the reason for such a row.
+    `store` stores, in order, the rows that have no error. With `exists` it is all or nothing: if a row exists already,
+    or occurs twice, the batch is undone; `exists` returns the error of such a row, and the other rows are "unsent".
     """
+    undone = False
     if exists is None:
-        done = store()
+        outcomes = store()
     else:
-        db.execute("SAVEPOINT batch")
-        done = store()
-        if "ignored" in done:
-            db.execute("ROLLBACK TO batch")
-        db.execute("RELEASE batch")
-    if not errors and (exists is None or "ignored" not in done):
-        return Stored(list(done))
-    stored = Stored(["error"] * count, errors)
-    good = [row for row in range(count) if row not in errors]
-    refused = exists is not None and "ignored" in done
-    for row, outcome in zip(good, done, strict=True):
-        if not refused:
+        outcomes = run_or_undo(db, store, lambda outcomes: "ignored" not in outcomes)
+        undone = "ignored" in outcomes
+    if not errors and not undone:
+        return StoredRows(list(outcomes), errors, broken)
+    stored = StoredRows(["error"] * count, errors, broken)
+    valid = [row for row in range(count) if row not in errors]
+    for row, outcome in zip(valid, outcomes, strict=True):
+        if not undone:
             stored.outcomes[row] = outcome
         elif outcome != "ignored":
             stored.outcomes[row] = "unsent"
@@ -85,22 +86,22 @@ def _stored(
 def store_items(
     db: sqlite3.Connection,
     dataset: Dataset,
-    wanted: Sequence[Item],
+    sent_items: Sequence[Item],
     *,
     update: bool,
-    refuse: bool = False,
-    files: Sequence[Image | BadRequestError | None] | None = None,
-) -> Stored:
-    """Store items; those with an uploaded file by that, the others by their URL.
+    reject_existing: bool = False,
+    files: Sequence[UploadedFile | None] | None = None,
+) -> StoredRows:
+    """Store items, each with its uploaded file or its URL.
 
     Parameters
     ----------
     update : bool
-        Whether one that is there already is replaced, or ignored.
-    refuse : bool
-        Whether nothing is stored when one is there already.
+        Whether existing items are replaced; otherwise they are ignored.
+    reject_existing : bool
+        Whether nothing is stored if an item exists already.
     files : sequence, optional
-        The uploaded image of each, why it has none, or None where it has a URL.
+        The uploaded image of each item, the error of an invalid one, or None for an item with a URL.
 
     Raises
     ------
@@ -108,10 +109,10 @@ def store_items(
         The dataset holds scenes, or an item names no image.
     """
     if dataset.is_scene:
-        raise BadRequestError(f"The dataset '{dataset.public_id}' holds scenes; plain items go into another dataset.")
+        raise BadRequestError(f"The dataset '{dataset.public_id}' holds scenes; send plain items to another dataset.")
     errors: dict[int, str] = {}
     rows: list[NewItem | None] = []
-    for number, item in enumerate(wanted):
+    for number, item in enumerate(sent_items):
         file = None if files is None else files[number]
         if isinstance(file, BadRequestError):
             errors[number] = f"'{item.reference_id}': {file}"
@@ -120,16 +121,21 @@ def store_items(
         if file is None and (item.image_url is None) == (item.pointcloud_url is None):
             raise BadRequestError(f"{ONE_URL} - at `$.items[{number}]`.")
         rows.append(_new_item(item, file, update=update))
-    broken = dataset_rules.broken_items(db, dataset, rows, wanted)
+    broken = dataset_rules.broken_items(db, dataset, rows, sent_items)
     errors |= broken
-    good = [row for number, row in enumerate(rows) if row is not None and number not in broken]
+    valid = [row for number, row in enumerate(rows) if row is not None and number not in broken]
 
     def exists(row: int) -> str:
-        return f"An item with reference_id '{wanted[row].reference_id}' exists already."
+        return f"An item with reference_id '{sent_items[row].reference_id}' exists already."
 
-    stored = _stored(db, len(wanted), errors, lambda: items.append(db, dataset, good), exists if refuse else None)
-    stored.broken = len(broken)
-    return stored
+    return _store_valid(
+        db,
+        len(sent_items),
+        errors,
+        len(broken),
+        lambda: items.append(db, dataset, valid),
+        exists if reject_existing else None,
+    )
 
 
 def _new_item(item: Item, file: Image | None, *, update: bool) -> NewItem:
@@ -150,77 +156,76 @@ def store_annotations(
     db: sqlite3.Connection,
     layer: Layer,
     dataset: Dataset | None,
-    wanted: Sequence[AnyAnnotation],
+    annotations: Sequence[AnyAnnotation],
     *,
     update: bool,
-    refuse: bool = False,
+    reject_existing: bool = False,
     mask_files: Sequence[str] | None = None,
-    seen: dict[tuple[str, str], int] | None = None,
-    place: Place = "$.annotations[{}]".format,
+    id_counts: dict[tuple[str, str], int] | None = None,
+    path: RowPath = "$.annotations[{}]".format,
     anywhere: bool = False,
-) -> Stored:
-    """Store annotations or predictions; one whose item does not exist is refused, the others are stored.
+) -> StoredRows:
+    """Store annotations or predictions; those whose item does not exist are rejected, the others are stored.
 
     Parameters
     ----------
     dataset : Dataset, optional
-        Where reference ids are looked up. None for a run that spans datasets: there each prediction names its own.
+        The dataset of the reference ids. None for a run that spans datasets, whose predictions name their datasets.
     update : bool
-        Whether one that is there already is replaced, or ignored.
-    refuse : bool
-        Whether nothing is stored when one is there already.
+        Whether existing annotations are replaced; otherwise they are ignored.
+    reject_existing : bool
+        Whether nothing is stored if an annotation exists already.
     mask_files : sequence of str, optional
-        The uploaded file of each, where all are masks.
-    seen : dict, optional
-        What `fill_annotation_ids` saw before, where one upload is stored in several steps.
-    place : callable
-        Gives the path of a row in the request, for errors.
+        The uploaded file of each, if all are masks.
+    id_counts : dict, optional
+        The counts that `fill_annotation_ids` keeps, for an upload that is stored in several steps.
+    path : callable
+        Returns the path of a row in the request, for errors.
     anywhere : bool
         Whether a reference id without dataset names the only item that has it in any dataset.
 
     Raises
     ------
     BadRequestError
-        One names its item twice or not at all, or is of a type that no prediction has.
+        An annotation names its item twice or not at all, or a prediction is of type multicategory.
     FrozenRunError
         The run is committed, and this would change it.
     """
     if layer.owner is not None:
-        for number, annotation in enumerate(wanted):
+        for number, annotation in enumerate(annotations):
             if isinstance(annotation, MultiCategory):
-                raise BadRequestError(f"Predictions of type multicategory do not exist - at `{place(number)}`.")
-    numbers = _find_items(db, dataset, wanted, place, anywhere=anywhere)
-    fill_annotation_ids(wanted, predictions=layer.owner is not None, seen=seen)
-    broken = dataset_rules.broken_annotations(db, layer, wanted, numbers)
+                raise BadRequestError(f"Predictions of type multicategory do not exist - at `{path(number)}`.")
+    numbers = _find_items(db, dataset, annotations, path, anywhere=anywhere)
+    fill_annotation_ids(annotations, predictions=layer.owner is not None, seen=id_counts)
+    broken = dataset_rules.broken_annotations(db, layer, annotations, numbers)
     for row, reason in broken.items():
         numbers[row] = reason
-    files: Sequence[str | None] = mask_files or [None] * len(wanted)
-    good = [(a, n, file) for a, n, file in zip(wanted, numbers, files, strict=True) if isinstance(n, int)]
-    errors = {row: found for row, found in enumerate(numbers) if isinstance(found, str)}
+    files: Sequence[str | None] = mask_files or [None] * len(annotations)
+    valid = [(a, n, file) for a, n, file in zip(annotations, numbers, files, strict=True) if isinstance(n, int)]
+    errors = {row: reason for row, reason in enumerate(numbers) if isinstance(reason, str)}
 
     def exists(row: int) -> str:
-        one = wanted[row]
-        where = f"on the item '{one.reference_id or one.item_id}'"
-        if isinstance(one, Mask):
+        annotation = annotations[row]
+        where = f"on the item '{annotation.reference_id or annotation.item_id}'"
+        if isinstance(annotation, Mask):
             return f"A mask {where} exists already."
-        if isinstance(one, (Category, MultiCategory)) and one.taxonomy_name is not None:
-            return f"A category of the taxonomy '{one.taxonomy_name}' {where} exists already."
-        return _exists_already(layer, str(one.annotation_id), where)
+        if isinstance(annotation, (Category, MultiCategory)) and annotation.taxonomy_name is not None:
+            return f"A category of the taxonomy '{annotation.taxonomy_name}' {where} exists already."
+        return _exists_already(layer, str(annotation.annotation_id), where)
 
-    stored = _stored(
+    return _store_valid(
         db,
-        len(wanted),
+        len(annotations),
         errors,
-        lambda: layers.upsert(db, layer, good, update=update and not refuse),
-        exists if refuse else None,
+        len(broken),
+        lambda: layers.upsert(db, layer, valid, update=update and not reject_existing),
+        exists if reject_existing else None,
     )
-    stored.broken = len(broken)
-    return stored
 
 
 def _exists_already(layer: Layer, annotation_id: str, where: str) -> str:
-    what = "An annotation" if layer.owner is None else "A prediction"
-    return f"{what} with annotation_id '{annotation_id}' {where} exists already."
+    noun = "An annotation" if layer.owner is None else "A prediction"
+    return f"{noun} with annotation_id '{annotation_id}' {where} exists already."
 
 
 def store_boxes(
@@ -230,10 +235,10 @@ def store_boxes(
     boxes: BoxColumns,
     *,
     update: bool,
-    refuse: bool = False,
+    reject_existing: bool = False,
     anywhere: bool = False,
-) -> Stored:
-    """Store boxes that came as columns, as `store_annotations` does one by one.
+) -> StoredRows:
+    """Store boxes from columns, as `store_annotations` stores them one by one.
 
     Raises
     ------
@@ -246,8 +251,8 @@ def store_boxes(
     lengths = {name: len(getattr(boxes, name)) for name in columns}
     count = len(boxes.keys)
     if set(lengths.values()) != {count}:
-        found = ", ".join(f"`{name}` {length}" for name, length in lengths.items())
-        raise BadRequestError(f"The columns of boxes have different lengths: {found} - at `$.boxes`.")
+        listed = ", ".join(f"`{name}` {length}" for name, length in lengths.items())
+        raise BadRequestError(f"The columns of boxes have different lengths: {listed} - at `$.boxes`.")
     numbers, reasons = _find_keys(db, dataset, boxes, anywhere=anywhere)
     errors: dict[int, str] = {}
     if None in numbers:
@@ -259,104 +264,98 @@ def store_boxes(
     for row, reason in broken.items():
         numbers[row], errors[row] = None, reason
     if errors:
-        there = [number is not None for number in numbers]
-        good = BoxColumns(by=boxes.by, **{name: list(compress(getattr(boxes, name), there)) for name in columns})
+        is_valid = [number is not None for number in numbers]
+        valid = BoxColumns(by=boxes.by, **{name: list(compress(getattr(boxes, name), is_valid)) for name in columns})
     else:
-        good = boxes
-    known = [number for number in numbers if number is not None]
+        valid = boxes
+    item_numbers = [number for number in numbers if number is not None]
 
     def store() -> list[layers.Outcome]:
-        rows = layers.box_rows(good, known, layers.next_arrival(db, layer))
-        return layers.upsert_rows(db, layer, rows, update=update and not refuse)
+        rows = layers.box_rows(valid, item_numbers, layers.next_arrival(db, layer))
+        return layers.upsert_rows(db, layer, rows, update=update and not reject_existing)
 
     def exists(row: int) -> str:
         return _exists_already(layer, boxes.annotation_id[row], f"on the item '{boxes.keys[row]}'")
 
-    stored = _stored(db, count, errors, store, exists if refuse else None)
-    stored.broken = len(broken)
-    return stored
+    return _store_valid(db, count, errors, len(broken), store, exists if reject_existing else None)
 
 
 def _find_keys(
     db: sqlite3.Connection, dataset: Dataset | None, boxes: BoxColumns, *, anywhere: bool
 ) -> tuple[list[int | None], dict[str, str]]:
-    """Return each box's item number, or None, and why some keys have none; every key is looked up once."""
-    known: dict[str, int] = {}
+    """Return the item number of each box, or None, and the errors of some keys; every key is looked up once."""
+    numbers: dict[str, int] = {}
     reasons: dict[str, str] = {}
     if boxes.by == "item_id":
-        known = items.existing(db, boxes.keys)
+        numbers = items.existing(db, boxes.keys)
         if dataset is not None:
-            known = {key: number for key, number in known.items() if dataset_of(number) == dataset.id}
+            numbers = {key: number for key, number in numbers.items() if dataset_of(number) == dataset.id}
     elif dataset is not None:
-        known = items.ids_of(db, dataset, boxes.keys)
+        numbers = items.ids_of(db, dataset, boxes.keys)
     elif anywhere:
-        for key, numbers in items.ids_anywhere(db, boxes.keys).items():
-            if len(numbers) == 1:
-                known[key] = numbers[0]
+        for key, matches in items.ids_anywhere(db, boxes.keys).items():
+            if len(matches) == 1:
+                numbers[key] = matches[0]
             else:
                 reasons[key] = _AMBIGUOUS
-    return list(map(known.get, boxes.keys)), reasons
+    return list(map(numbers.get, boxes.keys)), reasons
 
 
 def _find_items(
     db: sqlite3.Connection,
     dataset: Dataset | None,
-    wanted: Sequence[AnyAnnotation],
-    place: Place,
+    annotations: Sequence[AnyAnnotation],
+    path: RowPath,
     *,
     anywhere: bool,
 ) -> list[int | str]:
-    """Return each annotation's item number, or the reason why there is none."""
+    """Return the item number of each annotation, or why it has none.
+
+    All keys are looked up in a few statements first. Then each annotation is resolved: by its item id; by its reference
+    id in the dataset of the layer, or in the one that it names itself; or, with `anywhere`, in the only dataset that
+    has that reference id.
+    """
     if dataset is not None:
-        names = [a.reference_id for a in wanted if a.reference_id and a.item_id is None and a.dataset_id is None]
-        if len(names) == len(wanted):  # as nearly always
-            known = items.ids_of(db, dataset, names)
-            return [known.get(name) or UNKNOWN.format(name) for name in names]
-    keys = [item_key(a, place(n)) for n, a in enumerate(wanted)]
+        names = [a.reference_id for a in annotations if a.reference_id and a.item_id is None and a.dataset_id is None]
+        if len(names) == len(annotations):  # as nearly always
+            numbers = items.ids_of(db, dataset, names)
+            return [numbers.get(name) or UNKNOWN.format(name) for name in names]
+    keys = [item_key(a, path(row)) for row, a in enumerate(annotations)]
+    reference_ids = [key for by_reference, key in keys if by_reference]
     by_item_id = items.existing(db, (key for by_reference, key in keys if not by_reference))
-    elsewhere = {a.dataset_id for a in wanted if a.dataset_id is not None} if dataset is None else set()
-    scopes = {name: datasets.find(db, name) for name in sorted(elsewhere)}
-    by_reference_id = {
-        name: items.ids_of(
-            db, scope, (a.reference_id for a in wanted if a.dataset_id == name and a.reference_id is not None)
-        )
-        for name, scope in scopes.items()
-    }
+    by_reference_id: dict[str, dict[str, int]] = {}
     if dataset is not None:
-        by_reference_id[""] = items.ids_of(db, dataset, (key for by_reference, key in keys if by_reference))
-    everywhere = items.ids_anywhere(db, (key for by_reference, key in keys if by_reference)) if anywhere else {}
-    found: list[int | str] = []
-    for annotation, (by_reference, key) in zip(wanted, keys, strict=True):
+        by_reference_id[""] = items.ids_of(db, dataset, reference_ids)
+    else:
+        for name in sorted({a.dataset_id for a in annotations if a.dataset_id is not None}):
+            names = [a.reference_id for a in annotations if a.dataset_id == name and a.reference_id is not None]
+            by_reference_id[name] = items.ids_of(db, datasets.find(db, name), names)
+    everywhere = items.ids_anywhere(db, reference_ids) if anywhere else {}
+    resolved: list[int | str] = []
+    for annotation, (by_reference, key) in zip(annotations, keys, strict=True):
+        scope = "" if dataset is not None else annotation.dataset_id or ""
         if dataset is not None and annotation.dataset_id not in (None, dataset.public_id):
-            found.append(f"Item with id {key} is said to be in '{annotation.dataset_id}', not '{dataset.public_id}'.")
-            continue
-        if not by_reference:
+            resolved.append(
+                f"Item with id {key} belongs to '{annotation.dataset_id}' by its `dataset_id`, not to "
+                f"'{dataset.public_id}'."
+            )
+        elif not by_reference:
             number = by_item_id.get(key)
             foreign = dataset is not None and number is not None and dataset_of(number) != dataset.id
-            found.append(UNKNOWN.format(key) if number is None or foreign else number)
-            continue
-        scope = "" if dataset is not None else annotation.dataset_id or ""
-        if scope not in by_reference_id and anywhere:
-            numbers = everywhere.get(key, [])
-            reason = _AMBIGUOUS if numbers else UNKNOWN
-            found.append(numbers[0] if len(numbers) == 1 else reason.format(key))
-        elif scope not in by_reference_id:
-            found.append(_UNPLACED.format(key))
+            resolved.append(UNKNOWN.format(key) if number is None or foreign else number)
+        elif scope in by_reference_id:
+            resolved.append(by_reference_id[scope].get(key, UNKNOWN.format(key)))
+        elif anywhere:
+            matches = everywhere.get(key, [])
+            reason = _AMBIGUOUS if matches else UNKNOWN
+            resolved.append(matches[0] if len(matches) == 1 else reason.format(key))
         else:
-            found.append(by_reference_id[scope].get(key, UNKNOWN.format(key)))
-    return found
-
-
-def layer_of(db: sqlite3.Connection, run: models.Run) -> tuple[Layer, Dataset | None]:
-    """Return the layer of a run's predictions, and the dataset that it is bound to."""
-    if run.dataset is None:
-        return run.layer, None
-    (tag,) = db.execute("SELECT tag FROM dataset WHERE id = ?", (run.dataset,)).fetchone()
-    return run.layer, datasets.find(db, f"ds_{tag}")
+            resolved.append(_UNPLACED.format(key))
+    return resolved
 
 
 def item_counters(counts: Counter[str]) -> dict[str, object]:
-    """Name the counts of outcomes as the contract does for items."""
+    """Return the counters of an append, as the contract names them."""
     return {
         "new_items": counts["new"],
         "updated_items": counts["updated"],

@@ -1,52 +1,54 @@
-"""Signed uploads, a row a line: worked through as jobs, in transactions that end with a line."""
+"""Jobs that store signed uploads, which hold one row per line.
+
+A file is read in chunks of whole lines, one transaction per chunk: a cancelled or failed job keeps the earlier chunks.
+Errors count the lines of the whole file, and `id_counts` passes from chunk to chunk, so that the same file yields the
+same annotation ids wherever it is cut.
+"""
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from nucleus_pandas.errors import APIError, BadRequestError, ValidationError
 from nucleus_pandas.server.ingest.rows import ONE_URL, item_counters, store_annotations, store_items
+from nucleus_pandas.server.ingest.targets import UploadTarget
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
-from nucleus_pandas.server.store import jobs
-from nucleus_pandas.server.store.datasets import Dataset
-from nucleus_pandas.server.store.layers import Layer
+from nucleus_pandas.server.store import datasets, jobs
 from nucleus_pandas.wire.decoding import decode, item_key
 from nucleus_pandas.wire.entities import AnyAnnotation, Item
+from nucleus_pandas.wire.requests import FromUpload
 
-MAX_LINE = 64 << 20  # bytes of a signed upload, an object each
-SMALL_UPLOAD = 4 << 20  # bytes; such a job ends before it is answered
-Target: TypeAlias = Callable[[sqlite3.Connection], tuple[Layer | None, Dataset | None]]
-LayerTarget: TypeAlias = Callable[[sqlite3.Connection], tuple[Layer, Dataset | None]]
-_ROWS = 5_000  # a transaction
-_BYTES = 8 << 20  # a transaction
-
-
-def check_frozen(nucleus: EmbeddedNucleus, file: str, target: Target, *, update: bool) -> None:
-    """Raise FrozenRunError when a signed upload would change a committed run."""
-    seen: dict[tuple[str, str], int] = {}
-    first = 1
-    for lines in _chunks(nucleus.uploads / file):
-        rows, _ = _parse(lines, first, AnyAnnotation)
-        first += len(lines)
-        with nucleus.database.read() as db:
-            layer, dataset = target(db)
-            assert layer is not None
-            store_annotations(db, layer, dataset, rows, update=update, seen=seen)
+MAX_LINE = 64 << 20  # bytes per row of a signed upload
+SMALL_UPLOAD = 4 << 20  # bytes; the job of a smaller file finishes before the reply
+_ROWS = 5_000  # per transaction
+_BYTES = 8 << 20  # per transaction
 
 
-def run_upload(
-    nucleus: EmbeddedNucleus, job: jobs.JobRow, dataset_id: str, file: str, target: Target, *, update: bool
-) -> None:
-    """Work through a signed upload: at once when it is small, else in the worker thread."""
+def start_upload_job(
+    nucleus: EmbeddedNucleus, dataset_id: str, request: FromUpload, job_type: str, target: UploadTarget
+) -> jobs.JobRow:
+    """Turn a signed upload into a job and return it; the same request again returns the same job."""
+    trained_slice_id = request.trained_slice_id if isinstance(request.trained_slice_id, str) else None
+    with nucleus.database.read() as db:
+        layer, _ = target.check(db)
+        file = jobs.pending_upload(db, datasets.find(db, dataset_id).id, request.request_id)
+    if layer is not None and layer.frozen is not None and file is not None:
+        _check_frozen(nucleus, nucleus.uploads / file, target, update=request.update)
+    with nucleus.database.write() as db:
+        dataset = datasets.find(db, dataset_id)
+        job, file = jobs.consume_upload(db, dataset.id, request.request_id, job_type, nucleus.owner)
+        if file is not None:
+            target.open(db, trained_slice_id)
+    if file is None:
+        return job
     path = nucleus.uploads / file
 
     def work() -> None:
         try:
-            _work(nucleus, job, dataset_id, path, target, update=update)
+            _store_upload(nucleus, job, dataset_id, path, target, update=request.update)
         finally:
             path.unlink(missing_ok=True)
             nucleus.purge()
@@ -55,41 +57,56 @@ def run_upload(
         work()
     else:
         nucleus.submit(work)
+    with nucleus.database.read() as db:
+        return jobs.find(db, job.public_id)
 
 
-def _work(
-    nucleus: EmbeddedNucleus, job: jobs.JobRow, dataset_id: str, path: Path, target: Target, *, update: bool
+def _check_frozen(nucleus: EmbeddedNucleus, path: Path, target: UploadTarget, *, update: bool) -> None:
+    """Raise FrozenRunError if a signed upload would change a committed run."""
+    id_counts: dict[tuple[str, str], int] = {}
+    first_line = 1
+    for lines in _chunks(path):
+        rows, _ = _parse(lines, first_line, AnyAnnotation)
+        first_line += len(lines)
+        with nucleus.database.read() as db:
+            layer, dataset = target.check(db)
+            assert layer is not None
+            store_annotations(db, layer, dataset, rows, update=update, id_counts=id_counts)
+
+
+def _store_upload(
+    nucleus: EmbeddedNucleus, job: jobs.JobRow, dataset_id: str, path: Path, target: UploadTarget, *, update: bool
 ) -> None:
     counts: Counter[str] = Counter()
-    seen: dict[tuple[str, str], int] = {}
-    size, done, first = path.stat().st_size, 0, 1
+    id_counts: dict[tuple[str, str], int] = {}
+    size, bytes_read, first_line = path.stat().st_size, 0, 1
     malformed = False
-    first_reason = None
+    first_error = None
     try:
         for lines in _chunks(path):
-            done += sum(map(len, lines))
+            bytes_read += sum(map(len, lines))
             with nucleus.database.write() as db:
                 if not jobs.is_running(db, job.id):
                     return
-                layer, dataset = target(db)
-                rows, errors = _parse(lines, first, Item if layer is None else AnyAnnotation)
+                layer, dataset = target.open(db)
+                rows, errors = _parse(lines, first_line, Item if layer is None else AnyAnnotation)
                 if layer is None:
                     assert dataset is not None
                     stored = store_items(db, dataset, rows, update=update)
                 else:
-                    stored = store_annotations(db, layer, dataset, rows, update=update, seen=seen)
+                    stored = store_annotations(db, layer, dataset, rows, update=update, id_counts=id_counts)
                 counts.update(stored.outcomes)
                 counts["error"] += len(errors)
                 malformed = malformed or bool(errors or stored.broken)
-                reasons = [*errors, *stored.errors.values()]
-                first_reason = first_reason or next(iter(reasons), None)
-                jobs.progress(db, job.id, min(done, size - 1), size, reasons)
+                errors += stored.errors.values()
+                first_error = first_error or next(iter(errors), None)
+                jobs.progress(db, job.id, min(bytes_read, size - 1), size, errors)
                 jobs.beat(db, nucleus.owner)
-            first += len(lines)
+            first_line += len(lines)
         status = final_status(counts, malformed=malformed)
         message = _message(job.type, dataset_id, counts)
         if malformed:
-            message["final_error"] = first_reason
+            message["final_error"] = first_error
     except (APIError, ValidationError) as error:
         status, message = "Errored", {"final_error": str(error)}
     except Exception:
@@ -101,7 +118,7 @@ def _work(
 
 
 def final_status(counts: Counter[str], *, malformed: bool) -> str:
-    """Return how a job ends whose rows had these outcomes; one that names no item is no failure of the job."""
+    """Return the final status of a job from the outcomes of its rows; a row without an item does not fail the job."""
     if not malformed:
         return "Completed"
     return "Errored_Partial" if counts.total() > counts["error"] else "Errored"

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import msgspec
 from msgspec import Struct
 
-from nucleus_pandas.errors import BadRequestError
+from nucleus_pandas.errors import BadRequestError, UnsupportedError
 from nucleus_pandas.server.read import render
 from nucleus_pandas.server.read.render import FileUrl, JsonObject
 from nucleus_pandas.server.store import items, layers
@@ -44,6 +44,11 @@ class Paging(
         if size < 1:
             raise BadRequestError("A page holds at least 1 row - at `$.pageSize`.")
         return min(size, most)
+
+    def check_not_chipped(self) -> None:
+        """Raise UnsupportedError if the request asks for images cut into chips."""
+        if self.chip:
+            raise UnsupportedError("Cutting images into chips is not supported by this server; leave `chip` out.")
 
     def after(self, subset: Subset) -> int | None:
         """Return the marker of the item that the page before ended with."""

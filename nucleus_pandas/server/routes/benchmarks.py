@@ -11,8 +11,14 @@ from nucleus_pandas.errors import BadRequestError, NotFoundError, UnsupportedErr
 from nucleus_pandas.server.evaluation import leaderboards
 from nucleus_pandas.server.evaluation.compute import is_stale
 from nucleus_pandas.server.evaluation.scope import check_request
-from nucleus_pandas.server.routes.evaluations import no_label_matches
-from nucleus_pandas.server.routes.request import body, creation, end_stale_jobs, nucleus, reply
+from nucleus_pandas.server.routes.request import (
+    body,
+    check_label_matches_id,
+    create_once,
+    end_stale_jobs,
+    nucleus,
+    reply,
+)
 from nucleus_pandas.server.store import benchmarks, datasets, items, jobs, slices
 from nucleus_pandas.server.store.benchmarks import Benchmark
 from nucleus_pandas.server.store.evaluations import EvaluationRequest
@@ -30,25 +36,24 @@ from nucleus_pandas.wire.evaluations import (
 blueprint = Blueprint("benchmarks", __name__)
 
 _PAGE = 10_000
-_JOB_TYPE = "benchmarkBuild"
-_CLASSES = "`rollupGroups`, `allowed_label_matches_id` and `class_agnostic` exclude each other; give one of them."
+_CLASSES = "`rollupGroups`, `allowed_label_matches_id` and `class_agnostic` exclude each other; pass only one of them."
 
 
 @blueprint.post("/benchmarks")
 def create() -> Response:
-    """Create a benchmark, ready or as a draft, from items or as a version of another one."""
+    """``POST benchmarks``: create a benchmark, ready or as a draft, from items or as a version of another one."""
     wanted = body(CreateBenchmark)
     has_source = _has_source(wanted)
     if not (has_source or wanted.draft or wanted.parent_benchmark_id):
         raise BadRequestError(
             "A benchmark gets its items from `item_ids`, `items`, `slice_id`, `slice_ids`, `dataset_id`, `dataset_ids` "
-            "or `parent_benchmark_id`; only a draft begins without."
+            "or `parent_benchmark_id`; only a draft can start without items."
         )
     if wanted.removed_item_ids is not None and wanted.parent_benchmark_id is None:
-        raise BadRequestError("Only what is inherited can be removed: `removed_item_ids` needs `parent_benchmark_id`.")
+        raise BadRequestError("Only inherited items can be removed: `removed_item_ids` needs `parent_benchmark_id`.")
     _check_classes(wanted.rollup_groups, wanted.class_agnostic, wanted.allowed_label_matches_id)
 
-    def make(db: sqlite3.Connection) -> object:
+    def insert(db: sqlite3.Connection) -> object:
         parent = None if wanted.parent_benchmark_id is None else benchmarks.find(db, wanted.parent_benchmark_id)
         groups, agnostic = wanted.rollup_groups, wanted.class_agnostic
         if parent is not None:
@@ -70,15 +75,14 @@ def create() -> Response:
             benchmarks.inherit(db, benchmark, parent)
         _add(db, benchmark, wanted)
         if wanted.removed_item_ids:
-            known = items.existing(db, wanted.removed_item_ids)
-            benchmarks.remove_items(db, benchmark, known.values())
+            benchmarks.remove_items(db, benchmark, items.existing(db, wanted.removed_item_ids).values())
         if not wanted.draft:
             _freeze(db, benchmark)
         elif not has_source and parent is None:
             return {"benchmark_id": benchmark.public_id, "job_id": None}
         return {"benchmark_id": benchmark.public_id, "job_id": _finished_job(db, benchmark)}
 
-    return creation(make)
+    return create_once(insert)
 
 
 def _has_source(wanted: Members) -> bool:
@@ -89,97 +93,94 @@ def _has_source(wanted: Members) -> bool:
 def _check_classes(groups: list[RollupGroup] | None, class_agnostic: bool | None, matches_id: str | None) -> None:
     if sum(value is not None for value in (groups, class_agnostic, matches_id)) > 1:
         raise BadRequestError(_CLASSES)
-    if matches_id is not None:
-        raise no_label_matches(matches_id)
+    check_label_matches_id(matches_id)
     check_request(EvaluationRequest(rollup_groups=groups))
 
 
 def _version(wanted: CreateBenchmark, parent: Benchmark | None) -> tuple[int, int]:
     if (wanted.version_major is None) != (wanted.version_minor is None):
-        raise BadRequestError("A version has both `version_major` and `version_minor`, or neither is given.")
-    before = None if parent is None else (parent.version_major, parent.version_minor)
+        raise BadRequestError("A version has both `version_major` and `version_minor`, or neither.")
+    previous = None if parent is None else (parent.version_major, parent.version_minor)
     if wanted.version_major is not None and wanted.version_minor is not None:
         version = wanted.version_major, wanted.version_minor
         if wanted.bump_type is not None and parent is not None:
-            raise BadRequestError("`bump_type` computes the version that `version_major` and `version_minor` give.")
-        if before is not None and version <= before:
+            raise BadRequestError("`bump_type` and `version_major` with `version_minor` exclude each other.")
+        if previous is not None and version <= previous:
             raise BadRequestError(
-                f"The version {version[0]}.{version[1]} does not exceed that of the parent, {before[0]}.{before[1]}."
+                f"The version {version[0]}.{version[1]} must exceed that of the parent, {previous[0]}.{previous[1]}."
             )
         return version
-    if before is None:
+    if previous is None:
         return 1, 0
-    return (before[0] + 1, 0) if wanted.bump_type == "major" else (before[0], before[1] + 1)
+    return (previous[0] + 1, 0) if wanted.bump_type == "major" else (previous[0], previous[1] + 1)
 
 
 def _add(db: sqlite3.Connection, benchmark: Benchmark, wanted: Members) -> None:
-    """Add items from every source that is named, each item once."""
+    """Add the items of every source that a request names, each item once."""
     if wanted.scene_ids:
         raise UnsupportedError("Scenes are not supported by this server yet; name items or datasets.")
     names = [*([wanted.dataset_id] if wanted.dataset_id else []), *(wanted.dataset_ids or [])]
-    whole = {datasets.find(db, name).id for name in names}
-    numbers = items.existing(db, wanted.item_ids or [])
-    missing = [public_id for public_id in wanted.item_ids or [] if public_id not in numbers]
-    found = set(numbers.values())
+    whole_datasets = {datasets.find(db, name).id for name in names}
+    by_item_id = items.existing(db, wanted.item_ids or [])
+    missing = [public_id for public_id in wanted.item_ids or [] if public_id not in by_item_id]
+    numbers = set(by_item_id.values())
     for name in [*([wanted.slice_id] if wanted.slice_id else []), *(wanted.slice_ids or [])]:
-        found.update(slices.items_of(db, slices.find(db, name)))
+        numbers.update(slices.items_of(db, slices.find(db, name)))
     by_dataset: dict[str, list[str]] = {}
-    for one in wanted.items or []:
-        by_dataset.setdefault(one.dataset_id, []).append(one.ref_id)
+    for item in wanted.items or []:
+        by_dataset.setdefault(item.dataset_id, []).append(item.ref_id)
     for name, reference_ids in by_dataset.items():
-        known = items.ids_of(db, datasets.find(db, name), reference_ids)
-        missing += [f"{name}/{reference_id}" for reference_id in reference_ids if reference_id not in known]
-        found.update(known.values())
+        by_reference_id = items.ids_of(db, datasets.find(db, name), reference_ids)
+        missing += [f"{name}/{reference_id}" for reference_id in reference_ids if reference_id not in by_reference_id]
+        numbers.update(by_reference_id.values())
     if missing:
         shown = ", ".join(f"'{name[:60]}'" for name in missing[:5])
         raise NotFoundError(f"{len(missing)} items do not exist, such as {shown}; nothing was added.")
-    benchmarks.add_items(db, benchmark, (number for number in found if dataset_of(number) not in whole))
-    for number in whole:
+    benchmarks.add_items(db, benchmark, (number for number in numbers if dataset_of(number) not in whole_datasets))
+    for number in whole_datasets:
         benchmarks.add_dataset(db, benchmark, number)
 
 
 def _freeze(db: sqlite3.Connection, benchmark: Benchmark) -> None:
     if not benchmarks.count(db, benchmark):
         raise BadRequestError(
-            f"The benchmark '{benchmark.name}' would have no items: it takes those that have ground truth."
+            f"The benchmark '{benchmark.name}' would have no items: it keeps only items with ground truth."
         )
     benchmarks.change(db, benchmark, draft=False)
 
 
 def _finished_job(db: sqlite3.Connection, benchmark: Benchmark) -> str:
-    job = jobs.create(db, _JOB_TYPE, None, nucleus().owner)
     message = {"benchmark_id": benchmark.public_id, "item_count": benchmarks.count(db, benchmark)}
-    jobs.finish(db, job.id, "Completed", message)
-    return job.public_id
+    return jobs.record(db, "benchmarkBuild", None, nucleus().owner, message).public_id
 
 
 @blueprint.get("/benchmarks")
 def listing() -> Response:
-    """List the benchmarks, newest first."""
+    """``GET benchmarks``: list the benchmarks, newest first."""
     with nucleus().database.read() as db:
-        return reply([benchmarks.entry(db, one) for one in benchmarks.listing(db)])
+        return reply([benchmarks.entry(db, row) for row in benchmarks.listing(db)])
 
 
 @blueprint.get("/benchmarks/<id:benchmark_id>")
 def info(benchmark_id: str) -> Response:
-    """Describe a benchmark."""
+    """``GET benchmarks/{id}``: describe a benchmark."""
     with nucleus().database.read() as db:
         return reply(benchmarks.entry(db, benchmarks.find(db, benchmark_id)))
 
 
 @blueprint.patch("/benchmarks/<id:benchmark_id>")
 def change(benchmark_id: str) -> Response:
-    """Change what describes a benchmark; its classes while it is a draft."""
+    """``PATCH benchmarks/{id}``: change the description of a benchmark, and its classes while it is a draft."""
     wanted = body(ChangeBenchmark)
     described = {name: getattr(wanted, name) for name in ("name", "description", "metadata")}
     classes = (wanted.rollup_groups, wanted.class_agnostic, wanted.allowed_label_matches_id)
-    given = [value for value in classes if value is not UNSET]
-    if len(given) > 1:
+    changed = [value for value in classes if value is not UNSET]
+    if len(changed) > 1:
         raise BadRequestError(_CLASSES)
     with nucleus().database.write() as db:
         benchmark = benchmarks.find(db, benchmark_id)
         values = {name: value for name, value in described.items() if value is not UNSET}
-        if given:
+        if changed:
             benchmark.check_draft()
             groups = None if wanted.rollup_groups is UNSET else wanted.rollup_groups
             agnostic = None if wanted.class_agnostic is UNSET else wanted.class_agnostic
@@ -192,51 +193,51 @@ def change(benchmark_id: str) -> Response:
 
 @blueprint.delete("/benchmarks/<id:benchmark_id>")
 def delete(benchmark_id: str) -> Response:
-    """Delete a benchmark with the evaluations on it; versions of it stay."""
+    """``DELETE benchmarks/{id}``: delete a benchmark with the evaluations on it; versions of it stay."""
     with nucleus().database.write() as db:
         benchmarks.delete(db, benchmarks.find(db, benchmark_id))
     nucleus().purge()
     return reply({"message": "Benchmark deleted, with the evaluations on it.", "benchmark_id": benchmark_id})
 
 
-def _count(name: str, default: int, least: int) -> int:
+def _integer(name: str, default: int, minimum: int) -> int:
     text = request.args.get(name, str(default))
-    if not (text.isascii() and text.isdigit() and least <= int(text[:20]) < ALL_ITEMS[1]):
-        raise BadRequestError(f"`{name}` is a whole number, at least {least}, not '{text[:50]}'.")
+    if not (text.isascii() and text.isdigit() and minimum <= int(text[:20]) < ALL_ITEMS[1]):
+        raise BadRequestError(f"`{name}` must be an integer, at least {minimum}, not '{text[:50]}'.")
     return int(text)
 
 
 @blueprint.get("/benchmarks/<id:benchmark_id>/items")
 def list_items(benchmark_id: str) -> Response:
-    """Return a page of the items of a benchmark."""
-    limit, offset = min(_count("limit", _PAGE, 1), _PAGE), _count("offset", 0, 0)
+    """``GET benchmarks/{id}/items``: return a page of the items of a benchmark."""
+    limit, offset = min(_integer("limit", _PAGE, 1), _PAGE), _integer("offset", 0, 0)
     with nucleus().database.read() as db:
         benchmark = benchmarks.find(db, benchmark_id)
-        found = benchmarks.item_ids(db, benchmark, limit, offset)
-        return reply({"item_ids": found, "total": benchmarks.count(db, benchmark)})
+        item_ids = benchmarks.item_ids(db, benchmark, limit, offset)
+        return reply({"item_ids": item_ids, "total": benchmarks.count(db, benchmark)})
 
 
 @blueprint.post("/benchmarks/<id:benchmark_id>/items")
 def add_items(benchmark_id: str) -> Response:
-    """Add items to a draft."""
+    """``POST benchmarks/{id}/items``: add items to a draft."""
     wanted = body(Members)
     if not _has_source(wanted):
         raise BadRequestError(
             "Name items by `item_ids`, `items`, `slice_id`, `slice_ids`, `dataset_id` or `dataset_ids`."
         )
 
-    def make(db: sqlite3.Connection) -> object:
+    def insert(db: sqlite3.Connection) -> object:
         benchmark = benchmarks.find(db, benchmark_id)
         benchmark.check_draft()
         _add(db, benchmark, wanted)
         return {"benchmark_id": benchmark.public_id, "job_id": _finished_job(db, benchmark)}
 
-    return creation(make)
+    return create_once(insert)
 
 
 @blueprint.delete("/benchmarks/<id:benchmark_id>/items")
 def remove_items(benchmark_id: str) -> Response:
-    """Remove items from a draft; unknown ones are passed over."""
+    """``DELETE benchmarks/{id}/items``: remove items from a draft; unknown ones are skipped."""
     wanted = body(RemoveMembers)
     with nucleus().database.write() as db:
         benchmark = benchmarks.find(db, benchmark_id)
@@ -247,7 +248,7 @@ def remove_items(benchmark_id: str) -> Response:
 
 @blueprint.post("/benchmarks/<id:benchmark_id>/finalize")
 def finalize(benchmark_id: str) -> Response:
-    """Freeze a draft."""
+    """``POST benchmarks/{id}/finalize``: freeze a draft."""
     with nucleus().database.write() as db:
         benchmark = benchmarks.find(db, benchmark_id)
         benchmark.check_draft()
@@ -260,23 +261,23 @@ def finalize(benchmark_id: str) -> Response:
 
 @blueprint.post("/leaderboard/ranking")
 def ranking() -> Response:
-    """Rank the evaluations on benchmarks; all are everybody's, so `scope` makes no difference."""
+    """``POST leaderboard/ranking``: rank the evaluations on benchmarks; `scope` has no effect, since all are shared."""
     wanted = body(RankingRequest)
     if wanted.confidence_threshold is not None and wanted.metric_type not in ("PRECISION", "RECALL", "F1"):
         raise BadRequestError(f"`{wanted.metric_type}` is over all confidences; leave `confidence_threshold` out.")
     end_stale_jobs()
     with nucleus().database.read() as db:
-        found = leaderboards.finished(db, wanted.benchmark_ids, wanted.model_ids)
-        stale = {one.id: is_stale(nucleus(), one) for one in found}
-        return reply(leaderboards.ranking(db, wanted, found, lambda one: stale[one.id]))
+        rows = leaderboards.finished(db, wanted.benchmark_ids, wanted.model_ids)
+        stale = {row.id: is_stale(nucleus(), row) for row in rows}
+        return reply(leaderboards.ranking(db, wanted, rows, lambda row: stale[row.id]))
 
 
 @blueprint.post("/leaderboard/f1Curve")
 def f1_curve() -> Response:
-    """Return F1 over confidence of the best models on benchmarks."""
+    """``POST leaderboard/f1Curve``: return F1 over confidence of the best models on benchmarks."""
     wanted = body(CurveRequest)
     end_stale_jobs()
     with nucleus().database.read() as db:
-        found = leaderboards.finished(db, wanted.benchmark_ids, wanted.model_ids)
-        stale = {one.id: is_stale(nucleus(), one) for one in found}
-        return reply(leaderboards.curves(db, wanted, found, lambda one: stale[one.id]))
+        rows = leaderboards.finished(db, wanted.benchmark_ids, wanted.model_ids)
+        stale = {row.id: is_stale(nucleus(), row) for row in rows}
+        return reply(leaderboards.curves(db, wanted, rows, lambda row: stale[row.id]))

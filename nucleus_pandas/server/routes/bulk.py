@@ -1,29 +1,32 @@
-"""Routes beyond the contract, all under ``_nucleus_pandas/``; `append`, `annotate` and `predict` stand by their kin."""
+"""Routes of the bulk API under ``_nucleus_pandas/``, which answer with columns.
+
+Its routes that store rows are beside those of the contract, in `items`, `runs` and `models`.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 from dataclasses import replace
 
-from flask import Blueprint, Response, current_app, request, send_file
+from flask import Blueprint, Response, current_app, request
 
 from nucleus_pandas._util.version import __version__
-from nucleus_pandas.errors import BadRequestError, ConflictError, NotFoundError
+from nucleus_pandas.errors import BadRequestError, ConflictError
 from nucleus_pandas.server.evaluation import commit
-from nucleus_pandas.server.ingest.rows import layer_of
-from nucleus_pandas.server.media.files import Images
+from nucleus_pandas.server.ingest.targets import RunPath, dataset_of_run
 from nucleus_pandas.server.query import Target, compile_query
 from nucleus_pandas.server.read import selections
-from nucleus_pandas.server.routes.request import body, end_stale_jobs, file_url, nucleus, reply
-from nucleus_pandas.server.store import commits, datasets, items, jobs, models, subsets
+from nucleus_pandas.server.routes.request import body, file_url, nucleus, reply
+from nucleus_pandas.server.store import commits, datasets, free_runs, items, models, subsets
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import ALL_ITEMS, item_id
 from nucleus_pandas.server.store.layers import Layer, id_of_key
+from nucleus_pandas.server.store.models import Run
 from nucleus_pandas.server.store.sql_conditions import Condition
 from nucleus_pandas.server.store.subsets import Subset
-from nucleus_pandas.wire.bulk import DeleteItems, ItemsDeleted, RunCommit, RunPlace, Selection
+from nucleus_pandas.wire.bulk import DeleteItems, ItemsDeleted, MatchColumns, RunCommit, RunPlace, Selection
 
-blueprint = Blueprint("extensions", __name__)
+blueprint = Blueprint("bulk", __name__)
 
 EXTENSIONS = (
     "cancel",
@@ -41,96 +44,87 @@ EXTENSIONS = (
     "slices",
 )
 _PAGE = 10_000
+_NO_PREDICTIONS = Layer(-1, ("run", -1))  # the number of no run
 
 
 @blueprint.get("/_nucleus_pandas")
 def discover() -> Response:
-    """Return what this server can do beyond the contract."""
+    """``GET _nucleus_pandas``: list the extensions of this server beyond the contract."""
     page = ("page",) if "page" in current_app.extensions else ()
     return reply({"version": __version__, "extensions": sorted([*EXTENSIONS, *page])})
 
 
-def _condition(db: sqlite3.Connection, wanted: Selection, target: Target, dataset: Dataset) -> Condition | None:
-    """Compile the query of a selection; its `predictions` are those of one run, where it names one, or of all."""
-    run = None
-    if wanted.model_run_id is not None:
-        run = models.find_run(db, wanted.model_run_id)
-        run.check_of(dataset)
-    return compile_query(wanted.query, target, run)
-
-
-def _items(db: sqlite3.Connection, subset: Subset, wanted: Selection) -> Response:
-    condition = _condition(db, wanted, "item", subset.dataset) or Condition()
-    return reply(selections.read_items(db, replace(subset, condition=condition), wanted, file_url))
-
-
-@blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/items")
-def read_items(dataset_id: str) -> Response:
-    """Return items, as columns."""
-    wanted = body(Selection)
-    with nucleus().database.read() as db:
-        return _items(db, Subset(datasets.find(db, dataset_id)), wanted)
-
-
-@blueprint.post("/_nucleus_pandas/slice/<id:slice_id>/items")
-def read_slice_items(slice_id: str) -> Response:
-    """Return items of a slice, as columns; positions are those in the slice."""
-    wanted = body(Selection)
-    with nucleus().database.read() as db:
-        return _items(db, subsets.of_slice(db, slice_id), wanted)
-
-
-@blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/delete_items")
-def delete_items(dataset_id: str) -> Response:
-    """Delete items: all that are there, or none where the store fails."""
-    wanted = body(DeleteItems).reference_ids
-    with nucleus().database.write() as db:
-        dataset = datasets.find(db, dataset_id)
-        known = items.ids_of(db, dataset, wanted)
-        for number in known.values():
-            items.delete_number(db, dataset, number)
-    nucleus().purge()
-    missing = [place for place, name in enumerate(wanted) if name not in known]
-    return reply(ItemsDeleted(deleted=len(known), missing=missing))
-
-
-@blueprint.post("/_nucleus_pandas/job/<id:job_id>/cancel")
-def cancel(job_id: str) -> Response:
-    """Stop a job that runs; what it has done stays."""
-    end_stale_jobs()
-    with nucleus().database.write() as db:
-        jobs.cancel(db, jobs.find(db, job_id))
-        return reply(jobs.find(db, job_id).entry())
-
-
-@blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/annotations")
-@blueprint.post("/_nucleus_pandas/slice/<id:slice_id>/annotations")
-def read_annotations(**names: str) -> Response:
-    """Return the ground truth of items of a dataset or of a slice, as columns."""
-    wanted = body(Selection)
-    with nucleus().database.read() as db:
-        subset = _subset(db, **names)
-        condition = _condition(db, wanted, "annotation", subset.dataset)
-        layer = Layer(None, ("dataset", subset.dataset.id))
-        return reply(selections.read_annotations(db, layer, subset, wanted, file_url, condition))
+# Items and ground truth
 
 
 def _subset(db: sqlite3.Connection, dataset_id: str | None = None, slice_id: str | None = None) -> Subset:
     return subsets.of_slice(db, slice_id or "") if dataset_id is None else Subset(datasets.find(db, dataset_id))
 
 
+def _condition(db: sqlite3.Connection, selection: Selection, target: Target, dataset: Dataset) -> Condition | None:
+    """Compile the query of a selection; its `predictions` are those of the run that it names, otherwise of all runs."""
+    run = None
+    if selection.model_run_id is not None:
+        run = models.find_run(db, selection.model_run_id)
+        run.check_of(dataset)
+    return compile_query(selection.query, target, run)
+
+
+@blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/items")
+@blueprint.post("/_nucleus_pandas/slice/<id:slice_id>/items")
+def read_items(**ids: str) -> Response:
+    """``POST _nucleus_pandas/{dataset,slice}/{id}/items``: return items; positions count in the dataset or slice."""
+    selection = body(Selection)
+    with nucleus().database.read() as db:
+        subset = _subset(db, **ids)
+        condition = _condition(db, selection, "item", subset.dataset) or Condition()
+        return reply(selections.read_items(db, replace(subset, condition=condition), selection, file_url))
+
+
+@blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/delete_items")
+def delete_items(dataset_id: str) -> Response:
+    """``POST _nucleus_pandas/dataset/{id}/delete_items``: delete items in one transaction; unknown ones are skipped."""
+    reference_ids = body(DeleteItems).reference_ids
+    with nucleus().database.write() as db:
+        dataset = datasets.find(db, dataset_id)
+        numbers = items.ids_of(db, dataset, reference_ids)
+        for number in numbers.values():
+            items.delete_number(db, dataset, number)
+    nucleus().purge()
+    missing = [index for index, name in enumerate(reference_ids) if name not in numbers]
+    return reply(ItemsDeleted(deleted=len(numbers), missing=missing))
+
+
+@blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/annotations")
+@blueprint.post("/_nucleus_pandas/slice/<id:slice_id>/annotations")
+def read_annotations(**ids: str) -> Response:
+    """``POST _nucleus_pandas/{dataset,slice}/{id}/annotations``: return the ground truth of items."""
+    selection = body(Selection)
+    with nucleus().database.read() as db:
+        subset = _subset(db, **ids)
+        condition = _condition(db, selection, "annotation", subset.dataset)
+        layer = Layer(None, ("dataset", subset.dataset.id))
+        return reply(selections.read_annotations(db, layer, subset, selection, file_url, condition))
+
+
+# Runs and predictions
+
+
+def _home(model_id: str, dataset: Dataset | None) -> Response:
+    return reply(RunPlace(model_id=model_id, dataset_id=None if dataset is None else dataset.public_id))
+
+
 @blueprint.get("/_nucleus_pandas/modelRun/<id:run_id>")
-def run_place(run_id: str) -> Response:
-    """Return where a run belongs."""
+def run_home(run_id: str) -> Response:
+    """``GET _nucleus_pandas/modelRun/{id}``: return the model and the dataset of a run."""
     with nucleus().database.read() as db:
         run = models.find_run(db, run_id)
-        _, dataset = layer_of(db, run)
-    return reply(RunPlace(model_id=f"prj_{run.model_tag}", dataset_id=None if dataset is None else dataset.public_id))
+        return _home(f"prj_{run.model_tag}", dataset_of_run(db, run))
 
 
 @blueprint.get("/_nucleus_pandas/modelRun/<id:run_id>/commit")
 def run_commit(run_id: str) -> Response:
-    """Return how a run was committed, and whether what it was matched from has changed since."""
+    """``GET _nucleus_pandas/modelRun/{id}/commit``: return how a run was committed, and whether that is stale."""
     with nucleus().database.read() as db:
         run = models.find_run(db, run_id)
         if run.committed_at is None:
@@ -148,47 +142,102 @@ def run_commit(run_id: str) -> Response:
 
 @blueprint.get("/_nucleus_pandas/modelRun/<id:run_id>/matches")
 def matches(run_id: str) -> Response:
-    """Return a page of the matches that a commit found, as columns."""
+    """``GET _nucleus_pandas/modelRun/{id}/matches``: return a page of the matches that a commit stored."""
     try:
         item, number = map(int, request.args.get("after", "-1,-1").split(","))
         limit = min(int(request.args.get("limit", _PAGE)), _PAGE)
     except ValueError:
-        raise BadRequestError("`after` is what the page before gave as `next`; `limit` is a whole number.") from None
+        raise BadRequestError("`after` must be the `next` of the previous page, and `limit` an integer.") from None
     if limit < 1 or max(abs(item), abs(number)) >= ALL_ITEMS[1]:
-        raise BadRequestError("`limit` is at least 1, and `after` is what the page before gave as `next`.")
+        raise BadRequestError("`limit` must be at least 1, and `after` the `next` of the previous page.")
     with nucleus().database.read() as db:
         run = models.find_run(db, run_id)
         if run.committed_at is None:
             raise ConflictError(f"The run '{run_id}' is not committed; run.commit() computes its matches.")
         page = commits.page(db, run, (item, number), limit)
-    names = (
-        "dataset_item_id",
-        "reference_id",
-        "annotation_id",
-        "prediction_id",
-        "label",
-        "predicted_label",
-        "confidence",
-        "iou",
-        "agrees",
-    )
+    names = MatchColumns.__struct_fields__
     rows = [
-        (tag and item_id(tag, number), reference_id, id_of_key(truth), id_of_key(prediction), *rest)
-        for number, _, tag, reference_id, truth, prediction, *rest in page.rows
+        (tag and item_id(tag, number), reference_id, id_of_key(ground_truth), id_of_key(prediction), *rest)
+        for number, _, tag, reference_id, ground_truth, prediction, *rest in page.rows
     ]
     columns = dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(names, ())
     after = None if page.after is None else f"{page.after[0]},{page.after[1]}"
     return reply({"columns": columns, "next": after, "parameters": run.parameters})
 
 
-@blueprint.get("/_nucleus_pandas/<any(images, masks):kind>/<rest:name>")
-def file(kind: str, name: str) -> Response:
-    """Serve an uploaded file."""
-    folder: Images = getattr(nucleus(), kind)
-    path = folder.path(name)
-    if path is None:
-        raise NotFoundError(f"There is no file '{name}'.")
-    response = send_file(path, max_age=31_536_000, conditional=True)
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"  # an SVG may hold scripts
-    return response
+@blueprint.post("/_nucleus_pandas/modelRun/<id:run_id>/predictions")
+def predictions_of_run(run_id: str) -> Response:
+    """``POST _nucleus_pandas/modelRun/{id}/predictions``: return predictions of a run."""
+    with nucleus().database.read() as db:
+        run = models.find_run(db, run_id)
+        dataset = dataset_of_run(db, run)
+        return _read_predictions(db, run, None if dataset is None else Subset(dataset))
+
+
+@blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/modelRun/<id:run_id>/predictions")
+@blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/model/<id:model_id>/predictions")
+def predictions_on_dataset(**ids: str) -> Response:
+    """``POST _nucleus_pandas/dataset/{id}/{modelRun,model}/{id}/predictions``: return predictions on a dataset."""
+    with nucleus().database.read() as db:
+        run, _, dataset = RunPath(**ids).find_on_dataset(db)
+        return _read_predictions(db, run, Subset(dataset))
+
+
+@blueprint.post("/_nucleus_pandas/slice/<id:slice_id>/modelRun/<id:run_id>/predictions")
+@blueprint.post("/_nucleus_pandas/slice/<id:slice_id>/model/<id:model_id>/predictions")
+def predictions_on_slice(slice_id: str, run_id: str | None = None, model_id: str | None = None) -> Response:
+    """``POST _nucleus_pandas/slice/{id}/{modelRun,model}/{id}/predictions``: return predictions on a slice."""
+    with nucleus().database.read() as db:
+        subset = subsets.of_slice(db, slice_id)
+        if run_id is None:
+            run = models.newest_run(db, models.find(db, model_id or ""), subset.dataset)
+        else:
+            run = models.find_run(db, run_id)
+            run.check_of(subset.dataset)
+        return _read_predictions(db, run, subset)
+
+
+def _read_predictions(db: sqlite3.Connection, run: Run, subset: Subset | None) -> Response:
+    selection = body(Selection)
+    if subset is None and selection.query:
+        raise BadRequestError("This run spans datasets; query its predictions on the items of a slice - at `$.query`.")
+    if selection.model_run_id not in (None, run.public_id):
+        raise BadRequestError("A query of predictions applies to those of the run in the path - at `$.model_run_id`.")
+    condition = compile_query(selection.query, "prediction", run)
+    return reply(selections.read_annotations(db, run.layer, subset, selection, file_url, condition))
+
+
+@blueprint.post("/_nucleus_pandas/model/<id:model_id>/predictions/rows")
+def predictions_of_model(model_id: str) -> Response:
+    """``POST _nucleus_pandas/model/{id}/predictions/rows``: return the predictions of a model that belong to no run.
+
+    Positions and reference ids are those of the only dataset with such predictions.
+    """
+    selection = body(Selection)
+    if selection.query or selection.model_run_id:
+        raise BadRequestError("Only predictions of a run can be queried, and these have none - at `$.query`.")
+    with nucleus().database.read() as db:
+        run = free_runs.find(db, models.find(db, model_id))
+        subset = None
+        if selection.positions is not None or selection.reference_ids is not None:
+            dataset = _only_dataset(db, run)
+            if dataset is None:
+                raise BadRequestError(
+                    "The model does not have such predictions on exactly one dataset; name items by `item_ids`."
+                )
+            subset = Subset(dataset)
+        layer = _NO_PREDICTIONS if run is None else run.layer
+        return reply(selections.read_annotations(db, layer, subset, selection, file_url))
+
+
+@blueprint.get("/_nucleus_pandas/model/<id:model_id>")
+def model_home(model_id: str) -> Response:
+    """``GET _nucleus_pandas/model/{id}``: return the only dataset with predictions of the model that have no run."""
+    with nucleus().database.read() as db:
+        model = models.find(db, model_id)
+        return _home(model.public_id, _only_dataset(db, free_runs.find(db, model)))
+
+
+def _only_dataset(db: sqlite3.Connection, run: Run | None) -> Dataset | None:
+    numbers = [] if run is None else models.datasets_of(db, run)
+    return datasets.by_number(db, numbers[0]) if len(numbers) == 1 else None

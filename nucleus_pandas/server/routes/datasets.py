@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 from nucleus_pandas.errors import UnsupportedError
 from nucleus_pandas.server.ingest import dataset_rules
 from nucleus_pandas.server.read import render
-from nucleus_pandas.server.routes.request import body, creation, file_url, nucleus, reply
+from nucleus_pandas.server.routes.request import body, create_once, file_url, nucleus, reply
 from nucleus_pandas.server.store import datasets, items, taxonomies
 from nucleus_pandas.wire.requests import AddTaxonomy, CreateDataset, Tags
 from nucleus_pandas.wire.responses import DatasetCreated, DatasetEntry, DatasetSize
@@ -19,59 +19,59 @@ blueprint = Blueprint("datasets", __name__)
 
 @blueprint.post("/dataset/create")
 def create() -> Response:
-    """Create a dataset."""
+    """``POST dataset/create``: create a dataset."""
     wanted = body(CreateDataset)
     dataset_rules.check_schema(wanted.item_metadata_schema, "$.item_metadata_schema")
     dataset_rules.check_schema(wanted.annotation_metadata_schema, "$.annotation_metadata_schema")
 
-    def make(db: sqlite3.Connection) -> object:
+    def insert(db: sqlite3.Connection) -> object:
         dataset = datasets.create(db, wanted)
         return DatasetCreated(dataset_id=dataset.public_id, name=dataset.name)
 
-    return creation(make)
+    return create_once(insert)
 
 
 @blueprint.get("/dataset/")
 def listing() -> Response:
-    """List the ids of all datasets."""
+    """``GET dataset/``: list the ids of all datasets."""
     with nucleus().database.read() as db:
         return reply([public_id for public_id, _ in datasets.listing(db)])
 
 
 @blueprint.get("/dataset/details")
 def details() -> Response:
-    """List id and name of all datasets."""
+    """``GET dataset/details``: list id and name of all datasets."""
     with nucleus().database.read() as db:
         return reply([DatasetEntry(id=public_id, name=name) for public_id, name in datasets.listing(db)])
 
 
 @blueprint.get("/dataset/<id:dataset_id>/info")
 def info(dataset_id: str) -> Response:
-    """Describe a dataset."""
+    """``GET dataset/{id}/info``: describe a dataset."""
     with nucleus().database.read() as db:
         return reply(datasets.info(db, datasets.find(db, dataset_id)))
 
 
-@blueprint.get("/dataset/<id:dataset_id>/<any(name, is_scene, use_privacy_mode, size):what>")
-def one_property(dataset_id: str, what: str) -> Response:
-    """Return one property of a dataset."""
+@blueprint.get("/dataset/<id:dataset_id>/<any(name, is_scene, use_privacy_mode, size):name>")
+def single_property(dataset_id: str, name: str) -> Response:
+    """``GET dataset/{id}/{name,is_scene,use_privacy_mode,size}``: return one property of a dataset."""
     with nucleus().database.read() as db:
         dataset = datasets.find(db, dataset_id)
-    if what == "size":
+    if name == "size":
         return reply(DatasetSize(count=dataset.length))
-    return reply({what: getattr(dataset, what)})
+    return reply({name: getattr(dataset, name)})
 
 
 @blueprint.get("/dataset/<id:dataset_id>/model_runs")
 def model_runs(dataset_id: str) -> Response:
-    """List the ids of the runs on a dataset."""
+    """``GET dataset/{id}/model_runs``: list the ids of the runs on a dataset."""
     with nucleus().database.read() as db:
         return reply(datasets.run_ids(db, datasets.find(db, dataset_id)))
 
 
 @blueprint.get("/dataset/<id:dataset_id>/datasetItems")
 def dataset_items(dataset_id: str) -> Response:
-    """List all items of a dataset."""
+    """``GET dataset/{id}/datasetItems``: list all items of a dataset."""
     with nucleus().database.read() as db:
         dataset = datasets.find(db, dataset_id)
         return reply({"dataset_items": [render.item(row, dataset.tag, file_url) for row in items.page(db, dataset)]})
@@ -79,7 +79,7 @@ def dataset_items(dataset_id: str) -> Response:
 
 @blueprint.delete("/dataset/<id:dataset_id>")
 def delete(dataset_id: str) -> Response:
-    """Delete a dataset with its items, annotations and runs."""
+    """``DELETE dataset/{id}``: delete a dataset with its items, annotations and runs."""
     with nucleus().database.write() as db:
         datasets.mark_deleted(db, datasets.find(db, dataset_id))
     nucleus().purge()
@@ -88,7 +88,7 @@ def delete(dataset_id: str) -> Response:
 
 @blueprint.route("/dataset/<id:dataset_id>/tags", methods=["GET", "POST", "DELETE"])
 def tags(dataset_id: str) -> Response:
-    """List the tags of a dataset, after adding or removing some where the request says so."""
+    """``GET``, ``POST`` and ``DELETE dataset/{id}/tags``: list, add or remove tags, and return those that remain."""
     if request.method == "GET":
         with nucleus().database.read() as db:
             return reply({"tags": datasets.tags(db, datasets.find(db, dataset_id))})
@@ -101,7 +101,7 @@ def tags(dataset_id: str) -> Response:
 
 @blueprint.post("/dataset/<id:dataset_id>/add_taxonomy")
 def add_taxonomy(dataset_id: str) -> Response:
-    """Create a taxonomy, or let one grow."""
+    """``POST dataset/{id}/add_taxonomy``: create a taxonomy, or add labels to one."""
     wanted = body(AddTaxonomy)
     with nucleus().database.write() as db:
         status = taxonomies.add(db, datasets.find(db, dataset_id), wanted)
@@ -110,7 +110,7 @@ def add_taxonomy(dataset_id: str) -> Response:
 
 @blueprint.delete("/dataset/<id:dataset_id>/taxonomy/<rest:name>")
 def delete_taxonomy(dataset_id: str, name: str) -> Response:
-    """Delete a taxonomy with its annotations and predictions."""
+    """``DELETE dataset/{id}/taxonomy/{name}``: delete a taxonomy with its annotations and predictions."""
     with nucleus().database.write() as db:
         taxonomies.delete(db, datasets.find(db, dataset_id), name)
     return reply({"dataset_id": dataset_id, "taxonomy_name": name, "status": "Taxonomy successfully deleted"})
@@ -119,5 +119,5 @@ def delete_taxonomy(dataset_id: str, name: str) -> Response:
 @blueprint.post("/dataset/create_from_project")
 @blueprint.post("/dataset/<id:dataset_id>/ingest_tasks")
 def from_tasks(dataset_id: str = "") -> Response:
-    """Refuse what needs Scale's labeling projects."""
-    raise UnsupportedError("Labeling projects and tasks exist in Scale's own service only; append items instead.")
+    """``POST dataset/create_from_project`` and ``dataset/{id}/ingest_tasks``: reject labeling projects."""
+    raise UnsupportedError("Labeling projects and tasks exist only in Scale's hosted service; append items instead.")

@@ -1,4 +1,4 @@
-"""Routes of models."""
+"""Routes of models, and of predictions that belong to a model but to no run."""
 
 from __future__ import annotations
 
@@ -8,40 +8,61 @@ from typing import Literal
 import msgspec
 from flask import Blueprint, Response, request
 
-from nucleus_pandas.errors import BadRequestError, UnsupportedError
+from nucleus_pandas.errors import BadRequestError, NotFoundError, UnsupportedError
 from nucleus_pandas.server.ingest import dataset_rules
-from nucleus_pandas.server.routes.request import body, creation, nucleus, reply
-from nucleus_pandas.server.store import datasets, models
-from nucleus_pandas.wire.requests import AddModel, CreateModelRun, Tags, TrainedSlices
+from nucleus_pandas.server.ingest.annotation_requests import store_request
+from nucleus_pandas.server.ingest.targets import FreePredictionsOf
+from nucleus_pandas.server.read import render
+from nucleus_pandas.server.routes.request import (
+    annotation_request,
+    body,
+    create_once,
+    file_url,
+    find_item,
+    is_multipart,
+    names_upload,
+    nucleus,
+    reply,
+    reply_stored,
+)
+from nucleus_pandas.server.store import datasets, free_runs, items, layers, models
+from nucleus_pandas.server.store.ids import dataset_of
+from nucleus_pandas.server.store.models import Run
+from nucleus_pandas.wire.entities import Box, Cuboid, Polygon
+from nucleus_pandas.wire.requests import AddModel, CopyPredictions, CreateModelRun, Tags, TrainedSlices
 from nucleus_pandas.wire.responses import ModelAdded, ModelList, RunCreated
 
 blueprint = Blueprint("models", __name__)
 
+_FREE_TYPES = (
+    f"Without a run, a model takes predictions of the types {', '.join(free_runs.TYPES)}; send other types to a run"
+)
+
 
 @blueprint.post("/models/add")
 def add() -> Response:
-    """Create a model."""
+    """``POST models/add``: create a model."""
     wanted = body(AddModel)
-    return creation(lambda db: ModelAdded(model_id=models.add(db, wanted).public_id))
+    return create_once(lambda db: ModelAdded(model_id=models.add(db, wanted).public_id))
 
 
 @blueprint.get("/models/")
 def listing() -> Response:
-    """List all models."""
+    """``GET models/``: list all models."""
     with nucleus().database.read() as db:
         return reply(ModelList(models=[model.entry() for model in models.listing(db)]))
 
 
 @blueprint.get("/model/<id:model_id>")
-def one(model_id: str) -> Response:
-    """Describe a model, found by its id or by that of one of its runs."""
+def info(model_id: str) -> Response:
+    """``GET model/{id}``: describe a model, found by its id or by that of one of its runs."""
     with nucleus().database.read() as db:
         return reply(models.find(db, model_id).entry())
 
 
 @blueprint.delete("/model/<id:model_id>")
 def delete(model_id: str) -> Response:
-    """Delete a model with its runs."""
+    """``DELETE model/{id}``: delete a model with its runs."""
     with nucleus().database.write() as db:
         models.delete(db, models.find(db, model_id))
     nucleus().purge()
@@ -50,13 +71,13 @@ def delete(model_id: str) -> Response:
 
 @blueprint.route("/model/<id:model_id>/tag", methods=["POST", "DELETE"])
 def tag(model_id: str) -> Response:
-    """Add or remove tags."""
+    """``POST`` and ``DELETE model/{id}/tag``: add or remove tags."""
     return _change(model_id, "tags", body(Tags).tags)
 
 
 @blueprint.route("/model/<id:model_id>/trainedSliceId", methods=["POST", "DELETE"])
 def trained_slice_id(model_id: str) -> Response:
-    """Add or remove ids of slices that the model was trained on."""
+    """``POST`` and ``DELETE model/{id}/trainedSliceId``: add or remove ids of slices used for training."""
     return _change(model_id, "trained_slice_ids", body(TrainedSlices).trained_slice_ids)
 
 
@@ -77,29 +98,114 @@ def _change(model_id: str, column: Literal["tags", "trained_slice_ids"], values:
 
 @blueprint.post("/model/run/<id:model_id>/")
 def launch(model_id: str) -> Response:
-    """Refuse what needs Scale's model hosting."""
+    """``POST model/run/{id}/``: reject what needs Scale's model hosting."""
     raise UnsupportedError(f"Running the model '{model_id}' needs Scale Launch; send predictions instead.")
 
 
 @blueprint.post("/dataset/<id:dataset_id>/modelRun/create")
 @blueprint.post("/model/<id:model_id>/modelRun/create", endpoint="create_free_run")
 def create_run(dataset_id: str | None = None, model_id: str | None = None) -> Response:
-    """Create a run on a dataset; under a model, one that may span datasets."""
+    """``POST {dataset,model}/{id}/modelRun/create``: create a run on a dataset, or one that may span datasets."""
     wanted = body(CreateModelRun)
     dataset_rules.check_schema(wanted.annotation_metadata_schema, "$.annotation_metadata_schema")
 
-    def make(db: sqlite3.Connection) -> object:
+    def insert(db: sqlite3.Connection) -> object:
         dataset = None if dataset_id is None else datasets.find(db, dataset_id)
-        located = wanted if model_id is None else msgspec.structs.replace(wanted, model_id=model_id, reference_id=None)
-        model = models.model_of_request(db, located)
+        named = wanted if model_id is None else msgspec.structs.replace(wanted, model_id=model_id, reference_id=None)
+        model = models.model_of_request(db, named)
         run = models.create_run(db, model, dataset, wanted)
         return RunCreated(model_id=model.public_id, model_run_id=run.public_id)
 
-    return creation(make)
+    return create_once(insert)
 
 
 @blueprint.get("/model/<id:model_id>/modelRun")
 def runs(model_id: str) -> Response:
-    """List the ids of a model's runs."""
+    """``GET model/{id}/modelRun``: list the ids of a model's runs."""
     with nucleus().database.read() as db:
         return reply(models.runs_of(db, models.find(db, model_id)))
+
+
+# Predictions without a run
+
+
+@blueprint.post("/model/<id:model_id>/predictions")
+@blueprint.post("/_nucleus_pandas/model/<id:model_id>/predictions", endpoint="predict_with_outcomes")
+def predict(model_id: str) -> Response:
+    """``POST model/{id}/predictions``: store predictions without a run."""
+    if is_multipart():
+        raise BadRequestError(f"{_FREE_TYPES}.")
+    if names_upload():
+        raise BadRequestError("Signed uploads belong to a dataset; send predictions without a run in the body.")
+    rows, _ = annotation_request()
+    for number, prediction in enumerate(rows.annotations):
+        if not isinstance(prediction, (Box, Polygon, Cuboid)):
+            raise BadRequestError(f"{_FREE_TYPES} - at `$.annotations[{number}]`.")
+    if rows.segmentations:
+        raise BadRequestError(f"{_FREE_TYPES} - at `$.segmentations[0]`.")
+    with nucleus().database.read() as db:
+        model_id = models.find(db, model_id).public_id  # the path may name the model by one of its runs
+    stored = store_request(nucleus(), rows, None, FreePredictionsOf(model_id), anywhere=True)
+    return reply_stored({"model_id": model_id}, "predictions", stored)
+
+
+@blueprint.get("/model/<id:model_id>/predictions/<any(refloc, iloc, loc):by>/<rest:key>")
+def view_predictions(model_id: str, by: str, key: str) -> Response:
+    """``GET model/{id}/predictions/{refloc,iloc,loc}/{key}``: return the predictions of an item without a run.
+
+    If several datasets have an item with that reference id, the reply holds the predictions of all of them.
+    """
+    with nucleus().database.read() as db:
+        run = free_runs.find(db, models.find(db, model_id))
+        numbers = _by_position(db, run, key) if by == "iloc" else _by_id(db, by, key)
+        predictions: list[render.JsonObject] = []
+        if run is not None:
+            for number in numbers:
+                tag = datasets.by_number(db, dataset_of(number)).tag
+                name = items.reference_id_of(db, number)
+                rows = layers.of_item(db, run.layer, number)
+                predictions += [render.annotation(row, tag, name, file_url, run) for row in rows]
+        return reply({"predictions": predictions})
+
+
+def _by_id(db: sqlite3.Connection, by: str, key: str) -> list[int]:
+    if by == "refloc":
+        named, numbers = "with reference_id ", items.ids_anywhere(db, [key]).get(key, [])
+    else:
+        named, numbers = "", list(items.existing(db, [key]).values())
+    if not numbers:
+        raise NotFoundError(f"There is no item {named}'{key}' in any dataset.")
+    return numbers
+
+
+def _by_position(db: sqlite3.Connection, run: Run | None, key: str) -> list[int]:
+    numbers = [] if run is None else models.datasets_of(db, run)
+    if len(numbers) > 1:
+        raise BadRequestError(
+            f"The model has such predictions on {len(numbers)} datasets, where a position names no single item; look "
+            "them up by `loc` or `refloc`."
+        )
+    return [find_item(db, datasets.by_number(db, number), "iloc", key).id for number in numbers]
+
+
+@blueprint.post("/model/<id:model_id>/predictions/copyFromRun")
+def copy_from_run(model_id: str) -> Response:
+    """``POST model/{id}/predictions/copyFromRun``: copy the predictions of a run of the model."""
+    wanted = body(CopyPredictions)
+    with nucleus().database.write() as db:
+        model = models.find(db, model_id)
+        run = models.find_run(db, wanted.model_run_id)
+        if run.model != model.id:
+            raise BadRequestError(
+                f"The run '{run.public_id}' belongs to the model 'prj_{run.model_tag}', not to '{model.public_id}' - "
+                "at `$.model_run_id`."
+            )
+        copied, skipped = free_runs.copy(db, run, model)
+    return reply(
+        {
+            "model_id": model.public_id,
+            "model_run_ids": [run.public_id],
+            "predictions_copied": copied,
+            "predictions_skipped_unsupported": skipped,
+        }
+    )

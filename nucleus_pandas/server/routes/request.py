@@ -1,4 +1,4 @@
-"""What all routes share: ids in paths, bodies, answers."""
+"""Parsing of requests and replies, as all routes share them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,22 @@ from urllib.parse import unquote
 import msgspec
 from flask import Response, current_app, request
 from msgspec import UNSET, Struct
+from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import BadRequest
 from werkzeug.routing import BaseConverter
 
-from nucleus_pandas.errors import TooLargeError
+from nucleus_pandas.errors import BadRequestError, NotFoundError, TooLargeError
+from nucleus_pandas.evaluation.matching import LabelRule
+from nucleus_pandas.server.ingest.rows import StoredRows
 from nucleus_pandas.server.media.files import Images
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
-from nucleus_pandas.server.store import idempotency, jobs
+from nucleus_pandas.server.store import idempotency, items, jobs, layers
+from nucleus_pandas.server.store.datasets import Dataset
+from nucleus_pandas.server.store.items import ItemRow
+from nucleus_pandas.server.store.layers import AnnotationRow, Layer
+from nucleus_pandas.wire.bulk import AnnotateRows
 from nucleus_pandas.wire.decoding import decode
+from nucleus_pandas.wire.requests import Annotate, LabelPair
 
 T = TypeVar("T")
 
@@ -29,7 +37,7 @@ IN_PROCESS = "nucleus_pandas.in_process"  # set in the WSGI environment by the i
 
 
 class RawId(BaseConverter):
-    """One segment of the path as it was sent, unquoted."""
+    """One segment of the path, unquoted after routing."""
 
     regex = "[^/]+"
 
@@ -38,7 +46,7 @@ class RawId(BaseConverter):
         try:
             return unquote(value, errors="strict")
         except UnicodeDecodeError:
-            raise BadRequest("An id in the path is not UTF-8 text.") from None
+            raise BadRequest("An id in the path is not valid UTF-8.") from None
 
 
 class ItemId(RawId):
@@ -48,45 +56,45 @@ class ItemId(RawId):
 
 
 class RestOfPath(RawId):
-    """The rest of the path: some clients send ids unquoted, slashes and all."""
+    """The rest of the path: some clients send ids unquoted, including their slashes."""
 
     regex = ".+"
     part_isolating = False
 
 
 def nucleus() -> EmbeddedNucleus:
-    """Return the store that this application answers for."""
+    """Return the embedded Nucleus that this application serves."""
     return cast(EmbeddedNucleus, current_app.extensions["nucleus"])
 
 
 def reply(body: object, status: int = 200) -> Response:
-    """Answer with JSON."""
+    """Create a JSON response."""
     return Response(msgspec.json.encode(body), status, content_type="application/json")
 
 
 def body(shape: type[T]) -> T:
-    """Read the request's body as one of the wire's Structs; an absent body counts as an empty object."""
+    """Read the request's body as a Struct; a missing body counts as an empty object."""
     return decode(request.get_data(cache=True) or b"{}", shape)
 
 
-def creation(create: Callable[[sqlite3.Connection], object]) -> Response:
-    """Answer a request that makes something: the same Idempotency-Key again gets the same answer, and makes nothing."""
+def create_once(create: Callable[[sqlite3.Connection], object]) -> Response:
+    """Reply to a request that creates something, once per Idempotency-Key: a repeated one gets the first reply."""
     key = request.headers.get("Idempotency-Key")
     if key is None:
         with nucleus().database.write() as db:
             return reply(create(db))
-    seal = blake2b(f"{request.method} {request.path}\n".encode(), digest_size=16)
-    seal.update(request.get_data(cache=True))
+    digest = blake2b(f"{request.method} {request.path}\n".encode(), digest_size=16)
+    digest.update(request.get_data(cache=True))
     with nucleus().database.write() as db:
-        answer = idempotency.recall(db, key, seal.hexdigest())
+        answer = idempotency.recall(db, key, digest.hexdigest())
         if answer is None:
             answer = msgspec.json.encode(create(db))
-            idempotency.remember(db, key, seal.hexdigest(), answer)
+            idempotency.remember(db, key, digest.hexdigest(), answer)
     return Response(answer, content_type="application/json")
 
 
 def end_stale_jobs() -> None:
-    """End the jobs whose process is gone, so that nobody waits for them."""
+    """End the jobs whose process has stopped, so that nobody waits for them."""
     with nucleus().database.read() as db:
         stale = jobs.any_stale(db)
     if stale:
@@ -95,7 +103,7 @@ def end_stale_jobs() -> None:
 
 
 def is_async() -> bool:
-    """Return whether the caller wants a job."""
+    """Return True if the caller asks for a job."""
     return request.args.get("async") in ("1", "true", "True")
 
 
@@ -104,20 +112,20 @@ class _MaybeUpload(Struct, rename={"request_id": "requestId"}):
 
 
 def names_upload() -> bool:
-    """Return whether the body names a signed upload instead of holding rows."""
+    """Return True if the body names a signed upload instead of holding rows."""
     text = request.get_data(cache=True)
-    if b"requestId" not in text and b"\\u" not in text:  # so that rows are not parsed twice
+    if b"requestId" not in text and b"\\u" not in text:  # avoids parsing rows twice
         return False
     return body(_MaybeUpload).request_id is not UNSET
 
 
 def is_multipart() -> bool:
-    """Return whether the body holds files."""
+    """Return True if the body is multipart, with files."""
     return request.mimetype == "multipart/form-data"
 
 
 def form_field(name: str) -> bytes | None:
-    """Return a part of a multipart body that is no file, however the client labelled it."""
+    """Return a part of a multipart body that is not a file, however the client labelled it; None if it is missing."""
     if name in request.form:
         return request.form[name].encode()
     if name not in request.files:
@@ -129,25 +137,93 @@ def form_field(name: str) -> bytes | None:
 
 
 def file_url(kind: str, name: str) -> str:
-    """Return the address of an uploaded file: on this host, or in process its path."""
+    """Return the URL of an uploaded file, or its path for a client in this process."""
     files: Images = nucleus().images if kind == "images" else nucleus().masks
     if request.environ.get(IN_PROCESS):
         return str(files.folder / name)
-    return f"{own_address()}/_nucleus_pandas/{kind}/{name}"
+    return f"{api_url()}/_nucleus_pandas/{kind}/{name}"
 
 
-def own_address() -> str:
-    """Return the address of this API, as the caller reaches it."""
+def api_url() -> str:
+    """Return the URL of this API, as the caller reaches it."""
     origin: str = current_app.config.get("PUBLIC_URL") or request.host_url
     return f"{origin.rstrip('/')}{PREFIX}"
 
 
-def is_extension() -> bool:
-    """Return whether the request came to a route beyond the contract."""
+def is_bulk() -> bool:
+    """Return True if the request came through a route of the bulk API."""
     return request.path.startswith(f"{PREFIX}/_nucleus_pandas/")
 
 
-def summary(stored: Any) -> dict[str, object]:
-    """Return the outcome of every row: run-length pairs, and the reasons of those that were refused."""
+def annotation_request() -> tuple[Annotate, list[FileStorage] | None]:
+    """Read the body of a request that stores annotations, and its mask files; None for a JSON body."""
+    shape = AnnotateRows if is_bulk() else Annotate
+    if not is_multipart():
+        return body(shape), None
+    text = form_field("serialized_request")
+    if text is None:
+        raise BadRequestError("A multipart request with masks has a part `serialized_request`.")
+    return decode(text, shape, "The part `serialized_request`"), request.files.getlist("mask")
+
+
+def reply_stored(ids: dict[str, object], noun: str, stored: StoredRows) -> Response:
+    """Reply to a request that stored annotations or predictions."""
+    described = {
+        **ids,
+        f"{noun}_processed": stored.count("new", "updated"),
+        f"{noun}_ignored": stored.count("ignored"),
+    }
+    if stored.errors:
+        described["errors"] = [stored.errors[row] for row in sorted(stored.errors)]
+    return reply(described | (row_outcomes(stored) if is_bulk() else {}))
+
+
+def row_outcomes(stored: StoredRows) -> dict[str, object]:
+    """Return the outcome of every row as run-length pairs, and the errors of the rejected rows."""
     runs = [[outcome, sum(1 for _ in rows)] for outcome, rows in groupby(stored.outcomes)]
     return {"outcomes": runs, "row_errors": [[row, text] for row, text in sorted(stored.errors.items())]}
+
+
+def find_item(db: sqlite3.Connection, dataset: Dataset, by: str, key: str) -> ItemRow:
+    """Find the item that a path names by ``refloc``, ``iloc`` or ``loc``."""
+    if by == "refloc":
+        return items.by_reference_id(db, dataset, key)
+    if by == "loc":
+        return items.by_item_id(db, dataset, key)
+    try:
+        position = int(key)
+    except ValueError:
+        raise BadRequestError(f"A position is an integer, not '{key[:50]}'.") from None
+    return items.at_position(db, dataset, position)
+
+
+def find_annotation(db: sqlite3.Connection, dataset: Dataset, layer: Layer) -> tuple[ItemRow, AnnotationRow]:
+    """Find what a path ``…/loc/{reference id}/{annotation id}`` names; either id may contain unquoted slashes."""
+    parts = [unquote(part) for part in request.path.split("/loc/", 1)[1].split("/")]
+    for cut in range(1, len(parts)):
+        reference_id, annotation_id = "/".join(parts[:cut]), "/".join(parts[cut:])
+        for number in items.ids_of(db, dataset, [reference_id]).values():
+            row = layers.find(db, layer, number, annotation_id)
+            if row is not None:
+                return items.by_reference_id(db, dataset, reference_id), row
+    raise NotFoundError(f"There is no annotation '{'/'.join(parts)}' (reference id / annotation id).")
+
+
+def label_rule(class_agnostic: bool | None, pairs: list[LabelPair] | None) -> LabelRule:
+    """Return the rule that the fields of a request describe."""
+    try:
+        return LabelRule.of(
+            class_agnostic,
+            None if pairs is None else [(pair.ground_truth_label, pair.model_prediction_label) for pair in pairs],
+        )
+    except ValueError as error:
+        raise BadRequestError(str(error)) from None
+
+
+def check_label_matches_id(public_id: str | None) -> None:
+    """Raise NotFoundError if a request names stored label matches, which this server does not have."""
+    if public_id is not None:
+        raise NotFoundError(
+            f"There are no stored label matches '{public_id}', because this server stores none. Pass "
+            "`allowed_label_matches` to the evaluation of a run, or `rollupGroups`."
+        )

@@ -1,4 +1,4 @@
-"""Routes of slices: items of a dataset under a name, in the order in which they were put there."""
+"""Routes of slices: named, ordered selections of the items of a dataset."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from nucleus_pandas.errors import BadRequestError, NotFoundError, UnsupportedErr
 from nucleus_pandas.server.read import exports
 from nucleus_pandas.server.read.exports import Export, Paging
 from nucleus_pandas.server.read.render import JsonObject
-from nucleus_pandas.server.routes.exports import no_chips
-from nucleus_pandas.server.routes.request import body, creation, file_url, nucleus, reply
+from nucleus_pandas.server.routes.request import body, create_once, file_url, nucleus, reply
 from nucleus_pandas.server.store import datasets, items, jobs, models, slices, subsets
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import dataset_of, item_id
@@ -30,30 +29,30 @@ from nucleus_pandas.wire.slices import (
 
 blueprint = Blueprint("slices", __name__)
 
-_KINDS = ("reference_ids", "dataset_item_ids", "scene_ids", "object_ids")
+_ID_FIELDS = ("reference_ids", "dataset_item_ids", "scene_ids", "object_ids")
 _TYPES = ("dataset_item", "object", "scene")
 
 
 @blueprint.post("/dataset/<id:dataset_id>/create_slice")
 def create(dataset_id: str) -> Response:
-    """Create a slice of items that are named, or an empty one."""
+    """``POST dataset/{id}/create_slice``: create a slice of the named items, or an empty one."""
     wanted = body(CreateSlice)
-    given = [kind for kind in _KINDS if getattr(wanted, kind)]
-    if len(given) > 1:
-        raise BadRequestError(f"A slice is made of ids of one kind, not of {' and '.join(map('`{}`'.format, given))}.")
-    if not given and not wanted.allow_empty:
+    fields = [name for name in _ID_FIELDS if getattr(wanted, name)]
+    if len(fields) > 1:
+        raise BadRequestError(f"A slice takes ids of one kind, not of {' and '.join(map('`{}`'.format, fields))}.")
+    if not fields and not wanted.allow_empty:
         raise BadRequestError(
             "Name the items of the slice by `reference_ids` or `dataset_item_ids`; with `allow_empty` it may have none."
         )
-    if given and given[0] in ("scene_ids", "object_ids"):
-        raise UnsupportedError(
-            f"This server makes slices of items only, not of {given[0].removesuffix('_ids')}s; name the items by "
-            f"`reference_ids` or `dataset_item_ids` - at `$.{given[0]}`."
-        )
-    for kind in given:
-        _check_count(getattr(wanted, kind), f"$.{kind}")
+    for name in fields:
+        if name in ("scene_ids", "object_ids"):
+            raise UnsupportedError(
+                f"This server supports slices of items only, not of {name.removesuffix('_ids')}s; name the items by "
+                f"`reference_ids` or `dataset_item_ids` - at `$.{name}`."
+            )
+        _check_count(getattr(wanted, name), f"$.{name}")
 
-    def make(db: sqlite3.Connection) -> object:
+    def insert(db: sqlite3.Connection) -> object:
         dataset = datasets.find(db, dataset_id)
         if wanted.dataset_item_ids:
             numbers = _by_item_id(db, dataset, wanted.dataset_item_ids)
@@ -61,159 +60,161 @@ def create(dataset_id: str) -> Response:
             numbers = _by_reference_id(db, dataset, wanted.reference_ids or [])
         return SliceCreated(slice_id=slices.create(db, dataset, wanted.name, numbers).public_id)
 
-    return creation(make)
+    return create_once(insert)
 
 
-def _check_count(ids: Sequence[str], place: str) -> None:
+def _check_count(ids: Sequence[str], path: str) -> None:
     if len(ids) > SLICE_IDS:
         raise BadRequestError(
             f"A request for a slice names at most {SLICE_IDS:,} ids, not {len(ids):,}; append the others to the slice "
-            f"in further requests - at `{place}`."
+            f"in further requests - at `{path}`."
         )
 
 
 def _by_reference_id(db: sqlite3.Connection, dataset: Dataset, names: Sequence[str]) -> list[int]:
-    known = items.ids_of(db, dataset, names)
-    _check_known(dataset, [name for name in names if name not in known])
-    return [known[name] for name in names]
+    numbers = items.ids_of(db, dataset, names)
+    _check_all_exist(dataset, [name for name in names if name not in numbers])
+    return [numbers[name] for name in names]
 
 
 def _by_item_id(db: sqlite3.Connection, dataset: Dataset, names: Sequence[str]) -> list[int]:
-    known = items.existing(db, names)
-    _check_known(dataset, [name for name in names if dataset_of(known.get(name, 0)) != dataset.id])
-    return [known[name] for name in names]
+    numbers = items.existing(db, names)
+    _check_all_exist(dataset, [name for name in names if dataset_of(numbers.get(name, 0)) != dataset.id])
+    return [numbers[name] for name in names]
 
 
-def _check_known(dataset: Dataset, missing: Sequence[str]) -> None:
+def _check_all_exist(dataset: Dataset, missing: Sequence[str]) -> None:
     if missing:
         shown = ", ".join(f"'{name[:60]}'" for name in missing[:5])
         raise NotFoundError(
-            f"{len(missing)} items do not exist in the dataset '{dataset.public_id}', such as {shown}; nothing was put "
-            "into the slice."
+            f"{len(missing)} items do not exist in the dataset '{dataset.public_id}', such as {shown}; nothing was "
+            "added to the slice."
         )
 
 
 @blueprint.post("/dataset/<id:dataset_id>/build_slice")
 def build(dataset_id: str) -> Response:
-    """Create a slice of a random sample, of a dataset or of another slice; the same name and seed give the same.
+    """``POST dataset/{id}/build_slice``: create a slice from a random sample of a dataset or of another slice.
 
-    It is there at once; some clients expect a job beside it.
+    The same name and seed draw the same sample. The slice is ready at once; the job is for clients that expect one.
     """
     wanted = body(BuildSlice)
     filters = wanted.filters
     if wanted.sample_method == "Uniqueness":
         raise UnsupportedError(
-            "Sampling by uniqueness needs the embeddings of Scale's own service; use the method `Random` - at "
+            "Sampling by uniqueness needs the embeddings of Scale's hosted service; use the method `Random` - at "
             "`$.sampleMethod`."
         )
     if filters is not None and filters.autotag is not None:
-        raise UnsupportedError("Autotags exist in Scale's own service only; leave `autotag` out - at `$.filters`.")
+        raise UnsupportedError("Autotags exist only in Scale's hosted service; leave `autotag` out - at `$.filters`.")
 
-    def make(db: sqlite3.Connection) -> object:
+    def insert(db: sqlite3.Connection) -> object:
         dataset = datasets.find(db, dataset_id)
         source = None if filters is None or filters.slice_id is None else slices.find(db, filters.slice_id)
         if source is not None:
             source.check_of(dataset)
         length = dataset.length if source is None else source.length
-        draw = random.Random(wanted.name if wanted.seed is None else wanted.seed)
-        places = sorted(draw.sample(range(length), min(wanted.sample_size, length)))
-        found = items.at_positions(db, dataset, places) if source is None else slices.at_positions(db, source, places)
-        made = slices.create(db, dataset, wanted.name, (number for number in found if number is not None))
-        job = jobs.create(db, "sliceQuery", dataset.id, nucleus().owner)
-        jobs.finish(db, job.id, "Completed", {"slice_id": made.public_id, "items": made.length})
-        entry: JsonObject = msgspec.to_builtins(jobs.find(db, job.public_id).entry())
-        return {**entry, "sliceId": made.public_id}
+        generator = random.Random(wanted.name if wanted.seed is None else wanted.seed)
+        positions = sorted(generator.sample(range(length), min(wanted.sample_size, length)))
+        if source is None:
+            numbers = items.at_positions(db, dataset, positions)
+        else:
+            numbers = slices.at_positions(db, source, positions)
+        built = slices.create(db, dataset, wanted.name, (number for number in numbers if number is not None))
+        message = {"slice_id": built.public_id, "items": built.length}
+        job = jobs.record(db, "sliceQuery", dataset.id, nucleus().owner, message)
+        return {**msgspec.to_builtins(job.entry()), "sliceId": built.public_id}
 
-    return creation(make)
+    return create_once(insert)
 
 
 @blueprint.get("/slice/")
 def listing() -> Response:
-    """List all slices, oldest first."""
+    """``GET slice/``: list all slices, oldest first."""
     with nucleus().database.read() as db:
-        return reply([one.entry() for one in slices.listing(db)])
+        return reply([row.entry() for row in slices.listing(db)])
 
 
 @blueprint.get("/dataset/<id:dataset_id>/slices")
 def of_dataset(dataset_id: str) -> Response:
-    """List the slices of a dataset, oldest first; those of a name, those of a type."""
+    """``GET dataset/{id}/slices``: list the slices of a dataset, oldest first; `name` and `type` filter them."""
     kind = (request.args.get("type") or _TYPES[0]).removeprefix("SliceType.").lower()  # as some clients spell it
     if kind not in _TYPES:
         raise BadRequestError(f"`type` is one of {', '.join(_TYPES)}, not '{kind[:50]}'.")
     with nucleus().database.read() as db:
-        found = slices.listing(db, datasets.find(db, dataset_id), request.args.get("name"))
-    entries: list[SliceEntry] = [one.entry() for one in found]
+        rows = slices.listing(db, datasets.find(db, dataset_id), request.args.get("name"))
+    entries: list[SliceEntry] = [row.entry() for row in rows]
     return reply([entry for entry in entries if entry.type == kind])
 
 
 @blueprint.get("/slice/<id:slice_id>")
 def whole(slice_id: str) -> Response:
-    """Return a slice with its items; `idType` is an older client's choice of ids, of which both are given."""
+    """``GET slice/{id}``: return a slice with its items; `idType`, of older clients, changes nothing."""
     choice = request.args.get("idType", "dataset_item_id")
     if choice not in ("dataset_item_id", "reference_id"):
         raise BadRequestError(f"`idType` is `dataset_item_id` or `reference_id`, not '{choice[:50]}'.")
     with nucleus().database.read() as db:
         subset = subsets.of_slice(db, slice_id)
         ids = subset.page(db, None, -1, "id, reference_id")
-        found = Export(db, subset, file_url).every_item()
+        described_items = Export(db, subset, file_url).every_item()
         described: JsonObject = msgspec.to_builtins(slices.find(db, slice_id).info())
     described["dataset_item_ids"] = [item_id(subset.dataset.tag, number) for _, number, _ in ids]
     described["reference_ids"] = [name for _, _, name in ids]
-    return reply({**described, "items": found})
+    return reply({**described, "items": described_items})
 
 
 @blueprint.get("/slice/<id:slice_id>/info")
 def info(slice_id: str) -> Response:
-    """Describe a slice."""
+    """``GET slice/{id}/info``: describe a slice."""
     with nucleus().database.read() as db:
         return reply(slices.find(db, slice_id).info())
 
 
 @blueprint.post("/slice/<id:slice_id>/itemsPage")
 def items_page(slice_id: str) -> Response:
-    """Return a page of the items."""
-    wanted = body(Paging)
-    limit = wanted.limit(exports.ITEMS)
+    """``POST slice/{id}/itemsPage``: return a page of the items."""
+    paging = body(Paging)
+    limit = paging.limit(exports.ITEMS)
     with nucleus().database.read() as db:
         subset = subsets.of_slice(db, slice_id)
-        found, following = Export(db, subset, file_url).items(wanted.after(subset), limit)
-    return reply({"items": found, "nextPageToken": following})
+        rows, next_token = Export(db, subset, file_url).items(paging.after(subset), limit)
+    return reply({"items": rows, "nextPageToken": next_token})
 
 
 @blueprint.post("/slice/<id:slice_id>/append")
 def append(slice_id: str) -> Response:
-    """Put items at the end of a slice; those that are in it stay where they are."""
+    """``POST slice/{id}/append``: append items to a slice; those already in it keep their place."""
     wanted = body(AppendToSlice)
     _check_count(wanted.reference_ids, "$.reference_ids")
     with nucleus().database.write() as db:
-        one = slices.find(db, slice_id)
-        dataset = datasets.by_number(db, one.dataset)
+        stored_slice = slices.find(db, slice_id)
+        dataset = datasets.by_number(db, stored_slice.dataset)
         if wanted.dataset_id not in (None, dataset.public_id):
             raise BadRequestError(
-                f"The slice '{slice_id}' is one of the dataset '{dataset.public_id}', not of '{wanted.dataset_id}' - "
+                f"The slice '{slice_id}' belongs to the dataset '{dataset.public_id}', not to '{wanted.dataset_id}' - "
                 "at `$.dataset_id`."
             )
-        new = slices.add(db, one, _by_reference_id(db, dataset, wanted.reference_ids))
+        new = slices.add(db, stored_slice, _by_reference_id(db, dataset, wanted.reference_ids))
     return reply({"slice_id": slice_id, "new_items": [item_id(dataset.tag, number) for number in new]})
 
 
 @blueprint.route("/slice/<id:slice_id>/tag", methods=["POST", "DELETE"])
 def tag(slice_id: str) -> Response:
-    """Add tags, or remove those that are there."""
+    """``POST`` and ``DELETE slice/{id}/tag``: add or remove tags."""
     wanted = body(SliceTags).slice_tags
     with nucleus().database.write() as db:
-        one = slices.find(db, slice_id)
+        stored_slice = slices.find(db, slice_id)
         if request.method == "POST":
-            tags = list(dict.fromkeys([*one.tags, *wanted]))
+            tags = list(dict.fromkeys([*stored_slice.tags, *wanted]))
         else:
-            tags = [name for name in one.tags if name not in wanted]
-        slices.set_tags(db, one, tags)
+            tags = [name for name in stored_slice.tags if name not in wanted]
+        slices.set_tags(db, stored_slice, tags)
     return reply({"slice_id": slice_id, "tags": tags})
 
 
 @blueprint.delete("/slice/<id:slice_id>")
 def delete(slice_id: str) -> Response:
-    """Delete a slice; its items stay."""
+    """``DELETE slice/{id}``: delete a slice; its items stay."""
     with nucleus().database.write() as db:
         slices.delete(db, slices.find(db, slice_id))
     nucleus().purge()
@@ -221,7 +222,7 @@ def delete(slice_id: str) -> Response:
 
 
 def _export(db: sqlite3.Connection, slice_id: str, model_id: str | None = None) -> Export:
-    """Find a slice, and the newest run of a model on its dataset where a model is named."""
+    """Return the export of a slice, with the newest predictions of a model if one is named."""
     subset = subsets.of_slice(db, slice_id)
     run = None if model_id is None else models.newest_run(db, models.find(db, model_id), subset.dataset)
     return Export(db, subset, file_url, run)
@@ -230,7 +231,10 @@ def _export(db: sqlite3.Connection, slice_id: str, model_id: str | None = None) 
 @blueprint.get("/slice/<id:slice_id>/exportForTraining")
 @blueprint.get("/slice/<id:slice_id>/<id:model_id>/exportForTraining")
 def whole_export(slice_id: str, model_id: str | None = None) -> Response:
-    """Return all items with their ground truth, or with the newest predictions of a model."""
+    """``GET slice/{id}/exportForTraining``: return all items with their ground truth.
+
+    ``GET slice/{id}/{model id}/exportForTraining`` returns them with the newest predictions of the model.
+    """
     with nucleus().database.read() as db:
         return reply({"exportedRows": _export(db, slice_id, model_id).every()})
 
@@ -238,50 +242,50 @@ def whole_export(slice_id: str, model_id: str | None = None) -> Response:
 @blueprint.post("/slice/<id:slice_id>/exportForTrainingPage")
 @blueprint.post("/slice/<id:slice_id>/<id:model_id>/exportForTrainingPage")
 def export_page(slice_id: str, model_id: str | None = None) -> Response:
-    """Return a page of items with their ground truth, or with the newest predictions of a model."""
-    wanted = body(Paging)
-    no_chips(wanted)
-    limit = wanted.limit(exports.ROWS)
+    """``POST slice/{id}/exportForTrainingPage``: return a page of items, as `whole_export` does all."""
+    paging = body(Paging)
+    paging.check_not_chipped()
+    limit = paging.limit(exports.ROWS)
     with nucleus().database.read() as db:
         export = _export(db, slice_id, model_id)
-        rows, following = export.rows(wanted.after(export.subset), limit)
-    return reply({"data": rows, "nextPageToken": following})
+        rows, next_token = export.rows(paging.after(export.subset), limit)
+    return reply({"data": rows, "nextPageToken": next_token})
 
 
 @blueprint.get("/slice/<id:slice_id>/export_raw_json")
 def export_raw_json(slice_id: str) -> Response:
-    """Return the items as they are, each under ``item``; slices of objects, which hold more, are not made here."""
+    """``GET slice/{id}/export_raw_json``: return the items, each under ``item``."""
     with nucleus().database.read() as db:
         return reply(_export(db, slice_id).every_item(_as_item))
 
 
-def _as_item(described: Iterable[JsonObject]) -> list[JsonObject]:
-    return [{"item": one} for one in described]
+def _as_item(rows: Iterable[JsonObject]) -> list[JsonObject]:
+    return [{"item": row} for row in rows]
 
 
 @blueprint.get("/slice/<id:slice_id>/exportRawItems")
 def export_raw_items(slice_id: str) -> Response:
-    """Return the addresses of the images; `scale_url` is where this server has them from."""
+    """``GET slice/{id}/exportRawItems``: return the URLs of the images, `scale_url` as this server uses it."""
     with nucleus().database.read() as db:
         return reply(_export(db, slice_id).every_item(_as_raw_item))
 
 
-def _as_raw_item(described: Iterable[JsonObject]) -> list[JsonObject]:
+def _as_raw_item(rows: Iterable[JsonObject]) -> list[JsonObject]:
     return [
         {
-            "id": one["id"],
-            "ref_id": one["ref_id"],
-            "metadata": one["metadata"],
-            "original_url": one.get("original_image_url") or one.get("pointcloud_url"),
-            "scale_url": one.get("image_url") or one.get("pointcloud_url"),
+            "id": row["id"],
+            "ref_id": row["ref_id"],
+            "metadata": row["metadata"],
+            "original_url": row.get("original_image_url") or row.get("pointcloud_url"),
+            "scale_url": row.get("image_url") or row.get("pointcloud_url"),
         }
-        for one in described
+        for row in rows
     ]
 
 
 @blueprint.get("/slice/<id:slice_id>/class_labels")
 def class_labels(slice_id: str) -> Response:
-    """List the labels of the ground truth of the items."""
+    """``GET slice/{id}/class_labels``: list the labels of the ground truth of the items."""
     with nucleus().database.read() as db:
         return reply({"data": slices.labels(db, slices.find(db, slice_id))})
 
@@ -290,9 +294,10 @@ def class_labels(slice_id: str) -> Response:
 @blueprint.get("/slice/<id:slice_id>/exportScaleTaskInfo")
 @blueprint.get("/dataset/<id:dataset_id>/exportScaleTaskInfo")
 def labeling(**_: str) -> Response:
-    """Refuse what needs Scale's labeling projects."""
+    """``POST slice/{id}/{project id}/send_to_labeling`` and more: reject what needs Scale's labeling projects."""
     raise UnsupportedError(
-        "Labeling projects and tasks exist in Scale's own service only; nothing was sent. Annotate the items instead."
+        "Labeling projects and tasks exist only in Scale's hosted service; nothing was sent. "
+        "Annotate the items instead."
     )
 
 
@@ -300,5 +305,5 @@ def labeling(**_: str) -> Response:
 @blueprint.get("/dataset/<id:dataset_id>/embeddings")
 @blueprint.post("/dataset/<id:dataset_id>/async_export_embeddings")
 def embeddings(**_: str) -> Response:
-    """Refuse what needs embeddings."""
-    raise UnsupportedError("Embeddings are computed by Scale's own service only; this server has none to export.")
+    """``GET {slice,dataset}/{id}/embeddings`` and more: reject what needs embeddings."""
+    raise UnsupportedError("Embeddings are computed only by Scale's hosted service; this server has none to export.")

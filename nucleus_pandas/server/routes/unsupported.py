@@ -1,7 +1,7 @@
-"""Routes of the contract that an embedded Nucleus does not serve: each is refused in a sentence.
+"""Routes of the contract that an embedded Nucleus does not support: each replies 501 with the reason.
 
-Some need Scale's workforce or servers. The others need computations that this version does not have; what they would
-work on (items, annotations, predictions) is stored and given back like everything else.
+Some need Scale's workforce or servers. The others need computations that this version does not have; the data that
+they would work on (items, annotations, predictions) is stored and returned as usual.
 """
 
 from __future__ import annotations
@@ -10,28 +10,28 @@ from flask import Blueprint, Response
 
 from nucleus_pandas.errors import UnsupportedError
 
-blueprint = Blueprint("elsewhere", __name__)
+blueprint = Blueprint("unsupported", __name__)
 
-SCENES = (
-    "Scenes, their tracks and point clouds are not supported by this server; a dataset made with is_scene=False takes "
-    "their images as items, and cuboids as annotations."
+_SCENES = (
+    "Scenes, their tracks and point clouds are not supported by this server; a dataset created with is_scene=False "
+    "takes their images as items, and cuboids as annotations."
 )
 _EMBEDDINGS = "Indexes of embeddings are not supported by this server."
 _AUTOTAGS = "Autotags, which need indexes of embeddings, are not supported by this server; tag items in their metadata."
-_DUPLICATES = "Near duplicates are not looked for by this server; compare hashes of the images before they are sent."
-_WEIGHTS = "Weights of models are not kept by this server; note in the model's metadata where they lie."
-_TASKS = "Labeling tasks exist in Scale's own service only; send what they yielded as annotations."
+_DUPLICATES = "Near duplicates are not detected by this server; compare hashes of the images before uploading."
+_WEIGHTS = "Weights of models are not stored by this server; record their location in the model's metadata."
+_TASKS = "Labeling tasks exist only in Scale's hosted service; send their results as annotations."
 _SCENARIOS = "Scenario tests are not supported by this server; evaluate the model on a benchmark instead."
 
 ROUTES: tuple[tuple[str, str, str], ...] = (
     ("GET", "/task/<id:name>/frame/<id:number>", _TASKS),
-    ("POST", "/<id:name>/upload_scenes", SCENES),
-    ("POST", "/<id:name>/upload_video_scenes", SCENES),
-    ("GET", "/dataset/<id:name>/scenes_list", SCENES),
-    ("GET DELETE", "/dataset/<id:name>/scene/<rest:key>", SCENES),
-    ("GET POST DELETE", "/dataset/<id:name>/tracks", SCENES),
-    ("POST", "/dataset/<id:name>/exportForTrainingByScene", SCENES),
-    ("POST", "/dataset/<id:name>/model/<id:model>/pointcloud/<rest:key>", SCENES),
+    ("POST", "/<id:name>/upload_scenes", _SCENES),
+    ("POST", "/<id:name>/upload_video_scenes", _SCENES),
+    ("GET", "/dataset/<id:name>/scenes_list", _SCENES),
+    ("GET DELETE", "/dataset/<id:name>/scene/<rest:key>", _SCENES),
+    ("GET POST DELETE", "/dataset/<id:name>/tracks", _SCENES),
+    ("POST", "/dataset/<id:name>/exportForTrainingByScene", _SCENES),
+    ("POST", "/dataset/<id:name>/model/<id:model>/pointcloud/<rest:key>", _SCENES),
     ("GET", "/dataset/<id:name>/embeddingIndexes", _EMBEDDINGS),
     ("POST", "/dataset/<id:name>/indexingStatus", _EMBEDDINGS),
     ("POST DELETE", "/indexing/<id:name>", _EMBEDDINGS),
@@ -51,9 +51,9 @@ ROUTES: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def _refuse(sentence: str, **names: str) -> Response:
-    raise UnsupportedError(sentence)
+def _reject(reason: str, **ids: str) -> Response:
+    raise UnsupportedError(reason)
 
 
-for number, (methods, rule, sentence) in enumerate(ROUTES):
-    blueprint.add_url_rule(rule, f"refuse_{number}", _refuse, methods=methods.split(), defaults={"sentence": sentence})
+for number, (methods, rule, reason) in enumerate(ROUTES):
+    blueprint.add_url_rule(rule, f"reject_{number}", _reject, methods=methods.split(), defaults={"reason": reason})

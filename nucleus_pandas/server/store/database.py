@@ -6,14 +6,17 @@ import os
 import re
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.resources import files
 from math import fmod, isfinite
 from pathlib import Path
+from typing import TypeVar
 
 from nucleus_pandas._util.sqlite import open_wal
 from nucleus_pandas.errors import StoreError
+
+T = TypeVar("T")
 
 APPLICATION_ID = 0x4E55434C  # "NUCL", in the file's header
 VERSION = 3
@@ -153,6 +156,16 @@ class Database:
             idle, self._idle = self._idle, []
         for db in idle:
             db.close()
+
+
+def run_or_undo(db: sqlite3.Connection, work: Callable[[], T], keep: Callable[[T], bool]) -> T:
+    """Do a part of a transaction, and undo this part if its result is not to be kept."""
+    db.execute("SAVEPOINT part")
+    result = work()
+    if not keep(result):
+        db.execute("ROLLBACK TO part")
+    db.execute("RELEASE part")
+    return result
 
 
 def modulo(left: float | None, right: float | None) -> float | None:

@@ -85,6 +85,11 @@ def listing(db: sqlite3.Connection) -> list[tuple[str, str]]:
     ]
 
 
+def tags_by_number(db: sqlite3.Connection) -> dict[int, str]:
+    """Return the tag of every dataset that is not deleted, by the number of the dataset."""
+    return dict(db.execute("SELECT id, tag FROM dataset WHERE NOT deleted").fetchall())
+
+
 def info(db: sqlite3.Connection, dataset: Dataset) -> DatasetInfo:
     """Describe a dataset."""
     annotation_schema, item_schema = db.execute(
@@ -100,6 +105,12 @@ def info(db: sqlite3.Connection, dataset: Dataset) -> DatasetInfo:
         item_metadata_schema=item_schema and msgspec.json.decode(item_schema),
         tags=tags(db, dataset),
     )
+
+
+def item_schema(db: sqlite3.Connection, dataset: Dataset) -> str | None:
+    """Return the metadata schema of the items of a dataset, as JSON; None without one."""
+    text: str | None = db.execute("SELECT item_metadata_schema FROM dataset WHERE id = ?", (dataset.id,)).fetchone()[0]
+    return text
 
 
 def run_ids(db: sqlite3.Connection, dataset: Dataset) -> list[str]:

@@ -102,6 +102,23 @@ def finish(db: sqlite3.Connection, job: int, status: str, message: dict[str, Any
     )
 
 
+def record(
+    db: sqlite3.Connection,
+    job_type: str,
+    dataset: int | None,
+    owner: str,
+    message: dict[str, Any],
+    *,
+    status: str = "Completed",
+    errors: Iterable[str] = (),
+) -> JobRow:
+    """Record a job whose work is already done."""
+    job = create(db, job_type, dataset, owner)
+    add_errors(db, job.id, errors)
+    finish(db, job.id, status, message)
+    return find(db, job.public_id)
+
+
 def cancel(db: sqlite3.Connection, job: JobRow) -> None:
     """Stop a job that runs, or raise ConflictError; who works on it finds that out at its next step."""
     if job.status != "Running":

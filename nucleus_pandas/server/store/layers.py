@@ -206,6 +206,15 @@ def next_arrival(db: sqlite3.Connection, layer: Layer) -> int:
     return int(db.execute(f"SELECT arrivals FROM {counter} WHERE id = ?", (row_id,)).fetchone()[0])
 
 
+def metadata_schema(db: sqlite3.Connection, layer: Layer) -> str | None:
+    """Return the metadata schema of the annotations of a layer, as JSON; None without one."""
+    table, number = layer.counter
+    text: str | None = db.execute(f"SELECT annotation_metadata_schema FROM {table} WHERE id = ?", (number,)).fetchone()[
+        0
+    ]
+    return text
+
+
 def upsert(
     db: sqlite3.Connection,
     layer: Layer,

@@ -408,7 +408,7 @@ def test_a_commit_says_when_it_is_stale(stored_scene: StoredScene) -> None:
 def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Every evaluation is a large one, and waits for this before it is computed."""
     go = threading.Event()
-    compute = computing.compute
+    compute = compute.compute
 
     def waiting(*arguments: Any) -> None:
         assert go.wait(20)
@@ -508,13 +508,13 @@ def test_an_evaluation_that_fails_says_so_and_is_retried(
 
 DIES = """
 import json, os, sys
-from nucleus_pandas.local import computing
-from nucleus_pandas.local.app import create_app
-from nucleus_pandas.local.embedded import EmbeddedNucleus
-from nucleus_pandas.local.store import evaluations
+from nucleus_pandas.server.evaluation import compute
+from nucleus_pandas.server.app import create_app
+from nucleus_pandas.server.nucleus import EmbeddedNucleus
+from nucleus_pandas.server.store import evaluations
 
 nucleus = EmbeddedNucleus(sys.argv[1])
-computing._ROWS = 5
+compute._ROWS = 5
 store, stored = evaluations.add_matches, []
 
 def add(*arguments):

@@ -98,7 +98,7 @@ def test_items_of_any_dataset_are_named_either_way(http: Http, dataset: str, mod
     answer = predict(http, model, *rows)
     assert answer["predictions_processed"] == 4
     assert answer["errors"] == [
-        "Item with id a is one in several datasets: name it by `item_id`, or add `dataset_id`.",
+        "Several datasets have an item with id a: name it by `item_id`, or add `dataset_id`.",
         "Item with id nobody doesn't exist.",
         "Item with id di_000000000000 doesn't exist.",
         "Item with id b doesn't exist.",

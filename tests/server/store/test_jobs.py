@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from nucleus_pandas.server.ingest import upload_jobs
-from nucleus_pandas.server.ingest.rows import Stored, store_items
+from nucleus_pandas.server.ingest.rows import StoredRows, store_items
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.store import jobs
 from tests.server.store.store_http import StoreHttp, box_row, image_row, rows_in, stored_files
@@ -33,7 +33,7 @@ def test_a_job_whose_process_is_gone_ends(http: StoreHttp, nucleus: EmbeddedNucl
 
 
 def test_a_job_that_waits_for_another_is_not_given_up(http: StoreHttp, monkeypatch: pytest.MonkeyPatch) -> None:
-    def slow(*arguments: Any, **options: Any) -> Stored:
+    def slow(*arguments: Any, **options: Any) -> StoredRows:
         time.sleep(0.05)
         return store_items(*arguments, **options)
 
@@ -72,13 +72,13 @@ def test_a_job_that_was_given_up_stores_nothing_more(
 
 def watch_threads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
-    work = upload_jobs._work
+    work = upload_jobs._store_upload
 
     def watched(*arguments: Any, **options: Any) -> None:
         names.append(threading.current_thread().name)
         work(*arguments, **options)
 
-    monkeypatch.setattr(upload_jobs, "_work", watched)
+    monkeypatch.setattr(upload_jobs, "_store_upload", watched)
     return names
 
 

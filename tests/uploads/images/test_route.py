@@ -27,8 +27,8 @@ def test_each_file_is_answered_in_its_place(http: Any) -> None:
 def test_requests_of_another_form_are_refused(http: Any) -> None:
     form = {"data": {"image": "no file"}, "content_type": "multipart/form-data"}
     with http.client.post("http://127.0.0.1/v1/nucleus/_nucleus_pandas/images", **form) as response:
-        assert response.json["error"] == "The request holds no image, as a file in a part named `image`."
-    assert send(http, (b"x", "a.png"), part="file")[1].endswith("there is one in a part `file`.")
+        assert response.json["error"] == "The request has no images; send each as a file in a part named `image`."
+    assert send(http, (b"x", "a.png"), part="file")[1].endswith("the request has a part `file`.")
     assert send(http, *[(b"x%d" % number, "a.png") for number in range(65)])[0] == 413
     assert "multipart" in http.refused("POST", "_nucleus_pandas/images", {}, 400)
     assert files_in(http) == set()
@@ -58,7 +58,7 @@ def test_a_name_that_nobody_knows_is_the_error_of_its_row(http: Any, dataset_id:
     answer = append(http, dataset_id, *names)
     assert answer["outcomes"] == [["new", 1], ["error", 3]]
     for row, reason in answer["row_errors"]:
-        assert reason == f"'{row}': No image '{names[row]}' waits here, or not any more. Send it again, then the item."
+        assert reason == f"'{row}': The image '{names[row]}' is not stored, or has expired. Send it again, then the item."
     assert (answer["new_items"], answer["upload_errors"]) == (1, 3)
 
 

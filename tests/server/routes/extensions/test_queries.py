@@ -26,7 +26,7 @@ def test_predictions_are_queried_by_their_own_run(http: ExtensionHttp, abc: str)
     http.annotate(run, annotations=[box("b", "1", confidence=0.5)])
     assert http.annotations(run, query="confidence = 0.5", model_run_id=run)["columns"]["annotation_id"] == ["1"]
     assert http.annotations(run, query="confidence = 0.6")["columns"]["annotation_id"] == []
-    assert "of their own run" in http.annotations(run, 400, query="true", model_run_id=other)["error"]
+    assert "those of the run in the path" in http.annotations(run, 400, query="true", model_run_id=other)["error"]
 
 
 def test_a_run_that_spans_datasets_is_queried_by_slice(http: ExtensionHttp, abc: str) -> None:
@@ -34,7 +34,7 @@ def test_a_run_that_spans_datasets_is_queried_by_slice(http: ExtensionHttp, abc:
     known = ids_in(http, abc)
     rows = [{**box("", name, confidence=0.5), "item_id": known[name]} for name in "abc"]
     http.annotate(run, annotations=[{key: part for key, part in row.items() if key != "reference_id"} for row in rows])
-    assert "query the predictions on the items of a slice" in http.annotations(run, 400, query="true")["error"]
+    assert "query its predictions on the items of a slice" in http.annotations(run, 400, query="true")["error"]
     body = {"name": "s", "reference_ids": ["c", "a"]}
     made = http("POST", f"dataset/{abc}/create_slice", body)["slice_id"]
     route = f"_nucleus_pandas/slice/{made}/modelRun/{run}/predictions"
