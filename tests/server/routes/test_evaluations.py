@@ -408,7 +408,7 @@ def test_a_commit_says_when_it_is_stale(stored_scene: StoredScene) -> None:
 def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Every evaluation is a large one, and waits for this before it is computed."""
     go = threading.Event()
-    compute = compute.compute
+    compute = computing.compute
 
     def waiting(*arguments: Any) -> None:
         assert go.wait(20)

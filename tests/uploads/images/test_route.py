@@ -58,7 +58,8 @@ def test_a_name_that_nobody_knows_is_the_error_of_its_row(http: Any, dataset_id:
     answer = append(http, dataset_id, *names)
     assert answer["outcomes"] == [["new", 1], ["error", 3]]
     for row, reason in answer["row_errors"]:
-        assert reason == f"'{row}': The image '{names[row]}' is not stored, or has expired. Send it again, then the item."
+        expected = f"The image '{names[row]}' is not stored, or has expired. Send it again, then the item."
+        assert reason == f"'{row}': {expected}"
     assert (answer["new_items"], answer["upload_errors"]) == (1, 3)
 
 
