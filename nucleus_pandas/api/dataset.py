@@ -18,8 +18,8 @@ from nucleus_pandas.api.slice import Slice, sample_of, slice_of, slices_of
 from nucleus_pandas.api.web_urls import page_url
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.io import CocoSource, to_coco
-from nucleus_pandas.io.parquet.export import Part, check_what, export, rows_of
-from nucleus_pandas.io.parquet.schema import WHAT, What
+from nucleus_pandas.io.parquet.export import ExportFile, check_what, export, rows_of
+from nucleus_pandas.io.parquet.export_schema import EXPORT_KINDS, ExportKind
 from nucleus_pandas.schema import Backend, BoxColumn, Items, Metadata, item_ids, no_backend, to_json
 from nucleus_pandas.schema.boxes import BoxFormat
 from nucleus_pandas.schema.item_ids import Named
@@ -381,7 +381,7 @@ class Dataset(Management):
         self,
         path: str | os.PathLike[str],
         *,
-        what: Iterable[What] = WHAT,
+        what: Iterable[ExportKind] = EXPORT_KINDS,
         runs: Iterable[ModelRun | str] | None = None,
         overwrite: bool = False,
     ) -> pd.DataFrame:
@@ -445,13 +445,13 @@ class Dataset(Management):
         """
         wanted = check_what(what)
         chosen = self._chosen_runs(wanted, runs)
-        views: dict[What, View] = {"items": self.items, "annotations": self.annotations}
-        parts = [Part(one, partial(rows_of, view)) for one, view in views.items() if one in wanted]
+        views: dict[ExportKind, View] = {"items": self.items, "annotations": self.annotations}
+        parts = [ExportFile(one, partial(rows_of, view)) for one, view in views.items() if one in wanted]
         of_runs = (part for run in chosen for part in parts_of(run, wanted))
         about = {"dataset_id": self.id, "dataset_name": self.name}
         return export(path, chain(parts, of_runs), about, overwrite=overwrite)
 
-    def _chosen_runs(self, what: Sequence[What], runs: Iterable[ModelRun | str] | None) -> list[ModelRun]:
+    def _chosen_runs(self, what: Sequence[ExportKind], runs: Iterable[ModelRun | str] | None) -> list[ModelRun]:
         if not {"predictions", "matches"} & set(what):
             if runs is not None:
                 raise InvalidInputError(

@@ -21,8 +21,8 @@ from nucleus_pandas.evaluation.examples import MatchType, check_choice, examples
 from nucleus_pandas.evaluation.match_rows import match_rows, matches_frame
 from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.evaluation.parameters import Parameters, label_pairs
-from nucleus_pandas.io.parquet.export import Part, rows_of
-from nucleus_pandas.io.parquet.schema import What
+from nucleus_pandas.io.parquet.export import ExportFile, rows_of
+from nucleus_pandas.io.parquet.export_schema import ExportKind
 from nucleus_pandas.schema import BoxColumn, Metadata, Terms
 from nucleus_pandas.schema.boxes import BoxFormat
 from nucleus_pandas.schema.validate import Layout, Rows
@@ -458,13 +458,13 @@ class ModelRun(Resource):
         )
 
 
-def parts_of(run: ModelRun, what: Collection[What]) -> list[Part]:
+def parts_of(run: ModelRun, what: Collection[ExportKind]) -> list[ExportFile]:
     """Return what an export writes of a run; matches if it is committed."""
     info = run.info
     about = {"model_run_id": run.id, "model_run_name": info.get("name"), "model_id": info.get("model_id")}
     parts = []
     if "predictions" in what:
-        parts.append(Part("predictions", partial(rows_of, run.predictions), about))
+        parts.append(ExportFile("predictions", partial(rows_of, run.predictions), about))
     if "matches" in what and info.get("status") == "committed":
-        parts.append(Part("matches", partial(run._match_frames, None), about))
+        parts.append(ExportFile("matches", partial(run._match_frames, None), about))
     return parts

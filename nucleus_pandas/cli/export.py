@@ -7,7 +7,7 @@ from typing import Any
 
 from nucleus_pandas.cli.common import add_dataset, add_json, add_nucleus, find_dataset, open_nucleus, say, say_json
 from nucleus_pandas.cli.flags import in_flags
-from nucleus_pandas.io.parquet.schema import WHAT
+from nucleus_pandas.io.parquet.export_schema import EXPORT_KINDS
 
 
 def add(commands: Any) -> None:
@@ -26,7 +26,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--what",
         action="append",
-        choices=WHAT,
+        choices=EXPORT_KINDS,
         help="write this alone; give it several times for several (everything)",
     )
     command.add_argument(
@@ -45,7 +45,7 @@ def add(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> None:
     with in_flags(), open_nucleus(options) as client:
         files = find_dataset(client, options.dataset).to_parquet(
-            options.folder, what=options.what or WHAT, runs=options.runs, overwrite=options.overwrite
+            options.folder, what=options.what or EXPORT_KINDS, runs=options.runs, overwrite=options.overwrite
         )
     written = files.astype(object).where(files.notna(), None).to_dict("records")
     if options.json:

@@ -17,8 +17,8 @@ from nucleus_pandas.cli.common import add_dataset, add_json, add_nucleus, find_d
 from nucleus_pandas.cli.flags import in_flags
 from nucleus_pandas.errors import InvalidInputError, NotFoundError
 from nucleus_pandas.io.parquet.importing import Records
-from nucleus_pandas.io.parquet.other_formats import FORMS, takers
-from nucleus_pandas.io.parquet.prepare import ready_files, ready_parquet
+from nucleus_pandas.io.parquet.other_formats import FILE_FORMATS, formats_with
+from nucleus_pandas.io.parquet.prepare import prepare_files_import, prepare_parquet_import
 from nucleus_pandas.schema.kinds import Kind
 from nucleus_pandas.schema.validate import Layout
 from nucleus_pandas.uploads.options import Options, Target
@@ -56,7 +56,7 @@ def add(commands: Any) -> None:
     add_dataset(command)
     command.add_argument(
         "--format",
-        choices=("parquet", *FORMS),
+        choices=("parquet", *FILE_FORMATS),
         default="parquet",
         help="what the files are (%(default)s); all but Parquet hold images and boxes at once",
     )
@@ -186,7 +186,7 @@ def _rows(options: argparse.Namespace) -> _Ready:
     """Look at Parquet files."""
     for name in ("images", "names", "ground_truth"):
         if getattr(options, name):
-            raise InvalidInputError(f"--{name.replace('_', '-')} goes with --format {' or '.join(takers(name))}.")
+            raise InvalidInputError(f"--{name.replace('_', '-')} goes with --format {' or '.join(formats_with(name))}.")
     kind: Kind = options.kind or "items"
     to_run = bool(options.run or options.model)
     if kind == "predictions" and not to_run:
@@ -200,7 +200,7 @@ def _rows(options: argparse.Namespace) -> _Ready:
         metadata=False if options.no_metadata else options.metadata or True,
     )
     source = options.source if len(options.source) > 1 else options.source[0]
-    ready = ready_parquet(source, kind, layout, *_sending(options), local=options.local)
+    ready = prepare_parquet_import(source, kind, layout, *_sending(options), local=options.local)
     return lambda targets: {kind: ready.run(targets[kind])}
 
 
@@ -212,7 +212,7 @@ def _files(options: argparse.Namespace) -> _Ready:
     if given or options.bbox_format != "xywh":
         name = (given or ["bbox_format"])[0].replace("_", "-")
         raise InvalidInputError(f"--{name} is about the columns of Parquet files, not of --format {options.format}.")
-    ready = ready_files(
+    ready = prepare_files_import(
         options.source[0],
         options.format,
         *_sending(options),

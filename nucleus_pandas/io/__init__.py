@@ -1,7 +1,6 @@
 """Files of annotations: read to frames, written from frames."""
 
-from nucleus_pandas.io.coco import read_coco, to_coco
-from nucleus_pandas.io.coco.parsing import Source as CocoSource
+from nucleus_pandas.io.coco import CocoSource, read_coco, to_coco
 from nucleus_pandas.io.frames import Frames
 from nucleus_pandas.io.voc import read_voc, to_voc
 from nucleus_pandas.io.yolo import read_yolo, to_yolo

@@ -26,7 +26,7 @@ _RENAME = "Rename the column: .rename(columns={{'your_column': {!r}}})."
 
 
 @dataclass(frozen=True, eq=False)
-class Images:
+class CheckedItems:
     """Checked items.
 
     Attributes
@@ -51,7 +51,7 @@ class Images:
 
 
 @dataclass(frozen=True, eq=False)
-class Boxes:
+class CheckedBoxes:
     """Checked boxes.
 
     Attributes
@@ -128,7 +128,7 @@ class Boxes:
         return [None if np.isnan(number) else number for number in found[self.rows].tolist()]
 
 
-def take_items(items: pd.DataFrame) -> Images:
+def check_items_to_write(items: pd.DataFrame) -> CheckedItems:
     """Look at a frame of items.
 
     Raises
@@ -160,17 +160,19 @@ def take_items(items: pd.DataFrame) -> Images:
     kept = _metadata(named, np.arange(len(named)), problems)
     if problems.bad.any():
         raise refused(problems, "items")
-    return Images(named, names.tolist(), list(zip(*found, strict=True)), places, kept)
+    return CheckedItems(named, names.tolist(), list(zip(*found, strict=True)), places, kept)
 
 
-def take_boxes(annotations: pd.DataFrame, images: Images, form: str, *, polygons: bool = False) -> Boxes:
+def check_boxes_to_write(
+    annotations: pd.DataFrame, images: CheckedItems, form: str, *, polygons: bool = False
+) -> CheckedBoxes:
     """Look at a frame of annotations or predictions.
 
     Parameters
     ----------
     annotations : pandas.DataFrame
         The frame. Rows without a box stand for images without boxes, and are passed over.
-    images : Images
+    images : CheckedItems
         The images that they may lie on.
     form : str
         What is written, for the reader.
@@ -215,7 +217,7 @@ def take_boxes(annotations: pd.DataFrame, images: Images, form: str, *, polygons
         raise refused(problems, "annotations")
     take = pa.array(kept)
     ids = [None] * len(kept) if boxes.given_ids is None else boxes.given_ids.take(take).to_pylist()
-    return Boxes(
+    return CheckedBoxes(
         named=named,
         rows=rows[kept],
         image=image,
@@ -233,7 +235,7 @@ def _vertices(polygon: Polygon) -> list[float]:
 
 
 def _images(
-    boxes: Any, rows: npt.NDArray[np.intp], images: Images, problems: Problems, kept: npt.NDArray[np.intp]
+    boxes: Any, rows: npt.NDArray[np.intp], images: CheckedItems, problems: Problems, kept: npt.NDArray[np.intp]
 ) -> list[int]:
     """Find the image of each box by the key that it is sent by."""
     coded = boxes.keys.dictionary_encode()
@@ -295,7 +297,7 @@ def _sound(value: Mapping[str, Any]) -> bool:
         return False
 
 
-def paths_of(images: Images, suffix: str) -> list[str]:
+def paths_of(images: CheckedItems, suffix: str) -> list[str]:
     """Return the name of the file of each image: its own with another extension, all different and below a folder.
 
     Raises

@@ -15,7 +15,14 @@ import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.io.files import Faults, files_below, write
-from nucleus_pandas.io.frame_rows import Boxes, Images, paths_of, refused, take_boxes, take_items
+from nucleus_pandas.io.frame_rows import (
+    CheckedBoxes,
+    CheckedItems,
+    check_boxes_to_write,
+    check_items_to_write,
+    paths_of,
+    refused,
+)
 from nucleus_pandas.io.frames import Frames, boxes_frame, items_frame
 from nucleus_pandas.io.image_folder import folder_of, local_url
 from nucleus_pandas.io.safe_xml import Element, document, parse_xml, unwritable, value_of
@@ -306,8 +313,8 @@ def to_voc(items: pd.DataFrame, annotations: pd.DataFrame, folder: str | os.Path
       label    x  width          metadata
     0   car  1.0    3.0  {'difficult': 1}
     """
-    image_items = take_items(items)
-    boxes = take_boxes(annotations, image_items, "VOC")
+    image_items = check_items_to_write(items)
+    boxes = check_boxes_to_write(annotations, image_items, "VOC")
     paths = paths_of(image_items, ".xml")
     _check_texts(image_items, boxes)
     left_out: set[str] = set()
@@ -328,7 +335,7 @@ def to_voc(items: pd.DataFrame, annotations: pd.DataFrame, folder: str | os.Path
     Path(folder).expanduser().mkdir(parents=True, exist_ok=True)
 
 
-def _check_texts(image_items: Images, boxes: Boxes) -> None:
+def _check_texts(image_items: CheckedItems, boxes: CheckedBoxes) -> None:
     """Refuse names that would not come back."""
     for named, rows, column, values in (
         (image_items.named, range(len(image_items.references)), "reference_id", image_items.references),
@@ -342,7 +349,7 @@ def _check_texts(image_items: Images, boxes: Boxes) -> None:
             raise refused(problems, "items" if column == "reference_id" else "annotations")
 
 
-def _written_image(image_items: Images, at: int, left_out: set[str]) -> dict[str, Any]:
+def _written_image(image_items: CheckedItems, at: int, left_out: set[str]) -> dict[str, Any]:
     metadata = dict(image_items.metadata[at])
     size = metadata.pop("size", {})
     rest = _elements(metadata, ("filename", "object"), left_out)
@@ -364,7 +371,7 @@ def _written_image(image_items: Images, at: int, left_out: set[str]) -> dict[str
     }
 
 
-def _written_object(boxes: Boxes, at: int, left_out: set[str]) -> dict[str, Any]:
+def _written_object(boxes: CheckedBoxes, at: int, left_out: set[str]) -> dict[str, Any]:
     rest = _elements(boxes.metadata[at], ("name", "bndbox", "confidence"), left_out)
     pairs = boxes.metadata[at].get("attributes")
     if isinstance(pairs, dict) and pairs and set(pairs) != {"attribute"}:

@@ -17,7 +17,14 @@ import yaml
 
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.io.files import Faults, files_below, read_text, stem_of, write
-from nucleus_pandas.io.frame_rows import Boxes, Images, paths_of, refused, take_boxes, take_items
+from nucleus_pandas.io.frame_rows import (
+    CheckedBoxes,
+    CheckedItems,
+    check_boxes_to_write,
+    check_items_to_write,
+    paths_of,
+    refused,
+)
 from nucleus_pandas.io.frames import Frames, boxes_frame, items_frame
 from nucleus_pandas.io.image_folder import folder_of, images_in, size_of
 from nucleus_pandas.schema import Problems
@@ -127,7 +134,7 @@ def read_yolo(
         )
     class_names = _read_names(_find_names(folder)) if names is None else _names_from(names)
     faults = Faults(str(folder))
-    told = None if sizes is None else take_items(sizes)
+    told = None if sizes is None else check_items_to_write(sizes)
     files = {} if images is None else images_in(folder_of(images, "images"))
     if images is not None and told is not None:
         image_names = list(files)
@@ -408,8 +415,8 @@ def to_yolo(
     ...     Path(folder, "labels", "a.txt").read_text()
     '0 0.003906 0.008333 0.004687 0.008333\n'
     """
-    image_names = take_items(items)
-    boxes = take_boxes(annotations, image_names, "YOLO")
+    image_names = check_items_to_write(items)
+    boxes = check_boxes_to_write(annotations, image_names, "YOLO")
     paths = paths_of(image_names, ".txt")
     numbers, written_names = _classes(boxes, items, names)
     fractions = _fractions(boxes, image_names)
@@ -430,7 +437,7 @@ def to_yolo(
     write(place / "data.yaml", data_yaml.encode())
 
 
-def _classes(boxes: Boxes, items: pd.DataFrame, names: ClassNames | None) -> tuple[list[int], list[str]]:
+def _classes(boxes: CheckedBoxes, items: pd.DataFrame, names: ClassNames | None) -> tuple[list[int], list[str]]:
     """Return the class of each box, and all names in their order."""
     if names is None:
         head = items.attrs.get(HEAD)
@@ -454,7 +461,7 @@ def _classes(boxes: Boxes, items: pd.DataFrame, names: ClassNames | None) -> tup
     return [number_of[label] for label in boxes.labels], [name or f"class {at}" for at, name in enumerate(known)]
 
 
-def _fractions(boxes: Boxes, image_names: Images) -> npt.NDArray[np.float64]:
+def _fractions(boxes: CheckedBoxes, image_names: CheckedItems) -> npt.NDArray[np.float64]:
     """Return the centre and the size of each box as fractions of its image."""
     unsized = Problems(image_names.named.index)
     for image in sorted(set(boxes.image)):

@@ -374,7 +374,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
         (coco(box={"bbox": ...}), "annotations[0].bbox", "is missing, and there is no segmentation"),
         (coco(box={"bbox": [], "segmentation": [[]]}), "annotations[0].bbox", "is missing, and there is no"),
         (coco(box={"bbox": [], "segmentation": [[1, 2, 3]]}), "annotations[0].segmentation", "gives no box: a polygon"),
-        (coco(box={"bbox": [], "segmentation": [["a"] * 6]}), "annotations[0].segmentation", "something else"),
+        (coco(box={"bbox": [], "segmentation": [["a"] * 6]}), "annotations[0].segmentation", "not numbers"),
         (coco(box={"bbox": [], "segmentation": 7}), "annotations[0].segmentation", "it is a int, neither"),
         (coco(box={"bbox": [], "segmentation": {**RLE, "counts": ""}}), "annotations[0].segmentation", "not add up"),
         (
@@ -386,8 +386,16 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
         (coco(box={"bbox": [], "segmentation": {"size": [4, 3]}}), "annotations[0].segmentation", "'counts'"),
         (coco(box={"bbox": [], "segmentation": {**RLE, "size": 4}}), "annotations[0].segmentation", "'size'"),
         (coco(box={"bbox": [], "segmentation": {**RLE, "counts": [5]}}), "annotations[0].segmentation", "not add up"),
-        (coco(box={"bbox": [], "segmentation": {**RLE, "counts": "\n"}}), "annotations[0].segmentation", "no such"),
-        (coco(box={"bbox": [], "segmentation": {**RLE, "counts": "p" * 99}}), "annotations[0].segmentation", "no such"),
+        (
+            coco(box={"bbox": [], "segmentation": {**RLE, "counts": "\n"}}),
+            "annotations[0].segmentation",
+            "not in its compressed form",
+        ),
+        (
+            coco(box={"bbox": [], "segmentation": {**RLE, "counts": "p" * 99}}),
+            "annotations[0].segmentation",
+            "not in its compressed form",
+        ),
         (coco(box={"bbox": [1, 2, 3]}), "annotations[0].bbox", "is [1, 2, 3]; a box is a list of four numbers"),
         (coco(box={"bbox": [[1, 2], [3, 4]]}), "annotations[0].bbox", "a box is a list of four numbers"),
         (coco(box={"bbox": {"x": 1}}), "annotations[0].bbox", "a box is a list of four numbers"),

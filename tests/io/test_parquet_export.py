@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 
 import nucleus_pandas as npd
 from nucleus_pandas.io.parquet import export as exporting
-from nucleus_pandas.io.parquet.export import ROW_GROUP, Part, export
-from nucleus_pandas.io.parquet.schema import WHAT
+from nucleus_pandas.io.parquet.export import ROW_GROUP, ExportFile, export
+from nucleus_pandas.io.parquet.export_schema import EXPORT_KINDS
 from nucleus_pandas.schema import (
     ANNOTATION_COLUMNS,
     ANNOTATIONS,
@@ -200,7 +200,7 @@ def test_an_empty_dataset_has_files_with_all_dtypes(client: npd.NucleusClient, f
     run = dataset.create_model_run(client.add_model("Detector", "det"))
     run.commit()
     files = dataset.to_parquet(folder)
-    assert (files["what"].tolist(), files["rows"].tolist()) == (list(WHAT), [0, 0, 0, 0])
+    assert (files["what"].tolist(), files["rows"].tolist()) == (list(EXPORT_KINDS), [0, 0, 0, 0])
     for path, expected in zip(
         files["path"],
         (
@@ -323,7 +323,7 @@ def test_every_column_has_a_meaning_of_its_kind() -> None:
 
 def test_the_result_tells_of_every_file(filled: npd.Dataset, committed: npd.ModelRun, folder: Path) -> None:
     files = filled.to_parquet(folder)
-    assert files["what"].tolist() == list(WHAT)
+    assert files["what"].tolist() == list(EXPORT_KINDS)
     assert files["rows"].tolist() == [5, 11, 10, 6]
     assert files["model_run_id"].isna().tolist() == [True, True, False, False]
     assert set(files["model_run_id"].dropna()) == {committed.id}
@@ -340,7 +340,7 @@ def test_rows_go_in_groups_of_100000_compressed_with_zstd(folder: Path) -> None:
             size = min(30_000, 250_000 - start)
             yield pd.DataFrame({**dict.fromkeys(MATCHES, "a"), "confidence": 0.5, "iou": range(start, start + size)})
 
-    files = export(folder, [Part("matches", rows)], {}, overwrite=False)
+    files = export(folder, [ExportFile("matches", rows)], {}, overwrite=False)
     found = pq.ParquetFile(files["path"][0])
     assert [found.metadata.row_group(at).num_rows for at in range(found.num_row_groups)] == [100_000, 100_000, 50_000]
     assert {found.metadata.row_group(0).column(at).compression for at in range(len(MATCHES))} == {"ZSTD"}
@@ -362,7 +362,7 @@ def test_no_more_than_a_row_group_is_in_memory(folder: Path) -> None:
             del made
             held.append(pa.total_allocated_bytes() - before)
 
-    export(folder, [Part("matches", rows)], {}, overwrite=False)
+    export(folder, [ExportFile("matches", rows)], {}, overwrite=False)
     assert len(held) == 40
     assert max(held[20:]) < 1.5 * max(held[:8])
     assert sum(one() is not None for one in alive) == 0
@@ -425,7 +425,10 @@ def test_a_strange_run_id_stays_in_the_folder(folder: Path) -> None:
     name = "../..\\a b=ü/%"
     row = {**dict.fromkeys(PREDICTIONS), "label": "a"}
     export(
-        folder, [Part("predictions", lambda: iter([pd.DataFrame([row])]), {"model_run_id": name})], {}, overwrite=False
+        folder,
+        [ExportFile("predictions", lambda: iter([pd.DataFrame([row])]), {"model_run_id": name})],
+        {},
+        overwrite=False,
     )
     assert list(folder.parent.iterdir()) == [folder]
     assert pd.read_parquet(folder / "predictions")["model_run_id"].tolist() == [name]

@@ -11,9 +11,9 @@ from nucleus_pandas.api.functions.arguments import kind_of, of_type
 from nucleus_pandas.api.model_run import ModelRun
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.io.parquet.importing import Records
-from nucleus_pandas.io.parquet.other_formats import Form
-from nucleus_pandas.io.parquet.prepare import ready_files, ready_parquet
-from nucleus_pandas.io.parquet.sources import Source
+from nucleus_pandas.io.parquet.other_formats import FileFormat
+from nucleus_pandas.io.parquet.prepare import prepare_files_import, prepare_parquet_import
+from nucleus_pandas.io.parquet.sources import ParquetPaths
 from nucleus_pandas.schema import BoxColumn, Metadata
 from nucleus_pandas.schema.boxes import BoxFormat
 from nucleus_pandas.schema.kinds import Kind
@@ -23,7 +23,7 @@ from nucleus_pandas.uploads.results import ImportResult
 
 
 def import_parquet(
-    source: Source,
+    source: ParquetPaths,
     dataset: Dataset,
     kind: Kind = "items",
     run: ModelRun | None = None,
@@ -155,14 +155,14 @@ def import_parquet(
     options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress)
     records = Records(journal, rejects, max_rejects)
     layout = Layout(columns, bbox, bbox_format, metadata)
-    ready = ready_parquet(source, kind, layout, options, records, local=local, filesystem=filesystem)
+    ready = prepare_parquet_import(source, kind, layout, options, records, local=local, filesystem=filesystem)
     return ready.run(target)
 
 
 def import_files(
     source: str | os.PathLike[str],
     dataset: Dataset,
-    form: Form,
+    form: FileFormat,
     run: ModelRun | None = None,
     *,
     images: str | os.PathLike[str] | None = None,
@@ -241,7 +241,7 @@ def import_files(
     targets = targets_of(dataset, run)
     options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress)
     records = Records(journal, rejects, max_rejects)
-    ready = ready_files(
+    ready = prepare_files_import(
         source,
         form,
         options,

@@ -14,14 +14,14 @@ import msgspec
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.io.files import Faults, text_of
 
-Source: TypeAlias = str | os.PathLike[str] | Mapping[str, Any] | Sequence[Mapping[str, Any]]
+CocoSource: TypeAlias = str | os.PathLike[str] | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 """The path of a file, or what it holds."""
 
-Key: TypeAlias = int | str
+CocoKey: TypeAlias = int | str
 """An id by which entries find each other: 7, 7.0 and "7" are one."""
 
 
-class Parsed(NamedTuple):
+class CocoContent(NamedTuple):
     """What a file holds, its name for the reader, and whether its dicts are nobody else's."""
 
     value: Any
@@ -29,7 +29,7 @@ class Parsed(NamedTuple):
     own: bool
 
 
-def parse(source: Source, what: str = "The COCO data") -> Parsed:
+def parse(source: CocoSource, what: str = "The COCO data") -> CocoContent:
     """Parse a file.
 
     Raises
@@ -38,7 +38,7 @@ def parse(source: Source, what: str = "The COCO data") -> Parsed:
         It is empty, cut off, or no JSON.
     """
     if isinstance(source, (Mapping, list, tuple)):
-        return Parsed(source, what, False)
+        return CocoContent(source, what, False)
     if not isinstance(source, (str, os.PathLike)):
         raise InvalidInputError(f"{what} is a path, a dict or a list, not {type(source).__name__}.")
     path = Path(source).expanduser()
@@ -51,9 +51,9 @@ def parse(source: Source, what: str = "The COCO data") -> Parsed:
     if data[:2] in (b"\xff\xfe", b"\xfe\xff") or data.startswith(b"\xef\xbb\xbf"):
         data = text_of(data, name).encode("utf-8", "surrogatepass")
     try:
-        return Parsed(msgspec.json.decode(data), name, True)
+        return CocoContent(msgspec.json.decode(data), name, True)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return Parsed(_parse_leniently(data, name, error), name, True)
+        return CocoContent(_parse_leniently(data, name, error), name, True)
 
 
 def _parse_leniently(data: bytes, name: str, fault: Exception) -> Any:
@@ -78,7 +78,7 @@ def _constant(name: str) -> float:
     raise ArithmeticError(f"{name} is in it, which is no number in JSON")
 
 
-def entries(parsed: Parsed, part: str, *, needed: bool) -> list[Mapping[str, Any]]:
+def entries(parsed: CocoContent, part: str, *, needed: bool) -> list[Mapping[str, Any]]:
     """Return a list of objects of a COCO file.
 
     Raises
@@ -118,7 +118,7 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:59]}…"
 
 
-def key_of(value: object) -> Key | None:
+def key_of(value: object) -> CocoKey | None:
     """Return the key that an id stands for; None where it is none.
 
     Examples
@@ -138,7 +138,7 @@ def key_of(value: object) -> Key | None:
     return None
 
 
-def keys_of(values: Sequence[object]) -> list[Key | None]:
+def keys_of(values: Sequence[object]) -> list[CocoKey | None]:
     """Return the keys of many ids."""
     if set(map(type, values)) <= {int}:
         return list(values)  # type: ignore[arg-type]

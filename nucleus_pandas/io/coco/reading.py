@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import chain, islice
@@ -14,14 +15,26 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.errors import InvalidInputError, ValidationError
-from nucleus_pandas.io.coco.parsing import Key, Parsed, entries, key_of, keys_of, number_of, objects, shown
+from nucleus_pandas.io.coco.parsing import (
+    CocoContent,
+    CocoKey,
+    CocoSource,
+    entries,
+    key_of,
+    keys_of,
+    number_of,
+    objects,
+    parse,
+    shown,
+)
 from nucleus_pandas.io.coco.segmentation import box_around, is_empty
 from nucleus_pandas.io.files import Faults
 from nucleus_pandas.io.frames import Frames, boxes_frame, items_frame
-from nucleus_pandas.io.image_folder import local_url
-from nucleus_pandas.schema import is_remote
-from nucleus_pandas.wire.column_json import TEXT
+from nucleus_pandas.io.image_folder import folder_of, local_url
+from nucleus_pandas.schema import column, is_remote
+from nucleus_pandas.wire.decoding import uncollected
 
 HEAD = "coco"
 """Where `attrs` of the items keep what a COCO file holds beside images and annotations."""
@@ -34,15 +47,127 @@ _LARGEST_IMAGE = 2**31 - 1
 _URLS = ("coco_url", "flickr_url")
 
 
-class Names(NamedTuple):
+def read_coco(
+    source: CocoSource,
+    *,
+    images: str | os.PathLike[str] | None = None,
+    ground_truth: CocoSource | Frames | None = None,
+) -> Frames:
+    """Read a COCO file: ground truth, detections with scores, or a list of results.
+
+    What tools write is taken with its obvious meaning: a byte order mark, NaN, numbers as text, ``""`` for nothing,
+    ids as numbers here and as text there, annotations without ``id``, ``area`` or ``iscrowd``. What has no meaning is
+    an error that names the place. Of keys that an object repeats the last one counts.
+
+    Parameters
+    ----------
+    source : path, dict or list
+        The file, or what it holds.
+    images : path, optional
+        The folder of the images; ``image_url`` is then the path in it. Otherwise it is the ``coco_url`` or
+        ``flickr_url`` that the file has, and missing where it has none: fill it before `append`.
+    ground_truth : path, dict or Frames, optional
+        For a list of results, which it must have: the COCO file of the images and categories that the results name
+        by id, or what `read_coco` made of it.
+
+    Returns
+    -------
+    Frames
+        In the file's order. ``reference_id`` is the ``file_name`` as it is written, with ``/`` between folders;
+        where there is none, the last part of the address, else the id. ``annotation_id`` is the id, where it is there
+        and unique. Every annotation is a box, since boxes are what Nucleus matches: polygons and masks stand in the
+        column ``segmentation`` and in the metadata. A box that is missing is computed from the segmentation, and
+        says so in its metadata (``bbox_source``). Further columns are ``area`` (square pixels) and ``iscrowd`` of
+        ground truth, as `evaluate` reads them, and ``confidence`` where there are scores. The metadata holds all
+        that has no column (``id``, ``license``, ``date_captured``, ``category_id``, ``attributes``, …) as it stands
+        in the file; `to_coco` writes it back. With a list of results, the items are those of the ground truth.
+
+    Raises
+    ------
+    InvalidInputError
+        The file is empty, cut off or no COCO; an entry is wrong, or names an image or category that is not there;
+        images share an id or a name. The text names places such as ``annotations[17].bbox``, reasons and remedies,
+        ``.problems`` holds all of them.
+    OSError
+        The file cannot be opened.
+
+    See Also
+    --------
+    to_coco : Write such a file.
+
+    Examples
+    --------
+    >>> import nucleus_pandas as npd
+    >>> coco = {
+    ...     "images": [{"id": 1, "file_name": "a.jpg", "width": 640, "height": 480}],
+    ...     "annotations": [{"id": 9, "image_id": 1, "category_id": 3, "bbox": [10, 20, 30, 60], "iscrowd": 0}],
+    ...     "categories": [{"id": 3, "name": "car"}],
+    ... }
+    >>> items, boxes = npd.read_coco(coco, images=".")
+    >>> boxes[["reference_id", "annotation_id", "label", "x", "y", "width", "height"]]
+      reference_id annotation_id label     x     y  width  height
+    0        a.jpg             9   car  10.0  20.0   30.0    60.0
+    >>> results = [{"image_id": 1, "category_id": 3, "bbox": [11, 20, 30, 60], "score": 0.9}]
+    >>> npd.read_coco(results, ground_truth=coco).annotations["confidence"].tolist()
+    [0.9]
+    """
+    folder = None if images is None else folder_of(images, "images")
+    with uncollected():
+        return _read(source, folder, ground_truth)
+
+
+def _read(source: CocoSource, folder: Path | None, ground_truth: CocoSource | Frames | None) -> Frames:
+    parsed = parse(source)
+    if isinstance(parsed.value, Mapping):
+        if ground_truth is not None:
+            raise InvalidInputError(
+                f"{parsed.name} has images and categories of its own; ground_truth= is for lists of results. Leave "
+                "it out.",
+                argument="ground_truth",
+            )
+        return dataset_of(parsed, folder)
+    if not isinstance(parsed.value, (list, tuple)):
+        raise InvalidInputError(
+            f"{parsed.name} holds a {type(parsed.value).__name__}; COCO is an object with 'images', 'annotations' and "
+            "'categories', or a list of results."
+        )
+    if ground_truth is None:
+        raise InvalidInputError(
+            f"{parsed.name} is a list, as results are, whose images and categories are only numbers. Give the COCO "
+            "file that they are about: ground_truth='instances.json'.",
+            argument="ground_truth",
+        )
+    if isinstance(ground_truth, Frames):
+        items = ground_truth.items
+        names = names_of(items, ground_truth.annotations)
+        if folder is not None:
+            faults = Faults(names.source)
+            urls = [
+                local_url(folder, name, f"items[{at}].reference_id", faults)
+                for at, name in enumerate(names.image_items.values())
+            ]
+            faults.check()
+            items = items.assign(image_url=column(urls, TEXT).array)
+    else:
+        truth = parse(ground_truth, "The ground truth")
+        if not isinstance(truth.value, Mapping):
+            raise InvalidInputError(
+                f"{truth.name} is no COCO file with 'images' and 'categories', but a list.", argument="ground_truth"
+            )
+        items, image_items = images_of(truth, folder)
+        names = CocoNames(image_items, labels_of(truth)[0], truth.name)
+    return Frames(items, results_of(parsed, CocoNames(names.image_items, names.labels, parsed.name)))
+
+
+class CocoNames(NamedTuple):
     """What a COCO file has for ids: images and labels, by their keys."""
 
-    image_items: dict[Key, str]
-    labels: dict[Key, str]
+    image_items: dict[CocoKey, str]
+    labels: dict[CocoKey, str]
     source: str
 
 
-def images_of(parsed: Parsed, images: Path | None) -> tuple[pd.DataFrame, dict[Key, str]]:
+def images_of(parsed: CocoContent, images: Path | None) -> tuple[pd.DataFrame, dict[CocoKey, str]]:
     """Read the images of a COCO file: the frame of items, and their names by their keys."""
     faults = Faults(parsed.name)
     objects = entries(parsed, "images", needed=True)
@@ -139,11 +264,11 @@ def _rest(image: Mapping[str, Any], name: str | None) -> dict[str, Any]:
     return rest
 
 
-def labels_of(parsed: Parsed) -> tuple[dict[Key, str], dict[Key, Any]]:
+def labels_of(parsed: CocoContent) -> tuple[dict[CocoKey, str], dict[CocoKey, Any]]:
     """Read the categories of a COCO file: their names, and their supercategories where there are any."""
     faults = Faults(parsed.name)
-    labels: dict[Key, str] = {}
-    supers: dict[Key, Any] = {}
+    labels: dict[CocoKey, str] = {}
+    supers: dict[CocoKey, Any] = {}
     for at, category in enumerate(entries(parsed, "categories", needed=False)):
         key, name = key_of(category.get("id")), category.get("name")
         if key is None:
@@ -163,19 +288,19 @@ def labels_of(parsed: Parsed) -> tuple[dict[Key, str], dict[Key, Any]]:
     return labels, supers
 
 
-def dataset_of(parsed: Parsed, images: Path | None) -> Frames:
+def dataset_of(parsed: CocoContent, images: Path | None) -> Frames:
     """Read a whole COCO file."""
     items, image_items = images_of(parsed, images)
     labels, supers = labels_of(parsed)
     found = entries(parsed, "annotations", needed=False)
     own = parsed.own
     boxes = _boxes_of(
-        found, "annotations", Names(image_items, labels, parsed.name), own=own, supers=supers, results=False
+        found, "annotations", CocoNames(image_items, labels, parsed.name), own=own, supers=supers, results=False
     )
     return Frames(items, boxes)
 
 
-def results_of(parsed: Parsed, names: Names) -> pd.DataFrame:
+def results_of(parsed: CocoContent, names: CocoNames) -> pd.DataFrame:
     """Read a list of results."""
     found = objects(parsed.value, "", Faults(parsed.name))
     return _boxes_of(found, "", names, own=parsed.own, supers={}, results=True)
@@ -184,10 +309,10 @@ def results_of(parsed: Parsed, names: Names) -> pd.DataFrame:
 def _boxes_of(
     found: Sequence[Mapping[str, Any]],
     part: str,
-    names: Names,
+    names: CocoNames,
     *,
     own: bool,
-    supers: Mapping[Key, Any],
+    supers: Mapping[CocoKey, Any],
     results: bool,
 ) -> pd.DataFrame:
     faults = Faults(names.source)
@@ -207,10 +332,10 @@ def _boxes_of(
 
 
 def _joined(
-    found: Sequence[Mapping[str, Any]], place: str, names: Mapping[Key, str], field: str, faults: Faults
+    found: Sequence[Mapping[str, Any]], place: str, names: Mapping[CocoKey, str], field: str, faults: Faults
 ) -> Any:
     """Return the name that each entry's id stands for, as an Arrow column."""
-    number: dict[Key | None, int] = {key: at for at, key in enumerate(names)}
+    number: dict[CocoKey | None, int] = {key: at for at, key in enumerate(names)}
     ids = [entry.get(field) for entry in found]
     positions = list(map(number.get, keys_of(ids)))
     if None in positions:
@@ -222,7 +347,7 @@ def _joined(
     return pa.array(names.values(), TEXT).take(pa.array(positions, pa.int64()))
 
 
-def _unknown(value: object, kind: str, names: Mapping[Key, str]) -> str:
+def _unknown(value: object, kind: str, names: Mapping[CocoKey, str]) -> str:
     if value is None:
         return f"is missing; it names the {kind}. Add it, or drop the entry."
     there = ", ".join(map(repr, islice(names, 5))) + (", …" if len(names) > 5 else "")
@@ -345,14 +470,14 @@ def _ids(found: Sequence[Mapping[str, Any]]) -> list[str | None]:
     keys = keys_of([entry.get("id") for entry in found])
     if len(set(keys)) == len(keys) and None not in keys:
         return list(map(str, keys))
-    counts: dict[Key | None, int] = {}
+    counts: dict[CocoKey | None, int] = {}
     for key in keys:
         counts[key] = counts.get(key, 0) + 1
     return [str(key) if key is not None and counts[key] == 1 else None for key in keys]
 
 
 def _metadata(
-    found: Sequence[Mapping[str, Any]], computed: Sequence[int], supers: Mapping[Key, Any], *, own: bool
+    found: Sequence[Mapping[str, Any]], computed: Sequence[int], supers: Mapping[CocoKey, Any], *, own: bool
 ) -> list[dict[str, Any]]:
     """Keep what has no column, and what a copy in a column would lose."""
     taken = ("image_id", "bbox", "score")
@@ -374,7 +499,7 @@ def _metadata(
     return kept
 
 
-def names_of(items: pd.DataFrame, annotations: pd.DataFrame) -> Names:
+def names_of(items: pd.DataFrame, annotations: pd.DataFrame) -> CocoNames:
     """Return the ids of the images and categories of frames that were read from a COCO file."""
     source = "The ground truth"
     metadata = [value if isinstance(value, Mapping) else {} for value in _column(items, "metadata")]
@@ -387,15 +512,15 @@ def names_of(items: pd.DataFrame, annotations: pd.DataFrame) -> Names:
             argument="ground_truth",
         )
     references = _column(items, "reference_id")
-    labels: dict[Key, str] = {}
+    labels: dict[CocoKey, str] = {}
     head = items.attrs.get(HEAD)
     if isinstance(head, Mapping) and head.get("categories"):
-        labels = labels_of(Parsed(head, source, False))[0]
+        labels = labels_of(CocoContent(head, source, False))[0]
     for value, label in zip(_column(annotations, "metadata"), _column(annotations, "label"), strict=True):
         key = key_of(value.get("category_id")) if isinstance(value, Mapping) else None
         if key is not None:
             labels.setdefault(key, str(label))
-    return Names(dict(zip(ids, map(str, references), strict=True)), labels, source)  # type: ignore[arg-type]
+    return CocoNames(dict(zip(ids, map(str, references), strict=True)), labels, source)  # type: ignore[arg-type]
 
 
 def _column(frame: pd.DataFrame, name: str) -> list[Any]:

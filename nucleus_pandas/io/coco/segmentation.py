@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+
+from nucleus_pandas._util.arrays import Integers
 
 _FIRST, _LAST = ord("0"), ord("0") + 63
 _MORE, _SIGN, _DIGIT = 0x20, 0x10, 0x1F
@@ -19,7 +20,7 @@ _DIGITS = 12  # of a run; more do not fit into 64 bits
 
 
 def is_empty(segmentation: object) -> bool:
-    """Return whether a segmentation is none at all: missing, ``[]``, ``{}``, ``""`` or polygons of no points."""
+    """Return True if there is no segmentation: missing, ``[]``, ``{}``, ``""`` or polygons without points."""
     if segmentation is None or (isinstance(segmentation, float) and np.isnan(segmentation)):
         return True
     if not isinstance(segmentation, (str, Mapping, Sequence)):
@@ -41,12 +42,12 @@ def box_around(segmentation: Any) -> tuple[float, float, float, float]:
     Returns
     -------
     tuple of four float
-        x, y, width and height in pixels, as pycocotools gives them; of a mask without pixels all are 0.
+        x, y, width and height in pixels, as pycocotools computes them; all are 0 for a mask without pixels.
 
     Raises
     ------
     ValueError
-        It is no segmentation; the text says why.
+        This is not a segmentation; the message says why.
 
     Examples
     --------
@@ -70,7 +71,7 @@ def box_around(segmentation: Any) -> tuple[float, float, float, float]:
         try:
             points = np.array(polygon, dtype=np.float64).reshape(-1, 2)
         except (TypeError, ValueError, OverflowError):
-            raise ValueError("a polygon holds something else than numbers") from None
+            raise ValueError("a polygon holds values that are not numbers") from None
         if not np.isfinite(points).all():
             raise ValueError("a polygon holds numbers that are not finite")
         x += [float(points[:, 0].min()), float(points[:, 0].max())]
@@ -78,8 +79,8 @@ def box_around(segmentation: Any) -> tuple[float, float, float, float]:
     return min(x), min(y), max(x) - min(x), max(y) - min(y)
 
 
-def _runs(mask: Mapping[str, Any]) -> tuple[int, int, npt.NDArray[np.int64]]:
-    """Return height, width and the lengths of the runs."""
+def _runs(mask: Mapping[str, Any]) -> tuple[int, Integers]:
+    """Return the height and the lengths of the runs, which add up to all pixels."""
     size, counts = mask.get("size"), mask.get("counts")
     if not isinstance(size, (list, tuple)) or len(size) != 2 or not all(_is_side(side) for side in size):
         raise ValueError("an RLE has 'size': [height, width]")
@@ -89,29 +90,29 @@ def _runs(mask: Mapping[str, Any]) -> tuple[int, int, npt.NDArray[np.int64]]:
     elif isinstance(counts, (list, tuple)) and all(type(count) is int for count in counts):
         runs = np.array([min(count, height * width + 1) for count in counts], dtype=np.int64)
     else:
-        raise ValueError("an RLE has 'counts', a list of whole numbers or a text")
+        raise ValueError("an RLE has 'counts', a list of whole numbers or a string")
     wrong = (runs < 0) | (runs > height * width)
     if wrong.any() or runs.sum(dtype=np.float64) >= 2.0**63 or int(runs.sum()) != height * width:
         raise ValueError(f"the runs of the RLE do not add up to {width} by {height} pixels")
-    return height, width, runs
+    return height, runs
 
 
 def _is_side(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 2**31 and value == int(value)
 
 
-def _decompressed(text: bytes) -> npt.NDArray[np.int64]:
+def _decompressed(text: bytes) -> Integers:
     codes = np.frombuffer(text, np.uint8).astype(np.int64)
     if not len(codes):
         return codes
     if ((codes < _FIRST) | (codes > _LAST)).any() or (codes[-1] - _FIRST) & _MORE:
-        raise ValueError("the counts of the RLE are no such text")
+        raise ValueError("the counts of the RLE are not in its compressed form")
     digits = codes - _FIRST
     ends = np.flatnonzero(digits & _MORE == 0)
     starts = np.append(0, ends[:-1] + 1)
     lengths = ends - starts + 1
     if lengths.max() > _DIGITS:
-        raise ValueError("the counts of the RLE are no such text")
+        raise ValueError("the counts of the RLE are not in its compressed form")
     place = np.arange(len(digits)) - np.repeat(starts, lengths)
     numbers = np.add.reduceat((digits & _DIGIT) << (5 * place), starts)
     numbers -= np.where(digits[ends] & _SIGN != 0, np.int64(1) << (5 * lengths), 0)
@@ -122,7 +123,7 @@ def _decompressed(text: bytes) -> npt.NDArray[np.int64]:
     return runs
 
 
-def _around_runs(height: int, width: int, runs: npt.NDArray[np.int64]) -> tuple[float, float, float, float]:
+def _around_runs(height: int, runs: Integers) -> tuple[float, float, float, float]:
     ends = np.cumsum(runs)
     first, last = ends[:-1:2], ends[1::2] - 1  # of each run of ones
     filled = last >= first
@@ -132,7 +133,7 @@ def _around_runs(height: int, width: int, runs: npt.NDArray[np.int64]) -> tuple[
     left, right = first // height, last // height
     top, bottom = first % height, last % height
     if (left < right).any():
-        wraps = left < right  # a run that goes on in the next column reaches the bottom and the top
+        wraps = left < right  # a run that continues in the next column reaches the bottom and the top
         top, bottom = np.where(wraps, 0, top), np.where(wraps, height - 1, bottom)
     x, y = float(left.min()), float(top.min())
     return x, y, float(right.max()) - x + 1, float(bottom.max()) - y + 1

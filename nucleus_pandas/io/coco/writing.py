@@ -2,37 +2,151 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from itertools import count
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, overload
 
+import msgspec
 import numpy as np
 import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError, ValidationError
-from nucleus_pandas.io.coco.parsing import Key, Parsed, key_of, keys_of
+from nucleus_pandas.io.coco.parsing import CocoContent, CocoKey, CocoSource, key_of, keys_of, parse
 from nucleus_pandas.io.coco.reading import COMPUTED, HEAD, images_of, is_crowd, labels_of
-from nucleus_pandas.io.frame_rows import Boxes, Images, refused, take_boxes, take_items
+from nucleus_pandas.io.files import write
+from nucleus_pandas.io.frame_rows import CheckedBoxes, CheckedItems, check_boxes_to_write, check_items_to_write, refused
 from nucleus_pandas.schema import Problems, is_remote
 from nucleus_pandas.schema.boxes import areas
 from nucleus_pandas.schema.problems import shown
+from nucleus_pandas.wire.decoding import uncollected
 
 _OURS = ("id", "image_id", "category_id", "bbox", "score", "supercategory", COMPUTED)
 
 
-class Categories(NamedTuple):
+@overload
+def to_coco(
+    items: pd.DataFrame,
+    annotations: pd.DataFrame,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    results: Literal[False] = False,
+    like: CocoSource | None = None,
+) -> dict[str, Any]: ...
+
+
+@overload
+def to_coco(
+    items: pd.DataFrame,
+    annotations: pd.DataFrame,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    results: Literal[True],
+    like: CocoSource | None = None,
+) -> list[dict[str, Any]]: ...
+
+
+def to_coco(
+    items: pd.DataFrame,
+    annotations: pd.DataFrame,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    results: bool = False,
+    like: CocoSource | None = None,
+) -> dict[str, Any] | list[dict[str, Any]]:
+    """Write frames as a COCO file.
+
+    What `read_coco` read is written as it was. What a COCO file cannot hold, or a frame could not, is lost: paths
+    of images on this machine, annotation ids that are no numbers, names of columns beside those below. Numbers that
+    were written as text become numbers; what was missing is filled in: ids by the next free number, ``area`` by width
+    times height, ``iscrowd`` by 0, ``segmentation`` by ``[]``. Where the frames went through something that drops
+    ``items.attrs``, such as Nucleus, ``info``, ``licenses`` and categories without boxes are lost too, unless `like`
+    has them.
+
+    Parameters
+    ----------
+    items : pandas.DataFrame
+        Images, as of `read_coco` or of ``dataset.items.to_frame()``: ``reference_id``, perhaps ``width``, ``height``,
+        ``image_url`` (an address becomes ``coco_url``) and metadata, whose keys become keys of the image.
+    annotations : pandas.DataFrame
+        Boxes on them, as of `read_coco` or of ``dataset.annotations.to_frame()``: ``reference_id`` or
+        ``dataset_item_id``, ``label``, ``x``, ``y``, ``width``, ``height``, perhaps ``confidence``, which becomes
+        ``score``, ``area``, ``iscrowd``, ``segmentation``, and metadata, whose keys become keys of the annotation.
+        Polygons are written with the boxes around them; rows of other types are left out with a warning.
+    path : path, optional
+        Where to write. The file appears whole or not at all, and replaces one that is there.
+    results : bool
+        Whether to give a list of results, as evaluation servers take them. It needs ``confidence``, and ids of the
+        ground truth.
+    like : path or dict, optional
+        A COCO file whose ids of images (by name) and categories (by name), ``info`` and ``licenses`` are used. By
+        default ids are those in the metadata (``id``, ``category_id``), and others are numbered.
+
+    Returns
+    -------
+    dict, or list of dict with `results`
+        What was written.
+
+    Raises
+    ------
+    InvalidInputError
+        A column is missing, a row is wrong, names an image that `items` lacks, or an id of results is not known.
+
+    Warns
+    -----
+    NucleusWarning
+        Rows are left out, for they are neither boxes nor polygons.
+
+    See Also
+    --------
+    read_coco : Read such a file.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import nucleus_pandas as npd
+    >>> items = pd.DataFrame({"reference_id": ["a.jpg"], "width": [640], "height": [480]})
+    >>> boxes = pd.DataFrame({"reference_id": "a.jpg", "label": ["car"], "x": 1, "y": 2, "width": 3, "height": 4})
+    >>> coco = npd.to_coco(items, boxes)
+    >>> coco["categories"], coco["annotations"][0]["bbox"]
+    ([{'id': 1, 'name': 'car'}], [1.0, 2.0, 3.0, 4.0])
+    >>> npd.to_coco(items, boxes.assign(confidence=0.5), results=True, like=coco)
+    [{'image_id': 1, 'category_id': 1, 'bbox': [1.0, 2.0, 3.0, 4.0], 'score': 0.5}]
+    """
+    model = None if like is None else parse(like, "like=")
+    if model is not None and not isinstance(model.value, Mapping):
+        raise InvalidInputError(
+            f"{model.name} is no COCO file with 'images' and 'categories'; like= needs one.", argument="like"
+        )
+    with uncollected():
+        made = results_from(items, annotations, model) if results else dataset_from(items, annotations, model)
+    if path is not None:
+        write(Path(path).expanduser(), _encoded(made))
+    return made
+
+
+def _encoded(made: Any) -> bytes:
+    try:
+        return msgspec.json.encode(made)
+    except OverflowError:  # an integer of more than 64 bits
+        return json.dumps(made, ensure_ascii=False, allow_nan=False).encode()
+
+
+class CocoCategories(NamedTuple):
     """Categories as they are written, and the id of each box's."""
 
     written: list[dict[str, Any]]
     ids: list[Any]
 
 
-def dataset_from(items: pd.DataFrame, annotations: pd.DataFrame, like: Parsed | None) -> dict[str, Any]:
+def dataset_from(items: pd.DataFrame, annotations: pd.DataFrame, like: CocoContent | None) -> dict[str, Any]:
     """Create a COCO file of frames."""
-    image_items = take_items(items)
-    boxes = take_boxes(annotations, image_items, "COCO", polygons=True)
+    image_items = check_items_to_write(items)
+    boxes = check_boxes_to_write(annotations, image_items, "COCO", polygons=True)
     head = _head(items, like)
     image_ids = _image_ids(image_items, like)
     images = _images(image_items, image_ids)
@@ -46,10 +160,10 @@ def dataset_from(items: pd.DataFrame, annotations: pd.DataFrame, like: Parsed | 
     }
 
 
-def results_from(items: pd.DataFrame, annotations: pd.DataFrame, like: Parsed | None) -> list[dict[str, Any]]:
+def results_from(items: pd.DataFrame, annotations: pd.DataFrame, like: CocoContent | None) -> list[dict[str, Any]]:
     """Create a list of results of frames; ids are those of the ground truth, never new ones."""
-    image_items = take_items(items)
-    boxes = take_boxes(annotations, image_items, "COCO")
+    image_items = check_items_to_write(items)
+    boxes = check_boxes_to_write(annotations, image_items, "COCO")
     problems = Problems(boxes.named.index)
     if boxes.confidence is None:
         raise InvalidInputError(
@@ -92,7 +206,7 @@ def results_from(items: pd.DataFrame, annotations: pd.DataFrame, like: Parsed | 
     return written
 
 
-def _head(items: pd.DataFrame, like: Parsed | None) -> dict[str, Any]:
+def _head(items: pd.DataFrame, like: CocoContent | None) -> dict[str, Any]:
     """Return what a COCO file holds beside images and annotations: as in another file, or as it was read."""
     known = items.attrs.get(HEAD) if like is None else like.value
     if not isinstance(known, Mapping):
@@ -100,7 +214,7 @@ def _head(items: pd.DataFrame, like: Parsed | None) -> dict[str, Any]:
     return deepcopy({name: part for name, part in known.items() if name not in ("images", "annotations")})
 
 
-def _image_ids(image_items: Images, like: Parsed | None, *, new: bool = True) -> list[Any]:
+def _image_ids(image_items: CheckedItems, like: CocoContent | None, *, new: bool = True) -> list[Any]:
     given = [row.get("id") for row in image_items.metadata]
     if like is not None:
         names = images_of(like, None)[1].values()
@@ -113,7 +227,7 @@ def _unique(given: Sequence[Any], *, new: bool = True) -> list[Any]:
     """Keep ids where they are sound and not taken, and number the others from the largest on."""
     keys = keys_of(given)
     fresh = count(max([key for key in keys if isinstance(key, int)], default=0) + 1)
-    taken: set[Key] = set()
+    taken: set[CocoKey] = set()
     ids: list[Any] = []
     for key, own in zip(keys, given, strict=True):
         if key is not None and key not in taken:
@@ -132,7 +246,7 @@ def _given_id(row: Mapping[str, Any], name: str | None) -> Any:
     return key if isinstance(key, int) else None
 
 
-def _images(image_items: Images, ids: Sequence[Any]) -> list[dict[str, Any]]:
+def _images(image_items: CheckedItems, ids: Sequence[Any]) -> list[dict[str, Any]]:
     written = []
     for at, (name, row) in enumerate(zip(image_items.references, image_items.metadata, strict=True)):
         image: dict[str, Any] = {"id": ids[at], "file_name": name}
@@ -157,14 +271,14 @@ def _stays(url: str) -> bool:
         return False
 
 
-def _categories(boxes: Boxes, head: dict[str, Any], *, closed: bool) -> Categories:
+def _categories(boxes: CheckedBoxes, head: dict[str, Any], *, closed: bool) -> CocoCategories:
     """Find the category of each box: by the id that it was read with, else by its label.
 
     An id that the metadata of several labels claims, as after labels were changed, is that of the label with the most
     boxes. `closed` tells whether labels without an id go without.
     """
     written = list(head.pop("categories", None) or [])
-    name_of = labels_of(Parsed({"categories": written}, "The categories", False))[0]
+    name_of = labels_of(CocoContent({"categories": written}, "The categories", False))[0]
     spelled = {key_of(category.get("id")): category.get("id") for category in written}
     claims = Counter(
         (label, key)
@@ -173,7 +287,7 @@ def _categories(boxes: Boxes, head: dict[str, Any], *, closed: bool) -> Categori
     )
     for (label, key), _ in claims.most_common():  # equal counts in order of their first rows
         name_of.setdefault(key, label)
-    key_by_name: dict[str, Key] = {}
+    key_by_name: dict[str, CocoKey] = {}
     for key, label in name_of.items():
         key_by_name.setdefault(label, key)
     if not closed:
@@ -182,7 +296,7 @@ def _categories(boxes: Boxes, head: dict[str, Any], *, closed: bool) -> Categori
             key_by_name[label] = next(fresh)
             name_of[key_by_name[label]] = label
     ids: list[Any] = []
-    supers: dict[Key, Any] = {}
+    supers: dict[CocoKey, Any] = {}
     for label, row in zip(boxes.labels, boxes.metadata, strict=True):
         key = key_of(row.get("category_id"))
         if key is None or name_of.get(key) != label:
@@ -196,15 +310,15 @@ def _categories(boxes: Boxes, head: dict[str, Any], *, closed: bool) -> Categori
     for key in sorted((key for key in name_of if key not in known), key=_order):
         category = {"id": spelled.get(key, key), "name": name_of[key]}
         written.append(category | ({"supercategory": supers[key]} if key in supers else {}))
-    return Categories(written, [spelled.get(key, key) for key in ids])
+    return CocoCategories(written, [spelled.get(key, key) for key in ids])
 
 
-def _order(key: Key) -> tuple[bool, int, str]:
+def _order(key: CocoKey) -> tuple[bool, int, str]:
     return isinstance(key, str), key if isinstance(key, int) else 0, str(key)
 
 
 def _annotations(
-    boxes: Boxes, ids: Sequence[Any], image_ids: Sequence[Any], category_ids: Iterable[Any]
+    boxes: CheckedBoxes, ids: Sequence[Any], image_ids: Sequence[Any], category_ids: Iterable[Any]
 ) -> list[dict[str, Any]]:
     given_areas, crowds, segmentations = boxes.numbers("area"), boxes.values("iscrowd"), boxes.values("segmentation")
     scores = [None] * len(ids) if boxes.confidence is None else boxes.confidence.tolist()

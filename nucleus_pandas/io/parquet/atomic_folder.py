@@ -25,7 +25,7 @@ _OLD = ".old"
 def whole_folder(path: str | os.PathLike[str], ours: Sequence[str], *, overwrite: bool) -> Iterator[Path]:
     """Return a folder to write into, which gets its name when the block ends well, and goes when it does not.
 
-    What a process left that was killed meanwhile goes when the next one writes a folder of that name.
+    The remains of a process that was killed are removed when the next one writes a folder of that name.
 
     Parameters
     ----------

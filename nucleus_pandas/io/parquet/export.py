@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from nucleus_pandas._util.version import __version__
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.io.parquet.atomic_folder import whole_folder
-from nucleus_pandas.io.parquet.schema import WHAT, What, schema
+from nucleus_pandas.io.parquet.export_schema import EXPORT_KINDS, ExportKind, schema
 from nucleus_pandas.schema import EXPORTED, frame
 from nucleus_pandas.uploads.journal import FILE_NAME as JOURNAL
 from nucleus_pandas.views import View
@@ -42,20 +42,20 @@ _encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True)
-class Part:
+class ExportFile:
     """What becomes one file.
 
     Attributes
     ----------
     what : {"items", "annotations", "predictions", "matches"}
-        What the rows are.
+        The kind of the rows.
     rows : callable
         Gives them frame by frame, metadata as JSON text.
     about : dict
         Where they come from, beside the dataset. ``model_run_id`` names the folder of the file.
     """
 
-    what: What
+    what: ExportKind
     rows: Callable[[], Iterator[pd.DataFrame]]
     about: Mapping[str, Any] = field(default_factory=dict)
 
@@ -68,20 +68,22 @@ class Part:
 
 
 def rows_of(view: View) -> Iterator[pd.DataFrame]:
-    """Read a view as a `Part` gives its rows."""
+    """Read a view as an `ExportFile` yields its rows."""
     return view.iter_frames(ROW_GROUP, metadata_as="json", dtype_backend="pyarrow")
 
 
-def check_what(what: Iterable[What]) -> list[What]:
+def check_what(what: Iterable[ExportKind]) -> list[ExportKind]:
     """Return what shall be exported, in its order, or raise InvalidInputError."""
     wanted = [what] if isinstance(what, str) else list(what)
-    if not wanted or any(one not in WHAT for one in wanted):
-        raise InvalidInputError(f"what= holds some of {', '.join(map(repr, WHAT))}, not {what!r}.", argument="what")
-    return [one for one in WHAT if one in wanted]
+    if not wanted or any(one not in EXPORT_KINDS for one in wanted):
+        raise InvalidInputError(
+            f"what= holds some of {', '.join(map(repr, EXPORT_KINDS))}, not {what!r}.", argument="what"
+        )
+    return [one for one in EXPORT_KINDS if one in wanted]
 
 
 def export(
-    folder: str | os.PathLike[str], parts: Iterable[Part], about: Mapping[str, Any], *, overwrite: bool
+    folder: str | os.PathLike[str], parts: Iterable[ExportFile], about: Mapping[str, Any], *, overwrite: bool
 ) -> pd.DataFrame:
     """Write files into a folder, which appears when all are written.
 
@@ -89,8 +91,8 @@ def export(
     ----------
     folder : str or path-like
         Where they go.
-    parts : iterable of Part
-        What is written.
+    parts : iterable of ExportFile
+        The files to write.
     about : dict
         The dataset that the rows belong to.
     overwrite : bool

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from nucleus_pandas._util.options import shows_progress
 from nucleus_pandas._util.threads import workers
 from nucleus_pandas.errors import APIError, InvalidInputError, NetworkError, UploadError
-from nucleus_pandas.io.parquet.progress import Progress
+from nucleus_pandas.io.parquet.export_schema import exported_as
 from nucleus_pandas.io.parquet.rejects import Rejects, holds_rejects
-from nucleus_pandas.io.parquet.row_groups import Plan, Rows, without_views
-from nucleus_pandas.io.parquet.schema import exported_as
-from nucleus_pandas.io.parquet.sources import File, Sources, first_line
+from nucleus_pandas.io.parquet.row_groups import ReadPlan, RowGroupFrame, without_views
+from nucleus_pandas.io.parquet.sources import SourceFile, SourceFiles, first_line
 from nucleus_pandas.schema import NOT_SENT, warn
 from nucleus_pandas.schema.kinds import Kind
 from nucleus_pandas.schema.validate import Layout, look_at
@@ -42,6 +43,65 @@ _OF_COUNTERS = {
     "predictions_processed": "processed",
     "predictions_ignored": "ignored",
 }
+
+
+_COUNTED = ("new", "updated", "processed", "ignored", "skipped", "failed")
+
+
+class Progress:
+    """A bar, on a terminal or in a notebook.
+
+    Parameters
+    ----------
+    what : str
+        The kind of the rows.
+    total : int
+        Rows of all files.
+    wanted : bool or None
+        Whether it is shown; None shows it where somebody watches.
+    """
+
+    def __init__(self, what: str, total: int, wanted: bool | None) -> None:
+        self._bar: Any = None
+        self._done = 0  # rows of the row groups that are done
+        self._rows = self._units = self._sent = 0  # of the row group that is being sent
+        wanted = shows_progress(wanted)
+        if wanted is not False:
+            from tqdm.auto import tqdm
+
+            disable = None if wanted is None else False
+            self._bar = tqdm(total=total, desc=what, unit="row", unit_scale=True, disable=disable)
+
+    def begin(self, rows: int, units: int) -> None:
+        """Begin a row group, from whose rows so many units are made."""
+        self._rows, self._units, self._sent = rows, units, 0
+
+    def sent(self, units: int) -> None:
+        """Return that some of them were sent."""
+        self._sent += units
+        self._show(self._done + self._rows * self._sent // max(self._units, 1))
+
+    def end(self, rows: int, counts: Mapping[str, int]) -> None:
+        """Return that all rows of a row group are done, and what became of all until now."""
+        self._done += rows
+        if self._bar is not None:
+            # As text: tqdm would write numbers in three digits, 12,345 as 1.23e+4.
+            shown = {name: f"{counts[name]:,}" for name in _COUNTED if counts.get(name)}
+            self._bar.set_postfix(shown, refresh=False)
+        self._show(self._done)
+
+    def _show(self, rows: int) -> None:
+        if self._bar is not None:
+            self._bar.update(rows - self._bar.n)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
 
 
 @dataclass(frozen=True)
@@ -75,16 +135,16 @@ class Records:
 class _Group:
     """A row group that is to be sent."""
 
-    file: File
+    file: SourceFile
     number: int
     first: int
     rows: int
-    plan: Plan
+    plan: ReadPlan
     part: Part | None
     was_sent: bool  # when its file was another one
 
 
-class Import:
+class RowsImport:
     """One import: what it sends, where to, and what came of it until now.
 
     Its files are looked at when it is made, so that who makes a dataset for its rows can do so after that.
@@ -98,7 +158,7 @@ class Import:
     target: Target
 
     def __init__(
-        self, kind: Kind, sources: Sources, layout: Layout, options: Options, records: Records, *, local: bool
+        self, kind: Kind, sources: SourceFiles, layout: Layout, options: Options, records: Records, *, local: bool
     ) -> None:
         self.kind = kind
         self.sources = replace(sources, files=_data(sources.files))
@@ -142,9 +202,9 @@ class Import:
             raise UploadError(f"{self.refused(result)}\nThe other rows are stored.", result)
         return result
 
-    def _plan(self, file: File) -> Plan:
+    def _plan(self, file: SourceFile) -> ReadPlan:
         """Look at the columns of a file, before anything is sent of any."""
-        plan = Plan(file.schema, file.partitions, self.kind, self.layout)
+        plan = ReadPlan(file.schema, file.partitions, self.kind, self.layout)
         try:
             look_at(self.kind, plan.sample(), self.layout)
             plan.check_types()
@@ -231,7 +291,7 @@ class Import:
                     yield _Group(file, number, first, rows, self.plans[file.name], part, was_sent)
                 first += rows
 
-    def _notice(self, file: File, log: Upload) -> None:
+    def _notice(self, file: SourceFile, log: Upload) -> None:
         """Notice a file that is not what it was when an earlier import saw it; another time alone says little."""
         seen = log.seen(file.name)
         if seen is not None and not file.is_same(seen):
@@ -239,7 +299,7 @@ class Import:
         if seen != file.identity:
             log.see(file.name, file.identity, len(file.groups))
 
-    def _tell_changed(self, file: File) -> None:
+    def _tell_changed(self, file: SourceFile) -> None:
         if file.name in self.changed:
             return
         self.changed.append(file.name)
@@ -249,7 +309,7 @@ class Import:
             f"that differ are sent; rows that are there already {kept} (if_exists={self.options.if_exists!r})."
         )
 
-    def _look(self, group: _Group, table: Any, bar: Progress) -> tuple[Rows, Tally]:
+    def _look(self, group: _Group, table: Any, bar: Progress) -> tuple[RowGroupFrame, Tally]:
         try:
             rows = group.plan.rows(table)
             source, checked = look_at(self.kind, rows.frame, self.layout, local=self.local, terms=self.target.terms)
@@ -265,7 +325,7 @@ class Import:
             except (APIError, NetworkError) as error:
                 tally.broken = error
 
-    def _reject(self, group: _Group, tally: Tally, rows: Rows, table: Any, rejects: Rejects) -> None:
+    def _reject(self, group: _Group, tally: Tally, rows: RowGroupFrame, table: Any, rejects: Rejects) -> None:
         """Write down the rows of a row group that were refused."""
         found: list[tuple[int | None, str | None, str]] = [(row, *why) for row, why in rows.refused.items()]
         for at, column, reason in refused_rows(tally):
@@ -335,7 +395,7 @@ class _Reader:
     """Reads row groups, and keeps the file open that it reads from."""
 
     def __init__(self) -> None:
-        self._file: File | None = None
+        self._file: SourceFile | None = None
         self._state: object = None  # of the file, when it was opened
         self._opened: Any = None
 
@@ -364,7 +424,7 @@ class _Reader:
         return table
 
 
-def _data(files: Sequence[File]) -> Sequence[File]:
+def _data(files: Sequence[SourceFile]) -> Sequence[SourceFile]:
     """Leave out, of several files, those that earlier imports wrote among them."""
     if len(files) == 1:
         return files
@@ -411,7 +471,7 @@ def refused_rows(tally: Tally) -> Iterator[tuple[int, str | None, str]]:
         yield row, column, offences[0][1] if len(offences) == 1 else str(result.error_of(row))
 
 
-def _folder(sources: Sources) -> Path:
+def _folder(sources: SourceFiles) -> Path:
     """Return the folder for the journal and the rejects: that of the files, or where that cannot be, the user's own."""
     if sources.is_local and os.access(sources.root, os.W_OK):
         return Path(sources.root)

@@ -3,26 +3,111 @@
 from __future__ import annotations
 
 import os
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
+import msgspec
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.io import Frames, read_coco, read_voc, read_yolo
 from nucleus_pandas.io.image_folder import read_images
-from nucleus_pandas.io.parquet.frame_source import FrameFile, state_of
 from nucleus_pandas.schema import CANONICAL
 
-Form: TypeAlias = Literal["coco", "yolo", "voc", "images"]
+FileFormat: TypeAlias = Literal["coco", "yolo", "voc", "images"]
 
-FORMS: tuple[Form, ...] = get_args(Form)
+FILE_FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
 _TAKES = {"coco": ("images", "ground_truth"), "yolo": ("images", "names"), "voc": ("images",), "images": ()}
 
 
+_ROWS, _IMAGES = 100_000, 1_000  # of a group; of local images
+
+_OBJECTS = ("metadata", "geometry", "class_pdf", "embedding_vector")
+
+
+class FrameFile:
+    """A frame that was read from files.
+
+    Parameters
+    ----------
+    name : str
+        The name in errors, rejects and the journal.
+    frame : pandas.DataFrame
+        Its rows; dicts in ``metadata``, ``geometry`` and ``class_pdf``, lists in ``embedding_vector``.
+    identity : str
+        Differs between versions of its files.
+    images : bool
+        Whether rows go with local files.
+    """
+
+    def __init__(self, name: str, frame: pd.DataFrame, identity: str, *, images: bool = False) -> None:
+        self.name = name
+        self.identity = identity
+        self.partitions: Mapping[str, str | int | None] = {}
+        self._frame = frame.assign(**{key: _texts(frame[key]) for key in _OBJECTS if key in frame})
+        self._size = _IMAGES if images else _ROWS
+        self.schema = pa.Schema.from_pandas(self._frame, preserve_index=False)
+
+    @property
+    def groups(self) -> Sequence[tuple[int, int]]:
+        """How many rows each group has; they take no memory that is not taken yet."""
+        starts = range(0, len(self._frame), self._size)
+        return [(min(self._size, len(self._frame) - start), 0) for start in starts]
+
+    def state(self) -> object:
+        """Return that it does not change: it is in memory."""
+        return self.identity
+
+    def is_found(self, state: object) -> bool:
+        """Return whether a state is that in which it was found."""
+        return state == self.identity
+
+    def is_same(self, identity: str | None) -> bool:
+        """Return whether an identity is this one."""
+        return identity == self.identity
+
+    def open(self) -> FrameFile:
+        """Return what reads groups."""
+        return self
+
+    def read_row_group(self, number: int, columns: Sequence[str]) -> Any:
+        """Return some rows as an Arrow table."""
+        some = self._frame.iloc[number * self._size : (number + 1) * self._size]
+        schema = pa.schema([self.schema.field(name) for name in columns])
+        return pa.Table.from_pandas(some[list(columns)], schema=schema, preserve_index=False)
+
+
+def _texts(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Write dicts and lists as JSON: a column of Arrow's structs would give each the keys of all."""
+    encode = msgspec.json.Encoder().encode
+    texts = [encode(value).decode() if isinstance(value, (Mapping, list)) else None for value in column]
+    return pd.Series(np.array(texts, dtype=object), index=column.index, dtype=object)
+
+
+def state_of(paths: Iterable[str | os.PathLike[str]]) -> str:
+    """Return a hash of the names, sizes and times of files, and of all files in folders."""
+    digest = blake2b(digest_size=16)
+    for path in map(Path, paths):
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if any(part.startswith((".", "_")) for part in file.relative_to(path).parts):
+                continue
+            with suppress(OSError):  # of what cannot be looked at nothing was read
+                state = file.stat()
+                if stat.S_ISREG(state.st_mode):
+                    name = os.fsencode(file.relative_to(path))
+                    digest.update(b"%b\0%d\0%d\0" % (name, state.st_size, state.st_mtime_ns))
+    return digest.hexdigest()
+
+
 @dataclass(frozen=True)
-class Read:
+class FileContent:
     """What files hold.
 
     Attributes
@@ -43,19 +128,19 @@ class Read:
     folder: Path
 
 
-def takers(name: str) -> list[str]:
+def formats_with(name: str) -> list[str]:
     """Return with which formats an argument goes: ``images``, ``names`` or ``ground_truth``."""
     return [form for form, taken in _TAKES.items() if name in taken]
 
 
 def read_files(
     source: str | os.PathLike[str],
-    form: Form,
+    form: FileFormat,
     *,
     images: str | os.PathLike[str] | None = None,
     names: str | os.PathLike[str] | None = None,
     ground_truth: str | os.PathLike[str] | None = None,
-) -> Read:
+) -> FileContent:
     """Read files.
 
     Raises
@@ -63,20 +148,20 @@ def read_files(
     InvalidInputError
         One is not what it should be, or what is given besides does not go with its form.
     """
-    if form not in FORMS:
-        raise InvalidInputError(f"form is {' or '.join(map(repr, FORMS))}, not {form!r}.", argument="form")
+    if form not in FILE_FORMATS:
+        raise InvalidInputError(f"form is {' or '.join(map(repr, FILE_FORMATS))}, not {form!r}.", argument="form")
     given = {"images": images, "names": names, "ground_truth": ground_truth}
     for name, value in given.items():
         if value is not None and name not in _TAKES[form]:
             raise InvalidInputError(
-                f"{name}= goes with {' and '.join(map(repr, takers(name)))}, not with {form!r}.", argument=name
+                f"{name}= goes with {' and '.join(map(repr, formats_with(name)))}, not with {form!r}.", argument=name
             )
     path = Path(os.path.expanduser(source)).absolute()
     if not path.exists():
         raise InvalidInputError(f"There is no file '{source}'.")
     if form == "images":
         frame_file = FrameFile(path.name, read_images(path), state_of([path]), images=True)
-        return Read(frame_file, None, False, path)
+        return FileContent(frame_file, None, False, path)
     if form == "yolo" and images is None:
         images = next((folder for folder in _beside(path) if folder.name == "images" and folder.is_dir()), None)
     frames = _frames(path, form, images, names, ground_truth)
@@ -91,7 +176,7 @@ def read_files(
                 argument="images",
             )
     state = state_of([path, *(place for place in (images, names, ground_truth) if place is not None)])
-    return Read(
+    return FileContent(
         FrameFile(path.name, _sent(frames.items), state, images=images is not None),
         FrameFile(path.name, _sent(frames.annotations), state),
         "confidence" in frames.annotations,
@@ -101,7 +186,7 @@ def read_files(
 
 def _frames(
     path: Path,
-    form: Form,
+    form: FileFormat,
     images: str | os.PathLike[str] | None,
     names: str | os.PathLike[str] | None,
     ground_truth: str | os.PathLike[str] | None,

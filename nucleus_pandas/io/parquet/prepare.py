@@ -9,18 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from nucleus_pandas.errors import InvalidInputError, UploadError
-from nucleus_pandas.io.parquet.frame_source import FrameFile
-from nucleus_pandas.io.parquet.importing import Import, Records
-from nucleus_pandas.io.parquet.other_formats import Form, read_files
-from nucleus_pandas.io.parquet.sources import Source, Sources, find
+from nucleus_pandas.io.parquet.importing import Records, RowsImport
+from nucleus_pandas.io.parquet.other_formats import FileFormat, FrameFile, read_files
+from nucleus_pandas.io.parquet.sources import ParquetPaths, SourceFiles, find
 from nucleus_pandas.schema.kinds import Kind
 from nucleus_pandas.schema.validate import Layout
 from nucleus_pandas.uploads.options import OnError, Options, Target
 from nucleus_pandas.uploads.results import ImportResult
 
 
-def ready_parquet(
-    source: Source,
+def prepare_parquet_import(
+    source: ParquetPaths,
     kind: Kind,
     layout: Layout,
     options: Options,
@@ -28,7 +27,7 @@ def ready_parquet(
     *,
     local: bool = False,
     filesystem: Any = None,
-) -> Import:
+) -> RowsImport:
     """Look at Parquet files.
 
     Raises
@@ -40,14 +39,14 @@ def ready_parquet(
         raise InvalidInputError(
             "bbox_format= is about boxes; items have none. Is kind='annotations' meant?", argument="bbox_format"
         )
-    return Import(kind, find(source, filesystem), layout, options, records, local=local)
+    return RowsImport(kind, find(source, filesystem), layout, options, records, local=local)
 
 
 @dataclass(frozen=True)
 class FilesImport:
     """What COCO, YOLO or Pascal VOC files give: imports, each of rows of another kind, in the order of sending."""
 
-    imports: Mapping[Kind, Import]
+    imports: Mapping[Kind, RowsImport]
     on_error: OnError
 
     def run(self, targets: Mapping[Kind, Target]) -> dict[str, ImportResult]:
@@ -67,9 +66,9 @@ class FilesImport:
         return found
 
 
-def ready_files(
+def prepare_files_import(
     source: str | os.PathLike[str],
-    form: Form,
+    form: FileFormat,
     options: Options,
     records: Records,
     *,
@@ -110,9 +109,9 @@ def ready_files(
 
     collected = replace(options, on_error="collect")  # refused rows of one kind do not keep the next from being sent
 
-    def ready(kind: Kind, file: FrameFile) -> Import:
+    def ready(kind: Kind, file: FrameFile) -> RowsImport:
         own = replace(records, rejects=_apart(records.rejects, kind))
-        return Import(kind, Sources([file], str(read.folder), True), Layout(), collected, own, local=False)
+        return RowsImport(kind, SourceFiles([file], str(read.folder), True), Layout(), collected, own, local=False)
 
     return FilesImport({kind: ready(kind, file) for kind, file in files.items()}, options.on_error)
 

@@ -74,7 +74,7 @@ class Rejects:
         rows : sequence of int or None
             Their numbers in the file; None where the server does not tell which.
         held : pyarrow.Table
-            What they held.
+            Their values.
         """
         if not len(rows):
             return

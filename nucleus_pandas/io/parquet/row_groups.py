@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.io.parquet.column_types import wrong_types
 from nucleus_pandas.schema import CANONICAL
 from nucleus_pandas.schema.kinds import Kind
 from nucleus_pandas.schema.validate import Layout
@@ -34,11 +33,22 @@ _OF_ITEMS = (
     "image_error",
 )
 _OF_BOXES = tuple(name for name in CANONICAL if name not in ("image_url", "image_width", "image_height"))
+_STRINGS = (
+    "reference_id",
+    "dataset_item_id",
+    "image_url",
+    "annotation_id",
+    "label",
+    "type",
+    "track_reference_id",
+    "task_id",
+)
+_NUMBERS = ("x", "y", "width", "height", "image_width", "image_height", "confidence")
 _OF_IMAGES = ("reference_id", "dataset_item_id")
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowGroupFrame:
     """What a row group gives.
 
     Attributes
@@ -59,7 +69,7 @@ class Rows:
     refused: Mapping[int, tuple[str, str]]
 
 
-class Plan:
+class ReadPlan:
     """Which columns of a file are read, and what becomes of them.
 
     Parameters
@@ -67,9 +77,9 @@ class Plan:
     schema : pyarrow.Schema
         The columns of the file.
     partitions : dict
-        What its folders say of all rows.
+        The values that its folder names give to all rows.
     kind : {"items", "annotations", "predictions"}
-        What the rows are.
+        The kind of the rows.
     layout : Layout
         How the caller names the columns; ``objects.bbox`` is the field ``bbox`` of the struct column ``objects``.
     """
@@ -163,11 +173,11 @@ class Plan:
             named = {name: own for name, own in named.items() if name not in ("x", "y", "width", "height")}
         if not isinstance(self.layout.metadata, bool):  # what is metadata alone may be of any type
             named = {name: own for name, own in named.items() if name not in DETAILS or own not in self.layout.metadata}
-        wrong = wrong_types(self.fields, named, boxes if len(boxes) == 4 and self.kind != "items" else [], self.lists)
+        wrong = _wrong_types(self.fields, named, boxes if len(boxes) == 4 and self.kind != "items" else [], self.lists)
         if wrong is not None:
             raise InvalidInputError(wrong)
 
-    def rows(self, table: Any) -> Rows:
+    def rows(self, table: Any) -> RowGroupFrame:
         """Create a frame of what was read."""
         columns = {name: self._column(table, name) for name in self.own}
         count = table.num_rows
@@ -182,7 +192,7 @@ class Plan:
         frame = (
             made.to_pandas(types_mapper=pd.ArrowDtype) if columns else pd.DataFrame(index=pd.RangeIndex(len(source)))
         )
-        return Rows(frame, source, box, refused)
+        return RowGroupFrame(frame, source, box, refused)
 
     def _column(self, table: Any, name: str) -> Any:
         if name in self.partitions:
@@ -311,3 +321,52 @@ def _named(column: Any, names: Sequence[str]) -> Any:
         wrong = pc.filter(column, outside)[0].as_py()
         raise InvalidInputError(f"There is no class {wrong}: the file names {len(names)}, from 0 on.")
     return pa.array(names).take(pc.if_else(inside, column, pa.scalar(None, column.type)).cast(pa.int64()))
+
+
+def _wrong_types(
+    fields: Mapping[str, Any], named: Mapping[str, object], sides: Sequence[object], lists: Sequence[str]
+) -> str | None:
+    """Return which column cannot hold what it stands for, and what to do.
+
+    Parameters
+    ----------
+    fields : dict of str to pyarrow.DataType or None
+        The types of all columns; None where the names of folders hold the values.
+    named : dict of str to str
+        Canonical names, and the columns that stand for them.
+    sides : sequence of str
+        Columns that hold one number of a box each.
+    lists : sequence of str
+        Columns that hold a value for each box of an image.
+    """
+    for canonical, own in [*named.items(), *(("x", side) for side in sides)]:
+        kind = fields.get(str(own))
+        if kind is None:
+            continue
+        if own in lists:
+            kind = kind.value_type
+        if pa.types.is_dictionary(kind):
+            kind = kind.value_type
+        if canonical in _NUMBERS and not _may_be_number(kind):
+            return (
+                f"The column {own!r} holds {kind}, and '{canonical}' is a number. Convert it and write the file again, "
+                f"as by frame[{own!r}] = pandas.to_numeric(frame[{own!r}]); or name the column that holds it."
+            )
+        if canonical in _STRINGS and not _may_be_text(kind):
+            remedy = ".astype('Int64')" if pa.types.is_floating(kind) else ".astype(str)"
+            return (
+                f"The column {own!r} holds {kind}, and '{canonical}' is text or an integer. Convert it and write the "
+                f"file again, as by frame[{own!r}] = frame[{own!r}]{remedy}; or name the column that holds it."
+            )
+    return None
+
+
+def _may_be_number(kind: Any) -> bool:
+    types = pa.types
+    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind) or types.is_null(kind))
+
+
+def _may_be_text(kind: Any) -> bool:
+    types = pa.types
+    texts = (types.is_string, types.is_large_string, types.is_string_view, types.is_integer, types.is_null)
+    return any(test(kind) for test in texts)

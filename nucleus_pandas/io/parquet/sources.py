@@ -21,7 +21,7 @@ from pyarrow import fs
 
 from nucleus_pandas.errors import InvalidInputError, MissingExtraError
 
-Source: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+ParquetPaths: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 _ENDINGS = (".parquet", ".parq", ".pq")
 _MAGIC, _ENCRYPTED = b"PAR1", b"PARE"
@@ -38,14 +38,14 @@ class ParquetSource:
     Attributes
     ----------
     name : str
-        What errors, rejects and the journal call it: a path below the folder of the journal, or an address without
+        The name in errors, rejects and the journal: a path below the folder of the journal, or an address without
         anything secret.
     place : str
         Its path in the file system.
     filesystem : pyarrow.fs.FileSystem
         Where it is.
     partitions : dict of str to str, int or None
-        What the names of its folders say of all its rows (``split=train/``).
+        The values that the names of its folders give to all rows (``split=train/``).
     size : int
         Bytes.
     modified : int or None
@@ -112,7 +112,7 @@ class ParquetSource:
         return state == (self.size, self.modified) if exact else state[0] == self.size
 
 
-class File(Protocol):
+class SourceFile(Protocol):
     """What rows are imported from, a group of rows after the other; see `ParquetSource`."""
 
     @property
@@ -158,12 +158,12 @@ class File(Protocol):
 
 
 @dataclass(frozen=True)
-class Sources:
+class SourceFiles:
     """The files of a source, in the order of their names.
 
     Attributes
     ----------
-    files : list of File
+    files : list of SourceFile
         They may be none.
     root : str
         The folder, or the address, below which they are.
@@ -171,12 +171,12 @@ class Sources:
         Whether that is a folder of this machine.
     """
 
-    files: Sequence[File]
+    files: Sequence[SourceFile]
     root: str
     is_local: bool
 
 
-def find(source: Source, filesystem: Any = None) -> Sources:
+def find(source: ParquetPaths, filesystem: Any = None) -> SourceFiles:
     """Find Parquet files.
 
     Parameters
@@ -212,7 +212,7 @@ def find(source: Source, filesystem: Any = None) -> Sources:
     twice = sorted({file.name for file in files if sum(file.name == other.name for other in files) > 1})
     if twice:
         raise InvalidInputError(f"The source names '{twice[0]}' twice.")
-    return Sources(files, root, is_local)
+    return SourceFiles(files, root, is_local)
 
 
 def _named_below(file: ParquetSource, folder: str) -> ParquetSource:
@@ -220,7 +220,7 @@ def _named_below(file: ParquetSource, folder: str) -> ParquetSource:
     return ParquetSource(name, file.place, file.filesystem, file.partitions, file.size, file.modified)
 
 
-def _find_one(source: str, filesystem: Any) -> Sources:
+def _find_one(source: str, filesystem: Any) -> SourceFiles:
     if filesystem is not None:
         system = filesystem if isinstance(filesystem, fs.FileSystem) else fs.PyFileSystem(fs.FSSpecHandler(filesystem))
         return _files_at(system, source.strip("/") if "://" not in source else source, source)
@@ -239,7 +239,7 @@ def _find_one(source: str, filesystem: Any) -> Sources:
         raise InvalidInputError(f"'{shown}' cannot be read: {first_line(error)}.") from None
 
 
-def _local(source: str) -> Sources:
+def _local(source: str) -> SourceFiles:
     system = fs.LocalFileSystem()
     path = Path(os.path.abspath(source))
     if path.is_dir():
@@ -257,7 +257,7 @@ def _local(source: str) -> Sources:
         raise InvalidInputError(f"There is no file '{source}'.{_near(path)}")
     if not found:
         raise InvalidInputError(f"The folder '{source}' holds no file that ends in {' or '.join(_ENDINGS)}.")
-    return Sources(list(_sources(found, system, f"{folder.as_posix().rstrip('/')}/", "")), str(folder), True)
+    return SourceFiles(list(_sources(found, system, f"{folder.as_posix().rstrip('/')}/", "")), str(folder), True)
 
 
 def _near(path: Path) -> str:
@@ -303,7 +303,7 @@ def _without_secrets(source: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def _files_at(system: Any, place: str, shown: str, *, prefix: str = "") -> Sources:
+def _files_at(system: Any, place: str, shown: str, *, prefix: str = "") -> SourceFiles:
     place = place.rstrip("/")
     try:
         info = system.get_file_info(place)
@@ -323,7 +323,7 @@ def _files_at(system: Any, place: str, shown: str, *, prefix: str = "") -> Sourc
     if not found:
         raise InvalidInputError(f"'{shown}' holds no Parquet file.")
     files = list(_sources(sorted(found, key=lambda one: one.path), system, root, prefix))
-    return Sources(files, f"{prefix}{root}", False)
+    return SourceFiles(files, f"{prefix}{root}", False)
 
 
 def _folder_of(place: str) -> str:

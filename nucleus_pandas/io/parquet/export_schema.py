@@ -24,8 +24,8 @@ from nucleus_pandas.schema import (
     indexed,
 )
 
-What: TypeAlias = Literal["items", "annotations", "predictions", "matches"]
-WHAT: tuple[What, ...] = get_args(What)
+ExportKind: TypeAlias = Literal["items", "annotations", "predictions", "matches"]
+EXPORT_KINDS: tuple[ExportKind, ...] = get_args(ExportKind)
 
 FORMAT = 1
 """Grows when readers of older files would have to do something else."""
@@ -33,16 +33,16 @@ FORMAT = 1
 KEY = b"nucleus_pandas"
 """Under which a file's own metadata holds a JSON object: what it is, and where its rows come from."""
 
-_TABLES: dict[What, tuple[Mapping[str, str], Mapping[str, Meaning]]] = {
+_TABLES: dict[ExportKind, tuple[Mapping[str, str], Mapping[str, Meaning]]] = {
     "items": (ITEMS, ITEM_COLUMNS),
     "annotations": (ANNOTATIONS, ANNOTATION_COLUMNS),
     "predictions": (PREDICTIONS, PREDICTION_COLUMNS),
     "matches": (MATCHES, MATCH_COLUMNS),
 }
-_INDEX: dict[What, str] = {"items": "dataset_item_id"}
+_INDEX: dict[ExportKind, str] = {"items": "dataset_item_id"}
 
 
-def schema(what: What, about: Mapping[str, Any]) -> pa.Schema:
+def schema(what: ExportKind, about: Mapping[str, Any]) -> pa.Schema:
     """Create the schema of an exported file.
 
     Each field holds ``description``, and ``unit`` where it has one. The metadata of the schema holds what
@@ -51,7 +51,7 @@ def schema(what: What, about: Mapping[str, Any]) -> pa.Schema:
     Parameters
     ----------
     what : {"items", "annotations", "predictions", "matches"}
-        What the rows are.
+        The kind of the rows.
     about : dict
         Where they come from.
 
@@ -75,7 +75,7 @@ def schema(what: What, about: Mapping[str, Any]) -> pa.Schema:
     return pa.schema(fields, metadata={**_for_pandas(what, kinds, pa.schema(fields)), **own})
 
 
-def exported_as(made: pa.Schema) -> What | None:
+def exported_as(made: pa.Schema) -> ExportKind | None:
     """Return what the rows of a file are, where an export wrote it.
 
     Examples
@@ -87,14 +87,14 @@ def exported_as(made: pa.Schema) -> What | None:
         what = json.loads((made.metadata or {})[KEY])["what"]
     except (KeyError, ValueError, TypeError):
         return None
-    return next((known for known in WHAT if known == what), None)
+    return next((known for known in EXPORT_KINDS if known == what), None)
 
 
 def _words(meaning: Meaning) -> dict[str, str]:
     return {name: text for name, text in meaning._asdict().items() if text is not None}
 
 
-def _for_pandas(what: What, kinds: Mapping[str, str], plain: pa.Schema) -> dict[bytes, bytes]:
+def _for_pandas(what: ExportKind, kinds: Mapping[str, str], plain: pa.Schema) -> dict[bytes, bytes]:
     rows = frame({name: [] for name in kinds}, kinds)
     name = _INDEX.get(what)
     if name is not None:
