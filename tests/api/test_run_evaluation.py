@@ -31,7 +31,7 @@ def boxes_only(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def truth() -> pd.DataFrame:
+def ground_truth() -> pd.DataFrame:
     return boxes_only(coco_val2014.ground_truth())
 
 
@@ -41,20 +41,20 @@ def detections() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def images() -> pd.DataFrame:
+def items() -> pd.DataFrame:
     items = coco_val2014.items()
     return items.assign(image_url="https://example.org/" + items.pop("file_name"))
 
 
 @pytest.fixture(scope="module")
 def coco(
-    tmp_path_factory: pytest.TempPathFactory, truth: pd.DataFrame, detections: pd.DataFrame, images: pd.DataFrame
+    tmp_path_factory: pytest.TempPathFactory, ground_truth: pd.DataFrame, detections: pd.DataFrame, items: pd.DataFrame
 ) -> Iterator[npd.ModelRun]:
     """The run of the published detections, sent and committed."""
     with npd.NucleusClient.local(tmp_path_factory.mktemp("coco") / "store") as client:
         dataset = client.create_dataset("COCO")
-        images.nucleus.append(dataset)
-        truth.nucleus.annotate(dataset, bbox="bbox")
+        items.nucleus.append(dataset)
+        ground_truth.nucleus.annotate(dataset, bbox="bbox")
         run = dataset.create_model_run(client.add_model("Published", reference_id="published"))
         detections.nucleus.predict(run, bbox="bbox")
         run.commit()
@@ -64,9 +64,9 @@ def coco(
 class TestTheWholePath:
     @pytest.mark.newest
     def test_the_numbers_are_those_of_pycocotools(
-        self, coco: npd.ModelRun, truth: pd.DataFrame, detections: pd.DataFrame, images: pd.DataFrame
+        self, coco: npd.ModelRun, ground_truth: pd.DataFrame, detections: pd.DataFrame, items: pd.DataFrame
     ) -> None:
-        said = coco_val2014.pycocotools_says(truth, detections, images["reference_id"].tolist())
+        said = coco_val2014.pycocotools_says(ground_truth, detections, items["reference_id"].tolist())
         found = coco.evaluate()
         np.testing.assert_allclose(found.summary.iloc[:12], said["stats"], rtol=0, atol=1e-9)
         order = [list(found.per_class.index).index(name) for name in said["names"]]
@@ -75,9 +75,9 @@ class TestTheWholePath:
             np.testing.assert_allclose(own, said[name], rtol=0, atol=1e-9)
 
     def test_the_numbers_are_those_of_the_frames(
-        self, coco: npd.ModelRun, truth: pd.DataFrame, detections: pd.DataFrame, images: pd.DataFrame
+        self, coco: npd.ModelRun, ground_truth: pd.DataFrame, detections: pd.DataFrame, items: pd.DataFrame
     ) -> None:
-        found, frames = coco.evaluate(), npd.evaluate(detections, truth, bbox="bbox", items=images)
+        found, frames = coco.evaluate(), npd.evaluate(detections, ground_truth, bbox="bbox", items=items)
         assert found.summary["AP"] > 0.4
         pd.testing.assert_series_equal(found.summary, frames.summary, rtol=0, atol=1e-9)
         for name in ("per_class", "pr_curve", "counts", "confusion_matrix", "score_histogram", "tide", "ap_by_size"):

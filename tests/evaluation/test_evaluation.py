@@ -51,7 +51,7 @@ SUSPECTS = {name: kind for name, kind in MATCHES.items() if name != "match_type"
 
 
 @pytest.fixture
-def truth() -> pd.DataFrame:
+def ground_truth() -> pd.DataFrame:
     """Three images of cars and buses; the third one has none."""
     rows = [
         flat_box("a.jpg", "car", 0),
@@ -75,8 +75,8 @@ def predictions() -> pd.DataFrame:
 
 
 @pytest.fixture
-def evaluation(predictions: pd.DataFrame, truth: pd.DataFrame) -> npd.Evaluation:
-    return npd.evaluate(predictions, truth)
+def evaluation(predictions: pd.DataFrame, ground_truth: pd.DataFrame) -> npd.Evaluation:
+    return npd.evaluate(predictions, ground_truth)
 
 
 @pytest.fixture(scope="module")
@@ -93,11 +93,11 @@ class TestTables:
     @pytest.mark.parametrize("empty", [(), ("predictions",), ("truth",), ("predictions", "truth")], ids=str)
     @pytest.mark.parametrize("name", TABLES)
     def test_columns_and_dtypes_are_fixed(
-        self, predictions: pd.DataFrame, truth: pd.DataFrame, name: str, empty: tuple[str, ...]
+        self, predictions: pd.DataFrame, ground_truth: pd.DataFrame, name: str, empty: tuple[str, ...]
     ) -> None:
         found = npd.evaluate(
             no_rows(predictions) if "predictions" in empty else predictions,
-            no_rows(truth) if "truth" in empty else truth,
+            no_rows(ground_truth) if "truth" in empty else ground_truth,
         )
         frame = getattr(found, name)
         index, columns = TABLES[name]
@@ -113,8 +113,8 @@ class TestTables:
         assert evaluation.summary["F1"] == pytest.approx(2 / 7)
         assert evaluation.summary["best_confidence"] == 0.9
 
-    def test_names_follow_max_dets_and_area_ranges(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
-        found = npd.evaluate(predictions, truth, max_dets=(1, 300), area_ranges={"tiny": (0, 100)})
+    def test_names_follow_max_dets_and_area_ranges(self, predictions: pd.DataFrame, ground_truth: pd.DataFrame) -> None:
+        found = npd.evaluate(predictions, ground_truth, max_dets=(1, 300), area_ranges={"tiny": (0, 100)})
         assert found.summary.index[:8].tolist() == [
             "AP", "AP50", "AP75", "AP_tiny", "AR_1", "AR_300", "AR_tiny", "precision",
         ]  # fmt: skip
@@ -169,14 +169,14 @@ class TestTables:
         assert curve[["TP", "FP", "FN"]].to_numpy().tolist() == [[1, 0, 2], [1, 1, 2], [1, 2, 2], [1, 3, 2]]
         assert curve["F1"].iloc[0] == 0.5
 
-    def test_matches_are_those_of_a_commit(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
+    def test_matches_are_those_of_a_commit(self, predictions: pd.DataFrame, ground_truth: pd.DataFrame) -> None:
         items = pd.DataFrame({"reference_id": ["a.jpg", "b.jpg", "c.jpg"]})
         items["image_url"] = "https://example.org/" + items["reference_id"]
         for given in ({}, {"class_agnostic": False}, {"allowed_label_matches": [("bus", "car"), ("car", "car")]}):
             with npd.NucleusClient.local() as client:
                 dataset = client.create_dataset("Doc")
                 items.nucleus.append(dataset)
-                truth.nucleus.annotate(dataset)
+                ground_truth.nucleus.annotate(dataset)
                 run = dataset.create_model_run(client.add_model("Detector", "d"))
                 predictions.nucleus.predict(run)
                 run.commit(**given)
@@ -231,9 +231,9 @@ class TestTables:
             "iou_type": "bbox",
         }
 
-    def test_html_names_them_too_and_escapes(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
-        truth["label"] = truth["label"].replace("car", "<b>car</b>")
-        html = npd.evaluate(predictions, truth)._repr_html_()
+    def test_html_names_them_too_and_escapes(self, predictions: pd.DataFrame, ground_truth: pd.DataFrame) -> None:
+        ground_truth["label"] = ground_truth["label"].replace("car", "<b>car</b>")
+        html = npd.evaluate(predictions, ground_truth)._repr_html_()
         assert "&lt;b&gt;car&lt;/b&gt;" in html
         assert "<b>car" not in html
         for said in ("hotcoco", "coco", "nucleus", "iou_threshold 0.5", "max_dets (1, 10, 100)", "AP50"):
@@ -251,98 +251,102 @@ class TestTables:
 
 
 class TestFrames:
-    def test_accessor_is_the_function(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
-        own = predictions.nucleus.evaluate(truth, iou_threshold=0.3)
-        pd.testing.assert_series_equal(own.summary, npd.evaluate(predictions, truth, iou_threshold=0.3).summary)
+    def test_accessor_is_the_function(self, predictions: pd.DataFrame, ground_truth: pd.DataFrame) -> None:
+        own = predictions.nucleus.evaluate(ground_truth, iou_threshold=0.3)
+        pd.testing.assert_series_equal(own.summary, npd.evaluate(predictions, ground_truth, iou_threshold=0.3).summary)
 
-    def test_the_frames_stay_as_they_are(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
-        before = predictions.copy(), truth.copy()
-        found = npd.evaluate(predictions, truth)
+    def test_the_frames_stay_as_they_are(self, predictions: pd.DataFrame, ground_truth: pd.DataFrame) -> None:
+        before = predictions.copy(), ground_truth.copy()
+        found = npd.evaluate(predictions, ground_truth)
         _ = found.per_class, found.matches, found.suspects()
         pd.testing.assert_frame_equal(predictions, before[0])
-        pd.testing.assert_frame_equal(truth, before[1])
+        pd.testing.assert_frame_equal(ground_truth, before[1])
 
     def test_item_ids_join_where_one_frame_has_nothing_else(
-        self, predictions: pd.DataFrame, truth: pd.DataFrame
+        self, predictions: pd.DataFrame, ground_truth: pd.DataFrame
     ) -> None:
-        expected = npd.evaluate(predictions, truth).matches
-        truth["dataset_item_id"] = "di_" + truth["reference_id"]
+        expected = npd.evaluate(predictions, ground_truth).matches
+        ground_truth["dataset_item_id"] = "di_" + ground_truth["reference_id"]
         predictions["dataset_item_id"] = "di_" + predictions.pop("reference_id")
-        found = npd.evaluate(predictions, truth).matches
+        found = npd.evaluate(predictions, ground_truth).matches
         pd.testing.assert_frame_equal(found.drop(columns="dataset_item_id"), expected.drop(columns="dataset_item_id"))
         assert (found["dataset_item_id"] == "di_" + found["reference_id"]).all()
 
     def test_reference_ids_go_first_where_both_frames_have_both(
-        self, predictions: pd.DataFrame, truth: pd.DataFrame
+        self, predictions: pd.DataFrame, ground_truth: pd.DataFrame
     ) -> None:
-        expected = npd.evaluate(predictions, truth).summary
-        truth["dataset_item_id"] = "this_" + truth["reference_id"]
+        expected = npd.evaluate(predictions, ground_truth).summary
+        ground_truth["dataset_item_id"] = "this_" + ground_truth["reference_id"]
         predictions["dataset_item_id"] = "other_" + predictions["reference_id"]
-        pd.testing.assert_series_equal(npd.evaluate(predictions, truth).summary, expected)
+        pd.testing.assert_series_equal(npd.evaluate(predictions, ground_truth).summary, expected)
 
-    def test_item_ids_join_where_reference_ids_have_gaps(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
-        expected = npd.evaluate(predictions, truth).summary
-        for frame in (truth, predictions):
+    def test_item_ids_join_where_reference_ids_have_gaps(
+        self, predictions: pd.DataFrame, ground_truth: pd.DataFrame
+    ) -> None:
+        expected = npd.evaluate(predictions, ground_truth).summary
+        for frame in (ground_truth, predictions):
             frame["dataset_item_id"] = "di_" + frame["reference_id"]
         predictions.loc[0, "reference_id"] = None
-        pd.testing.assert_series_equal(npd.evaluate(predictions, truth).summary, expected)
+        pd.testing.assert_series_equal(npd.evaluate(predictions, ground_truth).summary, expected)
 
-    def test_integers_are_their_decimal_strings(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
+    def test_integers_are_their_decimal_strings(self, predictions: pd.DataFrame, ground_truth: pd.DataFrame) -> None:
         numbers = {"a.jpg": 10, "b.jpg": 9, "c.jpg": 100}
-        expected = npd.evaluate(predictions, truth).summary
-        truth["reference_id"] = truth["reference_id"].map(numbers)
+        expected = npd.evaluate(predictions, ground_truth).summary
+        ground_truth["reference_id"] = ground_truth["reference_id"].map(numbers)
         predictions["reference_id"] = predictions["reference_id"].map(numbers).astype(str)
-        pd.testing.assert_series_equal(npd.evaluate(predictions, truth).summary, expected)
+        pd.testing.assert_series_equal(npd.evaluate(predictions, ground_truth).summary, expected)
 
-    def test_each_frame_takes_the_names_that_it_has(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
-        expected = npd.evaluate(predictions, truth).summary
+    def test_each_frame_takes_the_names_that_it_has(
+        self, predictions: pd.DataFrame, ground_truth: pd.DataFrame
+    ) -> None:
+        expected = npd.evaluate(predictions, ground_truth).summary
         predictions = predictions.rename(columns={"confidence": "score"})
         predictions["bbox"] = predictions[["x", "y", "width", "height"]].to_numpy().tolist()
         found = npd.evaluate(
             predictions.drop(columns=["x", "y", "width", "height"]),
-            truth.rename(columns={"label": "class"}),
+            ground_truth.rename(columns={"label": "class"}),
             columns={"confidence": "score", "label": "class"},
             bbox="bbox",
         )
         pd.testing.assert_series_equal(found.summary, expected)
 
-    def test_named_index_levels_and_other_dtypes(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
-        expected = npd.evaluate(predictions, truth).summary
-        truth = truth.astype({"label": "category"}).set_index("reference_id")
+    def test_named_index_levels_and_other_dtypes(self, predictions: pd.DataFrame, ground_truth: pd.DataFrame) -> None:
+        expected = npd.evaluate(predictions, ground_truth).summary
+        ground_truth = ground_truth.astype({"label": "category"}).set_index("reference_id")
         predictions = predictions.convert_dtypes(dtype_backend="pyarrow")
-        pd.testing.assert_series_equal(npd.evaluate(predictions, truth).summary, expected)
+        pd.testing.assert_series_equal(npd.evaluate(predictions, ground_truth).summary, expected)
 
-    def test_images_without_boxes_are_evaluated(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
-        found = npd.evaluate(predictions, truth).images
+    def test_images_without_boxes_are_evaluated(self, predictions: pd.DataFrame, ground_truth: pd.DataFrame) -> None:
+        found = npd.evaluate(predictions, ground_truth).images
         assert found["reference_id"].tolist() == ["a.jpg", "b.jpg", "c.jpg"]
         assert found["FP"].tolist() == [1, 1, 1]
 
-    def test_items_name_the_images(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
+    def test_items_name_the_images(self, predictions: pd.DataFrame, ground_truth: pd.DataFrame) -> None:
         items = pd.DataFrame({"reference_id": ["d.jpg", "c.jpg", "b.jpg", "a.jpg"]})
-        found = npd.evaluate(predictions, truth.dropna(), items=items).images
+        found = npd.evaluate(predictions, ground_truth.dropna(), items=items).images
         assert found["reference_id"].tolist() == items["reference_id"].tolist()
         assert found["ground_truths"].tolist() == [0, 0, 1, 2]
 
-    def test_crowds_are_neither_found_nor_missed(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
+    def test_crowds_are_neither_found_nor_missed(self, predictions: pd.DataFrame, ground_truth: pd.DataFrame) -> None:
         marks = [1, 0, 0, 0]
         forms = {
-            "column": truth.assign(iscrowd=marks),
-            "floats": truth.assign(iscrowd=[1.0, np.nan, 0.0, None]),
-            "key column": truth.assign(**{"metadata.iscrowd": [True, False, False, False]}),
-            "dicts": truth.assign(metadata=[{"iscrowd": mark} for mark in marks]),
-            "texts": truth.assign(metadata=[f'{{"iscrowd": {mark}}}' for mark in marks]),
-            "some": truth.assign(metadata=[{"iscrowd": 1}, None, {"other": 1}, "{"]),
+            "column": ground_truth.assign(iscrowd=marks),
+            "floats": ground_truth.assign(iscrowd=[1.0, np.nan, 0.0, None]),
+            "key column": ground_truth.assign(**{"metadata.iscrowd": [True, False, False, False]}),
+            "dicts": ground_truth.assign(metadata=[{"iscrowd": mark} for mark in marks]),
+            "texts": ground_truth.assign(metadata=[f'{{"iscrowd": {mark}}}' for mark in marks]),
+            "some": ground_truth.assign(metadata=[{"iscrowd": 1}, None, {"other": 1}, "{"]),
         }
         for form, frame in forms.items():
             found = npd.evaluate(predictions, frame)
             assert found.counts["ground_truths"].to_dict() == {"bus": 1, "car": 1, "dog": 0}, form
             assert "g0" not in set(found.matches["annotation_id"]), form
-            assert found.tide["count"].sum() == npd.evaluate(predictions, truth).tide["count"].sum(), form
+            assert found.tide["count"].sum() == npd.evaluate(predictions, ground_truth).tide["count"].sum(), form
 
     def test_areas_come_from_their_column_where_it_is_filled(
-        self, predictions: pd.DataFrame, truth: pd.DataFrame
+        self, predictions: pd.DataFrame, ground_truth: pd.DataFrame
     ) -> None:
-        found = npd.evaluate(predictions, truth.assign(area=[2000.0, None, None, None]))
+        found = npd.evaluate(predictions, ground_truth.assign(area=[2000.0, None, None, None]))
         assert found.area_source == "the column 'area', and width times height where it is empty"
         assert found.ap_by_size["ground_truths"].to_dict() == {"all": 3, "small": 2, "medium": 1, "large": 0}
 
@@ -377,8 +381,8 @@ class TestGroups:
         )
 
     @pytest.fixture
-    def evaluation(self, predictions: pd.DataFrame, truth: pd.DataFrame, items: pd.DataFrame) -> npd.Evaluation:
-        return npd.evaluate(predictions, truth, items=items)
+    def evaluation(self, predictions: pd.DataFrame, ground_truth: pd.DataFrame, items: pd.DataFrame) -> npd.Evaluation:
+        return npd.evaluate(predictions, ground_truth, items=items)
 
     def test_by_a_column(self, evaluation: npd.Evaluation) -> None:
         found = evaluation.by("weather")
@@ -392,12 +396,12 @@ class TestGroups:
         assert found["AP50"].round(9).fillna(-1).tolist() == [0, 0.5, -1]
 
     def test_groups_are_evaluations_of_their_images(
-        self, evaluation: npd.Evaluation, predictions: pd.DataFrame, truth: pd.DataFrame
+        self, evaluation: npd.Evaluation, predictions: pd.DataFrame, ground_truth: pd.DataFrame
     ) -> None:
         found = evaluation.by("metadata.hour")
         assert found.index.tolist() == [9, 10]
         alone = npd.evaluate(
-            predictions[lambda f: f["reference_id"] != "b.jpg"], truth[lambda f: f["reference_id"] != "b.jpg"]
+            predictions[lambda f: f["reference_id"] != "b.jpg"], ground_truth[lambda f: f["reference_id"] != "b.jpg"]
         )
         pd.testing.assert_series_equal(found.loc[9, SUMMARY], alone.summary, check_names=False)
 
@@ -420,8 +424,8 @@ class TestGroups:
         assert slices["images"].to_dict() == {"late": 1, "all": 3}
         pd.testing.assert_series_equal(slices.loc["all", SUMMARY], evaluation.summary, check_names=False)
 
-    def test_by_a_column_of_the_ground_truth(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
-        found = npd.evaluate(predictions, truth.assign(city=["x", "x", "y", "y"])).by("city")
+    def test_by_a_column_of_the_ground_truth(self, predictions: pd.DataFrame, ground_truth: pd.DataFrame) -> None:
+        found = npd.evaluate(predictions, ground_truth.assign(city=["x", "x", "y", "y"])).by("city")
         assert found["images"].to_dict() == {"x": 1, "y": 2}
 
     @pytest.mark.parametrize(
@@ -459,15 +463,17 @@ class TestSuspects:
         assert evaluation.suspects(min_confidence=0.65)["suspicion"].tolist() == ["wrong label", "wrong box"]
         assert evaluation.suspects(min_confidence=1).empty
 
-    def test_ground_truth_that_nothing_is_near(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
-        found = npd.evaluate(predictions.iloc[[0, 3]], truth).suspects()
+    def test_ground_truth_that_nothing_is_near(self, predictions: pd.DataFrame, ground_truth: pd.DataFrame) -> None:
+        found = npd.evaluate(predictions.iloc[[0, 3]], ground_truth).suspects()
         lonely = found[found["suspicion"] == "nothing there"]
         assert lonely[["annotation_id", "score"]].to_numpy().tolist() == [["g2", 0.25], ["g1", 0.0]]
         assert lonely["prediction_id"].isna().all()
 
-    def test_a_false_positive_in_a_crowd_is_no_suspect(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
+    def test_a_false_positive_in_a_crowd_is_no_suspect(
+        self, predictions: pd.DataFrame, ground_truth: pd.DataFrame
+    ) -> None:
         crowd = pd.DataFrame([flat_box("c.jpg", "dog", 0, 100, iscrowd=1)])
-        found = npd.evaluate(predictions, pd.concat([truth, crowd])).suspects()
+        found = npd.evaluate(predictions, pd.concat([ground_truth, crowd])).suspects()
         assert "missing annotation" not in set(found["suspicion"])
 
     @pytest.mark.parametrize("value", [-0.1, 1.1, np.nan, "0.5", True])
@@ -488,10 +494,10 @@ class TestSuspects:
 
 class TestComparison:
     @pytest.fixture
-    def other(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> npd.Evaluation:
+    def other(self, predictions: pd.DataFrame, ground_truth: pd.DataFrame) -> npd.Evaluation:
         """Predictions that found the bus and the second car, and lost the first one."""
         better = predictions.iloc[1:].assign(x=[100, 0, 0], label=["bus", "car", "dog"])
-        return npd.evaluate(better, truth)
+        return npd.evaluate(better, ground_truth)
 
     def test_what_was_won_and_lost(self, evaluation: npd.Evaluation, other: npd.Evaluation) -> None:
         found = evaluation.compare(other)
@@ -545,19 +551,19 @@ class TestComparison:
         assert (found.summary["difference"].fillna(0) == 0).all()
 
     def test_order_of_the_rows_does_not_matter(
-        self, predictions: pd.DataFrame, truth: pd.DataFrame, other: npd.Evaluation
+        self, predictions: pd.DataFrame, ground_truth: pd.DataFrame, other: npd.Evaluation
     ) -> None:
-        shuffled = npd.evaluate(predictions.iloc[::-1], truth.iloc[::-1])
+        shuffled = npd.evaluate(predictions.iloc[::-1], ground_truth.iloc[::-1])
         found = shuffled.compare(other)
         assert sorted(found.won["annotation_id"]) == ["g1", "g2"]
         assert found.per_item.set_index("reference_id")["lost"].to_dict() == {"a.jpg": 1, "b.jpg": 0, "c.jpg": 0}
 
     def test_other_ground_truth_or_parameters_are_refused(
-        self, evaluation: npd.Evaluation, predictions: pd.DataFrame, truth: pd.DataFrame
+        self, evaluation: npd.Evaluation, predictions: pd.DataFrame, ground_truth: pd.DataFrame
     ) -> None:
         with pytest.raises(npd.InvalidInputError, match="same ground truth.*1 are not in the other.*'g2' on 'b.jpg'"):
-            evaluation.compare(npd.evaluate(predictions.iloc[:2], truth.iloc[:2]))
+            evaluation.compare(npd.evaluate(predictions.iloc[:2], ground_truth.iloc[:2]))
         with pytest.raises(npd.InvalidInputError, match="iou_threshold is 0.5 and 0.7"):
-            evaluation.compare(npd.evaluate(predictions, truth, iou_threshold=0.7))
+            evaluation.compare(npd.evaluate(predictions, ground_truth, iou_threshold=0.7))
         with pytest.raises(npd.InvalidInputError, match="compare takes an Evaluation, not DataFrame"):
-            evaluation.compare(truth)  # type: ignore[arg-type]
+            evaluation.compare(ground_truth)  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ SUMS = ["ground_truths", "predictions", "TP", "FP", "FN"]
 
 
 @pytest.fixture
-def truth() -> pd.DataFrame:
+def ground_truth() -> pd.DataFrame:
     """Two images with a car each."""
     frame = pd.DataFrame({"reference_id": ["a.jpg", "b.jpg"], "label": "car"})
     frame[SIDES] = 0.0, 0.0, 10.0, 10.0
@@ -27,9 +27,9 @@ def truth() -> pd.DataFrame:
 
 
 @pytest.fixture
-def predictions(truth: pd.DataFrame) -> pd.DataFrame:
+def predictions(ground_truth: pd.DataFrame) -> pd.DataFrame:
     """Both cars, found."""
-    return truth.assign(confidence=[0.9, 0.8])
+    return ground_truth.assign(confidence=[0.9, 0.8])
 
 
 def everything(found: npd.Evaluation) -> dict[str, Any]:
@@ -53,16 +53,16 @@ def totals(found: npd.Evaluation) -> list[int]:
 
 
 class TestNothing:
-    def test_no_predictions(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
-        found = npd.evaluate(predictions.iloc[:0], truth)
+    def test_no_predictions(self, predictions: pd.DataFrame, ground_truth: pd.DataFrame) -> None:
+        found = npd.evaluate(predictions.iloc[:0], ground_truth)
         everything(found)
         assert totals(found) == [2, 0, 0, 0, 2]
         assert found.summary[["AP", "AR_100", "recall", "F1"]].tolist() == [0, 0, 0, 0]
         assert found.summary[["precision", "best_confidence"]].isna().all()
         assert any("no predictions" in note for note in found.notes)
 
-    def test_no_ground_truth(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
-        found = npd.evaluate(predictions, truth.iloc[:0])
+    def test_no_ground_truth(self, predictions: pd.DataFrame, ground_truth: pd.DataFrame) -> None:
+        found = npd.evaluate(predictions, ground_truth.iloc[:0])
         everything(found)
         assert totals(found) == [0, 2, 0, 2, 0]
         assert found.summary.iloc[:12].isna().all()
@@ -70,26 +70,26 @@ class TestNothing:
         assert found.per_class.loc["car", "reason"] == "no ground truth"
         assert any("no ground truth" in note for note in found.notes)
 
-    def test_images_without_ground_truth(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
-        found = npd.evaluate(predictions, truth.assign(**dict.fromkeys(SIDES, np.nan)))
+    def test_images_without_ground_truth(self, predictions: pd.DataFrame, ground_truth: pd.DataFrame) -> None:
+        found = npd.evaluate(predictions, ground_truth.assign(**dict.fromkeys(SIDES, np.nan)))
         everything(found)
         assert totals(found) == [0, 2, 0, 2, 0]
 
-    def test_nothing_at_all(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
-        found = npd.evaluate(predictions.iloc[:0], truth.iloc[:0])
+    def test_nothing_at_all(self, predictions: pd.DataFrame, ground_truth: pd.DataFrame) -> None:
+        found = npd.evaluate(predictions.iloc[:0], ground_truth.iloc[:0])
         everything(found)
         assert totals(found) == [0, 0, 0, 0, 0]
         assert found.summary.isna().all()
 
-    def test_nothing_but_crowds(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
-        found = npd.evaluate(predictions, truth.assign(iscrowd=1))
+    def test_nothing_but_crowds(self, predictions: pd.DataFrame, ground_truth: pd.DataFrame) -> None:
+        found = npd.evaluate(predictions, ground_truth.assign(iscrowd=1))
         everything(found)
         assert totals(found) == [0, 2, 0, 2, 0]
         assert found.summary.iloc[:12].isna().all()
         assert found.per_class.loc["car", "reason"] == "no ground truth but crowds"
 
-    def test_one_label_of_one_object(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
-        found = npd.evaluate(predictions.iloc[:1], truth.iloc[:1])
+    def test_one_label_of_one_object(self, predictions: pd.DataFrame, ground_truth: pd.DataFrame) -> None:
+        found = npd.evaluate(predictions.iloc[:1], ground_truth.iloc[:1])
         everything(found)
         assert found.summary["AP"] == pytest.approx(1)
         assert found.summary[["AP_medium", "AR_large"]].isna().all()
@@ -97,9 +97,9 @@ class TestNothing:
 
     @pytest.mark.parametrize("given", [{}, {"allowed_label_matches": [("car", "car")]}], ids=str)
     def test_predictions_without_confidence(
-        self, predictions: pd.DataFrame, truth: pd.DataFrame, given: dict[str, Any]
+        self, predictions: pd.DataFrame, ground_truth: pd.DataFrame, given: dict[str, Any]
     ) -> None:
-        found = npd.evaluate(predictions.assign(confidence=np.nan), truth, **given)
+        found = npd.evaluate(predictions.assign(confidence=np.nan), ground_truth, **given)
         everything(found)
         assert totals(found) == [2, 2, 2, 0, 0]
         assert found.summary.iloc[:12].isna().all()
@@ -107,69 +107,81 @@ class TestNothing:
         assert found.summary["precision"] == 1
         assert any("No prediction has a confidence" in note for note in found.notes)
 
-    def test_a_column_of_confidence_that_has_another_name(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
+    def test_a_column_of_confidence_that_has_another_name(
+        self, predictions: pd.DataFrame, ground_truth: pd.DataFrame
+    ) -> None:
         with pytest.warns(npd.NucleusWarning, match="average precision is NaN: Column 'confidence' not found.*'score'"):
-            found = npd.evaluate(predictions.rename(columns={"confidence": "score"}), truth)
+            found = npd.evaluate(predictions.rename(columns={"confidence": "score"}), ground_truth)
         assert np.isnan(found.summary["AP"])
 
 
 class TestOddRows:
-    def test_a_missing_confidence_ranks_last(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
+    def test_a_missing_confidence_ranks_last(self, predictions: pd.DataFrame, ground_truth: pd.DataFrame) -> None:
         wrong = predictions.iloc[:1].assign(x=500.0, confidence=np.nan)
         for engine in ("hotcoco", None):
             pairs = None if engine else [("car", "car")]
-            found = npd.evaluate(pd.concat([wrong, predictions]), truth, engine=engine, allowed_label_matches=pairs)
+            found = npd.evaluate(
+                pd.concat([wrong, predictions]), ground_truth, engine=engine, allowed_label_matches=pairs
+            )
             everything(found)
             assert found.summary["AP"] == pytest.approx(1)
             assert found.score_histogram["FP"].sum() == 0
             assert any(note.startswith("1 predictions have no confidence") for note in found.notes)
 
-    def test_boxes_without_area_are_found_by_nothing(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
-        found = npd.evaluate(predictions.assign(width=0.0), truth.assign(width=0.0))
+    def test_boxes_without_area_are_found_by_nothing(
+        self, predictions: pd.DataFrame, ground_truth: pd.DataFrame
+    ) -> None:
+        found = npd.evaluate(predictions.assign(width=0.0), ground_truth.assign(width=0.0))
         everything(found)
         assert totals(found) == [2, 2, 0, 2, 2]
         assert found.summary["AP"] == 0
 
-    def test_boxes_outside_of_the_image_count_as_they_are(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
+    def test_boxes_outside_of_the_image_count_as_they_are(
+        self, predictions: pd.DataFrame, ground_truth: pd.DataFrame
+    ) -> None:
         items = pd.DataFrame({"reference_id": ["a.jpg", "b.jpg"], "width": 8, "height": 8})
-        found = npd.evaluate(predictions.assign(x=-5.0), truth.assign(x=-5.0), items=items)
+        found = npd.evaluate(predictions.assign(x=-5.0), ground_truth.assign(x=-5.0), items=items)
         assert totals(found) == [2, 2, 2, 0, 0]
 
-    def test_a_label_with_a_strange_name(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
+    def test_a_label_with_a_strange_name(self, predictions: pd.DataFrame, ground_truth: pd.DataFrame) -> None:
         label = "ünïcode\n'\"<&"
-        found = npd.evaluate(predictions.assign(label=label), truth.assign(label=label))
+        found = npd.evaluate(predictions.assign(label=label), ground_truth.assign(label=label))
         everything(found)
         assert found.per_class.loc[label, "AP"] == pytest.approx(1)
 
-    def test_rows_that_are_no_boxes_are_left_out_and_told(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
+    def test_rows_that_are_no_boxes_are_left_out_and_told(
+        self, predictions: pd.DataFrame, ground_truth: pd.DataFrame
+    ) -> None:
         corners = [{"x": 0, "y": 0}, {"x": 9, "y": 0}, {"x": 0, "y": 9}]
-        shape = truth.iloc[:1].assign(type="polygon", geometry=[{"vertices": corners}])
+        shape = ground_truth.iloc[:1].assign(type="polygon", geometry=[{"vertices": corners}])
         with pytest.warns(npd.NucleusWarning, match="1 rows of the ground truth are left out, since they are no boxes"):
-            found = npd.evaluate(predictions, pd.concat([truth.assign(type="box"), shape], ignore_index=True))
+            found = npd.evaluate(predictions, pd.concat([ground_truth.assign(type="box"), shape], ignore_index=True))
         assert totals(found) == [2, 2, 2, 0, 0]
         assert "1 rows of the ground truth" in found.notes[0]
 
 
 class TestIds:
-    def test_ids_that_do_not_meet(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
+    def test_ids_that_do_not_meet(self, predictions: pd.DataFrame, ground_truth: pd.DataFrame) -> None:
         predictions["reference_id"] = "images/" + predictions["reference_id"]
         text = (
             "None of the 2 images of the predictions is one of the 2 of the ground truth. Predictions lie on "
             "'images/a.jpg', 'images/b.jpg'; ground truth on 'a.jpg', 'b.jpg'."
         )
         with pytest.raises(npd.InvalidInputError, match=re.escape(text)):
-            npd.evaluate(predictions, truth)
+            npd.evaluate(predictions, ground_truth)
 
-    def test_some_ids_that_do_not_meet(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
+    def test_some_ids_that_do_not_meet(self, predictions: pd.DataFrame, ground_truth: pd.DataFrame) -> None:
         with pytest.warns(npd.NucleusWarning, match="1 of 2 predictions lie on 1 images.*such as 'b.jpg'.*items="):
-            found = npd.evaluate(predictions, truth.iloc[:1])
+            found = npd.evaluate(predictions, ground_truth.iloc[:1])
         assert totals(found) == [1, 2, 1, 1, 0]
         assert found.images["reference_id"].tolist() == ["a.jpg", "b.jpg"]
 
     @pytest.mark.parametrize("side", ["predictions", "ground truth"])
-    def test_ids_that_the_items_do_not_hold(self, predictions: pd.DataFrame, truth: pd.DataFrame, side: str) -> None:
+    def test_ids_that_the_items_do_not_hold(
+        self, predictions: pd.DataFrame, ground_truth: pd.DataFrame, side: str
+    ) -> None:
         items = pd.DataFrame({"reference_id": ["a.jpg", "c.jpg"]})
-        frames = [predictions, truth.iloc[:1]] if side == "predictions" else [predictions.iloc[:1], truth]
+        frames = [predictions, ground_truth.iloc[:1]] if side == "predictions" else [predictions.iloc[:1], ground_truth]
         text = (
             f"1 of 2 rows of the {side} lie on 1 images that items does not hold, such as 'b.jpg'; items holds 'a.jpg"
         )
@@ -177,31 +189,31 @@ class TestIds:
             npd.evaluate(*frames, items=items)
 
     def test_images_with_nothing_in_common_may_all_be_items(
-        self, predictions: pd.DataFrame, truth: pd.DataFrame
+        self, predictions: pd.DataFrame, ground_truth: pd.DataFrame
     ) -> None:
         items = pd.DataFrame({"reference_id": ["a.jpg", "b.jpg"]})
-        assert totals(npd.evaluate(predictions.iloc[:1], truth.iloc[1:], items=items)) == [1, 1, 0, 1, 1]
+        assert totals(npd.evaluate(predictions.iloc[:1], ground_truth.iloc[1:], items=items)) == [1, 1, 0, 1, 1]
 
-    def test_frames_that_share_no_kind_of_id(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
-        truth = truth.rename(columns={"reference_id": "dataset_item_id"})
+    def test_frames_that_share_no_kind_of_id(self, predictions: pd.DataFrame, ground_truth: pd.DataFrame) -> None:
+        ground_truth = ground_truth.rename(columns={"reference_id": "dataset_item_id"})
         with pytest.raises(
             npd.InvalidInputError,
             match="no id of images: the ground truth have 'dataset_item_id'; the predictions have 'reference_id'",
         ):
-            npd.evaluate(predictions, truth)
+            npd.evaluate(predictions, ground_truth)
 
     @pytest.mark.parametrize("kind", ["str", "int64", "Int64", "category", "object", "int64[pyarrow]"])
-    def test_ids_of_mixed_kinds_are_one(self, predictions: pd.DataFrame, truth: pd.DataFrame, kind: str) -> None:
+    def test_ids_of_mixed_kinds_are_one(self, predictions: pd.DataFrame, ground_truth: pd.DataFrame, kind: str) -> None:
         numbers = {"a.jpg": 10, "b.jpg": 9}
-        truth["reference_id"] = truth["reference_id"].map(numbers)
-        predictions["reference_id"] = pd.Series([10, "9"], dtype=object) if kind == "object" else truth[
+        ground_truth["reference_id"] = ground_truth["reference_id"].map(numbers)
+        predictions["reference_id"] = pd.Series([10, "9"], dtype=object) if kind == "object" else ground_truth[
             "reference_id"
         ].astype(kind)  # fmt: skip
-        assert totals(npd.evaluate(predictions, truth)) == [2, 2, 2, 0, 0]
+        assert totals(npd.evaluate(predictions, ground_truth)) == [2, 2, 2, 0, 0]
 
-    def test_floats_are_no_ids(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
+    def test_floats_are_no_ids(self, predictions: pd.DataFrame, ground_truth: pd.DataFrame) -> None:
         with pytest.raises(npd.InvalidInputError, match=r"column 'reference_id': is the number 1.0.*astype\('Int64'\)"):
-            npd.evaluate(predictions.assign(reference_id=[1.0, 2.0]), truth)
+            npd.evaluate(predictions.assign(reference_id=[1.0, 2.0]), ground_truth)
 
 
 ROWS = [
@@ -217,43 +229,51 @@ class TestRows:
     @pytest.mark.parametrize("side", ["predictions", "ground truth"])
     @pytest.mark.parametrize(("column", "values", "text"), ROWS)
     def test_wrong_rows_are_named(
-        self, predictions: pd.DataFrame, truth: pd.DataFrame, side: str, column: str, values: list[Any], text: str
+        self,
+        predictions: pd.DataFrame,
+        ground_truth: pd.DataFrame,
+        side: str,
+        column: str,
+        values: list[Any],
+        text: str,
     ) -> None:
-        frame = predictions if side == "predictions" else truth
+        frame = predictions if side == "predictions" else ground_truth
         frame[column] = values
         with pytest.raises(npd.InvalidInputError, match=f"1 of 2 rows of the {side} are refused:\n  {text}") as caught:
-            npd.evaluate(predictions, truth)
+            npd.evaluate(predictions, ground_truth)
         assert caught.value.problems is not None
         assert caught.value.problems["column"].tolist() == [column]
 
-    def test_a_confidence_lies_between_0_and_1(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
+    def test_a_confidence_lies_between_0_and_1(self, predictions: pd.DataFrame, ground_truth: pd.DataFrame) -> None:
         with pytest.raises(npd.InvalidInputError, match="is 90; a confidence lies in"):
-            npd.evaluate(predictions.assign(confidence=90.0), truth)
+            npd.evaluate(predictions.assign(confidence=90.0), ground_truth)
 
-    def test_an_area_is_not_negative(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
+    def test_an_area_is_not_negative(self, predictions: pd.DataFrame, ground_truth: pd.DataFrame) -> None:
         with pytest.raises(npd.InvalidInputError, match="column 'area': is -1; an area is 0 or more"):
-            npd.evaluate(predictions, truth.assign(area=[-1, 5]))
+            npd.evaluate(predictions, ground_truth.assign(area=[-1, 5]))
 
     @pytest.mark.parametrize("side", ["predictions", "ground truth"])
     def test_annotation_ids_are_unique_in_a_image(
-        self, predictions: pd.DataFrame, truth: pd.DataFrame, side: str
+        self, predictions: pd.DataFrame, ground_truth: pd.DataFrame, side: str
     ) -> None:
-        predictions["annotation_id"] = truth["annotation_id"] = "x"
-        assert totals(npd.evaluate(predictions, truth))[:2] == [2, 2]
-        frame = predictions if side == "predictions" else truth
+        predictions["annotation_id"] = ground_truth["annotation_id"] = "x"
+        assert totals(npd.evaluate(predictions, ground_truth))[:2] == [2, 2]
+        frame = predictions if side == "predictions" else ground_truth
         frame["reference_id"] = "a.jpg"
         with pytest.raises(npd.InvalidInputError, match="row 1: column 'annotation_id': is 'x', as in row 0"):
-            npd.evaluate(predictions, truth)
+            npd.evaluate(predictions, ground_truth)
 
-    def test_exact_repeats_are_several_boxes(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
-        found = npd.evaluate(pd.concat([predictions, predictions]), truth)
+    def test_exact_repeats_are_several_boxes(self, predictions: pd.DataFrame, ground_truth: pd.DataFrame) -> None:
+        found = npd.evaluate(pd.concat([predictions, predictions]), ground_truth)
         assert totals(found) == [2, 4, 2, 2, 0]
         assert found.tide.loc["duplicate", "count"] == 2
         assert found.matches["prediction_id"].is_unique
 
-    def test_a_missing_column_is_named_with_what_there_is(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
+    def test_a_missing_column_is_named_with_what_there_is(
+        self, predictions: pd.DataFrame, ground_truth: pd.DataFrame
+    ) -> None:
         with pytest.raises(npd.InvalidInputError, match="Column 'label' not found; there are.*Is 'Label' meant"):
-            npd.evaluate(predictions, truth.rename(columns={"label": "Label"}))
+            npd.evaluate(predictions, ground_truth.rename(columns={"label": "Label"}))
 
     @pytest.mark.parametrize(
         ("columns", "text"),
@@ -263,12 +283,12 @@ class TestRows:
         ],
     )
     def test_names_that_no_frame_has(
-        self, predictions: pd.DataFrame, truth: pd.DataFrame, columns: dict[str, str], text: str
+        self, predictions: pd.DataFrame, ground_truth: pd.DataFrame, columns: dict[str, str], text: str
     ) -> None:
         with pytest.raises(npd.InvalidInputError, match=text):
-            npd.evaluate(predictions, truth, columns=columns)
+            npd.evaluate(predictions, ground_truth, columns=columns)
         with pytest.raises(npd.InvalidInputError, match="'bocks' for bbox not found"):
-            npd.evaluate(predictions, truth, bbox="bocks")
+            npd.evaluate(predictions, ground_truth, bbox="bocks")
 
     @pytest.mark.parametrize(
         ("segmentation", "text"),
@@ -284,9 +304,9 @@ class TestRows:
         with pytest.raises(npd.InvalidInputError, match=f"row 0: column 'segmentation': is no mask: {text}"):
             npd.evaluate(frame, frame, iou_type="segm", items=items)
 
-    def test_masks_need_a_column(self, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
+    def test_masks_need_a_column(self, predictions: pd.DataFrame, ground_truth: pd.DataFrame) -> None:
         with pytest.raises(npd.InvalidInputError, match="Column 'segmentation' not found.*Masks stand in"):
-            npd.evaluate(predictions, truth, iou_type="segm")
+            npd.evaluate(predictions, ground_truth, iou_type="segm")
 
 
 ARGUMENTS: list[tuple[dict[str, Any], str]] = [
@@ -316,10 +336,10 @@ ARGUMENTS: list[tuple[dict[str, Any], str]] = [
 class TestArguments:
     @pytest.mark.parametrize(("given", "text"), ARGUMENTS, ids=str)
     def test_wrong_arguments(
-        self, predictions: pd.DataFrame, truth: pd.DataFrame, given: dict[str, Any], text: str
+        self, predictions: pd.DataFrame, ground_truth: pd.DataFrame, given: dict[str, Any], text: str
     ) -> None:
         with pytest.raises(npd.InvalidInputError, match=re.escape(text)):
-            npd.evaluate(predictions, truth, **given)
+            npd.evaluate(predictions, ground_truth, **given)
 
     def test_what_is_no_frame(self, predictions: pd.DataFrame) -> None:
         with pytest.raises(npd.InvalidInputError, match="Expected a DataFrame of ground truth, got list"):
@@ -327,22 +347,26 @@ class TestArguments:
 
     @pytest.mark.parametrize("given", [{"engine": "hotcoco"}, {"iou_type": "segm"}], ids=str)
     def test_what_needs_hotcoco_where_it_is_not_installed(
-        self, predictions: pd.DataFrame, truth: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]
+        self,
+        predictions: pd.DataFrame,
+        ground_truth: pd.DataFrame,
+        monkeypatch: pytest.MonkeyPatch,
+        given: dict[str, Any],
     ) -> None:
         monkeypatch.setitem(sys.modules, "hotcoco", None)
         line = "needs hotcoco, which is not installed: pip install 'nucleus_pandas[evaluate]'"
         with pytest.raises(npd.MissingExtraError, match=re.escape(line)):
-            npd.evaluate(predictions, truth, **given)
+            npd.evaluate(predictions, ground_truth, **given)
 
     def test_a_base_installation_evaluates(
-        self, predictions: pd.DataFrame, truth: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+        self, predictions: pd.DataFrame, ground_truth: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        accelerated = npd.evaluate(predictions, truth)
+        accelerated = npd.evaluate(predictions, ground_truth)
         assert accelerated.engine == "hotcoco"
         numbers = accelerated.summary
         for module in ("hotcoco", "pycocotools"):
             monkeypatch.setitem(sys.modules, module, None)
-        found = npd.evaluate(predictions, truth)
+        found = npd.evaluate(predictions, ground_truth)
         assert (found.engine, found.engine_version) == ("nucleus_pandas", npd.__version__)
         everything(found)
         pd.testing.assert_series_equal(found.summary, numbers, check_exact=True)
@@ -354,22 +378,22 @@ class TestArguments:
 
 
 class TestSize:
-    def test_more_predictions_than_max_dets(self, truth: pd.DataFrame) -> None:
-        crowd = pd.concat([truth.iloc[:1]] * 101, ignore_index=True)
+    def test_more_predictions_than_max_dets(self, ground_truth: pd.DataFrame) -> None:
+        crowd = pd.concat([ground_truth.iloc[:1]] * 101, ignore_index=True)
         crowd["confidence"] = np.arange(101) / 101
         text = "1 predictions in 1 images, such as 'a.jpg', are beyond max_dets=100"
         with pytest.warns(npd.NucleusWarning, match=text) as caught:
-            found = npd.evaluate(crowd, truth)
+            found = npd.evaluate(crowd, ground_truth)
         assert caught[0].filename == __file__
         assert any(note.startswith(text) for note in found.notes)
         assert totals(found) == [2, 101, 1, 100, 1]
         assert found.tide["count"].to_dict()["duplicate"] == 99
-        assert not any("max_dets" in note for note in npd.evaluate(crowd, truth, max_dets=101).notes)
+        assert not any("max_dets" in note for note in npd.evaluate(crowd, ground_truth, max_dets=101).notes)
 
-    def test_max_dets_counts_each_label(self, truth: pd.DataFrame) -> None:
-        crowd = pd.concat([truth.iloc[:1]] * 150, ignore_index=True)
+    def test_max_dets_counts_each_label(self, ground_truth: pd.DataFrame) -> None:
+        crowd = pd.concat([ground_truth.iloc[:1]] * 150, ignore_index=True)
         crowd["label"] = ["car", "bus"] * 75
-        found = npd.evaluate(crowd.assign(confidence=0.5), truth)
+        found = npd.evaluate(crowd.assign(confidence=0.5), ground_truth)
         assert not any("max_dets" in note for note in found.notes)
 
     def test_ten_thousand_boxes_on_each_side_of_a_image(self) -> None:

@@ -26,7 +26,7 @@ def model(official: Any) -> Any:
 
 
 @pytest.fixture
-def images(tmp_path: Path) -> list[Path]:
+def image_paths(tmp_path: Path) -> list[Path]:
     """23 local images, each of its own size: three requests."""
     paths = [tmp_path / f"image {n}.png" for n in range(23)]
     for n, path in enumerate(paths):

@@ -115,13 +115,15 @@ def test_it_reads_our_items(nucleus: Any, official: Any, mine: npd.Dataset) -> N
     assert [item.dataset_item_id for item in found] == mine.items.to_frame().index.tolist()
 
 
-def test_it_reads_our_local_images(official: Any, ours: npd.NucleusClient, images: list[Path]) -> None:
+def test_it_reads_our_local_images(official: Any, ours: npd.NucleusClient, image_paths: list[Path]) -> None:
     dataset = ours.create_dataset("Local")
-    frame = pd.DataFrame({"reference_id": [path.name for path in images], "image_url": list(map(str, images))})
+    frame = pd.DataFrame(
+        {"reference_id": [path.name for path in image_paths], "image_url": list(map(str, image_paths))}
+    )
     frame.nucleus.append(dataset)
     found = list(official.get_dataset(dataset.id).items)
-    assert [item.reference_id for item in found] == [path.name for path in images]
-    assert requests.get(found[7].image_location, timeout=20).content == images[7].read_bytes()
+    assert [item.reference_id for item in found] == [path.name for path in image_paths]
+    assert requests.get(found[7].image_location, timeout=20).content == image_paths[7].read_bytes()
 
 
 def described(objects: Iterable[Any]) -> list[tuple[Any, ...]]:

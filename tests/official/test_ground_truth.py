@@ -129,11 +129,13 @@ def locked(store: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("way", ["api_key", "limited_access_key"])
-def test_either_kind_of_key_is_sent_with_every_request(nucleus: Any, locked: str, images: list[Path], way: str) -> None:
+def test_either_kind_of_key_is_sent_with_every_request(
+    nucleus: Any, locked: str, image_paths: list[Path], way: str
+) -> None:
     client = nucleus.NucleusClient(**{way: "the key"}, endpoint=locked)
     dataset = client.create_dataset("Locked", is_scene=False)
     append(dataset, remote_items(nucleus))
-    append(dataset, [nucleus.DatasetItem(str(path), reference_id=path.name) for path in images[:1]])
+    append(dataset, [nucleus.DatasetItem(str(path), reference_id=path.name) for path in image_paths[:1]])
     assert dataset.size == 4
 
 

@@ -70,21 +70,21 @@ def test_a_scene_dataset_refuses_plain_items(nucleus: Any, official: Any) -> Non
         append(scenes, remote_items(nucleus))
 
 
-def test_local_images_travel_in_several_requests(nucleus: Any, official: Any, images: list[Path]) -> None:
+def test_local_images_travel_in_several_requests(nucleus: Any, official: Any, image_paths: list[Path]) -> None:
     dataset = official.create_dataset("Local", is_scene=False)
-    items = [nucleus.DatasetItem(str(path), reference_id=path.name, metadata={"n": path.name}) for path in images]
+    items = [nucleus.DatasetItem(str(path), reference_id=path.name, metadata={"n": path.name}) for path in image_paths]
     append(dataset, items)
     found = sorted(dataset.items, key=lambda item: item.reference_id)
     assert [(item.reference_id, item.metadata) for item in found] == sorted(
-        (path.name, {"n": path.name}) for path in images
+        (path.name, {"n": path.name}) for path in image_paths
     )
     assert [job.job_type for job in dataset.jobs(show_completed=True)] == ["uploadDatasetItems"] * 3
 
 
-def test_local_images_are_served_as_they_were(nucleus: Any, official: Any, images: list[Path]) -> None:
+def test_local_images_are_served_as_they_were(nucleus: Any, official: Any, image_paths: list[Path]) -> None:
     dataset = official.create_dataset("Local", is_scene=False)
-    append(dataset, [nucleus.DatasetItem(str(path), reference_id=path.name) for path in images])
-    for path in images[::11]:
+    append(dataset, [nucleus.DatasetItem(str(path), reference_id=path.name) for path in image_paths])
+    for path in image_paths[::11]:
         found = dataset.refloc(path.name)["item"]
         assert requests.get(found.image_location, timeout=20).content == path.read_bytes()
 
@@ -98,15 +98,15 @@ def test_a_local_image_that_is_none_is_told_of(nucleus: Any, official: Any, tmp_
     assert [("empty" in text) for text in job.errors()] == [True]
 
 
-def test_update_replaces_a_local_image(nucleus: Any, official: Any, images: list[Path]) -> None:
+def test_update_replaces_a_local_image(nucleus: Any, official: Any, image_paths: list[Path]) -> None:
     dataset = official.create_dataset("Local", is_scene=False)
-    for path in images[:2]:
+    for path in image_paths[:2]:
         append(dataset, [nucleus.DatasetItem(str(path), reference_id="one")], update=True)
     (item,) = dataset.items
-    assert requests.get(item.image_location, timeout=20).content == images[1].read_bytes()
+    assert requests.get(item.image_location, timeout=20).content == image_paths[1].read_bytes()
 
 
-def test_a_folder_becomes_a_dataset(official: Any, images: list[Path]) -> None:
+def test_a_folder_becomes_a_dataset(official: Any, image_paths: list[Path]) -> None:
     dataset = official.create_dataset("Folder", is_scene=False)
-    dataset.add_items_from_dir(str(images[0].parent))
-    assert dataset.size == len(images)
+    dataset.add_items_from_dir(str(image_paths[0].parent))
+    assert dataset.size == len(image_paths)

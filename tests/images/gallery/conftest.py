@@ -14,7 +14,7 @@ from nucleus_pandas import sample
 
 
 @pytest.fixture
-def images(tmp_path: Path) -> pd.DataFrame:
+def image_items(tmp_path: Path) -> pd.DataFrame:
     """Items of three local images, 64 by 48 pixels: a.png, b.png, c.png."""
     for name, colour in (("a.png", "red"), ("b.png", "lime"), ("c.png", "blue")):
         Image.new("RGB", (64, 48), colour).save(tmp_path / name)

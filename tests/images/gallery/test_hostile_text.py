@@ -37,8 +37,10 @@ def check_is_text(html: str) -> Node:
 
 class TestHostileText:
     @pytest.mark.parametrize("sized", [False, True])
-    def test_names_labels_ids_metadata_and_addresses_are_shown_as_text(self, images: pd.DataFrame, sized: bool) -> None:
-        items = images.assign(reference_id=[HOSTILE, "b", "c"], metadata=[{HOSTILE: HOSTILE}, {}, {}])
+    def test_names_labels_ids_metadata_and_addresses_are_shown_as_text(
+        self, image_items: pd.DataFrame, sized: bool
+    ) -> None:
+        items = image_items.assign(reference_id=[HOSTILE, "b", "c"], metadata=[{HOSTILE: HOSTILE}, {}, {}])
         items.loc[1, "image_url"] = "https://example.org/" + HOSTILE
         if sized:
             items = items.assign(width=64, height=48)
@@ -54,10 +56,10 @@ class TestHostileText:
         assert max(len(node.own) for node in every(tree) if node.tag == "") < 6_000
         assert all(len(text) < 40 for tile in tiles(gallery) for text in written(tile))
 
-    def test_marks_of_direction_do_not_turn_what_stands_beside_them(self, images: pd.DataFrame) -> None:
+    def test_marks_of_direction_do_not_turn_what_stands_beside_them(self, image_items: pd.DataFrame) -> None:
         name = "photo\u202egpj.exe"
         frame = boxed("a.png", label=name, confidence=0.9)
-        gallery = frame.nucleus.show(items=images.assign(reference_id=["a.png", "b", "c"]))
+        gallery = frame.nucleus.show(items=image_items.assign(reference_id=["a.png", "b", "c"]))
         (tile,) = tiles(gallery)
         assert written(tile) == ["photogpj.exe 0.90"]
         assert [tspan.text for tspan in tile.all("tspan")] == ["photogpj.exe"]
@@ -65,18 +67,18 @@ class TestHostileText:
         shown = [node.text for node in parsed(gallery).all("bdi") if "\u202e" in node.text]
         assert shown == [name]
 
-    def test_half_a_surrogate_pair_can_be_saved(self, images: pd.DataFrame, tmp_path: Path) -> None:
-        frame = images.astype(object)
+    def test_half_a_surrogate_pair_can_be_saved(self, image_items: pd.DataFrame, tmp_path: Path) -> None:
+        frame = image_items.astype(object)
         frame.loc[0, "image_url"] = "\ud800.jpg"
         text = frame.nucleus.show().save(tmp_path / "a.html").read_text(encoding="utf-8")
         assert "c.png" in text
         assert "has no address" in text
 
     def test_small_tables_of_a_notebook_show_text_and_stay_small(
-        self, local: npd.NucleusClient, images: pd.DataFrame
+        self, local: npd.NucleusClient, image_items: pd.DataFrame
     ) -> None:
         dataset = local.create_dataset(HOSTILE)
-        result = dataset.append(images.assign(reference_id=[HOSTILE, "b", "c"]))
+        result = dataset.append(image_items.assign(reference_id=[HOSTILE, "b", "c"]))
         model = local.add_model(HOSTILE, reference_id=HOSTILE)
         run = dataset.create_model_run(model, name=HOSTILE)
         truth = boxed(HOSTILE, label=HOSTILE, annotation_id=HOSTILE)

@@ -61,9 +61,9 @@ class TestImages:
         ],
     )
     def test_a_broken_image_leaves_its_name_and_the_reason(
-        self, images: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Any, reason: str
+        self, image_items: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Any, reason: str
     ) -> None:
-        frame = images.assign(image_url=[images["image_url"][0], made(tmp_path), images["image_url"][2]])
+        frame = image_items.assign(image_url=[image_items["image_url"][0], made(tmp_path), image_items["image_url"][2]])
         with decoded_pixels(monkeypatch) as sizes:
             gallery = frame.nucleus.show()
         assert sum(sizes) < 64_000_000  # the two that can be shown, and no more than what is taken of another
@@ -109,20 +109,20 @@ class TestImages:
         assert inlined(tile).size == (280, 252)
 
     def test_without_pillow_images_of_the_web_are_shown_and_others_ask_for_it(
-        self, images: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+        self, image_items: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(__import__("sys").modules, "PIL", None)
-        remote = images.assign(image_url="https://example.org/a.jpg")
+        remote = image_items.assign(image_url="https://example.org/a.jpg")
         assert len(remote.nucleus.show()) == 3
         with pytest.raises(npd.MissingExtraError, match="pip install pillow"):
-            images.nucleus.show()
+            image_items.nucleus.show()
 
-    def test_a_image_is_made_small_once(self, images: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_image_is_made_small_once(self, image_items: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
         made = []
         monkeypatch.setattr(thumbnails, "_small", lambda *args, small=thumbnails._small: made.append(1) or small(*args))
         frame = boxed(*["a.png"] * 5).assign(predicted_x=1, predicted_y=1, predicted_width=5, predicted_height=5)
         frame = frame.assign(predicted_label="car", match_type="TP")
-        assert len(frame.nucleus.show(items=images)) == 5
+        assert len(frame.nucleus.show(items=image_items)) == 5
         assert len(made) == 1
 
 

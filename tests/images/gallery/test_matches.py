@@ -29,9 +29,11 @@ class TestMatches:
             assert sorted(boxes(tile)) == pytest.approx(np.array(sorted(expected)), rel=1e-5)
             assert f"FP {row.predicted_label} {row.confidence:.2f}" in written(tile)
 
-    def test_boxes_lie_right_on_copies_of_another_size(self, local: npd.NucleusClient, images: pd.DataFrame) -> None:
+    def test_boxes_lie_right_on_copies_of_another_size(
+        self, local: npd.NucleusClient, image_items: pd.DataFrame
+    ) -> None:
         dataset = local.create_dataset("Copies")
-        images.assign(width=640, height=480).nucleus.append(dataset)
+        image_items.assign(width=640, height=480).nucleus.append(dataset)
         boxed("a.png", x=400.0).nucleus.annotate(dataset)
         run = dataset.create_model_run(local.add_model("M", reference_id="m"))
         boxed("b.png", x=500.0, confidence=0.5).nucleus.predict(run)
@@ -71,11 +73,11 @@ class TestMatches:
                 assert count == evaluation.counts[kind].sum()
         assert len(told_of) == evaluation.counts[["TP", "FP", "FN", "TP"]].sum().sum()
 
-    def test_matches_need_the_boxes_that_they_name(self, images: pd.DataFrame) -> None:
+    def test_matches_need_the_boxes_that_they_name(self, image_items: pd.DataFrame) -> None:
         matches = boxed("a.png", confidence=0.5).nucleus.evaluate(boxed("a.png")).matches
         with pytest.raises(npd.InvalidInputError, match="Give ground_truth= and predictions= too"):
-            matches.nucleus.show(items=images)
-        gallery = matches.nucleus.show(items=images, ground_truth=boxed("a.png", x=1), predictions=boxed("a.png"))
+            matches.nucleus.show(items=image_items)
+        gallery = matches.nucleus.show(items=image_items, ground_truth=boxed("a.png", x=1), predictions=boxed("a.png"))
         assert "not drawn: the ground truth" in tiles(gallery)[0].text
 
     def test_suspects_and_what_a_comparison_lost_name_boxes_too(self) -> None:
@@ -96,8 +98,8 @@ class TestMatches:
         missed = committed[1].examples("FN", limit=4)
         assert set(legend(missed.nucleus.show(color="label"))[1:]) == set(missed["label"])
 
-    def test_frames_with_a_column_of_matches_are_coloured_by_it(self, images: pd.DataFrame) -> None:
+    def test_frames_with_a_column_of_matches_are_coloured_by_it(self, image_items: pd.DataFrame) -> None:
         frame = boxed("a.png", "a.png", x=[1, 30], confidence=0.5, match_type=["TP", "FP"])
-        gallery = frame.nucleus.show(items=images)
+        gallery = frame.nucleus.show(items=image_items)
         assert legend(gallery) == ["prediction", "TP true positive", "FP false positive"]
         assert sorted(written(tiles(gallery)[0])) == ["FP car 0.50", "TP car 0.50"]

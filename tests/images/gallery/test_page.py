@@ -108,16 +108,16 @@ class TestPage:
         assert page.all("meta", charset="utf-8")
         assert str(sample.items()["image_url"][0]) not in text  # no path of this machine
 
-    def test_light_and_dark(self, images: pd.DataFrame, tmp_path: Path) -> None:
-        text = images.nucleus.show().save(tmp_path / "gallery.html").read_text()
+    def test_light_and_dark(self, image_items: pd.DataFrame, tmp_path: Path) -> None:
+        text = image_items.nucleus.show().save(tmp_path / "gallery.html").read_text()
         assert "prefers-color-scheme:dark" in text
         # in a notebook the page's own colours hold
-        assert "prefers-color-scheme" not in images.nucleus.show()._repr_html_()
+        assert "prefers-color-scheme" not in image_items.nucleus.show()._repr_html_()
 
-    def test_a_notebook_shows_the_element(self, images: pd.DataFrame) -> None:
-        gallery = images.nucleus.show()
+    def test_a_notebook_shows_the_element(self, image_items: pd.DataFrame) -> None:
+        gallery = image_items.nucleus.show()
         assert gallery._repr_html_() == gallery.html
         assert gallery.html.startswith('<div class="npd-gallery"')
 
-    def test_equal_frames_give_equal_bytes(self, images: pd.DataFrame) -> None:
-        assert images.nucleus.show().html == images.copy().nucleus.show().html
+    def test_equal_frames_give_equal_bytes(self, image_items: pd.DataFrame) -> None:
+        assert image_items.nucleus.show().html == image_items.copy().nucleus.show().html
