@@ -98,7 +98,7 @@ class Indexer:
         text += f" in {self._owner}."
         strings = [label for label in missing if isinstance(label, str)]
         if self._by == "loc" and any(not label.startswith("di_") for label in strings):
-            text += " Item ids start with 'di_'; refloc looks reference ids up."
+            text += " Item ids start with 'di_'; use refloc for reference ids."
         if self._by == "refloc" and any(label.startswith("di_") for label in strings):
             text += " What starts with 'di_' is an item id; loc looks those up."
         if numbers := [label for label in missing if isinstance(label, (int, np.integer))]:

@@ -246,7 +246,7 @@ def test_positions_are_whole_numbers(dataset: npd.Dataset) -> None:
 
 
 def test_loc_hints_at_refloc(dataset: npd.Dataset) -> None:
-    with pytest.raises(npd.NotFoundError, match="refloc looks reference ids up"):
+    with pytest.raises(npd.NotFoundError, match="use refloc for reference ids"):
         dataset.loc("a.jpg")
 
 
@@ -259,7 +259,7 @@ def test_unknown_ids_are_told(client: npd.NucleusClient, call: str) -> None:
 
 
 def test_a_run_needs_a_known_model(client: npd.NucleusClient, dataset: npd.Dataset) -> None:
-    with pytest.raises(npd.NotFoundError, match="no model with reference_id 'nobody'; make it with client.add_model"):
+    with pytest.raises(npd.NotFoundError, match="no model with reference_id 'nobody'; create it with client.add_model"):
         dataset.create_model_run({"reference_id": "nobody"})
     with pytest.raises(npd.BadRequestError, match="neither is given"):
         dataset.create_model_run({"name": "a run"})

@@ -325,7 +325,7 @@ def test_a_missing_key_names_all_of_them(three: npd.Dataset, run: npd.ModelRun) 
         with pytest.raises(KeyError, match="loc looks those up"):
             indexer[three.items.to_frame().index[0]]
     for indexer in (three.loc, three.annotations.loc, run.loc):
-        with pytest.raises(KeyError, match="refloc looks reference ids up"):
+        with pytest.raises(KeyError, match="use refloc for reference ids"):
             indexer["a"]
         with pytest.raises(KeyError, match="iloc takes positions"):
             indexer[0]

@@ -13,7 +13,7 @@ from msgspec import Raw
 
 from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.server.read.render import EMPTY, FileUrl, JsonObject
-from nucleus_pandas.server.store import items, layers
+from nucleus_pandas.server.store import datasets, items, layers
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import ALL_ITEMS, dataset_of, item_id, item_range
 from nucleus_pandas.server.store.layers import Layer, Row
@@ -175,8 +175,7 @@ def _annotation_columns(
     """Return the columns of an answer that are not stored as they are, each made when it is asked for."""
 
     def dataset_item_ids() -> list[str]:
-        pairs = [(dataset.id, dataset.tag)] if dataset else db.execute("SELECT id, tag FROM dataset").fetchall()
-        tags: dict[int, str] = dict(pairs)
+        tags = {dataset.id: dataset.tag} if dataset else datasets.tags_by_number(db)
         ids = {number: item_id(tags[dataset_of(number)], number) for number in set(stored["item"])}
         return [ids[number] for number in stored["item"]]
 

@@ -1,4 +1,4 @@
-"""Rows of benchmarks and of their items."""
+"""Benchmarks and their items."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """A benchmark as stored."""
+    """A stored benchmark."""
 
     id: int
     tag: str
@@ -41,19 +41,19 @@ class Benchmark:
 
     @property
     def public_id(self) -> str:
-        """The id that users see."""
+        """The public id."""
         return f"bm_{self.tag}"
 
     def check_draft(self) -> None:
-        """Raise ConflictError when this is frozen."""
+        """Raise ConflictError unless this is a draft."""
         if not self.draft:
             raise ConflictError(
-                f"The benchmark '{self.public_id}' is ready, so its items and classes are frozen; make a new version "
-                "with `parent_benchmark_id`."
+                f"The benchmark '{self.public_id}' is finalized, so its items and classes cannot change; "
+                "create a new version with `parent_benchmark_id`."
             )
 
     def check_ready(self) -> None:
-        """Raise ConflictError when this is a draft."""
+        """Raise ConflictError if this is a draft."""
         if self.draft:
             raise ConflictError(f"The benchmark '{self.public_id}' is a draft; finalize it first.")
 
@@ -147,31 +147,31 @@ def change(db: sqlite3.Connection, benchmark: Benchmark, **values: object) -> No
         db.execute(f"UPDATE benchmark SET {column} = ? WHERE id = ?", (value, benchmark.id))
 
 
-# Of items of deleted datasets, whose rows are removed little by little, nobody is to see anything.
-_THERE = f"benchmark = ? AND {owner_sql('item')} IN (SELECT id FROM dataset WHERE NOT deleted)"
+# The items of deleted datasets are removed step by step, and must not be seen meanwhile.
+_VISIBLE = f"benchmark = ? AND {owner_sql('item')} IN (SELECT id FROM dataset WHERE NOT deleted)"
 
 
 def count(db: sqlite3.Connection, benchmark: Benchmark) -> int:
     """Count the items."""
-    return int(db.execute(f"SELECT count(*) FROM benchmark_item WHERE {_THERE}", (benchmark.id,)).fetchone()[0])
+    return int(db.execute(f"SELECT count(*) FROM benchmark_item WHERE {_VISIBLE}", (benchmark.id,)).fetchone()[0])
 
 
 def dataset_numbers(db: sqlite3.Connection, benchmark: Benchmark) -> list[int]:
-    """List the datasets that the items are of."""
-    found: list[int] = []
+    """List the datasets of the items; one look-up per dataset, however many items there are."""
+    numbers: list[int] = []
     after = 0
     while row := db.execute(
         "SELECT item FROM benchmark_item WHERE benchmark = ? AND item >= ? ORDER BY item LIMIT 1",
         (benchmark.id, after),
     ).fetchone():
-        found.append(dataset_of(row[0]))
-        after = item_range(found[-1])[1]
-    there = {number for (number,) in db.execute("SELECT id FROM dataset WHERE NOT deleted")}
-    return [number for number in found if number in there]
+        numbers.append(dataset_of(row[0]))
+        after = item_range(numbers[-1])[1]
+    existing = {number for (number,) in db.execute("SELECT id FROM dataset WHERE NOT deleted")}
+    return [number for number in numbers if number in existing]
 
 
 def item_ids(db: sqlite3.Connection, benchmark: Benchmark, limit: int, offset: int) -> list[str]:
-    """List the ids of some items, by dataset and place."""
+    """List the ids of some items, ordered by dataset and position."""
     rows = db.execute(
         f"SELECT dataset.tag, item FROM benchmark_item JOIN dataset ON dataset.id = {owner_sql('item')}"
         " WHERE benchmark = ? AND NOT dataset.deleted ORDER BY item LIMIT ? OFFSET ?",
@@ -184,7 +184,7 @@ _ANNOTATED = "EXISTS (SELECT 1 FROM annotation WHERE annotation.item = item.id)"
 
 
 def add_items(db: sqlite3.Connection, benchmark: Benchmark, numbers: Iterable[int]) -> None:
-    """Add items; those without ground truth are skipped, and counted."""
+    """Add items; those without ground truth are skipped and counted."""
     for part, marks in batches(numbers):
         _add(db, benchmark, f"id IN ({marks})", tuple(part))
 
@@ -215,7 +215,7 @@ def inherit(db: sqlite3.Connection, benchmark: Benchmark, parent: Benchmark) -> 
 
 
 def remove_items(db: sqlite3.Connection, benchmark: Benchmark, numbers: Iterable[int]) -> int:
-    """Remove items, and tell how many were there."""
+    """Remove items, and return how many were removed."""
     return sum(
         db.execute(
             f"DELETE FROM benchmark_item WHERE benchmark = ? AND item IN ({marks})", (benchmark.id, *part)

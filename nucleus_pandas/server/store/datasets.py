@@ -78,6 +78,11 @@ def positions(db: sqlite3.Connection, number: int) -> int:
     return int(db.execute("SELECT positions FROM dataset WHERE id = ?", (number,)).fetchone()[0])
 
 
+def tags_by_number(db: sqlite3.Connection) -> dict[int, str]:
+    """Return the tag of every dataset that is not deleted, by the number of the dataset."""
+    return dict(db.execute("SELECT id, tag FROM dataset WHERE NOT deleted").fetchall())
+
+
 def listing(db: sqlite3.Connection) -> list[tuple[str, str]]:
     """List id and name of every dataset, oldest first."""
     return [

@@ -1,4 +1,4 @@
-"""Rows of items, and their positions."""
+"""Items and their positions."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from nucleus_pandas.errors import NotFoundError, PositionError
 from nucleus_pandas.server.store import datasets
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import batches, item_number, item_range, split_item_id
-from nucleus_pandas.server.store.positions import Places
+from nucleus_pandas.server.store.positions import PositionIndex
 
 Outcome: TypeAlias = Literal["new", "updated", "ignored"]
 
-_PLACES = Places("item", "id", "hole", "dataset")
+_POSITIONS = PositionIndex("item", "id", "hole", "dataset")
 COLUMNS = "id, reference_id, url, file, width, height, metadata, extra"
 
 
 class ItemRow(NamedTuple):
-    """An item as stored."""
+    """A stored item."""
 
     id: int
     reference_id: str
@@ -36,7 +36,7 @@ class ItemRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NewItem:
-    """An item on its way into the store."""
+    """An item to store."""
 
     reference_id: str
     url: str | None
@@ -51,7 +51,7 @@ class NewItem:
 def append(db: sqlite3.Connection, dataset: Dataset, items: Sequence[NewItem]) -> list[Outcome]:
     """Store items in their order.
 
-    An item whose reference id is there already is ignored, or replaced if it says `update`; so is the second of two
+    An item with an existing reference id is ignored, or replaced if its `update` is set; so is the second of two items
     in one call.
     """
     known = ids_of(db, dataset, (item.reference_id for item in items))
@@ -94,7 +94,7 @@ def append(db: sqlite3.Connection, dataset: Dataset, items: Sequence[NewItem]) -
 
 
 def merge_metadata(db: sqlite3.Connection, dataset: Dataset, changes: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
-    """Set values under keys of the metadata of items, one item after the other; the other keys keep theirs."""
+    """Update keys of the metadata of items, in order; the other keys keep their values."""
     merged: dict[int, dict[str, Any]] = {
         number: {} if text is None else msgspec.json.decode(text, type=dict[str, msgspec.Raw])  # as they were written
         for number, text in select(db, (number for number, _ in changes), "id, metadata")
@@ -110,21 +110,21 @@ def merge_metadata(db: sqlite3.Connection, dataset: Dataset, changes: Sequence[t
 
 
 def ids_of(db: sqlite3.Connection, dataset: Dataset, reference_ids: Iterable[str]) -> dict[str, int]:
-    """Look reference ids up; those that are not there are left out."""
-    found: dict[str, int] = {}
+    """Return item numbers by reference id; unknown ids are left out."""
+    numbers: dict[str, int] = {}
     for part, marks in batches(dict.fromkeys(reference_ids)):
-        found.update(
+        numbers.update(
             db.execute(
                 f"SELECT reference_id, id FROM item WHERE dataset = ? AND reference_id IN ({marks})",
                 (dataset.id, *part),
             )
         )
-    return found
+    return numbers
 
 
 def ids_anywhere(db: sqlite3.Connection, reference_ids: Iterable[str]) -> dict[str, list[int]]:
-    """Look reference ids up in all datasets, oldest first; those that are nowhere are left out."""
-    found: dict[str, list[int]] = {}
+    """Return the item numbers of reference ids in all datasets, oldest first; unknown ids are left out."""
+    numbers: dict[str, list[int]] = {}
     for part, marks in batches(dict.fromkeys(reference_ids)):
         rows = db.execute(
             "SELECT reference_id, id FROM item WHERE dataset IN (SELECT id FROM dataset WHERE NOT deleted)"
@@ -132,12 +132,12 @@ def ids_anywhere(db: sqlite3.Connection, reference_ids: Iterable[str]) -> dict[s
             part,
         )
         for reference_id, number in rows:
-            found.setdefault(reference_id, []).append(number)
-    return found
+            numbers.setdefault(reference_id, []).append(number)
+    return numbers
 
 
 def existing(db: sqlite3.Connection, public_ids: Iterable[str]) -> dict[str, int]:
-    """Look public item ids of any dataset up; those that are not there are left out."""
+    """Return item numbers by public id, in any dataset; unknown ids are left out."""
     numbers: dict[str, int] = {}
     tags: dict[str, int | None] = {}
     for public_id in dict.fromkeys(public_ids):
@@ -151,12 +151,12 @@ def existing(db: sqlite3.Connection, public_ids: Iterable[str]) -> dict[str, int
         dataset = tags[tag]
         if dataset is not None:
             numbers[public_id] = item_number(dataset, position)
-    there = {number for (number,) in select(db, numbers.values(), "id")}
-    return {public_id: number for public_id, number in numbers.items() if number in there}
+    existing_numbers = {number for (number,) in select(db, numbers.values(), "id")}
+    return {public_id: number for public_id, number in numbers.items() if number in existing_numbers}
 
 
 def select(db: sqlite3.Connection, numbers: Iterable[int], columns: str) -> Iterator[tuple[Any, ...]]:
-    """Walk some columns of items, in no order; numbers that name no item are left out."""
+    """Walk some columns of items, in no particular order; unknown numbers are left out."""
     for part, marks in batches(sorted(set(numbers))):
         yield from db.execute(f"SELECT {columns} FROM item WHERE id IN ({marks})", part)
 
@@ -164,7 +164,7 @@ def select(db: sqlite3.Connection, numbers: Iterable[int], columns: str) -> Iter
 def select_page(
     db: sqlite3.Connection, dataset: Dataset, after: int | None, limit: int, columns: str
 ) -> Iterator[tuple[Any, ...]]:
-    """Walk some columns of the items in order, from behind the item number `after`."""
+    """Walk some columns of the items in order, after the item number `after`."""
     first, end = item_range(dataset.id)
     return db.execute(
         f"SELECT {columns} FROM item WHERE id > ? AND id < ? ORDER BY id LIMIT ?",
@@ -192,52 +192,52 @@ def by_item_id(db: sqlite3.Connection, dataset: Dataset, public_id: str) -> Item
         number = item_number(dataset.id, parts[1])
         row = db.execute(f"SELECT {COLUMNS} FROM item WHERE id = ?", (number,)).fetchone()
     if row is None:
-        hint = "" if public_id.startswith("di_") else " Item ids start with 'di_'; refloc looks reference ids up."
+        hint = "" if public_id.startswith("di_") else " Item ids start with 'di_'; use refloc for reference ids."
         raise NotFoundError(f"There is no item '{public_id}' in the dataset '{dataset.public_id}'.{hint}")
     return ItemRow(*row)
 
 
 def at_position(db: sqlite3.Connection, dataset: Dataset, position: int) -> ItemRow:
-    """Find an item by its place among the items that are there, counted from 0, or raise PositionError."""
+    """Find the n-th existing item, counted from 0, or raise PositionError."""
     if not 0 <= position < dataset.length:
         raise PositionError(
             f"Position {position} is outside the dataset '{dataset.public_id}', which holds {dataset.length} items."
         )
-    number = _PLACES.find(db, dataset.id, position)
+    number = _POSITIONS.at_rank(db, dataset.id, position)
     return ItemRow(*db.execute(f"SELECT {COLUMNS} FROM item WHERE id = ?", (number,)).fetchone())
 
 
 def at_positions(db: sqlite3.Connection, dataset: Dataset, positions: Sequence[int]) -> list[int | None]:
-    """Return the numbers of the items at these places, None for places outside the dataset."""
-    return _PLACES.find_many(db, dataset.id, positions, dataset.length, datasets.positions(db, dataset.id))
+    """Return the numbers of the n-th existing items, None outside the dataset."""
+    return _POSITIONS.at_ranks(db, dataset.id, positions, dataset.length, datasets.positions(db, dataset.id))
 
 
 def rank(db: sqlite3.Connection, number: int) -> int:
-    """Count the items of its dataset that stand before an item."""
-    return _PLACES.before(db, number)
+    """Count the items of the same dataset before an item."""
+    return _POSITIONS.rank(db, number)
 
 
 def page(db: sqlite3.Connection, dataset: Dataset, after: int | None = None, limit: int = -1) -> Iterator[ItemRow]:
-    """Walk the items in order, from behind the item number `after`."""
+    """Walk the items in order, after the item number `after`."""
     return map(ItemRow._make, select_page(db, dataset, after, limit, COLUMNS))
 
 
 def delete(db: sqlite3.Connection, dataset: Dataset, item: ItemRow) -> None:
-    """Remove an item with its annotations, predictions and matches; the other items keep their order."""
+    """Delete an item with its annotations, predictions and matches; the other items keep their order."""
     delete_number(db, dataset, item.id)
 
 
 def delete_number(db: sqlite3.Connection, dataset: Dataset, number: int) -> None:
-    """Do what `delete` does, for an item of which only the number is known."""
+    """Delete an item by its number, as `delete` does."""
     db.execute("DELETE FROM annotation WHERE item = ?", (number,))
     for (run,) in db.execute("SELECT id FROM run WHERE dataset = ? OR dataset IS NULL", (dataset.id,)).fetchall():
         db.execute("DELETE FROM prediction WHERE run = ? AND item = ?", (run, number))
         db.execute("DELETE FROM match WHERE run = ? AND item = ?", (run, number))
     db.execute("DELETE FROM item WHERE id = ?", (number,))
-    _PLACES.leave(db, number)
+    _POSITIONS.add_hole(db, number)
     db.execute("UPDATE dataset SET length = length - 1, revision = revision + 1 WHERE id = ?", (dataset.id,))
 
 
 def reference_id_of(db: sqlite3.Connection, number: int) -> str:
-    """Return the reference id of an item that is there."""
+    """Return the reference id of an existing item."""
     return str(db.execute("SELECT reference_id FROM item WHERE id = ?", (number,)).fetchone()[0])

@@ -17,11 +17,11 @@ from nucleus_pandas.wire.entities import DETAILS, AnyAnnotation, Box, Category, 
 
 Outcome: TypeAlias = Literal["new", "updated", "ignored"]
 Row: TypeAlias = tuple[Any, ...]
-"""The values of an `AnnotationRow`, which take half the time to make when they are no named tuple."""
+"""The values of an `AnnotationRow`, as a plain tuple, which takes half the time to create."""
 
 _VALUES = "type, label, x, y, width, height, geometry, confidence, metadata, extra"
-_TOGETHER = 250  # rows that one statement inserts
-_UNIT = "\x1f"  # keys that are no annotation id begin with it
+_ROWS_PER_INSERT = 250
+_UNIT = "\x1f"  # begins the keys that are not annotation ids
 
 
 class AnnotationRow(NamedTuple):
@@ -43,7 +43,7 @@ class AnnotationRow(NamedTuple):
 
     @property
     def values(self) -> tuple[object, ...]:
-        """What an update replaces."""
+        """The values that an update replaces."""
         return self[3:]
 
 
@@ -52,14 +52,15 @@ _TYPE = AnnotationRow._fields.index("type")
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Where annotations lie: the ground truth of a dataset, or the predictions of a run.
+    """The ground truth of a dataset, or the predictions of a run: where its rows are stored.
 
-    `owner` is the run's number, None for the ground truth; `counter` the table and the row that count arrivals.
+    `owner` is the number of the run, None for ground truth; `counter` is the table and the row that count arrivals;
+    `frozen` is the public id of a committed run.
     """
 
     owner: int | None
     counter: tuple[Literal["dataset", "run"], int]
-    frozen: str | None = None  # the id of a committed run
+    frozen: str | None = None
 
     @property
     def table(self) -> str:
@@ -68,7 +69,7 @@ class Layer:
 
     @property
     def where(self) -> str:
-        """The condition that every statement begins with."""
+        """The condition that each statement begins with."""
         return "" if self.owner is None else "run = ? AND "
 
     @property
@@ -78,9 +79,9 @@ class Layer:
 
 
 def key_of(annotation: AnyAnnotation) -> str:
-    """Return what makes an annotation unique among those of its item and layer.
+    """Return the key that is unique among the annotations of an item in a layer.
 
-    That is the annotation id; but Nucleus keeps one mask an item, and one category an item and taxonomy.
+    It is the annotation id, except that Nucleus keeps one mask per item, and one category per item and taxonomy.
     """
     if not isinstance(annotation, Box):
         if isinstance(annotation, Mask):
@@ -91,7 +92,7 @@ def key_of(annotation: AnyAnnotation) -> str:
 
 
 def taxonomy_key(name: str) -> str:
-    """Return the key of the only category that an item may have of a taxonomy."""
+    """Return the key of the one category that an item may have in a taxonomy."""
     return f"{_UNIT}category{_UNIT}{name}"
 
 
@@ -100,7 +101,7 @@ def _plain_key(annotation_id: str) -> str:
 
 
 def id_of_key(key: str | None) -> str | None:
-    r"""Return the annotation id behind the key of a box.
+    r"""Return the annotation id that the key of a box was made of.
 
     Examples
     --------
@@ -111,7 +112,7 @@ def id_of_key(key: str | None) -> str | None:
 
 
 def to_row(annotation: AnyAnnotation, item: int, arrival: int, file: str | None = None) -> AnnotationRow:
-    """Lay an annotation out as a row; `file` is that of an uploaded mask."""
+    """Convert an annotation to a row; `file` is the name of an uploaded mask."""
     x = y = width = height = None
     geometry: str | None = None
     extra: dict[str, object] = {}
@@ -121,7 +122,7 @@ def to_row(annotation: AnyAnnotation, item: int, arrival: int, file: str | None 
         x, y, width, height = box.x, box.y, box.width, box.height
     else:
         kind = str(annotation.__struct_config__.tag)
-        geometry, extra = _shape(annotation, file)
+        geometry, extra = _geometry(annotation, file)
     for name in DETAILS:
         if (value := getattr(annotation, name)) is not None:
             extra[name] = value
@@ -145,11 +146,11 @@ def to_row(annotation: AnyAnnotation, item: int, arrival: int, file: str | None 
     )
 
 
-def _shape(annotation: AnyAnnotation, file: str | None) -> tuple[str | None, dict[str, object]]:
-    """Return the geometry of what is no box, and the fields that only its type has."""
+def _geometry(annotation: AnyAnnotation, file: str | None) -> tuple[str | None, dict[str, object]]:
+    """Return the geometry of any other type than a box, and the fields that only this type has."""
     if isinstance(annotation, Mask):
-        place = {"mask_url": annotation.mask_url} if file is None else {"mask_file": file}
-        return None, {**place, "annotations": annotation.annotations}
+        source = {"mask_url": annotation.mask_url} if file is None else {"mask_file": file}
+        return None, {**source, "annotations": annotation.annotations}
     if isinstance(annotation, (Category, MultiCategory)):
         extra: dict[str, object] = {"labels": annotation.labels} if isinstance(annotation, MultiCategory) else {}
         if annotation.taxonomy_name is not None:
@@ -165,13 +166,13 @@ def _json(value: object) -> str:
 
 
 def box_rows(boxes: BoxColumns, items: Sequence[int], first: int) -> list[Row]:
-    """Lay boxes out as the rows that `to_row` makes of each; `items` holds the numbers of their items."""
+    """Convert boxes to the rows that `to_row` would return for each; `items` holds the numbers of their items."""
     keys = boxes.annotation_id
-    more: dict[str, Sequence[object]] = {name: column for name in DETAILS if (column := getattr(boxes, name))}
+    optional: dict[str, Sequence[object]] = {name: column for name in DETAILS if (column := getattr(boxes, name))}
     if _UNIT in "".join(keys):
-        more["annotation_id"] = [name if name.startswith(_UNIT) else None for name in keys]
+        optional["annotation_id"] = [name if name.startswith(_UNIT) else None for name in keys]
         keys = list(map(_plain_key, keys))
-    extras = [_extra(more, values) for values in zip(*more.values(), strict=True)] if more else None
+    extras = [_extra(optional, values) for values in zip(*optional.values(), strict=True)] if optional else None
     metadata = None
     if boxes.metadata is not None:
         metadata = [None if value is None else _json(value) for value in boxes.metadata]
@@ -195,9 +196,9 @@ def box_rows(boxes: BoxColumns, items: Sequence[int], first: int) -> list[Row]:
 
 
 def _extra(names: Iterable[str], values: Iterable[object]) -> str | None:
-    """Write what few rows have."""
-    there = {name: value for name, value in zip(names, values, strict=True) if value is not None}
-    return _json(there) if there else None
+    """Write the fields that few rows have as JSON, None without any."""
+    present = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+    return _json(present) if present else None
 
 
 def next_arrival(db: sqlite3.Connection, layer: Layer) -> int:
@@ -229,7 +230,7 @@ def upsert(
     annotations : sequence of (annotation, int, str or None)
         Each with its annotation id, the number of its item, and the file of an uploaded mask.
     update : bool
-        Whether one that is there already is replaced (in its place), or ignored.
+        Whether an existing annotation with the same key is replaced, keeping its order, or the new one ignored.
 
     Raises
     ------
@@ -242,17 +243,22 @@ def upsert(
 
 
 def upsert_rows(db: sqlite3.Connection, layer: Layer, rows: Sequence[Row], *, update: bool) -> list[Outcome]:
-    """Store finished rows as `upsert` does; their arrivals count up from `next_arrival`."""
+    """Store rows as `upsert` does; their arrivals count up from `next_arrival`.
+
+    All rows are inserted in order of their keys, which is the order of the table, and conflicting ones are skipped;
+    of two rows with one key the earlier arrival is therefore kept. Only if fewer rows were inserted than given, each
+    is looked up: a stored row with its own arrival was just inserted, any other one was there before.
+    """
     if layer.frozen is not None:
         _check_unchanged(db, layer, map(AnnotationRow._make, rows), update=update)
         return ["ignored"] * len(rows)
     if not rows:
         return []
     before = db.total_changes
-    _insert(db, layer, sorted(rows))  # as they lie in the table; of two with one key the first stays the first
+    _insert(db, layer, sorted(rows))
     outcomes: list[Outcome] = ["new"] * len(rows)
     if db.total_changes - before < len(rows):
-        outcomes = [_settle(db, layer, AnnotationRow._make(row), update=update) for row in rows]
+        outcomes = [_outcome(db, layer, AnnotationRow._make(row), update=update) for row in rows]
     if "new" in outcomes or "updated" in outcomes:
         counter, row_id = layer.counter
         revision = ", revision = revision + 1" if counter == "dataset" else ""
@@ -261,34 +267,37 @@ def upsert_rows(db: sqlite3.Connection, layer: Layer, rows: Sequence[Row], *, up
 
 
 def _insert(db: sqlite3.Connection, layer: Layer, rows: Sequence[Row]) -> None:
-    """Insert the rows whose keys are not there yet.
+    """Insert the rows whose keys do not exist yet; the others are skipped.
 
-    Many in one statement, which names what they have in common instead of binding it, take half the time of one each.
+    A statement inserts `_ROWS_PER_INSERT` rows, which takes half the time of one statement per row. Most of that time
+    is spent on binding values, so a column that is NULL in all of these rows, or the type if all are boxes, is written
+    into the statement as a constant. The text therefore depends on the rows, but there are few variants, and
+    `sqlite3` keeps them prepared. The rest, fewer than `_ROWS_PER_INSERT` rows, is inserted one by one.
     """
     owner, conflict = ("", "item, key") if layer.owner is None else ("run, ", "run, item, key")
     head = f"INSERT INTO {layer.table} ({owner}item, arrival, key, {_VALUES}) VALUES "
     tail = f" ON CONFLICT ({conflict}) DO NOTHING"
-    whole = len(rows) - len(rows) % _TOGETHER
-    for start in range(0, whole, _TOGETHER):
-        columns = list(zip(*rows[start : start + _TOGETHER], strict=True))
-        marks = ["NULL" if column.count(None) == _TOGETHER else "?" for column in columns]
-        if columns[_TYPE].count("box") == _TOGETHER:
+    whole = len(rows) - len(rows) % _ROWS_PER_INSERT
+    for start in range(0, whole, _ROWS_PER_INSERT):
+        columns = list(zip(*rows[start : start + _ROWS_PER_INSERT], strict=True))
+        marks = ["NULL" if column.count(None) == _ROWS_PER_INSERT else "?" for column in columns]
+        if columns[_TYPE].count("box") == _ROWS_PER_INSERT:
             marks[_TYPE] = "'box'"
         bound = [column for column, mark in zip(columns, marks, strict=True) if mark == "?"]
         row = f"({', '.join([*map(str, layer.owners), *marks])})"
         values = list(chain.from_iterable(zip(*bound, strict=True)))
-        db.execute(head + ", ".join([row] * _TOGETHER) + tail, values)
+        db.execute(head + ", ".join([row] * _ROWS_PER_INSERT) + tail, values)
     row = f"({', '.join([*map(str, layer.owners), *'?' * len(AnnotationRow._fields)])})"
     db.executemany(head + row + tail, rows[whole:])
 
 
-def _settle(db: sqlite3.Connection, layer: Layer, row: AnnotationRow, *, update: bool) -> Outcome:
-    """Return whether the row was inserted, and replace the older one if asked to."""
+def _outcome(db: sqlite3.Connection, layer: Layer, row: AnnotationRow, *, update: bool) -> Outcome:
+    """Return whether the row was inserted, and otherwise replace the older one if `update`."""
     where = f"{layer.where}item = ? AND key = ?"
-    found = db.execute(
+    (arrival,) = db.execute(
         f"SELECT arrival FROM {layer.table} WHERE {where}", (*layer.owners, row.item, row.key)
     ).fetchone()
-    if found[0] == row.arrival:
+    if arrival == row.arrival:
         return "new"
     if not update:
         return "ignored"
@@ -299,11 +308,11 @@ def _settle(db: sqlite3.Connection, layer: Layer, row: AnnotationRow, *, update:
 
 def _check_unchanged(db: sqlite3.Connection, layer: Layer, rows: Iterable[AnnotationRow], *, update: bool) -> None:
     for row in rows:
-        found = db.execute(
+        stored = db.execute(
             f"SELECT {_VALUES} FROM {layer.table} WHERE {layer.where}item = ? AND key = ?",
             (*layer.owners, row.item, row.key),
         ).fetchone()
-        if found is None or (update and not _same(found, row.values)):
+        if stored is None or (update and not _same(stored, row.values)):
             raise FrozenRunError(
                 f"The run '{layer.frozen}' is committed and cannot change; nothing was stored. Create a new run for "
                 "other predictions, or delete this one with client.delete_model_run()."
@@ -311,7 +320,7 @@ def _check_unchanged(db: sqlite3.Connection, layer: Layer, rows: Iterable[Annota
 
 
 def _same(stored: tuple[Any, ...], sent: tuple[object, ...]) -> bool:
-    """Compare two rows' values; the JSON texts among them by their meaning."""
+    """Compare the values of two rows; JSON strings are compared by their content."""
     numbers = len(_VALUES.split(", ")) - 2
     return stored[:numbers] == sent[:numbers] and all(
         _sorted_json(a) == _sorted_json(b) for a, b in zip(stored[numbers:], sent[numbers:], strict=True)
@@ -339,7 +348,7 @@ def of_items(db: sqlite3.Connection, layer: Layer, first: int, last: int) -> Ite
 
 
 def delete_ground_truth(db: sqlite3.Connection, dataset: int, items: Iterable[int]) -> int:
-    """Remove the ground truth of items of a dataset, and tell how many annotations that were."""
+    """Delete the ground truth of items of a dataset, and return the number of annotations."""
     count = 0
     for part, marks in batches(items):
         count += db.execute(f"DELETE FROM annotation WHERE item IN ({marks})", part).rowcount
@@ -349,16 +358,16 @@ def delete_ground_truth(db: sqlite3.Connection, dataset: int, items: Iterable[in
 
 
 def counts(db: sqlite3.Connection, layer: Layer, items: Iterable[int]) -> dict[int, int]:
-    """Count the annotations of items; those without any are left out."""
-    found: dict[int, int] = {}
+    """Count the annotations per item; items without any are left out."""
+    counts: dict[int, int] = {}
     for part, marks in batches(items):
-        found.update(
+        counts.update(
             db.execute(
                 f"SELECT item, count(*) FROM {layer.table} WHERE {layer.where}item IN ({marks}) GROUP BY item",
                 (*layer.owners, *part),
             )
         )
-    return found
+    return counts
 
 
 def select(db: sqlite3.Connection, layer: Layer, items: Iterable[int], columns: str) -> Iterator[Row]:
@@ -374,9 +383,9 @@ def select(db: sqlite3.Connection, layer: Layer, items: Iterable[int], columns: 
 def select_page(
     db: sqlite3.Connection, layer: Layer, after: tuple[int, int], end: int, limit: int, columns: str
 ) -> list[Row]:
-    """Return some columns of ``object``, the annotations behind (item, arrival) and before the item number `end`.
+    """Return some columns of ``object``, the annotations after (item, arrival) and before the item number `end`.
 
-    Those in datasets that somebody deleted are passed over, which only a run that spans datasets has.
+    Those of deleted datasets are left out; only a run that spans datasets can have some.
     """
     return db.execute(
         f"SELECT {columns} FROM {layer.table} AS object WHERE {layer.where}(item, arrival) > (?, ?) AND item < ?"

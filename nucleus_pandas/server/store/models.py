@@ -1,4 +1,4 @@
-"""Rows of models and of their runs."""
+"""Models and their runs."""
 
 from __future__ import annotations
 
@@ -20,14 +20,12 @@ _RUN = (
     "run.id, run.tag, run.model, model.tag, run.dataset, run.name, run.metadata, run.committed_at, run.parameters,"
     " run.content"
 )
-
-
-_SEEN = "run.id NOT IN (SELECT run FROM free_run)"  # others hold what belongs to a model and to no run
+_PUBLIC = "run.id NOT IN (SELECT run FROM free_run)"
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model as stored."""
+    """A stored model."""
 
     id: int
     tag: str
@@ -40,7 +38,7 @@ class Model:
 
     @property
     def public_id(self) -> str:
-        """The id that users see."""
+        """The public id."""
         return f"prj_{self.tag}"
 
     def entry(self) -> ModelEntry:
@@ -57,7 +55,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A model run as stored; `dataset` is None where the run spans datasets."""
+    """A stored model run; `dataset` is None if the run spans datasets."""
 
     id: int
     tag: str
@@ -72,7 +70,7 @@ class Run:
 
     @property
     def public_id(self) -> str:
-        """The id that users see."""
+        """The public id."""
         return f"run_{self.tag}"
 
     @property
@@ -81,13 +79,13 @@ class Run:
         return "open" if self.committed_at is None else "committed"
 
     def check_of(self, dataset: Dataset) -> None:
-        """Raise BadRequestError when this is a run on another dataset."""
+        """Raise BadRequestError if this is a run on another dataset."""
         if self.dataset not in (None, dataset.id):
-            raise BadRequestError(f"The run '{self.public_id}' is one on another dataset than '{dataset.public_id}'.")
+            raise BadRequestError(f"The run '{self.public_id}' is on another dataset than '{dataset.public_id}'.")
 
     @property
     def layer(self) -> Layer:
-        """Where its predictions lie."""
+        """The layer of its predictions."""
         return Layer(self.id, ("run", self.id), None if self.committed_at is None else self.public_id)
 
 
@@ -96,7 +94,7 @@ def _json(text: str | None) -> Any:
 
 
 def add(db: sqlite3.Connection, request: AddModel) -> Model:
-    """Create a model; the same request again gives the same model, another one with its reference id is refused."""
+    """Create a model; an equal request returns the same model, another one with its reference id is a conflict."""
     row = db.execute(f"SELECT {_MODEL} FROM model WHERE reference_id = ?", (request.reference_id,)).fetchone()
     if row is not None:
         model = _model(row)
@@ -110,7 +108,7 @@ def add(db: sqlite3.Connection, request: AddModel) -> Model:
         if not same:
             raise ConflictError(
                 f"The model '{model.public_id}' ('{model.name}') has the reference_id '{request.reference_id}', "
-                "with other fields. Choose another one, or delete that model."
+                "with other fields. Choose another reference_id, or delete that model."
             )
         return model
     db.execute(
@@ -136,7 +134,7 @@ def _model(row: tuple[Any, ...]) -> Model:
 
 
 def find(db: sqlite3.Connection, public_id: str) -> Model:
-    """Find a model by its id, or by the id of one of its runs, or raise NotFoundError."""
+    """Find a model by its id or by the id of one of its runs, or raise NotFoundError."""
     tag = tag_of(public_id, "prj_")
     if tag is None and (run_tag := tag_of(public_id, "run_")) is not None:
         tag = find_run(db, f"run_{run_tag}").model_tag
@@ -150,7 +148,7 @@ def by_reference_id(db: sqlite3.Connection, reference_id: str) -> Model:
     """Find a model by its reference id, or raise NotFoundError."""
     row = db.execute(f"SELECT {_MODEL} FROM model WHERE reference_id = ?", (reference_id,)).fetchone()
     if row is None:
-        raise NotFoundError(f"There is no model with reference_id '{reference_id}'; make it with client.add_model().")
+        raise NotFoundError(f"There is no model with reference_id '{reference_id}'; create it with client.add_model().")
     return _model(row)
 
 
@@ -165,19 +163,19 @@ def set_list(db: sqlite3.Connection, model: Model, column: str, values: list[str
 
 
 def note_trained(db: sqlite3.Connection, model: Model, slice_id: str | None) -> None:
-    """Add to a model's trained slice ids the one that its predictions name, if they do."""
+    """Add a slice id to the trained slice ids of a model, if given and new."""
     if slice_id and slice_id not in model.trained_slice_ids:
         set_list(db, model, "trained_slice_ids", [*model.trained_slice_ids, slice_id])
 
 
 def delete(db: sqlite3.Connection, model: Model) -> None:
-    """Remove a model and hide its runs; `purge` removes their rows."""
+    """Delete a model and hide its runs; `purge` removes their rows."""
     db.execute("UPDATE run SET deleted = 1, model = NULL WHERE model = ?", (model.id,))
     db.execute("DELETE FROM model WHERE id = ?", (model.id,))
 
 
 def create_run(db: sqlite3.Connection, model: Model, dataset: Dataset | None, request: CreateModelRun) -> Run:
-    """Create a run of a model, on one dataset or on any."""
+    """Create a run of a model, on one dataset, or on any number of them without `dataset`."""
     tag = new_tag()
     db.execute(
         "INSERT INTO run (tag, model, dataset, name, metadata, annotation_metadata_schema, created_at)"
@@ -192,9 +190,9 @@ def create_run(db: sqlite3.Connection, model: Model, dataset: Dataset | None, re
             now(),
         ),
     )
-    made = run_where(db, "run.tag = ?", tag)
-    assert made is not None
-    return made
+    run = run_where(db, "run.tag = ?", tag)
+    assert run is not None
+    return run
 
 
 def model_of_request(db: sqlite3.Connection, request: CreateModelRun) -> Model:
@@ -203,7 +201,8 @@ def model_of_request(db: sqlite3.Connection, request: CreateModelRun) -> Model:
         model = find(db, request.model_id)
         if request.reference_id not in (None, model.reference_id):
             raise BadRequestError(
-                f"`model_id` names the model '{model.reference_id}', `reference_id` another: '{request.reference_id}'."
+                f"`model_id` is that of the model '{model.reference_id}', but `reference_id` is "
+                f"'{request.reference_id}'."
             )
         return model
     if request.reference_id is not None:
@@ -212,20 +211,21 @@ def model_of_request(db: sqlite3.Connection, request: CreateModelRun) -> Model:
     if len(every) == 1:
         return every[0]
     raise BadRequestError(
-        f"A run names its model by `reference_id` or `model_id`; neither is given, and there are {len(every)} models."
+        "A run needs the `reference_id` or `model_id` of its model; neither is given, and there are "
+        f"{len(every)} models."
     )
 
 
 def find_run(db: sqlite3.Connection, public_id: str) -> Run:
     """Find a run, or raise NotFoundError."""
-    run = run_where(db, f"run.tag = ? AND {_SEEN}", tag_of(public_id, "run_"))
+    run = run_where(db, f"run.tag = ? AND {_PUBLIC}", tag_of(public_id, "run_"))
     if run is None:
         raise NotFoundError(f"There is no model run '{public_id}'.")
     return run
 
 
 def run_where(db: sqlite3.Connection, condition: str, value: object) -> Run | None:
-    """Find the run of which a condition with one value holds."""
+    """Find the run that meets a condition with one value."""
     row = db.execute(
         f"SELECT {_RUN} FROM run JOIN model ON model.id = run.model WHERE {condition} AND NOT run.deleted", (value,)
     ).fetchone()
@@ -236,13 +236,13 @@ def run_where(db: sqlite3.Connection, condition: str, value: object) -> Run | No
 
 
 def seen_tag(db: sqlite3.Connection, run: Run) -> str | None:
-    """Return the tag of a run; None where users see no run, since its predictions belong to the model alone."""
+    """Return the tag of a run, None if it is the hidden run of predictions without a run."""
     hidden = db.execute("SELECT 1 FROM free_run WHERE run = ?", (run.id,)).fetchone()
     return None if hidden else run.tag
 
 
 def open_run(db: sqlite3.Connection, model: Model, dataset: Dataset) -> Run:
-    """Find the newest run of a model on a dataset that is not committed, or make one."""
+    """Find the newest run of a model on a dataset that is not committed, or create one."""
     row = db.execute(
         "SELECT tag FROM run WHERE model = ? AND dataset = ? AND committed_at IS NULL AND NOT deleted"
         " ORDER BY id DESC LIMIT 1",
@@ -252,9 +252,9 @@ def open_run(db: sqlite3.Connection, model: Model, dataset: Dataset) -> Run:
 
 
 def newest_run(db: sqlite3.Connection, model: Model, dataset: Dataset) -> Run:
-    """Find the newest run of a model on a dataset, or raise NotFoundError; one that spans datasets if it is there."""
+    """Find the newest run of a model with predictions on a dataset, or raise NotFoundError."""
     row = db.execute(
-        f"SELECT tag FROM run WHERE model = ? AND NOT deleted AND {_SEEN} AND (dataset = ? OR dataset IS NULL AND"
+        f"SELECT tag FROM run WHERE model = ? AND NOT deleted AND {_PUBLIC} AND (dataset = ? OR dataset IS NULL AND"
         " EXISTS (SELECT 1 FROM prediction WHERE run = run.id AND item >= ? AND item < ?)) ORDER BY id DESC LIMIT 1",
         (model.id, dataset.id, *item_range(dataset.id)),
     ).fetchone()
@@ -265,32 +265,32 @@ def newest_run(db: sqlite3.Connection, model: Model, dataset: Dataset) -> Run:
 
 def runs_of(db: sqlite3.Connection, model: Model) -> list[str]:
     """List the ids of a model's runs, oldest first."""
-    rows = db.execute(f"SELECT tag FROM run WHERE model = ? AND NOT deleted AND {_SEEN} ORDER BY id", (model.id,))
+    rows = db.execute(f"SELECT tag FROM run WHERE model = ? AND NOT deleted AND {_PUBLIC} ORDER BY id", (model.id,))
     return [f"run_{tag}" for (tag,) in rows]
 
 
 def datasets_of(db: sqlite3.Connection, run: Run) -> list[int]:
-    """List the datasets that a run has predictions on; its own one where it has one."""
+    """List the datasets that a run has predictions on; one look-up per dataset, however many predictions there are."""
     if run.dataset is not None:
         return [run.dataset]
-    found: list[int] = []
+    numbers: list[int] = []
     after = 0
     while row := db.execute(
         "SELECT item FROM prediction WHERE run = ? AND item >= ? ORDER BY item LIMIT 1", (run.id, after)
     ).fetchone():
-        found.append(dataset_of(row[0]))
-        after = item_range(found[-1])[1]
-    there = {number for (number,) in db.execute("SELECT id FROM dataset WHERE NOT deleted")}
-    return [number for number in found if number in there]
+        numbers.append(dataset_of(row[0]))
+        after = item_range(numbers[-1])[1]
+    existing = {number for (number,) in db.execute("SELECT id FROM dataset WHERE NOT deleted")}
+    return [number for number in numbers if number in existing]
 
 
 def delete_run(db: sqlite3.Connection, run: Run) -> None:
-    """Hide a run from everybody; `purge` removes its rows."""
+    """Hide a run; `purge` removes its rows."""
     db.execute("UPDATE run SET deleted = 1 WHERE id = ?", (run.id,))
 
 
 def merge(db: sqlite3.Connection, runs: list[Run], into: Run) -> int:
-    """Copy the predictions of several runs into a new one; of two with one key in an item the first is kept."""
+    """Copy the predictions of several runs into a new one; the first with a key in an item is kept."""
     arrivals = 0
     for run in runs:
         db.execute(

@@ -1,4 +1,12 @@
-"""Removes what was deleted, a little at a time, so that nobody waits long for the store."""
+"""Removes deleted rows in small steps, so that no other writer waits long.
+
+A delete only sets the column ``deleted``, and nothing reads such rows any more. The rows below them are removed later,
+in transactions of about `STEP` rows, by whichever process comes to it.
+
+Invariants: each step removes rows from the start of a key range, so an interrupted step is simply done again. The row
+with ``deleted`` is removed in the same transaction as the last row below it, so it marks unfinished work, and its
+number is not assigned again meanwhile. Runs are purged before datasets, since their rows refer to items.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +15,11 @@ import sqlite3
 from nucleus_pandas.server.store import pending_files
 from nucleus_pandas.server.store.ids import ALL_ITEMS, item_range
 
-STEP = 20_000  # rows a transaction
+STEP = 20_000  # rows per transaction
 
 
 def is_left(db: sqlite3.Connection) -> bool:
-    """Return whether there is something to remove."""
+    """Return True if there are rows or files to remove."""
     (left,) = db.execute(
         "SELECT EXISTS (SELECT 1 FROM dataset WHERE deleted) OR EXISTS (SELECT 1 FROM run WHERE deleted)"
         " OR EXISTS (SELECT 1 FROM evaluation WHERE deleted) OR EXISTS (SELECT 1 FROM benchmark WHERE deleted)"
@@ -27,9 +35,9 @@ def purge_some(db: sqlite3.Connection) -> None:
         if deleted is not None:
             _purge_rows_of(db, table, rows, deleted[0])
             return
-    found = db.execute("SELECT id FROM slice WHERE deleted LIMIT 1").fetchone()
-    if found is not None:
-        _purge_slice(db, found[0])
+    deleted = db.execute("SELECT id FROM slice WHERE deleted LIMIT 1").fetchone()
+    if deleted is not None:
+        _purge_slice(db, deleted[0])
         return
     run = db.execute("SELECT id FROM run WHERE deleted LIMIT 1").fetchone()
     if run is not None:
@@ -67,7 +75,7 @@ def _purge_slice(db: sqlite3.Connection, number: int) -> None:
 
 
 def _clear_run(db: sqlite3.Connection, run: int, first: int, end: int) -> bool:
-    """Remove a run's rows of a range of items; whether all are gone."""
+    """Remove rows of a run in a range of items, and return True if all are removed."""
     for table, order in (("match", "number"), ("prediction", "arrival")):
         last = db.execute(
             f"SELECT item, {order} FROM {table} WHERE run = ? AND item >= ? AND item < ? ORDER BY item, {order}"
@@ -109,7 +117,7 @@ def _purge_dataset(db: sqlite3.Connection, dataset: int) -> None:
 
 
 def released(db: sqlite3.Connection) -> list[tuple[str, str]]:
-    """List (kind, file) of some files that nobody needs any more, and take them off the list of the released."""
+    """Return (kind, file) of some released files that no row needs, and remove them from the list."""
     pending_files.give_up(db)
     some = db.execute("SELECT kind, file FROM released LIMIT ?", (STEP // 20,)).fetchall()
     db.executemany("DELETE FROM released WHERE kind = ? AND file = ?", some)

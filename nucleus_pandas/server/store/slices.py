@@ -1,4 +1,4 @@
-"""Rows of slices, and of the items in them, in the order in which they were put there."""
+"""Slices and their items, in the order in which these were added."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import msgspec
 from nucleus_pandas.errors import BadRequestError, ConflictError, NotFoundError
 from nucleus_pandas.server.store.datasets import Dataset, json_or_none
 from nucleus_pandas.server.store.ids import batches, item_number, item_range, new_tag, now, owner_sql, tag_of
-from nucleus_pandas.server.store.positions import Places
+from nucleus_pandas.server.store.positions import PositionIndex
 from nucleus_pandas.wire.slices import SliceEntry, SliceInfo
 
-_PLACES = Places("slice_item", "place", "slice_hole", "slice")
+_POSITIONS = PositionIndex("slice_item", "place", "slice_hole", "slice")
 _COLUMNS = (
     "slice.id, slice.tag, slice.dataset, dataset.tag, slice.name, slice.tags, slice.created_at, slice.length,"
     " slice.positions"
@@ -80,7 +80,7 @@ def _slice(row: tuple[Any, ...]) -> Slice:
 
 
 def create(db: sqlite3.Connection, dataset: Dataset, name: str, numbers: Iterable[int]) -> Slice:
-    """Create a slice of items of a dataset, or raise ConflictError where the dataset has one of that name."""
+    """Create a slice of items of a dataset, or raise ConflictError if the dataset has one with this name."""
     there = db.execute(
         "SELECT tag FROM slice WHERE dataset = ? AND name = ? AND NOT deleted", (dataset.id, name)
     ).fetchone()
@@ -105,7 +105,7 @@ def find(db: sqlite3.Connection, public_id: str) -> Slice:
 
 
 def listing(db: sqlite3.Connection, dataset: Dataset | None = None, name: str | None = None) -> list[Slice]:
-    """List slices, oldest first: every one, those of a dataset, those of a name."""
+    """List slices, oldest first; optionally those of a dataset or with a name."""
     where, values = "", list[object]()
     for column, value in (("dataset", dataset and dataset.id), ("name", name)):
         if value is not None:
@@ -114,28 +114,23 @@ def listing(db: sqlite3.Connection, dataset: Dataset | None = None, name: str | 
     return list(map(_slice, db.execute(f"SELECT {_COLUMNS} {_FROM}{where} ORDER BY slice.id", values).fetchall()))
 
 
-def add(db: sqlite3.Connection, one: Slice, numbers: Iterable[int]) -> list[int]:
-    """Put items at the end of a slice, in their order; return those that were not in it."""
-    wanted = list(dict.fromkeys(numbers))
-    there: set[int] = set()
-    for part, marks in batches(wanted):
-        rows = db.execute(
-            f"SELECT item FROM slice_item WHERE item IN ({marks}) AND {owner_sql('place')} = ?", (*part, one.id)
-        )
-        there.update(item for (item,) in rows)
-    new = [number for number in wanted if number not in there]
-    (position,) = db.execute("SELECT positions FROM slice WHERE id = ?", (one.id,)).fetchone()
-    first = item_number(one.id, position)
+def add(db: sqlite3.Connection, slice_: Slice, numbers: Iterable[int]) -> list[int]:
+    """Append items to a slice, in their order; return those that were not in it."""
+    distinct = list(dict.fromkeys(numbers))
+    present = members(db, slice_, distinct)
+    new = [number for number in distinct if number not in present]
+    (position,) = db.execute("SELECT positions FROM slice WHERE id = ?", (slice_.id,)).fetchone()
+    first = item_number(slice_.id, position)
     db.executemany("INSERT INTO slice_item (place, item) VALUES (?, ?)", enumerate(new, first))
     db.execute(
-        "UPDATE slice SET length = length + ?, positions = positions + ? WHERE id = ?", (len(new), len(new), one.id)
+        "UPDATE slice SET length = length + ?, positions = positions + ? WHERE id = ?", (len(new), len(new), slice_.id)
     )
     return new
 
 
-def at_positions(db: sqlite3.Connection, one: Slice, positions: Sequence[int]) -> list[int | None]:
-    """Return the numbers of the items at places of the slice, None for places outside."""
-    places = _PLACES.find_many(db, one.id, positions, one.length, one.positions)
+def at_positions(db: sqlite3.Connection, slice_: Slice, positions: Sequence[int]) -> list[int | None]:
+    """Return the numbers of the n-th existing items of the slice, None outside."""
+    places = _POSITIONS.at_ranks(db, slice_.id, positions, slice_.length, slice_.positions)
     items: dict[int, int] = {}
     for part, marks in batches(sorted({place for place in places if place is not None})):
         items.update(db.execute(f"SELECT place, item FROM slice_item WHERE place IN ({marks})", part).fetchall())
@@ -143,50 +138,50 @@ def at_positions(db: sqlite3.Connection, one: Slice, positions: Sequence[int]) -
 
 
 def rank(db: sqlite3.Connection, place: int) -> int:
-    """Count the items of a slice that stand before a place."""
-    return _PLACES.before(db, place)
+    """Count the items of a slice before a place."""
+    return _POSITIONS.rank(db, place)
 
 
-def place_of(db: sqlite3.Connection, one: Slice, item: int) -> int | None:
-    """Return the place of an item in a slice, None where it is not in it."""
+def place_of(db: sqlite3.Connection, slice_: Slice, item: int) -> int | None:
+    """Return the place of an item in a slice, None if it is not in it."""
     row = db.execute(
-        f"SELECT place FROM slice_item WHERE item = ? AND {owner_sql('place')} = ?", (item, one.id)
+        f"SELECT place FROM slice_item WHERE item = ? AND {owner_sql('place')} = ?", (item, slice_.id)
     ).fetchone()
     return None if row is None else int(row[0])
 
 
-def members(db: sqlite3.Connection, one: Slice, numbers: Iterable[int]) -> set[int]:
-    """Return which of some items are in the slice."""
-    found: set[int] = set()
+def members(db: sqlite3.Connection, slice_: Slice, numbers: Iterable[int]) -> set[int]:
+    """Return those of some items that are in the slice."""
+    present: set[int] = set()
     for part, marks in batches(sorted(set(numbers))):
         rows = db.execute(
-            f"SELECT item FROM slice_item WHERE item IN ({marks}) AND {owner_sql('place')} = ?", (*part, one.id)
+            f"SELECT item FROM slice_item WHERE item IN ({marks}) AND {owner_sql('place')} = ?", (*part, slice_.id)
         )
-        found.update(item for (item,) in rows)
-    return found
+        present.update(item for (item,) in rows)
+    return present
 
 
-def items_of(db: sqlite3.Connection, one: Slice) -> list[int]:
+def items_of(db: sqlite3.Connection, slice_: Slice) -> list[int]:
     """List the numbers of the items, in the order of the slice."""
-    rows = db.execute("SELECT item FROM slice_item WHERE place >= ? AND place < ? ORDER BY place", one.bounds)
+    rows = db.execute("SELECT item FROM slice_item WHERE place >= ? AND place < ? ORDER BY place", slice_.bounds)
     return [item for (item,) in rows]
 
 
-def labels(db: sqlite3.Connection, one: Slice) -> list[str]:
+def labels(db: sqlite3.Connection, slice_: Slice) -> list[str]:
     """List the labels of the ground truth of the items in a slice."""
     rows = db.execute(
         "SELECT DISTINCT label FROM slice_item CROSS JOIN annotation ON annotation.item = slice_item.item"
         " WHERE place >= ? AND place < ? AND label IS NOT NULL ORDER BY 1",
-        one.bounds,
+        slice_.bounds,
     )
     return [label for (label,) in rows]
 
 
-def set_tags(db: sqlite3.Connection, one: Slice, tags: list[str]) -> None:
+def set_tags(db: sqlite3.Connection, slice_: Slice, tags: list[str]) -> None:
     """Replace the tags."""
-    db.execute("UPDATE slice SET tags = ? WHERE id = ?", (json_or_none(tags), one.id))
+    db.execute("UPDATE slice SET tags = ? WHERE id = ?", (json_or_none(tags), slice_.id))
 
 
-def delete(db: sqlite3.Connection, one: Slice) -> None:
+def delete(db: sqlite3.Connection, slice_: Slice) -> None:
     """Hide a slice; `purge` removes its rows. The items stay."""
-    db.execute("UPDATE slice SET deleted = 1 WHERE id = ?", (one.id,))
+    db.execute("UPDATE slice SET deleted = 1 WHERE id = ?", (slice_.id,))

@@ -135,7 +135,7 @@ def test_a_batch_of_new_annotations_is_stored(http: ExtensionHttp, abc: str, way
     assert len(http.table("annotation")) == 2
 
 
-@pytest.mark.parametrize("count", [layers._TOGETHER, 2 * layers._TOGETHER + 3])
+@pytest.mark.parametrize("count", [layers._ROWS_PER_INSERT, 2 * layers._ROWS_PER_INSERT + 3])
 def test_a_large_batch_is_refused_as_a_whole(http: ExtensionHttp, abc: str, count: int) -> None:
     http.annotate(abc, boxes=columns_of([("b", "7")]))
     stored = http.annotate(abc, boxes=columns_of([("b", str(n)) for n in range(count)]), if_exists="error")
