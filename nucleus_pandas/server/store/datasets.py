@@ -90,11 +90,6 @@ def listing(db: sqlite3.Connection) -> list[tuple[str, str]]:
     ]
 
 
-def tags_by_number(db: sqlite3.Connection) -> dict[int, str]:
-    """Return the tag of every dataset that is not deleted, by the number of the dataset."""
-    return dict(db.execute("SELECT id, tag FROM dataset WHERE NOT deleted").fetchall())
-
-
 def info(db: sqlite3.Connection, dataset: Dataset) -> DatasetInfo:
     """Describe a dataset."""
     annotation_schema, item_schema = db.execute(
