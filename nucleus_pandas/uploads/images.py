@@ -1,153 +1,214 @@
 """Items whose images are local files.
 
-To a server that takes images before their items, as an embedded Nucleus does, files travel side by side, and the
-items are appended behind them in their order. To others a request holds ten items with their files; requests travel
-side by side too, and the server orders the items as they arrive.
+An embedded Nucleus takes images before their items: files travel on several connections, and the items are appended
+behind them in order. To other servers a request holds ten items with their files; requests travel on several
+connections too, and the server orders the items as they arrive.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self
+
+import msgspec
 
 from nucleus_pandas._util.threads import Workers, workers
 from nucleus_pandas.errors import APIError, InvalidInputError, NetworkError, ServerError, TooLargeError
-from nucleus_pandas.schema import SendableItems, Units
+from nucleus_pandas.schema import SendableItems
 from nucleus_pandas.transport.multipart import Multipart, UnreadableFileError
-from nucleus_pandas.uploads.accounting import Tally
-from nucleus_pandas.uploads.batches import BATCH, cut, deliver, progress_bar, route_of, send_batch, states_of
-from nucleus_pandas.uploads.journal import content_of
-from nucleus_pandas.uploads.options import Options
+from nucleus_pandas.uploads.batches import BATCH, Batch, Upload, cut, progress_bar
+from nucleus_pandas.uploads.journal import request_key
 from nucleus_pandas.wire.bulk import FILES, ReceivedImages
 
-_FILES = FILES // 2  # a request
-_BYTES = 4 << 20  # a request, unless one file is larger
+_FILES = FILES // 2  # per request
+_BYTES = 4 << 20  # per request, unless one file is larger
 _BATCH_FILES = 256
 _BATCH_BYTES = 64 << 20
 
 
+class ItemFilesBatch(Batch[SendableItems]):
+    """Items that are sent with their files, in one multipart request."""
+
+    def request(self, doubts: list[str]) -> dict[str, Any]:
+        """Send the items with their files, and return the answer."""
+        upload, files = self.upload, self.upload.units.files
+        fields = {"items": upload.units.images(self.units.start, self.units.stop, update=upload.replaces)}
+        if upload.rejects_existing:
+            fields["if_exists"] = b"error"
+        body = Multipart(fields, [("image", files[unit], files[unit].name) for unit in self.units])
+        return self.post(doubts, multipart=body, params={} if "outcomes" in upload.extensions else {"async": 1})
+
+    def journal_key(self) -> bytes:
+        """Return what identifies the batch in the journal: its items, the option and the files."""
+        return b"\n".join([bytes(self.objects()), self.upload.options.if_exists.encode(), self.file_states()])
+
+
+@dataclass(eq=False)
+class ReceivedImagesBatch(Batch[SendableItems]):
+    """Items, some of them with images that the server has received before.
+
+    Attributes
+    ----------
+    images : dict of int to str
+        The server's names of the images.
+    key : bytes, optional
+        What identifies the batch in the journal, instead of its body, in which those names differ each time.
+    """
+
+    images: Mapping[int, str] = field(kw_only=True)
+    key: bytes | None = field(default=None, kw_only=True)
+
+    def objects(self) -> bytes | memoryview:
+        """Write the items as JSON objects with the names of their images, separated by commas."""
+        if not self.images:
+            return super().objects()
+        lines = self.upload.units.lines(self.units.start, self.units.stop).splitlines()
+        for number, unit in enumerate(self.units):
+            if unit in self.images:
+                lines[number] = b'%b,"image":%b}' % (lines[number][:-1], msgspec.json.encode(self.images[unit]))
+        return b",".join(lines)
+
+    def part(self, units: range) -> Self:
+        """Return a batch of some of the items."""
+        return replace(self, units=units, key=None)
+
+    def journal_key(self) -> bytes:
+        """Return what identifies the batch in the journal."""
+        return self.body() if self.key is None else self.key
+
+
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """A batch on its way: requests that run, and what is to be done in its turn."""
+class StartedBatch:
+    """A batch on its way: requests that run, and what is to be called in its turn."""
 
-    batch: range
+    units: range
     requests: Sequence[Future[Any]]
-    end: Callable[[], object]
+    finish: Callable[[], object]
+
+    @property
+    def weight(self) -> int:
+        """The connections that it counts for; items without files wait for their turn too."""
+        return max(1, len(self.requests))
 
 
-def send_items(tally: Tally, options: Options, start: int = 0) -> None:
-    """Send items in batches, or what begins with one; some have files."""
-    units = tally.checked.units
-    size = options.batch_size or BATCH
-    with progress_bar(tally, -(-(len(units) - start) // _FILES), options) as bar:
-        if "images" in tally.target.transport.extensions:
-            send_images(tally, _cut(units, size, start), options, bar)
+def send_items(upload: Upload[SendableItems], start: int = 0) -> None:
+    """Send items in batches, or those from one on; some have files."""
+    units = upload.units
+    size = upload.options.batch_size or BATCH
+    with progress_bar(upload, -(-(len(units) - start) // _FILES)) as advance:
+        if "images" in upload.extensions:
+            send_images(upload, _cut(units, size, start), advance)
             return
         for has_files, batches in groupby(cut(units, size, start), lambda batch: batch.start in units.files):
             if has_files:
-                send_images(tally, batches, options, bar)
+                send_images(upload, batches, advance)
             else:
                 for batch in batches:
-                    send_batch(tally, batch, options)
-                    bar(len(batch))
+                    Batch(upload, batch).send()
+                    advance(len(batch))
 
 
-def send_images(tally: Tally, batches: Iterable[range], options: Options, bar: Callable[[int], object]) -> None:
+def send_images(upload: Upload[SendableItems], batches: Iterable[range], advance: Callable[[int], object]) -> None:
     """Send batches of items with their files, on as many connections as there may be.
 
-    Files run ahead of the oldest batch whose items are not stored by about a request a connection, and no more.
+    Files are ahead of the oldest batch whose items are not stored by about one request per connection, and not more.
     """
-    transport = tally.target.transport
-    ahead = "images" in transport.extensions
-    connections = transport.max_concurrency if ahead or "outcomes" not in transport.extensions else 1
-    begun: deque[Begun] = deque()
-    # Where files run ahead one connection is left to items; where there is but one, it takes turns.
-    senders = min(max(1, connections - ahead), len(tally.checked.units.files))
+    sends_ahead = "images" in upload.extensions
+    connections = 1
+    if sends_ahead or "outcomes" not in upload.extensions:
+        connections = upload.target.transport.max_concurrency
+    started: deque[StartedBatch] = deque()
+    # If files are sent ahead one connection is left to items; a single one is used in turns.
+    senders = min(max(1, connections - sends_ahead), len(upload.units.files))
     with workers(senders, "nucleus_pandas-images") as threads:
 
         def settle() -> None:
-            oldest = begun.popleft()
+            oldest = started.popleft()
             if connections == 1:
-                threads.submit(oldest.end).result()
+                threads.submit(oldest.finish).result()
             else:
-                oldest.end()
-            bar(len(oldest.batch))
+                oldest.finish()
+            advance(len(oldest.units))
 
         for batch in batches:
-            begun.append(begin(tally, batch, options, threads))
-            while sum(map(_weight, begun)) - _weight(begun[0]) >= connections:
+            started.append(start_batch(upload, batch, threads))
+            while sum(other.weight for other in started) - started[0].weight >= connections:
                 settle()
-        while begun:
+        while started:
             settle()
 
 
-def _weight(begun: Begun) -> int:
-    return max(1, len(begun.requests))  # addresses without files wait for their turn too
+def start_batch(upload: Upload[SendableItems], units: range, threads: Workers) -> StartedBatch:
+    """Start to send a batch of items with their files; `finish` has to be called after that of those before it."""
+    batch = ItemFilesBatch(upload, units)
+    if "images" not in upload.extensions:
+        request = threads.submit(batch.send)
+        return StartedBatch(units, [request], request.result)
+    key = None
+    if upload.journal is not None:
+        key = batch.journal_key()
+        if upload.outcomes.recall(units, request_key(key)):
+            return StartedBatch(units, [], lambda: None)
+    most = min(_FILES, upload.options.batch_size or _FILES)
+    requests = [threads.submit(_send_files, upload, part) for part in _parts(upload.units.files, units, most)]
+    return StartedBatch(units, requests, partial(_append_items, upload, units, requests, key))
 
 
-def begin(tally: Tally, batch: range, options: Options, threads: Workers) -> Begun:
-    """Begin to send a batch of items with their files; its end has to be called when those before it have ended."""
-    if "images" not in tally.target.transport.extensions:
-        request = threads.submit(_send_together, tally, batch, options)
-        return Begun(batch, [request], request.result)
-    seal = _seal(tally, batch, options) if tally.log is not None else b""
-    if tally.log is not None and tally.recall(batch.start, batch.stop, content_of(seal)):
-        return Begun(batch, [], lambda: None)
-    files = tally.checked.units.files
-    most = min(_FILES, options.batch_size or _FILES)
-    requests = [threads.submit(_send_files, tally, part) for part in _parts(files, batch, most)]
-
-    def end() -> None:
-        sent = {unit: found for request in requests for unit, found in request.result().items()}
-        start = batch.start
-        names = {unit: found for unit, found in sent.items() if isinstance(found, str)}
-        for unit, found in sent.items():
-            if not isinstance(found, str):
-                with tally.lock:
-                    tally.fail(unit, unit + 1, found, [])
-        if len(names) == len(sent):
-            send_batch(tally, batch, options, images=names, seal=seal or None)
-            return
-        for unit in (*sorted(sent.keys() - names.keys()), batch.stop):
-            if start < unit:
-                send_batch(tally, range(start, unit), options, images=names)
-            start = unit + 1
-
-    return Begun(batch, requests, end)
+def _append_items(
+    upload: Upload[SendableItems],
+    units: range,
+    requests: Sequence[Future[dict[int, str | Exception]]],
+    key: bytes | None,
+) -> None:
+    """Append items when their images were received; an image that was not is the error of its item."""
+    received = {unit: outcome for request in requests for unit, outcome in request.result().items()}
+    images = {unit: name for unit, name in received.items() if isinstance(name, str)}
+    if len(images) == len(received):
+        ReceivedImagesBatch(upload, units, images=images, key=key).send()
+        return
+    start = units.start
+    for unit, error in sorted(received.items()):
+        if isinstance(error, Exception):
+            upload.fail(range(unit, unit + 1), error)
+    for unit in (*sorted(received.keys() - images.keys()), units.stop):
+        if start < unit:
+            ReceivedImagesBatch(upload, range(start, unit), images=images).send()
+        start = unit + 1
 
 
-def _cut(units: Units, size: int, start: int) -> Iterator[range]:
-    """Cut items into batches, in their order, by their number and by the number and the bytes of their files."""
+def _cut(units: SendableItems, size: int, start: int) -> Iterator[range]:
+    """Cut items into batches, in order, by their number and by the number and the bytes of their files."""
     count = bytes_ = 0
     for unit in range(start, len(units)):
-        own = _length(units.files[unit]) if unit in units.files else 0
-        if unit - start >= size or count >= _BATCH_FILES or (count and bytes_ + own > _BATCH_BYTES):
+        length = _length(units.files[unit]) if unit in units.files else 0
+        if unit - start >= size or count >= _BATCH_FILES or (count and bytes_ + length > _BATCH_BYTES):
             yield range(start, unit)
             start, count, bytes_ = unit, 0, 0
         count += unit in units.files
-        bytes_ += own
+        bytes_ += length
     if start < len(units):
         yield range(start, len(units))
 
 
-def _parts(files: Any, batch: range, most: int) -> Iterator[list[int]]:
-    """Part the units of a batch that have files into requests."""
+def _parts(files: Mapping[int, Path], units: range, most: int) -> Iterator[list[int]]:
+    """Divide the units that have files among requests."""
     part: list[int] = []
     bytes_ = 0
-    for unit in batch:
+    for unit in units:
         if unit not in files:
             continue
-        own = _length(files[unit])
-        if len(part) >= most or (part and bytes_ + own > _BYTES):
+        length = _length(files[unit])
+        if len(part) >= most or (part and bytes_ + length > _BYTES):
             yield part
             part, bytes_ = [], 0
         part.append(unit)
-        bytes_ += own
+        bytes_ += length
     if part:
         yield part
 
@@ -155,59 +216,31 @@ def _parts(files: Any, batch: range, most: int) -> Iterator[list[int]]:
 def _length(path: Path) -> int:
     try:
         return path.stat().st_size
-    except OSError:  # it is refused when it is to be sent
+    except OSError:  # which is reported when it is to be sent
         return 0
 
 
-def _send_files(tally: Tally, units: Sequence[int]) -> dict[int, str | Exception]:
-    """Send files, and return the name by which the server calls each, or why it has none; a bad file is bad alone."""
-    files, transport = tally.checked.units.files, tally.target.transport
+def _send_files(upload: Upload[SendableItems], units: Sequence[int]) -> dict[int, str | Exception]:
+    """Send files, and return the server's name of each image, or why it has none; a bad file is bad alone."""
+    files = upload.units.files
     try:
-        if tally.broken is not None:
-            raise InvalidInputError(f"Not sent, since an earlier request failed: {tally.broken}")
+        if (reason := upload.outcomes.unsent_reason) is not None:
+            raise InvalidInputError(reason)
         body = Multipart({}, [("image", files[unit], files[unit].name) for unit in units])
-        route = ("_nucleus_pandas", "images")
-        answer: ReceivedImages = transport.request("POST", *route, multipart=body, shape=ReceivedImages)
+        answer: ReceivedImages = upload.target.transport.request(
+            "POST", "_nucleus_pandas", "images", multipart=body, shape=ReceivedImages
+        )
         if len(answer.images) != len(units):
-            raise ServerError(f"The server's answer is about other than the {len(units)} images that were sent.", 200)
+            raise ServerError(f"The server's answer does not match the {len(units)} images that were sent.", 200)
     except UnreadableFileError as error:
-        others = [unit for at, unit in enumerate(units) if at != error.number]
-        return {units[error.number]: error} | (_send_files(tally, others) if others else {})
+        others = [unit for number, unit in enumerate(units) if number != error.number]
+        return {units[error.number]: error} | (_send_files(upload, others) if others else {})
     except (APIError, NetworkError, InvalidInputError, OSError) as error:
         if isinstance(error, TooLargeError) and len(units) > 1:
             middle = len(units) // 2
-            return _send_files(tally, units[:middle]) | _send_files(tally, units[middle:])
+            return _send_files(upload, units[:middle]) | _send_files(upload, units[middle:])
         return dict.fromkeys(units, error)
     return {
         unit: received.image or InvalidInputError(received.error or "The server did not say why it has no image.")
         for unit, received in zip(units, answer.images, strict=True)
     }
-
-
-def _send_together(tally: Tally, batch: range, options: Options) -> None:
-    """Send items and their files in one request."""
-    transport, units = tally.target.transport, cast(SendableItems, tally.checked.units)
-
-    def ask(doubts: list[str]) -> dict[str, Any]:
-        fields = {"items": units.images(batch.start, batch.stop, update=options.if_exists == "update")}
-        if options.if_exists == "error" and "refuse-existing" in transport.extensions:
-            fields["if_exists"] = b"error"
-        body = Multipart(fields, [("image", units.files[unit], units.files[unit].name) for unit in batch])
-        params: dict[str, object] = {} if "outcomes" in transport.extensions else {"async": 1}
-        answer: dict[str, Any] = transport.request(
-            "POST", *route_of(tally), params=params, multipart=body, doubts=doubts, shape=dict[str, Any]
-        )
-        return answer
-
-    def again(part: range) -> None:
-        _send_together(tally, part, options)
-
-    deliver(tally, batch, options, ask, again, lambda: _seal(tally, batch, options))
-
-
-def _seal(tally: Tally, batch: range, options: Options) -> bytes:
-    """Return what the journal knows a batch by: its items, and name, size and time of each file."""
-    units = tally.checked.units
-    return b"\n".join(
-        [bytes(units.objects(batch.start, batch.stop)), options.if_exists.encode(), states_of(units, batch)]
-    )

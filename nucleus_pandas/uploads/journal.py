@@ -1,7 +1,8 @@
-"""What earlier uploads were answered: the same upload again goes on where they ended.
+"""The journal of uploads: the answers to earlier requests, by which the same upload resumes.
 
-A journal is one SQLite file. It is written after each answer, so that whatever it holds is stored on the server; what
-it does not hold is sent again, which stores nothing twice. Before rows are replaced it forgets what they were.
+A journal is one SQLite file. It is written after each answer, so that everything that it records is stored on the
+server; the rest is sent again, which stores nothing twice. Before a request is sent that may replace rows, the entries
+of those rows are deleted: what was recorded of them may no longer hold.
 """
 
 from __future__ import annotations
@@ -26,31 +27,31 @@ from msgspec import Meta
 from nucleus_pandas._util.sqlite import open_wal
 from nucleus_pandas.errors import JournalError
 
-FILE_NAME = ".nucleus_import.sqlite"  # hidden, so that no reader of the folder takes it for data
+FILE_NAME = ".nucleus_import.sqlite"  # hidden, so that readers of the folder do not take it for data
 _APPLICATION_ID = 0x4E554A4C  # "NUJL", in the file's header
 _VERSION = 1
 _SCHEMA = (
     """CREATE TABLE batch (
-  upload BLOB NOT NULL,     -- a hash of what rows are sent to, and how
-  part TEXT NOT NULL,       -- a row group of a file; nothing for a frame
+  upload BLOB NOT NULL,     -- a hash of the target and the options
+  part TEXT NOT NULL,       -- a row group of a file; empty for a frame
   content BLOB NOT NULL,    -- a hash of the request
   start INTEGER NOT NULL,   -- its rows in the part
   stop INTEGER NOT NULL,
-  outcomes TEXT NOT NULL,   -- JSON: what became of its rows, in runs of [status, rows]; none yet: it may be stored
-  counts TEXT NOT NULL,     -- JSON: the server's counters, where it told no more
+  outcomes TEXT NOT NULL,   -- JSON: runs of [status, rows]; empty while the request is in flight
+  counts TEXT NOT NULL,     -- JSON: the server's counters, if it only counted
   PRIMARY KEY (upload, part, content)
 ) STRICT, WITHOUT ROWID""",
     """CREATE TABLE part (
   upload BLOB NOT NULL,
   part TEXT NOT NULL,
-  identity TEXT NOT NULL,   -- of the file, when all rows of the part were answered well
+  identity TEXT NOT NULL,   -- of the file, when all rows of the part were stored
   counts TEXT NOT NULL,     -- JSON: rows by status
   PRIMARY KEY (upload, part)
 ) STRICT, WITHOUT ROWID""",
     """CREATE TABLE file (
   upload BLOB NOT NULL,
   file TEXT NOT NULL,
-  identity TEXT NOT NULL,   -- size, time and footer, as they were last seen
+  identity TEXT NOT NULL,   -- its last known size, time and footer
   PRIMARY KEY (upload, file)
 ) STRICT, WITHOUT ROWID""",
 )
@@ -60,37 +61,38 @@ _OUTCOMES = list[tuple[Annotated[int, Meta(ge=0)], Annotated[int, Meta(gt=0)]]]
 _COUNTS = dict[str, Annotated[int, Meta(ge=0)]]
 
 
+_REQUEST = "upload = ? AND part = ? AND content = ?"
+
+
 @dataclass(frozen=True)
-class Answered:
-    """What became of the rows of a request: `outcomes` in runs of (status, rows), `counts` where those say no more."""
+class JournalEntry:
+    """The outcome of a request: `outcomes` in runs of (status, rows), and the server's counters if it only counted."""
 
     outcomes: Sequence[tuple[int, int]]
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
 class Journal:
-    """A file that remembers answered requests.
-
-    Several threads and processes may use it at once.
+    """A file that records answered requests; several threads and processes may use it at once.
 
     Parameters
     ----------
     path : pathlib.Path
-        The file, made when absent.
+        The file, created if absent.
 
     Raises
     ------
     JournalError
-        It cannot be opened or is something else.
+        The file cannot be opened, or is not a journal.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
-        with self._told("opened"):
+        with self.wrap_errors("opened"):
             path.parent.mkdir(parents=True, exist_ok=True)
-            # what a power cut takes away is sent again
-            self._db = open_wal(path, self._is_begun, synchronous="NORMAL")
+            # NORMAL: entries that a power cut loses are sent again
+            self._db = open_wal(path, self._is_initialized, synchronous="NORMAL")
             try:
                 self._prepare()
             except BaseException:
@@ -99,55 +101,51 @@ class Journal:
 
     def _prepare(self) -> None:
         self._db.execute("BEGIN IMMEDIATE")
-        if not self._is_begun(self._db):
+        if not self._is_initialized(self._db):
             for statement in _SCHEMA:
                 self._db.execute(statement)
             self._db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             self._db.execute(f"PRAGMA user_version = {_VERSION}")
         self._db.execute("COMMIT")
 
-    def _is_begun(self, db: sqlite3.Connection) -> bool:
-        """Refuse what is no journal, or one of another version; False where nothing is there yet."""
+    def _is_initialized(self, db: sqlite3.Connection) -> bool:
+        """Return False if the file is empty; raise JournalError if it is not a journal of this version."""
         (application,) = db.execute("PRAGMA application_id").fetchone()
         (version,) = db.execute("PRAGMA user_version").fetchone()
         (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         if tables and (application, version) != (_APPLICATION_ID, _VERSION):
-            other = "of another version of nucleus_pandas" if application == _APPLICATION_ID else "of something else"
-            raise JournalError(f"'{self.path}' is a file {other}; name another file by journal=.")
+            other = "a journal of another version" if application == _APPLICATION_ID else "not a journal"
+            raise JournalError(f"'{self.path}' is {other}; name another file with journal=.")
         return bool(tables)
 
     @contextmanager
-    def _told(self, what: str) -> Iterator[None]:
-        """Return of the file what SQLite says."""
+    def wrap_errors(self, action: str) -> Iterator[None]:
+        """Raise errors of SQLite as errors of the file."""
         try:
             yield
         except (sqlite3.Error, OSError, ValueError, msgspec.MsgspecError) as error:
             if isinstance(error, JournalError):
                 raise
-            remedy = "Name another file by journal=, or work without one by journal=False"
-            if "full" in str(error) or "I/O" in str(error):  # where a disk is full SQLite may say either
-                remedy = "Make room, and run the same again: it goes on where it ended"
+            remedy = "Name another file with journal=, or work without one with journal=False"
+            if "full" in str(error) or "I/O" in str(error):  # of a full disk SQLite may report either
+                remedy = "Free some space and run the same again: it resumes"
             reason = str(error) if isinstance(error, (sqlite3.Error, OSError)) else "it is damaged"
-            raise JournalError(f"The journal '{self.path}' cannot be {what}: {reason}. {remedy}.") from error
+            raise JournalError(f"The journal '{self.path}' cannot be {action}: {reason}. {remedy}.") from error
 
-    def _write(self, statement: str, *values: object) -> None:
-        with self._told("written"), self._lock:
+    def write(self, statement: str, *values: object) -> None:
+        """Execute a statement."""
+        with self.wrap_errors("written"), self._lock:
             self._db.execute(statement, values)
 
-    def _read(self, statement: str, *values: object) -> tuple[Any, ...] | None:
-        with self._told("read"), self._lock:
-            found: tuple[Any, ...] | None = self._db.execute(statement, values).fetchone()
-        return found
+    def read(self, statement: str, *values: object) -> tuple[Any, ...] | None:
+        """Return the first row of a query."""
+        with self.wrap_errors("read"), self._lock:
+            row: tuple[Any, ...] | None = self._db.execute(statement, values).fetchone()
+        return row
 
-    def upload(self, *what: object) -> Upload:
-        """Return what is remembered of an upload, known by what its rows are sent to and how.
-
-        Parameters
-        ----------
-        *what
-            Anything that JSON takes; another value is another upload.
-        """
-        return Upload(self, blake2b(json.dumps(what).encode(), digest_size=16).digest())
+    def upload(self, *identity: object) -> UploadJournal:
+        """Return the entries of one upload, identified by its target and options as JSON values."""
+        return UploadJournal(self, blake2b(json.dumps(identity).encode(), digest_size=16).digest())
 
     def close(self) -> None:
         """Close the file."""
@@ -164,118 +162,107 @@ class Journal:
 
 
 @dataclass(frozen=True)
-class Upload:
-    """What a journal remembers of one upload."""
+class UploadJournal:
+    """The entries of one upload."""
 
     journal: Journal
     key: bytes
 
-    def part(self, name: str) -> Part:
-        """Return what is remembered of one part."""
-        return Part(self, name)
+    def part(self, name: str) -> PartJournal:
+        """Return the entries of one part."""
+        return PartJournal(self.journal, self.key, name)
 
-    def seen(self, file: str) -> str | None:
-        """Return the identity of a file when it was last seen."""
-        row = self.journal._read("SELECT identity FROM file WHERE upload = ? AND file = ?", self.key, file)
+    def file_identity(self, file: str) -> str | None:
+        """Return the last recorded identity of a file."""
+        row = self.journal.read("SELECT identity FROM file WHERE upload = ? AND file = ?", self.key, file)
         return None if row is None else str(row[0])
 
-    def see(self, file: str, identity: str, parts: int) -> None:
-        """Record the identity of a file, and forget what was sent of more parts than it has."""
+    def record_file(self, file: str, identity: str, parts: int) -> None:
+        """Record the identity of a file, and delete the entries of parts that it does not have any more."""
         beyond = "substr(part, 1, length(?) + 1) = ? || '#' AND CAST(substr(part, length(?) + 2) AS INTEGER) >= ?"
         for table in ("batch", "part"):
             values = (self.key, file, file, file, parts)
-            self.journal._write(f"DELETE FROM {table} WHERE upload = ? AND {beyond}", *values)
-        self.journal._write("INSERT OR REPLACE INTO file VALUES (?, ?, ?)", self.key, file, identity)
+            self.journal.write(f"DELETE FROM {table} WHERE upload = ? AND {beyond}", *values)
+        self.journal.write("INSERT OR REPLACE INTO file VALUES (?, ?, ?)", self.key, file, identity)
 
 
 @dataclass(frozen=True)
-class Part:
-    """What a journal remembers of a part of an upload, such as a row group."""
+class PartJournal:
+    """The entries of a part of an upload, such as a row group."""
 
-    upload: Upload
+    journal: Journal
+    upload: bytes
     name: str
 
-    def known(self, content: bytes) -> Answered | None:
-        """Return what became of a request, where it was answered before."""
-        row = self.upload.journal._read(
-            "SELECT outcomes, counts FROM batch WHERE upload = ? AND part = ? AND content = ?",
-            self.upload.key,
-            self.name,
-            content,
-        )
+    def entry(self, key: bytes) -> JournalEntry | None:
+        """Return the entry of a request, if it was answered."""
+        row = self.journal.read(f"SELECT outcomes, counts FROM batch WHERE {_REQUEST}", self.upload, self.name, key)
         if row is None:
             return None
-        with self.upload.journal._told("read"):
+        with self.journal.wrap_errors("read"):
             outcomes = msgspec.json.decode(row[0], type=_OUTCOMES)
-            return Answered(outcomes, msgspec.json.decode(row[1], type=_COUNTS)) if outcomes else None
+            return JournalEntry(outcomes, msgspec.json.decode(row[1], type=_COUNTS)) if outcomes else None
 
-    def sending(self, start: int, stop: int, content: bytes) -> bool:
-        """Record that a request is about to be sent; whether it was before, and was not refused whole."""
-        journal = self.upload.journal
-        place = (self.upload.key, self.name, content)
-        again = journal._read("SELECT 1 FROM batch WHERE upload = ? AND part = ? AND content = ?", *place) is not None
-        if not again:
-            journal._write("INSERT OR IGNORE INTO batch VALUES (?, ?, ?, ?, ?, '[]', '{}')", *place, start, stop)
-        return again
+    def mark_in_flight(self, start: int, stop: int, key: bytes) -> bool:
+        """Record that a request is about to be sent; return whether it was before, without being withdrawn."""
+        request = (self.upload, self.name, key)
+        was_sent = self.journal.read(f"SELECT 1 FROM batch WHERE {_REQUEST}", *request) is not None
+        if not was_sent:
+            self.journal.write("INSERT OR IGNORE INTO batch VALUES (?, ?, ?, ?, ?, '[]', '{}')", *request, start, stop)
+        return was_sent
 
-    def withdraw(self, content: bytes) -> None:
-        """Forget that a request was sent, since it was refused whole."""
-        place = (self.upload.key, self.name, content)
-        self.upload.journal._write("DELETE FROM batch WHERE upload = ? AND part = ? AND content = ?", *place)
+    def withdraw(self, key: bytes) -> None:
+        """Delete the mark of a request that stored nothing."""
+        self.journal.write(f"DELETE FROM batch WHERE {_REQUEST}", self.upload, self.name, key)
 
     def forget(self, start: int, stop: int) -> None:
-        """Forget what was sent of rows, since something else will replace them."""
-        self.upload.journal._write(
+        """Delete the entries of rows that are about to be replaced."""
+        self.journal.write(
             "DELETE FROM batch WHERE upload = ? AND part = ? AND start < ? AND stop > ?",
-            self.upload.key,
+            self.upload,
             self.name,
             stop,
             start,
         )
 
-    def answered(self, start: int, stop: int, content: bytes, answer: Answered) -> None:
-        """Record what became of a request, and of which rows it was."""
-        self.upload.journal._write(
+    def record(self, start: int, stop: int, key: bytes, entry: JournalEntry) -> None:
+        """Record the outcome of a request and the range of its rows."""
+        outcomes, counts = json.dumps(entry.outcomes), json.dumps(entry.counts)
+        self.journal.write(
             "INSERT OR REPLACE INTO batch VALUES (?, ?, ?, ?, ?, ?, ?)",
-            self.upload.key,
-            self.name,
-            content,
-            start,
-            stop,
-            json.dumps(answer.outcomes),
-            json.dumps(answer.counts),
+            *(self.upload, self.name, key, start, stop, outcomes, counts),
         )
 
     def finished(self, identity: str) -> tuple[dict[str, int] | None, bool]:
-        """Count the rows of the part by status, where all were answered well while its file was this one.
+        """Return the rows of the part by status, if all were stored while its file had this identity.
 
         Returns
         -------
         dict of str to int, or None
             The counts.
         bool
-            Whether all were answered well while the file was another one. That is forgotten: what is sent from now on
-            may replace them.
+            Whether all rows were stored while the file had another identity. That is deleted: rows that are sent from
+            now on may replace them.
         """
-        journal, of_part = self.upload.journal, (self.upload.key, self.name)
-        row = journal._read("SELECT identity, counts FROM part WHERE upload = ? AND part = ?", *of_part)
+        part = (self.upload, self.name)
+        row = self.journal.read("SELECT identity, counts FROM part WHERE upload = ? AND part = ?", *part)
         if row is None:
             return None, False
         if row[0] == identity:
-            with journal._told("read"):
+            with self.journal.wrap_errors("read"):
                 return msgspec.json.decode(row[1], type=_COUNTS), True
-        journal._write("DELETE FROM part WHERE upload = ? AND part = ?", *of_part)
+        self.journal.write("DELETE FROM part WHERE upload = ? AND part = ?", *part)
         return None, True
 
     def finish(self, identity: str, counts: Mapping[str, int]) -> None:
-        """Record that all rows of the part were answered well."""
-        self.upload.journal._write(
-            "INSERT OR REPLACE INTO part VALUES (?, ?, ?, ?)", self.upload.key, self.name, identity, json.dumps(counts)
+        """Record that all rows of the part are stored."""
+        self.journal.write(
+            "INSERT OR REPLACE INTO part VALUES (?, ?, ?, ?)", self.upload, self.name, identity, json.dumps(counts)
         )
 
 
-def content_of(*parts: bytes | memoryview) -> bytes:
-    """Return a hash of a request."""
+def request_key(*parts: bytes | memoryview) -> bytes:
+    """Return the key of a request: a hash of what it sends."""
     digest = blake2b(digest_size=16)
     for part in parts:
         digest.update(part)
@@ -283,7 +270,7 @@ def content_of(*parts: bytes | memoryview) -> bytes:
 
 
 def user_folder(source: str) -> Path:
-    """Return the folder of this user where the journal stands that has no place beside its source."""
+    """Return the user's folder for the journal of a source that has no writable folder of its own."""
     if sys.platform == "darwin":
         base = Path.home() / "Library" / "Caches"
     elif os.name == "nt":

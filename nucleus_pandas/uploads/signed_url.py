@@ -1,23 +1,20 @@
-"""Items as one file: PUT to a signed address, then worked through by a job."""
+"""Items as one file: PUT to a signed URL, then processed by a job."""
 
 from __future__ import annotations
 
 import json
 import re
 import uuid
-from collections.abc import Iterator
 from itertools import groupby
 from tempfile import SpooledTemporaryFile
-from typing import IO, Any, cast
+from typing import IO, Any
 
 from nucleus_pandas.errors import APIError, JournalError, NetworkError, NotFoundError
 from nucleus_pandas.schema import SendableItems
-from nucleus_pandas.uploads.accounting import Tally
-from nucleus_pandas.uploads.batches import BATCH, cut, progress_bar, send_batch
+from nucleus_pandas.uploads.batches import BATCH, Upload, cut, progress_bar
 from nucleus_pandas.uploads.images import send_images, send_items
 from nucleus_pandas.uploads.jobs import Job
-from nucleus_pandas.uploads.journal import content_of
-from nucleus_pandas.uploads.options import Options
+from nucleus_pandas.uploads.journal import request_key
 from nucleus_pandas.wire.requests import FromUpload
 from nucleus_pandas.wire.responses import JobEntry, SignedUrl
 
@@ -26,99 +23,92 @@ _IN_MEMORY = 16 << 20  # bytes; more is written to the disk first
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
-def send_signed(tally: Tally, options: Options) -> None:
-    """Send items: those elsewhere in as few uploads as may be, local images with their files.
+def send_signed(upload: Upload[SendableItems]) -> None:
+    """Send items: those with URLs in as few uploads as possible, local images with their files.
 
-    A server that knows no signed addresses gets batches.
+    A server without signed URLs gets batches.
     """
-    units = tally.checked.units
-    runs = list(_runs(tally, options))
-    with progress_bar(tally, sum(map(len, runs)), options) as bar:
-        for run in runs:
-            if run[0].start in units.files:
-                # on one connection each waits for the job of the one before it, and so their order is kept
-                for batches in [run] if tally.target.transport.max_concurrency > 1 else [[batch] for batch in run]:
-                    _let_end(tally, options)
-                    send_images(tally, batches, options, bar)
+    files = upload.units.files
+    batches = cut(upload.units, upload.options.batch_size or BATCH)
+    runs = [(has_files, list(run)) for has_files, run in groupby(batches, lambda batch: batch.start in files)]
+    with progress_bar(upload, sum(len(run) for _, run in runs)) as advance:
+        for has_files, run in runs:
+            if has_files:
+                # on one connection each batch waits for the job of the previous one, which keeps their order
+                for part in [run] if upload.target.transport.max_concurrency > 1 else [[batch] for batch in run]:
+                    _wait_for_earlier(upload)
+                    send_images(upload, part, advance)
                 continue
-            whole = range(run[0].start, run[-1].stop)
-            if tally.broken is not None:
-                send_batch(tally, whole, options)  # which notes that it is not sent
-            elif (sent := _send_run(tally, whole, options)) < whole.stop:
-                send_items(tally, options, sent)
+            units = range(run[0].start, run[-1].stop)
+            if (reason := upload.outcomes.unsent_reason) is not None:
+                upload.outcomes.reject(units, reason)
+            elif (sent := _send_run(upload, units)) < units.stop:
+                send_items(upload, sent)
                 return
-            bar(len(whole))
+            advance(len(units))
 
 
-def _let_end(tally: Tally, options: Options) -> None:
-    """Wait for what was sent before, so that it comes first."""
-    if tally.jobs and options.wait and tally.broken is None:
-        try:
-            tally.wait(None, none_may_exist=options.if_exists == "error")
-        except (APIError, NetworkError) as error:
-            tally.broken = error  # its jobs go on; more would overtake them
+def _wait_for_earlier(upload: Upload[SendableItems]) -> None:
+    """Wait until what was sent before is stored, so that it comes first."""
+    if upload.options.wait:
+        upload.wait_for_jobs()
 
 
-def _runs(tally: Tally, options: Options) -> Iterator[list[range]]:
-    """Return the batches that are sent together: those of images, and those of what is between."""
-    units = tally.checked.units
-    batches = cut(units, options.batch_size or BATCH)
-    for _, run in groupby(batches, lambda batch: batch.start in units.files):
-        yield list(run)
-
-
-def _send_run(tally: Tally, run: range, options: Options) -> int:
-    """Send some items by one upload, or by several where they are too large for one.
+def _send_run(upload: Upload[SendableItems], units: range) -> int:
+    """Send items by one upload, or by several if they are too large for one.
 
     Returns
     -------
     int
-        The first unit that was not sent, since the server knows no signed addresses; else the end of the run.
+        The first unit that was not sent, because the server has no signed URLs; else the end of the run.
     """
-    start = run.start
-    while start < run.stop:
-        stop, doubts = run.stop, list[str]()
+    outcomes, transport = upload.outcomes, upload.target.transport
+    start = units.start
+    while start < units.stop:
+        part, doubts = range(start, units.stop), list[str]()
         try:
             with SpooledTemporaryFile(_IN_MEMORY) as file:
-                stop, content = _write(tally, file, range(start, run.stop), options)
-                if tally.recall(start, stop, content):
-                    start = stop
+                part, key = _write(upload, file, part)
+                if outcomes.recall(part, key):
+                    start = part.stop
                     continue
-                _let_end(tally, options)
-                if tally.broken is not None:
-                    send_batch(tally, range(start, run.stop), options)  # which notes that it is not sent
+                _wait_for_earlier(upload)
+                if (reason := outcomes.unsent_reason) is not None:
+                    outcomes.reject(range(start, units.stop), reason)
                     break
-                address = _address(tally)
-                if address is None:
+                request_id = uuid.uuid4().hex
+                url = _signed_url(upload, request_id)
+                if url is None:
                     return start
-                if options.if_exists == "update":
-                    tally.replace(start, stop)
-                _put(tally, file, address, range(start, stop), options, doubts, content)
+                if upload.replaces and upload.journal is not None:
+                    upload.journal.forget(part.start, part.stop)
+                transport.put(url, file, file.tell())  # type: ignore[arg-type]
+                _start_job(upload, part, request_id, doubts, key)
         except JournalError:
             raise
         except (APIError, NetworkError, OSError) as error:
-            tally.fail(start, stop, error, doubts)
-        start = stop
-    return run.stop
+            upload.fail(part, error, doubts)
+        start = part.stop
+    return units.stop
 
 
-def _write(tally: Tally, file: IO[bytes], run: range, options: Options) -> tuple[int, bytes]:
-    """Write lines until the file is full; return the first unit that is not in it, and the hash of what is."""
-    size, start, units = 0, run.start, cast(SendableItems, tally.checked.units)
-    content = content_of(options.if_exists.encode())
-    while start < run.stop:
-        stop = min(start + BATCH, run.stop)
-        lines = in_ascii(units.lines(start, stop))
+def _write(upload: Upload[SendableItems], file: IO[bytes], units: range) -> tuple[range, bytes]:
+    """Write lines until the file is full; return the units in it, and the journal's key of what is written."""
+    size, start = 0, units.start
+    key = request_key(upload.options.if_exists.encode())
+    while start < units.stop:
+        stop = min(start + BATCH, units.stop)
+        lines = in_ascii(upload.units.lines(start, stop))
         while size + len(lines) > LARGEST_UPLOAD and stop > start + 1:
             stop = (start + stop) // 2
-            lines = in_ascii(units.lines(start, stop))
+            lines = in_ascii(upload.units.lines(start, stop))
         if size and size + len(lines) > LARGEST_UPLOAD:
             break
         file.write(lines)
         size, start = size + len(lines), stop
-        if tally.log is not None:
-            content = content_of(content, lines)
-    return start, content
+        if upload.journal is not None:
+            key = request_key(key, lines)
+    return range(units.start, start), key
 
 
 def in_ascii(text: bytes) -> bytes:
@@ -131,35 +121,23 @@ def in_ascii(text: bytes) -> bytes:
     """
     if text.isascii():
         return text
-    return _NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text.decode()).encode()
+    return _NOT_ASCII.sub(lambda match: json.dumps(match[0])[1:-1], text.decode()).encode()
 
 
-def _address(tally: Tally) -> tuple[str, str] | None:
-    """Ask for a signed address; None where the server knows none."""
-    request_id = uuid.uuid4().hex
-    kind, dataset_id = tally.target.route[:2]
+def _signed_url(upload: Upload[Any], request_id: str) -> str | None:
+    """Request a signed URL; None if the server has none."""
+    kind, dataset_id = upload.target.route[:2]
     try:
-        answer = tally.target.transport.read(SignedUrl, kind, dataset_id, "signedUrl", request_id)
+        return upload.target.transport.read(SignedUrl, kind, dataset_id, "signedUrl", request_id).signed_url
     except NotFoundError:
-        return None  # should it be the dataset that does not exist, the next request says so
-    return request_id, answer.signed_url
+        return None  # if it is the dataset that does not exist, the next request says so
 
 
-def _put(
-    tally: Tally,
-    file: Any,
-    address: tuple[str, str],
-    run: range,
-    options: Options,
-    doubts: list[str],
-    content: bytes,
-) -> None:
-    """Send a file that was just written, and have a job work through it; doubts are about the job alone."""
-    transport = tally.target.transport
-    request_id, url = address
-    transport.put(url, file, file.tell())
-    body = FromUpload(request_id=request_id, update=options.if_exists == "update")
+def _start_job(upload: Upload[Any], units: range, request_id: str, doubts: list[str], key: bytes) -> None:
+    """Have a job process an uploaded file; doubts are about the job alone."""
+    transport = upload.target.transport
+    body = FromUpload(request_id=request_id, update=upload.replaces)
     job: JobEntry = transport.request(
-        "POST", *tally.target.route, params={"async": 1}, body=body, doubts=doubts, shape=JobEntry
+        "POST", *upload.target.route, params={"async": 1}, body=body, doubts=doubts, shape=JobEntry
     )
-    tally.started(run.start, run.stop, Job(transport, job.job_id), content, again=bool(doubts))
+    upload.outcomes.start_job(Job(transport, job.job_id), units, key, is_retry=bool(doubts))

@@ -1,19 +1,25 @@
-"""Send rows: check them whole, send them by the protocol that fits, report each."""
+"""Send rows: validate them all, send them by the protocol that fits, and report the outcome of each."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any, TypeGuard
+
+import numpy as np
+import pandas as pd
 
 from nucleus_pandas.errors import AlreadyExistsError, APIError, InvalidInputError, NetworkError, UploadError
+from nucleus_pandas.schema import SendableItems, Units, label_of
 from nucleus_pandas.schema.validate import Layout, Rows, look_at
-from nucleus_pandas.uploads.accounting import Tally
-from nucleus_pandas.uploads.batches import send_batches
+from nucleus_pandas.uploads.batches import Upload, send_batches
 from nucleus_pandas.uploads.images import send_items
 from nucleus_pandas.uploads.journal import Journal
 from nucleus_pandas.uploads.options import Options, Target
 from nucleus_pandas.uploads.results import UploadResult
 from nucleus_pandas.uploads.signed_url import send_signed
+
+_SHOWN = 5  # rows in an error's text
 
 
 def upload(
@@ -25,95 +31,113 @@ def upload(
     local: bool = False,
     journal: str | os.PathLike[str] | None = None,
 ) -> UploadResult:
-    """Look at rows whole, then send them.
+    """Validate rows, then send them.
 
     Raises
     ------
     InvalidInputError
-        Rows were refused by the check, and nothing was sent.
+        Rows are invalid, and nothing was sent.
     UploadError
-        Rows were refused by the server, while the others are stored.
+        The server rejected rows, while the others are stored.
     """
     source, checked = look_at(target.kind, rows, layout, local=local, terms=target.terms)
     if journal is None:
-        return _upload(Tally(target, source, checked), options)
+        return _upload(Upload(target, options, source, checked))
     if not options.wait:
         raise InvalidInputError(
-            "A journal notes how jobs end, so wait=False does not go with journal=.", argument="wait"
+            "journal= cannot be combined with wait=False, because the journal records how jobs end.", argument="wait"
         )
     with Journal(Path(journal)) as opened:
         part = opened.upload(target.kind, *target.route, options.if_exists).part("")
-        return _upload(Tally(target, source, checked, log=part), options)
+        return _upload(Upload(target, options, source, checked, journal=part))
 
 
-def _upload(tally: Tally, options: Options) -> UploadResult:
-    checked = tally.checked
-    if checked.problems.bad.any() and options.on_error == "raise":
-        result = tally.result()
+def _upload(upload: Upload[Units]) -> UploadResult:
+    problems = upload.checked.problems
+    if problems.bad.any() and upload.options.on_error == "raise":
+        result = upload.result()
         raise InvalidInputError(
-            f"{tally.sentence(result)}\nNothing was sent. on_error='collect' sends the other rows.",
+            f"{_describe(upload, result)}\nNothing was sent. on_error='collect' sends the other rows.",
             result,
-            checked.problems.frame(),
+            problems.frame(),
         )
-    send(tally, options)
-    if tally.jobs:
-        return _with_jobs(tally, options)
-    return _finished(tally, options)
+    send(upload)
+    return _result_of_jobs(upload) if upload.outcomes.jobs else _result(upload)
 
 
-def send(tally: Tally, options: Options) -> None:
-    """Send what was looked at; the tally tells of all rows, whatever happens on the way."""
-    if not len(tally.checked.units):
+def send(upload: Upload[Units]) -> None:
+    """Send checked rows; every unit has an outcome afterwards, whatever happens on the way."""
+    if not len(upload.units):
         return
     try:
-        extensions = tally.target.transport.extensions
-    except (APIError, NetworkError) as error:  # an upload accounts for its rows also when it cannot begin
-        tally.fail(0, len(tally.checked.units), error, [])
-        tally.broken = error
+        extensions = upload.extensions
+    except (APIError, NetworkError) as error:
+        upload.outcomes.reject(range(len(upload.units)), str(error))
+        upload.outcomes.abort(error)
         return
-    tally.in_order = tally.log is not None and "outcomes" in extensions
-    if tally.target.kind == "items" and "outcomes" not in extensions:
-        send_signed(tally, options)
-    elif tally.target.kind == "items" and tally.checked.units.files:
-        send_items(tally, options)
+    if _has_items(upload) and "outcomes" not in extensions:
+        send_signed(upload)
+    elif _has_items(upload) and upload.units.files:
+        send_items(upload)
     else:
-        send_batches(tally, options)
+        send_batches(upload)
 
 
-def _with_jobs(tally: Tally, options: Options) -> UploadResult:
-    """Return a result that can wait for what the server still works on."""
+def _has_items(upload: Upload[Any]) -> TypeGuard[Upload[SendableItems]]:
+    return isinstance(upload.units, SendableItems)
+
+
+def _result_of_jobs(upload: Upload[Units]) -> UploadResult:
+    """Return the result when the server's jobs have ended, or one that can wait for them."""
+    outcomes = upload.outcomes
 
     def wait(timeout: float | None = None) -> UploadResult:
-        tally.wait(timeout, none_may_exist=options.if_exists == "error")
-        return _finished(tally, options)
+        outcomes.wait(timeout)
+        return _result(upload)
 
-    if not options.wait:
-        return tally.result(wait)
+    if not upload.options.wait:
+        return upload.result(wait)
     try:
-        tally.wait(None, none_may_exist=options.if_exists == "error")
+        outcomes.wait()
     except (APIError, NetworkError) as error:
         reason = str(error)
     else:
-        return _finished(tally, options)
-    result = tally.result(wait)
-    if options.on_error == "collect":
+        return _result(upload)
+    result = upload.result(wait)
+    if upload.options.on_error == "collect":
         return result
-    lines = [tally.sentence(result)] if tally.failed else []
+    lines = [_describe(upload, result)] if outcomes.has_failures else []
     names = ", ".join(f"'{job.id}'" for job in result.jobs)
-    lines.append(f"What was sent is accepted, but it could not be asked how {names} ended: {reason}")
-    lines.append("The server goes on; .result.wait() asks again.")
+    lines.append(f"The rows were accepted, but it could not be found out how {names} ended: {reason}")
+    lines.append("The server continues; .result.wait() waits for it again.")
     raise UploadError("\n".join(lines), result)
 
 
-def _finished(tally: Tally, options: Options) -> UploadResult:
-    result = tally.result()
-    if options.on_error == "collect" or not tally.failed:
+def _result(upload: Upload[Units]) -> UploadResult:
+    """Return the result, or raise it if rows failed."""
+    result, outcomes = upload.result(), upload.outcomes
+    if upload.options.on_error == "collect" or not outcomes.has_failures:
         return result
-    if tally.refusal is not None:
-        raise tally.refusal
-    outcome = "The other rows are stored" if tally.stored else "No row is stored"
-    if tally.doubtful:
-        known = f"{outcome}. " if tally.stored else ""
-        outcome = f"{known}What had no right answer may be stored; sending it again stores nothing twice"
-    kind = AlreadyExistsError if tally.existing else UploadError
-    raise kind(f"{tally.sentence(result)}\n{outcome}; .result tells of each.", result)
+    if outcomes.common_error is not None:
+        raise outcomes.common_error
+    summary = "The other rows are stored" if outcomes.has_stored else "No row is stored"
+    if outcomes.doubtful:
+        known = f"{summary}. " if outcomes.has_stored else ""
+        summary = f"{known}Rows without a proper answer may be stored; sending them again stores nothing twice"
+    error = AlreadyExistsError if outcomes.existing else UploadError
+    raise error(f"{_describe(upload, result)}\n{summary}; .result has the outcome of each row.", result)
+
+
+def _describe(upload: Upload[Units], result: UploadResult) -> str:
+    """Describe what failed, by the first rows with errors."""
+    source = upload.source
+    lines = list(upload.outcomes.notes)
+    index = source.index if isinstance(source, pd.DataFrame) else pd.RangeIndex(len(source))
+    failed = np.flatnonzero(result.is_error)
+    if len(failed):
+        what = "were rejected" if upload.outcomes.errors else "are invalid"
+        lines.append(f"{len(failed)} of {len(source)} rows {what}:")
+    lines += [f"  {label_of(index, row)}: {result.error_of(row)}" for row in failed[:_SHOWN].tolist()]
+    if len(failed) > _SHOWN:
+        lines.append(f"  … and {len(failed) - _SHOWN} more")
+    return "\n".join(lines)

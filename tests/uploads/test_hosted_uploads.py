@@ -145,7 +145,7 @@ def test_a_job_is_waited_for_as_long_as_was_said(
         now += seconds
 
     monkeypatch.setattr("nucleus_pandas.uploads.jobs.time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
-    monkeypatch.setattr("nucleus_pandas.uploads.accounting.time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr("nucleus_pandas.uploads.outcomes.time", SimpleNamespace(monotonic=lambda: now))
     dataset.mock.get(f"{HOST}/job/job_1", json={"status": "Running", "message": {}})
     result = dataset.append(items(), wait=False)
     with pytest.raises(npd.JobTimeoutError, match="still running after 17 s"):

@@ -227,15 +227,15 @@ def test_the_hosted_service_gets_ten_masks_a_request_and_no_path(masks: list[Pat
 def test_a_mask_that_changes_while_it_is_sent_is_told_of(
     dataset: npd.Dataset, masks: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nucleus_pandas.uploads import batches
+    from nucleus_pandas.uploads.batches import MaskFilesBatch
 
-    send = batches.send_masks
+    send = MaskFilesBatch.request
 
-    def late(*arguments: Any) -> None:
+    def late(*arguments: Any) -> Any:
         masks[1].unlink(missing_ok=True)
-        send(*arguments)
+        return send(*arguments)
 
-    monkeypatch.setattr(batches, "send_masks", late)
+    monkeypatch.setattr(MaskFilesBatch, "request", late)
     result = dataset.annotate(rows(masks[:3]), on_error="collect")
     assert [status == "error" for status in result.rows["status"]] == [False, True, False]
     assert set(found(dataset.annotations)) == {NAMES[0], NAMES[2]}

@@ -16,16 +16,16 @@ import pyarrow as pa
 
 from nucleus_pandas._util.options import shows_progress
 from nucleus_pandas._util.threads import workers
-from nucleus_pandas.errors import APIError, InvalidInputError, NetworkError, UploadError
+from nucleus_pandas.errors import InvalidInputError, UploadError
 from nucleus_pandas.io.parquet.export_schema import exported_as
 from nucleus_pandas.io.parquet.rejects import Rejects, holds_rejects
 from nucleus_pandas.io.parquet.row_groups import ReadPlan, RowGroupFrame, without_views
 from nucleus_pandas.io.parquet.sources import SourceFile, SourceFiles, first_line
-from nucleus_pandas.schema import NOT_SENT, warn
+from nucleus_pandas.schema import NOT_SENT, Units, warn
 from nucleus_pandas.schema.kinds import Kind
 from nucleus_pandas.schema.validate import Layout, look_at
-from nucleus_pandas.uploads.accounting import Tally
-from nucleus_pandas.uploads.journal import FILE_NAME, Journal, Part, Upload, user_folder
+from nucleus_pandas.uploads.batches import Upload
+from nucleus_pandas.uploads.journal import FILE_NAME, Journal, PartJournal, UploadJournal, user_folder
 from nucleus_pandas.uploads.options import Options, Target
 from nucleus_pandas.uploads.results import ACCEPTED, ERROR, STATUSES, UNSENT, ImportResult
 from nucleus_pandas.uploads.upload import send
@@ -140,7 +140,7 @@ class _Group:
     first: int
     rows: int
     plan: ReadPlan
-    part: Part | None
+    part: PartJournal | None
     was_sent: bool  # when its file was another one
 
 
@@ -245,35 +245,36 @@ class RowsImport:
         name = Path(files[0].name).stem if len(files) == 1 else "files"
         return folder / f"_{name}.{self.kind}.rejects.parquet"
 
-    def _send_all(self, log: Upload | None, rejects: Rejects, bar: Progress) -> Exception | None:
+    def _send_all(self, log: UploadJournal | None, rejects: Rejects, bar: Progress) -> Exception | None:
         """Send the row groups; return what made that end early."""
         for group, table in _read_ahead(self._groups(log, bar)):
             self.at = f"{group.file.name}, row group {group.number}"
-            rows, tally = self._look(group, table, bar)
-            bar.begin(group.rows, len(tally.checked.units))
-            send(tally, self.options)
-            self._await_jobs(tally)
-            counts = counted(tally)
+            rows, upload = self._look(group, table, bar)
+            outcomes = upload.outcomes
+            bar.begin(group.rows, len(upload.units))
+            send(upload)
+            upload.wait_for_jobs()
+            counts = counted(upload)
             counts = +(counts + Counter(failed=len(rows.refused)))
-            self.resumed += tally.recalled
-            if group.was_sent and tally.recalled < len(tally.checked.units):
+            self.resumed += outcomes.recalled
+            if group.was_sent and outcomes.recalled < len(upload.units):
                 self._tell_changed(group.file)
-            if tally.broken is not None:
+            if outcomes.failure is not None:
                 del counts["failed"]  # they are sent again
                 self.counts += counts
-                return tally.broken
+                return outcomes.failure
             self.counts += counts
-            self._reject(group, tally, rows, table, rejects)
+            self._reject(group, upload, rows, table, rejects)
             bar.end(group.rows, self.counts)
             limit = self.records.max_rejects
             if limit is not None and self.counts["failed"] > limit:
                 return _TooManyError(f"More rows are refused than max_rejects={limit} allows")
-            if group.part is not None and not counts["failed"] and not tally.checked.units.files:  # which may change
-                group.part.finish(group.file.identity, counts | Counter({_REPEATS: len(tally.checked.repeats)}))
-            del table, rows, tally  # before another row group is read
+            if group.part is not None and not counts["failed"] and not upload.units.files:  # which may change
+                group.part.finish(group.file.identity, counts | Counter({_REPEATS: len(upload.checked.repeats)}))
+            del table, rows, upload, outcomes  # before another row group is read
         return None
 
-    def _groups(self, log: Upload | None, bar: Progress) -> Iterator[_Group]:
+    def _groups(self, log: UploadJournal | None, bar: Progress) -> Iterator[_Group]:
         """Return the row groups that were not answered whole before."""
         for file in self.sources.files:
             if log is not None:
@@ -291,13 +292,13 @@ class RowsImport:
                     yield _Group(file, number, first, rows, self.plans[file.name], part, was_sent)
                 first += rows
 
-    def _notice(self, file: SourceFile, log: Upload) -> None:
+    def _notice(self, file: SourceFile, log: UploadJournal) -> None:
         """Notice a file that is not what it was when an earlier import saw it; another time alone says little."""
-        seen = log.seen(file.name)
+        seen = log.file_identity(file.name)
         if seen is not None and not file.is_same(seen):
             self._tell_changed(file)
         if seen != file.identity:
-            log.see(file.name, file.identity, len(file.groups))
+            log.record_file(file.name, file.identity, len(file.groups))
 
     def _tell_changed(self, file: SourceFile) -> None:
         if file.name in self.changed:
@@ -309,30 +310,23 @@ class RowsImport:
             f"that differ are sent; rows that are there already {kept} (if_exists={self.options.if_exists!r})."
         )
 
-    def _look(self, group: _Group, table: Any, bar: Progress) -> tuple[RowGroupFrame, Tally]:
+    def _look(self, group: _Group, table: Any, bar: Progress) -> tuple[RowGroupFrame, Upload[Units]]:
         try:
             rows = group.plan.rows(table)
             source, checked = look_at(self.kind, rows.frame, self.layout, local=self.local, terms=self.target.terms)
         except InvalidInputError as error:
             raise InvalidInputError(f"{self.at}: {error}") from None
         self.repeats += len(checked.repeats)
-        return rows, Tally(self.target, source, checked, log=group.part, watch=bar.sent)
+        return rows, Upload(self.target, self.options, source, checked, journal=group.part, watch=bar.sent)
 
-    def _await_jobs(self, tally: Tally) -> None:
-        if tally.jobs and tally.broken is None:
-            try:
-                tally.wait(None, none_may_exist=self.options.if_exists == "error")
-            except (APIError, NetworkError) as error:
-                tally.broken = error
-
-    def _reject(self, group: _Group, tally: Tally, rows: RowGroupFrame, table: Any, rejects: Rejects) -> None:
+    def _reject(self, group: _Group, upload: Upload[Units], rows: RowGroupFrame, table: Any, rejects: Rejects) -> None:
         """Write down the rows of a row group that were refused."""
         found: list[tuple[int | None, str | None, str]] = [(row, *why) for row, why in rows.refused.items()]
-        for at, column, reason in refused_rows(tally):
+        for at, column, reason in refused_rows(upload):
             box = "" if rows.box is None else f"Box {rows.box[at]}: "
             found.append((int(rows.source[at]), column, f"{box}{reason}"))
         found.sort(key=lambda one: one[0] or 0)
-        found += [(None, None, note) for note in tally.notes]  # of rows that the server does not name
+        found += [(None, None, note) for note in upload.outcomes.notes]  # of rows that the server does not name
         if not found:
             return
         numbers = [row if row is None else group.first + row for row, _, _ in found]
@@ -437,32 +431,32 @@ def _data(files: Sequence[SourceFile]) -> Sequence[SourceFile]:
     return found
 
 
-def counted(tally: Tally) -> Counter[str]:
+def counted(upload: Upload[Units]) -> Counter[str]:
     """Count what became of a row group: sent units, and rows that were refused or had nothing to send."""
-    checked = tally.checked
+    checked, outcomes = upload.checked, upload.outcomes
     has_unit = checked.unit_of_row != NOT_SENT
     found: Counter[str] = Counter()
-    for status, count in enumerate(np.bincount(tally.statuses, minlength=len(STATUSES)).tolist()):
+    for status, count in enumerate(np.bincount(outcomes.statuses, minlength=len(STATUSES)).tolist()):
         if status not in (ERROR, UNSENT, ACCEPTED):
             found[STATUSES[status]] += count
-    accepted = int(np.count_nonzero(tally.statuses == ACCEPTED))
-    told = Counter({_OF_COUNTERS[name]: count for name, count in tally.counts.items()})
+    accepted = int(np.count_nonzero(outcomes.statuses == ACCEPTED))
+    told = Counter({_OF_COUNTERS[name]: count for name, count in outcomes.counts.items()})
     told["failed"] = max(0, accepted - told["new"] - told["updated"] - told["processed"] - told["ignored"])
     found.update(told)
-    wrong = np.isin(tally.statuses, (ERROR, UNSENT))
+    wrong = np.isin(outcomes.statuses, (ERROR, UNSENT))
     found["failed"] += int(np.count_nonzero(wrong[checked.unit_of_row[has_unit]])) + int(checked.problems.bad.sum())
     found["skipped"] += int(np.count_nonzero(~has_unit & ~checked.problems.bad))
     return +found
 
 
-def refused_rows(tally: Tally) -> Iterator[tuple[int, str | None, str]]:
+def refused_rows(upload: Upload[Units]) -> Iterator[tuple[int, str | None, str]]:
     """Return the rows that were refused: position, column and reason."""
-    result = tally.result()
+    result = upload.result()
     rows = np.flatnonzero(result.is_error)
     if not len(rows):
         return
     found: dict[int, list[tuple[str, str]]] = {}
-    problems = tally.checked.problems.frame()
+    problems = upload.checked.problems.frame()
     for row, column, reason in zip(*(problems[name].tolist() for name in ("row", "column", "reason")), strict=True):
         found.setdefault(row, []).append((column, reason))
     for row in rows.tolist():

@@ -94,21 +94,21 @@ def test_an_import_of_a_format_goes_on_where_it_ended(
 def test_an_interrupted_import_of_images_sends_the_others(
     files: Path, local: npd.NucleusClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nucleus_pandas.uploads import images as images
+    from nucleus_pandas.uploads import images
 
     monkeypatch.setattr(images, "_BATCH_FILES", 10)
     dataset, journal = local.create_dataset("COCO"), tmp_path / "journal"
     begun: list[range] = []
-    whole = images.begin
+    whole = images.start_batch
 
-    def interrupted(tally: Any, batch: range, *arguments: Any) -> Any:
+    def interrupted(upload: Any, batch: range, *arguments: Any) -> Any:
         begun.append(batch)
         if len(begun) == 9:
             raise KeyboardInterrupt
-        return whole(tally, batch, *arguments)
+        return whole(upload, batch, *arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(images, "begin", interrupted)
+        patched.setattr(images, "start_batch", interrupted)
         with pytest.raises(KeyboardInterrupt):
             npd.import_files(files / "coco_cvat.json", dataset, "coco", journal=journal)
     stored = len(dataset)

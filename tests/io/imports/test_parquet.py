@@ -679,13 +679,13 @@ def test_what_an_interrupted_import_stored_is_its_own_where_nothing_may_exist(
     scene: npd.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     boxes_of().to_parquet(tmp_path / "boxes.parquet", row_group_size=6)
-    from nucleus_pandas.uploads.accounting import Tally
+    from nucleus_pandas.uploads.outcomes import RowOutcomes
 
     def killed(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(Tally, "answer", killed)
+        patched.setattr(RowOutcomes, "record", killed)
         with pytest.raises(KeyboardInterrupt):
             npd.import_parquet(tmp_path / "boxes.parquet", scene, "annotations", if_exists="error")
     assert len(imported(scene)) == 6
@@ -721,13 +721,13 @@ def test_a_refused_row_leaves_the_others_of_its_request_where_nothing_may_exist(
     boxes.loc[4, "reference_id"] = "nowhere"
     boxes.to_parquet(tmp_path / "boxes.parquet")
     if interrupted:
-        from nucleus_pandas.uploads.accounting import Tally
+        from nucleus_pandas.uploads.outcomes import RowOutcomes
 
         def killed(*arguments: object, **options: object) -> None:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patched:
-            patched.setattr(Tally, "answer", killed)
+            patched.setattr(RowOutcomes, "record", killed)
             with pytest.raises(KeyboardInterrupt):
                 npd.import_parquet(tmp_path / "boxes.parquet", scene, "annotations", if_exists="error")
         assert len(imported(scene)) == 11
