@@ -128,7 +128,7 @@ class Journal:
                 raise
             remedy = "Name another file with journal=, or work without one with journal=False"
             if "full" in str(error) or "I/O" in str(error):  # of a full disk SQLite may report either
-                remedy = "Free some space and run the same again: it resumes"
+                remedy = "Free some disk space, then run the same again: it resumes"
             reason = str(error) if isinstance(error, (sqlite3.Error, OSError)) else "it is damaged"
             raise JournalError(f"The journal '{self.path}' cannot be {action}: {reason}. {remedy}.") from error
 

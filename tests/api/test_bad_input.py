@@ -93,7 +93,7 @@ def test_a_wrong_annotation_is_named_and_nothing_is_sent(
     with pytest.raises(npd.InvalidInputError) as caught:
         dataset.annotate({"annotations": [box(label="good"), box(**fields)]})
     text = str(caught.value)
-    assert text.startswith("1 of 2 rows are refused:\n  row 1: ")
+    assert text.startswith("1 of 2 rows are invalid:\n  row 1: ")
     assert all(word in text for word in words), text
     assert "Nothing was sent" in text
     assert caught.value.result is not None

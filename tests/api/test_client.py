@@ -411,7 +411,7 @@ def test_rows_that_a_counting_server_did_not_take_are_told(hosted: npd.NucleusCl
     assert caught.value.result.annotations_processed == 1
     named = {**answer, "errors": ["Item with id b doesn't exist"]}
     responses.replace(responses.POST, f"{HOST}/dataset/ds_1/annotate", json=named)
-    with pytest.raises(npd.UploadError, match="1 of 2 rows are refused:\n.*row 1: Item with id b") as caught:
+    with pytest.raises(npd.UploadError, match="1 of 2 rows were rejected:\n.*row 1: Item with id b") as caught:
         dataset.annotate(rows)
     assert caught.value.result.rows["status"].tolist() == ["processed", "error"]
     assert (caught.value.result.failed, caught.value.result.annotations_processed) == (rows[1:], 1)
@@ -419,7 +419,7 @@ def test_rows_that_a_counting_server_did_not_take_are_told(hosted: npd.NucleusCl
         dataset.annotate([*rows, {**rows[0], "reference_id": "c"}])
     assert caught.value.result.rows["status"].tolist() == ["accepted"] * 3
     responses.replace(responses.POST, f"{HOST}/dataset/ds_1/annotate", json={**answer, "annotations_processed": 0})
-    with pytest.raises(npd.UploadError, match="2 of 2 rows are refused.*\n.*no item b") as caught:
+    with pytest.raises(npd.UploadError, match="2 of 2 rows were rejected.*\n.*no item b") as caught:
         dataset.annotate(rows)
     assert caught.value.result.failed == rows
     counters = {"dataset_id": "ds_1", "new_items": 0, "updated_items": 0, "ignored_items": 0, "upload_errors": 1}

@@ -519,7 +519,7 @@ def test_the_outcome_stands_on_the_index_of_the_caller(dataset: npd.Dataset, kin
     pd.testing.assert_frame_equal(result.failed, frame[[False, True, True]])
     problems = npd.check(frame)
     pd.testing.assert_index_equal(problems.index, INDEXES[kind][[2]], exact="equiv")
-    with pytest.raises(npd.InvalidInputError, match=r"1 of 3 rows are refused:\n  row .*: column 'label': is missing"):
+    with pytest.raises(npd.InvalidInputError, match=r"1 of 3 rows are invalid:\n  row .*: column 'label': is missing"):
         npd.annotate(frame, dataset)
     joint = frame.assign(image_url="s3://p", confidence=2.0)
     assert npd.check(joint)["row"].tolist() == [0, 1, 2, 2]

@@ -129,7 +129,7 @@ def check_rows(result: npd.UploadResult, wanted: list[str], there: list[str], er
             assert name not in there, f"{name} is said to be {status}: {reason}"
     assert (error is not None) == (result.rows["status"].eq("error").any() or bool(result.jobs))
     if result.jobs:
-        assert "it could not be asked how" in str(error)
+        assert "it could not be found out how" in str(error)
         with suppress(npd.UploadError):  # of the rows that were not sent
             result.wait()
         assert result.jobs == []
@@ -437,7 +437,7 @@ def test_a_job_that_cannot_be_looked_at_goes_on(hosted: FaultyNetwork, fault: st
             handle(client, dataset).append(numbered_items(3))
         result = caught.value.result
         assert "accepted" in str(caught.value)
-        assert ".result.wait() asks again" in str(caught.value)
+        assert ".result.wait() waits for it again" in str(caught.value)
         assert result.rows["status"].tolist() == ["accepted"] * 3
         assert len(result.failed) == 0
         (job,) = result.jobs
@@ -459,7 +459,7 @@ def test_nothing_overtakes_a_job_that_cannot_be_looked_at(hosted: FaultyNetwork)
     with (
         hosted.client() as client,
         hosted.proxy.breaking(only("/job/", "503")),
-        pytest.raises(npd.UploadError, match="it could not be asked how") as caught,
+        pytest.raises(npd.UploadError, match="it could not be found out how") as caught,
     ):
         handle(client, dataset).append(frame)
     assert caught.value.result.rows["status"].tolist() == ["accepted", "error", "error"]
@@ -475,11 +475,11 @@ def test_rows_that_exist_may_be_those_of_an_earlier_try(network: FaultyNetwork, 
         _ = extensions_of(client)
         with network.proxy.breaking(at(0, fault)), pytest.raises(npd.AlreadyExistsError) as caught:
             handle(client, dataset).annotate(numbered_boxes(4), if_exists="error")
-        assert "an earlier try of the same request, which got no answer, stored it" in str(caught.value)
+        assert "an earlier attempt of the same request, which got no answer, stored it" in str(caught.value)
         assert "No row is stored" not in str(caught.value)
         with pytest.raises(npd.AlreadyExistsError, match="No row is stored") as caught:
             handle(client, dataset).annotate(numbered_boxes(4), if_exists="error")
-        assert "earlier try" not in str(caught.value)
+        assert "earlier attempt" not in str(caught.value)
 
 
 @pytest.mark.parametrize("extensions", [None, frozenset(), frozenset({"outcomes"})])

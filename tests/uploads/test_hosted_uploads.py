@@ -233,7 +233,7 @@ def test_rows_of_a_job_that_was_asked_for_twice_may_be_ours(
     dataset.mock.post(append, body=requests.ConnectionError())
     dataset.mock.post(append, json=JOB)
     finish(dataset, message={"ignored_items": 2})
-    with pytest.raises(npd.AlreadyExistsError, match="an earlier try of the same request.*stored it"):
+    with pytest.raises(npd.AlreadyExistsError, match="an earlier attempt of the same request.*stored it"):
         dataset.append(items(), if_exists="error")
 
 

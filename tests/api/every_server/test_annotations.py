@@ -98,7 +98,7 @@ def test_boxes_on_an_unknown_item_are_refused_and_the_others_stored(dataset: npd
     assert result.annotations_processed == 2
     assert_frame_equal(result.failed, frame.iloc[[1]])
     assert dataset.annotations.to_frame()["reference_id"].tolist() == ["a.jpg", "c.jpg"]
-    with pytest.raises(npd.UploadError, match=f"1 of 1 rows are refused:\n.*{UNKNOWN}") as caught:
+    with pytest.raises(npd.UploadError, match=f"1 of 1 rows were rejected:\n.*{UNKNOWN}") as caught:
         dataset.annotate(frame.iloc[[1]])
     assert_frame_equal(caught.value.result.failed, frame.iloc[[1]])
     result = dataset.annotate(frame.iloc[[1]], on_error="collect")

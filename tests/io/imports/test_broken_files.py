@@ -448,9 +448,9 @@ def scribble(old: bytes, new: bytes) -> Callable[[Path], object]:
 
 BAD_JOURNALS: dict[str, tuple[bool, Callable[[Path], object], str]] = {
     "a text": (False, lambda path: path.write_text("notes\n" * 100), "cannot be opened: file is not a database"),
-    "a database": (False, make_foreign, "is a file of something else; name another file by journal="),
+    "a database": (False, make_foreign, "is not a journal; name another file with journal="),
     "a folder": (False, lambda path: path.mkdir(), "cannot be opened: unable to open database file"),
-    "a newer one": (True, make_newer, "is a file of another version of nucleus_pandas"),
+    "a newer one": (True, make_newer, "is a journal of another version"),
     "torn": (True, make_torn, "cannot be (opened|read): .*malformed"),
     "of no text": (True, scribble(b"[[2, 2]]", b"[[2, \xff]]"), "cannot be read"),
     "of no rows": (True, scribble(b"[[2, 2]]", b"[[2, 0]]"), "cannot be read: it is damaged"),
@@ -503,7 +503,7 @@ def test_a_journal_waits_for_another_process_that_begins_it(source: Path) -> Non
         timer = threading.Timer(0.2, other.execute, ["ROLLBACK"])
         timer.start()
         with Journal(path) as journal:
-            journal.upload(1).see("a", "b", 1)
+            journal.upload(1).record_file("a", "b", 1)
         timer.join()
     assert read_journal(path).answered == {}
 

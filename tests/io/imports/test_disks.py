@@ -108,7 +108,7 @@ def test_an_import_goes_on_when_there_is_room_for_its_journal(
         command = Command(tmp_path, *arguments, file_size=limit)
         assert command.wait(60) == 1, command.said
         assert f"nucleus-pandas: The journal '{folder / JOURNAL}' cannot be " in command.said
-        assert "Make room, and run the same again: it goes on where it ended." in command.said
+        assert "Free some disk space, then run the same again: it resumes." in command.said
         assert "Traceback" not in command.said
         known = sum(read_journal(folder / JOURNAL).answered.values()) if begins else 0
         assert begins == (0 < known < 203)

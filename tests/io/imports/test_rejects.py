@@ -242,7 +242,7 @@ def test_too_many_refused_rows_end_an_import_early(
             "12 new, 1 ignored, 3 refused\nThe refused rows, with columns and reasons, are in '",
         ),
         (["--max-rejects", "2"], 1, "More rows are refused than --max-rejects 2 allows, so the import ended at"),
-        (["--journal", "."], 1, "Name another file by --journal, or work without one by --no-journal."),
+        (["--journal", "."], 1, "Name another file with --journal, or work without one with --no-journal."),
         (["--rejects", "{source}"], 1, "name another file by --rejects, or move it away"),
         (["--bbox", "q"], 1, "nucleus-pandas: source.parquet: "),
     ],

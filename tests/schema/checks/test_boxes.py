@@ -141,14 +141,14 @@ def test_every_offence_of_every_row_is_told(dataset: npd.Dataset, requests: list
         ("second", 1, "width"),
         ("third", 2, "reference_id"),
     ]
-    assert str(error).startswith("3 of 3 rows are refused:\n")
+    assert str(error).startswith("3 of 3 rows are invalid:\n")
     assert requests == []
 
 
 def test_an_error_names_the_first_rows_and_counts_the_others(dataset: npd.Dataset) -> None:
     frame = pd.concat([boxes(width=-1.0)] * 4, ignore_index=True)
     text = str(refused(lambda: npd.annotate(frame, dataset)))
-    assert text.startswith("12 of 12 rows are refused:\n  row 0: column 'width': ")
+    assert text.startswith("12 of 12 rows are invalid:\n  row 0: column 'width': ")
     assert "row 4" in text
     assert "row 5" not in text
     assert "… and 7 more" in text

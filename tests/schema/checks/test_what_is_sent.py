@@ -28,10 +28,10 @@ def test_rows_that_the_server_refuses_are_told_and_can_be_sent_again(client: npd
     frame = boxes(reference_id=["a.jpg", "nowhere.jpg", "c.jpg"])
     with pytest.raises(npd.UploadError) as caught:
         npd.annotate(frame, dataset)
-    assert "1 of 3 rows are refused:\n  row 'second' (position 1): Item with id nowhere.jpg doesn't exist" in str(
+    assert "1 of 3 rows were rejected:\n  row 'second' (position 1): Item with id nowhere.jpg doesn't exist" in str(
         caught.value
     )
-    assert "The other rows are stored; .result tells of each." in str(caught.value)
+    assert "The other rows are stored; .result has the outcome of each row." in str(caught.value)
     result = caught.value.result
     assert result.rows["status"].tolist() == ["new", "error", "new"]
     assert result.rows["error"].isna().tolist() == [True, False, True]
