@@ -750,7 +750,7 @@ def test_a_frame_is_sent_once_where_a_journal_is_named(scene: npd.Dataset, tmp_p
     assert set(again.rows["status"]) == {"new"}
     more = pd.concat([boxes, boxes.assign(y=7.0)], ignore_index=True)
     assert more.nucleus.annotate(scene, journal=journal, batch_size=6).annotations_processed == 24
-    with pytest.raises(npd.InvalidInputError, match="wait=False does not go with journal="):
+    with pytest.raises(npd.InvalidInputError, match="cannot be combined with wait=False"):
         boxes.nucleus.annotate(scene, journal=journal, wait=False)
 
 
