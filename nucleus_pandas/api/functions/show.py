@@ -10,7 +10,7 @@ from nucleus_pandas.api.dataset import Dataset
 from nucleus_pandas.api.functions.arguments import frame_of
 from nucleus_pandas.api.model_run import ModelRun
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.images.gallery import SIZE, Colour, FrameSource, Gallery, gallery
+from nucleus_pandas.images.gallery import SIZE, ColourBy, FrameSource, Gallery, gallery
 from nucleus_pandas.schema import BoxColumn
 from nucleus_pandas.schema.boxes import BoxFormat
 from nucleus_pandas.views import AnnotationsView, ItemsView
@@ -23,7 +23,7 @@ def show(
     items: pd.DataFrame | Dataset | None = None,
     ground_truth: pd.DataFrame | Dataset | None = None,
     predictions: pd.DataFrame | ModelRun | None = None,
-    color: Colour | None = None,
+    color: ColourBy | None = None,
     size: int = SIZE,
     columns: Mapping[str, Hashable] | None = None,
     bbox: BoxColumn | None = None,

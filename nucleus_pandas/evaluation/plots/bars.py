@@ -15,7 +15,7 @@ from nucleus_pandas.evaluation.plots.canvas import (
     GREY,
     HATCH,
     LEGIBLE,
-    VERMILLION,
+    ORANGE,
     Tables,
     axes,
     coco,
@@ -81,7 +81,7 @@ def score_histogram(evaluation: Tables, *, ax: Axes | None = None) -> Axes:
         width,
         bottom=right,
         align="edge",
-        color=VERMILLION,
+        color=ORANGE,
         edgecolor="white",
         linewidth=0.6,
         hatch=HATCH,
@@ -136,7 +136,7 @@ def tide(evaluation: Tables, *, ax: Axes | None = None) -> Axes:
     rows = np.arange(len(errors))
     missed = errors.index == "missed"
     for which, colour, hatch, label in (
-        (~missed, VERMILLION, None, "predictions that are wrong"),
+        (~missed, ORANGE, None, "predictions that are wrong"),
         (missed, BLUE, HATCH, "ground truths that nothing came near"),
     ):
         ax.barh(rows[which], counts[which], color=colour, edgecolor="white", hatch=hatch, height=0.72, label=label)
@@ -289,7 +289,7 @@ def comparison(
         return sentence(ax, *evaluation.notes)
     values = table[column].to_numpy()
     rows = np.arange(len(table))
-    for which, colour, hatch in ((values >= 0, BLUE, None), (values < 0, VERMILLION, HATCH)):
+    for which, colour, hatch in ((values >= 0, BLUE, None), (values < 0, ORANGE, HATCH)):
         ax.barh(rows[which], values[which], color=colour, edgecolor="white", hatch=hatch, height=0.76)
     names(ax, table.index.tolist())
     points = size(ax, len(table))

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import pandas as pd
 
+from nucleus_pandas._util.colours import PALETTE
 from nucleus_pandas.errors import MissingExtraError
 from nucleus_pandas.evaluation.comparison import Comparison
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
-"""Of the palette of Okabe and Ito, which colour-blind readers tell apart."""
+BLUE, ORANGE = PALETTE[:2]
 DARK, GREY, PALE = "#222222", "#767676", "#C4C4C4"
 HATCH = "////"
 """Tells the second of two categories from the first without colour."""

@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nucleus_pandas._util.colours import PALETTE, colours_of, own_colour
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.plots.canvas import (
     BLUE,
     DARK,
-    GREEN,
     GREY,
     ORANGE,
     PALE,
-    PURPLE,
-    SKY,
-    VERMILLION,
     Tables,
     axes,
     coco,
@@ -33,13 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _FEW = 6  # labels that are told apart
-_STYLES = tuple(
-    zip(
-        (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY),
-        ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2))),
-        strict=True,
-    )
-)
+_DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
 _MARKS = "osD^vPX*<>"
 
 
@@ -98,13 +89,12 @@ def pr_curve(
         return sentence(ax, *evaluation.notes)
     if len(thresholds) > 1:
         for at, curve in enumerate(curves):
-            colour, dashes = _STYLES[at % len(_STYLES)]
             mean = (curve if labels is None else curve[list(labels)]).mean(axis=1)
             ax.plot(
                 mean.index,
                 mean,
-                color=colour,
-                linestyle=dashes,
+                color=PALETTE[at],
+                linestyle=_DASHES[at % len(_DASHES)],
                 linewidth=1.8,
                 marker=_MARKS[at],
                 markevery=(at * 2, 20),
@@ -113,7 +103,7 @@ def pr_curve(
             )
     else:
         counts = evaluation.per_class["ground_truths"]
-        _labels(ax, curves[0], _most_frequent(counts, curves[0]) if labels is None else list(labels))
+        _labels(ax, curves[0], counts, labels)
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.03))
     plain(ax, "both")
     for text in ax.legend(loc="lower left", fontsize="small", framealpha=0.9).get_texts():
@@ -138,24 +128,21 @@ def _curves(frame: pd.DataFrame, labels: Sequence[str] | None, thresholds: list[
     return found
 
 
-def _most_frequent(counts: pd.Series[int], curve: pd.DataFrame) -> list[str]:
-    there = counts[counts.index.isin(curve.columns)]
-    return there.sort_values(ascending=False, kind="stable").index[:_FEW].tolist()
-
-
-def _labels(ax: Axes, curve: pd.DataFrame, told: list[str]) -> None:
+def _labels(ax: Axes, curve: pd.DataFrame, counts: pd.Series[int], labels: Sequence[str] | None) -> None:
     """Draw the curves of labels, and their mean above them."""
-    rest = [label for label in curve.columns if label not in told]
+    by_frequency = counts[counts.index.isin(curve.columns)].sort_values(ascending=False, kind="stable").index.tolist()
+    colours = colours_of(by_frequency)
+    in_colour = by_frequency[:_FEW] if labels is None else list(labels)
+    rest = [label for label in curve.columns if label not in in_colour]
     for at, label in enumerate(rest):
         name = f"the {len(rest)} other labels" if len(rest) > 1 else "the other label"
         ax.plot(curve.index, curve[label], color=PALE, linewidth=0.6, label=name if at == 0 else "_rest", zorder=1)
-    for at, label in enumerate(told):
-        colour, dashes = _STYLES[at % len(_STYLES)]
+    for at, label in enumerate(in_colour):
         ax.plot(
             curve.index,
             curve[label],
-            color=colour,
-            linestyle=dashes,
+            color=PALETTE[colours.get(label, own_colour(label))],
+            linestyle=_DASHES[at % len(_DASHES)],
             linewidth=1.2,
             marker=_MARKS[at % len(_MARKS)],
             markevery=(at * 2 % 12, 12),
@@ -206,7 +193,7 @@ def f1_curve(evaluation: Tables, *, ax: Axes | None = None) -> Axes:
     if not len(curve):
         return sentence(ax, *evaluation.notes)
     # predictions from a confidence on are kept: up to each confidence that occurs, its row holds
-    lines = (("F1", DARK, "-", 2.4), ("precision", BLUE, "--", 1.3), ("recall", VERMILLION, "-.", 1.3))
+    lines = (("F1", DARK, "-", 2.4), ("precision", BLUE, "--", 1.3), ("recall", ORANGE, "-.", 1.3))
     for name, colour, dashes, width in lines:
         ax.plot(
             curve["confidence"][::-1],

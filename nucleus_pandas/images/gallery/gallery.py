@@ -14,10 +14,10 @@ import pandas as pd
 from nucleus_pandas._util.html import cut
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.inputs import FrameColumns
-from nucleus_pandas.images.gallery.html import Gallery, Tile
-from nucleus_pandas.images.gallery.marks import Mark, Marks, Side
+from nucleus_pandas.images.gallery.html import Gallery, GalleryTile
+from nucleus_pandas.images.gallery.marks import AnnotationSide, Mark, Marks
 from nucleus_pandas.images.gallery.selection import PREDICTED, Choice, Image, chosen, located
-from nucleus_pandas.images.gallery.svg import Colour
+from nucleus_pandas.images.gallery.svg import ColourBy
 from nucleus_pandas.images.mask_overlays import look_at
 from nucleus_pandas.images.thumbnails import UnshowableError, thumbnail
 from nucleus_pandas.schema import BoxColumn, NamedColumns
@@ -43,7 +43,7 @@ def gallery(
     items: FrameSource | None = None,
     ground_truth: FrameSource | None = None,
     predictions: FrameSource | None = None,
-    color: Colour | None = None,
+    color: ColourBy | None = None,
     size: int = SIZE,
     columns: Mapping[str, Hashable] | None = None,
     bbox: BoxColumn | None = None,
@@ -64,7 +64,7 @@ def gallery(
         Gives images of the own server, which are put into the page as those of this machine are.
     """
     check_size(n, size)
-    if color is not None and color not in get_args(Colour):
+    if color is not None and color not in get_args(ColourBy):
         raise InvalidInputError(f"color is 'label', 'match_type' or None, not {color!r}.", argument="color")
     if isinstance(columns, Integral):
         raise InvalidInputError(
@@ -76,7 +76,7 @@ def gallery(
     named = NamedColumns(frame, columns)
     choice = chosen(named, int(n), NamedColumns(items, None) if isinstance(items, pd.DataFrame) else None)
     places = _asked(items, choice)
-    given: dict[Side, pd.DataFrame | None] = {
+    given: dict[AnnotationSide, pd.DataFrame | None] = {
         "ground truth": _asked(ground_truth, choice),
         "prediction": _asked(predictions, choice),
     }
@@ -140,7 +140,7 @@ def _had(marks: list[Mark], problems: list[str], fetch: Fetch | None) -> tuple[l
     """Take masks from where they are, and tell of those that cannot be had."""
     found, told = [], list(problems)
     for mark in marks:
-        if mark.shape == "mask":
+        if mark.source is not None:
             source = mark.source
             if isinstance(source, str):
                 source = (fetch(source) if fetch is not None else None) or b""
@@ -153,14 +153,14 @@ def _had(marks: list[Mark], problems: list[str], fetch: Fetch | None) -> tuple[l
     return found, told
 
 
-def _tile(image: Image, shown: _Shown, marks: list[Mark], problems: list[str]) -> Tile:
+def _tile(image: Image, shown: _Shown, marks: list[Mark], problems: list[str]) -> GalleryTile:
     size = image.size or shown.size
     reason = shown.reason
     if shown.uri is not None and size is None and any(mark.is_placed for mark in marks):
         reason = (
             "The size of this image is not known, so its boxes cannot be placed. Give items= with width and height."
         )
-    return Tile(image.name, shown.uri, size, marks, image.metadata, reason, problems)
+    return GalleryTile(image.name, shown.uri, size, marks, image.metadata, reason, problems)
 
 
 @dataclass(frozen=True)

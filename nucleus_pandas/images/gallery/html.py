@@ -11,20 +11,10 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from nucleus_pandas._util.colours import MATCH_COLOURS, NEUTRAL, colours_of
 from nucleus_pandas._util.html import cut, isolated, safe
 from nucleus_pandas.images.gallery.marks import Mark
-from nucleus_pandas.images.gallery.svg import (
-    DASHES,
-    FOUND,
-    MOST_MASKS,
-    NEUTRAL,
-    PALETTE,
-    Colour,
-    Colours,
-    chosen,
-    drawing,
-    told,
-)
+from nucleus_pandas.images.gallery.svg import DASHES, MAX_MASKS, ColourBy, MarkColours, described, drawing, drawn_marks
 
 _LONGEST_WORDS = 2_000  # characters of metadata and of reasons
 _MATCHES = {"TP": "true positive", "FP": "false positive", "FN": "false negative, missed"}
@@ -44,7 +34,7 @@ gap:16px;align-items:start}
 .npd-image{position:relative;max-width:100%;background:rgba(127,127,127,.15);overflow:hidden}
 .npd-image img{display:block;width:100%;height:auto;margin:0;max-width:none}
 .npd-marks text{fill:#fff;pointer-events:none;font-weight:600;paint-order:stroke;stroke-linejoin:round}
-.npd-marks rect,.npd-marks polygon,.npd-marks polyline,.npd-marks circle{vector-effect:non-scaling-stroke}
+.npd-marks rect,.npd-marks polygon,.npd-marks polyline,.npd-marks path{vector-effect:non-scaling-stroke}
 .npd-broken{display:flex;flex-direction:column;justify-content:center;padding:12px;text-align:center;\
 border:1px dashed currentColor;overflow-wrap:anywhere}
 .npd-name,.npd-said{display:block;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
@@ -74,7 +64,7 @@ style-src 'unsafe-inline'">
 
 
 @dataclass(frozen=True)
-class Tile:
+class GalleryTile:
     """An image as it is shown.
 
     Attributes
@@ -115,7 +105,7 @@ class Gallery:
         The gallery as an element that can stand in any page.
     """
 
-    def __init__(self, tiles: Sequence[Tile], total: int, noun: str, by: Colour, size: int) -> None:
+    def __init__(self, tiles: Sequence[GalleryTile], total: int, noun: str, by: ColourBy, size: int) -> None:
         self._shown, self._total, self._noun = len(tiles), total, noun
         self.html = _gallery(tiles, self._title, _colours(tiles, by), size)
 
@@ -155,13 +145,12 @@ class Gallery:
         return self.html
 
 
-def _colours(tiles: Sequence[Tile], by: Colour) -> Colours:
+def _colours(tiles: Sequence[GalleryTile], by: ColourBy) -> MarkColours:
     often = Counter(label for tile in tiles for mark in tile.marks for label in mark.labels)
-    labels = dict(zip([label for label, _ in often.most_common()], PALETTE, strict=False))
-    return Colours(by, labels)
+    return MarkColours(by, colours_of(label for label, _ in often.most_common()))
 
 
-def _gallery(tiles: Sequence[Tile], title: str, colours: Colours, size: int) -> str:
+def _gallery(tiles: Sequence[GalleryTile], title: str, colours: MarkColours, size: int) -> str:
     gallery = Markup(
         '<div class="npd-gallery" style="--npd-size:{}px"><style>{}</style><p class="npd-head">{}</p>'
         '{}<div class="npd-grid">{}</div></div>'
@@ -170,7 +159,7 @@ def _gallery(tiles: Sequence[Tile], title: str, colours: Colours, size: int) -> 
     return str(gallery.format(size, _STYLE, title, _legend(tiles, colours), shown))
 
 
-def _legend(tiles: Sequence[Tile], colours: Colours) -> Markup:
+def _legend(tiles: Sequence[GalleryTile], colours: MarkColours) -> Markup:
     marks = [mark for tile in tiles for mark in tile.marks]
     entries = []
     for side in ("ground truth", "prediction"):
@@ -183,10 +172,10 @@ def _legend(tiles: Sequence[Tile], colours: Colours) -> Markup:
                 ).format(dashes, side)
             )
     if colours.by == "match_type":
-        seen = [kind for kind in FOUND if any(mark.match_type == kind for mark in marks)]
-        entries += [_swatch(FOUND[kind]) + Markup("<b>{}</b> {}").format(kind, _MATCHES[kind]) for kind in seen]
+        seen = [kind for kind in MATCH_COLOURS if any(mark.match_type == kind for mark in marks)]
+        entries += [_swatch(MATCH_COLOURS[kind]) + Markup("<b>{}</b> {}").format(kind, _MATCHES[kind]) for kind in seen]
     else:
-        entries += [_swatch(colour) + isolated(label) for label, colour in colours.labels.items()]
+        entries += [_swatch(colours.of_label(label)) + isolated(label) for label in colours.labels]
         others = len({label for mark in marks for label in mark.labels}) - len(colours.labels)
         if others:
             entries.append(_swatch(NEUTRAL) + f"{others} other label{'s' if others > 1 else ''}")
@@ -198,12 +187,12 @@ def _swatch(colour: str) -> Markup:
     return Markup('<span class="npd-swatch" style="background:{}"></span>').format(colour)
 
 
-def _tile(tile: Tile, colours: Colours, size: int) -> Markup:
+def _tile(tile: GalleryTile, colours: MarkColours, size: int) -> Markup:
     figure = Markup('<figure class="npd-tile">{}<figcaption>{}</figcaption></figure>')
     return figure.format(_image(tile, colours, size), _caption(tile))
 
 
-def _image(tile: Tile, colours: Colours, size: int) -> Markup:
+def _image(tile: GalleryTile, colours: MarkColours, size: int) -> Markup:
     if tile.source is None:
         return Markup(
             '<div class="npd-image npd-broken" style="width:{}px;height:{}px"><span>This image {}.</span></div>'
@@ -221,7 +210,7 @@ def _image(tile: Tile, colours: Colours, size: int) -> Markup:
     ).format(style, safe(tile.source), stretched, safe(cut(tile.name)), over)
 
 
-def _caption(tile: Tile) -> Markup:
+def _caption(tile: GalleryTile) -> Markup:
     named = Markup('<bdi class="{}" title="{}">{}</bdi>')
     note = Markup('<span class="npd-note">{}</span>')
     parts = [named.format("npd-name", safe(tile.name), safe(cut(tile.name)))]
@@ -229,8 +218,8 @@ def _caption(tile: Tile) -> Markup:
     facts += map(Markup.escape, _counted(tile.marks))
     if facts:
         parts.append(note.format(Markup(" · ").join(facts)))
-    whole = [mark for mark in tile.marks if mark.shape == "none"]
-    parts += [note.format(Markup("{}: {}").format(told(mark), isolated(mark.label))) for mark in whole]
+    whole = [mark for mark in tile.marks if not mark.is_placed]
+    parts += [note.format(Markup("{}: {}").format(described(mark), isolated(mark.label))) for mark in whole]
     if tile.metadata:
         words = safe(cut(tile.metadata, _LONGEST_WORDS))
         parts.append(named.format("npd-said", words, safe(cut(_said(tile.metadata)))))
@@ -265,7 +254,7 @@ def _counted(marks: Sequence[Mark]) -> list[str]:
         count = sum(mark.side == side for mark in placed)
         if count:
             facts.append(f"{count:,} {side if side == 'ground truth' or count == 1 else 'predictions'}")
-    masks = sum(mark.shape == "mask" for mark in placed)
-    if len(placed) > (drawn := len(chosen(placed)) + min(masks, MOST_MASKS)):
+    masks = sum(mark.source is not None for mark in placed)
+    if len(placed) > (drawn := len(drawn_marks(placed)) + min(masks, MAX_MASKS)):
         facts.append(f"{drawn} drawn")
     return facts

@@ -14,18 +14,17 @@ import pandas as pd
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.inputs import FrameColumns
 from nucleus_pandas.images.gallery.selection import PREDICTED, Choice
+from nucleus_pandas.images.svg_shapes import CUBOID, Extent, Point, SvgShape, keypoints, polygon, rectangle
 from nucleus_pandas.schema import NOT_SENT, NamedColumns, Problems, check_annotations, floats, texts
 from nucleus_pandas.schema.geometry import named_columns
 from nucleus_pandas.wire.entities import Category, Keypoints, Line, Mask, MultiCategory, Polygon
 
-Side: TypeAlias = Literal["ground truth", "prediction"]
-Shape: TypeAlias = Literal["box", "line", "polygon", "points", "mask", "none"]
+AnnotationSide: TypeAlias = Literal["ground truth", "prediction"]
 Layer: TypeAlias = Literal["annotations", "predictions"]
-Points: TypeAlias = tuple[tuple[float, float], ...]
 
 _TAKEN = ("label", "type", "x", "y", "width", "height", "geometry", "confidence")
-_LAYERS: dict[Side, Layer] = {"ground truth": "annotations", "prediction": "predictions"}
-_SEEN: dict[Side, tuple[str, ...]] = {"ground truth": ("TP", "FN"), "prediction": ("TP", "FP")}
+_LAYERS: dict[AnnotationSide, Layer] = {"ground truth": "annotations", "prediction": "predictions"}
+_SEEN: dict[AnnotationSide, tuple[str, ...]] = {"ground truth": ("TP", "FN"), "prediction": ("TP", "FP")}
 """What the marks of each side can be found to be."""
 
 
@@ -39,37 +38,31 @@ class Mark:
         Whose it is.
     label : str
         What it is said to be.
-    shape : {"box", "line", "polygon", "points", "mask", "none"}
-        How it is drawn; what belongs to the whole image is not.
-    points : tuple of (float, float)
-        In pixels of the image; of a box its corners at the top left and the bottom right.
-    bones : tuple of (point, point)
-        Of keypoints what joins them.
+    shape : SvgShape or None
+        How it is drawn; None for a mask, and for what belongs to the whole image.
     confidence, iou : float
         NaN where there is none.
     match_type : {"TP", "FP", "FN"} or None
         What it was found to be; None for what was not, as the ground truth that a wrong prediction lies on.
     segments : tuple of (str, int)
         Of a mask its labels, each with the number that its pixels have.
-    source : pathlib.Path, bytes or str
-        Of a mask its file, what that holds, or its address.
+    source : pathlib.Path, bytes, str or None
+        Of a mask its file, the content of that, or its URL.
     """
 
-    side: Side
+    side: AnnotationSide
     label: str
-    shape: Shape = "none"
-    points: Points = ()
-    bones: tuple[Points, ...] = ()
+    shape: SvgShape | None = None
     confidence: float = nan
     iou: float = nan
     match_type: str | None = None
     segments: tuple[tuple[str, int], ...] = ()
-    source: Path | bytes | str = ""
+    source: Path | bytes | str | None = None
 
     @property
     def is_placed(self) -> bool:
         """Whether it has a place in the image."""
-        return bool(self.points) or self.shape == "mask"
+        return self.shape is not None or self.source is not None
 
     @property
     def labels(self) -> list[str]:
@@ -77,10 +70,11 @@ class Mark:
         return list(dict.fromkeys(label for label, _ in self.segments)) or [self.label]
 
     @property
-    def extent(self) -> tuple[float, float, float, float]:
-        """Left, top, right and bottom edge."""
-        x, y = zip(*self.points, strict=True)
-        return min(x), min(y), max(x), max(y)
+    def extent(self) -> Extent:
+        """Left, top, right and bottom edge of its shape."""
+        assert self.shape is not None
+        assert self.shape.extent is not None
+        return self.shape.extent
 
     @property
     def area(self) -> float:
@@ -105,7 +99,7 @@ class Marks:
         self.of_tile: list[list[Mark]] = [[] for _ in choice.tiles]
         self.problems: list[list[str]] = [[] for _ in choice.tiles]
 
-    def add_own(self, named: NamedColumns, side: Side, layout: FrameColumns) -> None:
+    def add_own(self, named: NamedColumns, side: AnnotationSide, layout: FrameColumns) -> None:
         """Add the boxes of the frame that names the images."""
         rows = self._rows()
         found, problems = _marks(named.some([row for row, _ in rows]), side, layout)
@@ -118,7 +112,7 @@ class Marks:
         predicted = NamedColumns(named.frame, {"label": "predicted_label"})
         self.add_own(predicted, "prediction", FrameColumns(bbox=PREDICTED))
 
-    def add_others(self, frame: pd.DataFrame, side: Side, layout: FrameColumns) -> None:
+    def add_others(self, frame: pd.DataFrame, side: AnnotationSide, layout: FrameColumns) -> None:
         """Add the boxes of another frame on the same images."""
         layout = layout.of(frame)
         named = NamedColumns(frame, layout.columns)
@@ -127,7 +121,9 @@ class Marks:
         for tiles, mark, problem in zip(on.values(), found, problems, strict=True):
             self._add(tiles, mark, problem)
 
-    def add_matches(self, named: NamedColumns, sides: Mapping[Side, pd.DataFrame], layout: FrameColumns) -> None:
+    def add_matches(
+        self, named: NamedColumns, sides: Mapping[AnnotationSide, pd.DataFrame], layout: FrameColumns
+    ) -> None:
         """Add the boxes that a frame of matches, which names the images, tells by their ids.
 
         A pair that is no match is drawn with the side that its row is about.
@@ -149,7 +145,9 @@ class Marks:
                     self._add([tile], replace(place, label=label or place.label, match_type=seen.match_type,
                                               confidence=confidence, iou=seen.iou), None)  # fmt: skip
 
-    def _places(self, frame: pd.DataFrame, side: Side, layout: FrameColumns) -> dict[tuple[str | None, str], Mark]:
+    def _places(
+        self, frame: pd.DataFrame, side: AnnotationSide, layout: FrameColumns
+    ) -> dict[tuple[str | None, str], Mark]:
         """Find the boxes on the images by the ids of their images and their own."""
         named = NamedColumns(frame, layout.columns)
         on = self._on(named)
@@ -197,7 +195,9 @@ class Marks:
                 self.problems[tile].append(problem)
 
 
-def _marks(named: NamedColumns, side: Side, layout: FrameColumns) -> tuple[list[Mark | None], list[str | None]]:
+def _marks(
+    named: NamedColumns, side: AnnotationSide, layout: FrameColumns
+) -> tuple[list[Mark | None], list[str | None]]:
     """Take the rows of a frame: what is drawn of each, and why others are not."""
     own: dict[Hashable, pd.Series[Any]] = {name: named.need(name) for name in _TAKEN if named.has(name)}
     own |= {name: named.own(name, " for bbox") for name in named_columns(named, layout.bbox)}
@@ -222,15 +222,14 @@ def _marks(named: NamedColumns, side: Side, layout: FrameColumns) -> tuple[list[
         if unit in units.others:
             found[row] = _shape(units.others[unit], seen, units.files.get(unit))
             if found[row] is None:
-                problems[row] = "a cuboid lies in the scene, and no camera says where that is in the image"
+                problems[row] = CUBOID
             continue
-        x, y, width, height = units.boxes.sides[:, unit].tolist()
         label = units.boxes.labels[unit].as_py()
-        found[row] = replace(seen, label=label, shape="box", points=((x, y), (x + width, y + height)))
+        found[row] = replace(seen, label=label, shape=rectangle(units.boxes.sides[:, unit].tolist(), label))
     return found, problems
 
 
-def _seen(named: NamedColumns, side: Side) -> list[Mark]:
+def _seen(named: NamedColumns, side: AnnotationSide) -> list[Mark]:
     """Take what was found of each row."""
     kinds = _strings(named, "match_type")
     confidences, ious = (_numbers(named, name) for name in ("confidence", "iou"))
@@ -260,28 +259,25 @@ def _numbers(named: NamedColumns, name: str) -> list[float]:
     return found
 
 
-def _place(x: object, y: object) -> tuple[float, float] | None:
+def _point(x: object, y: object) -> Point | None:
     return (float(x), float(y)) if isinstance(x, (int, float)) and isinstance(y, (int, float)) else None
 
 
-def _shape(annotation: Any, seen: Mark, file: Path | None) -> Mark | None:
-    """Take what is no box; None where it is not drawn. A mask may be a local file."""
+def _shape(annotation: Any, outcome: Mark, file: Path | None) -> Mark | None:
+    """Draw an annotation other than a box; None where it is not drawn. A mask may be a local file."""
     if isinstance(annotation, (Line, Polygon)):
-        points = tuple((point.x, point.y) for point in annotation.geometry.vertices)
-        shape: Shape = "line" if isinstance(annotation, Line) else "polygon"
-        return replace(seen, label=annotation.label, shape=shape, points=points)
+        points = [(point.x, point.y) for point in annotation.geometry.vertices]
+        shape = polygon(points, annotation.label, closed=isinstance(annotation, Polygon))
+        return replace(outcome, label=annotation.label, shape=shape)
     if isinstance(annotation, Keypoints):
-        every = [_place(point.x, point.y) for point in annotation.geometry.keypoints]
-        placed = tuple(point for point in every if point is not None)
-        pairs = [(every[start], every[end]) for start, end in annotation.geometry.skeleton or ()]
-        bones = tuple((start, end) for start, end in pairs if start is not None and end is not None)
-        named = replace(seen, label=annotation.label)
-        return replace(named, shape="points", points=placed, bones=bones) if placed else named
+        places = [_point(point.x, point.y) for point in annotation.geometry.keypoints]
+        shape = keypoints(places, annotation.geometry.skeleton or (), annotation.label)
+        return replace(outcome, label=annotation.label, shape=shape)
     if isinstance(annotation, (Category, MultiCategory)):
         label = annotation.label if isinstance(annotation, Category) else ", ".join(annotation.labels)
-        return replace(seen, label=label)
+        return replace(outcome, label=label)
     if isinstance(annotation, Mask):
-        segments = tuple((one.label, one.index) for one in annotation.annotations)
+        segments = tuple((segment.label, segment.index) for segment in annotation.annotations)
         label = ", ".join(dict.fromkeys(label for label, _ in segments))
-        return replace(seen, label=label, shape="mask", segments=segments, source=file or annotation.mask_url)
+        return replace(outcome, label=label, segments=segments, source=file or annotation.mask_url)
     return None

@@ -2,51 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
 from markupsafe import Markup, escape
 
 from nucleus_pandas.images.mask_overlays import look_at
+from nucleus_pandas.images.svg_shapes import CUBOID, SvgShape, coordinate, keypoints, polygon, rectangle
 from nucleus_pandas.server.media.thumbnails import PIXELS
 from nucleus_pandas.server.store.items import ItemRow
 from nucleus_pandas.server.store.layers import AnnotationRow
 from nucleus_pandas.server.web.colours import colour
-from nucleus_pandas.server.web.formatting import coordinate
 from nucleus_pandas.server.web.page import link, page
-
-T = TypeVar("T")
 
 _SHOWN = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".avif", ".svg")  # what browsers can show
 MOST_SEGMENTS = 256
 """Labels of a mask that are drawn."""
-_MOST_POINTS = 1_000  # of one shape; of those that have more some are left out
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What is drawn of an annotation or of a prediction.
-
-    Attributes
-    ----------
-    kind : {"rect", "polygon", "polyline", "path", "image"}
-        The element of SVG.
-    attributes : dict of str to str
-        Its geometry, in pixels of the image; a mask is stretched over the whole of it.
-    label : str or None
-        What gives the colour.
-    extent : (float, float, float, float) or None
-        Its left, upper, right and lower edge; None of a mask.
-    """
-
-    kind: Literal["rect", "polygon", "polyline", "path", "image"]
-    attributes: dict[str, str]
-    label: str | None
-    extent: tuple[float, float, float, float] | None
 
 
 class Name(NamedTuple):
@@ -65,7 +38,7 @@ class Drawn:
 
     Attributes
     ----------
-    shape : Shape or None
+    shape : SvgShape or None
         None for what has no place in the image.
     name : str
         Unique on a page: what ties the shape to its row.
@@ -75,7 +48,7 @@ class Drawn:
         The name of the other side of its pair.
     """
 
-    shape: Shape | None
+    shape: SvgShape | None
     name: str = ""
     words: str = ""
     partner: str = ""
@@ -89,7 +62,7 @@ class Drawn:
         attributes += [f'data-n="{self.name}"'] if self.name else []
         attributes += [f'data-p="{self.partner}"'] if self.partner else []
         attributes += [f'{name}="{value}"' for name, value in self.shape.attributes.items()]
-        return Markup(f"<{self.shape.kind} {' '.join(attributes)}/>")  # numbers, and names of our own
+        return Markup(f"<{self.shape.element} {' '.join(attributes)}/>")  # numbers, and names of our own
 
 
 @dataclass(slots=True)
@@ -116,19 +89,23 @@ class Figure:
     @property
     def masks(self) -> list[list[Drawn]]:
         """The masks of each layer, which lie below everything else."""
-        return [[one for one in layer if one.shape is not None and one.shape.kind == "image"] for layer in self.layers]
+        return [
+            [one for one in layer if one.shape is not None and one.shape.element == "image"] for layer in self.layers
+        ]
 
     @property
     def shapes(self) -> list[list[Drawn]]:
         """What each layer has beside its masks."""
-        return [[one for one in layer if one.shape is not None and one.shape.kind != "image"] for layer in self.layers]
+        return [
+            [one for one in layer if one.shape is not None and one.shape.element != "image"] for layer in self.layers
+        ]
 
     @property
     def type_size(self) -> float:
         """How large names are written, in pixels of the image, where no script fits them to the screen."""
         return round(self.width / 48, 2)
 
-    def name(self, shape: Shape, *, guess: bool) -> Name | None:
+    def name(self, shape: SvgShape, *, guess: bool) -> Name | None:
         """Place the name of a shape at its upper edge: that of ground truth above, that of a prediction below.
 
         Names stay within the image. A mask has none.
@@ -147,7 +124,7 @@ class Figure:
         )
 
 
-def shape_of(row: AnnotationRow, *, small: bool, guess: bool) -> Shape | None:
+def shape_of(row: AnnotationRow, *, small: bool, guess: bool) -> SvgShape | None:
     """Draw an annotation; None for what has no place in an image, or none that is known (see `undrawn`).
 
     Parameters
@@ -168,19 +145,19 @@ def shape_of(row: AnnotationRow, *, small: bool, guess: bool) -> Shape | None:
         return None
     geometry = msgspec.json.decode(row.geometry)
     if row.type in ("polygon", "line"):
-        points = [(float(place["x"]), float(place["y"])) for place in geometry.get("vertices") or ()]
-        text = " ".join(_pair(point, ",") for point in _thinned(points))
-        kind: Literal["polygon", "polyline"] = "polygon" if row.type == "polygon" else "polyline"
-        return Shape(kind, {"points": text}, row.label, _extent(points)) if points else None
+        vertices = [(float(vertex["x"]), float(vertex["y"])) for vertex in geometry.get("vertices") or ()]
+        return polygon(vertices, row.label, closed=row.type == "polygon")
     if row.type == "keypoints":
-        return _keypoints(geometry, row.label)
+        places = [(point.get("x"), point.get("y")) for point in geometry.get("keypoints") or ()]
+        points = [None if x is None or y is None else (float(x), float(y)) for x, y in places]
+        return keypoints(points, geometry.get("skeleton") or (), row.label)
     return None
 
 
 def undrawn(row: AnnotationRow) -> str:
     """Say why an annotation that has a place is not drawn; empty where it is drawn, or belongs to the whole image."""
     if row.type == "cuboid":
-        return "a cuboid lies in the scene, and no camera says where that is in the image"
+        return CUBOID
     if row.type == "keypoints" and shape_of(row, small=False, guess=False) is None:
         return "none of its keypoints has a place"
     if row.type != "mask":
@@ -202,45 +179,14 @@ def _extra(row: AnnotationRow) -> dict[str, Any]:
     return found
 
 
-def _mask(row: AnnotationRow, *, small: bool, guess: bool) -> Shape | None:
+def _mask(row: AnnotationRow, *, small: bool, guess: bool) -> SvgShape | None:
     if undrawn(row):
         return None
     numbers = [f"{index}-{colour(label)}" for label, index in segments(row)[:MOST_SEGMENTS]]
     given = {"c": ".".join(numbers), "size": "small" if small else "large"}
     given |= {"striped": "1"} if guess else {}
     address = link("mask", name=_extra(row)["mask_file"], **given)
-    return Shape("image", {"href": str(escape(address)), "preserveAspectRatio": "none"}, None, None)
-
-
-def _keypoints(geometry: dict[str, Any], label: str | None) -> Shape | None:
-    """Draw keypoints that have a place, and the bones between them."""
-    places = [(place.get("x"), place.get("y")) for place in geometry.get("keypoints") or ()]
-    points = [None if x is None or y is None else (float(x), float(y)) for x, y in places]
-    known = [point for point in points if point is not None]
-    dots = "".join(f"M{_pair(point, ' ')}h0" for point in _thinned(known))
-    bones = [(points[a], points[b]) for a, b in (geometry.get("skeleton") or ())[:_MOST_POINTS]]
-    lines = "".join(f"M{_pair(a, ' ')}L{_pair(b, ' ')}" for a, b in bones if a is not None and b is not None)
-    return Shape("path", {"d": dots + lines}, label, _extent(known)) if known else None
-
-
-def rectangle(box: tuple[float, float, float, float], label: str | None) -> Shape:
-    """Draw a box."""
-    x, y, width, height = box
-    names = ("x", "y", "width", "height")
-    return Shape("rect", dict(zip(names, map(coordinate, box), strict=True)), label, (x, y, x + width, y + height))
-
-
-def _thinned(points: list[T]) -> list[T]:
-    return points[:: math.ceil(len(points) / _MOST_POINTS)] if points else []
-
-
-def _pair(point: tuple[float, float], between: str) -> str:
-    return f"{coordinate(point[0])}{between}{coordinate(point[1])}"
-
-
-def _extent(points: Iterable[tuple[float, float]]) -> tuple[float, float, float, float]:
-    across, down = zip(*points, strict=True)
-    return min(across), min(down), max(across), max(down)
+    return SvgShape("image", {"href": str(escape(address)), "preserveAspectRatio": "none"}, None, None)
 
 
 def figure(item: ItemRow, layers: list[list[Drawn]], *, small: bool) -> Figure:
@@ -252,7 +198,7 @@ def figure(item: ItemRow, layers: list[list[Drawn]], *, small: bool) -> Figure:
     width = float(item.width or 0) if is_sized else max([1.0, *(extent[2] for extent in extents)])
     height = float(item.height or 0) if is_sized else max([1.0, *(extent[3] for extent in extents)])
     for shape in shapes:
-        if shape.kind == "image":
+        if shape.element == "image":
             shape.attributes.update(width=coordinate(width), height=coordinate(height))
     return Figure(source, reason, width, height, is_sized, layers)
 
@@ -288,7 +234,7 @@ def crop(figure: Figure) -> Crop:
     """Choose what to show of an image: around its shapes, but not closer than its small copy is worth."""
     whole = Crop(0, 0, figure.width, figure.height)
     rects = [drawn.shape for layer in figure.layers for drawn in layer if drawn.shape is not None]
-    boxes = [shape.attributes for shape in rects if shape.kind == "rect"]
+    boxes = [shape.attributes for shape in rects if shape.element == "rect"]
     if not boxes or figure.source is None:
         return whole
     left, top = (min(float(box[name]) for box in boxes) for name in ("x", "y"))

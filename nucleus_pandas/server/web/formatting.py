@@ -11,6 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from nucleus_pandas._util.html import isolated, isolated_text
+from nucleus_pandas.images.svg_shapes import coordinate
 
 NOTHING = "-"
 """Shown for a number that does not exist."""
@@ -90,17 +91,6 @@ def pixels(number: float | None, digits: int = 2) -> str:
     ('12', '12.3')
     """
     return NOTHING if number is None else f"{number:.{digits}f}".rstrip("0").rstrip(".")
-
-
-def coordinate(value: float) -> str:
-    """Write a coordinate, as short as it can be read back.
-
-    Examples
-    --------
-    >>> coordinate(12.0), coordinate(0.1)
-    ('12', '0.1')
-    """
-    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
 
 
 def day(time: str) -> Markup:

@@ -15,7 +15,7 @@ from tests.support.private import dataset_handle
 ALLOWED = {"div", "style", "p", "ul", "li", "figure", "figcaption", "img", "svg", "g", "rect", "text", "tspan", "title"}
 
 
-ALLOWED |= {"span", "bdi", "b", "", "polygon", "polyline", "circle", "table", "tr", "th", "td", "caption", "code"}
+ALLOWED |= {"span", "bdi", "b", "", "polygon", "polyline", "path", "table", "tr", "th", "td", "caption", "code"}
 
 
 ALLOWED |= {"thead", "tbody", "small", "root"}

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 import nucleus_pandas as npd
+from nucleus_pandas._util.colours import PALETTE as HEX
+from nucleus_pandas._util.colours import RGB as PALETTE
 from nucleus_pandas.images import mask_overlays
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
-from nucleus_pandas.server.web.colours import PALETTE
 from nucleus_pandas.server.web.page import _asset
 from tests.factories import png_of
 from tests.support.browsing import Open, served
@@ -226,6 +228,28 @@ def test_colours_of_masks_are_those_of_the_style_sheet() -> None:
     sheet = _asset("page.css")[0].decode()
     named = dict(re.findall(r"--l(\d+): #([0-9a-f]{6})", sheet))
     assert [bytes(colour).hex() for colour in PALETTE] == [named[str(number)] for number in range(len(PALETTE))]
+
+
+def test_a_label_has_one_colour_in_galleries_on_the_page_and_in_plots(
+    own_sample_site: SampleSite, pyplot: object
+) -> None:
+    labels = ["car"] * 3 + ["bus"] * 2 + ["dog"]
+    boxes = pd.DataFrame({"reference_id": "a", "label": labels, "x": range(6), "y": 1, "width": 9, "height": 9})
+    items = pd.DataFrame({"reference_id": ["a"], "image_url": "https://example.org/a.png", "width": 64, "height": 48})
+    dataset = own_sample_site.client.create_dataset("Colours")
+    items.nucleus.append(dataset)
+    boxes.nucleus.annotate(dataset)
+
+    page = own_sample_site.get(f"/datasets/{dataset.id}/items/{dataset.items.to_frame().index[0]}")
+    classes = [rect["class"].split() for rect in layer_of(page, 0).all("rect")]
+    on_page = {HEX[int(name[1:])] for names in classes for name in names if re.fullmatch(r"l\d", name)}
+    html = boxes.nucleus.show(items=items).html
+    in_gallery = {label: colour for colour, label in re.findall(r'background:(#\w+)"></span><bdi>(\w+)</bdi>', html)}
+    lines = npd.evaluate(boxes.assign(confidence=0.9), boxes).plot_pr_curve().get_lines()
+    in_plot = {str(line.get_label()).split()[-1]: line.get_color() for line in lines}
+    assert set(in_gallery) == {"car", "bus", "dog"}
+    assert on_page == set(in_gallery.values())
+    assert {label: in_plot[label] for label in in_gallery} == in_gallery
 
 
 # In a browser

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from flask import Response, request, send_file
 
+from nucleus_pandas._util.colours import RGB
 from nucleus_pandas.errors import BadRequestError, NotFoundError
 from nucleus_pandas.images import mask_overlays
 from nucleus_pandas.images.thumbnails import MIMETYPE
 from nucleus_pandas.server.media.thumbnails import AT_ONCE, PIXELS, CopySize
-from nucleus_pandas.server.web.colours import COLOURS, PALETTE
 from nucleus_pandas.server.web.figures import MOST_SEGMENTS
 from nucleus_pandas.server.web.page import blueprint, page
 
@@ -73,10 +73,10 @@ def mask(name: str) -> Response:
     path = page().nucleus.masks.path(name)
     if path is None:
         raise NotFoundError("There is no such mask.")
-    colours = {number: colour % COLOURS for number, colour in pairs}
+    colours = {number: colour % len(RGB) for number, colour in pairs}
     striped = bool(request.args.get("striped"))
     with AT_ONCE:
-        content = mask_overlays.overlay(path, colours, PALETTE, PIXELS[size], striped=striped)
+        content = mask_overlays.overlay(path, colours, RGB, PIXELS[size], striped=striped)
     if content is None:
         raise NotFoundError("This is no mask that can be drawn.")
     response = Response(content, content_type=mask_overlays.MIMETYPE)
