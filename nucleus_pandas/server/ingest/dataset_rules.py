@@ -8,12 +8,11 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from nucleus_pandas.server.store import datasets, layers, taxonomies
-from nucleus_pandas.server.store.datasets import Dataset
+from nucleus_pandas.server.store import datasets, layers
+from nucleus_pandas.server.store.datasets import Dataset, Taxonomy
 from nucleus_pandas.server.store.ids import dataset_of
 from nucleus_pandas.server.store.items import NewItem
 from nucleus_pandas.server.store.layers import Layer
-from nucleus_pandas.server.store.taxonomies import Taxonomy
 from nucleus_pandas.wire.bulk import BoxColumns
 from nucleus_pandas.wire.decoding import convert
 from nucleus_pandas.wire.entities import AnyAnnotation, Box, Category, Metadata, MultiCategory
@@ -125,7 +124,7 @@ def broken_annotations(
         if isinstance(item, int):
             dataset = dataset_of(item)
             if dataset not in known:
-                known[dataset] = taxonomies.of_dataset(db, dataset)
+                known[dataset] = datasets.taxonomies(db, dataset)
             if (reason := _broken_category(one, one.taxonomy_name, known[dataset])) is not None:
                 found[number] = f"'{one.reference_id or one.item_id}': {reason}."
     schema = annotation_schema(db, layer)

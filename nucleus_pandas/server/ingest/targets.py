@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from nucleus_pandas.errors import BadRequestError
-from nucleus_pandas.server.store import datasets, free_runs, models
+from nucleus_pandas.server.store import datasets, models
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.layers import Layer
 from nucleus_pandas.server.store.models import Model, Run
@@ -80,7 +80,7 @@ class FreePredictionsOf:
         """Find the layer, and create it if needed."""
         model = models.find(db, self.model_id)
         models.note_trained(db, model, trained_slice_id)
-        return free_runs.find_or_make(db, model).layer, None
+        return models.free_run(db, model).layer, None
 
 
 @dataclass(slots=True)

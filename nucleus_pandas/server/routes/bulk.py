@@ -17,7 +17,7 @@ from nucleus_pandas.server.ingest.targets import RunPath, dataset_of_run
 from nucleus_pandas.server.query import Target, compile_query
 from nucleus_pandas.server.read import selections
 from nucleus_pandas.server.routes.request import body, file_url, nucleus, reply
-from nucleus_pandas.server.store import commits, datasets, free_runs, items, models, subsets
+from nucleus_pandas.server.store import commits, datasets, items, models, subsets
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import ALL_ITEMS, item_id
 from nucleus_pandas.server.store.layers import Layer, id_of_key
@@ -217,7 +217,7 @@ def predictions_of_model(model_id: str) -> Response:
     if selection.query or selection.model_run_id:
         raise BadRequestError("Only predictions of a run can be queried, and these have none - at `$.query`.")
     with nucleus().database.read() as db:
-        run = free_runs.find(db, models.find(db, model_id))
+        run = models.find_free_run(db, models.find(db, model_id))
         subset = None
         if selection.positions is not None or selection.reference_ids is not None:
             dataset = _only_dataset(db, run)
@@ -235,7 +235,7 @@ def model_home(model_id: str) -> Response:
     """``GET _nucleus_pandas/model/{id}``: return the only dataset with predictions of the model that have no run."""
     with nucleus().database.read() as db:
         model = models.find(db, model_id)
-        return _home(model.public_id, _only_dataset(db, free_runs.find(db, model)))
+        return _home(model.public_id, _only_dataset(db, models.find_free_run(db, model)))
 
 
 def _only_dataset(db: sqlite3.Connection, run: Run | None) -> Dataset | None:

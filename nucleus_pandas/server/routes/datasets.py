@@ -10,7 +10,7 @@ from nucleus_pandas.errors import UnsupportedError
 from nucleus_pandas.server.ingest import dataset_rules
 from nucleus_pandas.server.read import render
 from nucleus_pandas.server.routes.request import body, create_once, file_url, nucleus, reply
-from nucleus_pandas.server.store import datasets, items, taxonomies
+from nucleus_pandas.server.store import datasets, items
 from nucleus_pandas.wire.requests import AddTaxonomy, CreateDataset, Tags
 from nucleus_pandas.wire.responses import DatasetCreated, DatasetEntry, DatasetSize
 
@@ -104,7 +104,7 @@ def add_taxonomy(dataset_id: str) -> Response:
     """``POST dataset/{id}/add_taxonomy``: create a taxonomy, or add labels to one."""
     wanted = body(AddTaxonomy)
     with nucleus().database.write() as db:
-        status = taxonomies.add(db, datasets.find(db, dataset_id), wanted)
+        status = datasets.add_taxonomy(db, datasets.find(db, dataset_id), wanted)
     return reply({"dataset_id": dataset_id, "taxonomy_name": wanted.taxonomy_name, "status": status})
 
 
@@ -112,7 +112,7 @@ def add_taxonomy(dataset_id: str) -> Response:
 def delete_taxonomy(dataset_id: str, name: str) -> Response:
     """``DELETE dataset/{id}/taxonomy/{name}``: delete a taxonomy with its annotations and predictions."""
     with nucleus().database.write() as db:
-        taxonomies.delete(db, datasets.find(db, dataset_id), name)
+        datasets.delete_taxonomy(db, datasets.find(db, dataset_id), name)
     return reply({"dataset_id": dataset_id, "taxonomy_name": name, "status": "Taxonomy successfully deleted"})
 
 

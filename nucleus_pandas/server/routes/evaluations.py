@@ -21,7 +21,7 @@ from nucleus_pandas.server.routes.request import (
     nucleus,
     reply,
 )
-from nucleus_pandas.server.store import benchmarks, datasets, evaluations, free_runs, models, presets
+from nucleus_pandas.server.store import benchmarks, datasets, evaluations, models
 from nucleus_pandas.server.store.benchmarks import Benchmark
 from nucleus_pandas.server.store.evaluations import Evaluation, EvaluationRequest, EvaluationSource
 from nucleus_pandas.server.store.models import Model, Run
@@ -83,7 +83,7 @@ def create_on_benchmark(benchmark_id: str) -> Response:
         benchmark.check_ready()
         run = None if wanted.model_run_id is None else models.find_run(db, wanted.model_run_id)
         model = models.find(db, wanted.model_id or wanted.model_run_id or "")
-        free = free_runs.find(db, model)
+        free = models.find_free_run(db, model)
         settings = _settings(benchmark, wanted)
         check_request(settings)
         return evaluations.create(
@@ -300,7 +300,7 @@ def label_schema(dataset_id: str) -> Response:
 def list_presets() -> Response:
     """``GET evaluationV2Presets``: list the presets."""
     with nucleus().database.read() as db:
-        return reply(presets.listing(db))
+        return reply(evaluations.presets(db))
 
 
 @blueprint.post("/evaluationV2Presets")
@@ -308,7 +308,7 @@ def create_preset() -> Response:
     """``POST evaluationV2Presets``: create a preset."""
     wanted = body(CreatePreset)
     check_request(EvaluationRequest(rollup_groups=wanted.rollup_groups, exclusion_rules=wanted.exclusion_rules))
-    return create_once(lambda db: presets.create(db, wanted))
+    return create_once(lambda db: evaluations.create_preset(db, wanted))
 
 
 @blueprint.patch("/evaluationV2Presets/<id:preset_id>")
@@ -319,12 +319,12 @@ def change_preset(preset_id: str) -> Response:
     rules = None if wanted.exclusion_rules is UNSET else wanted.exclusion_rules
     check_request(EvaluationRequest(rollup_groups=groups, exclusion_rules=rules))
     with nucleus().database.write() as db:
-        return reply(presets.change(db, presets.find(db, preset_id), wanted))
+        return reply(evaluations.change_preset(db, evaluations.find_preset(db, preset_id), wanted))
 
 
 @blueprint.delete("/evaluationV2Presets/<id:preset_id>")
 def delete_preset(preset_id: str) -> Response:
     """``DELETE evaluationV2Presets/{id}``: delete a preset."""
     with nucleus().database.write() as db:
-        presets.delete(db, presets.find(db, preset_id))
+        evaluations.delete_preset(db, evaluations.find_preset(db, preset_id))
     return reply({"message": "Preset deleted.", "id": preset_id})

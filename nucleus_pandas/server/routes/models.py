@@ -25,7 +25,7 @@ from nucleus_pandas.server.routes.request import (
     reply,
     reply_stored,
 )
-from nucleus_pandas.server.store import datasets, free_runs, items, layers, models
+from nucleus_pandas.server.store import datasets, items, layers, models
 from nucleus_pandas.server.store.ids import dataset_of
 from nucleus_pandas.server.store.models import Run
 from nucleus_pandas.wire.entities import Box, Cuboid, Polygon
@@ -35,7 +35,7 @@ from nucleus_pandas.wire.responses import ModelAdded, ModelList, RunCreated
 blueprint = Blueprint("models", __name__)
 
 _FREE_TYPES = (
-    f"Without a run, a model takes predictions of the types {', '.join(free_runs.TYPES)}; send other types to a run"
+    f"Without a run, a model takes predictions of the types {', '.join(models.FREE_TYPES)}; send other types to a run"
 )
 
 
@@ -156,7 +156,7 @@ def view_predictions(model_id: str, by: str, key: str) -> Response:
     If several datasets have an item with that reference id, the reply holds the predictions of all of them.
     """
     with nucleus().database.read() as db:
-        run = free_runs.find(db, models.find(db, model_id))
+        run = models.find_free_run(db, models.find(db, model_id))
         numbers = _by_position(db, run, key) if by == "iloc" else _by_id(db, by, key)
         predictions: list[render.JsonObject] = []
         if run is not None:
@@ -200,7 +200,7 @@ def copy_from_run(model_id: str) -> Response:
                 f"The run '{run.public_id}' belongs to the model 'prj_{run.model_tag}', not to '{model.public_id}' - "
                 "at `$.model_run_id`."
             )
-        copied, skipped = free_runs.copy(db, run, model)
+        copied, skipped = models.copy_to_free_run(db, run, model)
     return reply(
         {
             "model_id": model.public_id,

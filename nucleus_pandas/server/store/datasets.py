@@ -1,16 +1,18 @@
-"""Rows of datasets."""
+"""Datasets, their tags and their taxonomies."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
-from nucleus_pandas.errors import NotFoundError
+from nucleus_pandas.errors import ConflictError, NotFoundError
+from nucleus_pandas.server.store import layers
 from nucleus_pandas.server.store.ids import item_range, new_tag, now, tag_of
-from nucleus_pandas.wire.requests import CreateDataset
+from nucleus_pandas.wire.requests import AddTaxonomy, CreateDataset
 from nucleus_pandas.wire.responses import DatasetInfo
 
 _COLUMNS = "id, tag, name, is_scene, use_privacy_mode, length"
@@ -18,7 +20,7 @@ _COLUMNS = "id, tag, name, is_scene, use_privacy_mode, length"
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """What most requests need to know of a dataset."""
+    """A stored dataset; `length` is the number of its items."""
 
     id: int
     tag: str
@@ -29,7 +31,7 @@ class Dataset:
 
     @property
     def public_id(self) -> str:
-        """The id that users see."""
+        """The public id."""
         return f"ds_{self.tag}"
 
 
@@ -68,13 +70,13 @@ def find(db: sqlite3.Connection, public_id: str) -> Dataset:
 
 
 def by_number(db: sqlite3.Connection, number: int) -> Dataset:
-    """Find a dataset by what its items' numbers begin with, or raise NotFoundError."""
+    """Find a dataset by its number, or raise NotFoundError."""
     row = db.execute("SELECT tag FROM dataset WHERE id = ?", (number,)).fetchone()
     return find(db, f"ds_{row and row[0]}")
 
 
 def positions(db: sqlite3.Connection, number: int) -> int:
-    """Return how many positions a dataset has given to items, those of deleted items included."""
+    """Return how many positions of a dataset are used, those of deleted items included."""
     return int(db.execute("SELECT positions FROM dataset WHERE id = ?", (number,)).fetchone()[0])
 
 
@@ -126,14 +128,14 @@ def slice_ids(db: sqlite3.Connection, dataset: Dataset) -> list[str]:
 
 
 def tags(db: sqlite3.Connection, dataset: Dataset) -> list[str]:
-    """List the tags of a dataset in the order in which they came."""
+    """List the tags of a dataset in the order in which they were added."""
     rows = db.execute("SELECT tag FROM dataset_tag WHERE dataset = ? ORDER BY number", (dataset.id,))
     return [tag for (tag,) in rows]
 
 
-def add_tags(db: sqlite3.Connection, dataset: Dataset, wanted: Iterable[str]) -> None:
-    """Tag a dataset; what it is tagged with already stays in its place."""
-    for tag in wanted:
+def add_tags(db: sqlite3.Connection, dataset: Dataset, tags: Iterable[str]) -> None:
+    """Add tags to a dataset; existing ones keep their order."""
+    for tag in tags:
         db.execute(
             "INSERT OR IGNORE INTO dataset_tag SELECT ?1, ?2, (SELECT 1 + coalesce(max(number), 0) FROM dataset_tag"
             " WHERE dataset = ?1)",
@@ -141,9 +143,9 @@ def add_tags(db: sqlite3.Connection, dataset: Dataset, wanted: Iterable[str]) ->
         )
 
 
-def remove_tags(db: sqlite3.Connection, dataset: Dataset, wanted: Iterable[str]) -> None:
-    """Take tags off a dataset; those that it has not are passed over."""
-    db.executemany("DELETE FROM dataset_tag WHERE dataset = ? AND tag = ?", [(dataset.id, tag) for tag in wanted])
+def remove_tags(db: sqlite3.Connection, dataset: Dataset, tags: Iterable[str]) -> None:
+    """Remove tags from a dataset; unknown ones are ignored."""
+    db.executemany("DELETE FROM dataset_tag WHERE dataset = ? AND tag = ?", [(dataset.id, tag) for tag in tags])
 
 
 def truth_labels(db: sqlite3.Connection, dataset: Dataset) -> list[str]:
@@ -166,6 +168,63 @@ def predicted_labels(db: sqlite3.Connection, dataset: Dataset) -> list[str]:
 
 
 def mark_deleted(db: sqlite3.Connection, dataset: Dataset) -> None:
-    """Hide a dataset and its runs from everybody; `purge` removes the rows."""
+    """Hide a dataset and its runs; `purge` removes the rows."""
     db.execute("UPDATE dataset SET deleted = 1 WHERE id = ?", (dataset.id,))
     db.execute("UPDATE run SET deleted = 1 WHERE dataset = ?", (dataset.id,))
+
+
+class Taxonomy(NamedTuple):
+    """The labels that categories of a taxonomy may have, as stored."""
+
+    type: str
+    labels: list[str]
+
+
+def taxonomies(db: sqlite3.Connection, dataset: int) -> dict[str, Taxonomy]:
+    """Return the taxonomies of a dataset by name."""
+    rows = db.execute("SELECT name, type, labels FROM taxonomy WHERE dataset = ? ORDER BY name", (dataset,))
+    return {name: Taxonomy(kind, msgspec.json.decode(labels)) for name, kind, labels in rows}
+
+
+def add_taxonomy(db: sqlite3.Connection, dataset: Dataset, request: AddTaxonomy) -> str:
+    """Create a taxonomy, or add labels to it if the request says `update`; return what was done, as a sentence.
+
+    Raises
+    ------
+    ConflictError
+        The existing taxonomy has another type.
+    """
+    taxonomy = taxonomies(db, dataset.id).get(request.taxonomy_name)
+    if taxonomy is None:
+        db.execute(
+            "INSERT INTO taxonomy VALUES (?, ?, ?, ?)",
+            (dataset.id, request.taxonomy_name, request.type, json_or_none(list(dict.fromkeys(request.labels)))),
+        )
+        return "Taxonomy created"
+    if not request.update:
+        return "Taxonomy already exists"
+    if taxonomy.type != request.type:
+        raise ConflictError(
+            f"The taxonomy '{request.taxonomy_name}' has the type {taxonomy.type}, which cannot become {request.type}; "
+            "delete it, or choose another name."
+        )
+    labels = list(dict.fromkeys([*taxonomy.labels, *request.labels]))
+    db.execute(
+        "UPDATE taxonomy SET labels = ? WHERE dataset = ? AND name = ?",
+        (json_or_none(labels), dataset.id, request.taxonomy_name),
+    )
+    return "Taxonomy updated"
+
+
+def delete_taxonomy(db: sqlite3.Connection, dataset: Dataset, name: str) -> None:
+    """Delete a taxonomy with its annotations and predictions, or raise NotFoundError."""
+    if not db.execute("DELETE FROM taxonomy WHERE dataset = ? AND name = ?", (dataset.id, name)).rowcount:
+        raise NotFoundError(f"The dataset '{dataset.public_id}' has no taxonomy '{name}'.")
+    rows = (*item_range(dataset.id), layers.taxonomy_key(name))
+    count = db.execute("DELETE FROM annotation WHERE item >= ? AND item < ? AND key = ?", rows).rowcount
+    for run in db.execute("SELECT id FROM run WHERE dataset = ? OR dataset IS NULL", (dataset.id,)).fetchall():
+        count += db.execute(
+            "DELETE FROM prediction WHERE run = ? AND item >= ? AND item < ? AND key = ?", (*run, *rows)
+        ).rowcount
+    if count:
+        db.execute("UPDATE dataset SET revision = revision + 1 WHERE id = ?", (dataset.id,))

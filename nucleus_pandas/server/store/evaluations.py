@@ -1,4 +1,4 @@
-"""Rows of evaluations, of their sources and of their matches."""
+"""Evaluations, their sources, and presets: labels and exclusions that evaluations share."""
 
 from __future__ import annotations
 
@@ -8,14 +8,21 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from nucleus_pandas.errors import ConflictError, NotFoundError
 from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.server.store import jobs
 from nucleus_pandas.server.store.datasets import json_or_none
 from nucleus_pandas.server.store.ids import new_tag, now, tag_of
-from nucleus_pandas.wire.evaluations import EvaluationEntry, ExclusionRule, RollupGroup
+from nucleus_pandas.wire.evaluations import (
+    ChangePreset,
+    CreatePreset,
+    EvaluationEntry,
+    ExclusionRule,
+    PresetEntry,
+    RollupGroup,
+)
 
 EvaluationStatus: TypeAlias = Literal["pending", "computing", "succeeded", "failed", "cancelled"]
 
@@ -291,3 +298,75 @@ def measure(db: sqlite3.Connection, evaluation: Evaluation, name: str) -> float 
     row = db.execute("SELECT json_extract(results, ?) FROM evaluation WHERE id = ?", (f"$.{name}", evaluation.id))
     value: float | None = row.fetchone()[0]
     return value
+
+
+_PRESET = "tag, name, rollup_groups, exclusion_rules, created_at, updated_at"
+
+
+def _preset(row: tuple[Any, ...]) -> PresetEntry:
+    tag, name, groups, rules, created, updated = row
+    return PresetEntry(
+        id=f"prev_{tag}",
+        name=name,
+        rollup_groups=groups and msgspec.json.decode(groups, type=list[RollupGroup]),
+        exclusion_rules=rules and msgspec.json.decode(rules),
+        created_at=created,
+        updated_at=updated,
+    )
+
+
+def create_preset(db: sqlite3.Connection, request: CreatePreset) -> PresetEntry:
+    """Create a preset."""
+    _check_preset_name(db, request.name)
+    tag, moment = new_tag(), now()
+    db.execute(
+        "INSERT INTO preset (tag, name, rollup_groups, exclusion_rules, created_at, updated_at)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            tag,
+            request.name,
+            json_or_none(request.rollup_groups),
+            json_or_none(request.exclusion_rules),
+            moment,
+            moment,
+        ),
+    )
+    return find_preset(db, f"prev_{tag}")
+
+
+def _check_preset_name(db: sqlite3.Connection, name: str, own: str | None = None) -> None:
+    row = db.execute("SELECT tag FROM preset WHERE name = ?", (name,)).fetchone()
+    if row is not None and row[0] != own:
+        raise ConflictError(f"The preset 'prev_{row[0]}' is named '{name}'; choose another name.")
+
+
+def find_preset(db: sqlite3.Connection, public_id: str) -> PresetEntry:
+    """Find a preset, or raise NotFoundError."""
+    row = db.execute(f"SELECT {_PRESET} FROM preset WHERE tag = ?", (tag_of(public_id, "prev_"),)).fetchone()
+    if row is None:
+        raise NotFoundError(f"There is no preset '{public_id}'.")
+    return _preset(row)
+
+
+def presets(db: sqlite3.Connection) -> list[PresetEntry]:
+    """List every preset, oldest first."""
+    return [_preset(row) for row in db.execute(f"SELECT {_PRESET} FROM preset ORDER BY id")]
+
+
+def change_preset(db: sqlite3.Connection, preset: PresetEntry, request: ChangePreset) -> PresetEntry:
+    """Change the fields that the request names."""
+    tag = tag_of(preset.id, "prev_")
+    if request.name is not UNSET:
+        _check_preset_name(db, request.name, tag)
+        db.execute("UPDATE preset SET name = ? WHERE tag = ?", (request.name, tag))
+    for column in ("rollup_groups", "exclusion_rules"):
+        value = getattr(request, column)
+        if value is not UNSET:
+            db.execute(f"UPDATE preset SET {column} = ? WHERE tag = ?", (json_or_none(value), tag))
+    db.execute("UPDATE preset SET updated_at = ? WHERE tag = ?", (now(), tag))
+    return find_preset(db, preset.id)
+
+
+def delete_preset(db: sqlite3.Connection, preset: PresetEntry) -> None:
+    """Delete a preset; evaluations that were created with it keep its values."""
+    db.execute("DELETE FROM preset WHERE tag = ?", (tag_of(preset.id, "prev_"),))

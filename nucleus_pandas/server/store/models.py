@@ -10,7 +10,7 @@ import msgspec
 
 from nucleus_pandas.errors import BadRequestError, ConflictError, NotFoundError
 from nucleus_pandas.server.store.datasets import Dataset, json_or_none
-from nucleus_pandas.server.store.ids import dataset_of, item_range, new_tag, now, tag_of
+from nucleus_pandas.server.store.ids import dataset_of, item_range, new_tag, now, owner_sql, tag_of
 from nucleus_pandas.server.store.layers import Layer
 from nucleus_pandas.wire.requests import AddModel, CreateModelRun
 from nucleus_pandas.wire.responses import ModelEntry
@@ -289,16 +289,60 @@ def delete_run(db: sqlite3.Connection, run: Run) -> None:
     db.execute("UPDATE run SET deleted = 1 WHERE id = ?", (run.id,))
 
 
-def merge(db: sqlite3.Connection, runs: list[Run], into: Run) -> int:
+def merge(db: sqlite3.Connection, runs: list[Run], target: Run) -> int:
     """Copy the predictions of several runs into a new one; the first with a key in an item is kept."""
-    arrivals = 0
-    for run in runs:
-        db.execute(
-            "INSERT INTO prediction SELECT ?, item, arrival + ?, key, type, label, x, y, width, height, geometry,"
-            " confidence, metadata, extra FROM prediction WHERE run = ? ON CONFLICT (run, item, key) DO NOTHING",
-            (into.id, arrivals, run.id),
-        )
-        arrivals += db.execute("SELECT arrivals FROM run WHERE id = ?", (run.id,)).fetchone()[0]
-    db.execute("UPDATE run SET arrivals = ? WHERE id = ?", (arrivals, into.id))
-    (count,) = db.execute("SELECT count(*) FROM prediction WHERE run = ?", (into.id,)).fetchone()
-    return int(count)
+    return sum(_copy_predictions(db, run, target) for run in runs)
+
+
+def _copy_predictions(db: sqlite3.Connection, source: Run, target: Run, condition: str = "") -> int:
+    """Copy predictions behind those of another run, whose own are kept; return how many were copied."""
+    (arrivals,) = db.execute("SELECT arrivals FROM run WHERE id = ?", (target.id,)).fetchone()
+    copied = db.execute(
+        "INSERT INTO prediction SELECT ?, item, arrival + ?, key, type, label, x, y, width, height, geometry,"
+        f" confidence, metadata, extra FROM prediction WHERE run = ?{condition}"
+        " ON CONFLICT (run, item, key) DO NOTHING",
+        (target.id, arrivals, source.id),
+    ).rowcount
+    db.execute(
+        "UPDATE run SET arrivals = arrivals + (SELECT arrivals FROM run AS source WHERE source.id = ?) WHERE id = ?",
+        (source.id, target.id),
+    )
+    return copied
+
+
+# Predictions of a model without a run are stored in a hidden run of their own, which spans datasets
+
+FREE_TYPES = ("box", "polygon", "cuboid")
+"""The types of predictions that a model may have without a run."""
+
+
+def find_free_run(db: sqlite3.Connection, model: Model) -> Run | None:
+    """Return the run of a model's predictions without a run, None if it never had any."""
+    return run_where(db, "run.id = (SELECT run FROM free_run WHERE model = ?)", model.id)
+
+
+def free_run(db: sqlite3.Connection, model: Model) -> Run:
+    """Return the run for a model's predictions without a run, created at the first call."""
+    run = find_free_run(db, model)
+    if run is None:
+        run = create_run(db, model, None, CreateModelRun())
+        db.execute("INSERT INTO free_run VALUES (?, ?)", (model.id, run.id))
+    return run
+
+
+def copy_to_free_run(db: sqlite3.Connection, source: Run, model: Model) -> tuple[int, int]:
+    """Copy the predictions of a run; those with a key that their item already has are left out.
+
+    Returns
+    -------
+    (int, int)
+        The numbers of copied predictions, and of those of other types, which were not copied.
+    """
+    target = free_run(db, model)
+    visible = f"{owner_sql('item')} IN (SELECT id FROM dataset WHERE NOT deleted)"
+    of_type = f"type IN ({', '.join(map(repr, FREE_TYPES))})"
+    copied = _copy_predictions(db, source, target, f" AND {of_type} AND {visible}")
+    (skipped,) = db.execute(
+        f"SELECT count(*) FROM prediction WHERE run = ? AND NOT {of_type} AND {visible}", (source.id,)
+    ).fetchone()
+    return copied, skipped
