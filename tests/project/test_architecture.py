@@ -14,6 +14,7 @@ import nucleus_pandas as npd
 PACKAGE = Path(npd.__file__).parent
 ROOMS, LEVELS, EDGES = 15, 9, 70
 RUN_AS_SCRIPT = {"__main__"}
+MAY_EXECUTE = {"store", "web"}  # rooms of the server
 
 
 def modules_of(tree: ast.AST) -> set[str]:
@@ -79,3 +80,20 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
         list(TopologicalSorter(files()).static_order())
     except CycleError as error:
         raise AssertionError(" imports ".join(error.args[1])) from None
+
+
+def test_routes_of_the_server_share_services_and_not_each_other() -> None:
+    routes = "nucleus_pandas.server.routes"
+    for path in (PACKAGE / "server" / "routes").glob("*.py"):
+        imported = modules_of(ast.parse(path.read_text("utf-8")))
+        others = {name for name in imported if name.startswith(routes) and not name.startswith(f"{routes}.request")}
+        assert not others, f"{path.name} imports {sorted(others)}"
+
+
+def test_only_the_store_executes_sql() -> None:
+    for path in sorted((PACKAGE / "server").rglob("*.py")):
+        if path.relative_to(PACKAGE / "server").parts[0] in MAY_EXECUTE:
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            executes = isinstance(node, ast.Attribute) and node.attr in ("execute", "executemany", "executescript")
+            assert not executes, f"{path.relative_to(PACKAGE)}:{node.lineno} executes SQL; move it to server/store"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.server.ingest.rows import StoredRows, store_annotations, store_boxes
 from nucleus_pandas.server.ingest.targets import AnnotationTarget
-from nucleus_pandas.server.ingest.uploaded_files import settle, uploaded_files
+from nucleus_pandas.server.ingest.uploaded_files import UploadedFile, settle, uploaded_files
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.store.pending_files import Image
 from nucleus_pandas.wire.bulk import AnnotateRows, BoxColumns
@@ -43,72 +44,49 @@ def store_request(
         boxes = request.boxes
         if request.if_exists is not None:
             update, reject_existing = request.if_exists == "update", request.if_exists == "error"
+    rows = [*request.annotations, *request.segmentations]
+    count = len(request.annotations)
     if mask_parts is not None:
-        stored = _store_masks(
-            nucleus, request, boxes, mask_parts, target, update=update, reject_existing=reject_existing
-        )
-    else:
-        rows = [*request.annotations, *request.segmentations]
-        if boxes is not None and rows:
-            raise BadRequestError("A request holds either annotations or the columns of `boxes` - at `$.boxes`.")
-        count = len(request.annotations)
+        if count or boxes is not None or len(mask_parts) != len(rows):
+            raise BadRequestError(
+                "A multipart request holds only segmentations, with one file in a part `mask` for each; this one has "
+                f"{len(request.segmentations)} segmentations and {len(mask_parts)} files."
+            )
+        with nucleus.database.read() as db:
+            target.check(db)  # before files are written
+    elif boxes is not None and rows:
+        raise BadRequestError("A request holds either annotations or the columns of `boxes` - at `$.boxes`.")
 
-        def path(row: int) -> str:
-            return f"$.annotations[{row}]" if row < count else f"$.segmentations[{row - count}]"
+    def path(row: int) -> str:
+        return f"$.annotations[{row}]" if row < count else f"$.segmentations[{row - count}]"
 
-        with nucleus.database.write() as db:
-            layer, dataset = target.open(db, request.trained_slice_id)
-            if boxes is not None:
-                stored = store_boxes(
-                    db, layer, dataset, boxes, update=update, reject_existing=reject_existing, anywhere=anywhere
-                )
-            else:
-                stored = store_annotations(
-                    db,
-                    layer,
-                    dataset,
-                    rows,
-                    update=update,
-                    reject_existing=reject_existing,
-                    path=path,
-                    anywhere=anywhere,
-                )
+    uploading = nullcontext() if mask_parts is None else uploaded_files(nucleus, "masks", mask_parts)
+    with uploading as files, nucleus.database.write() as db:
+        layer, dataset = target.open(db, request.trained_slice_id)
+        if boxes is not None:
+            stored = store_boxes(
+                db, layer, dataset, boxes, update=update, reject_existing=reject_existing, anywhere=anywhere
+            )
+        else:
+            stored = store_annotations(
+                db,
+                layer,
+                dataset,
+                rows,
+                update=update,
+                reject_existing=reject_existing,
+                mask_files=None if files is None else _names(files),
+                path=path,
+                anywhere=anywhere,
+            )
+        settle(db, "masks", files)
     if stored.count("updated"):
         nucleus.purge()  # of masks that were replaced
     return stored
 
 
-def _store_masks(
-    nucleus: EmbeddedNucleus,
-    request: Annotate,
-    boxes: BoxColumns | None,
-    mask_parts: Sequence[Any],
-    target: AnnotationTarget,
-    *,
-    update: bool,
-    reject_existing: bool,
-) -> StoredRows:
-    if request.annotations or boxes is not None or len(mask_parts) != len(request.segmentations):
-        raise BadRequestError(
-            "A multipart request holds only segmentations, with one file in a part `mask` for each; this one has "
-            f"{len(request.segmentations)} segmentations and {len(mask_parts)} files."
-        )
-    with nucleus.database.read() as db:
-        target.check(db)  # before files are written
-    with uploaded_files(nucleus, "masks", mask_parts) as files, nucleus.database.write() as db:
-        layer, dataset = target.open(db, request.trained_slice_id)
-        valid = [file for file in files if isinstance(file, Image)]
-        if len(valid) < len(files):
-            raise BadRequestError("A mask is an empty file; nothing was stored.")
-        stored = store_annotations(
-            db,
-            layer,
-            dataset,
-            request.segmentations,
-            update=update,
-            reject_existing=reject_existing,
-            mask_files=[file.name for file in valid],
-            path="$.segmentations[{}]".format,
-        )
-        settle(db, "masks", valid)
-        return stored
+def _names(files: Sequence[UploadedFile]) -> list[str]:
+    names = [file.name for file in files if isinstance(file, Image)]
+    if len(names) < len(files):
+        raise BadRequestError("A mask is an empty file; nothing was stored.")
+    return names

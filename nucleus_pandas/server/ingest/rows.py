@@ -62,25 +62,21 @@ def _store_valid(
     `store` stores, in order, the rows that have no error. With `exists` it is all or nothing: if a row exists already,
     or occurs twice, the batch is undone; `exists` returns the error of such a row, and the other rows are "unsent".
     """
-    undone = False
     if exists is None:
-        outcomes = store()
+        outcomes: Sequence[Outcome] = store()
     else:
         outcomes = run_or_undo(db, store, lambda outcomes: "ignored" not in outcomes)
-        undone = "ignored" in outcomes
-    if not errors and not undone:
-        return StoredRows(list(outcomes), errors, broken)
-    stored = StoredRows(["error"] * count, errors, broken)
-    valid = [row for row in range(count) if row not in errors]
-    for row, outcome in zip(valid, outcomes, strict=True):
-        if not undone:
-            stored.outcomes[row] = outcome
-        elif outcome != "ignored":
-            stored.outcomes[row] = "unsent"
-        elif exists is not None:
-            stored.outcomes[row] = "exists"
-            errors[row] = exists(row)
-    return stored
+        if "ignored" in outcomes:
+            outcomes = ["exists" if outcome == "ignored" else "unsent" for outcome in outcomes]
+    if errors:
+        every: list[Outcome] = ["error"] * count
+        valid = [row for row in range(count) if row not in errors]
+        for row, outcome in zip(valid, outcomes, strict=True):
+            every[row] = outcome
+        outcomes = every
+    if exists is not None:
+        errors |= {row: exists(row) for row, outcome in enumerate(outcomes) if outcome == "exists"}
+    return StoredRows(list(outcomes), errors, broken)
 
 
 def store_items(

@@ -18,10 +18,13 @@ from nucleus_pandas.server.store.models import Model, Run
 
 
 class UploadTarget(Protocol):
-    """Where the rows of a request go."""
+    """Where the rows of a request go.
+
+    Both methods return a layer, None for items, and a dataset, None for predictions that span datasets.
+    """
 
     def check(self, db: sqlite3.Connection) -> tuple[Layer | None, Dataset | None]:
-        """Find the target without changing the store; the layer is None for items, and for a run yet to be created."""
+        """Find the target without changing the store; the layer is also None for a run yet to be created."""
 
     def open(self, db: sqlite3.Connection, trained_slice_id: str | None = None) -> tuple[Layer | None, Dataset | None]:
         """Find the target, create its run if needed, and record the slice that its model was trained on."""
@@ -31,7 +34,7 @@ class AnnotationTarget(UploadTarget, Protocol):
     """Where annotations or predictions go."""
 
     def open(self, db: sqlite3.Connection, trained_slice_id: str | None = None) -> tuple[Layer, Dataset | None]:
-        """Find the layer and the dataset, which is None for a run that spans datasets."""
+        """Find the layer and the dataset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +43,11 @@ class ItemsOf:
 
     dataset_id: str
 
-    def check(self, db: sqlite3.Connection) -> tuple[None, Dataset]:
+    def check(self, db: sqlite3.Connection, trained_slice_id: str | None = None) -> tuple[None, Dataset]:
         """Find the dataset."""
         return None, datasets.find(db, self.dataset_id)
 
-    def open(self, db: sqlite3.Connection, trained_slice_id: str | None = None) -> tuple[None, Dataset]:
-        """Find the dataset."""
-        return self.check(db)
+    open = check
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +56,12 @@ class GroundTruthOf:
 
     dataset_id: str
 
-    def check(self, db: sqlite3.Connection) -> tuple[Layer, Dataset]:
+    def check(self, db: sqlite3.Connection, trained_slice_id: str | None = None) -> tuple[Layer, Dataset]:
         """Find the layer and the dataset."""
         dataset = datasets.find(db, self.dataset_id)
         return Layer(None, ("dataset", dataset.id)), dataset
 
-    def open(self, db: sqlite3.Connection, trained_slice_id: str | None = None) -> tuple[Layer, Dataset]:
-        """Find the layer and the dataset."""
-        return self.check(db)
+    open = check
 
 
 @dataclass(frozen=True, slots=True)

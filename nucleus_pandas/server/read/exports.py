@@ -45,11 +45,6 @@ class Paging(
             raise BadRequestError("A page holds at least 1 row - at `$.pageSize`.")
         return min(size, most)
 
-    def check_not_chipped(self) -> None:
-        """Raise UnsupportedError if the request asks for images cut into chips."""
-        if self.chip:
-            raise UnsupportedError("Cutting images into chips is not supported by this server; leave `chip` out.")
-
     def after(self, subset: Subset) -> int | None:
         """Return the marker of the item that the page before ended with."""
         return subset.parse_token(self.page_token, arrivals=False)[0] if self.page_token else None
@@ -81,6 +76,18 @@ class Export:
         found = self._page(after, limit + 1)
         following = self.subset.token(found[limit - 1][0]) if len(found) > limit else None
         return [render.item(row, self.subset.dataset.tag, self.file_url) for _, row in found[:limit]], following
+
+    def items_page(self, paging: Paging) -> JsonObject:
+        """Answer a request for a page of items."""
+        rows, next_token = self.items(paging.after(self.subset), paging.limit(ITEMS))
+        return {"items": rows, "nextPageToken": next_token}
+
+    def rows_page(self, paging: Paging) -> JsonObject:
+        """Answer a request for a page of items with their annotations."""
+        if paging.chip:
+            raise UnsupportedError("Cutting images into chips is not supported by this server; leave `chip` out.")
+        rows, next_token = self.rows(paging.after(self.subset), paging.limit(ROWS))
+        return {"data": rows, "nextPageToken": next_token}
 
     def _page(self, after: int | None, limit: int) -> list[tuple[int, ItemRow]]:
         rows = self.subset.page(self.db, after, limit, items.COLUMNS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 
 from flask import Blueprint, Response, request
 from msgspec import UNSET
@@ -18,6 +19,7 @@ from nucleus_pandas.server.routes.request import (
     end_stale_jobs,
     nucleus,
     reply,
+    reply_from,
 )
 from nucleus_pandas.server.store import benchmarks, datasets, items, jobs, slices
 from nucleus_pandas.server.store.benchmarks import Benchmark
@@ -157,15 +159,13 @@ def _finished_job(db: sqlite3.Connection, benchmark: Benchmark) -> str:
 @blueprint.get("/benchmarks")
 def listing() -> Response:
     """``GET benchmarks``: list the benchmarks, newest first."""
-    with nucleus().database.read() as db:
-        return reply([benchmarks.entry(db, row) for row in benchmarks.listing(db)])
+    return reply_from(lambda db: [benchmarks.entry(db, row) for row in benchmarks.listing(db)])
 
 
 @blueprint.get("/benchmarks/<id:benchmark_id>")
 def info(benchmark_id: str) -> Response:
     """``GET benchmarks/{id}``: describe a benchmark."""
-    with nucleus().database.read() as db:
-        return reply(benchmarks.entry(db, benchmarks.find(db, benchmark_id)))
+    return reply_from(lambda db: benchmarks.entry(db, benchmarks.find(db, benchmark_id)))
 
 
 @blueprint.patch("/benchmarks/<id:benchmark_id>")
@@ -265,19 +265,19 @@ def ranking() -> Response:
     wanted = body(RankingRequest)
     if wanted.confidence_threshold is not None and wanted.metric_type not in ("PRECISION", "RECALL", "F1"):
         raise BadRequestError(f"`{wanted.metric_type}` is over all confidences; leave `confidence_threshold` out.")
-    end_stale_jobs()
-    with nucleus().database.read() as db:
-        rows = leaderboards.finished(db, wanted.benchmark_ids, wanted.model_ids)
-        stale = {row.id: is_stale(nucleus(), row) for row in rows}
-        return reply(leaderboards.ranking(db, wanted, rows, lambda row: stale[row.id]))
+    return _leaderboard(leaderboards.ranking, wanted)
 
 
 @blueprint.post("/leaderboard/f1Curve")
 def f1_curve() -> Response:
     """``POST leaderboard/f1Curve``: return F1 over confidence of the best models on benchmarks."""
     wanted = body(CurveRequest)
+    return _leaderboard(leaderboards.curves, wanted)
+
+
+def _leaderboard(build: Callable[..., object], wanted: RankingRequest | CurveRequest) -> Response:
     end_stale_jobs()
     with nucleus().database.read() as db:
         rows = leaderboards.finished(db, wanted.benchmark_ids, wanted.model_ids)
         stale = {row.id: is_stale(nucleus(), row) for row in rows}
-        return reply(leaderboards.curves(db, wanted, rows, lambda row: stale[row.id]))
+        return reply(build(db, wanted, rows, lambda row: stale[row.id]))

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 from nucleus_pandas.errors import UnsupportedError
 from nucleus_pandas.server.ingest import dataset_rules
 from nucleus_pandas.server.read import render
-from nucleus_pandas.server.routes.request import body, create_once, file_url, nucleus, reply
+from nucleus_pandas.server.routes.request import body, create_once, file_url, nucleus, reply, reply_from
 from nucleus_pandas.server.store import datasets, items
 from nucleus_pandas.wire.requests import AddTaxonomy, CreateDataset, Tags
 from nucleus_pandas.wire.responses import DatasetCreated, DatasetEntry, DatasetSize
@@ -34,22 +34,19 @@ def create() -> Response:
 @blueprint.get("/dataset/")
 def listing() -> Response:
     """``GET dataset/``: list the ids of all datasets."""
-    with nucleus().database.read() as db:
-        return reply([public_id for public_id, _ in datasets.listing(db)])
+    return reply_from(lambda db: [public_id for public_id, _ in datasets.listing(db)])
 
 
 @blueprint.get("/dataset/details")
 def details() -> Response:
     """``GET dataset/details``: list id and name of all datasets."""
-    with nucleus().database.read() as db:
-        return reply([DatasetEntry(id=public_id, name=name) for public_id, name in datasets.listing(db)])
+    return reply_from(lambda db: [DatasetEntry(id=public_id, name=name) for public_id, name in datasets.listing(db)])
 
 
 @blueprint.get("/dataset/<id:dataset_id>/info")
 def info(dataset_id: str) -> Response:
     """``GET dataset/{id}/info``: describe a dataset."""
-    with nucleus().database.read() as db:
-        return reply(datasets.info(db, datasets.find(db, dataset_id)))
+    return reply_from(lambda db: datasets.info(db, datasets.find(db, dataset_id)))
 
 
 @blueprint.get("/dataset/<id:dataset_id>/<any(name, is_scene, use_privacy_mode, size):name>")
@@ -65,8 +62,7 @@ def single_property(dataset_id: str, name: str) -> Response:
 @blueprint.get("/dataset/<id:dataset_id>/model_runs")
 def model_runs(dataset_id: str) -> Response:
     """``GET dataset/{id}/model_runs``: list the ids of the runs on a dataset."""
-    with nucleus().database.read() as db:
-        return reply(datasets.run_ids(db, datasets.find(db, dataset_id)))
+    return reply_from(lambda db: datasets.run_ids(db, datasets.find(db, dataset_id)))
 
 
 @blueprint.get("/dataset/<id:dataset_id>/datasetItems")

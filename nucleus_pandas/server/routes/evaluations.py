@@ -20,6 +20,7 @@ from nucleus_pandas.server.routes.request import (
     label_rule,
     nucleus,
     reply,
+    reply_from,
 )
 from nucleus_pandas.server.store import benchmarks, datasets, evaluations, models
 from nucleus_pandas.server.store.benchmarks import Benchmark
@@ -189,8 +190,7 @@ def of_run(run_id: str) -> Response:
 def _charts(evaluation_id: str, options: ChartsRequest) -> Response:
     evaluation = _find_succeeded(evaluation_id)
     stale = is_stale(nucleus(), evaluation)
-    with nucleus().database.read() as db:
-        return reply(results.charts(db, evaluation, options, stale=stale))
+    return reply_from(lambda db: results.charts(db, evaluation, options, stale=stale))
 
 
 @blueprint.post("/evaluationsV2/<id:evaluation_id>/charts")
@@ -229,16 +229,14 @@ def page(evaluation_id: str) -> Response:
     wanted = body(ExamplesRequest)
     evaluation = _find_succeeded(evaluation_id)
     stale = is_stale(nucleus(), evaluation)
-    with nucleus().database.read() as db:
-        return reply(results.examples(db, evaluation, wanted, stale=stale))
+    return reply_from(lambda db: results.examples(db, evaluation, wanted, stale=stale))
 
 
 @blueprint.get("/evaluationsV2/<id:evaluation_id>/filterSchema")
 def filter_schema(evaluation_id: str) -> Response:
     """``GET evaluationsV2/{id}/filterSchema``: list the fields that can filter outcomes."""
     evaluation = _find_succeeded(evaluation_id)
-    with nucleus().database.read() as db:
-        return reply(results.filter_schema(db, evaluation))
+    return reply_from(lambda db: results.filter_schema(db, evaluation))
 
 
 @blueprint.post("/evaluationsV2/<id:evaluation_id>/cancel")
@@ -299,8 +297,7 @@ def label_schema(dataset_id: str) -> Response:
 @blueprint.get("/evaluationV2Presets")
 def list_presets() -> Response:
     """``GET evaluationV2Presets``: list the presets."""
-    with nucleus().database.read() as db:
-        return reply(evaluations.presets(db))
+    return reply_from(lambda db: evaluations.presets(db))
 
 
 @blueprint.post("/evaluationV2Presets")

@@ -9,10 +9,10 @@ from flask import Blueprint, Response
 from nucleus_pandas.errors import BadRequestError, ConflictError, UnsupportedError
 from nucleus_pandas.server.ingest.targets import RunPath
 from nucleus_pandas.server.query import compile_query
-from nucleus_pandas.server.read import exports, render
+from nucleus_pandas.server.read import render
 from nucleus_pandas.server.read.exports import Export, Paging
 from nucleus_pandas.server.read.render import JsonObject
-from nucleus_pandas.server.routes.request import body, file_url, nucleus, reply
+from nucleus_pandas.server.routes.request import body, file_url, nucleus, reply, reply_from
 from nucleus_pandas.server.store import commits, datasets, items, layers
 from nucleus_pandas.server.store.commits import ObjectKind
 from nucleus_pandas.server.store.ids import item_id, item_range
@@ -37,23 +37,14 @@ def _queried_items(db: sqlite3.Connection, dataset_id: str, query: str | None) -
 def items_page(dataset_id: str) -> Response:
     """``POST dataset/{id}/itemsPage`` and ``queryItemsPage``: return a page of items, those that match the query."""
     paging = body(Paging)
-    limit = paging.limit(exports.ITEMS)
-    with nucleus().database.read() as db:
-        subset = _queried_items(db, dataset_id, paging.query)
-        rows, next_token = Export(db, subset, file_url).items(paging.after(subset), limit)
-    return reply({"items": rows, "nextPageToken": next_token})
+    return reply_from(lambda db: Export(db, _queried_items(db, dataset_id, paging.query), file_url).items_page(paging))
 
 
 @blueprint.post("/dataset/<id:dataset_id>/exportForTrainingPage")
 def export_page(dataset_id: str) -> Response:
     """``POST dataset/{id}/exportForTrainingPage``: return a page of items with their annotations."""
     paging = body(Paging)
-    paging.check_not_chipped()
-    limit = paging.limit(exports.ROWS)
-    with nucleus().database.read() as db:
-        subset = _queried_items(db, dataset_id, paging.query)
-        rows, next_token = Export(db, subset, file_url).rows(paging.after(subset), limit)
-    return reply({"data": rows, "nextPageToken": next_token})
+    return reply_from(lambda db: Export(db, _queried_items(db, dataset_id, paging.query), file_url).rows_page(paging))
 
 
 @blueprint.post("/dataset/<id:dataset_id>/queryScenesPage")
@@ -68,15 +59,13 @@ def scenes_page(dataset_id: str) -> Response:
 @blueprint.get("/dataset/<id:dataset_id>/exportForTraining")
 def whole_export(dataset_id: str) -> Response:
     """``GET dataset/{id}/exportForTraining``: return all items with their annotations."""
-    with nucleus().database.read() as db:
-        return reply({"exportedRows": Export(db, Subset(datasets.find(db, dataset_id)), file_url).every()})
+    return reply_from(lambda db: {"exportedRows": Export(db, Subset(datasets.find(db, dataset_id)), file_url).every()})
 
 
 @blueprint.get("/dataset/<id:dataset_id>/class_labels")
 def class_labels(dataset_id: str) -> Response:
     """``GET dataset/{id}/class_labels``: list the labels of the ground truth."""
-    with nucleus().database.read() as db:
-        return reply({"data": datasets.truth_labels(db, datasets.find(db, dataset_id))})
+    return reply_from(lambda db: {"data": datasets.truth_labels(db, datasets.find(db, dataset_id))})
 
 
 # Objects

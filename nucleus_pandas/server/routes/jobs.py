@@ -7,7 +7,7 @@ from typing import BinaryIO, cast
 import msgspec
 from flask import Blueprint, Response, request
 
-from nucleus_pandas.server.routes.request import api_url, body, end_stale_jobs, nucleus, reply
+from nucleus_pandas.server.routes.request import api_url, body, end_stale_jobs, nucleus, reply, reply_from
 from nucleus_pandas.server.store import datasets, jobs
 from nucleus_pandas.wire.requests import ListJobs
 from nucleus_pandas.wire.responses import JobStatus, SignedUrl
@@ -38,16 +38,14 @@ def status(job_id: str) -> Response:
 @blueprint.get("/job/<id:job_id>/errors")
 def errors(job_id: str) -> Response:
     """``GET job/{id}/errors``: list the errors of a job."""
-    with nucleus().database.read() as db:
-        return reply(jobs.errors(db, jobs.find(db, job_id)))
+    return reply_from(lambda db: jobs.errors(db, jobs.find(db, job_id)))
 
 
 @blueprint.get("/job/<id:job_id>/info")
 def info(job_id: str) -> Response:
     """``GET job/{id}/info``: describe a job."""
     end_stale_jobs()
-    with nucleus().database.read() as db:
-        return reply(jobs.find(db, job_id).entry())
+    return reply_from(lambda db: jobs.find(db, job_id).entry())
 
 
 @blueprint.post("/_nucleus_pandas/job/<id:job_id>/cancel")
@@ -64,8 +62,7 @@ def listing() -> Response:
     """``POST jobs/``: list jobs, newest first."""
     filters = body(ListJobs)
     end_stale_jobs()
-    with nucleus().database.read() as db:
-        return reply([job.entry() for job in jobs.listing(db, filters)])
+    return reply_from(lambda db: [job.entry() for job in jobs.listing(db, filters)])
 
 
 # Signed uploads

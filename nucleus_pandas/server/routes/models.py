@@ -23,6 +23,7 @@ from nucleus_pandas.server.routes.request import (
     names_upload,
     nucleus,
     reply,
+    reply_from,
     reply_stored,
 )
 from nucleus_pandas.server.store import datasets, items, layers, models
@@ -49,15 +50,13 @@ def add() -> Response:
 @blueprint.get("/models/")
 def listing() -> Response:
     """``GET models/``: list all models."""
-    with nucleus().database.read() as db:
-        return reply(ModelList(models=[model.entry() for model in models.listing(db)]))
+    return reply_from(lambda db: ModelList(models=[model.entry() for model in models.listing(db)]))
 
 
 @blueprint.get("/model/<id:model_id>")
 def info(model_id: str) -> Response:
     """``GET model/{id}``: describe a model, found by its id or by that of one of its runs."""
-    with nucleus().database.read() as db:
-        return reply(models.find(db, model_id).entry())
+    return reply_from(lambda db: models.find(db, model_id).entry())
 
 
 @blueprint.delete("/model/<id:model_id>")
@@ -122,8 +121,7 @@ def create_run(dataset_id: str | None = None, model_id: str | None = None) -> Re
 @blueprint.get("/model/<id:model_id>/modelRun")
 def runs(model_id: str) -> Response:
     """``GET model/{id}/modelRun``: list the ids of a model's runs."""
-    with nucleus().database.read() as db:
-        return reply(models.runs_of(db, models.find(db, model_id)))
+    return reply_from(lambda db: models.runs_of(db, models.find(db, model_id)))
 
 
 # Predictions without a run

@@ -72,6 +72,12 @@ def reply(body: object, status: int = 200) -> Response:
     return Response(msgspec.json.encode(body), status, content_type="application/json")
 
 
+def reply_from(read: Callable[[sqlite3.Connection], object]) -> Response:
+    """Reply with what a function returns, which reads the store in one transaction."""
+    with nucleus().database.read() as db:
+        return reply(read(db))
+
+
 def body(shape: type[T]) -> T:
     """Read the request's body as a Struct; a missing body counts as an empty object."""
     return decode(request.get_data(cache=True) or b"{}", shape)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from flask import Blueprint, Response, request
 
 from nucleus_pandas.errors import BadRequestError, NotFoundError, UnsupportedError
-from nucleus_pandas.server.read import exports
 from nucleus_pandas.server.read.exports import Export, Paging
 from nucleus_pandas.server.read.render import JsonObject
-from nucleus_pandas.server.routes.request import body, create_once, file_url, nucleus, reply
+from nucleus_pandas.server.routes.request import body, create_once, file_url, nucleus, reply, reply_from
 from nucleus_pandas.server.store import datasets, items, jobs, models, slices, subsets
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import dataset_of, item_id
@@ -55,9 +54,10 @@ def create(dataset_id: str) -> Response:
     def insert(db: sqlite3.Connection) -> object:
         dataset = datasets.find(db, dataset_id)
         if wanted.dataset_item_ids:
-            numbers = _by_item_id(db, dataset, wanted.dataset_item_ids)
+            numbers = _numbers(dataset, wanted.dataset_item_ids, items.existing(db, wanted.dataset_item_ids))
         else:
-            numbers = _by_reference_id(db, dataset, wanted.reference_ids or [])
+            names = wanted.reference_ids or []
+            numbers = _numbers(dataset, names, items.ids_of(db, dataset, names))
         return SliceCreated(slice_id=slices.create(db, dataset, wanted.name, numbers).public_id)
 
     return create_once(insert)
@@ -71,25 +71,16 @@ def _check_count(ids: Sequence[str], path: str) -> None:
         )
 
 
-def _by_reference_id(db: sqlite3.Connection, dataset: Dataset, names: Sequence[str]) -> list[int]:
-    numbers = items.ids_of(db, dataset, names)
-    _check_all_exist(dataset, [name for name in names if name not in numbers])
-    return [numbers[name] for name in names]
-
-
-def _by_item_id(db: sqlite3.Connection, dataset: Dataset, names: Sequence[str]) -> list[int]:
-    numbers = items.existing(db, names)
-    _check_all_exist(dataset, [name for name in names if dataset_of(numbers.get(name, 0)) != dataset.id])
-    return [numbers[name] for name in names]
-
-
-def _check_all_exist(dataset: Dataset, missing: Sequence[str]) -> None:
+def _numbers(dataset: Dataset, ids: Sequence[str], numbers: Mapping[str, int]) -> list[int]:
+    """Return the item number of each id, or raise NotFoundError if an item is not in the dataset."""
+    missing = [name for name in ids if dataset_of(numbers.get(name, 0)) != dataset.id]
     if missing:
         shown = ", ".join(f"'{name[:60]}'" for name in missing[:5])
         raise NotFoundError(
             f"{len(missing)} items do not exist in the dataset '{dataset.public_id}', such as {shown}; nothing was "
             "added to the slice."
         )
+    return [numbers[name] for name in ids]
 
 
 @blueprint.post("/dataset/<id:dataset_id>/build_slice")
@@ -131,8 +122,7 @@ def build(dataset_id: str) -> Response:
 @blueprint.get("/slice/")
 def listing() -> Response:
     """``GET slice/``: list all slices, oldest first."""
-    with nucleus().database.read() as db:
-        return reply([row.entry() for row in slices.listing(db)])
+    return reply_from(lambda db: [row.entry() for row in slices.listing(db)])
 
 
 @blueprint.get("/dataset/<id:dataset_id>/slices")
@@ -166,19 +156,14 @@ def whole(slice_id: str) -> Response:
 @blueprint.get("/slice/<id:slice_id>/info")
 def info(slice_id: str) -> Response:
     """``GET slice/{id}/info``: describe a slice."""
-    with nucleus().database.read() as db:
-        return reply(slices.find(db, slice_id).info())
+    return reply_from(lambda db: slices.find(db, slice_id).info())
 
 
 @blueprint.post("/slice/<id:slice_id>/itemsPage")
 def items_page(slice_id: str) -> Response:
     """``POST slice/{id}/itemsPage``: return a page of the items."""
     paging = body(Paging)
-    limit = paging.limit(exports.ITEMS)
-    with nucleus().database.read() as db:
-        subset = subsets.of_slice(db, slice_id)
-        rows, next_token = Export(db, subset, file_url).items(paging.after(subset), limit)
-    return reply({"items": rows, "nextPageToken": next_token})
+    return reply_from(lambda db: _export(db, slice_id).items_page(paging))
 
 
 @blueprint.post("/slice/<id:slice_id>/append")
@@ -194,7 +179,8 @@ def append(slice_id: str) -> Response:
                 f"The slice '{slice_id}' belongs to the dataset '{dataset.public_id}', not to '{wanted.dataset_id}' - "
                 "at `$.dataset_id`."
             )
-        new = slices.add(db, stored_slice, _by_reference_id(db, dataset, wanted.reference_ids))
+        names = wanted.reference_ids
+        new = slices.add(db, stored_slice, _numbers(dataset, names, items.ids_of(db, dataset, names)))
     return reply({"slice_id": slice_id, "new_items": [item_id(dataset.tag, number) for number in new]})
 
 
@@ -235,8 +221,7 @@ def whole_export(slice_id: str, model_id: str | None = None) -> Response:
 
     ``GET slice/{id}/{model id}/exportForTraining`` returns them with the newest predictions of the model.
     """
-    with nucleus().database.read() as db:
-        return reply({"exportedRows": _export(db, slice_id, model_id).every()})
+    return reply_from(lambda db: {"exportedRows": _export(db, slice_id, model_id).every()})
 
 
 @blueprint.post("/slice/<id:slice_id>/exportForTrainingPage")
@@ -244,19 +229,13 @@ def whole_export(slice_id: str, model_id: str | None = None) -> Response:
 def export_page(slice_id: str, model_id: str | None = None) -> Response:
     """``POST slice/{id}/exportForTrainingPage``: return a page of items, as `whole_export` does all."""
     paging = body(Paging)
-    paging.check_not_chipped()
-    limit = paging.limit(exports.ROWS)
-    with nucleus().database.read() as db:
-        export = _export(db, slice_id, model_id)
-        rows, next_token = export.rows(paging.after(export.subset), limit)
-    return reply({"data": rows, "nextPageToken": next_token})
+    return reply_from(lambda db: _export(db, slice_id, model_id).rows_page(paging))
 
 
 @blueprint.get("/slice/<id:slice_id>/export_raw_json")
 def export_raw_json(slice_id: str) -> Response:
     """``GET slice/{id}/export_raw_json``: return the items, each under ``item``."""
-    with nucleus().database.read() as db:
-        return reply(_export(db, slice_id).every_item(_as_item))
+    return reply_from(lambda db: _export(db, slice_id).every_item(_as_item))
 
 
 def _as_item(rows: Iterable[JsonObject]) -> list[JsonObject]:
@@ -266,8 +245,7 @@ def _as_item(rows: Iterable[JsonObject]) -> list[JsonObject]:
 @blueprint.get("/slice/<id:slice_id>/exportRawItems")
 def export_raw_items(slice_id: str) -> Response:
     """``GET slice/{id}/exportRawItems``: return the URLs of the images, `scale_url` as this server uses it."""
-    with nucleus().database.read() as db:
-        return reply(_export(db, slice_id).every_item(_as_raw_item))
+    return reply_from(lambda db: _export(db, slice_id).every_item(_as_raw_item))
 
 
 def _as_raw_item(rows: Iterable[JsonObject]) -> list[JsonObject]:
@@ -286,8 +264,7 @@ def _as_raw_item(rows: Iterable[JsonObject]) -> list[JsonObject]:
 @blueprint.get("/slice/<id:slice_id>/class_labels")
 def class_labels(slice_id: str) -> Response:
     """``GET slice/{id}/class_labels``: list the labels of the ground truth of the items."""
-    with nucleus().database.read() as db:
-        return reply({"data": slices.labels(db, slices.find(db, slice_id))})
+    return reply_from(lambda db: {"data": slices.labels(db, slices.find(db, slice_id))})
 
 
 @blueprint.post("/slice/<id:slice_id>/<id:project_id>/send_to_labeling")
