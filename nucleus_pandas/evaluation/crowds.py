@@ -1,4 +1,4 @@
-"""Which ground truths are crowds: regions that stand for many objects."""
+"""Crowds: ground truths that stand for many objects each."""
 
 from __future__ import annotations
 

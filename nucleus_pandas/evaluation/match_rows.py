@@ -41,7 +41,7 @@ class MatchRows:
     agrees: Bools
 
     def classify(self, iou_threshold: float) -> MatchFlags[Bools]:
-        """Return what each row is at a threshold."""
+        """Return the outcomes of each row at an IoU threshold."""
         return classify(self.iou, self.ground_truth != NONE, self.prediction != NONE, self.agrees, iou_threshold)
 
     def outcomes(self, iou_threshold: float | None) -> OutcomeRows:
@@ -62,8 +62,8 @@ def match_rows(sides: EvaluationInputs, parameters: Parameters) -> MatchRows:
 
 def _mask_pairs(sides: EvaluationInputs) -> Overlaps:
     none = np.empty(0, dtype=np.intp)
-    every = [Overlaps(none, none, np.empty(0)), *overlaps(sides.countable, sides.predictions)]
-    return Overlaps(*(np.concatenate(column) for column in zip(*every, strict=True)))
+    parts = [Overlaps(none, none, np.empty(0)), *overlaps(sides.countable, sides.predictions)]
+    return Overlaps(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def lay_out(ground_truth: MatchBoxes, predictions: MatchBoxes, matches: Matches, rule: LabelRule) -> MatchRows:
@@ -92,26 +92,26 @@ def lay_out(ground_truth: MatchBoxes, predictions: MatchBoxes, matches: Matches,
 
 def matches_frame(sides: EvaluationInputs, rows: MatchRows, iou_threshold: float | None) -> pd.DataFrame:
     """Return the matches at a threshold as `ModelRun.matches` does."""
-    found = rows.outcomes(iou_threshold)
-    columns = columns_of(sides, rows, found.row, found.ground_truth, found.prediction)
-    return frame({**columns, "match_type": pa.array(found.match_type.astype(object), TEXT)}, MATCHES)
+    outcomes = rows.outcomes(iou_threshold)
+    columns = columns_of(sides, rows, outcomes.row, outcomes.ground_truth, outcomes.prediction)
+    return frame({**columns, "match_type": pa.array(outcomes.match_type.astype(object), TEXT)}, MATCHES)
 
 
 def columns_of(
     sides: EvaluationInputs, rows: MatchRows, at: Indices, with_truth: Bools, with_prediction: Bools
 ) -> dict[str, Any]:
-    """Return the columns of the frame of matches, but its last, for some of the rows.
+    """Return the columns of the frame of matches except its last one, for some of the rows.
 
     Parameters
     ----------
     sides : EvaluationInputs
-        What was matched.
+        Both sides.
     rows : MatchRows
-        How.
+        Their match.
     at : numpy.ndarray of intp
-        The rows that are shown.
+        The rows to show.
     with_truth, with_prediction : numpy.ndarray of bool
-        Which sides of each are shown.
+        Which sides of each row are shown.
     """
     ground_truth, prediction = rows.ground_truth[at], rows.prediction[at]
     predictions = sides.predictions

@@ -159,8 +159,8 @@ def _filtered_metrics(
     rule = evaluation.request.rule
     classes, predicted_classes = filters.gt_labels, filters.pred_labels
     if rule.allowed is None:  # classes are measured one by one: those that pass both filters
-        given = [set(names) for names in (classes, predicted_classes) if names is not None]
-        classes = predicted_classes = sorted(set.intersection(*given)) if given else None
+        filtered = [set(names) for names in (classes, predicted_classes) if names is not None]
+        classes = predicted_classes = sorted(set.intersection(*filtered)) if filtered else None
     ground_truth = evaluation_outcomes.ground_truth(db, evaluation, filters, classes, items)
     predictions = evaluation_outcomes.predictions(db, evaluation, filters, predicted_classes, items)
     inputs = to_inputs(

@@ -117,7 +117,7 @@ def listing(db: sqlite3.Connection) -> list[Benchmark]:
 
 
 def entry(db: sqlite3.Connection, benchmark: Benchmark) -> BenchmarkEntry:
-    """Describe a benchmark as on the wire."""
+    """Return a benchmark as sent to clients."""
     return BenchmarkEntry(
         benchmark_id=benchmark.public_id,
         name=benchmark.name,
@@ -140,7 +140,7 @@ def entry(db: sqlite3.Connection, benchmark: Benchmark) -> BenchmarkEntry:
 
 
 def change(db: sqlite3.Connection, benchmark: Benchmark, **values: object) -> None:
-    """Set some columns."""
+    """Update columns of a benchmark."""
     for column, value in values.items():
         if column in ("metadata", "rollup_groups"):
             value = json_or_none(value)
@@ -185,8 +185,8 @@ _ANNOTATED = "EXISTS (SELECT 1 FROM annotation WHERE annotation.item = item.id)"
 
 def add_items(db: sqlite3.Connection, benchmark: Benchmark, numbers: Iterable[int]) -> None:
     """Add items; those without ground truth are skipped and counted."""
-    for part, marks in batches(numbers):
-        _add(db, benchmark, f"id IN ({marks})", tuple(part))
+    for batch, marks in batches(numbers):
+        _add(db, benchmark, f"id IN ({marks})", tuple(batch))
 
 
 def add_dataset(db: sqlite3.Connection, benchmark: Benchmark, dataset: int) -> None:
@@ -218,12 +218,12 @@ def remove_items(db: sqlite3.Connection, benchmark: Benchmark, numbers: Iterable
     """Remove items, and return how many were removed."""
     return sum(
         db.execute(
-            f"DELETE FROM benchmark_item WHERE benchmark = ? AND item IN ({marks})", (benchmark.id, *part)
+            f"DELETE FROM benchmark_item WHERE benchmark = ? AND item IN ({marks})", (benchmark.id, *batch)
         ).rowcount
-        for part, marks in batches(numbers)
+        for batch, marks in batches(numbers)
     )
 
 
 def delete(db: sqlite3.Connection, benchmark: Benchmark) -> None:
-    """Hide a benchmark and the evaluations on it; `purge` removes the rows."""
+    """Mark a benchmark as deleted, with the evaluations on it; `purge` removes the rows."""
     db.execute("UPDATE benchmark SET deleted = 1 WHERE id = ?", (benchmark.id,))

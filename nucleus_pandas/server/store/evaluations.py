@@ -289,7 +289,7 @@ def cancel(db: sqlite3.Connection, evaluation: Evaluation) -> None:
 
 
 def delete(db: sqlite3.Connection, evaluation: Evaluation) -> None:
-    """Hide an evaluation and stop it; `purge` removes its rows."""
+    """Mark an evaluation as deleted; `purge` removes its rows."""
     db.execute("UPDATE evaluation SET deleted = 1 WHERE id = ?", (evaluation.id,))
 
 

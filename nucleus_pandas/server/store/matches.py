@@ -1,4 +1,4 @@
-"""Stored matches, of a commit or of an evaluation: what their rows mean at an IoU threshold, and how they are read."""
+"""Stored matches of commits and evaluations: SQL for the outcomes of their rows, and the statements that read them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ class OutcomeTests(NamedTuple):
 def outcome_tests(alias: str = "", threshold: str = ":iou_threshold") -> OutcomeTests:
     """Write `evaluation.outcomes.classify` in SQL, for rows that are no crowds.
 
-    A missing side has no IoU, and NULL is neither close nor a true positive. Each test stands in parentheses.
+    A missing side has no IoU, and NULL is neither close nor a true positive. The tests need no
+    further parentheses.
 
     Parameters
     ----------
@@ -184,7 +185,7 @@ class OutcomeFilter:
 
     @property
     def shows_confidence(self) -> bool:
-        """Whether the outcome has the confidence of a prediction."""
+        """Whether the outcome shows the confidence of a prediction."""
         return self.match != "FN" and not (self.alone and self.truth is not None)
 
     def condition(self, source: MatchSource) -> Condition:
@@ -193,19 +194,19 @@ class OutcomeFilter:
         tests = [source.countable]
         if self.match is not None:
             tests.append(_MATCH_TESTS[self.match])
-        truth, prediction = f"stored.{source.label}", f"stored.{source.predicted_label}"
+        label, predicted = f"stored.{source.label}", f"stored.{source.predicted_label}"
         if self.truth is not None:
-            tests.append(f"stored.annotation_id IS NOT NULL AND {truth} = {values.bind(self.truth)}")
+            tests.append(f"stored.annotation_id IS NOT NULL AND {label} = {values.bind(self.truth)}")
         if self.predicted is not None:
-            tests.append(f"stored.prediction_id IS NOT NULL AND {prediction} = {values.bind(self.predicted)}")
+            tests.append(f"stored.prediction_id IS NOT NULL AND {predicted} = {values.bind(self.predicted)}")
         if self.alone:
             tests.append(f"NOT {_TESTS.close}")
         elif self.truth is not None and self.predicted is not None:
             tests.append(_TESTS.close)
         if self.label is not None:
             name = values.bind(self.label)
-            sides = [] if self.match == "FP" else [f"(stored.annotation_id IS NOT NULL AND {truth} = {name})"]
-            sides += [] if self.match == "FN" else [f"(stored.prediction_id IS NOT NULL AND {prediction} = {name})"]
+            sides = [] if self.match == "FP" else [f"(stored.annotation_id IS NOT NULL AND {label} = {name})"]
+            sides += [] if self.match == "FN" else [f"(stored.prediction_id IS NOT NULL AND {predicted} = {name})"]
             tests.append(" OR ".join(sides))
         confidence = "stored.confidence" if self.shows_confidence else "NULL"
         for expression, bounds in ((confidence, self.confidence), (self.shown_iou, self.iou)):
@@ -251,7 +252,7 @@ class StoredMatch(NamedTuple):
     agrees: int
 
     def classify(self, iou_threshold: float) -> MatchFlags[bool]:
-        """Return what the row is at a threshold."""
+        """Return the outcomes of the row at an IoU threshold."""
         iou = math.nan if self.iou is None else self.iou
         has_ground_truth, has_prediction = self.truth_key is not None, self.prediction_key is not None
         return classify(iou, has_ground_truth, has_prediction, bool(self.agrees), iou_threshold)

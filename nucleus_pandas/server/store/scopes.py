@@ -100,8 +100,8 @@ class Scope:
             statements.append((f"SELECT scope.item, metadata FROM {items} ORDER BY scope.item", ()))
         for statement, values in statements:
             rows = self._db.execute(statement, values)
-            while some := rows.fetchmany(_HASHED_ROWS):
-                digest.update(msgspec.json.encode(some))
+            while chunk := rows.fetchmany(_HASHED_ROWS):
+                digest.update(msgspec.json.encode(chunk))
         return digest.hexdigest()
 
     def size(self) -> int:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
-from nucleus_pandas.evaluation.counts import BINS
+from nucleus_pandas.evaluation.counts import BIN_EDGES
 from nucleus_pandas.server.evaluation.metrics import RECALL_POINTS, EngineMetrics
 
 CURVES = 60
-"""Labels whose curve is drawn."""
+"""The largest number of curves of labels."""
 
 
 class Plot(NamedTuple):
-    """Where a chart's axes lie in its image, in the units of its view box."""
+    """The size and margins of a chart, in the units of its view box."""
 
     width: float
     height: float
@@ -24,16 +25,16 @@ class Plot(NamedTuple):
     bottom: float
 
     def x(self, share: float) -> float:
-        """Go from left to right."""
+        """Return the x of a share of the axis."""
         return round(self.left + share * (self.width - self.left - self.right), 1)
 
     def y(self, share: float) -> float:
-        """Go up."""
+        """Return the y of a share of the axis."""
         return round(self.height - self.bottom - share * (self.height - self.top - self.bottom), 1)
 
 
 class Curve(NamedTuple):
-    """Precision over recall of a label; of all of them together without a label."""
+    """Precision over recall of a label, or the mean over all labels if the label is None."""
 
     label: str | None
     ap: float | None
@@ -44,27 +45,24 @@ CURVE_PLOT = Plot(460, 330, 38, 8, 10, 34)
 BAR_PLOT = Plot(460, 220, 44, 8, 10, 34)
 
 
-def curves(metrics: EngineMetrics, threshold: int, labels: Sequence[str]) -> list[Curve]:
-    """Draw the curves of labels, the mean of all labels last, so that it lies above."""
-    at = {label: place for place, label in enumerate(metrics.classes)}
-    found = []
-    for label in [label for label in labels if label in at][:CURVES]:
-        found.append(Curve(label, metrics.ap[threshold][at[label]], _line(metrics.precision[threshold][at[label]])))
-    every = metrics.precision[threshold]
-    if every:
-        mean = [sum(column) / len(every) for column in zip(*every, strict=True)]
-        found.append(Curve(None, sum(mean) / len(mean), _line(mean)))
-    return found
+def draw_curves(metrics: EngineMetrics, threshold: int, labels: Sequence[str]) -> list[Curve]:
+    """Return the curves of labels, the mean of all labels last, so that it is drawn on top."""
+    codes = {label: code for code, label in enumerate(metrics.classes)}
+    ap, precision = metrics.ap[threshold], metrics.precision[threshold]
+    drawn = [label for label in labels if label in codes][:CURVES]
+    curves = [Curve(label, ap[codes[label]], _line(precision[codes[label]])) for label in drawn]
+    if precision:
+        mean = [sum(column) / len(precision) for column in zip(*precision, strict=True)]
+        curves.append(Curve(None, sum(mean) / len(mean), _line(mean)))
+    return curves
 
 
 def _line(precision: Sequence[float]) -> str:
-    """Join the points that are needed: runs of equal precision are one stroke."""
+    """Return the points of a curve, of a run of equal precision only the first and the last."""
     points: list[tuple[float, float]] = []
-    last = len(precision) - 1
-    for place, (recall, value) in enumerate(zip(RECALL_POINTS, precision, strict=True)):
-        before = precision[place - 1] if place else None
-        behind = precision[place + 1] if place < last else None
-        if value != before or value != behind:
+    neighbours = [None, *precision, None]
+    for number, (recall, value) in enumerate(zip(RECALL_POINTS, precision, strict=True)):
+        if value != neighbours[number] or value != neighbours[number + 2]:
             points.append((CURVE_PLOT.x(recall), CURVE_PLOT.y(value)))
     return " ".join(f"{x:g},{y:g}" for x, y in points)
 
@@ -72,7 +70,7 @@ def _line(precision: Sequence[float]) -> str:
 class Bar(NamedTuple):
     """True and false positives in a bin of confidence, one above the other.
 
-    `last` is the highest confidence in it: the next one begins the next bin.
+    `last` is the highest confidence in the bin.
     """
 
     low: float
@@ -88,15 +86,14 @@ class Bar(NamedTuple):
     wrong_height: float
 
 
-def bars(counts: Sequence[tuple[int, int]]) -> tuple[list[Bar], int]:
-    """Draw the histogram, and return its highest count."""
+def draw_bars(counts: Sequence[tuple[int, int]]) -> tuple[list[Bar], int]:
+    """Return the bars of a histogram, and its highest count."""
     most = max((right + wrong for right, wrong in counts), default=0)
-    found = []
-    for place, (right, wrong) in enumerate(counts):
-        low, high = place / BINS, (place + 1) / BINS
+    bars = []
+    for (low, high), (right, wrong) in zip(pairwise(BIN_EDGES.tolist()), counts, strict=True):
         x, end = BAR_PLOT.x(low), BAR_PLOT.x(high)
         floor, middle, top = (BAR_PLOT.y(count / (most or 1)) for count in (0, right, right + wrong))
-        found.append(
+        bars.append(
             Bar(
                 low,
                 high,
@@ -111,7 +108,7 @@ def bars(counts: Sequence[tuple[int, int]]) -> tuple[list[Bar], int]:
                 round(middle - top, 1),
             )
         )
-    return found, most
+    return bars, most
 
 
 def ticks(most: int) -> list[int]:

@@ -98,9 +98,9 @@ def metrics_question(db: sqlite3.Connection, source: MatchSource) -> Question[Ru
     """Return what the metrics of a match depend on."""
     is_small = matches.count_arrivals(db, source) <= compute.SMALL
     if source.evaluation is not None:
-        revisions = [evaluations.revisions(db, one) for one in evaluations.sources(db, source.evaluation)]
+        revisions = [evaluations.revisions(db, evaluated) for evaluated in evaluations.sources(db, source.evaluation)]
         return Question(source.evaluation.public_id, [_VERSION, revisions], RunMetrics, is_small)
-    revisions = [evaluations.revisions(db, one) for one in _sources(source)]
+    revisions = [evaluations.revisions(db, evaluated) for evaluated in _sources(source)]
     return Question(source.run.public_id, [_VERSION, source.run.committed_at, revisions], RunMetrics, is_small)
 
 
@@ -124,8 +124,8 @@ def _compute(nucleus: EmbeddedNucleus, source: MatchSource) -> RunMetrics:
     stale = evaluation is not None and compute.is_stale(nucleus, evaluation)
     with nucleus.database.read() as db:
         pairs = [
-            PairGroup(truth, predicted, bool(agrees), bool(is_near), level, count)
-            for truth, predicted, agrees, is_near, level, count in matches.count_pairs(db, source, THRESHOLDS)
+            PairGroup(label, predicted, bool(agrees), bool(is_near), level, count)
+            for label, predicted, agrees, is_near, level, count in matches.count_pairs(db, source, THRESHOLDS)
         ]
         scores = list(map(ScoreGroup._make, matches.count_scores(db, source, THRESHOLDS)))
         if evaluation is not None:
@@ -166,7 +166,7 @@ def _request(source: MatchSource) -> EvaluationRequest:
     pairs = parameters.get("allowed_label_matches")
     return EvaluationRequest(
         class_agnostic=bool(parameters.get("class_agnostic", True)),
-        allowed_label_matches=None if pairs is None else [(truth, predicted) for truth, predicted in pairs],
+        allowed_label_matches=None if pairs is None else [(label, predicted) for label, predicted in pairs],
     )
 
 
@@ -202,10 +202,10 @@ class LabelMetrics(NamedTuple):
 
 def per_class(metrics: RunMetrics, threshold: int) -> list[LabelMetrics]:
     """Count by label at the threshold of a number, the most frequent label first."""
-    truths, predictions, tp, fp, fn, misplaced = (defaultdict[str, int](int) for _ in range(6))
+    ground_truths, predictions, tp, fp, fn, misplaced = (defaultdict[str, int](int) for _ in range(6))
     for pair, flags in metrics.flagged_pairs(threshold):
         if pair.truth is not None:
-            truths[pair.truth] += pair.size
+            ground_truths[pair.truth] += pair.size
             tp[pair.truth] += pair.size * flags.true_positive
             fn[pair.truth] += pair.size * flags.false_negative
             misplaced[pair.truth] += pair.size * _is_misplaced(pair, flags)
@@ -216,7 +216,7 @@ def per_class(metrics: RunMetrics, threshold: int) -> list[LabelMetrics]:
     rows = [
         LabelMetrics(
             label,
-            truths[label],
+            ground_truths[label],
             predictions[label],
             tp[label],
             fp[label],
@@ -224,7 +224,7 @@ def per_class(metrics: RunMetrics, threshold: int) -> list[LabelMetrics]:
             misplaced[label],
             *ap.get(label, (None, None, None)),
         )
-        for label in {**truths, **predictions}
+        for label in {**ground_truths, **predictions}
     ]
     return sorted(rows, key=lambda row: (-row.truths, -row.predictions, row.label))
 
@@ -248,8 +248,8 @@ def _average_precision(metrics: RunMetrics) -> dict[str, tuple[float | None, flo
 
 def total(rows: Iterable[LabelMetrics]) -> LabelMetrics:
     """Add the counts of all labels."""
-    every = list(rows)
-    counts = {name: sum(getattr(row, name) for row in every) for name in LabelMetrics._fields[1:7]}
+    labels = list(rows)
+    counts = {name: sum(getattr(row, name) for row in labels) for name in LabelMetrics._fields[1:7]}
     return LabelMetrics("", **counts, ap=None, ap50=None, ap75=None)
 
 
@@ -304,7 +304,7 @@ def errors(metrics: RunMetrics) -> list[tuple[str, int]]:
 
 
 class LabelDifference(NamedTuple):
-    """How many ground truths of a label only the first, and only the second run finds."""
+    """The numbers of ground truths of a label that only the first and only the second run finds."""
 
     label: str
     first: int

@@ -313,7 +313,7 @@ EXCLUSIONS: dict[str, tuple[list[Row], dict[str, Any]]] = {
     ),
     "labels of the ground truth": (
         [{"type": "labels", "scope": "annotation", "target": "groundTruth", "labels": ["car"]}],
-        {"truths": lambda one, made: one["label"] == "car"},
+        {"ground_truths": lambda one, made: one["label"] == "car"},
     ),
     "labels of predictions": (
         [{"type": "labels", "scope": "annotation", "target": "prediction", "labels": ["car", "van"]}],
@@ -325,7 +325,7 @@ EXCLUSIONS: dict[str, tuple[list[Row], dict[str, Any]]] = {
     ),
     "small ground truth": (
         [{"type": "boxArea", "scope": "annotation", "target": "groundTruth", "min": 800}],
-        {"truths": lambda one, made: area(one) < 800},
+        {"ground_truths": lambda one, made: area(one) < 800},
     ),
     "predictions outside a range": (
         [{"type": "boxArea", "scope": "annotation", "target": "prediction", "min": 300, "max": 1500}],
@@ -343,7 +343,7 @@ EXCLUSIONS: dict[str, tuple[list[Row], dict[str, Any]]] = {
         ],
         {
             "items": lambda one, made: one["metadata"]["dark"],
-            "truths": lambda one, made: one["label"] == "bus",
+            "ground_truths": lambda one, made: one["label"] == "bus",
             "predictions": lambda one, made: area(one) < 400,
         },
     ),
@@ -359,7 +359,7 @@ def test_excluded_is_as_if_it_had_never_been(stored_scene: StoredScene, name: st
     rules, left_out = EXCLUSIONS[name]
     made = stored_scene.scene
     nothing = lambda one, made: False  # noqa: E731
-    tests = {side: left_out.get(side, nothing) for side in ("items", "truths", "predictions")}
+    tests = {side: left_out.get(side, nothing) for side in ("items", "ground_truths", "predictions")}
     rest = made.without(**{side: lambda one, test=test: test(one, made) for side, test in tests.items()})
     evaluation = stored_scene.evaluate(exclusionRules=rules)
     found = stored_scene.examples(evaluation)

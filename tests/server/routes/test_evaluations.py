@@ -568,8 +568,9 @@ def test_the_work_grows_with_the_rows_alone(http: Http, rules: list[Row]) -> Non
             scope.size()
             scope.content(stored.request)
             scope.exclude_items(stored.request.exclusion_rules or [])
-            scope.rows("groundTruth")
-            scope.rows("prediction")
+            for target in ("groundTruth", "prediction"):
+                for cursor in scope.boxes(target):
+                    cursor.fetchall()
             db.set_progress_handler(None, 100)
         steps.append(count)
     assert 3 < steps[1] / steps[0] < 6
@@ -584,7 +585,7 @@ def test_presets_are_kept_changed_and_deleted(stored_scene: StoredScene) -> None
     )
     assert (made["id"][:5], made["name"], made["rollup_groups"]) == ("prev_", "mine", GROUPS)
     assert stored_scene.http("GET", "evaluationV2Presets", {}) == [made]
-    assert "unique" in stored_scene.http.refused("POST", "evaluationV2Presets", {"name": "mine"}, 409)
+    assert "choose another name" in stored_scene.http.refused("POST", "evaluationV2Presets", {"name": "mine"}, 409)
     route = f"evaluationV2Presets/{made['id']}"
     changed = stored_scene.http("PATCH", route, {"exclusionRules": None})
     assert (changed["exclusion_rules"], changed["rollup_groups"], changed["name"]) == (None, GROUPS, "mine")

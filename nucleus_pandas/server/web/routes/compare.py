@@ -89,7 +89,9 @@ def compare() -> Response:
         sort=request.args.get("sort", ""),
         only_counts=[sum(row.only_first for row in labels), sum(row.only_second for row in labels)],
         curves=[
-            None if one.measures is None or not one.measures.classes else charts.curves(one.measures, threshold, [])[-1]
+            None
+            if one.measures is None or not one.measures.classes
+            else charts.draw_curves(one.measures, threshold, [])[-1]
             for one in found
         ],
         curve_plot=charts.CURVE_PLOT,

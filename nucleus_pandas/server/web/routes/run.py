@@ -121,7 +121,7 @@ def _tables(found: RunMetrics, threshold: int) -> dict[str, Any]:
     frequent = [row.label for row in rows]
     sort = request.args.get("sort", "")
     cells = run_metrics.confusion(found, threshold)
-    bins, most = charts.bars(run_metrics.histogram(found, threshold))
+    bins, most = charts.draw_bars(run_metrics.histogram(found, threshold))
     confused = [(a, b, n) for (a, b), n in cells.items() if a is not None and b is not None and a != b]
     mistakes = sorted(confused, key=lambda cell: (-cell[2], cell[0], cell[1]))
     ordered = sorted(rows, key=_SORTED[sort]) if sort in _SORTED else rows
@@ -134,7 +134,7 @@ def _tables(found: RunMetrics, threshold: int) -> dict[str, Any]:
         "rows": ordered[:ROWS],
         "more_rows": max(0, len(rows) - ROWS),
         "sort": sort,
-        "curves": [] if found.measures is None else charts.curves(found.measures, threshold, frequent),
+        "curves": [] if found.measures is None else charts.draw_curves(found.measures, threshold, frequent),
         "curve_plot": charts.CURVE_PLOT,
         "bar_plot": charts.BAR_PLOT,
         "bars": bins,
