@@ -34,6 +34,13 @@ if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 8 << 30:
 os.environ.setdefault("MPLBACKEND", "agg")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Have `-m smoke` read only what holds such tests: to collect all others takes longer than to run these."""
+    if config.option.markexpr != "smoke" or collection_path.suffix != ".py" or collection_path.name == "__init__.py":
+        return None
+    return True if b"mark.smoke" not in collection_path.read_bytes() else None
+
+
 @pytest.hookimpl(tryfirst=True)  # before marks are looked at
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what draws, examples too: the environment at the lower bounds has no matplotlib."""

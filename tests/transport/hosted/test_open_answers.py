@@ -137,8 +137,8 @@ def test_of_a_job_that_counts_nothing_nothing_is_guessed(
         (["Item", "b c's"], "Item with id b c's doesn't exist", ["b c's"]),
         (["with", "b.jpg"], "The item 'b.jpg' is broken with no remedy.", ["b.jpg"]),
         (["a", "b"], "Nothing became of b.", ["b"]),
-        (["a", "b"], 'Error: "https://example.org/b" is not accessible', ["b"]),
-        (["a", "b"], "https://example.org/b: 404", ["b"]),
+        (["a", "b"], 'Error: "https://e.org/b" is not accessible', ["b"]),
+        (["a", "b"], "https://e.org/b: 404", ["b"]),
     ],
 )
 def test_a_jobs_sentence_finds_the_row_that_it_names(
@@ -146,7 +146,7 @@ def test_a_jobs_sentence_finds_the_row_that_it_names(
 ) -> None:
     counts = {**COUNTS, "new_items": 1, "upload_errors": 1}
     answers = [{"signed_url": BUCKET}, "", JOB, {**ENDED, "message": counts}, [sentence]]
-    frame = item_frame(*names)
+    frame = item_frame(*names, image_url=[f"https://e.org/{name}" for name in names])
     result = asked(mock, image, lambda at: at.dataset.append(frame, on_error="collect"), *answers)
     assert result.failed["reference_id"].tolist() == blamed
     assert result.rows["error"].dropna().tolist() == [sentence]
