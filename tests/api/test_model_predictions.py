@@ -260,7 +260,7 @@ def test_a_run_is_copied_to_its_model(
     assert labels(found) == ["bus", "car", "lake"]
     assert found["task_id"].tolist() == ["t"] * 3
     assert model.copy_predictions_from_run(run.id)["predictions_copied"] == 0
-    with pytest.raises(npd.BadRequestError, match="not of"):
+    with pytest.raises(npd.BadRequestError, match="not to"):
         anyone.add_model("Other", "other").copy_predictions_from_run(run)
 
 
