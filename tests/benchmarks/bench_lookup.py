@@ -25,7 +25,7 @@ from nucleus_pandas.server.ingest.rows import store_annotations, store_items
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.store import datasets, items, layers
 from nucleus_pandas.server.store.ids import item_id, item_number
-from nucleus_pandas.server.store.layers import Layer
+from nucleus_pandas.server.store.layers import AnnotationLayer
 from nucleus_pandas.wire.entities import Box, BoxGeometry, Item
 from nucleus_pandas.wire.requests import CreateDataset
 
@@ -111,7 +111,7 @@ def fill(store: Store) -> None:
     with nucleus.database.write() as db:
         dataset = datasets.create(db, CreateDataset(name="Benchmark"))
     store.dataset_id, store.tag = dataset.public_id, dataset.tag
-    layer = Layer(None, ("dataset", dataset.id))
+    layer = AnnotationLayer(None, ("dataset", dataset.id))
     for numbers in batches(store.items):
         wanted = new_items(numbers)
         start = time.perf_counter()

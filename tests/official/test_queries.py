@@ -101,9 +101,9 @@ def test_annotations_and_predictions_are_queried(nucleus: Any, official: Any, of
     ("query", "status", "reason"),
     [
         ("annotations.count >", 400, "line 1, column 20 of the query"),
-        ('metadata.animal = "dog', 400, "This text does not end"),
+        ('metadata.animal = "dog', 400, "This string has no end"),
         ("nobody = 3", 400, "There is no field 'nobody'"),
-        ('scene.metadata.foo = "baz"', 501, "Scenes are not kept by this server"),
+        ('scene.metadata.foo = "baz"', 501, "This server has no scenes"),
     ],
 )
 def test_a_wrong_query_is_an_error(nucleus: Any, official_dataset: Any, query: str, status: int, reason: str) -> None:

@@ -16,7 +16,7 @@ from nucleus_pandas.server.store import slices
 from nucleus_pandas.server.store.evaluations import EvaluationRequest
 from nucleus_pandas.server.store.ids import owner_sql
 from nucleus_pandas.server.store.scopes import Scope, Target
-from nucleus_pandas.server.store.sql_conditions import Condition, Values, metadata
+from nucleus_pandas.server.store.sql_conditions import BoundValues, Condition, metadata
 from nucleus_pandas.wire.evaluations import AreaRule, ExclusionRule, Filters, LabelsRule, MetadataRule
 
 # The run whose predictions an item of an evaluation has; the statement binds the evaluation.
@@ -39,7 +39,7 @@ def check_request(request: EvaluationRequest) -> None:
     for number, rule in enumerate(request.exclusion_rules or ()):
         place = f"$.exclusionRules[{number}]"
         if isinstance(rule, MetadataRule):
-            metadata(rule, "NULL", Values(), place)
+            metadata(rule, "NULL", BoundValues(), place)
         elif isinstance(rule, AreaRule):
             if rule.min is None and rule.max is None:
                 raise BadRequestError(f"A rule on areas needs `min` or `max` - at `{place}`.")
@@ -110,7 +110,7 @@ def item_condition(db: sqlite3.Connection, filters: Filters | None, query: str |
     queried = compile_query(query, "item", _RUN)
     if filters is None or filters.slice_ids is None:
         return queried
-    values = Values("s")
+    values = BoundValues("s")
     numbers = values.bind_all(slices.find(db, public_id).id for public_id in filters.slice_ids)
     in_slices = (
         f"EXISTS (SELECT 1 FROM slice_item WHERE slice_item.item = item.id AND {owner_sql('place')} IN {numbers})"

@@ -11,7 +11,7 @@ from nucleus_pandas.server.ingest.rows import StoredRows, store_annotations, sto
 from nucleus_pandas.server.ingest.targets import AnnotationTarget
 from nucleus_pandas.server.ingest.uploaded_files import UploadedFile, settle, uploaded_files
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
-from nucleus_pandas.server.store.pending_files import Image
+from nucleus_pandas.server.store.pending_files import StoredFile
 from nucleus_pandas.wire.bulk import AnnotateRows, BoxColumns
 from nucleus_pandas.wire.requests import Annotate
 
@@ -86,7 +86,7 @@ def store_request(
 
 
 def _names(files: Sequence[UploadedFile]) -> list[str]:
-    names = [file.name for file in files if isinstance(file, Image)]
+    names = [file.name for file in files if isinstance(file, StoredFile)]
     if len(names) < len(files):
         raise BadRequestError("A mask is an empty file; nothing was stored.")
     return names

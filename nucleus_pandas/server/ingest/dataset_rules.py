@@ -12,7 +12,7 @@ from nucleus_pandas.server.store import datasets, layers
 from nucleus_pandas.server.store.datasets import Dataset, Taxonomy
 from nucleus_pandas.server.store.ids import dataset_of
 from nucleus_pandas.server.store.items import NewItem
-from nucleus_pandas.server.store.layers import Layer
+from nucleus_pandas.server.store.layers import AnnotationLayer
 from nucleus_pandas.wire.bulk import BoxColumns
 from nucleus_pandas.wire.decoding import convert
 from nucleus_pandas.wire.entities import AnyAnnotation, Box, Category, Metadata, MultiCategory
@@ -35,7 +35,7 @@ def item_schema(db: sqlite3.Connection, dataset: Dataset) -> Schema:
     return _schema(datasets.item_schema(db, dataset))
 
 
-def annotation_schema(db: sqlite3.Connection, layer: Layer) -> Schema:
+def annotation_schema(db: sqlite3.Connection, layer: AnnotationLayer) -> Schema:
     """Return what the metadata of annotations has to be, or that of the predictions of a run."""
     return _schema(layers.metadata_schema(db, layer))
 
@@ -106,7 +106,7 @@ def broken_items(
 
 
 def broken_annotations(
-    db: sqlite3.Connection, layer: Layer, wanted: Sequence[AnyAnnotation], items: Sequence[int | str]
+    db: sqlite3.Connection, layer: AnnotationLayer, wanted: Sequence[AnyAnnotation], items: Sequence[int | str]
 ) -> dict[int, str]:
     """Return which annotations or predictions break a rule of their dataset or run, and why.
 
@@ -137,7 +137,7 @@ def broken_annotations(
 
 
 def broken_boxes(
-    db: sqlite3.Connection, layer: Layer, boxes: BoxColumns, items: Sequence[int | None]
+    db: sqlite3.Connection, layer: AnnotationLayer, boxes: BoxColumns, items: Sequence[int | None]
 ) -> dict[int, str]:
     """Do for boxes that came as columns what `broken_annotations` does."""
     schema = {} if boxes.metadata is None else annotation_schema(db, layer)

@@ -13,12 +13,12 @@ from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.server.ingest import dataset_rules
 from nucleus_pandas.server.ingest.uploaded_files import UploadedFile
 from nucleus_pandas.server.store import datasets, items, layers
-from nucleus_pandas.server.store.database import run_or_undo
+from nucleus_pandas.server.store.database import WriteOutcome, run_or_undo
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import dataset_of
 from nucleus_pandas.server.store.items import NewItem
-from nucleus_pandas.server.store.layers import Layer
-from nucleus_pandas.server.store.pending_files import Image
+from nucleus_pandas.server.store.layers import AnnotationLayer
+from nucleus_pandas.server.store.pending_files import StoredFile
 from nucleus_pandas.wire.bulk import BoxColumns, Outcome
 from nucleus_pandas.wire.content_ids import fill_annotation_ids
 from nucleus_pandas.wire.decoding import item_key
@@ -54,7 +54,7 @@ def _store_valid(
     count: int,
     errors: dict[int, str],
     broken: int,
-    store: Callable[[], Sequence[layers.Outcome]],
+    store: Callable[[], Sequence[WriteOutcome]],
     exists: Callable[[int], str] | None,
 ) -> StoredRows:
     """Store the valid rows, and merge their outcomes with the errors of the others.
@@ -134,7 +134,7 @@ def store_items(
     )
 
 
-def _new_item(item: Item, file: Image | None, *, update: bool) -> NewItem:
+def _new_item(item: Item, file: StoredFile | None, *, update: bool) -> NewItem:
     extra = {name: value for name in ("pointcloud_url", "embedding_info") if (value := getattr(item, name)) is not None}
     return NewItem(
         reference_id=item.reference_id,
@@ -150,7 +150,7 @@ def _new_item(item: Item, file: Image | None, *, update: bool) -> NewItem:
 
 def store_annotations(
     db: sqlite3.Connection,
-    layer: Layer,
+    layer: AnnotationLayer,
     dataset: Dataset | None,
     annotations: Sequence[AnyAnnotation],
     *,
@@ -219,14 +219,14 @@ def store_annotations(
     )
 
 
-def _exists_already(layer: Layer, annotation_id: str, where: str) -> str:
+def _exists_already(layer: AnnotationLayer, annotation_id: str, where: str) -> str:
     noun = "An annotation" if layer.owner is None else "A prediction"
     return f"{noun} with annotation_id '{annotation_id}' {where} exists already."
 
 
 def store_boxes(
     db: sqlite3.Connection,
-    layer: Layer,
+    layer: AnnotationLayer,
     dataset: Dataset | None,
     boxes: BoxColumns,
     *,
@@ -266,7 +266,7 @@ def store_boxes(
         valid = boxes
     item_numbers = [number for number in numbers if number is not None]
 
-    def store() -> list[layers.Outcome]:
+    def store() -> list[WriteOutcome]:
         rows = layers.box_rows(valid, item_numbers, layers.next_arrival(db, layer))
         return layers.upsert_rows(db, layer, rows, update=update and not reject_existing)
 

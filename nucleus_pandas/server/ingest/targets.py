@@ -13,7 +13,7 @@ from typing import Protocol
 from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.server.store import datasets, models
 from nucleus_pandas.server.store.datasets import Dataset
-from nucleus_pandas.server.store.layers import Layer
+from nucleus_pandas.server.store.layers import AnnotationLayer
 from nucleus_pandas.server.store.models import Model, Run
 
 
@@ -23,17 +23,21 @@ class UploadTarget(Protocol):
     Both methods return a layer, None for items, and a dataset, None for predictions that span datasets.
     """
 
-    def check(self, db: sqlite3.Connection) -> tuple[Layer | None, Dataset | None]:
+    def check(self, db: sqlite3.Connection) -> tuple[AnnotationLayer | None, Dataset | None]:
         """Find the target without changing the store; the layer is also None for a run yet to be created."""
 
-    def open(self, db: sqlite3.Connection, trained_slice_id: str | None = None) -> tuple[Layer | None, Dataset | None]:
+    def open(
+        self, db: sqlite3.Connection, trained_slice_id: str | None = None
+    ) -> tuple[AnnotationLayer | None, Dataset | None]:
         """Find the target, create its run if needed, and record the slice that its model was trained on."""
 
 
 class AnnotationTarget(UploadTarget, Protocol):
     """Where annotations or predictions go."""
 
-    def open(self, db: sqlite3.Connection, trained_slice_id: str | None = None) -> tuple[Layer, Dataset | None]:
+    def open(
+        self, db: sqlite3.Connection, trained_slice_id: str | None = None
+    ) -> tuple[AnnotationLayer, Dataset | None]:
         """Find the layer and the dataset."""
 
 
@@ -56,10 +60,10 @@ class GroundTruthOf:
 
     dataset_id: str
 
-    def check(self, db: sqlite3.Connection, trained_slice_id: str | None = None) -> tuple[Layer, Dataset]:
+    def check(self, db: sqlite3.Connection, trained_slice_id: str | None = None) -> tuple[AnnotationLayer, Dataset]:
         """Find the layer and the dataset."""
         dataset = datasets.find(db, self.dataset_id)
-        return Layer(None, ("dataset", dataset.id)), dataset
+        return AnnotationLayer(None, ("dataset", dataset.id)), dataset
 
     open = check
 
@@ -75,7 +79,7 @@ class FreePredictionsOf:
         models.find(db, self.model_id)
         return None, None
 
-    def open(self, db: sqlite3.Connection, trained_slice_id: str | None = None) -> tuple[Layer, None]:
+    def open(self, db: sqlite3.Connection, trained_slice_id: str | None = None) -> tuple[AnnotationLayer, None]:
         """Find the layer, and create it if needed."""
         model = models.find(db, self.model_id)
         models.note_trained(db, model, trained_slice_id)
@@ -90,13 +94,15 @@ class RunPath:
     dataset_id: str | None = None
     model_id: str | None = None
 
-    def check(self, db: sqlite3.Connection) -> tuple[Layer | None, Dataset | None]:
+    def check(self, db: sqlite3.Connection) -> tuple[AnnotationLayer | None, Dataset | None]:
         """Find where predictions will go; the layer is None until `open` has found or created the run."""
         if self.run_id is None:
             return None, self._model_and_dataset(db)[1]
         return self._layer_and_dataset(db, models.find_run(db, self.run_id))
 
-    def open(self, db: sqlite3.Connection, trained_slice_id: str | None = None) -> tuple[Layer, Dataset | None]:
+    def open(
+        self, db: sqlite3.Connection, trained_slice_id: str | None = None
+    ) -> tuple[AnnotationLayer, Dataset | None]:
         """Find where predictions go, and create the run if needed; later calls find the same run."""
         if self.run_id is None:
             self.run_id = models.open_run(db, *self._model_and_dataset(db)).public_id
@@ -105,7 +111,7 @@ class RunPath:
             models.note_trained(db, models.find(db, self.model_id or f"prj_{run.model_tag}"), trained_slice_id)
         return self._layer_and_dataset(db, run)
 
-    def find(self, db: sqlite3.Connection) -> tuple[Run, Layer, Dataset | None]:
+    def find(self, db: sqlite3.Connection) -> tuple[Run, AnnotationLayer, Dataset | None]:
         """Find the run to read, its predictions, and their dataset; None if they span datasets."""
         if self.run_id is None:
             run = models.newest_run(db, *self._model_and_dataset(db))
@@ -113,7 +119,7 @@ class RunPath:
             run = models.find_run(db, self.run_id)
         return run, *self._layer_and_dataset(db, run)
 
-    def find_on_dataset(self, db: sqlite3.Connection) -> tuple[Run, Layer, Dataset]:
+    def find_on_dataset(self, db: sqlite3.Connection) -> tuple[Run, AnnotationLayer, Dataset]:
         """Find the run to read, or raise BadRequestError if it spans datasets and the path names none."""
         run, layer, dataset = self.find(db)
         if dataset is None:
@@ -125,7 +131,7 @@ class RunPath:
     def _model_and_dataset(self, db: sqlite3.Connection) -> tuple[Model, Dataset]:
         return models.find(db, self.model_id or ""), datasets.find(db, self.dataset_id or "")
 
-    def _layer_and_dataset(self, db: sqlite3.Connection, run: Run) -> tuple[Layer, Dataset | None]:
+    def _layer_and_dataset(self, db: sqlite3.Connection, run: Run) -> tuple[AnnotationLayer, Dataset | None]:
         dataset = dataset_of_run(db, run)
         if self.dataset_id is None:
             return run.layer, dataset

@@ -12,12 +12,12 @@ from nucleus_pandas.server.media.files import Images, Staged
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.store import items, pending_files
 from nucleus_pandas.server.store.datasets import Dataset
-from nucleus_pandas.server.store.pending_files import Image
+from nucleus_pandas.server.store.pending_files import StoredFile
 from nucleus_pandas.wire.bulk import ItemWithImage
 
 FileKind: TypeAlias = Literal["images", "masks"]
 StagedFile: TypeAlias = Staged | BadRequestError
-UploadedFile: TypeAlias = Image | BadRequestError
+UploadedFile: TypeAlias = StoredFile | BadRequestError
 """A file, or why it is invalid."""
 
 
@@ -63,7 +63,7 @@ def uploaded_files(nucleus: EmbeddedNucleus, kind: FileKind, parts: Sequence[Any
 
 def settle(db: sqlite3.Connection, kind: FileKind, files: Sequence[UploadedFile | None] | None) -> None:
     """Record that the rows of these files are stored, so that the files are no longer pending."""
-    pending_files.settle(db, kind, [file.name for file in files or () if isinstance(file, Image)])
+    pending_files.settle(db, kind, [file.name for file in files or () if isinstance(file, StoredFile)])
 
 
 def named_images(
@@ -80,7 +80,7 @@ def named_images(
     existing = items.ids_of(db, dataset, (item.reference_id for item in missing.values()))
     for row, item in missing.items():
         if item.reference_id in existing and not (update if item.update is None else item.update):
-            files[row] = Image(str(item.image), None, None)
+            files[row] = StoredFile(str(item.image), None, None)
     return files
 
 

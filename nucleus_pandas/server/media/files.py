@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from nucleus_pandas.errors import BadRequestError, ValidationError
 from nucleus_pandas.images.sizes import read_size, size_of
-from nucleus_pandas.server.store.pending_files import Image
+from nucleus_pandas.server.store.pending_files import StoredFile
 
 _CHUNK = 1 << 20
 _SYNCS = 4  # at once: file systems do several in little more than the time of one
@@ -31,7 +31,7 @@ class Staged:
     path: Path
     content: bytes | None
     length: int
-    image: Image
+    image: StoredFile
 
 
 class Arriving:
@@ -86,7 +86,7 @@ class Arriving:
         self._file.close()
         digest = self._digest.hexdigest()
         name = f"{digest[:2]}/{digest}{self._extension}"
-        return Staged(self._path, content, self._length, Image(name, width, height))
+        return Staged(self._path, content, self._length, StoredFile(name, width, height))
 
     def discard(self) -> None:
         """Remove what was not published."""
@@ -158,12 +158,12 @@ class Images:
         """Remove a staged file that was not published."""
         staged.path.unlink(missing_ok=True)
 
-    def look_at(self, name: str) -> Image:
+    def look_at(self, name: str) -> StoredFile:
         """Return a file that is in its place, with its size."""
         try:
-            return Image(name, *read_size(self.folder / name))
+            return StoredFile(name, *read_size(self.folder / name))
         except (ValidationError, OSError):
-            return Image(name, None, None)
+            return StoredFile(name, None, None)
 
     def remove(self, name: str) -> None:
         """Remove a file that no row names any more."""

@@ -1,14 +1,14 @@
-"""What is wrong with a query, and where: a sentence, the line, and a caret under the place."""
+"""Errors of queries: a sentence, the line of the query, and a caret under the position."""
 
 from __future__ import annotations
 
 from nucleus_pandas.errors import APIError, BadRequestError, UnsupportedError
 
-_BEFORE, _AFTER = 50, 40  # characters of a long line that are shown around the place
+_BEFORE, _AFTER = 50, 40  # characters of a long line that are shown around the position
 
 
-class Complaints:
-    """Makes the errors about one query.
+class QueryErrors:
+    """Creates the errors of one query.
 
     Parameters
     ----------
@@ -17,10 +17,10 @@ class Complaints:
 
     Examples
     --------
-    >>> raise Complaints("width > > 5").error(8, "A comparison has one sign.")
+    >>> raise QueryErrors("width > > 5").error(8, "A comparison has one operator.")
     Traceback (most recent call last):
         ...
-    nucleus_pandas.errors.BadRequestError: A comparison has one sign. - line 1, column 9 of the query:
+    nucleus_pandas.errors.BadRequestError: A comparison has one operator. - line 1, column 9 of the query:
         width > > 5
                 ^
     """
@@ -29,11 +29,11 @@ class Complaints:
         self._text = text
 
     def error(self, at: int, sentence: str) -> APIError:
-        """Say what is wrong at a place."""
+        """Return an error at a position."""
         return BadRequestError(self._message(at, sentence))
 
     def unsupported(self, at: int, sentence: str) -> APIError:
-        """Say what this server cannot do, at a place."""
+        """Return an error about an unsupported feature at a position."""
         return UnsupportedError(self._message(at, sentence))
 
     def _message(self, at: int, sentence: str) -> str:

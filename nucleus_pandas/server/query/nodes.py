@@ -1,4 +1,4 @@
-"""What a query is made of once it is read. `at` is where a part begins in the text."""
+"""The syntax tree of a query; `at` is the position of a node in the text."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Literal, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
-class Literal_:
-    """A text, a number, true or false; None is null. A `bare` text was written without quotes."""
+class Constant:
+    """A string, number, true, false or null (None); a `bare` string was written without quotes."""
 
     at: int
     value: str | int | float | bool | None
@@ -16,8 +16,8 @@ class Literal_:
 
 
 @dataclass(frozen=True, slots=True)
-class Name:
-    """One name of a field; a quoted one is never taken for anything but a name that users chose."""
+class FieldName:
+    """One name of a field; a quoted name is always a name chosen by users, never a keyword."""
 
     at: int
     text: str
@@ -26,21 +26,21 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """Names with dots between them; a condition in brackets stands behind the first where there is one."""
+    """Names with dots between them; a condition in brackets may follow the first."""
 
     at: int
-    names: tuple[Name, ...]
+    names: tuple[FieldName, ...]
     condition: Node | None = None
 
     @property
     def shown(self) -> str:
-        """The field as it might have been written."""
+        """The field as text."""
         first, *others = [f'"{name.text}"' if name.quoted else name.text for name in self.names]
         return ".".join([f"{first}[…]" if self.condition is not None else first, *others])
 
 
 @dataclass(frozen=True, slots=True)
-class Negative:
+class Negation:
     """A minus sign before a number."""
 
     at: int
@@ -48,8 +48,8 @@ class Negative:
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
-    """Numbers with operators of one rank between them, from left to right: first + second - third."""
+class Arithmetic:
+    """Numbers and operators of one precedence, evaluated from left to right: first + second - third."""
 
     at: int
     first: Node
@@ -57,8 +57,8 @@ class Chain:
 
 
 @dataclass(frozen=True, slots=True)
-class Compare:
-    """Two values that are compared."""
+class Comparison:
+    """A comparison of two values."""
 
     at: int
     operator: Literal["=", "!=", "<", "<=", ">", ">="]
@@ -67,18 +67,18 @@ class Compare:
 
 
 @dataclass(frozen=True, slots=True)
-class Among:
-    """Whether a value is one of several."""
+class InList:
+    """A test whether a value is in a list."""
 
     at: int
     value: Node
-    choices: list[Literal_]
+    choices: list[Constant]
     negated: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Like:
-    """Whether a text has a form."""
+    """A test whether a string matches a pattern."""
 
     at: int
     value: Node
@@ -88,7 +88,7 @@ class Like:
 
 @dataclass(frozen=True, slots=True)
 class IsNull:
-    """Whether a value is missing."""
+    """A test whether a value is missing."""
 
     at: int
     value: Node
@@ -97,40 +97,40 @@ class IsNull:
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """What does not hold."""
+    """A negated condition."""
 
     at: int
     value: Node
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Conditions of which all hold, or any."""
+class BooleanGroup:
+    """Conditions joined by AND or by OR."""
 
     at: int
     operator: Literal["AND", "OR"]
     parts: list[Node] = field(default_factory=list)
 
 
-Node: TypeAlias = Literal_ | Field | Negative | Chain | Compare | Among | Like | IsNull | Not | Group
+Node: TypeAlias = Constant | Field | Negation | Arithmetic | Comparison | InList | Like | IsNull | Not | BooleanGroup
 
 
 def parts_of(node: Node) -> list[Node]:
-    """List what a node is directly made of."""
+    """List the direct children of a node."""
     match node:
-        case Literal_():
+        case Constant():
             return []
         case Field(condition=condition):
             return [] if condition is None else [condition]
-        case Chain(first=first, others=others):
+        case Arithmetic(first=first, others=others):
             return [first, *(other for _, _, other in others)]
-        case Compare(left=left, right=right):
+        case Comparison(left=left, right=right):
             return [left, right]
-        case Among(value=value, choices=choices):
+        case InList(value=value, choices=choices):
             return [value, *choices]
         case Like(value=value, pattern=pattern):
             return [value, pattern]
-        case Group(parts=parts):
+        case BooleanGroup(parts=parts):
             return list(parts)
-        case Negative(value=value) | IsNull(value=value) | Not(value=value):
+        case Negation(value=value) | IsNull(value=value) | Not(value=value):
             return [value]

@@ -1,4 +1,4 @@
-"""The text of a query, read by its grammar."""
+"""Parses the text of a query."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from typing import Any
 from lark import Lark, Token, Transformer, v_args
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
-from nucleus_pandas.server.query.errors import Complaints
+from nucleus_pandas.server.query.errors import QueryErrors
 from nucleus_pandas.server.query.nodes import (
-    Among,
-    Chain,
-    Compare,
+    Arithmetic,
+    BooleanGroup,
+    Comparison,
+    Constant,
     Field,
-    Group,
+    FieldName,
+    InList,
     IsNull,
     Like,
-    Literal_,
-    Name,
-    Negative,
+    Negation,
     Node,
     Not,
     parts_of,
 )
 
-LONGEST = 50_000
+MAX_CHARACTERS = 50_000
 """Characters of a query."""
 
-TERMS = 200
-"""Fields and values of a query, those in lists left aside."""
+MAX_TERMS = 200
+"""Fields and values of a query, without those in lists."""
 
-CHOICES = 10_000
+MAX_CHOICES = 10_000
 """Values in the lists of a query."""
 
-DEPTH = 10
-"""How deep conditions and calculations of a query may be nested; SQLite's parser takes no more."""
+MAX_DEPTH = 10
+"""Nesting of conditions and calculations; a limit of SQLite's parser."""
 
-PARENTHESES = 50
-"""How deep parentheses may be nested, those that change nothing among them."""
+MAX_PARENTHESES = 50
+"""Nesting of parentheses, including redundant ones."""
 
-NAMES = 20
+MAX_NAMES = 20
 """Names of one field."""
 
 _GRAMMAR = r"""
@@ -87,8 +87,8 @@ _DOT: "."
 %ignore /\s+/
 """
 
-# What may stand at a place, said briefly: the first line whose terminals may all stand there.
-_SAID: list[tuple[set[str], str]] = [
+# Names of what the grammar expects at a position: a row applies if all of its terminals are expected.
+_EXPECTED: list[tuple[set[str], str]] = [
     ({"NAME", "NUMBER"}, "a field or a value"),
     ({"NAME", "TEXT"}, "a name"),
     ({"FACTOR"}, "an operator"),
@@ -122,36 +122,36 @@ def _place(token: Token) -> int:
 
 @v_args(inline=True)
 class _Builder(Transformer[Token, Any]):
-    """Makes nodes; chains grow in place, so that long ones cost no more than short ones."""
+    """Creates nodes; long chains of operators are extended in place, so that their cost is linear."""
 
     def start(self, node: Node | None) -> Node | None:
         return node
 
-    def any_of(self, left: Any, right: Node) -> Group:
-        return self._grown("OR", left, right)
+    def any_of(self, left: Any, right: Node) -> BooleanGroup:
+        return self._extended("OR", left, right)
 
-    def all_of(self, left: Any, right: Node) -> Group:
-        return self._grown("AND", left, right)
+    def all_of(self, left: Any, right: Node) -> BooleanGroup:
+        return self._extended("AND", left, right)
 
-    def _grown(self, operator: Any, left: Any, right: Any) -> Group:
-        if not (isinstance(left, Group) and left.operator == operator):
-            left = Group(_begin(left), operator, [_bare(left)])
-        group: Group = left
+    def _extended(self, operator: Any, left: Any, right: Any) -> BooleanGroup:
+        if not (isinstance(left, BooleanGroup) and left.operator == operator):
+            left = BooleanGroup(_begin(left), operator, [_bare(left)])
+        group: BooleanGroup = left
         group.parts.append(_bare(right))
         return group
 
     def parenthesis(self, node: Node) -> Any:
-        return _Parenthesis(_bare(node)) if isinstance(node, (Group, Chain)) else node
+        return _Parenthesis(_bare(node)) if isinstance(node, (BooleanGroup, Arithmetic)) else node
 
     def negation(self, token: Token, node: Node) -> Not:
         return Not(_place(token), _bare(node))
 
-    def compare(self, left: Node, sign: Token, right: Node) -> Compare:
+    def compare(self, left: Node, sign: Token, right: Node) -> Comparison:
         operator: Any = _EQUAL.get(str(sign), str(sign))
-        return Compare(_place(sign), operator, _bare(left), _bare(right))
+        return Comparison(_place(sign), operator, _bare(left), _bare(right))
 
-    def among(self, value: Node, negated: Token | None, choices: list[Literal_]) -> Among:
-        return Among(_begin(value), _bare(value), choices, negated is not None)
+    def among(self, value: Node, negated: Token | None, choices: list[Constant]) -> InList:
+        return InList(_begin(value), _bare(value), choices, negated is not None)
 
     def like(self, value: Node, negated: Token | None, pattern: Node) -> Like:
         return Like(_begin(value), _bare(value), _bare(pattern), negated is not None)
@@ -159,55 +159,55 @@ class _Builder(Transformer[Token, Any]):
     def is_null(self, value: Node, negated: Token | None, _: Token) -> IsNull:
         return IsNull(_begin(value), _bare(value), negated is not None)
 
-    def chain(self, left: Any, sign: Token, right: Node) -> Chain:
+    def chain(self, left: Any, sign: Token, right: Node) -> Arithmetic:
         rank = "+-" if sign in "+-" else "*/%"
-        if not (isinstance(left, Chain) and left.others[0][1] in rank):
-            left = Chain(_begin(left), _bare(left), [])
-        chain: Chain = left
+        if not (isinstance(left, Arithmetic) and left.others[0][1] in rank):
+            left = Arithmetic(_begin(left), _bare(left), [])
+        chain: Arithmetic = left
         chain.others.append((_place(sign), str(sign), _bare(right)))
         return chain
 
     def negative(self, sign: Token, value: Node) -> Node:
         if sign == "+":
             return value
-        if isinstance(value, Literal_) and isinstance(value.value, (int, float)) and not isinstance(value.value, bool):
-            return Literal_(_place(sign), -value.value)
-        return Negative(_place(sign), _bare(value))
+        if isinstance(value, Constant) and isinstance(value.value, (int, float)) and not isinstance(value.value, bool):
+            return Constant(_place(sign), -value.value)
+        return Negation(_place(sign), _bare(value))
 
-    def literal(self, token: Token) -> Literal_:
+    def literal(self, token: Token) -> Constant:
         return _literal(token)
 
     def field(self, first: Token, condition: Node | None, *others: Token) -> Field:
-        names = [Name(_place(first), str(first))]
+        names = [FieldName(_place(first), str(first))]
         for token in others:
             quoted = token.type == "TEXT"
-            names.append(Name(_place(token), _text(token) if quoted else str(token), quoted))
+            names.append(FieldName(_place(token), _text(token) if quoted else str(token), quoted))
         return Field(_place(first), tuple(names), None if condition is None else _bare(condition))
 
-    def listed(self, choices: list[Literal_]) -> list[Literal_]:
+    def listed(self, choices: list[Constant]) -> list[Constant]:
         return choices
 
-    def choices(self, first: Any, other: Literal_ | None = None) -> list[Literal_]:
+    def choices(self, first: Any, other: Constant | None = None) -> list[Constant]:
         if other is None:
             return [first]
         first.append(other)
-        found: list[Literal_] = first
-        return found
+        choices: list[Constant] = first
+        return choices
 
-    def choice(self, *tokens: Token | None) -> Literal_:
+    def choice(self, *tokens: Token | None) -> Constant:
         *signs, token = tokens
         assert token is not None
         if token.type == "NAME":
-            return Literal_(_place(token), str(token), bare=True)
-        found = _literal(token)
+            return Constant(_place(token), str(token), bare=True)
+        constant = _literal(token)
         if signs and signs[0] == "-":
-            assert isinstance(found.value, (int, float))
-            return Literal_(_place(signs[0]), -found.value)
-        return found
+            assert isinstance(constant.value, (int, float))
+            return Constant(_place(signs[0]), -constant.value)
+        return constant
 
 
 class _Parenthesis:
-    """A group or a chain that stands in parentheses, and does not grow any more."""
+    """A group or a chain in parentheses, which is not extended any more."""
 
     __slots__ = ("node",)
 
@@ -216,24 +216,24 @@ class _Parenthesis:
 
 
 def _bare(node: Any) -> Node:
-    found: Node = node.node if isinstance(node, _Parenthesis) else node
-    return found
+    bare: Node = node.node if isinstance(node, _Parenthesis) else node
+    return bare
 
 
 def _begin(node: Any) -> int:
     return _bare(node).at
 
 
-def _literal(token: Token) -> Literal_:
+def _literal(token: Token) -> Constant:
     at = _place(token)
     if token.type in ("TRUE", "FALSE"):
-        return Literal_(at, token.type == "TRUE")
+        return Constant(at, token.type == "TRUE")
     if token.type == "NULL":
-        return Literal_(at, None)
+        return Constant(at, None)
     if token.type == "NUMBER":
         whole = int(token) if token.isdigit() and len(token) < 20 else 1 << 63
-        return Literal_(at, whole if whole < 1 << 63 else float(token))
-    return Literal_(at, _text(token) if token.type == "TEXT" else str(token), bare=token.type == "DATE")
+        return Constant(at, whole if whole < 1 << 63 else float(token))
+    return Constant(at, _text(token) if token.type == "TEXT" else str(token), bare=token.type == "DATE")
 
 
 @cache
@@ -242,97 +242,97 @@ def _parser() -> Lark:
 
 
 def parse(text: str) -> Node | None:
-    """Read a query; None where it is empty.
+    """Parse a query; None if it is empty.
 
     Raises
     ------
     BadRequestError
-        It does not follow the grammar, or is too long, has too many terms, or is nested too deeply.
+        It does not follow the grammar, is too long, has too many terms, or is nested too deeply.
     """
-    complaints = Complaints(text)
-    if len(text) > LONGEST:
-        raise complaints.error(0, f"A query has at most {LONGEST:,} characters, not {len(text):,}.")
-    _check_parentheses(text, complaints)
+    errors = QueryErrors(text)
+    if len(text) > MAX_CHARACTERS:
+        raise errors.error(0, f"A query has at most {MAX_CHARACTERS:,} characters, not {len(text):,}.")
+    _check_parentheses(text, errors)
     with _building:
         parser = _parser()
     try:
-        found: Any = parser.parse(text)
+        tree: Any = parser.parse(text)
     except UnexpectedInput as error:
-        raise _complaint(text, error, complaints) from None
-    if found is None:
+        raise _syntax_error(text, error, errors) from None
+    if tree is None:
         return None
-    node = _bare(found)
-    _check_size(node, complaints)
+    node = _bare(tree)
+    _check_size(node, errors)
     return node
 
 
-def _check_parentheses(text: str, complaints: Complaints) -> None:
+def _check_parentheses(text: str, errors: QueryErrors) -> None:
     depth = 0
-    for found in _BRACKETS.finditer(text):
-        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(found[0], 0)
-        if depth > PARENTHESES:
-            raise complaints.error(found.start(), f"Parentheses are nested at most {PARENTHESES} deep.")
+    for bracket in _BRACKETS.finditer(text):
+        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(bracket[0], 0)
+        if depth > MAX_PARENTHESES:
+            raise errors.error(bracket.start(), f"Parentheses may be nested at most {MAX_PARENTHESES} deep.")
 
 
-def _check_size(root: Node, complaints: Complaints) -> None:
-    """Refuse what has no end; without recursion, since it may be deep."""
+def _check_size(root: Node, errors: QueryErrors) -> None:
+    """Check the limits of a query; level by level, since recursion might be too deep."""
     level: list[Node] = [root]
     terms = choices = 0
     for depth in range(1_000_000):
         following: list[Node] = []
         for node in level:
-            if isinstance(node, Among):
+            if isinstance(node, InList):
                 choices += len(node.choices)
                 following.append(node.value)
                 continue
-            terms += isinstance(node, (Literal_, Field))
-            if isinstance(node, Field) and len(node.names) > NAMES:
-                raise complaints.error(node.names[NAMES].at, f"A field has at most {NAMES} names.")
-            if terms > TERMS:
-                raise complaints.error(node.at, f"A query has at most {TERMS} fields and values; this is one too many.")
-            if choices > CHOICES:
-                raise complaints.error(node.at, f"The lists of a query have at most {CHOICES:,} values together.")
+            terms += isinstance(node, (Constant, Field))
+            if isinstance(node, Field) and len(node.names) > MAX_NAMES:
+                raise errors.error(node.names[MAX_NAMES].at, f"A field has at most {MAX_NAMES} names.")
+            if terms > MAX_TERMS:
+                raise errors.error(node.at, f"A query may have {MAX_TERMS} fields and values; this is one too many.")
+            if choices > MAX_CHOICES:
+                raise errors.error(node.at, f"The lists of a query have at most {MAX_CHOICES:,} values together.")
             parts = parts_of(node)
-            if parts and depth >= DEPTH:
-                raise complaints.error(node.at, f"A query is nested at most {DEPTH} deep; this is deeper.")
+            if parts and depth >= MAX_DEPTH:
+                raise errors.error(node.at, f"A query may be nested at most {MAX_DEPTH} deep; this is deeper.")
             following += parts
         if not following:
             break
         level = following
-    if choices > CHOICES:
-        raise complaints.error(root.at, f"The lists of a query have at most {CHOICES:,} values together.")
+    if choices > MAX_CHOICES:
+        raise errors.error(root.at, f"The lists of a query have at most {MAX_CHOICES:,} values together.")
 
 
-def _complaint(text: str, error: UnexpectedInput, complaints: Complaints) -> Exception:
+def _syntax_error(text: str, error: UnexpectedInput, errors: QueryErrors) -> Exception:
     if isinstance(error, UnexpectedCharacters):
         at = int(error.pos_in_stream or 0)
         if text[at] in "\"'":
-            return complaints.error(
-                at, f"This text does not end; it needs a {text[at]} behind it, and two where it holds one itself."
+            return errors.error(
+                at, f"This string has no end; close it with {text[at]}, and write {text[at]} twice inside of it."
             )
         if text[at].isdigit() or text[at] == ".":
-            return complaints.error(at, "This is no number.")
-        return complaints.error(at, f"A query has no character {text[at]!r} here; texts stand in quotation marks.")
+            return errors.error(at, "This is not a number.")
+        return errors.error(at, f"The character {text[at]!r} is invalid here; put strings in quotation marks.")
     if isinstance(error, UnexpectedToken):
         token = error.token
         at = len(text.rstrip()) if token.type == "$END" else int(token.start_pos or 0)
-        what = "The query ends too early" if token.type == "$END" else f"There cannot be '{_cut(token)}' here"
-        return complaints.error(at, f"{what}; expected {_expected(set(error.accepts or error.expected))}.")
-    return complaints.error(0, "This is no query.")
+        what = "The query ends too early" if token.type == "$END" else f"'{_cut(token)}' is unexpected here"
+        return errors.error(at, f"{what}; expected {_expected(set(error.accepts or error.expected))}.")
+    return errors.error(0, "This is not a query.")
 
 
 def _expected(terminals: set[str]) -> str:
-    """Say what may stand at a place."""
+    """Describe the terminals that are expected at a position."""
     if terminals >= {"NAME", "NUMBER"}:
         terminals = (terminals - _VALUE) | {"NAME", "NUMBER"}
     if "FACTOR" in terminals or "COMPARISON" in terminals:
         terminals = (terminals - _OPERATOR) | {"FACTOR"}
-    said = []
-    for some, words in _SAID:
+    names = []
+    for some, words in _EXPECTED:
         if some <= terminals:
-            said.append(words)
+            names.append(words)
             terminals = terminals - some
-    *others, last = said or ["something else"]
+    *others, last = names or ["something else"]
     return f"{', '.join(others)} or {last}" if others else last
 
 

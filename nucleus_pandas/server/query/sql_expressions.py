@@ -1,8 +1,8 @@
-"""Values as SQL, and what is said of them.
+"""Values and comparisons as SQL.
 
-A value has a kind: number, text or flag (true or false), or any where only the stored JSON tells. A missing value,
-which JSON null is too, is NULL, and what is said of it is NULL. Values of two kinds are not equal, and none is less
-than the other, but that is no error.
+A value has a kind: number, string or boolean, or any if its kind depends on the stored JSON. A missing value
+or JSON null is NULL, and a comparison with it is NULL. Values of different kinds are unequal, and neither is less than
+the other; comparing them is not an error.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from nucleus_pandas.server.store.sql_conditions import Values
+from nucleus_pandas.server.store.sql_conditions import BoundValues
 
-Kind: TypeAlias = Literal["number", "text", "flag", "any"]
+ValueKind: TypeAlias = Literal["number", "string", "boolean", "any"]
 
-_COMPOSITE = 4  # the rank of lists and dicts, which are equal where they are written alike, and have no order
+_COMPOSITE = 4  # the rank of lists and dicts, which are equal if their JSON is equal, and have no order
 _TYPES = {  # as SQLite names them
     "number": "IN ('integer', 'real')",
-    "text": "= 'text'",
-    "flag": "IN ('true', 'false')",
+    "string": "= 'text'",
+    "boolean": "IN ('true', 'false')",
 }
-_PLAIN = re.compile(r"[A-Za-z0-9 _.:-]+")  # texts that everybody writes in JSON as they are
+_PLAIN = re.compile(r"[A-Za-z0-9 _.:-]+")  # strings that JSON never escapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +31,21 @@ class Expression:
 
     Attributes
     ----------
-    kind : {"number", "text", "flag", "any"}
-        What it is.
+    kind : {"number", "string", "boolean", "any"}
+        The kind.
     sql : str
-        Gives the value, or NULL; binds as tightly as a function call.
+        The value, or NULL; needs no parentheses.
     type : str
-        Of kind any: gives the JSON type.
+        Of kind any: the SQL of its JSON type.
     stored : str
-        Of kind any: the column of JSON text that it is found in.
+        Of kind any: the column of JSON that contains it.
     text : str, optional
-        What it is where the query says so, if that is a text.
+        The value of a string constant.
     literal : bool
-        Whether the query says what it is, so that it is never NULL.
+        Whether it is a constant, which is never NULL.
     """
 
-    kind: Kind
+    kind: ValueKind
     sql: str
     type: str = ""
     stored: str = ""
@@ -54,7 +54,7 @@ class Expression:
 
     @property
     def number(self) -> str:
-        """The value where it is a number, else NULL."""
+        """The value if it is a number, else NULL."""
         if self.kind == "number":
             return self.sql
         return f"CASE WHEN {self.type} {_TYPES['number']} THEN {self.sql} END" if self.kind == "any" else "NULL"
@@ -67,13 +67,13 @@ class Expression:
     @property
     def holds(self) -> str:
         """Whether the value is true."""
-        if self.kind == "flag":
+        if self.kind == "boolean":
             return self.sql
-        return f"CASE WHEN {self.type} {_TYPES['flag']} THEN {self.sql} WHEN {self.type} <> 'null' THEN 0 END"
+        return f"CASE WHEN {self.type} {_TYPES['boolean']} THEN {self.sql} WHEN {self.type} <> 'null' THEN 0 END"
 
     @property
     def rank(self) -> str:
-        """A number for the kind; NULL where the value is missing."""
+        """A number for the kind; NULL if the value is missing."""
         assert self.kind == "any"
         return (
             f"CASE WHEN {self.type} IN ('integer', 'real') THEN 1 WHEN {self.type} = 'text' THEN 2"
@@ -81,17 +81,17 @@ class Expression:
         )
 
 
-def literal(value: str | float | bool, values: Values) -> Expression:
-    """Take a value of the query, which is bound."""
+def literal(value: str | float | bool, values: BoundValues) -> Expression:
+    """Bind a constant of the query."""
     if isinstance(value, bool):
-        return Expression("flag", str(int(value)), literal=True)
+        return Expression("boolean", str(int(value)), literal=True)
     if isinstance(value, str):
-        return Expression("text", values.bind(value), text=value, literal=True)
+        return Expression("string", values.bind(value), text=value, literal=True)
     return Expression("number", values.bind(value), literal=True)
 
 
 def compare(operator: str, left: Expression, right: Expression) -> str:
-    """Compare two values."""
+    """Return the SQL of a comparison."""
     sign = "<>" if operator == "!=" else operator
     plain = f"{left.sql} {sign} {right.sql}"
     differ = "1" if operator == "!=" else "0"
@@ -111,10 +111,11 @@ def compare(operator: str, left: Expression, right: Expression) -> str:
     return f"CASE WHEN {some.type} {_TYPES[other.kind]} THEN {plain} WHEN {stored} THEN {differ} END"
 
 
-def may_equal(left: Expression, right: Expression, values: Values) -> str | None:
-    """Say what stored JSON must hold if a value of it is to equal a text; None where that cannot be said.
+def may_equal(left: Expression, right: Expression, values: BoundValues) -> str | None:
+    """Return a necessary condition for a value in stored JSON to equal a string; None if there is none.
 
-    It takes a third of the time that it takes to find the value in the JSON, and most rows go no further.
+    The JSON must contain the quoted string. This search takes a third of the time of extracting the value, and most
+    rows fail it.
     """
     some, other = (left, right) if left.kind == "any" else (right, left)
     if some.kind != "any" or other.text is None or not _PLAIN.fullmatch(other.text):
@@ -122,13 +123,15 @@ def may_equal(left: Expression, right: Expression, values: Values) -> str | None
     return f"instr({some.stored}, {values.bind(json.dumps(other.text))})"
 
 
-def among(value: Expression, choices: list[str | float | bool], values: Values) -> str:
-    """Return whether a value is one of several."""
-    groups: dict[Kind, list[str | float | bool]] = {"number": [], "text": [], "flag": []}
+def in_list(value: Expression, choices: list[str | float | bool], values: BoundValues) -> str:
+    """Return the SQL of a test whether a value is in a list."""
+    groups: dict[ValueKind, list[str | float | bool]] = {"number": [], "string": [], "boolean": []}
     for choice in choices:
-        groups["flag" if isinstance(choice, bool) else "text" if isinstance(choice, str) else "number"].append(choice)
+        groups["boolean" if isinstance(choice, bool) else "string" if isinstance(choice, str) else "number"].append(
+            choice
+        )
     tests = {
-        kind: f"{value.sql} IN {values.bind_all(map(int, group) if kind == 'flag' else group)}"
+        kind: f"{value.sql} IN {values.bind_all(map(int, group) if kind == 'boolean' else group)}"
         for kind, group in groups.items()
         if group and value.kind in (kind, "any")
     }
@@ -138,10 +141,10 @@ def among(value: Expression, choices: list[str | float | bool], values: Values) 
     return f"CASE {cases} WHEN {value.type} <> 'null' THEN 0 END"
 
 
-def like(value: Expression, pattern: str, values: Values) -> str:
-    r"""Return whether a string matches a LIKE pattern: ``%`` is any string, ``_`` any character, ``\`` an escape."""
+def like(value: Expression, pattern: str, values: BoundValues) -> str:
+    r"""Return the SQL of a LIKE test: ``%`` matches any string, ``_`` any character, ``\`` escapes."""
     test = f"{value.sql} LIKE {values.bind(pattern)} ESCAPE '\\'"
-    if value.kind == "text":
+    if value.kind == "string":
         return test
     if value.kind == "any":
         return f"CASE WHEN {value.type} = 'text' THEN {test} WHEN {value.type} <> 'null' THEN 0 END"

@@ -15,7 +15,7 @@ from nucleus_pandas.server.read import render
 from nucleus_pandas.server.read.render import FileUrl, JsonObject
 from nucleus_pandas.server.store import items, layers
 from nucleus_pandas.server.store.items import ItemRow
-from nucleus_pandas.server.store.layers import AnnotationRow, Layer
+from nucleus_pandas.server.store.layers import AnnotationLayer, AnnotationRow
 from nucleus_pandas.server.store.models import Run
 from nucleus_pandas.server.store.subsets import Subset
 
@@ -94,8 +94,8 @@ class Export:
         return [(row[0], ItemRow._make(row[1:])) for row in rows]
 
     @property
-    def _layer(self) -> Layer:
-        return Layer(None, ("dataset", self.subset.dataset.id)) if self.run is None else self.run.layer
+    def _layer(self) -> AnnotationLayer:
+        return AnnotationLayer(None, ("dataset", self.subset.dataset.id)) if self.run is None else self.run.layer
 
     def rows(self, after: int | None, limit: int) -> tuple[list[JsonObject], str | None]:
         """Return a page of items with their annotations, and the token of the next; it ends early where there are many.

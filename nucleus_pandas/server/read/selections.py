@@ -16,7 +16,7 @@ from nucleus_pandas.server.read.render import EMPTY, FileUrl, JsonObject
 from nucleus_pandas.server.store import datasets, items, layers
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import ALL_ITEMS, dataset_of, item_id, item_range
-from nucleus_pandas.server.store.layers import Layer, Row
+from nucleus_pandas.server.store.layers import AnnotationLayer, RowValues
 from nucleus_pandas.server.store.sql_conditions import Condition
 from nucleus_pandas.server.store.subsets import PageTokens, Subset
 from nucleus_pandas.wire.bulk import ROWS, Selection
@@ -60,7 +60,7 @@ def read_items(db: sqlite3.Connection, subset: Subset, wanted: Selection, file_u
     numbers = _numbers(db, subset, wanted)
     missing: list[int] = []
     after: str | None = None
-    rows: list[Row]
+    rows: list[RowValues]
     if numbers is None:
         behind = None if wanted.after is None else subset.parse_token(wanted.after, arrivals=False)[0]
         marked = subset.page(db, behind, wanted.limit + 1, ", ".join(needed))
@@ -90,7 +90,7 @@ def _item_column(name: str, stored: Stored, dataset: Dataset, file_url: FileUrl)
 
 def read_annotations(
     db: sqlite3.Connection,
-    layer: Layer,
+    layer: AnnotationLayer,
     subset: Subset | None,
     wanted: Selection,
     file_url: FileUrl,
@@ -126,13 +126,13 @@ def read_annotations(
 
 def _page(
     db: sqlite3.Connection,
-    layer: Layer,
+    layer: AnnotationLayer,
     subset: Subset | None,
     after: tuple[int, int] | None,
     limit: int,
     columns: str,
     condition: Condition | None,
-) -> list[Row]:
+) -> list[RowValues]:
     """Read a page of annotations, each behind the marker of its item; the first two columns are item and arrival."""
     if subset is None or (subset.slice is None and not subset.has_condition and condition is None):
         first, end = ALL_ITEMS if subset is None else item_range(subset.owner)
@@ -141,10 +141,10 @@ def _page(
 
 
 def _of_keys(
-    db: sqlite3.Connection, layer: Layer, numbers: Sequence[int | None], columns: str
-) -> tuple[list[Row], list[int]]:
+    db: sqlite3.Connection, layer: AnnotationLayer, numbers: Sequence[int | None], columns: str
+) -> tuple[list[RowValues], list[int]]:
     """Read the annotations of items, whole items only, up to the first with which there are enough rows."""
-    rows: list[Row] = []
+    rows: list[RowValues] = []
     lengths: list[int] = []
     for start in range(0, len(numbers), _KEYS):
         part = numbers[start : start + _KEYS]
@@ -159,7 +159,7 @@ def _of_keys(
                 answered.append(number)
             if total >= ROWS:
                 break
-        by_item: defaultdict[int, list[Row]] = defaultdict(list)
+        by_item: defaultdict[int, list[RowValues]] = defaultdict(list)
         for row in layers.select(db, layer, answered, columns):
             by_item[row[0]].append(row)
         for number in answered:
@@ -265,7 +265,7 @@ def _known(numbers: Iterable[int | None]) -> list[int]:
     return [number for number in numbers if number is not None]
 
 
-def _transposed(names: Sequence[str], rows: Sequence[Row]) -> Stored:
+def _transposed(names: Sequence[str], rows: Sequence[RowValues]) -> Stored:
     columns: Iterable[Sequence[Any]] = zip(*rows, strict=True) if rows else [()] * len(names)
     return {name.rpartition(" ")[2]: column for name, column in zip(names, columns, strict=True)}
 

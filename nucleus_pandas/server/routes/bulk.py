@@ -14,13 +14,13 @@ from nucleus_pandas._util.version import __version__
 from nucleus_pandas.errors import BadRequestError, ConflictError
 from nucleus_pandas.server.evaluation import commit
 from nucleus_pandas.server.ingest.targets import RunPath, dataset_of_run
-from nucleus_pandas.server.query import Target, compile_query
+from nucleus_pandas.server.query import QueryTarget, compile_query
 from nucleus_pandas.server.read import selections
 from nucleus_pandas.server.routes.request import body, file_url, nucleus, reply
 from nucleus_pandas.server.store import commits, datasets, items, models, subsets
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import ALL_ITEMS, item_id
-from nucleus_pandas.server.store.layers import Layer, id_of_key
+from nucleus_pandas.server.store.layers import AnnotationLayer, id_of_key
 from nucleus_pandas.server.store.models import Run
 from nucleus_pandas.server.store.sql_conditions import Condition
 from nucleus_pandas.server.store.subsets import Subset
@@ -44,7 +44,7 @@ EXTENSIONS = (
     "slices",
 )
 _PAGE = 10_000
-_NO_PREDICTIONS = Layer(-1, ("run", -1))  # the number of no run
+_NO_PREDICTIONS = AnnotationLayer(-1, ("run", -1))  # the number of no run
 
 
 @blueprint.get("/_nucleus_pandas")
@@ -61,7 +61,7 @@ def _subset(db: sqlite3.Connection, dataset_id: str | None = None, slice_id: str
     return subsets.of_slice(db, slice_id or "") if dataset_id is None else Subset(datasets.find(db, dataset_id))
 
 
-def _condition(db: sqlite3.Connection, selection: Selection, target: Target, dataset: Dataset) -> Condition | None:
+def _condition(db: sqlite3.Connection, selection: Selection, target: QueryTarget, dataset: Dataset) -> Condition | None:
     """Compile the query of a selection; its `predictions` are those of the run that it names, otherwise of all runs."""
     run = None
     if selection.model_run_id is not None:
@@ -103,7 +103,7 @@ def read_annotations(**ids: str) -> Response:
     with nucleus().database.read() as db:
         subset = _subset(db, **ids)
         condition = _condition(db, selection, "annotation", subset.dataset)
-        layer = Layer(None, ("dataset", subset.dataset.id))
+        layer = AnnotationLayer(None, ("dataset", subset.dataset.id))
         return reply(selections.read_annotations(db, layer, subset, selection, file_url, condition))
 
 

@@ -16,7 +16,7 @@ from nucleus_pandas.server.routes.request import body, file_url, nucleus, reply,
 from nucleus_pandas.server.store import commits, datasets, items, layers
 from nucleus_pandas.server.store.commits import ObjectKind
 from nucleus_pandas.server.store.ids import item_id, item_range
-from nucleus_pandas.server.store.layers import AnnotationRow, Layer
+from nucleus_pandas.server.store.layers import AnnotationLayer, AnnotationRow
 from nucleus_pandas.server.store.models import Run
 from nucleus_pandas.server.store.sql_conditions import Condition
 from nucleus_pandas.server.store.subsets import Subset
@@ -83,7 +83,7 @@ def objects_page(dataset_id: str) -> Response:
     with nucleus().database.read() as db:
         subset = Subset(datasets.find(db, dataset_id))
         run: Run | None = None
-        layer = Layer(None, ("dataset", subset.dataset.id))
+        layer = AnnotationLayer(None, ("dataset", subset.dataset.id))
         if wanted.model_run_id is not None:
             run, predictions, _ = RunPath(run_id=wanted.model_run_id, dataset_id=dataset_id).find(db)
             layer = layer if of_ground_truth else predictions
@@ -103,7 +103,7 @@ def objects_page(dataset_id: str) -> Response:
 def _annotations(
     db: sqlite3.Connection,
     subset: Subset,
-    layer: Layer,
+    layer: AnnotationLayer,
     run: Run | None,
     after: tuple[int, int] | None,
     limit: int,

@@ -24,7 +24,7 @@ from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.store import idempotency, items, jobs, layers
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.items import ItemRow
-from nucleus_pandas.server.store.layers import AnnotationRow, Layer
+from nucleus_pandas.server.store.layers import AnnotationLayer, AnnotationRow
 from nucleus_pandas.wire.bulk import AnnotateRows
 from nucleus_pandas.wire.decoding import decode
 from nucleus_pandas.wire.requests import Annotate, LabelPair
@@ -203,7 +203,7 @@ def find_item(db: sqlite3.Connection, dataset: Dataset, by: str, key: str) -> It
     return items.at_position(db, dataset, position)
 
 
-def find_annotation(db: sqlite3.Connection, dataset: Dataset, layer: Layer) -> tuple[ItemRow, AnnotationRow]:
+def find_annotation(db: sqlite3.Connection, dataset: Dataset, layer: AnnotationLayer) -> tuple[ItemRow, AnnotationRow]:
     """Find what a path ``…/loc/{reference id}/{annotation id}`` names; either id may contain unquoted slashes."""
     parts = [unquote(part) for part in request.path.split("/loc/", 1)[1].split("/")]
     for cut in range(1, len(parts)):

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from importlib.resources import files
 from math import fmod, isfinite
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
 from nucleus_pandas._util.sqlite import open_wal
 from nucleus_pandas.errors import StoreError
@@ -21,6 +21,9 @@ T = TypeVar("T")
 APPLICATION_ID = 0x4E55434C  # "NUCL", in the file's header
 VERSION = 3
 FILE_NAME = "nucleus.sqlite"
+
+WriteOutcome: TypeAlias = Literal["new", "updated", "ignored"]
+"""The effect of a write on one row."""
 
 
 class Database:

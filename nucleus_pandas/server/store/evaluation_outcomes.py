@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from nucleus_pandas.server.store.evaluations import Evaluation
 from nucleus_pandas.server.store.ids import owner_sql
 from nucleus_pandas.server.store.matches import CONFIDENCE_BIN, outcome_tests
-from nucleus_pandas.server.store.sql_conditions import Condition, Values, metadata, within
+from nucleus_pandas.server.store.sql_conditions import BoundValues, Condition, metadata, within
 from nucleus_pandas.wire.evaluations import ExamplesRequest, Filters
 
 _GROUND_TRUTH = ("annotation_id", "label", "class", "x", "y", "width", "height")
@@ -25,7 +25,7 @@ _PREDICTION = (
     "predicted_height",
 )
 MOST_VALUES = 1_000
-"""Values of one key of metadata that a filter schema lists at most."""
+"""BoundValues of one key of metadata that a filter schema lists at most."""
 
 _TESTS = outcome_tests()
 
@@ -135,7 +135,7 @@ class SelectedOutcomes:
         filters: Filters | None = None,
         items: Condition | None = None,
     ) -> None:
-        self._values = Values(evaluation=evaluation.id, iou_threshold=iou_threshold)
+        self._values = BoundValues(evaluation=evaluation.id, iou_threshold=iou_threshold)
         self._conditions = ["1", *_conditions(filters or Filters(), self._values)]
         if items is not None:
             self._conditions.append(_on_items(items, self._values, "outcome"))
@@ -205,7 +205,7 @@ class SelectedOutcomes:
         return scores, count
 
 
-def _conditions(filters: Filters, values: Values) -> Iterator[str]:
+def _conditions(filters: Filters, values: BoundValues) -> Iterator[str]:
     ranges = {"confidence": filters.confidence_range, "iou": filters.iou_range, "width * height": filters.gt_area_range}
     for expression, bounds in ranges.items():
         if bounds is not None:
@@ -224,12 +224,12 @@ def _conditions(filters: Filters, values: Values) -> Iterator[str]:
         yield f"coalesce(tide = 'background', 0) = {int(filters.tide_background)}"
 
 
-def _on_item_metadata(filters: Filters, values: Values, table: str) -> Iterator[str]:
+def _on_item_metadata(filters: Filters, values: BoundValues, table: str) -> Iterator[str]:
     for number, predicate in enumerate(filters.item_metadata or ()):
         yield _item_test(metadata(predicate, "item.metadata", values, f"$.filters.itemMetadata[{number}]"), table)
 
 
-def _on_items(items: Condition, values: Values, table: str) -> str:
+def _on_items(items: Condition, values: BoundValues, table: str) -> str:
     values.named |= items.values
     return _item_test(items.sql, table)
 
@@ -242,7 +242,7 @@ def _item_test(test: str, table: str) -> str:
     )
 
 
-def _on_prediction_metadata(filters: Filters, values: Values, table: str) -> Iterator[str]:
+def _on_prediction_metadata(filters: Filters, values: BoundValues, table: str) -> Iterator[str]:
     for number, predicate in enumerate(filters.prediction_metadata or ()):
         test = metadata(predicate, "prediction.metadata", values, f"$.filters.predictionMetadata[{number}]")
         yield (
@@ -263,7 +263,7 @@ def ground_truth(
     items: Condition | None = None,
 ) -> sqlite3.Cursor:
     """Read the ground truth with its crowds, by item."""
-    values = Values(evaluation=evaluation.id)
+    values = BoundValues(evaluation=evaluation.id)
     conditions = ["annotation_id IS NOT NULL", *_on_item_metadata(filters, values, "stored")]
     if items is not None:
         conditions.append(_on_items(items, values, "stored"))
@@ -284,7 +284,7 @@ def predictions(
     items: Condition | None = None,
 ) -> sqlite3.Cursor:
     """Read the predictions, by item."""
-    values = Values(evaluation=evaluation.id)
+    values = BoundValues(evaluation=evaluation.id)
     conditions = ["prediction_id IS NOT NULL", *_on_item_metadata(filters, values, "stored")]
     if items is not None:
         conditions.append(_on_items(items, values, "stored"))

@@ -5,17 +5,16 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import msgspec
 
 from nucleus_pandas.errors import NotFoundError, PositionError
 from nucleus_pandas.server.store import datasets
+from nucleus_pandas.server.store.database import WriteOutcome
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import batches, item_number, item_range, split_item_id
 from nucleus_pandas.server.store.positions import PositionIndex
-
-Outcome: TypeAlias = Literal["new", "updated", "ignored"]
 
 _POSITIONS = PositionIndex("item", "id", "hole", "dataset")
 COLUMNS = "id, reference_id, url, file, width, height, metadata, extra"
@@ -48,7 +47,7 @@ class NewItem:
     update: bool
 
 
-def append(db: sqlite3.Connection, dataset: Dataset, items: Sequence[NewItem]) -> list[Outcome]:
+def append(db: sqlite3.Connection, dataset: Dataset, items: Sequence[NewItem]) -> list[WriteOutcome]:
     """Store items in their order.
 
     An item with an existing reference id is ignored, or replaced if its `update` is set; so is the second of two items
@@ -56,7 +55,7 @@ def append(db: sqlite3.Connection, dataset: Dataset, items: Sequence[NewItem]) -
     """
     known = ids_of(db, dataset, (item.reference_id for item in items))
     first = next_item = item_number(dataset.id, datasets.positions(db, dataset.id))
-    outcomes: list[Outcome] = []
+    outcomes: list[WriteOutcome] = []
     rows: dict[int, tuple[object, ...]] = {}
     updates: dict[int, tuple[object, ...]] = {}
     for item in items:

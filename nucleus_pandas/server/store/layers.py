@@ -11,12 +11,12 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import msgspec
 
 from nucleus_pandas.errors import FrozenRunError
+from nucleus_pandas.server.store.database import WriteOutcome
 from nucleus_pandas.server.store.ids import batches, owner_sql
 from nucleus_pandas.wire.bulk import BoxColumns
 from nucleus_pandas.wire.entities import DETAILS, AnyAnnotation, Box, Category, Mask, MultiCategory
 
-Outcome: TypeAlias = Literal["new", "updated", "ignored"]
-Row: TypeAlias = tuple[Any, ...]
+RowValues: TypeAlias = tuple[Any, ...]
 """The values of an `AnnotationRow`, as a plain tuple, which takes half the time to create."""
 
 _VALUES = "type, label, x, y, width, height, geometry, confidence, metadata, extra"
@@ -51,7 +51,7 @@ _TYPE = AnnotationRow._fields.index("type")
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class AnnotationLayer:
     """The ground truth of a dataset, or the predictions of a run: where its rows are stored.
 
     `owner` is the number of the run, None for ground truth; `counter` is the table and the row that count arrivals;
@@ -165,7 +165,7 @@ def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def box_rows(boxes: BoxColumns, items: Sequence[int], first: int) -> list[Row]:
+def box_rows(boxes: BoxColumns, items: Sequence[int], first: int) -> list[RowValues]:
     """Convert boxes to the rows that `to_row` would return for each; `items` holds the numbers of their items."""
     keys = boxes.annotation_id
     optional: dict[str, Sequence[object]] = {name: column for name in DETAILS if (column := getattr(boxes, name))}
@@ -201,13 +201,13 @@ def _extra(names: Iterable[str], values: Iterable[object]) -> str | None:
     return _json(present) if present else None
 
 
-def next_arrival(db: sqlite3.Connection, layer: Layer) -> int:
+def next_arrival(db: sqlite3.Connection, layer: AnnotationLayer) -> int:
     """Return the arrival of the next row."""
     counter, row_id = layer.counter
     return int(db.execute(f"SELECT arrivals FROM {counter} WHERE id = ?", (row_id,)).fetchone()[0])
 
 
-def metadata_schema(db: sqlite3.Connection, layer: Layer) -> str | None:
+def metadata_schema(db: sqlite3.Connection, layer: AnnotationLayer) -> str | None:
     """Return the metadata schema of the annotations of a layer, as JSON; None without one."""
     table, number = layer.counter
     text: str | None = db.execute(f"SELECT annotation_metadata_schema FROM {table} WHERE id = ?", (number,)).fetchone()[
@@ -218,11 +218,11 @@ def metadata_schema(db: sqlite3.Connection, layer: Layer) -> str | None:
 
 def upsert(
     db: sqlite3.Connection,
-    layer: Layer,
+    layer: AnnotationLayer,
     annotations: Sequence[tuple[AnyAnnotation, int, str | None]],
     *,
     update: bool,
-) -> list[Outcome]:
+) -> list[WriteOutcome]:
     """Store annotations in their order.
 
     Parameters
@@ -242,7 +242,9 @@ def upsert(
     return upsert_rows(db, layer, rows, update=update)
 
 
-def upsert_rows(db: sqlite3.Connection, layer: Layer, rows: Sequence[Row], *, update: bool) -> list[Outcome]:
+def upsert_rows(
+    db: sqlite3.Connection, layer: AnnotationLayer, rows: Sequence[RowValues], *, update: bool
+) -> list[WriteOutcome]:
     """Store rows as `upsert` does; their arrivals count up from `next_arrival`.
 
     All rows are inserted in order of their keys, which is the order of the table, and conflicting ones are skipped;
@@ -256,7 +258,7 @@ def upsert_rows(db: sqlite3.Connection, layer: Layer, rows: Sequence[Row], *, up
         return []
     before = db.total_changes
     _insert(db, layer, sorted(rows))
-    outcomes: list[Outcome] = ["new"] * len(rows)
+    outcomes: list[WriteOutcome] = ["new"] * len(rows)
     if db.total_changes - before < len(rows):
         outcomes = [_outcome(db, layer, AnnotationRow._make(row), update=update) for row in rows]
     if "new" in outcomes or "updated" in outcomes:
@@ -266,7 +268,7 @@ def upsert_rows(db: sqlite3.Connection, layer: Layer, rows: Sequence[Row], *, up
     return outcomes
 
 
-def _insert(db: sqlite3.Connection, layer: Layer, rows: Sequence[Row]) -> None:
+def _insert(db: sqlite3.Connection, layer: AnnotationLayer, rows: Sequence[RowValues]) -> None:
     """Insert the rows whose keys do not exist yet; the others are skipped.
 
     A statement inserts `_ROWS_PER_INSERT` rows, which takes half the time of one statement per row. Most of that time
@@ -291,7 +293,7 @@ def _insert(db: sqlite3.Connection, layer: Layer, rows: Sequence[Row]) -> None:
     db.executemany(head + row + tail, rows[whole:])
 
 
-def _outcome(db: sqlite3.Connection, layer: Layer, row: AnnotationRow, *, update: bool) -> Outcome:
+def _outcome(db: sqlite3.Connection, layer: AnnotationLayer, row: AnnotationRow, *, update: bool) -> WriteOutcome:
     """Return whether the row was inserted, and otherwise replace the older one if `update`."""
     where = f"{layer.where}item = ? AND key = ?"
     (arrival,) = db.execute(
@@ -306,7 +308,9 @@ def _outcome(db: sqlite3.Connection, layer: Layer, row: AnnotationRow, *, update
     return "updated"
 
 
-def _check_unchanged(db: sqlite3.Connection, layer: Layer, rows: Iterable[AnnotationRow], *, update: bool) -> None:
+def _check_unchanged(
+    db: sqlite3.Connection, layer: AnnotationLayer, rows: Iterable[AnnotationRow], *, update: bool
+) -> None:
     for row in rows:
         stored = db.execute(
             f"SELECT {_VALUES} FROM {layer.table} WHERE {layer.where}item = ? AND key = ?",
@@ -332,12 +336,12 @@ def _sorted_json(text: Any) -> bytes:
     return msgspec.json.encode(value, order="sorted")  # as values, 1 and true would be equal
 
 
-def of_item(db: sqlite3.Connection, layer: Layer, item: int) -> Iterator[AnnotationRow]:
+def of_item(db: sqlite3.Connection, layer: AnnotationLayer, item: int) -> Iterator[AnnotationRow]:
     """Walk the annotations of an item in the order of their arrival."""
     return of_items(db, layer, item, item)
 
 
-def of_items(db: sqlite3.Connection, layer: Layer, first: int, last: int) -> Iterator[AnnotationRow]:
+def of_items(db: sqlite3.Connection, layer: AnnotationLayer, first: int, last: int) -> Iterator[AnnotationRow]:
     """Walk the annotations of a range of items, by item and then by arrival."""
     rows = db.execute(
         f"SELECT item, arrival, key, {_VALUES} FROM {layer.table} WHERE {layer.where}item BETWEEN ? AND ?"
@@ -357,7 +361,7 @@ def delete_ground_truth(db: sqlite3.Connection, dataset: int, items: Iterable[in
     return count
 
 
-def counts(db: sqlite3.Connection, layer: Layer, items: Iterable[int]) -> dict[int, int]:
+def counts(db: sqlite3.Connection, layer: AnnotationLayer, items: Iterable[int]) -> dict[int, int]:
     """Count the annotations per item; items without any are left out."""
     counts: dict[int, int] = {}
     for part, marks in batches(items):
@@ -370,7 +374,7 @@ def counts(db: sqlite3.Connection, layer: Layer, items: Iterable[int]) -> dict[i
     return counts
 
 
-def select(db: sqlite3.Connection, layer: Layer, items: Iterable[int], columns: str) -> Iterator[Row]:
+def select(db: sqlite3.Connection, layer: AnnotationLayer, items: Iterable[int], columns: str) -> Iterator[RowValues]:
     """Walk some columns of ``object``, the annotations of items, by item and then by arrival."""
     for part, marks in batches(sorted(set(items))):
         yield from db.execute(
@@ -381,8 +385,8 @@ def select(db: sqlite3.Connection, layer: Layer, items: Iterable[int], columns: 
 
 
 def select_page(
-    db: sqlite3.Connection, layer: Layer, after: tuple[int, int], end: int, limit: int, columns: str
-) -> list[Row]:
+    db: sqlite3.Connection, layer: AnnotationLayer, after: tuple[int, int], end: int, limit: int, columns: str
+) -> list[RowValues]:
     """Return some columns of ``object``, the annotations after (item, arrival) and before the item number `end`.
 
     Those of deleted datasets are left out; only a run that spans datasets can have some.
@@ -394,7 +398,7 @@ def select_page(
     ).fetchall()
 
 
-def by_key(db: sqlite3.Connection, layer: Layer, item: int, key: str) -> AnnotationRow | None:
+def by_key(db: sqlite3.Connection, layer: AnnotationLayer, item: int, key: str) -> AnnotationRow | None:
     """Find an annotation of an item by its key."""
     row = db.execute(
         f"SELECT item, arrival, key, {_VALUES} FROM {layer.table} WHERE {layer.where}item = ? AND key = ?",
@@ -403,7 +407,7 @@ def by_key(db: sqlite3.Connection, layer: Layer, item: int, key: str) -> Annotat
     return None if row is None else AnnotationRow._make(row)
 
 
-def find(db: sqlite3.Connection, layer: Layer, item: int, annotation_id: str) -> AnnotationRow | None:
+def find(db: sqlite3.Connection, layer: AnnotationLayer, item: int, annotation_id: str) -> AnnotationRow | None:
     """Find an annotation of an item by its annotation id."""
     if not annotation_id.startswith(_UNIT):
         row = by_key(db, layer, item, annotation_id)

@@ -15,7 +15,7 @@ from nucleus_pandas.evaluation.tide import BACKGROUND_IOU
 from nucleus_pandas.server.store import evaluations
 from nucleus_pandas.server.store.evaluations import Evaluation
 from nucleus_pandas.server.store.models import Run, datasets_of
-from nucleus_pandas.server.store.sql_conditions import Condition, Values, within
+from nucleus_pandas.server.store.sql_conditions import BoundValues, Condition, within
 
 COMMIT = "commit"
 MISPLACED = "misplaced"
@@ -190,7 +190,7 @@ class OutcomeFilter:
 
     def condition(self, source: MatchSource) -> Condition:
         """Write the filter in SQL, for the rows ``stored`` of the source's table."""
-        values = Values("m", iou_threshold=self.threshold)
+        values = BoundValues("m", iou_threshold=self.threshold)
         tests = [source.countable]
         if self.match is not None:
             tests.append(_MATCH_TESTS[self.match])

@@ -11,7 +11,7 @@ import msgspec
 from nucleus_pandas.errors import BadRequestError, ConflictError, NotFoundError
 from nucleus_pandas.server.store.datasets import Dataset, json_or_none
 from nucleus_pandas.server.store.ids import dataset_of, item_range, new_tag, now, owner_sql, tag_of
-from nucleus_pandas.server.store.layers import Layer
+from nucleus_pandas.server.store.layers import AnnotationLayer
 from nucleus_pandas.wire.requests import AddModel, CreateModelRun
 from nucleus_pandas.wire.responses import ModelEntry
 
@@ -84,9 +84,9 @@ class Run:
             raise BadRequestError(f"The run '{self.public_id}' is on another dataset than '{dataset.public_id}'.")
 
     @property
-    def layer(self) -> Layer:
+    def layer(self) -> AnnotationLayer:
         """The layer of its predictions."""
-        return Layer(self.id, ("run", self.id), None if self.committed_at is None else self.public_id)
+        return AnnotationLayer(self.id, ("run", self.id), None if self.committed_at is None else self.public_id)
 
 
 def _json(text: str | None) -> Any:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 LONGEST_SECONDS = 24 * 3600.0
 
 
-class Image(NamedTuple):
+class StoredFile(NamedTuple):
     """A stored file by its name; `width` and `height` are in pixels, None if unknown."""
 
     name: str
@@ -18,7 +18,7 @@ class Image(NamedTuple):
     height: int | None
 
 
-def add(db: sqlite3.Connection, kind: str, files: Iterable[Image]) -> None:
+def add(db: sqlite3.Connection, kind: str, files: Iterable[StoredFile]) -> None:
     """Record files before they are published; a file that is sent twice is counted twice."""
     db.executemany(
         "INSERT INTO waiting (kind, file, count, since, width, height) VALUES (?, ?, 1, ?, ?, ?)"
@@ -27,10 +27,10 @@ def add(db: sqlite3.Connection, kind: str, files: Iterable[Image]) -> None:
     )
 
 
-def find(db: sqlite3.Connection, kind: str, name: str) -> Image | None:
+def find(db: sqlite3.Connection, kind: str, name: str) -> StoredFile | None:
     """Return a pending file, None if there is none with this name."""
     row = db.execute("SELECT file, width, height FROM waiting WHERE kind = ? AND file = ?", (kind, name)).fetchone()
-    return row and Image(*row)
+    return row and StoredFile(*row)
 
 
 def settle(db: sqlite3.Connection, kind: str, names: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ import msgspec
 from nucleus_pandas.server.store.commits import IS_CROWD
 from nucleus_pandas.server.store.evaluations import EvaluationRequest, EvaluationSource, revisions
 from nucleus_pandas.server.store.ids import item_range
-from nucleus_pandas.server.store.sql_conditions import Values, metadata
+from nucleus_pandas.server.store.sql_conditions import BoundValues, metadata
 from nucleus_pandas.wire.evaluations import AreaRule, ExclusionRule, LabelsRule, MetadataRule
 
 Target: TypeAlias = Literal["groundTruth", "prediction"]
@@ -133,14 +133,14 @@ class Scope:
         if rule.scope != "item":
             return
         if isinstance(rule, MetadataRule):
-            values = Values()
+            values = BoundValues()
             test = metadata(rule, "item.metadata", values, "$.exclusionRules")
             yield f"SELECT item.id FROM scope CROSS JOIN item ON item.id = scope.item WHERE {test}", values.named
             return
         for table in self._tables:
             if table.target != rule.target:
                 continue
-            values = Values()
+            values = BoundValues()
             joined = table.joined
             for number in table.values:
                 joined = joined.replace("?", values.bind(number), 1)
@@ -171,7 +171,7 @@ class Scope:
         return dict(rows.fetchall())
 
 
-def _box_test(rule: LabelsRule | AreaRule, values: Values) -> str:
+def _box_test(rule: LabelsRule | AreaRule, values: BoundValues) -> str:
     if isinstance(rule, LabelsRule):
         return f"label IN {values.bind_all(rule.labels)}"
     tests = ["0"]

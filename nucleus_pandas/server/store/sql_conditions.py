@@ -29,7 +29,7 @@ class Condition:
     values: dict[str, object] = field(default_factory=dict)
 
 
-class Values:
+class BoundValues:
     """The values that a statement binds, by generated names that begin with a prefix."""
 
     def __init__(self, prefix: str = "v", **named: object) -> None:
@@ -47,7 +47,7 @@ class Values:
         return f"(SELECT value FROM json_each({self.bind(json.dumps(list(values)))}))"
 
 
-def metadata(condition: MetadataTest, metadata: str, values: Values, place: str) -> str:
+def metadata(condition: MetadataTest, metadata: str, values: BoundValues, place: str) -> str:
     """Say that a JSON object has a value under a top-level key, for which an operator holds.
 
     ``EQ`` and ``IN`` compare text with text, numbers with numbers and booleans with booleans; text also with what a
@@ -91,7 +91,7 @@ def _refuse(place: str) -> object:
     raise BadRequestError(f"The number is too large - at `{place}.value`.")
 
 
-def _is_one_of(wanted: list[Any], values: Values, place: str) -> str:
+def _is_one_of(wanted: list[Any], values: BoundValues, place: str) -> str:
     texts, numbers, names = [], [], []
     for value in wanted:
         if isinstance(value, bool) or value is None:
@@ -117,7 +117,7 @@ def _is_one_of(wanted: list[Any], values: Values, place: str) -> str:
     return " OR ".join(f"({test})" for test in tests)
 
 
-def within(expression: str, low: float | None, high: float | None, values: Values) -> list[str]:
+def within(expression: str, low: float | None, high: float | None, values: BoundValues) -> list[str]:
     """Say that a number is there and lies from `low` to `high`, both included."""
     found = [f"{expression} IS NOT NULL"]
     if low is not None:

@@ -14,7 +14,7 @@ from nucleus_pandas.server.store import datasets, items, slices
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import ALL_ITEMS, dataset_of, item_number, item_range, position_of
 from nucleus_pandas.server.store.items import ItemRow
-from nucleus_pandas.server.store.layers import Layer, Row
+from nucleus_pandas.server.store.layers import AnnotationLayer, RowValues
 from nucleus_pandas.server.store.slices import Slice
 from nucleus_pandas.server.store.sql_conditions import Condition
 
@@ -149,7 +149,7 @@ class Subset(PageTokens):
     def _from(self) -> str:
         return "item" if self.slice is None else "slice_item CROSS JOIN item ON item.id = slice_item.item"
 
-    def page(self, db: sqlite3.Connection, after: int | None, limit: int, columns: str) -> list[Row]:
+    def page(self, db: sqlite3.Connection, after: int | None, limit: int, columns: str) -> list[RowValues]:
         """Read the marker and some columns of the items, in order, after a marker."""
         first, end = item_range(self.owner)
         start = first if after is None else after + 1
@@ -157,7 +157,7 @@ class Subset(PageTokens):
 
     def _read(
         self, db: sqlite3.Connection, columns: str, first: int, end: int, limit: int, direction: Direction = "forward"
-    ) -> list[Row]:
+    ) -> list[RowValues]:
         order = self._marker if direction == "forward" else f"{self._marker} DESC"
         return db.execute(
             f"SELECT {self._marker}, {columns} FROM {self._from} WHERE {self._marker} >= :first"
@@ -210,12 +210,12 @@ class Subset(PageTokens):
     def objects(
         self,
         db: sqlite3.Connection,
-        layer: Layer,
+        layer: AnnotationLayer,
         after: tuple[int, int] | None,
         limit: int,
         columns: str,
         condition: Condition,
-    ) -> list[Row]:
+    ) -> list[RowValues]:
         """Read the marker and some columns of ``object``, the annotations of a layer for which a condition holds.
 
         They are ordered by item and then by arrival, and begin after a marker and an arrival.

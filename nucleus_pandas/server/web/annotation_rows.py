@@ -12,7 +12,7 @@ import msgspec
 from nucleus_pandas._util.html import cut
 from nucleus_pandas.server.store import layers
 from nucleus_pandas.server.store.datasets import Dataset
-from nucleus_pandas.server.store.layers import AnnotationRow, Layer
+from nucleus_pandas.server.store.layers import AnnotationLayer, AnnotationRow
 from nucleus_pandas.server.web.figures import Drawn, segments, shape_of, undrawn
 from nucleus_pandas.server.web.formatting import MARK, pixels, short, value
 from nucleus_pandas.server.web.layers import Named, RunEntry, ground_truth, predictions, some_of
@@ -133,7 +133,7 @@ def _of_truth(matched: Sequence[ItemOutcomes | None]) -> dict[str, BoxOutcome] |
     return matched[0].ground_truth if len(matched) == 1 and matched[0] is not None else None
 
 
-def _read(db: sqlite3.Connection, layer: Layer, item: int, wanted: Wanted) -> list[AnnotationRow]:
+def _read(db: sqlite3.Connection, layer: AnnotationLayer, item: int, wanted: Wanted) -> list[AnnotationRow]:
     rows = some_of(db, layer, item, ROWS + 1, wanted.after)
     if not wanted.seen or len(rows) <= ROWS or any(row_key(row) == wanted.seen for row in rows[:ROWS]):
         return rows

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.server.query import compile_query
 from nucleus_pandas.server.store.matches import MATCH_TYPES, MatchSource, OutcomeFilter
-from nucleus_pandas.server.store.sql_conditions import Condition, Values, metadata, within
+from nucleus_pandas.server.store.sql_conditions import BoundValues, Condition, metadata, within
 from nucleus_pandas.server.web.layers import RunEntry
 
 Bounds: TypeAlias = tuple[float | None, float | None]
@@ -135,7 +135,7 @@ class Filters:
         BadRequestError
             Predictions or outcomes are asked for, and there are none; or the query is wrong.
         """
-        values = Values()
+        values = BoundValues()
         tests = []
         if self.needs_run and run is None:
             raise BadRequestError("Choose whose predictions are meant.")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import item_range
-from nucleus_pandas.server.store.layers import AnnotationRow, Layer
+from nucleus_pandas.server.store.layers import AnnotationLayer, AnnotationRow
 
 _COLUMNS = ", ".join(AnnotationRow._fields)
 
@@ -29,7 +29,7 @@ class Named(NamedTuple):
     """A layer with what it is called."""
 
     name: str
-    layer: Layer
+    layer: AnnotationLayer
     run: RunEntry | None
 
 
@@ -51,15 +51,17 @@ def runs_on(db: sqlite3.Connection, dataset: Dataset) -> list[RunEntry]:
 
 def ground_truth(dataset: Dataset) -> Named:
     """Return the layer of the ground truth."""
-    return Named("Ground truth", Layer(None, ("dataset", dataset.id)), None)
+    return Named("Ground truth", AnnotationLayer(None, ("dataset", dataset.id)), None)
 
 
 def predictions(run: RunEntry) -> Named:
     """Return the layer of a run."""
-    return Named(run.name, Layer(run.number, ("run", run.number)), run)
+    return Named(run.name, AnnotationLayer(run.number, ("run", run.number)), run)
 
 
-def some_of(db: sqlite3.Connection, layer: Layer, item: int, limit: int, after: int = -1) -> list[AnnotationRow]:
+def some_of(
+    db: sqlite3.Connection, layer: AnnotationLayer, item: int, limit: int, after: int = -1
+) -> list[AnnotationRow]:
     """Read the first annotations of an item, from behind an arrival."""
     rows = db.execute(
         f"SELECT {_COLUMNS} FROM {layer.table} WHERE {layer.where}item = ? AND arrival > ? ORDER BY item, arrival"

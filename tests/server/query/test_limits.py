@@ -81,7 +81,7 @@ def test_nesting_is_refused_by_the_language_and_never_by_the_store(
             answered.append(depth)
         except npd.BadRequestError as error:
             sentence = str(error)
-    assert "A query is nested at most 10 deep" in sentence
+    assert "A query may be nested at most 10 deep" in sentence
     assert answered == [*range(len(answered))]
     assert len(answered) >= 3
 

@@ -12,7 +12,7 @@ from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.store import datasets, models, purge
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import item_id
-from nucleus_pandas.server.store.layers import Layer
+from nucleus_pandas.server.store.layers import AnnotationLayer
 from nucleus_pandas.wire.requests import AddModel, CreateDataset, CreateModelRun
 from tests.factories import png
 from tests.server.store.store_http import (
@@ -37,7 +37,7 @@ def fill(nucleus: EmbeddedNucleus, count: int, boxes: int) -> tuple[Dataset, mod
         store_items(db, dataset, new_items(names), update=False)
         model = models.add(db, AddModel(name="A model", reference_id="m"))
         run = models.create_run(db, model, dataset, CreateModelRun())
-        for layer in (Layer(None, ("dataset", dataset.id)), run.layer):
+        for layer in (AnnotationLayer(None, ("dataset", dataset.id)), run.layer):
             rows = [new_box(name, str(n)) for name in names for n in range(boxes)]
             store_annotations(db, layer, dataset, rows, update=False)
     return dataset, run

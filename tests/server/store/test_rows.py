@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from nucleus_pandas.server.ingest.rows import store_annotations, store_items
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.store import datasets, items, layers, models
-from nucleus_pandas.server.store.layers import Layer
+from nucleus_pandas.server.store.layers import AnnotationLayer
 from nucleus_pandas.wire.requests import AddModel, CreateDataset, CreateModelRun
 from tests.server.store.store_http import EVERY_TYPE, StoreHttp, box_row, common, image_row, new_box, new_items
 
@@ -79,7 +79,7 @@ def test_order_is_that_of_items_then_of_arrival(nucleus: EmbeddedNucleus) -> Non
     with nucleus.database.write() as db:
         dataset = datasets.create(db, CreateDataset(name="Order"))
         store_items(db, dataset, new_items([str(n) for n in range(20)]), update=False)
-    layer = Layer(None, ("dataset", dataset.id))
+    layer = AnnotationLayer(None, ("dataset", dataset.id))
     sent: list[tuple[int, str]] = []
     for call in range(10):
         rows = [(draw.randrange(20), f"{call}-{draw.random()}") for _ in range(30)]
@@ -97,7 +97,7 @@ def test_layers_do_not_mix(nucleus: EmbeddedNucleus) -> None:
         store_items(db, dataset, new_items(["0", "1"]), update=False)
         model = models.add(db, AddModel(name="A model", reference_id="m"))
         runs = [models.create_run(db, model, dataset, CreateModelRun()).layer for _ in range(2)]
-        truth = Layer(None, ("dataset", dataset.id))
+        truth = AnnotationLayer(None, ("dataset", dataset.id))
         for label, layer in zip("abc", (truth, *runs), strict=True):
             stored = store_annotations(
                 db, layer, dataset, [new_box("0", "x", label), new_box("1", "x", label)], update=True

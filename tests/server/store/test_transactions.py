@@ -12,7 +12,7 @@ from nucleus_pandas.server.ingest.rows import store_annotations, store_items
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.store import datasets
 from nucleus_pandas.server.store.database import Database
-from nucleus_pandas.server.store.layers import Layer
+from nucleus_pandas.server.store.layers import AnnotationLayer
 from nucleus_pandas.wire.requests import CreateDataset
 from tests.http import Http
 from tests.server.store.store_http import TABLES, StoreHttp, box_row, image_row, new_box, new_items, rows_in
@@ -26,7 +26,7 @@ def test_a_failing_transaction_leaves_nothing(nucleus: EmbeddedNucleus) -> None:
     def fail() -> None:
         with nucleus.database.write() as db:
             store_items(db, dataset, new_items(["0", "1"]), update=False)
-            store_annotations(db, Layer(None, ("dataset", dataset.id)), dataset, [new_box("0")], update=False)
+            store_annotations(db, AnnotationLayer(None, ("dataset", dataset.id)), dataset, [new_box("0")], update=False)
             raise RuntimeError("half way")
 
     with pytest.raises(RuntimeError, match="half way"):

@@ -15,7 +15,7 @@ from nucleus_pandas.server.evaluation.metrics import THRESHOLDS
 from nucleus_pandas.server.store import datasets, items, layers, matches, models
 from nucleus_pandas.server.store.ids import ALL_ITEMS, dataset_of, item_id
 from nucleus_pandas.server.store.items import ItemRow
-from nucleus_pandas.server.store.layers import Layer
+from nucleus_pandas.server.store.layers import AnnotationLayer
 from nucleus_pandas.server.store.matches import (
     MATCH_TYPES,
     MISPLACED,
@@ -239,7 +239,7 @@ def _filters(source: MatchSource, wanted: OutcomeFilter) -> dict[str, Any]:
 
 
 _ITEM = ", ".join(ItemRow._fields)
-_TRUTH = Layer(None, ("dataset", 0))  # to be read only, so that no counter is meant
+_TRUTH = AnnotationLayer(None, ("dataset", 0))  # to be read only, so that no counter is meant
 
 
 def _example(
