@@ -1,4 +1,4 @@
-"""What a dataset asks of the rows that it takes: labels of its taxonomies, types of its metadata, sizes of images."""
+"""Rules of a dataset for its rows: labels of taxonomies, metadata schemas, and image sizes in privacy mode."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from nucleus_pandas.wire.decoding import convert
 from nucleus_pandas.wire.entities import AnyAnnotation, Box, Category, Metadata, MultiCategory
 from nucleus_pandas.wire.requests import SchemaField
 
-Schema: TypeAlias = dict[str, SchemaField]
+MetadataSchema: TypeAlias = dict[str, SchemaField]
 
-_SHOWN = 40  # characters of a refused value
-_LISTED = 10  # names that a sentence lists
+_SHOWN = 40  # characters of an invalid value that an error quotes
+_LISTED = 10  # names that an error lists
 
 
 def check_schema(schema: Metadata | None, path: str) -> None:
-    """Raise BadRequestError where a metadata schema is none."""
+    """Raise ValidationError if a metadata schema is invalid."""
     if schema is not None:
-        convert(schema, Schema, "The request's body", path)
+        convert(schema, MetadataSchema, "The request's body", path)
 
 
-def item_schema(db: sqlite3.Connection, dataset: Dataset) -> Schema:
-    """Return what the metadata of items has to be."""
+def item_schema(db: sqlite3.Connection, dataset: Dataset) -> MetadataSchema:
+    """Return the metadata schema of the items of a dataset; empty without one."""
     return _schema(datasets.item_schema(db, dataset))
 
 
-def annotation_schema(db: sqlite3.Connection, layer: AnnotationLayer) -> Schema:
-    """Return what the metadata of annotations has to be, or that of the predictions of a run."""
+def annotation_schema(db: sqlite3.Connection, layer: AnnotationLayer) -> MetadataSchema:
+    """Return the metadata schema of the annotations of a layer; empty without one."""
     return _schema(layers.metadata_schema(db, layer))
 
 
-def _schema(text: str | None) -> Schema:
-    return {} if text is None else msgspec.json.decode(text, type=Schema)
+def _schema(text: str | None) -> MetadataSchema:
+    return {} if text is None else msgspec.json.decode(text, type=MetadataSchema)
 
 
-def broken_metadata(metadata: Mapping[str, Any] | None, schema: Schema) -> str | None:
-    """Return which field of metadata is not what the schema says; null and unknown keys may be anything.
+def broken_metadata(metadata: Mapping[str, Any] | None, schema: MetadataSchema) -> str | None:
+    """Return the first violation of a metadata schema, or None; null and unknown keys are always valid.
 
     Examples
     --------
@@ -61,13 +61,13 @@ def broken_metadata(metadata: Mapping[str, Any] | None, schema: Schema) -> str |
         if value is None or field.type == "json":
             continue
         if field.type == "number":
-            wanted = "a number"
+            expected = "a number"
             fits = isinstance(value, (int, float)) and not isinstance(value, bool)
         else:
-            wanted = "a text" if field.choices is None else f"one of {_list(field.choices)}"
+            expected = "a string" if field.choices is None else f"one of {_list(field.choices)}"
             fits = isinstance(value, str) and (field.choices is None or value in field.choices)
         if not fits:
-            return f"its metadata `{name}` must be {wanted}, not {repr(value)[:_SHOWN]}"
+            return f"its metadata `{name}` must be {expected}, not {repr(value)[:_SHOWN]}"
     return None
 
 
@@ -78,68 +78,66 @@ def _list(names: Iterable[str]) -> str:
 
 
 def broken_items(
-    db: sqlite3.Connection, dataset: Dataset, rows: Sequence[NewItem | None], wanted: Sequence[Any]
+    db: sqlite3.Connection, dataset: Dataset, rows: Sequence[NewItem | None], sent_items: Sequence[Any]
 ) -> dict[int, str]:
-    """Return which items break a rule of their dataset, and why.
+    """Return the error of each item that breaks a rule of its dataset.
 
     Parameters
     ----------
     rows : sequence of NewItem or None
-        As they would be stored; None where an item is refused already.
-    wanted : sequence of Item
-        As they were sent.
+        The items as they will be stored; None for those already rejected.
+    sent_items : sequence of Item
+        The items as they were sent.
     """
     schema = item_schema(db, dataset)
     if not schema and not dataset.use_privacy_mode:
         return {}
-    found: dict[int, str] = {}
-    for number, (row, item) in enumerate(zip(rows, wanted, strict=True)):
+    errors: dict[int, str] = {}
+    for number, (row, item) in enumerate(zip(rows, sent_items, strict=True)):
         if row is None:
             continue
         if dataset.use_privacy_mode and (row.width is None or row.height is None):
-            found[number] = (
-                f"'{row.reference_id}': an item needs `width` and `height`, since the dataset is in privacy mode."
+            errors[number] = (
+                f"'{row.reference_id}': an item needs `width` and `height`, because the dataset is in privacy mode."
             )
         elif (reason := broken_metadata(item.metadata, schema)) is not None:
-            found[number] = f"'{row.reference_id}': {reason}."
-    return found
+            errors[number] = f"'{row.reference_id}': {reason}."
+    return errors
 
 
 def broken_annotations(
-    db: sqlite3.Connection, layer: AnnotationLayer, wanted: Sequence[AnyAnnotation], items: Sequence[int | str]
+    db: sqlite3.Connection, layer: AnnotationLayer, annotations: Sequence[AnyAnnotation], items: Sequence[int | str]
 ) -> dict[int, str]:
-    """Return which annotations or predictions break a rule of their dataset or run, and why.
+    """Return the error of each annotation or prediction that breaks a rule of its dataset or run.
 
     Parameters
     ----------
     items : sequence of int or str
-        The number of each one's item; a text where it has none.
+        The item number of each; an error for those that have none.
     """
-    found: dict[int, str] = {}
-    known: dict[int, dict[str, Taxonomy]] = {}
-    for number, one in enumerate(wanted):
-        item = items[number]
-        if isinstance(one, Box) or not isinstance(one, (Category, MultiCategory)) or one.taxonomy_name is None:
-            continue
-        if isinstance(item, int):
-            dataset = dataset_of(item)
-            if dataset not in known:
-                known[dataset] = datasets.taxonomies(db, dataset)
-            if (reason := _broken_category(one, one.taxonomy_name, known[dataset])) is not None:
-                found[number] = f"'{one.reference_id or one.item_id}': {reason}."
+    errors: dict[int, str] = {}
+    taxonomies: dict[int, dict[str, Taxonomy]] = {}  # by dataset
     schema = annotation_schema(db, layer)
-    if schema:
-        for number, one in enumerate(wanted):
-            unplaced = isinstance(items[number], str)
-            if not unplaced and number not in found and (reason := broken_metadata(one.metadata, schema)) is not None:
-                found[number] = f"'{one.reference_id or one.item_id}': {reason}."
-    return found
+    for row, (annotation, item) in enumerate(zip(annotations, items, strict=True)):
+        is_box = isinstance(annotation, Box)  # first, as nearly all are boxes
+        if (is_box and not schema) or isinstance(item, str):
+            continue
+        reason = None
+        if not is_box and isinstance(annotation, (Category, MultiCategory)) and annotation.taxonomy_name is not None:
+            dataset = dataset_of(item)
+            if dataset not in taxonomies:
+                taxonomies[dataset] = datasets.taxonomies(db, dataset)
+            reason = _broken_category(annotation, annotation.taxonomy_name, taxonomies[dataset])
+        reason = reason or broken_metadata(annotation.metadata, schema)
+        if reason is not None:
+            errors[row] = f"'{annotation.reference_id or annotation.item_id}': {reason}."
+    return errors
 
 
 def broken_boxes(
     db: sqlite3.Connection, layer: AnnotationLayer, boxes: BoxColumns, items: Sequence[int | None]
 ) -> dict[int, str]:
-    """Do for boxes that came as columns what `broken_annotations` does."""
+    """Return the error of each box that breaks a rule, as `broken_annotations` does for annotations."""
     schema = {} if boxes.metadata is None else annotation_schema(db, layer)
     if not schema:
         return {}
@@ -150,17 +148,17 @@ def broken_boxes(
     }
 
 
-def _broken_category(one: Category | MultiCategory, name: str, known: Mapping[str, Taxonomy]) -> str | None:
-    """Return what is wrong with a category; a dataset without any taxonomy takes all."""
-    if not known:
+def _broken_category(category: Category | MultiCategory, name: str, taxonomies: Mapping[str, Taxonomy]) -> str | None:
+    """Return the violation of a taxonomy, or None; a dataset without taxonomies accepts any category."""
+    if not taxonomies:
         return None
-    taxonomy = known.get(name)
+    taxonomy = taxonomies.get(name)
     if taxonomy is None:
-        return f"the taxonomy '{name}' does not exist; the dataset has {_list(known)}"
-    kind = "category" if isinstance(one, Category) else "multicategory"
+        return f"the taxonomy '{name}' does not exist; the dataset has {_list(taxonomies)}"
+    kind = "category" if isinstance(category, Category) else "multicategory"
     if taxonomy.type != kind:
-        return f"the taxonomy '{name}' is one of the type {taxonomy.type}, not {kind}"
-    for label in [one.label] if isinstance(one, Category) else one.labels:
+        return f"the taxonomy '{name}' is of type {taxonomy.type}, not {kind}"
+    for label in [category.label] if isinstance(category, Category) else category.labels:
         if label not in taxonomy.labels:
             return f"the taxonomy '{name}' has no label '{label[:_SHOWN]}'; it has {_list(taxonomy.labels)}"
     return None

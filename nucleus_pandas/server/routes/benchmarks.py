@@ -44,41 +44,41 @@ _CLASSES = "`rollupGroups`, `allowed_label_matches_id` and `class_agnostic` excl
 @blueprint.post("/benchmarks")
 def create() -> Response:
     """``POST benchmarks``: create a benchmark, ready or as a draft, from items or as a version of another one."""
-    wanted = body(CreateBenchmark)
-    has_source = _has_source(wanted)
-    if not (has_source or wanted.draft or wanted.parent_benchmark_id):
+    payload = body(CreateBenchmark)
+    has_source = _has_source(payload)
+    if not (has_source or payload.draft or payload.parent_benchmark_id):
         raise BadRequestError(
             "A benchmark gets its items from `item_ids`, `items`, `slice_id`, `slice_ids`, `dataset_id`, `dataset_ids` "
             "or `parent_benchmark_id`; only a draft can start without items."
         )
-    if wanted.removed_item_ids is not None and wanted.parent_benchmark_id is None:
+    if payload.removed_item_ids is not None and payload.parent_benchmark_id is None:
         raise BadRequestError("Only inherited items can be removed: `removed_item_ids` needs `parent_benchmark_id`.")
-    _check_classes(wanted.rollup_groups, wanted.class_agnostic, wanted.allowed_label_matches_id)
+    _check_classes(payload.rollup_groups, payload.class_agnostic, payload.allowed_label_matches_id)
 
     def insert(db: sqlite3.Connection) -> object:
-        parent = None if wanted.parent_benchmark_id is None else benchmarks.find(db, wanted.parent_benchmark_id)
-        groups, agnostic = wanted.rollup_groups, wanted.class_agnostic
+        parent = None if payload.parent_benchmark_id is None else benchmarks.find(db, payload.parent_benchmark_id)
+        groups, agnostic = payload.rollup_groups, payload.class_agnostic
         if parent is not None:
             parent.check_ready()
             if groups is None and agnostic is None:
                 groups, agnostic = parent.rollup_groups, parent.class_agnostic
         benchmark = benchmarks.create(
             db,
-            name=wanted.name,
-            description=wanted.description,
-            metadata=wanted.metadata,
+            name=payload.name,
+            description=payload.description,
+            metadata=payload.metadata,
             parent=parent,
-            version=_version(wanted, parent),
-            version_label=wanted.version_label,
+            version=_version(payload, parent),
+            version_label=payload.version_label,
             rollup_groups=groups,
             class_agnostic=agnostic,
         )
         if parent is not None:
             benchmarks.inherit(db, benchmark, parent)
-        _add(db, benchmark, wanted)
-        if wanted.removed_item_ids:
-            benchmarks.remove_items(db, benchmark, items.existing(db, wanted.removed_item_ids).values())
-        if not wanted.draft:
+        _add(db, benchmark, payload)
+        if payload.removed_item_ids:
+            benchmarks.remove_items(db, benchmark, items.existing(db, payload.removed_item_ids).values())
+        if not payload.draft:
             _freeze(db, benchmark)
         elif not has_source and parent is None:
             return {"benchmark_id": benchmark.public_id, "job_id": None}
@@ -87,9 +87,9 @@ def create() -> Response:
     return create_once(insert)
 
 
-def _has_source(wanted: Members) -> bool:
+def _has_source(payload: Members) -> bool:
     names = ("item_ids", "items", "slice_id", "slice_ids", "dataset_id", "dataset_ids", "scene_ids")
-    return any(getattr(wanted, name) for name in names)
+    return any(getattr(payload, name) for name in names)
 
 
 def _check_classes(groups: list[RollupGroup] | None, class_agnostic: bool | None, matches_id: str | None) -> None:
@@ -99,13 +99,13 @@ def _check_classes(groups: list[RollupGroup] | None, class_agnostic: bool | None
     check_request(EvaluationRequest(rollup_groups=groups))
 
 
-def _version(wanted: CreateBenchmark, parent: Benchmark | None) -> tuple[int, int]:
-    if (wanted.version_major is None) != (wanted.version_minor is None):
+def _version(payload: CreateBenchmark, parent: Benchmark | None) -> tuple[int, int]:
+    if (payload.version_major is None) != (payload.version_minor is None):
         raise BadRequestError("A version has both `version_major` and `version_minor`, or neither.")
     previous = None if parent is None else (parent.version_major, parent.version_minor)
-    if wanted.version_major is not None and wanted.version_minor is not None:
-        version = wanted.version_major, wanted.version_minor
-        if wanted.bump_type is not None and parent is not None:
+    if payload.version_major is not None and payload.version_minor is not None:
+        version = payload.version_major, payload.version_minor
+        if payload.bump_type is not None and parent is not None:
             raise BadRequestError("`bump_type` and `version_major` with `version_minor` exclude each other.")
         if previous is not None and version <= previous:
             raise BadRequestError(
@@ -114,22 +114,22 @@ def _version(wanted: CreateBenchmark, parent: Benchmark | None) -> tuple[int, in
         return version
     if previous is None:
         return 1, 0
-    return (previous[0] + 1, 0) if wanted.bump_type == "major" else (previous[0], previous[1] + 1)
+    return (previous[0] + 1, 0) if payload.bump_type == "major" else (previous[0], previous[1] + 1)
 
 
-def _add(db: sqlite3.Connection, benchmark: Benchmark, wanted: Members) -> None:
+def _add(db: sqlite3.Connection, benchmark: Benchmark, payload: Members) -> None:
     """Add the items of every source that a request names, each item once."""
-    if wanted.scene_ids:
+    if payload.scene_ids:
         raise UnsupportedError("Scenes are not supported by this server yet; name items or datasets.")
-    names = [*([wanted.dataset_id] if wanted.dataset_id else []), *(wanted.dataset_ids or [])]
+    names = [*([payload.dataset_id] if payload.dataset_id else []), *(payload.dataset_ids or [])]
     whole_datasets = {datasets.find(db, name).id for name in names}
-    by_item_id = items.existing(db, wanted.item_ids or [])
-    missing = [public_id for public_id in wanted.item_ids or [] if public_id not in by_item_id]
+    by_item_id = items.existing(db, payload.item_ids or [])
+    missing = [public_id for public_id in payload.item_ids or [] if public_id not in by_item_id]
     numbers = set(by_item_id.values())
-    for name in [*([wanted.slice_id] if wanted.slice_id else []), *(wanted.slice_ids or [])]:
+    for name in [*([payload.slice_id] if payload.slice_id else []), *(payload.slice_ids or [])]:
         numbers.update(slices.items_of(db, slices.find(db, name)))
     by_dataset: dict[str, list[str]] = {}
-    for item in wanted.items or []:
+    for item in payload.items or []:
         by_dataset.setdefault(item.dataset_id, []).append(item.ref_id)
     for name, reference_ids in by_dataset.items():
         by_reference_id = items.ids_of(db, datasets.find(db, name), reference_ids)
@@ -171,9 +171,9 @@ def info(benchmark_id: str) -> Response:
 @blueprint.patch("/benchmarks/<id:benchmark_id>")
 def change(benchmark_id: str) -> Response:
     """``PATCH benchmarks/{id}``: change the description of a benchmark, and its classes while it is a draft."""
-    wanted = body(ChangeBenchmark)
-    described = {name: getattr(wanted, name) for name in ("name", "description", "metadata")}
-    classes = (wanted.rollup_groups, wanted.class_agnostic, wanted.allowed_label_matches_id)
+    payload = body(ChangeBenchmark)
+    described = {name: getattr(payload, name) for name in ("name", "description", "metadata")}
+    classes = (payload.rollup_groups, payload.class_agnostic, payload.allowed_label_matches_id)
     changed = [value for value in classes if value is not UNSET]
     if len(changed) > 1:
         raise BadRequestError(_CLASSES)
@@ -182,9 +182,9 @@ def change(benchmark_id: str) -> Response:
         values = {name: value for name, value in described.items() if value is not UNSET}
         if changed:
             benchmark.check_draft()
-            groups = None if wanted.rollup_groups is UNSET else wanted.rollup_groups
-            agnostic = None if wanted.class_agnostic is UNSET else wanted.class_agnostic
-            matches = None if wanted.allowed_label_matches_id is UNSET else wanted.allowed_label_matches_id
+            groups = None if payload.rollup_groups is UNSET else payload.rollup_groups
+            agnostic = None if payload.class_agnostic is UNSET else payload.class_agnostic
+            matches = None if payload.allowed_label_matches_id is UNSET else payload.allowed_label_matches_id
             _check_classes(groups, agnostic, matches)
             values |= {"rollup_groups": groups, "class_agnostic": agnostic}
         benchmarks.change(db, benchmark, **values)
@@ -220,8 +220,8 @@ def list_items(benchmark_id: str) -> Response:
 @blueprint.post("/benchmarks/<id:benchmark_id>/items")
 def add_items(benchmark_id: str) -> Response:
     """``POST benchmarks/{id}/items``: add items to a draft."""
-    wanted = body(Members)
-    if not _has_source(wanted):
+    payload = body(Members)
+    if not _has_source(payload):
         raise BadRequestError(
             "Name items by `item_ids`, `items`, `slice_id`, `slice_ids`, `dataset_id` or `dataset_ids`."
         )
@@ -229,7 +229,7 @@ def add_items(benchmark_id: str) -> Response:
     def insert(db: sqlite3.Connection) -> object:
         benchmark = benchmarks.find(db, benchmark_id)
         benchmark.check_draft()
-        _add(db, benchmark, wanted)
+        _add(db, benchmark, payload)
         return {"benchmark_id": benchmark.public_id, "job_id": _finished_job(db, benchmark)}
 
     return create_once(insert)
@@ -238,11 +238,11 @@ def add_items(benchmark_id: str) -> Response:
 @blueprint.delete("/benchmarks/<id:benchmark_id>/items")
 def remove_items(benchmark_id: str) -> Response:
     """``DELETE benchmarks/{id}/items``: remove items from a draft; unknown ones are skipped."""
-    wanted = body(RemoveMembers)
+    payload = body(RemoveMembers)
     with nucleus().database.write() as db:
         benchmark = benchmarks.find(db, benchmark_id)
         benchmark.check_draft()
-        count = benchmarks.remove_items(db, benchmark, items.existing(db, wanted.item_ids).values())
+        count = benchmarks.remove_items(db, benchmark, items.existing(db, payload.item_ids).values())
     return reply({"benchmark_id": benchmark_id, "removed_items": count})
 
 
@@ -262,22 +262,22 @@ def finalize(benchmark_id: str) -> Response:
 @blueprint.post("/leaderboard/ranking")
 def ranking() -> Response:
     """``POST leaderboard/ranking``: rank the evaluations on benchmarks; `scope` has no effect, since all are shared."""
-    wanted = body(RankingRequest)
-    if wanted.confidence_threshold is not None and wanted.metric_type not in ("PRECISION", "RECALL", "F1"):
-        raise BadRequestError(f"`{wanted.metric_type}` is over all confidences; leave `confidence_threshold` out.")
-    return _leaderboard(leaderboards.ranking, wanted)
+    payload = body(RankingRequest)
+    if payload.confidence_threshold is not None and payload.metric_type not in ("PRECISION", "RECALL", "F1"):
+        raise BadRequestError(f"`{payload.metric_type}` is over all confidences; leave `confidence_threshold` out.")
+    return _leaderboard(leaderboards.ranking, payload)
 
 
 @blueprint.post("/leaderboard/f1Curve")
 def f1_curve() -> Response:
     """``POST leaderboard/f1Curve``: return F1 over confidence of the best models on benchmarks."""
-    wanted = body(CurveRequest)
-    return _leaderboard(leaderboards.curves, wanted)
+    payload = body(CurveRequest)
+    return _leaderboard(leaderboards.curves, payload)
 
 
-def _leaderboard(build: Callable[..., object], wanted: RankingRequest | CurveRequest) -> Response:
+def _leaderboard(build: Callable[..., object], payload: RankingRequest | CurveRequest) -> Response:
     end_stale_jobs()
     with nucleus().database.read() as db:
-        rows = leaderboards.finished(db, wanted.benchmark_ids, wanted.model_ids)
+        rows = leaderboards.finished(db, payload.benchmark_ids, payload.model_ids)
         stale = {row.id: is_stale(nucleus(), row) for row in rows}
-        return reply(build(db, wanted, rows, lambda row: stale[row.id]))
+        return reply(build(db, payload, rows, lambda row: stale[row.id]))

@@ -20,12 +20,12 @@ blueprint = Blueprint("datasets", __name__)
 @blueprint.post("/dataset/create")
 def create() -> Response:
     """``POST dataset/create``: create a dataset."""
-    wanted = body(CreateDataset)
-    dataset_rules.check_schema(wanted.item_metadata_schema, "$.item_metadata_schema")
-    dataset_rules.check_schema(wanted.annotation_metadata_schema, "$.annotation_metadata_schema")
+    payload = body(CreateDataset)
+    dataset_rules.check_schema(payload.item_metadata_schema, "$.item_metadata_schema")
+    dataset_rules.check_schema(payload.annotation_metadata_schema, "$.annotation_metadata_schema")
 
     def insert(db: sqlite3.Connection) -> object:
-        dataset = datasets.create(db, wanted)
+        dataset = datasets.create(db, payload)
         return DatasetCreated(dataset_id=dataset.public_id, name=dataset.name)
 
     return create_once(insert)
@@ -88,20 +88,20 @@ def tags(dataset_id: str) -> Response:
     if request.method == "GET":
         with nucleus().database.read() as db:
             return reply({"tags": datasets.tags(db, datasets.find(db, dataset_id))})
-    wanted = body(Tags).tags
+    names = body(Tags).tags
     with nucleus().database.write() as db:
         dataset = datasets.find(db, dataset_id)
-        (datasets.add_tags if request.method == "POST" else datasets.remove_tags)(db, dataset, wanted)
+        (datasets.add_tags if request.method == "POST" else datasets.remove_tags)(db, dataset, names)
         return reply({"tags": datasets.tags(db, dataset)})
 
 
 @blueprint.post("/dataset/<id:dataset_id>/add_taxonomy")
 def add_taxonomy(dataset_id: str) -> Response:
     """``POST dataset/{id}/add_taxonomy``: create a taxonomy, or add labels to one."""
-    wanted = body(AddTaxonomy)
+    payload = body(AddTaxonomy)
     with nucleus().database.write() as db:
-        status = datasets.add_taxonomy(db, datasets.find(db, dataset_id), wanted)
-    return reply({"dataset_id": dataset_id, "taxonomy_name": wanted.taxonomy_name, "status": status})
+        status = datasets.add_taxonomy(db, datasets.find(db, dataset_id), payload)
+    return reply({"dataset_id": dataset_id, "taxonomy_name": payload.taxonomy_name, "status": status})
 
 
 @blueprint.delete("/dataset/<id:dataset_id>/taxonomy/<rest:name>")

@@ -43,16 +43,16 @@ blueprint = Blueprint("evaluations", __name__)
 @blueprint.post("/modelRun/<id:run_id>/evaluationsV2")
 def create(run_id: str) -> Response:
     """``POST modelRun/{id}/evaluationsV2``: evaluate a run on its datasets."""
-    wanted = body(CreateEvaluation)
-    check_label_matches_id(wanted.allowed_label_matches_id)
-    rule = label_rule(wanted.class_agnostic, wanted.allowed_label_matches)
-    if wanted.rollup_groups is not None and rule.allowed is not None:
+    payload = body(CreateEvaluation)
+    check_label_matches_id(payload.allowed_label_matches_id)
+    rule = label_rule(payload.class_agnostic, payload.allowed_label_matches)
+    if payload.rollup_groups is not None and rule.allowed is not None:
         raise BadRequestError("`allowed_label_matches` and `rollupGroups` exclude each other; leave one of them out.")
     settings = EvaluationRequest(
         class_agnostic=rule.class_agnostic,
         allowed_label_matches=None if rule.allowed is None else sorted(rule.allowed),
-        rollup_groups=wanted.rollup_groups,
-        exclusion_rules=wanted.exclusion_rules,
+        rollup_groups=payload.rollup_groups,
+        exclusion_rules=payload.exclusion_rules,
     )
     check_request(settings)
 
@@ -63,7 +63,7 @@ def create(run_id: str) -> Response:
             model=run.model,
             run=run.id,
             benchmark=None,
-            name=wanted.name,
+            name=payload.name,
             request=settings,
             sources=[_source(db, number, run) for number in models.datasets_of(db, run)],
             owner=nucleus().owner,
@@ -75,24 +75,24 @@ def create(run_id: str) -> Response:
 @blueprint.post("/benchmarks/<id:benchmark_id>/evaluationsV2")
 def create_on_benchmark(benchmark_id: str) -> Response:
     """``POST benchmarks/{id}/evaluationsV2``: evaluate a model, or a run, on the items of a benchmark."""
-    wanted = body(CreateBenchmarkEvaluation)
-    if (wanted.model_id is None) == (wanted.model_run_id is None):
+    payload = body(CreateBenchmarkEvaluation)
+    if (payload.model_id is None) == (payload.model_run_id is None):
         raise BadRequestError("An evaluation on a benchmark names exactly one of `model_id` and `model_run_id`.")
 
     def insert(db: sqlite3.Connection) -> Evaluation:
         benchmark = benchmarks.find(db, benchmark_id)
         benchmark.check_ready()
-        run = None if wanted.model_run_id is None else models.find_run(db, wanted.model_run_id)
-        model = models.find(db, wanted.model_id or wanted.model_run_id or "")
+        run = None if payload.model_run_id is None else models.find_run(db, payload.model_run_id)
+        model = models.find(db, payload.model_id or payload.model_run_id or "")
         free = models.find_free_run(db, model)
-        settings = _settings(benchmark, wanted)
+        settings = _settings(benchmark, payload)
         check_request(settings)
         return evaluations.create(
             db,
             model=model.id,
             run=None if run is None else run.id,
             benchmark=benchmark.id,
-            name=wanted.name,
+            name=payload.name,
             request=settings,
             sources=[
                 _source(db, number, run or free or _newest(db, model, number))
@@ -104,14 +104,14 @@ def create_on_benchmark(benchmark_id: str) -> Response:
     return _start(insert)
 
 
-def _settings(benchmark: Benchmark, wanted: CreateBenchmarkEvaluation) -> EvaluationRequest:
+def _settings(benchmark: Benchmark, payload: CreateBenchmarkEvaluation) -> EvaluationRequest:
     """Return the settings of an evaluation: the classes of the benchmark, unless the request has its own."""
-    has_groups = wanted.rollup_groups is not None
+    has_groups = payload.rollup_groups is not None
     return EvaluationRequest(
         class_agnostic=True if has_groups else benchmark.class_agnostic is not False,
         one_class=not has_groups and benchmark.class_agnostic is True,
-        rollup_groups=wanted.rollup_groups if has_groups else benchmark.rollup_groups,
-        exclusion_rules=wanted.exclusion_rules,
+        rollup_groups=payload.rollup_groups if has_groups else benchmark.rollup_groups,
+        exclusion_rules=payload.exclusion_rules,
     )
 
 
@@ -226,10 +226,10 @@ def read_charts_by_query(evaluation_id: str) -> Response:
 @blueprint.post("/evaluationsV2/<id:evaluation_id>/examples")
 def page(evaluation_id: str) -> Response:
     """``POST evaluationsV2/{id}/examples``: return a page of the outcomes of an evaluation."""
-    wanted = body(ExamplesRequest)
+    payload = body(ExamplesRequest)
     evaluation = _find_succeeded(evaluation_id)
     stale = is_stale(nucleus(), evaluation)
-    return reply_from(lambda db: results.examples(db, evaluation, wanted, stale=stale))
+    return reply_from(lambda db: results.examples(db, evaluation, payload, stale=stale))
 
 
 @blueprint.get("/evaluationsV2/<id:evaluation_id>/filterSchema")
@@ -303,20 +303,20 @@ def list_presets() -> Response:
 @blueprint.post("/evaluationV2Presets")
 def create_preset() -> Response:
     """``POST evaluationV2Presets``: create a preset."""
-    wanted = body(CreatePreset)
-    check_request(EvaluationRequest(rollup_groups=wanted.rollup_groups, exclusion_rules=wanted.exclusion_rules))
-    return create_once(lambda db: evaluations.create_preset(db, wanted))
+    payload = body(CreatePreset)
+    check_request(EvaluationRequest(rollup_groups=payload.rollup_groups, exclusion_rules=payload.exclusion_rules))
+    return create_once(lambda db: evaluations.create_preset(db, payload))
 
 
 @blueprint.patch("/evaluationV2Presets/<id:preset_id>")
 def change_preset(preset_id: str) -> Response:
     """``PATCH evaluationV2Presets/{id}``: change a preset."""
-    wanted = body(ChangePreset)
-    groups = None if wanted.rollup_groups is UNSET else wanted.rollup_groups
-    rules = None if wanted.exclusion_rules is UNSET else wanted.exclusion_rules
+    payload = body(ChangePreset)
+    groups = None if payload.rollup_groups is UNSET else payload.rollup_groups
+    rules = None if payload.exclusion_rules is UNSET else payload.exclusion_rules
     check_request(EvaluationRequest(rollup_groups=groups, exclusion_rules=rules))
     with nucleus().database.write() as db:
-        return reply(evaluations.change_preset(db, evaluations.find_preset(db, preset_id), wanted))
+        return reply(evaluations.change_preset(db, evaluations.find_preset(db, preset_id), payload))
 
 
 @blueprint.delete("/evaluationV2Presets/<id:preset_id>")

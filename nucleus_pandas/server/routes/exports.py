@@ -74,28 +74,28 @@ def class_labels(dataset_id: str) -> Response:
 @blueprint.post("/dataset/<id:dataset_id>/queryObjectsPage")
 def objects_page(dataset_id: str) -> Response:
     """``POST dataset/{id}/queryObjectsPage``: return a page of annotations, predictions or matches."""
-    wanted = body(ObjectsPage)
-    mode = wanted.patch_mode
+    payload = body(ObjectsPage)
+    mode = payload.patch_mode
     of_ground_truth = mode == "ground_truth_only"
-    if wanted.model_run_id is None and not of_ground_truth:
+    if payload.model_run_id is None and not of_ground_truth:
         raise BadRequestError(f"The mode `{mode}` needs a run - at `$.model_run_id`.")
-    limit = min(wanted.page_size or _OBJECTS, _OBJECTS)
+    limit = min(payload.page_size or _OBJECTS, _OBJECTS)
     with nucleus().database.read() as db:
         subset = Subset(datasets.find(db, dataset_id))
         run: Run | None = None
         layer = AnnotationLayer(None, ("dataset", subset.dataset.id))
-        if wanted.model_run_id is not None:
-            run, predictions, _ = RunPath(run_id=wanted.model_run_id, dataset_id=dataset_id).find(db)
+        if payload.model_run_id is not None:
+            run, predictions, _ = RunPath(run_id=payload.model_run_id, dataset_id=dataset_id).find(db)
             layer = layer if of_ground_truth else predictions
-        after = subset.parse_token(wanted.page_token, arrivals=True) if wanted.page_token else None
+        after = subset.parse_token(payload.page_token, arrivals=True) if payload.page_token else None
         if mode == "predictions_only" or mode == "ground_truth_only":
-            condition = compile_query(wanted.query, "annotation" if of_ground_truth else "prediction", run)
+            condition = compile_query(payload.query, "annotation" if of_ground_truth else "prediction", run)
             objects, next_token = _annotations(
                 db, subset, layer, None if of_ground_truth else run, after, limit, condition or Condition()
             )
         else:
             assert run is not None
-            condition = compile_query(wanted.query, "match", run)
+            condition = compile_query(payload.query, "match", run)
             objects, next_token = _matches(db, subset, run, mode, after, limit, condition or Condition())
     return reply({"items": objects, "nextPageToken": next_token})
 

@@ -43,8 +43,8 @@ _FREE_TYPES = (
 @blueprint.post("/models/add")
 def add() -> Response:
     """``POST models/add``: create a model."""
-    wanted = body(AddModel)
-    return create_once(lambda db: ModelAdded(model_id=models.add(db, wanted).public_id))
+    payload = body(AddModel)
+    return create_once(lambda db: ModelAdded(model_id=models.add(db, payload).public_id))
 
 
 @blueprint.get("/models/")
@@ -105,14 +105,14 @@ def launch(model_id: str) -> Response:
 @blueprint.post("/model/<id:model_id>/modelRun/create", endpoint="create_free_run")
 def create_run(dataset_id: str | None = None, model_id: str | None = None) -> Response:
     """``POST {dataset,model}/{id}/modelRun/create``: create a run on a dataset, or one that may span datasets."""
-    wanted = body(CreateModelRun)
-    dataset_rules.check_schema(wanted.annotation_metadata_schema, "$.annotation_metadata_schema")
+    payload = body(CreateModelRun)
+    dataset_rules.check_schema(payload.annotation_metadata_schema, "$.annotation_metadata_schema")
 
     def insert(db: sqlite3.Connection) -> object:
         dataset = None if dataset_id is None else datasets.find(db, dataset_id)
-        named = wanted if model_id is None else msgspec.structs.replace(wanted, model_id=model_id, reference_id=None)
+        named = payload if model_id is None else msgspec.structs.replace(payload, model_id=model_id, reference_id=None)
         model = models.model_of_request(db, named)
-        run = models.create_run(db, model, dataset, wanted)
+        run = models.create_run(db, model, dataset, payload)
         return RunCreated(model_id=model.public_id, model_run_id=run.public_id)
 
     return create_once(insert)
@@ -189,10 +189,10 @@ def _by_position(db: sqlite3.Connection, run: Run | None, key: str) -> list[int]
 @blueprint.post("/model/<id:model_id>/predictions/copyFromRun")
 def copy_from_run(model_id: str) -> Response:
     """``POST model/{id}/predictions/copyFromRun``: copy the predictions of a run of the model."""
-    wanted = body(CopyPredictions)
+    payload = body(CopyPredictions)
     with nucleus().database.write() as db:
         model = models.find(db, model_id)
-        run = models.find_run(db, wanted.model_run_id)
+        run = models.find_run(db, payload.model_run_id)
         if run.model != model.id:
             raise BadRequestError(
                 f"The run '{run.public_id}' belongs to the model 'prj_{run.model_tag}', not to '{model.public_id}' - "

@@ -160,17 +160,17 @@ def delete(run_id: str) -> Response:
 @blueprint.post("/modelRun/merge")
 def merge() -> Response:
     """``POST modelRun/merge``: create a run with the predictions of several runs of one model."""
-    wanted = body(MergeRuns)
-    if len(set(wanted.model_run_ids)) < 2 or len(set(wanted.model_run_ids)) < len(wanted.model_run_ids):
+    payload = body(MergeRuns)
+    if len(set(payload.model_run_ids)) < 2 or len(set(payload.model_run_ids)) < len(payload.model_run_ids):
         raise BadRequestError("Merging takes at least two run ids, each named once - at `$.model_run_ids`.")
 
     def insert(db: sqlite3.Connection) -> object:
-        runs = [models.find_run(db, run_id) for run_id in wanted.model_run_ids]
+        runs = [models.find_run(db, run_id) for run_id in payload.model_run_ids]
         if len({run.model for run in runs}) > 1:
             raise BadRequestError("Only runs of one model can be merged.")
         homes = [dataset_of_run(db, run) for run in runs]
         model = models.find(db, f"prj_{runs[0].model_tag}")
-        request = CreateModelRun(name=wanted.name, metadata=wanted.metadata)
+        request = CreateModelRun(name=payload.name, metadata=payload.metadata)
         merged = models.create_run(db, model, homes[0] if len(set(homes)) == 1 else None, request)
         message = {"predictions_merged": models.merge(db, runs, merged)}
         job = jobs.record(db, "uploadPredictions", merged.dataset, nucleus().owner, message)

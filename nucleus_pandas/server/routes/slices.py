@@ -35,11 +35,11 @@ _TYPES = ("dataset_item", "object", "scene")
 @blueprint.post("/dataset/<id:dataset_id>/create_slice")
 def create(dataset_id: str) -> Response:
     """``POST dataset/{id}/create_slice``: create a slice of the named items, or an empty one."""
-    wanted = body(CreateSlice)
-    fields = [name for name in _ID_FIELDS if getattr(wanted, name)]
+    payload = body(CreateSlice)
+    fields = [name for name in _ID_FIELDS if getattr(payload, name)]
     if len(fields) > 1:
         raise BadRequestError(f"A slice takes ids of one kind, not of {' and '.join(map('`{}`'.format, fields))}.")
-    if not fields and not wanted.allow_empty:
+    if not fields and not payload.allow_empty:
         raise BadRequestError(
             "Name the items of the slice by `reference_ids` or `dataset_item_ids`; with `allow_empty` it may have none."
         )
@@ -49,16 +49,16 @@ def create(dataset_id: str) -> Response:
                 f"This server supports slices of items only, not of {name.removesuffix('_ids')}s; name the items by "
                 f"`reference_ids` or `dataset_item_ids` - at `$.{name}`."
             )
-        _check_count(getattr(wanted, name), f"$.{name}")
+        _check_count(getattr(payload, name), f"$.{name}")
 
     def insert(db: sqlite3.Connection) -> object:
         dataset = datasets.find(db, dataset_id)
-        if wanted.dataset_item_ids:
-            numbers = _numbers(dataset, wanted.dataset_item_ids, items.existing(db, wanted.dataset_item_ids))
+        if payload.dataset_item_ids:
+            numbers = _numbers(dataset, payload.dataset_item_ids, items.existing(db, payload.dataset_item_ids))
         else:
-            names = wanted.reference_ids or []
+            names = payload.reference_ids or []
             numbers = _numbers(dataset, names, items.ids_of(db, dataset, names))
-        return SliceCreated(slice_id=slices.create(db, dataset, wanted.name, numbers).public_id)
+        return SliceCreated(slice_id=slices.create(db, dataset, payload.name, numbers).public_id)
 
     return create_once(insert)
 
@@ -89,9 +89,9 @@ def build(dataset_id: str) -> Response:
 
     The same name and seed draw the same sample. The slice is ready at once; the job is for clients that expect one.
     """
-    wanted = body(BuildSlice)
-    filters = wanted.filters
-    if wanted.sample_method == "Uniqueness":
+    payload = body(BuildSlice)
+    filters = payload.filters
+    if payload.sample_method == "Uniqueness":
         raise UnsupportedError(
             "Sampling by uniqueness needs the embeddings of Scale's hosted service; use the method `Random` - at "
             "`$.sampleMethod`."
@@ -105,13 +105,13 @@ def build(dataset_id: str) -> Response:
         if source is not None:
             source.check_of(dataset)
         length = dataset.length if source is None else source.length
-        generator = random.Random(wanted.name if wanted.seed is None else wanted.seed)
-        positions = sorted(generator.sample(range(length), min(wanted.sample_size, length)))
+        generator = random.Random(payload.name if payload.seed is None else payload.seed)
+        positions = sorted(generator.sample(range(length), min(payload.sample_size, length)))
         if source is None:
             numbers = items.at_positions(db, dataset, positions)
         else:
             numbers = slices.at_positions(db, source, positions)
-        built = slices.create(db, dataset, wanted.name, (number for number in numbers if number is not None))
+        built = slices.create(db, dataset, payload.name, (number for number in numbers if number is not None))
         message = {"slice_id": built.public_id, "items": built.length}
         job = jobs.record(db, "sliceQuery", dataset.id, nucleus().owner, message)
         return {**msgspec.to_builtins(job.entry()), "sliceId": built.public_id}
@@ -169,17 +169,17 @@ def items_page(slice_id: str) -> Response:
 @blueprint.post("/slice/<id:slice_id>/append")
 def append(slice_id: str) -> Response:
     """``POST slice/{id}/append``: append items to a slice; those already in it keep their place."""
-    wanted = body(AppendToSlice)
-    _check_count(wanted.reference_ids, "$.reference_ids")
+    payload = body(AppendToSlice)
+    _check_count(payload.reference_ids, "$.reference_ids")
     with nucleus().database.write() as db:
         stored_slice = slices.find(db, slice_id)
         dataset = datasets.by_number(db, stored_slice.dataset)
-        if wanted.dataset_id not in (None, dataset.public_id):
+        if payload.dataset_id not in (None, dataset.public_id):
             raise BadRequestError(
-                f"The slice '{slice_id}' belongs to the dataset '{dataset.public_id}', not to '{wanted.dataset_id}' - "
+                f"The slice '{slice_id}' belongs to the dataset '{dataset.public_id}', not to '{payload.dataset_id}' - "
                 "at `$.dataset_id`."
             )
-        names = wanted.reference_ids
+        names = payload.reference_ids
         new = slices.add(db, stored_slice, _numbers(dataset, names, items.ids_of(db, dataset, names)))
     return reply({"slice_id": slice_id, "new_items": [item_id(dataset.tag, number) for number in new]})
 
@@ -187,13 +187,13 @@ def append(slice_id: str) -> Response:
 @blueprint.route("/slice/<id:slice_id>/tag", methods=["POST", "DELETE"])
 def tag(slice_id: str) -> Response:
     """``POST`` and ``DELETE slice/{id}/tag``: add or remove tags."""
-    wanted = body(SliceTags).slice_tags
+    names = body(SliceTags).slice_tags
     with nucleus().database.write() as db:
         stored_slice = slices.find(db, slice_id)
         if request.method == "POST":
-            tags = list(dict.fromkeys([*stored_slice.tags, *wanted]))
+            tags = list(dict.fromkeys([*stored_slice.tags, *names]))
         else:
-            tags = [name for name in stored_slice.tags if name not in wanted]
+            tags = [name for name in stored_slice.tags if name not in names]
         slices.set_tags(db, stored_slice, tags)
     return reply({"slice_id": slice_id, "tags": tags})
 
