@@ -221,7 +221,7 @@ class TooLargeError(APIError, ValueError):
 
 
 class UnsupportedError(APIError):
-    """Only Scale's own service can do this, or this version cannot do it yet."""
+    """Only Scale's hosted service can do this, or this version cannot do it yet."""
 
     default_status = 501
 

@@ -29,10 +29,10 @@ FITS: list[dict[str, Any]] = [
 BREAKS: list[tuple[dict[str, Any], str]] = [
     ({"weather": "snow"}, "'a': its metadata `weather` must be one of 'rain', 'sun', not 'snow'."),
     ({"weather": 1}, "'a': its metadata `weather` must be one of 'rain', 'sun', not 1."),
-    ({"camera": 1}, "'a': its metadata `camera` must be a text, not 1."),
+    ({"camera": 1}, "'a': its metadata `camera` must be a string, not 1."),
     ({"hour": "seven"}, "'a': its metadata `hour` must be a number, not 'seven'."),
     ({"hour": True}, "'a': its metadata `hour` must be a number, not True."),
-    ({"hour": 7, "note": ["a"]}, "'a': its metadata `note` must be a text, not ['a']."),
+    ({"hour": 7, "note": ["a"]}, "'a': its metadata `note` must be a string, not ['a']."),
 ]
 every_break = pytest.mark.parametrize(("metadata", "reason"), BREAKS, ids=[str(metadata) for metadata, _ in BREAKS])
 
@@ -145,9 +145,9 @@ def test_taxonomies_belong_to_their_dataset(http: Http, dataset: str) -> None:
 WRONG: list[tuple[dict[str, Any], str]] = [
     (category("fog"), "'a': the taxonomy 'weather' has no label 'fog'; it has 'rain', 'sun'."),
     (category("rain", "light"), "'a': the taxonomy 'light' does not exist; the dataset has 'signs', 'weather'."),
-    (category("stop", "signs"), "'a': the taxonomy 'signs' is one of the type multicategory, not category."),
+    (category("stop", "signs"), "'a': the taxonomy 'signs' is of type multicategory, not category."),
     (several(["stop", "slow"]), "'a': the taxonomy 'signs' has no label 'slow'; it has 'stop', 'yield'."),
-    (several(["rain"], "weather"), "'a': the taxonomy 'weather' is one of the type category, not multicategory."),
+    (several(["rain"], "weather"), "'a': the taxonomy 'weather' is of type category, not multicategory."),
 ]
 
 
@@ -385,7 +385,7 @@ def test_privacy_mode_needs_sizes(http: Http, size: dict[str, Any]) -> None:
     sent = {"items": [item("a", **size), item("b", width=640, height=480)]}
     answer = http("POST", f"dataset/{made}/append", sent)
     assert (answer["new_items"], answer["upload_errors"]) == (1, 1)
-    reason = "'a': an item needs `width` and `height`, since the dataset is in privacy mode."
+    reason = "'a': an item needs `width` and `height`, because the dataset is in privacy mode."
     assert [one["error"] for one in answer["error_payload"]] == [reason]
 
 
@@ -405,7 +405,7 @@ def test_an_append_that_is_a_job_fails_in_part(http: Http) -> None:
     made = new_dataset(http, use_privacy_mode=True)
     sent = {"items": [item("a"), item("b", width=640, height=480)]}
     job = http("POST", f"dataset/{made}/append?async=1", sent)
-    reason = "'a': an item needs `width` and `height`, since the dataset is in privacy mode."
+    reason = "'a': an item needs `width` and `height`, because the dataset is in privacy mode."
     assert job["job_last_known_status"] == "Errored_Partial"
     assert http("GET", f"job/{job['job_id']}")["message"]["final_error"] == reason
     assert http("GET", f"job/{job['job_id']}/errors") == [reason]

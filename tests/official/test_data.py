@@ -159,7 +159,7 @@ def test_an_update_of_metadata_merges(nucleus: Any, official_dataset: Any, async
 
 def test_metadata_of_scenes_is_refused_in_a_sentence(official_dataset: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert official_dataset.update_scene_metadata({"a": {"x": 1}}) is None  # it prints every error
-    assert "Scenes, their tracks and point clouds are not supported" in capsys.readouterr().out
+    assert "Scenes are not supported by this server" in capsys.readouterr().out
 
 
 def test_tags_of_a_dataset(official_dataset: Any) -> None:

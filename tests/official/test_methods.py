@@ -225,9 +225,9 @@ TABLE: dict[str, Verdict] = {
     "Slice.slice_id": Passes("test_a_slice_describes_itself"),
     "Slice.tags": Passes("test_tags_are_added"),
     "Slice.type": Passes("test_a_slice_describes_itself"),
-    "Slice.export_embeddings": Refused(lambda at: at.slice().export_embeddings(), "Scale's own service"),
-    "Slice.export_scale_task_info": Refused(lambda at: at.slice().export_scale_task_info(), "Scale's own service"),
-    "Slice.send_to_labeling": Refused(lambda at: at.slice().send_to_labeling("prj"), "Scale's own service"),
+    "Slice.export_embeddings": Refused(lambda at: at.slice().export_embeddings(), "Scale's hosted service"),
+    "Slice.export_scale_task_info": Refused(lambda at: at.slice().export_scale_task_info(), "Scale's hosted service"),
+    "Slice.send_to_labeling": Refused(lambda at: at.slice().send_to_labeling("prj"), "Scale's hosted service"),
     # Evaluations and benchmarks
     "NucleusClient.list_evaluations_v2": Passes("test_a_model_is_evaluated_on_a_benchmark"),
     "NucleusClient.get_evaluation_v2": Passes("test_benchmarks_and_evaluations_are_found_by_their_ids"),

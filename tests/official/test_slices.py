@@ -153,7 +153,7 @@ def test_what_only_the_hosted_service_does_is_refused(nucleus: Any, rainy: Any, 
     with pytest.raises(nucleus.NucleusAPIError) as caught:
         getattr(rainy, member)(*(["project"] if member == "send_to_labeling" else []))
     assert caught.value.status_code == 501
-    assert "Scale's own service" in str(caught.value)
+    assert "Scale's hosted service" in str(caught.value)
 
 
 def test_a_slice_is_deleted(nucleus: Any, official: Any, official_dataset: Any, rainy: Any) -> None:

@@ -28,8 +28,8 @@ _OF_OBJECT = ("label", "type", "annotation_id", *_NUMBERS, "area", "position", "
 _OF_MATCH = ("iou", "label", "predicted_label", "confidence", "annotation_id", "prediction_id")
 _HOSTED = {
     "scene": "This server has no scenes",
-    "autotag": "Autotags exist in Scale's own service only",
-    "scale_metadata": "Labeling tasks exist in Scale's own service only",
+    "autotag": "Autotags exist only in Scale's hosted service",
+    "scale_metadata": "Labeling tasks exist only in Scale's hosted service",
 }
 _GEOMETRIC = "type NOT IN ('category', 'multicategory')"  # the others have no position in the image
 
