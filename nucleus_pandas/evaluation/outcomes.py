@@ -12,7 +12,7 @@ from nucleus_pandas._util.arrays import Bools, Floats, Indices
 
 __all__ = ["MatchFlags", "OutcomeRows", "classify", "outcome_rows"]
 
-Flag = TypeVar("Flag", Bools, bool)
+Flag = TypeVar("Flag")
 
 
 class MatchFlags(NamedTuple, Generic[Flag]):

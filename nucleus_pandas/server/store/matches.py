@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from nucleus_pandas.errors import ConflictError, NotFoundError
-from nucleus_pandas.evaluation.counts import BIN_EDGES
+from nucleus_pandas.evaluation.counts import BINS
 from nucleus_pandas.evaluation.outcomes import MatchFlags, classify
 from nucleus_pandas.evaluation.tide import BACKGROUND_IOU
 from nucleus_pandas.server.store import evaluations
@@ -56,7 +56,8 @@ def outcome_tests(alias: str = "", threshold: str = ":iou_threshold") -> Outcome
     )
 
 
-CONFIDENCE_BIN = f"({' + '.join(f'(confidence >= {edge!r})' for edge in BIN_EDGES[1:-1].tolist())})"
+_BIN = f"min(CAST(confidence * {BINS} AS INTEGER), {BINS - 1})"  # or one too high, where the product is rounded up
+CONFIDENCE_BIN = f"({_BIN} - (confidence < {_BIN} / {BINS}.0))"
 """`evaluation.counts.bin_of` in SQL."""
 
 

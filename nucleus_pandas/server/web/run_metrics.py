@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
-import numpy as np
 from msgspec import Struct
 
 from nucleus_pandas.errors import MissingExtraError
@@ -76,22 +75,18 @@ class RunMetrics(Struct, kw_only=True):
     tide: dict[str, int]
     stale: bool
 
-    def flagged_pairs(self, threshold: int) -> Iterator[tuple[PairGroup, MatchFlags[bool]]]:
-        """Return the pairs with their outcomes at the threshold of a number.
 
-        Levels stand for IoUs here: an IoU reaches a threshold exactly if its level is at least the threshold's number
-        plus one.
-        """
-        columns = list(zip(*self.pairs, strict=True)) or [()] * 6
-        flags = classify(
-            np.array(columns[4], dtype=np.float64),
-            np.array([label is not None for label in columns[0]], dtype=np.bool_),
-            np.array([label is not None for label in columns[1]], dtype=np.bool_),
-            np.array(columns[2], dtype=np.bool_),
-            threshold + 1,
-        )
-        by_pair = zip(*(column.tolist() for column in flags), strict=True)
-        return ((pair, MatchFlags(*row)) for pair, row in zip(self.pairs, by_pair, strict=True))
+def _flags_by_level(threshold: int) -> tuple[list[MatchFlags[bool]], list[MatchFlags[bool]]]:
+    """Return the outcomes of pairs at the threshold of a number, by level: of those that do not agree, and that do.
+
+    Levels stand for IoUs here: an IoU reaches a threshold exactly if its level is at least the threshold's number plus
+    one. A row with a missing side has level 0, as a pair that reaches no threshold.
+    """
+    levels = range(len(THRESHOLDS) + 1)
+    disagreeing, agreeing = (
+        [classify(level, True, True, agrees, threshold + 1) for level in levels] for agrees in (False, True)
+    )
+    return disagreeing, agreeing
 
 
 def metrics_question(db: sqlite3.Connection, source: MatchSource) -> Question[RunMetrics]:
@@ -202,16 +197,17 @@ class LabelMetrics(NamedTuple):
 
 def per_class(metrics: RunMetrics, threshold: int) -> list[LabelMetrics]:
     """Count by label at the threshold of a number, the most frequent label first."""
-    ground_truths, predictions, tp, fp, fn, misplaced = (defaultdict[str, int](int) for _ in range(6))
-    for pair, flags in metrics.flagged_pairs(threshold):
-        if pair.truth is not None:
-            ground_truths[pair.truth] += pair.size
-            tp[pair.truth] += pair.size * flags.true_positive
-            fn[pair.truth] += pair.size * flags.false_negative
-            misplaced[pair.truth] += pair.size * _is_misplaced(pair, flags)
-        if pair.predicted is not None:
-            predictions[pair.predicted] += pair.size
-            fp[pair.predicted] += pair.size * flags.false_positive
+    ground_truths, predictions, tp, fp, misplaced = (defaultdict[str, int](int) for _ in range(5))
+    by_level = _flags_by_level(threshold)
+    for label, predicted, agrees, is_near, level, size in metrics.pairs:
+        is_close, is_true, _, _ = by_level[agrees][level]
+        if label is not None:
+            ground_truths[label] += size
+            tp[label] += size if is_true else 0
+            misplaced[label] += size if agrees and is_near and not is_close else 0
+        if predicted is not None:
+            predictions[predicted] += size
+            fp[predicted] += 0 if is_true else size
     ap = _average_precision(metrics)
     rows = [
         LabelMetrics(
@@ -220,17 +216,13 @@ def per_class(metrics: RunMetrics, threshold: int) -> list[LabelMetrics]:
             predictions[label],
             tp[label],
             fp[label],
-            fn[label],
+            ground_truths[label] - tp[label],
             misplaced[label],
             *ap.get(label, (None, None, None)),
         )
         for label in {**ground_truths, **predictions}
     ]
     return sorted(rows, key=lambda row: (-row.truths, -row.predictions, row.label))
-
-
-def _is_misplaced(pair: PairGroup, flags: MatchFlags[bool]) -> bool:
-    return pair.agrees and pair.is_near and not flags.close
 
 
 def _average_precision(metrics: RunMetrics) -> dict[str, tuple[float | None, float | None, float | None]]:
@@ -256,14 +248,15 @@ def total(rows: Iterable[LabelMetrics]) -> LabelMetrics:
 def confusion(metrics: RunMetrics, threshold: int) -> Counter[tuple[str | None, str | None]]:
     """Count pairs by both labels; None stands for a missing side."""
     cells: Counter[tuple[str | None, str | None]] = Counter()
-    for pair, flags in metrics.flagged_pairs(threshold):
-        if flags.close:
-            cells[pair.truth, pair.predicted] += pair.size
+    by_level = _flags_by_level(threshold)
+    for label, predicted, agrees, _, level, size in metrics.pairs:
+        if by_level[agrees][level].close:
+            cells[label, predicted] += size
             continue
-        if pair.truth is not None:
-            cells[pair.truth, None] += pair.size
-        if pair.predicted is not None:
-            cells[None, pair.predicted] += pair.size
+        if label is not None:
+            cells[label, None] += size
+        if predicted is not None:
+            cells[None, predicted] += size
     return cells
 
 
@@ -272,13 +265,15 @@ def count_outcomes(metrics: RunMetrics, outcomes: OutcomeFilter, threshold: int)
     if outcomes.confidence != (None, None) or outcomes.iou != (None, None):
         return None
     count = 0
-    for pair, flags in metrics.flagged_pairs(threshold):
+    by_level = _flags_by_level(threshold)
+    for pair in metrics.pairs:
+        flags = by_level[pair.agrees][pair.level]
         passes = {
             None: True,
             "TP": flags.true_positive,
-            "FP": flags.false_positive,
-            "FN": flags.false_negative,
-            MISPLACED: _is_misplaced(pair, flags),
+            "FP": pair.predicted is not None and flags.false_positive,
+            "FN": pair.truth is not None and flags.false_negative,
+            MISPLACED: pair.agrees and pair.is_near and not flags.close,
         }[outcomes.match]
         passes &= outcomes.truth is None or pair.truth == outcomes.truth
         passes &= outcomes.predicted is None or pair.predicted == outcomes.predicted
@@ -293,8 +288,9 @@ def count_outcomes(metrics: RunMetrics, outcomes: OutcomeFilter, threshold: int)
 def histogram(metrics: RunMetrics, threshold: int) -> list[tuple[int, int]]:
     """Count true and false positives in each bin of confidence."""
     bins = [[0, 0] for _ in range(BINS)]
+    _, agreeing = _flags_by_level(threshold)
     for score in metrics.scores:
-        bins[score.bin][0 if score.level > threshold else 1] += score.size
+        bins[score.bin][0 if agreeing[score.level].true_positive else 1] += score.size
     return [(true, false) for true, false in bins]
 
 
