@@ -10,8 +10,8 @@ import pandas as pd
 
 from nucleus_pandas.evaluation import Evaluation
 from nucleus_pandas.evaluation.arrays import EvaluationInputs
-from nucleus_pandas.evaluation.groups import Sources
-from nucleus_pandas.evaluation.inputs import FrameColumns, sides_of, sources_of
+from nucleus_pandas.evaluation.groups import GroupingFrames
+from nucleus_pandas.evaluation.inputs import FrameColumns, evaluation_inputs, grouping_frames
 from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.evaluation.parameters import Parameters
 from nucleus_pandas.evaluation.tables import left_out
@@ -119,12 +119,12 @@ class Assessment:
     @cached_property
     def sides(self) -> EvaluationInputs:
         """Both sides as arrays."""
-        return sides_of(self.predictions, self.ground_truth, self.items, FrameColumns(), "bbox")
+        return evaluation_inputs(self.predictions, self.ground_truth, self.items, FrameColumns(), "bbox")
 
     @property
-    def sources(self) -> Sources:
+    def sources(self) -> GroupingFrames:
         """The frames, for `Evaluation.by`."""
-        return sources_of(self.predictions, self.ground_truth, self.items, FrameColumns())
+        return grouping_frames(self.predictions, self.ground_truth, self.items, FrameColumns())
 
     def as_committed(self, asked: Parameters) -> Parameters:
         """Let labels pair as in the commit."""

@@ -1,4 +1,4 @@
-"""Ground truth and predictions as arrays: what every matcher works on."""
+"""Ground truth and predictions as the arrays that every matcher uses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nucleus_pandas._util.arrays import Bools, Floats, Indices
 from nucleus_pandas.evaluation.matching import MatchBoxes
 from nucleus_pandas.wire.column_json import Texts
 
-Mask: TypeAlias = dict[str, Any]
+RleMask: TypeAlias = dict[str, Any]
 """A mask in COCO's compressed run-length encoding: ``size`` (height, width) and ``counts`` (bytes)."""
 
 
@@ -25,11 +25,11 @@ class EvaluatedImages:
     Attributes
     ----------
     key : {"reference_id", "dataset_item_id"}
-        By which id the frames were joined.
+        The id by which the frames were joined.
     ids : numpy.ndarray of shape (n,), object
         That id of each image, unique.
     reference_ids, dataset_item_ids : Texts
-        Both ids of each image as far as a frame told them, else null.
+        Both ids of each image where a frame has them, else null.
     """
 
     key: str
@@ -47,18 +47,18 @@ class EvaluatedImages:
 
     @cached_property
     def rank(self) -> Indices:
-        """The place of each image when they are sorted by id: as numbers where all ids are integers, else as text.
+        """The rank of each image when they are sorted by id: as numbers where all ids are integers, else as strings.
 
         Equal confidences in different images count in this order, so that the order of the rows does not matter.
         """
         order = sorted(range(len(self.ids)), key=natural_order(self.ids.tolist()).__getitem__)
-        found = np.empty(len(order), dtype=np.intp)
-        found[order] = np.arange(len(order))
-        return found
+        rank = np.empty(len(order), dtype=np.intp)
+        rank[order] = np.arange(len(order))
+        return rank
 
 
 def stable_order(codes: Indices) -> Indices:
-    """Return the order of whole numbers from 0 on, equal ones as they stand.
+    """Return the order that sorts integers from 0 on, equal ones in their order.
 
     Examples
     --------
@@ -83,7 +83,7 @@ def counted_from_0(groups: Indices) -> Indices:
 
 
 def natural_order(texts: Sequence[str]) -> list[Any]:
-    """Return what sorts texts: their numbers where all are integers, else the texts themselves.
+    """Return keys that sort strings: their numbers where all are integers, else the strings themselves.
 
     Examples
     --------
@@ -112,7 +112,7 @@ class BoxArrays:
     ids : Texts
         Annotation ids, unique within an image.
     crowd : numpy.ndarray of shape (n,), bool
-        Which ground truths stand for many objects; never true for predictions.
+        Which ground truths are crowds, regions of many objects; never true for predictions.
     confidence : numpy.ndarray of shape (n,), float64, or None
         NaN where a prediction has none. None for ground truth.
     masks : list of dict, or None
@@ -126,19 +126,19 @@ class BoxArrays:
     ids: Texts
     crowd: Bools
     confidence: Floats | None = None
-    masks: list[Mask] | None = None
+    masks: list[RleMask] | None = None
 
     def __len__(self) -> int:
         return len(self.image)
 
     @cached_property
     def has_ranks(self) -> bool:
-        """Whether predictions can be ranked: some of them have a confidence."""
+        """True if predictions can be ranked: some of them have a confidence."""
         return self.confidence is not None and not bool(np.isnan(self.confidence).all())
 
     @cached_property
     def ranked(self) -> Indices:
-        """The rows of predictions by falling confidence, equal ones in their order; missing ones stand last."""
+        """The rows of predictions by falling confidence, equal ones in their order; missing ones come last."""
         assert self.confidence is not None
         return np.argsort(-self.confidence, kind="stable")
 
@@ -148,9 +148,9 @@ class BoxArrays:
         order = self.ranked[stable_order(self.label[self.ranked])]
         order = order[stable_order(self.image[order])]
         group = self.image * (int(self.label.max(initial=0)) + 1) + self.label
-        found = np.empty(len(order), dtype=np.intp)
-        found[order] = counted_from_0(group[order])
-        return found
+        place = np.empty(len(order), dtype=np.intp)
+        place[order] = counted_from_0(group[order])
+        return place
 
     @cached_property
     def by_image(self) -> Indices:
@@ -159,35 +159,35 @@ class BoxArrays:
 
     def take(self, rows: Indices | Bools) -> BoxArrays:
         """Return some of the rows, in the order asked for."""
-        at = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        numbers = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
         return BoxArrays(
-            self.image[at],
-            self.label[at],
-            self.box[at],
-            self.area[at],
-            self.ids.take(at),
-            self.crowd[at],
-            None if self.confidence is None else self.confidence[at],
-            None if self.masks is None else [self.masks[row] for row in at.tolist()],
+            self.image[numbers],
+            self.label[numbers],
+            self.box[numbers],
+            self.area[numbers],
+            self.ids.take(numbers),
+            self.crowd[numbers],
+            None if self.confidence is None else self.confidence[numbers],
+            None if self.masks is None else [self.masks[row] for row in numbers.tolist()],
         )
 
 
 @dataclass(frozen=True, eq=False)
 class EvaluationInputs:
-    """Both sides, and what they share.
+    """Ground truth and predictions, with the images and labels that they share.
 
     Attributes
     ----------
     images : EvaluatedImages
-        Where rows lie.
+        The images that rows refer to.
     labels : tuple of str
         The names of the labels of both sides, sorted.
     ground_truth, predictions : BoxArrays
         The two sides.
     area_source : str
-        Where the areas of the ground truth come from.
+        The source of the areas of the ground truth.
     notes : tuple of str
-        What was noticed while the frames were taken.
+        Remarks on the frames.
     """
 
     images: EvaluatedImages
@@ -199,11 +199,11 @@ class EvaluationInputs:
 
     @cached_property
     def countable(self) -> BoxArrays:
-        """The ground truth without crowds, which never are found or missed."""
+        """The ground truth without crowds, which are never found or missed."""
         return self.ground_truth.take(~self.ground_truth.crowd) if self.ground_truth.crowd.any() else self.ground_truth
 
     def boxes(self, side: BoxArrays) -> MatchBoxes:
-        """Return a side as the Nucleus match takes it."""
+        """Return one side in the form that the Nucleus match takes."""
         labels = np.array(self.labels, dtype=object)
         return MatchBoxes(
             item=side.image.astype(np.int64),
@@ -213,16 +213,16 @@ class EvaluationInputs:
             confidence=side.confidence,
         )
 
-    def of_images(self, wanted: Bools) -> EvaluationInputs:
-        """Return what lies in some of the images; the others are as if they had never been."""
-        number = np.cumsum(wanted) - 1
-        rows = np.flatnonzero(wanted)
+    def of_images(self, is_wanted: Bools) -> EvaluationInputs:
+        """Return the boxes of some of the images, renumbered; the other images do not count."""
+        number = np.cumsum(is_wanted) - 1
+        rows = np.flatnonzero(is_wanted)
         images = replace(
             self.images,
             ids=self.images.ids[rows],
             reference_ids=self.images.reference_ids.take(rows),
             dataset_item_ids=self.images.dataset_item_ids.take(rows),
         )
-        sides = [side.take(wanted[side.image]) for side in (self.ground_truth, self.predictions)]
-        ground_truth, predictions = (replace(side, image=number[side.image]) for side in sides)
+        both = [side.take(is_wanted[side.image]) for side in (self.ground_truth, self.predictions)]
+        ground_truth, predictions = (replace(side, image=number[side.image]) for side in both)
         return replace(self, images=images, ground_truth=ground_truth, predictions=predictions)

@@ -15,7 +15,7 @@ from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas._util.html import safe
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.arrays import EvaluationInputs
-from nucleus_pandas.evaluation.match_rows import MatchRows
+from nucleus_pandas.evaluation.match_rows import NONE, MatchRows
 from nucleus_pandas.evaluation.outcomes import MatchFlags
 from nucleus_pandas.schema import frame
 from nucleus_pandas.wire.column_json import TEXT as ARROW_TEXT
@@ -37,7 +37,7 @@ CHANGES: dict[str, str] = {
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """What another evaluation finds better and worse than this one. Differences are the other less this one.
+    """The differences between two evaluations: the other one less this one.
 
     Attributes
     ----------
@@ -53,8 +53,8 @@ class Comparison:
     won, lost : pandas.DataFrame
         The ground truths that only the other one, or only this one, finds: ``dataset_item_id``, ``reference_id``,
         ``annotation_id``, ``label``, ``prediction_id``, ``prediction_id_other`` (text), ``iou``, ``iou_other``,
-        ``confidence``, ``confidence_other`` (float64). What both matched is shown, also where a match is too loose or
-        of a wrong label; null and NaN where one matched nothing.
+        ``confidence``, ``confidence_other`` (float64). The partners in both are shown, also where a match is too loose
+        or of a wrong label; null and NaN where one matched nothing.
     """
 
     summary: pd.DataFrame
@@ -72,10 +72,10 @@ class Comparison:
 
 
 @dataclass(frozen=True, eq=False)
-class Compared:
-    """What of an evaluation is compared."""
+class ComparedEvaluation:
+    """The results of an evaluation that are compared."""
 
-    sides: EvaluationInputs
+    inputs: EvaluationInputs
     rows: MatchRows
     flags: MatchFlags[Bools]
     parameters: Mapping[str, Any]
@@ -84,7 +84,7 @@ class Compared:
     images: pd.DataFrame
 
 
-def compare(this: Compared, other: Compared) -> Comparison:
+def compare(this: ComparedEvaluation, other: ComparedEvaluation) -> Comparison:
     """Compare two evaluations; see `Evaluation.compare`.
 
     Raises
@@ -96,79 +96,74 @@ def compare(this: Compared, other: Compared) -> Comparison:
     if differing:
         listed = "; ".join(f"{name} is {this.parameters[name]!r} and {other.parameters[name]!r}" for name in differing)
         raise InvalidInputError(f"Evaluations with different parameters cannot be compared: {listed}.")
-    place = _places(this.sides, other.sides)
-    first, second = _found(this), _found(other).moved(place)
-    won, lost = second.right & ~first.right, first.right & ~second.right
-    labels, images = this.sides.countable.label, this.sides.countable.image
+    first, second = _partners(this), _partners(other).take(_rows_in(other.inputs, this.inputs))
+    won, lost = second.is_found & ~first.is_found, first.is_found & ~second.is_found
+    labels, images = this.inputs.countable.label, this.inputs.countable.image
     per_class = _beside(this.per_class, other.per_class, ("AP", "AP50", "AR", "TP", "FP", "FN"))
-    names = pd.Index(pd.Series(list(this.sides.labels), dtype=TEXT))
-    for name, which in (("won", won), ("lost", lost)):
-        counts = np.bincount(labels[which], minlength=len(names)).astype(np.int64)
-        per_class[name] = pd.Series(counts, names).reindex(per_class.index, fill_value=0)
-    ids = ["dataset_item_id", "reference_id"]
-    order = pd.Index(other.sides.images.ids).get_indexer(pd.Index(this.sides.images.ids))
-    per_item = this.images[ids].join(
+    names = pd.Index(pd.Series(list(this.inputs.labels), dtype=TEXT))
+    order = pd.Index(other.inputs.images.ids).get_indexer(pd.Index(this.inputs.images.ids))
+    per_item = this.images[["dataset_item_id", "reference_id"]].join(
         _beside(this.images, other.images.iloc[order].reset_index(drop=True), ("TP", "FP", "FN"))
     )
-    for name, which in (("won", won), ("lost", lost)):
-        per_item[name] = np.bincount(images[which], minlength=len(per_item)).astype(np.int64)
+    for name, is_changed in (("won", won), ("lost", lost)):
+        counts = np.bincount(labels[is_changed], minlength=len(names)).astype(np.int64)
+        per_class[name] = pd.Series(counts, names).reindex(per_class.index, fill_value=0)
+        per_item[name] = np.bincount(images[is_changed], minlength=len(per_item)).astype(np.int64)
     summary = pd.DataFrame({"this": this.summary, "other": other.summary})
     return Comparison(
         summary=summary.assign(difference=summary["other"] - summary["this"]),
         per_class=per_class,
         per_item=per_item,
-        won=_changes(this.sides, other.sides, won, first, second),
-        lost=_changes(this.sides, other.sides, lost, first, second),
+        won=_changes(this.inputs, other.inputs, won, first, second),
+        lost=_changes(this.inputs, other.inputs, lost, first, second),
     )
 
 
 @dataclass(frozen=True, eq=False)
-class _Found:
+class _Partners:
     """What each ground truth was matched with."""
 
-    right: Bools
+    is_found: Bools
     prediction: Indices  # -1 where it was matched with nothing
     iou: Floats
 
-    def moved(self, place: Indices) -> _Found:
-        return _Found(self.right[place], self.prediction[place], self.iou[place])
+    def take(self, rows: Indices) -> _Partners:
+        return _Partners(self.is_found[rows], self.prediction[rows], self.iou[rows])
 
 
-def _found(one: Compared) -> _Found:
-    count = len(one.sides.countable)
-    right, prediction = np.zeros(count, dtype=np.bool_), np.full(count, -1, dtype=np.intp)
+def _partners(evaluation: ComparedEvaluation) -> _Partners:
+    rows, count = evaluation.rows, len(evaluation.inputs.countable)
+    is_found, prediction = np.zeros(count, dtype=np.bool_), np.full(count, NONE, dtype=np.intp)
     iou = np.full(count, np.nan)
-    there = one.rows.ground_truth >= 0
-    at = one.rows.ground_truth[there]
-    right[at], prediction[at], iou[at] = one.flags.true_positive[there], one.rows.prediction[there], one.rows.iou[there]
-    return _Found(right, prediction, iou)
+    has_ground_truth = rows.ground_truth != NONE
+    at = rows.ground_truth[has_ground_truth]
+    is_found[at] = evaluation.flags.true_positive[has_ground_truth]
+    prediction[at], iou[at] = rows.prediction[has_ground_truth], rows.iou[has_ground_truth]
+    return _Partners(is_found, prediction, iou)
 
 
-def _places(this: EvaluationInputs, other: EvaluationInputs) -> Indices:
-    """Find each ground truth of this one in the other."""
-    keys = [_keys(sides) for sides in (this, other)]
-    place = {key: at for at, key in enumerate(keys[1])}
-    missing = [key for key in keys[0] if key not in place]
-    strange = len(keys[1]) - (len(keys[0]) - len(missing))
+def _rows_in(other: EvaluationInputs, this: EvaluationInputs) -> Indices:
+    """Find the row in the other one of each ground truth of this one."""
+    keys, other_keys = _keys(this), _keys(other)
+    row = {key: at for at, key in enumerate(other_keys)}
+    missing = [key for key in keys if key not in row]
+    additional = len(other_keys) - (len(keys) - len(missing))
     images = set(this.images.ids) ^ set(other.images.ids)
-    if missing or strange or images:
-        such = f", such as {missing[0][1]!r} on {missing[0][0]!r}" if missing else ""
+    if missing or additional or images:
+        example = f", such as {missing[0][1]!r} on {missing[0][0]!r}" if missing else ""
         raise InvalidInputError(
-            f"Only evaluations of the same ground truth can be compared: of {len(keys[0])} ground truths "
-            f"{len(missing)} are not in the other evaluation{such}, which has {strange} others, and {len(images)} "
-            "images are in only one of them."
+            f"Only evaluations of the same ground truth can be compared: of {len(keys)} ground truths "
+            f"{len(missing)} are not in the other evaluation{example}, which has {additional} others, and "
+            f"{len(images)} images are in only one of them."
         )
-    return np.fromiter((place[key] for key in keys[0]), np.intp, len(keys[0]))
+    return np.fromiter(map(row.__getitem__, keys), np.intp, len(keys))
 
 
-def _keys(sides: EvaluationInputs) -> list[tuple[str, str, str]]:
-    ground_truth = sides.countable
-    labels = (
-        np.array(sides.labels, dtype=object)[ground_truth.label] if len(ground_truth) else np.empty(0, dtype=object)
-    )
-    return list(
-        zip(sides.images.ids[ground_truth.image].tolist(), ground_truth.ids.to_pylist(), labels.tolist(), strict=True)
-    )
+def _keys(inputs: EvaluationInputs) -> list[tuple[str, str, str]]:
+    """Return the image, the id and the label of each ground truth."""
+    boxes = inputs.countable
+    labels = [inputs.labels[label] for label in boxes.label.tolist()]
+    return list(zip(inputs.images.ids[boxes.image].tolist(), boxes.ids.to_pylist(), labels, strict=True))
 
 
 def _beside(this: pd.DataFrame, other: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
@@ -176,30 +171,30 @@ def _beside(this: pd.DataFrame, other: pd.DataFrame, names: tuple[str, ...]) -> 
     columns: dict[str, pd.Series[Any]] = {}
     for name in names:
         fill = 0 if pd.api.types.is_integer_dtype(this[name].dtype) else np.nan
-        one, two = (frame[name].reindex(index, fill_value=fill) for frame in (this, other))
-        columns |= {name: one, f"{name}_other": two, f"{name}_difference": two - one}
+        first, second = (frame[name].reindex(index, fill_value=fill) for frame in (this, other))
+        columns |= {name: first, f"{name}_other": second, f"{name}_difference": second - first}
     return pd.DataFrame(columns, index=index)
 
 
 def _changes(
-    this: EvaluationInputs, other: EvaluationInputs, which: Bools, first: _Found, second: _Found
+    this: EvaluationInputs, other: EvaluationInputs, is_changed: Bools, first: _Partners, second: _Partners
 ) -> pd.DataFrame:
-    at = np.flatnonzero(which)
-    ground_truth = this.countable
-    image = pa.array(ground_truth.image[at])
+    at = np.flatnonzero(is_changed)
+    boxes = this.countable
+    image = pa.array(boxes.image[at])
     columns: dict[str, Any] = {
         "dataset_item_id": this.images.dataset_item_ids.take(image),
         "reference_id": this.images.reference_ids.take(image),
-        "annotation_id": ground_truth.ids.take(pa.array(at)),
-        "label": pa.array(this.labels, ARROW_TEXT).take(pa.array(ground_truth.label[at])),
+        "annotation_id": boxes.ids.take(pa.array(at)),
+        "label": pa.array(this.labels, ARROW_TEXT).take(pa.array(boxes.label[at])),
     }
-    for suffix, sides, found in (("", this, first), ("_other", other, second)):
-        prediction = found.prediction[at]
-        missing = prediction < 0
+    for suffix, predictions, partners in (("", this.predictions, first), ("_other", other.predictions, second)):
+        prediction = partners.prediction[at]
+        is_missing = prediction == NONE
         confidence = np.full(len(at), np.nan)
-        assert sides.predictions.confidence is not None
-        confidence[~missing] = sides.predictions.confidence[prediction[~missing]]
-        columns[f"prediction_id{suffix}"] = sides.predictions.ids.take(pa.array(prediction, mask=missing))
-        columns[f"iou{suffix}"] = found.iou[at]
+        assert predictions.confidence is not None
+        confidence[~is_missing] = predictions.confidence[prediction[~is_missing]]
+        columns[f"prediction_id{suffix}"] = predictions.ids.take(pa.array(prediction, mask=is_missing))
+        columns[f"iou{suffix}"] = partners.iou[at]
         columns[f"confidence{suffix}"] = confidence
     return frame(columns, CHANGES)

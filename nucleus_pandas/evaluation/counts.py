@@ -34,9 +34,9 @@ def bin_of(confidence: Floats) -> Indices:
     return np.searchsorted(BIN_EDGES[1:-1], confidence, side="right")
 
 
-def index_of(sides: EvaluationInputs) -> pd.Index[str]:
+def index_of(inputs: EvaluationInputs) -> pd.Index[str]:
     """Return the labels as an index."""
-    return pd.Index(pd.Series(list(sides.labels), dtype=TEXT), name="label")
+    return pd.Index(pd.Series(list(inputs.labels), dtype=TEXT), name="label")
 
 
 def ratio(part: NDArray[np.integer], whole: NDArray[np.integer]) -> Floats:
@@ -51,10 +51,10 @@ def ratio(part: NDArray[np.integer], whole: NDArray[np.integer]) -> Floats:
     return ratios
 
 
-def by_label(sides: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools]) -> pd.DataFrame:
+def by_label(inputs: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools]) -> pd.DataFrame:
     """Count ground truths, predictions, TP, FP and FN of each label."""
-    count = len(sides.labels)
-    truth_label, predicted_label = sides.countable.label, sides.predictions.label
+    count = len(inputs.labels)
+    truth_label, predicted_label = inputs.countable.label, inputs.predictions.label
     tp = np.bincount(truth_label[rows.ground_truth[flags.true_positive]], minlength=count)
     fp = np.bincount(predicted_label[rows.prediction[flags.false_positive]], minlength=count)
     fn = np.bincount(truth_label[rows.ground_truth[flags.false_negative]], minlength=count)
@@ -65,14 +65,14 @@ def by_label(sides: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools])
         "FP": fp,
         "FN": fn,
     }
-    table = pd.DataFrame({name: column.astype(np.int64) for name, column in columns.items()}, index=index_of(sides))
+    table = pd.DataFrame({name: column.astype(np.int64) for name, column in columns.items()}, index=index_of(inputs))
     return table.assign(precision=ratio(tp, tp + fp), recall=ratio(tp, tp + fn), F1=ratio(2 * tp, 2 * tp + fp + fn))
 
 
-def confusion(sides: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools]) -> pd.DataFrame:
+def confusion(inputs: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools]) -> pd.DataFrame:
     """Count pairs at the threshold by both labels; the rest is paired with the background."""
-    count = len(sides.labels)
-    truth_label, predicted_label = sides.countable.label, sides.predictions.label
+    count = len(inputs.labels)
+    truth_label, predicted_label = inputs.countable.label, inputs.predictions.label
     close = flags.close
     lone_p = rows.prediction[flags.false_positive & ~close]
     lone_g = rows.ground_truth[flags.false_negative & ~close]
@@ -84,13 +84,13 @@ def confusion(sides: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools]
         ]
     )
     table = np.bincount(cells, minlength=(count + 1) ** 2).reshape(count + 1, count + 1).astype(np.int64)
-    names = pd.Series([*sides.labels, BACKGROUND], dtype=TEXT)
+    names = pd.Series([*inputs.labels, BACKGROUND], dtype=TEXT)
     return pd.DataFrame(table, index=pd.Index(names, name="label"), columns=pd.Index(names, name="predicted_label"))
 
 
-def histogram(sides: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools]) -> pd.DataFrame:
+def histogram(inputs: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools]) -> pd.DataFrame:
     """Count true and false positives by confidence; predictions without one are in no bin."""
-    confidence = sides.predictions.confidence
+    confidence = inputs.predictions.confidence
     assert confidence is not None
     columns = {}
     for name, is_counted in (("TP", flags.true_positive), ("FP", flags.false_positive)):
@@ -99,13 +99,13 @@ def histogram(sides: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools]
     return pd.DataFrame({"low": BIN_EDGES[:-1], "high": BIN_EDGES[1:], **columns})
 
 
-def over_confidence(sides: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools]) -> pd.DataFrame:
+def over_confidence(inputs: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools]) -> pd.DataFrame:
     """Count the outcomes of the predictions from a confidence on, for each confidence that occurs.
 
     Predictions are sorted by falling confidence, so those from a confidence on are a prefix, up to the last of equal
     ones, and their true positives are a cumulative sum. Ground truths that no such prediction finds are missed.
     """
-    confidence = sides.predictions.confidence
+    confidence = inputs.predictions.confidence
     assert confidence is not None
     has_prediction = rows.prediction != NONE
     values, is_true = confidence[rows.prediction[has_prediction]], flags.true_positive[has_prediction]
@@ -116,7 +116,7 @@ def over_confidence(sides: EvaluationInputs, rows: MatchRows, flags: MatchFlags[
     last = np.flatnonzero(np.append(values[1:] != values[:-1], True)[: len(values)])
     tp = np.cumsum(is_true)[last].astype(np.int64)
     kept = (last + 1).astype(np.int64)
-    ground_truths = np.full(len(last), len(sides.countable), dtype=np.int64)
+    ground_truths = np.full(len(last), len(inputs.countable), dtype=np.int64)
     return pd.DataFrame(
         {
             "confidence": values[last],

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable, Mapping
 import pandas as pd
 
 from nucleus_pandas.evaluation.average_precision import require
-from nucleus_pandas.evaluation.inputs import FrameColumns, sides_of, sources_of
+from nucleus_pandas.evaluation.inputs import FrameColumns, evaluation_inputs, grouping_frames
 from nucleus_pandas.evaluation.parameters import Engine, IouType, LabelPairs, Parameters
 from nucleus_pandas.evaluation.report import Evaluation
 from nucleus_pandas.evaluation.tables import left_out
@@ -115,7 +115,7 @@ def evaluate(
     )
     require(parameters)
     layout = FrameColumns(columns, bbox, bbox_format)
-    sides = sides_of(predictions, ground_truth, items, layout, parameters.iou_type)
+    sides = evaluation_inputs(predictions, ground_truth, items, layout, parameters.iou_type)
     if (cut := left_out(sides, parameters)) is not None:
         warn(cut)
-    return Evaluation(sides, parameters, sources_of(predictions, ground_truth, items, layout))
+    return Evaluation(sides, parameters, grouping_frames(predictions, ground_truth, items, layout))

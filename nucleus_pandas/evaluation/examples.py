@@ -20,7 +20,7 @@ MatchType: TypeAlias = Literal["TP", "FP", "FN"]
 
 
 def check_choice(match_type: object, sort_by: object, limit: object) -> None:
-    """Refuse what chooses no examples, before anything is read.
+    """Check the arguments that choose examples, before anything is read.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def check_choice(match_type: object, sort_by: object, limit: object) -> None:
 
 
 def examples(
-    sides: EvaluationInputs,
+    inputs: EvaluationInputs,
     parameters: Parameters,
     items: pd.DataFrame,
     match_type: MatchType,
@@ -48,11 +48,11 @@ def examples(
     ascending: bool = False,
     limit: int | None = None,
 ) -> pd.DataFrame:
-    """Return what the Nucleus match made of boxes; see `ModelRun.examples`.
+    """Return the outcomes of one kind with both boxes; see `ModelRun.examples`.
 
     Parameters
     ----------
-    sides : EvaluationInputs
+    inputs : EvaluationInputs
         What is matched.
     parameters : Parameters
         How, and from which IoU on a pair counts.
@@ -61,13 +61,13 @@ def examples(
     match_type, sort_by, ascending, limit
         As in `ModelRun.examples`.
     """
-    rows = match_rows(sides, parameters)
-    found = rows.outcomes(parameters.iou_threshold)
-    wanted = found.match_type == match_type
-    at, with_truth, with_prediction = found.row[wanted], found.ground_truth[wanted], found.prediction[wanted]
-    columns = columns_of(sides, rows, at, with_truth, with_prediction)
-    ground_truth = _boxes(sides.countable, rows.ground_truth[at], with_truth)
-    predicted = _boxes(sides.predictions, rows.prediction[at], with_prediction)
+    rows = match_rows(inputs, parameters)
+    outcomes = rows.outcomes(parameters.iou_threshold)
+    of_type = outcomes.match_type == match_type
+    at, with_gt, with_prediction = outcomes.row[of_type], outcomes.ground_truth[of_type], outcomes.prediction[of_type]
+    columns = columns_of(inputs, rows, at, with_gt, with_prediction)
+    ground_truth = _boxes(inputs.countable, rows.ground_truth[at], with_gt)
+    predicted = _boxes(inputs.predictions, rows.prediction[at], with_prediction)
     for prefix, box in (("", ground_truth), ("predicted_", predicted)):
         columns |= {f"{prefix}{name}": box[:, side] for side, name in enumerate(("x", "y", "width", "height"))}
     columns["area"] = areas(predicted if match_type == "FP" else ground_truth)
@@ -82,7 +82,7 @@ def examples(
     return shown if limit is None else shown.head(limit)
 
 
-def _boxes(side: BoxArrays, rows: Indices, there: Bools) -> Floats:
-    found = np.full((len(rows), 4), np.nan)
-    found[there] = side.box[rows[there]]
-    return found
+def _boxes(boxes: BoxArrays, rows: Indices, is_shown: Bools) -> Floats:
+    values = np.full((len(rows), 4), np.nan)
+    values[is_shown] = boxes.box[rows[is_shown]]
+    return values

@@ -16,20 +16,20 @@ from nucleus_pandas.evaluation.arrays import EvaluatedImages
 from nucleus_pandas.schema import NamedColumns, Problems, texts
 
 By: TypeAlias = "Hashable | pd.Series[Any] | Callable[[str], Any] | Mapping[str, Sequence[str]]"
-"""What groups images: a column's name, a Series on ids, a function of an id, or names and their ids."""
+"""Groups of images: a column's name, a Series on ids, a function of an id, or names and their ids."""
 
 _PREFIX = "metadata."
 _SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Sources:
-    """The frames of an evaluation, asked for columns in this order.
+class GroupingFrames:
+    """The frames of an evaluation, in the order in which columns are looked up.
 
     Attributes
     ----------
     frames : sequence of (str, NamedColumns)
-        What each is called, and the frame.
+        The name of each, and the frame.
     """
 
     frames: Sequence[tuple[str, NamedColumns]] = ()
@@ -42,14 +42,14 @@ class Sources:
         InvalidInputError
             No frame has it, or rows of one image differ in it.
         """
-        for what, named in self.frames:
-            found = _column(named, name)
-            if found is not None:
-                return _one_each(found, named, images, f"The column {name!r} of the {what}")
+        for description, named in self.frames:
+            values = _column(named, name)
+            if values is not None:
+                return _value_per_image(values, named, images, f"The column {name!r} of the {description}")
         names = [repr(own) for _, named in self.frames for own in named.names]
         raise InvalidInputError(
             f"Column {name!r} not found; there are {', '.join(dict.fromkeys(names))}. items= takes a frame of the "
-            "images with what is known of them."
+            "images and their properties."
         )
 
 
@@ -59,11 +59,11 @@ def _column(named: NamedColumns, name: Hashable) -> list[Any] | None:
     if not isinstance(name, str) or not name.startswith(_PREFIX) or not named.has("metadata"):
         return None
     key = name.removeprefix(_PREFIX)
-    objects = [_object(value) for value in named.need("metadata").tolist()]
-    return [each.get(key) for each in objects] if any(key in each for each in objects) else None
+    metadata = [_metadata_object(value) for value in named.need("metadata").tolist()]
+    return [each.get(key) for each in metadata] if any(key in each for each in metadata) else None
 
 
-def _object(value: object) -> Mapping[str, Any]:
+def _metadata_object(value: object) -> Mapping[str, Any]:
     if isinstance(value, str):
         try:
             value = msgspec.json.decode(value.encode("utf-8", "replace"))
@@ -72,37 +72,40 @@ def _object(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _one_each(values: list[Any], named: NamedColumns, images: EvaluatedImages, what: str) -> pd.Series[Any]:
+def _value_per_image(
+    values: list[Any], named: NamedColumns, images: EvaluatedImages, description: str
+) -> pd.Series[Any]:
     """Return the one value that the rows of each image share."""
     keys = texts(named.need(images.key), Problems(named.index)).to_pylist()
-    rows = pd.DataFrame({"key": keys, "code": _codes(values, what)})
+    rows = pd.DataFrame({"key": keys, "code": _codes(values, description)})
     shared = rows.groupby("key")["code"]
     differing = shared.nunique()
     if (differing > 1).any():
         key = differing.index[differing > 1][0]
         raise InvalidInputError(
-            f"{what} differs within {int((differing > 1).sum())} images, such as {key!r}: it does not group images."
+            f"{description} differs within {int((differing > 1).sum())} images, such as {key!r}: it does not "
+            "group images."
         )
     first = rows.drop_duplicates("key")
     by_key = dict(zip(first["key"], first.index, strict=True))
     return pd.Series([values[by_key[key]] if key in by_key else None for key in images.ids], images.ids, object)
 
 
-def _codes(values: list[Any], what: str) -> Any:
+def _codes(values: list[Any], description: str) -> Any:
     try:
         return pd.factorize(np.fromiter(values, dtype=object, count=len(values)))[0]
     except TypeError:
-        raise InvalidInputError(f"{what} holds lists or dicts, which do not group images.") from None
+        raise InvalidInputError(f"{description} holds lists or dicts, which cannot group images.") from None
 
 
-def groups_of(by: By, sources: Sources, images: EvaluatedImages) -> tuple[pd.Index[Any], list[Bools]]:
+def groups_of(by: By, sources: GroupingFrames, images: EvaluatedImages) -> tuple[pd.Index[Any], list[Bools]]:
     """Return the names of the groups, sorted where they can be, and which images are in each.
 
     Parameters
     ----------
     by : column name, pandas.Series, callable or dict
         As in `Evaluation.by`.
-    sources : Sources
+    sources : GroupingFrames
         Where columns are looked up.
     images : EvaluatedImages
         What is grouped.
@@ -120,9 +123,9 @@ def groups_of(by: By, sources: Sources, images: EvaluatedImages) -> tuple[pd.Ind
         values, name = pd.Series([by(key) for key in images.ids], dtype=object), "group"
     else:
         values, name = sources.values(by, images), by
-    found = np.fromiter(values.tolist(), dtype=object, count=len(values))
-    codes = _codes(found.tolist(), "What is grouped by")
-    distinct = pd.Series(found[_firsts(codes)], dtype=object).infer_objects()
+    objects = np.fromiter(values.tolist(), dtype=object, count=len(values))
+    codes = _codes(objects.tolist(), "What is grouped by")
+    distinct = pd.Series(objects[_first_of_each(codes)], dtype=object).infer_objects()
     if isinstance(values.dtype, pd.CategoricalDtype):
         distinct = distinct.astype(values.dtype)
     try:
@@ -138,24 +141,24 @@ def groups_of(by: By, sources: Sources, images: EvaluatedImages) -> tuple[pd.Ind
     return index.rename(name), members
 
 
-def _firsts(codes: Any) -> Any:
-    there = np.flatnonzero(codes >= 0)
-    return there[np.unique(codes[there], return_index=True)[1]]
+def _first_of_each(codes: Any) -> Any:
+    is_coded = np.flatnonzero(codes >= 0)
+    return is_coded[np.unique(codes[is_coded], return_index=True)[1]]
 
 
 def _members(name: str, ids: Sequence[str], images: EvaluatedImages) -> Bools:
     if isinstance(ids, str):
-        raise InvalidInputError(f"The group {name!r} is a list of ids of images, not the text {ids!r}.")
-    wanted = set(_texts(pd.Series(list(ids), dtype=object, name=str(name))))
-    unknown = sorted(wanted - set(images.ids))
+        raise InvalidInputError(f"The group {name!r} is a list of ids of images, not the string {ids!r}.")
+    members = set(_ids(pd.Series(list(ids), dtype=object, name=str(name))))
+    unknown = sorted(members - set(images.ids))
     if unknown:
         raise InvalidInputError(f"The group {name!r} holds {_listed(unknown)} that were not evaluated.")
-    return np.fromiter((key in wanted for key in images.ids), np.bool_, len(images))
+    return np.fromiter((key in members for key in images.ids), np.bool_, len(images))
 
 
 def _aligned(series: pd.Series[Any], images: EvaluatedImages) -> pd.Series[Any]:
     """Return a Series' value for each image, found by either of its ids."""
-    index = pd.Index(_texts(series.index.to_series().reset_index(drop=True)))
+    index = pd.Index(_ids(series.index.to_series().reset_index(drop=True)))
     if not index.is_unique:
         raise InvalidInputError("The index of the Series to group by holds ids more than once.")
     if not len(images):
@@ -174,12 +177,12 @@ def _aligned(series: pd.Series[Any], images: EvaluatedImages) -> pd.Series[Any]:
     )
 
 
-def _texts(series: pd.Series[Any]) -> list[str]:
+def _ids(series: pd.Series[Any]) -> list[str]:
     problems = Problems(series.index)
-    found: list[str] = texts(series, problems, required=np.ones(len(series), dtype=np.bool_)).to_pylist()
+    ids: list[str] = texts(series, problems, required=np.ones(len(series), dtype=np.bool_)).to_pylist()
     if problems.bad.any():
         raise InvalidInputError(f"An id of images {next(iter(problems.reasons().values()))}")
-    return found
+    return ids
 
 
 def _listed(ids: Sequence[str]) -> str:

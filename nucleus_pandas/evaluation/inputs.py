@@ -1,4 +1,4 @@
-"""Frames of predictions and of ground truth, checked whole and joined by the ids of their images."""
+"""Frames of predictions and of ground truth become arrays: validated whole, and joined by the ids of their images."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ import pyarrow as pa
 
 from nucleus_pandas._util.arrays import Bools, Floats, Indices
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.evaluation.arrays import BoxArrays, EvaluationInputs, natural_order
+from nucleus_pandas.evaluation.arrays import BoxArrays, EvaluatedImages, EvaluationInputs, natural_order
 from nucleus_pandas.evaluation.crowds import crowds
-from nucleus_pandas.evaluation.groups import Sources
-from nucleus_pandas.evaluation.join import KEYS, Mentions, coded, meet
-from nucleus_pandas.evaluation.masks import Masks, Size, masks_of, sizes_of
+from nucleus_pandas.evaluation.groups import GroupingFrames
+from nucleus_pandas.evaluation.masks import Masks, MaskSize, masks_of, sizes_of
 from nucleus_pandas.evaluation.parameters import IouType
 from nucleus_pandas.schema import (
     CANONICAL,
@@ -30,42 +29,44 @@ from nucleus_pandas.schema import (
     within,
 )
 from nucleus_pandas.schema.boxes import BoxFormat, areas
-from nucleus_pandas.wire.column_json import Texts
+from nucleus_pandas.wire.column_json import TEXT, Texts
 
 SIDES = ("x", "y", "width", "height")
 _NAMES = (*CANONICAL, "area", "iscrowd", "segmentation")
-_SHOWN = 5  # refused rows in an error's text
+KEYS = ("reference_id", "dataset_item_id")
+_SHOWN_ROWS = 5  # invalid rows in an error's text
+_SHOWN_IDS = 3  # in a sentence
 
 
 @dataclass(frozen=True)
 class FrameColumns:
-    """Which columns of the frames hold what; each frame takes what it has of it."""
+    """The names of the columns of both frames; each frame uses those that it has."""
 
     columns: Mapping[str, Hashable] | None = None
     bbox: BoxColumn | None = None
     bbox_format: BoxFormat = "xywh"
 
     def of(self, frame: pd.DataFrame) -> FrameColumns:
-        """Leave out what the frame does not have, since the other frame has it."""
-        held = NamedColumns(frame, None)
-        columns = {name: own for name, own in (self.columns or {}).items() if held.holds(own)}
+        """Leave out the columns that the frame does not have: the other frame has them."""
+        named = NamedColumns(frame, None)
+        columns = {name: selected for name, selected in (self.columns or {}).items() if named.holds(selected)}
         if self.bbox is None:
             return FrameColumns(columns, None, self.bbox_format)
-        own = list(self.bbox) if isinstance(self.bbox, (tuple, list)) else [self.bbox]
-        if not all(map(held.holds, own)):
+        selected = list(self.bbox) if isinstance(self.bbox, (tuple, list)) else [self.bbox]
+        if not all(map(named.holds, selected)):
             return FrameColumns(columns)
         return FrameColumns(columns, self.bbox, self.bbox_format)
 
     def without_boxes(self) -> FrameColumns:
-        """Leave out what names boxes."""
-        return FrameColumns({name: own for name, own in (self.columns or {}).items() if name not in SIDES})
+        """Leave out the columns of boxes."""
+        return FrameColumns({name: column for name, column in (self.columns or {}).items() if name not in SIDES})
 
 
 @dataclass(frozen=True, eq=False)
-class _Taken:
+class _FrameBoxes:
     """The rows of a frame that are boxes, and the images that it names."""
 
-    mentions: Mentions
+    mentions: ImageMentions
     labels: Texts
     box: Floats
     ids: Texts
@@ -76,14 +77,14 @@ class _Taken:
     left_out: int  # rows of other types
 
 
-def sides_of(
+def evaluation_inputs(
     predictions: pd.DataFrame,
     ground_truth: pd.DataFrame,
     items: pd.DataFrame | None,
     layout: FrameColumns,
     iou_type: IouType,
 ) -> EvaluationInputs:
-    """Take the frames.
+    """Read the frames into arrays.
 
     Parameters
     ----------
@@ -100,12 +101,12 @@ def sides_of(
     Raises
     ------
     InvalidInputError
-        A column is missing, rows are wrong, or the ids of the frames do not meet.
+        A column is missing, rows are invalid, or the frames share no image.
 
     Warns
     -----
     NucleusWarning
-        Some predictions lie on images that the ground truth does not know.
+        Some predictions are on images that the ground truth does not name.
     """
     frames = {"ground truth": ground_truth, "predictions": predictions}
     for name, frame in (*frames.items(), ("items", items)):
@@ -114,38 +115,38 @@ def sides_of(
     _check_layout(layout, *frames.values())
     key = _key(frames, items, layout)
     sizes = _sizes(key, layout, *frames.values(), items) if iou_type == "segm" else {}
-    in_ground_truth = _take(ground_truth, "ground truth", key, layout, iou_type, sizes)
-    in_predictions = _take(predictions, "predictions", key, layout, iou_type, sizes)
-    known = None if items is None else _item_keys(items, key, layout)
-    images, codes, notes = meet(key, in_ground_truth.mentions, in_predictions.mentions, known)
-    labels, label_codes = coded([in_ground_truth.labels, in_predictions.labels])
+    ground_truth_boxes = _read_boxes(ground_truth, "ground truth", key, layout, iou_type, sizes)
+    prediction_boxes = _read_boxes(predictions, "predictions", key, layout, iou_type, sizes)
+    item_ids = None if items is None else _item_ids(items, key, layout)
+    images, codes, notes = join_images(key, ground_truth_boxes.mentions, prediction_boxes.mentions, item_ids)
+    labels, label_codes = encode([ground_truth_boxes.labels, prediction_boxes.labels])
     order = sorted(range(len(labels)), key=natural_order(labels).__getitem__)
-    place = np.empty(len(order), dtype=np.intp)
-    place[order] = np.arange(len(order))
+    rank = np.empty(len(order), dtype=np.intp)
+    rank[order] = np.arange(len(order))
     (ground_truth_arrays, source), (prediction_arrays, _) = (
-        _side(taken, image, place[label], iou_type)
-        for taken, image, label in zip((in_ground_truth, in_predictions), codes, label_codes, strict=True)
+        _box_arrays(boxes, image, rank[label], iou_type)
+        for boxes, image, label in zip((ground_truth_boxes, prediction_boxes), codes, label_codes, strict=True)
     )
     named = NamedColumns(predictions, layout.of(predictions).columns, _NAMES)
     if len(predictions) and not named.has("confidence"):
         hint = named.missing(named.name("confidence"))
         warn(f"The predictions cannot be ranked, and average precision is NaN: {hint}")
-    for name, taken in (("ground truth", in_ground_truth), ("predictions", in_predictions)):
-        if taken.left_out:
+    for name, boxes in (("ground truth", ground_truth_boxes), ("predictions", prediction_boxes)):
+        if boxes.left_out:
             other = "boxes" if iou_type == "bbox" else "polygons or masks"
-            notes.append(f"{taken.left_out} rows of the {name} are left out, since they are no {other}.")
+            notes.append(f"{boxes.left_out} rows of the {name} are left out, since they are not {other}.")
             warn(notes[-1])
     return EvaluationInputs(
         images, tuple(labels[at] for at in order), ground_truth_arrays, prediction_arrays, source, tuple(notes)
     )
 
 
-def sources_of(
+def grouping_frames(
     predictions: pd.DataFrame, ground_truth: pd.DataFrame, items: pd.DataFrame | None, layout: FrameColumns
-) -> Sources:
-    """Keep the frames as they are now, for what is asked of their columns later."""
+) -> GroupingFrames:
+    """Keep the frames as they are now, to look up their columns later."""
     frames = {"items": items, "ground truth": ground_truth, "predictions": predictions}
-    return Sources(
+    return GroupingFrames(
         [
             (name, NamedColumns(frame.copy(deep=False), layout.of(frame).columns, _NAMES))
             for name, frame in frames.items()
@@ -154,63 +155,68 @@ def sources_of(
     )
 
 
-def _sizes(key: str, layout: FrameColumns, *frames: pd.DataFrame | None) -> dict[str, Size]:
-    named = [NamedColumns(frame, layout.of(frame).columns, _NAMES) for frame in frames if frame is not None]
-    return sizes_of((one, texts(one.need(key), Problems(one.index))) for one in named)
+def _sizes(key: str, layout: FrameColumns, *frames: pd.DataFrame | None) -> dict[str, MaskSize]:
+    named_frames = [NamedColumns(frame, layout.of(frame).columns, _NAMES) for frame in frames if frame is not None]
+    return sizes_of((named, texts(named.need(key), Problems(named.index))) for named in named_frames)
 
 
 def _check_layout(layout: FrameColumns, *frames: pd.DataFrame) -> None:
-    """Refuse names that no frame holds, and names of columns that there are none of."""
-    held = [NamedColumns(frame, None) for frame in frames]
+    """Check that every name is known, and every column is in one of the frames."""
+    named_frames = [NamedColumns(frame, None) for frame in frames]
     if not isinstance(layout.columns, Mapping | None):
         NamedColumns(frames[-1], layout.columns, _NAMES)  # raises what is wrong
-    for name, own in (layout.columns or {}).items():
-        if name not in _NAMES or not any(named.holds(own) for named in held):
-            NamedColumns(frames[-1], {name: own}, _NAMES)  # raises what is wrong
+    for name, column in (layout.columns or {}).items():
+        if name not in _NAMES or not any(named.holds(column) for named in named_frames):
+            NamedColumns(frames[-1], {name: column}, _NAMES)  # raises what is wrong
     if layout.bbox is not None and all(layout.of(frame).bbox is None for frame in frames):
-        for own in layout.bbox if isinstance(layout.bbox, (tuple, list)) else [layout.bbox]:
-            held[-1].own(own, " for bbox")
+        for column in layout.bbox if isinstance(layout.bbox, (tuple, list)) else [layout.bbox]:
+            named_frames[-1].own(column, " for bbox")
 
 
 def _key(frames: Mapping[str, pd.DataFrame], items: pd.DataFrame | None, layout: FrameColumns) -> str:
-    """Choose the id by which the frames meet: the reference id where all of them have it."""
-    every = {**frames, **({} if items is None else {"items": items})}
-    named = {name: NamedColumns(frame, layout.of(frame).columns, _NAMES) for name, frame in every.items()}
-    shared = [key for key in KEYS if all(one.has(key) for one in named.values())]
+    """Choose the id by which the frames are joined: the reference id where all of them have it."""
+    all_frames = {**frames, **({} if items is None else {"items": items})}
+    named = {name: NamedColumns(frame, layout.of(frame).columns, _NAMES) for name, frame in all_frames.items()}
+    shared = [key for key in KEYS if all(frame_columns.has(key) for frame_columns in named.values())]
     for key in shared:
-        if not any(bool(one.need(key).isna().any()) for one in named.values()):
+        if not any(bool(frame_columns.need(key).isna().any()) for frame_columns in named.values()):
             return key
     if shared:
         return shared[0]
-    has = "; ".join(f"the {name} have {_listed([k for k in KEYS if one.has(k)])}" for name, one in named.items())
+    described = "; ".join(
+        f"the {name} have {_listed_keys([k for k in KEYS if frame_columns.has(k)])}"
+        for name, frame_columns in named.items()
+    )
     raise InvalidInputError(
-        f"The frames share no id of images: {has}. All of them need 'reference_id', or all of them "
+        f"The frames share no id of images: {described}. All of them need 'reference_id', or all of them "
         "'dataset_item_id'; columns={'reference_id': 'your_column'} names another column."
     )
 
 
-def _listed(names: list[str]) -> str:
+def _listed_keys(names: list[str]) -> str:
     return " and ".join(map(repr, names)) or "neither 'reference_id' nor 'dataset_item_id'"
 
 
-def _take(
-    frame: pd.DataFrame, name: str, key: str, layout: FrameColumns, iou_type: IouType, sizes: Mapping[str, Size]
-) -> _Taken:
-    own = layout.of(frame)
-    named = NamedColumns(frame, own.columns, _NAMES)
+def _read_boxes(
+    frame: pd.DataFrame, name: str, key: str, layout: FrameColumns, iou_type: IouType, sizes: Mapping[str, MaskSize]
+) -> _FrameBoxes:
+    layout_of_frame = layout.of(frame)
+    named = NamedColumns(frame, layout_of_frame.columns, _NAMES)
     problems = Problems(named.index)
-    # what is wrong with ids the check of the whole rows tells
+    # invalid ids are reported by the validation of whole rows
     keys = {kind: texts(named.need(kind), Problems(named.index)) for kind in KEYS if named.has(kind)}
     masks = None
     if iou_type == "segm":
         masks = masks_of(named, keys[key], problems, sizes)
-        frame, own = masks.boxed(named), own.without_boxes()
+        frame, layout_of_frame = masks.boxed(named), layout_of_frame.without_boxes()
     checked = check_annotations(
         frame,
         "annotations" if name == "ground truth" else "predictions",
-        columns={canonical: column for canonical, column in (own.columns or {}).items() if canonical in CANONICAL},
-        bbox=own.bbox,
-        bbox_format=own.bbox_format,
+        columns={
+            canonical: column for canonical, column in (layout_of_frame.columns or {}).items() if canonical in CANONICAL
+        },
+        bbox=layout_of_frame.bbox,
+        bbox_format=layout_of_frame.bbox_format,
         metadata_from=False,
     )
     problems.extend(checked.problems)
@@ -219,76 +225,212 @@ def _take(
     is_box = is_unit & ~np.isin(checked.unit_of_row, list(units.others))
     has_key: Bools = keys[key].is_valid().to_numpy(zero_copy_only=False)
     problems.add(is_box & ~has_key, str(named.name(key)), "is missing. Fill it, or drop the row.")
-    is_truth = name == "ground truth"
-    area = _given_areas(named, problems) if is_truth else np.full(len(named), np.nan)
+    is_ground_truth = name == "ground truth"
+    area = _area_column(named, problems) if is_ground_truth else np.full(len(named), np.nan)
     if problems.bad.any():
-        raise _refused(problems, name, len(frame))
+        raise _invalid(problems, name, len(frame))
     mentions = is_box | (~is_unit & has_key)
     rows = np.flatnonzero(is_box)
     of_unit = checked.unit_of_row[rows]
     boxes = units.boxes
     confidence = np.full(len(boxes), np.nan) if boxes.confidences is None else boxes.confidences
-    return _Taken(
-        mentions=Mentions(
+    return _FrameBoxes(
+        mentions=ImageMentions(
             {kind: column.filter(pa.array(mentions)) for kind, column in keys.items()}, np.flatnonzero(is_box[mentions])
         ),
         labels=boxes.labels.take(of_unit),
         box=np.ascontiguousarray(boxes.sides.T[of_unit]),
         ids=boxes.ids().take(of_unit),
-        confidence=None if is_truth else confidence[of_unit],
-        crowd=crowds(named)[rows] if is_truth else np.zeros(len(rows), dtype=np.bool_),
+        confidence=None if is_ground_truth else confidence[of_unit],
+        crowd=crowds(named)[rows] if is_ground_truth else np.zeros(len(rows), dtype=np.bool_),
         area=area[rows],
         masks=None if masks is None else masks.take(rows),
         left_out=int(np.count_nonzero(is_unit & ~is_box)) if masks is None else masks.missing(named),
     )
 
 
-def _given_areas(named: NamedColumns, problems: Problems) -> Floats:
+def _area_column(named: NamedColumns, problems: Problems) -> Floats:
     series = named.get("area")
     if series is None:
         return np.full(len(named), np.nan)
-    found = floats(series, problems)
-    within(found, problems, str(series.name), lambda value: value >= 0, "an area is 0 or more, in square pixels.")
-    return found
+    values = floats(series, problems)
+    within(values, problems, str(series.name), lambda value: value >= 0, "an area is 0 or more, in square pixels.")
+    return values
 
 
-def _refused(problems: Problems, name: str, count: int) -> InvalidInputError:
+def _invalid(problems: Problems, name: str, count: int) -> InvalidInputError:
     reasons = problems.reasons()
-    lines = [f"{len(reasons)} of {count} rows of the {name} are refused:"]
-    lines += [f"  {problems.label(row)}: {reasons[row]}" for row in list(reasons)[:_SHOWN]]
-    if len(reasons) > _SHOWN:
-        lines.append(f"  … and {len(reasons) - _SHOWN} more; .problems lists all.")
+    lines = [f"{len(reasons)} of {count} rows of the {name} are invalid:"]
+    lines += [f"  {problems.label(row)}: {reasons[row]}" for row in list(reasons)[:_SHOWN_ROWS]]
+    if len(reasons) > _SHOWN_ROWS:
+        lines.append(f"  … and {len(reasons) - _SHOWN_ROWS} more; .problems lists all.")
     return InvalidInputError("\n".join(lines), problems=problems.frame())
 
 
-def _item_keys(items: pd.DataFrame, key: str, layout: FrameColumns) -> dict[str, Texts]:
+def _item_ids(items: pd.DataFrame, key: str, layout: FrameColumns) -> dict[str, Texts]:
     named = NamedColumns(items, layout.of(items).columns, _NAMES)
     problems = Problems(named.index)
     required = np.ones(len(named), dtype=np.bool_)
-    found = {key: texts(named.need(key), problems, required=required)}
+    ids = {key: texts(named.need(key), problems, required=required)}
     if problems.bad.any():
-        raise _refused(problems, "items", len(items))
+        raise _invalid(problems, "items", len(items))
     for other in KEYS:
         if other != key and named.has(other):
-            found[other] = texts(named.need(other), Problems(named.index))
-    return found
+            ids[other] = texts(named.need(other), Problems(named.index))
+    return ids
 
 
-def _side(taken: _Taken, image: Indices, label: Indices, iou_type: IouType) -> tuple[BoxArrays, str]:
-    given = ~np.isnan(taken.area)
-    computed = areas(taken.box) if taken.masks is None else taken.masks.areas()
-    how = "width times height" if iou_type == "bbox" else "pixels of the mask"
-    source = "the column 'area'" if given.all() and len(given) else how
-    if given.any() and not given.all():
-        source = f"the column 'area', and {how} where it is empty"
-    side = BoxArrays(
+def _box_arrays(boxes: _FrameBoxes, image: Indices, label: Indices, iou_type: IouType) -> tuple[BoxArrays, str]:
+    has_area = ~np.isnan(boxes.area)
+    computed = areas(boxes.box) if boxes.masks is None else boxes.masks.areas()
+    computed_how = "width times height" if iou_type == "bbox" else "pixels of the mask"
+    source = "the column 'area'" if has_area.all() and len(has_area) else computed_how
+    if has_area.any() and not has_area.all():
+        source = f"the column 'area', and {computed_how} where it is empty"
+    arrays = BoxArrays(
         image=image,
         label=label,
-        box=taken.box,
-        area=np.where(given, taken.area, computed),
-        ids=taken.ids,
-        crowd=taken.crowd,
-        confidence=taken.confidence,
-        masks=None if taken.masks is None else taken.masks.encoded,
+        box=boxes.box,
+        area=np.where(has_area, boxes.area, computed),
+        ids=boxes.ids,
+        crowd=boxes.crowd,
+        confidence=boxes.confidence,
+        masks=None if boxes.masks is None else boxes.masks.encoded,
     )
-    return side, source
+    return arrays, source
+
+
+@dataclass(frozen=True, eq=False)
+class ImageMentions:
+    """The images that the rows of a frame name.
+
+    Attributes
+    ----------
+    keys : dict of str to Texts
+        By the kind of id, one row each; null where a row has only the other one.
+    rows : numpy.ndarray of intp
+        The rows that have a box.
+    """
+
+    keys: dict[str, Texts]
+    rows: Indices
+
+
+def encode(columns: list[Texts]) -> tuple[list[str], list[Indices]]:
+    """Return the distinct texts of several columns in the order of their first appearance, and their numbers.
+
+    Examples
+    --------
+    >>> names, numbers = encode([pa.array(["b", "a"], TEXT), pa.array(["a", "c"], TEXT)])
+    >>> names, [column.tolist() for column in numbers]
+    (['b', 'a', 'c'], [[0, 1], [1, 2]])
+    """
+    encoded = pa.concat_arrays([pa.array([], TEXT), *columns]).dictionary_encode()
+    codes = encoded.indices.to_numpy().astype(np.intp)
+    return encoded.dictionary.to_pylist(), np.split(codes, np.cumsum([len(column) for column in columns])[:-1])
+
+
+def join_images(
+    key: str, ground_truth: ImageMentions, predictions: ImageMentions, items: dict[str, Texts] | None
+) -> tuple[EvaluatedImages, list[Indices], list[str]]:
+    """Join frames by the ids of their images.
+
+    All ids are encoded together, those of the items first, so that an image's number is the place of its id among the
+    distinct ones, and an id is one of the items exactly if its number is below their count.
+
+    Parameters
+    ----------
+    key : {"reference_id", "dataset_item_id"}
+        The kind of id; no row lacks it.
+    ground_truth, predictions : Mentions
+        The images that the rows of each side name.
+    items : dict of str to Texts, optional
+        All images there are, by the kind of id.
+
+    Returns
+    -------
+    (EvaluatedImages, list of numpy.ndarray of intp, list of str)
+        The images; the number of the image of each box of the ground truth, and of each of the predictions; and
+        the notes.
+
+    Raises
+    ------
+    InvalidInputError
+        No image of the predictions is one of the ground truth, or the items do not hold one.
+
+    Warns
+    -----
+    NucleusWarning
+        Some images of the predictions are not in the ground truth.
+    """
+    ids_by_frame = [
+        predictions.keys,
+        ground_truth.keys,
+        {} if items is None else items,
+    ]  # the last one that has an id wins
+    ids, codes = encode([source.get(key, pa.array([], TEXT)) for source in reversed(ids_by_frame)])
+    of_items, of_ground_truth, of_predictions = codes
+    notes = []
+    if items is None:
+        notes = _check_shared_images(ids, of_ground_truth, of_predictions)
+    else:
+        for name, numbers in (("ground truth", of_ground_truth), ("predictions", of_predictions)):
+            _check_items_hold(name, numbers, ids, int(of_items.max(initial=-1)) + 1)
+    known_ids = {
+        kind: _known_ids(kind, len(ids), ids_by_frame, [of_predictions, of_ground_truth, of_items]) for kind in KEYS
+    }
+    images = EvaluatedImages(key, np.array(ids, dtype=object), known_ids["reference_id"], known_ids["dataset_item_id"])
+    return images, [of_ground_truth[ground_truth.rows], of_predictions[predictions.rows]], notes
+
+
+def _known_ids(kind: str, count: int, ids_by_frame: list[dict[str, Texts]], numbers: list[Indices]) -> Texts:
+    """Return a kind of id of each image; null where no row has it."""
+    columns = [pa.array([], TEXT)]
+    row = np.full(count, -1, dtype=np.intp)
+    start = 0
+    for source, codes in zip(ids_by_frame, numbers, strict=True):
+        if kind in source:
+            is_known: Bools = source[kind].is_valid().to_numpy(zero_copy_only=False)
+            row[codes[is_known][::-1]] = (start + np.flatnonzero(is_known))[::-1]
+            columns.append(source[kind])
+            start += len(source[kind])
+    return pa.concat_arrays(columns).take(pa.array(row, mask=row < 0))
+
+
+def _check_items_hold(name: str, numbers: Indices, ids: list[str], count: int) -> None:
+    is_unknown = numbers >= count
+    if is_unknown.any():
+        unknown = np.unique(numbers[is_unknown])
+        raise InvalidInputError(
+            f"{np.count_nonzero(is_unknown)} of {len(numbers)} rows of the {name} lie on {len(unknown)} images that "
+            f"items does not hold, such as {_examples(ids, unknown)}; items holds {_examples(ids, np.arange(count))}. "
+            "Are these the same ids?"
+        )
+
+
+def _check_shared_images(ids: list[str], ground_truth: Indices, predictions: Indices) -> list[str]:
+    """Check that the sides share an image: without one, average precision would be a silent 0."""
+    of_ground_truth, of_predictions = np.unique(ground_truth), np.unique(predictions)
+    unshared = np.setdiff1d(of_predictions, of_ground_truth, assume_unique=True)
+    if not len(of_ground_truth) or not len(unshared):
+        return []
+    if len(unshared) == len(of_predictions):
+        raise InvalidInputError(
+            f"None of the {len(of_predictions)} images of the predictions is one of the {len(of_ground_truth)} of "
+            f"the ground truth. Predictions lie on {_examples(ids, of_predictions)}; ground truth on "
+            f"{_examples(ids, of_ground_truth)}. Make the ids equal; where the images really have no ground truth, "
+            "items= names all that are evaluated."
+        )
+    text = (
+        f"{np.count_nonzero(np.isin(predictions, unshared))} of {len(predictions)} predictions lie on "
+        f"{len(unshared)} images that the ground truth does not name, such as {_examples(ids, unshared)}; the "
+        f"ground truth names {_examples(ids, of_ground_truth)}. They count as false positives on images without ground "
+        "truth; items= names all images that are evaluated."
+    )
+    warn(text)
+    return [text]
+
+
+def _examples(ids: list[str], numbers: Indices) -> str:
+    shown = ", ".join(repr(ids[number]) for number in numbers[:_SHOWN_IDS].tolist())
+    return shown + (", …" if len(numbers) > _SHOWN_IDS else "") or "nothing"

@@ -1,4 +1,4 @@
-"""Ground truth that is probably wrong, by what confident predictions say of it."""
+"""Ground truth that is probably wrong, judged by confident predictions."""
 
 from __future__ import annotations
 
@@ -27,19 +27,25 @@ SUSPECTS: dict[str, str] = {
 KINDS = ("missing annotation", "wrong label", "wrong box", "nothing there")
 
 
-def suspects(sides: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools], min_confidence: float) -> pd.DataFrame:
+def suspects(
+    inputs: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools], min_confidence: float
+) -> pd.DataFrame:
     """Find suspicious ground truth; see `Evaluation.suspects`.
+
+    The kinds exclude each other: a row of the match is a pair at the threshold (a wrong label), a pair below it (a
+    wrong box), or has a side that nothing overlaps by the background's IoU (an annotation that is missing, or is
+    where nothing is). Only predictions that are sure count as evidence, but any prediction clears a ground truth.
 
     Parameters
     ----------
-    sides : EvaluationInputs
+    inputs : EvaluationInputs
         Both sides.
     rows : MatchRows
         The Nucleus match.
     flags : MatchFlags
         Its outcomes at the threshold.
     min_confidence : float in [0, 1]
-        Predictions below it say nothing.
+        Predictions below it are ignored.
 
     Returns
     -------
@@ -49,60 +55,56 @@ def suspects(sides: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools],
     Raises
     ------
     InvalidInputError
-        `min_confidence` is no number from 0 to 1.
+        `min_confidence` is not a number from 0 to 1.
     """
     if not isinstance(min_confidence, numbers.Real) or isinstance(min_confidence, bool) or not 0 <= min_confidence <= 1:
         raise InvalidInputError(
-            f"min_confidence is a number from 0 to 1, not {min_confidence!r}.", argument="min_confidence"
+            f"min_confidence must be a number from 0 to 1, not {min_confidence!r}.", argument="min_confidence"
         )
-    given = sides.predictions.confidence
-    assert given is not None
-    both = (rows.ground_truth != NONE) & (rows.prediction != NONE)
-    has_prediction = rows.prediction != NONE
+    confidences = inputs.predictions.confidence
+    assert confidences is not None
+    has_ground_truth, has_prediction = rows.ground_truth != NONE, rows.prediction != NONE
     confidence = np.full(len(rows.iou), np.nan)
-    confidence[has_prediction] = given[rows.prediction[has_prediction]]
+    confidence[has_prediction] = confidences[rows.prediction[has_prediction]]
     with np.errstate(invalid="ignore"):
-        sure = confidence >= min_confidence
-        apart = both & (rows.iou >= BACKGROUND_IOU) & ~flags.close & rows.agrees
-    of_truth, of_predictions = _nearest(sides)
-    alone = has_prediction & ~flags.close
-    alone[alone] = of_predictions[rows.prediction[alone]] < BACKGROUND_IOU
-    unseen = rows.ground_truth != NONE
-    unseen[unseen] = of_truth[rows.ground_truth[unseen]] < BACKGROUND_IOU
-    trust = _precision(sides, rows, flags)
+        is_sure = confidence >= min_confidence
+        is_apart = (rows.iou >= BACKGROUND_IOU) & ~flags.close & rows.agrees
+    of_ground_truth, of_predictions = _highest_iou(inputs)
+    is_alone = has_prediction & ~flags.close
+    is_alone[is_alone] = of_predictions[rows.prediction[is_alone]] < BACKGROUND_IOU
+    is_unseen = has_ground_truth.copy()
+    is_unseen[is_unseen] = of_ground_truth[rows.ground_truth[is_unseen]] < BACKGROUND_IOU
     scores = {
-        "missing annotation": (alone & sure, confidence),
-        "wrong label": (flags.close & ~flags.true_positive & sure, confidence * rows.iou),
-        "wrong box": (apart & sure, confidence * (1 - rows.iou)),
-        "nothing there": (unseen, trust / 2),
+        "missing annotation": (is_alone & is_sure, confidence),
+        "wrong label": (flags.close & ~flags.true_positive & is_sure, confidence * rows.iou),
+        "wrong box": (is_apart & is_sure, confidence * (1 - rows.iou)),
+        "nothing there": (is_unseen, _recall_of_label(inputs, rows, flags) / 2),
     }
-    at = np.concatenate([np.flatnonzero(which) for which, _ in scores.values()])
-    score = np.concatenate([values[which] for which, values in scores.values()])
-    kind = np.repeat(np.array(KINDS, dtype=object), [int(which.sum()) for which, _ in scores.values()])
+    at = np.concatenate([np.flatnonzero(is_suspect) for is_suspect, _ in scores.values()])
+    score = np.concatenate([values[is_suspect] for is_suspect, values in scores.values()])
+    kind = np.repeat(np.array(KINDS, dtype=object), [int(is_suspect.sum()) for is_suspect, _ in scores.values()])
     order = np.lexsort((at, -score))
     at, score, kind = at[order], score[order], kind[order]
-    with_truth, with_prediction = kind != "missing annotation", kind != "nothing there"
-    columns = columns_of(sides, rows, at, with_truth, with_prediction)
+    columns = columns_of(inputs, rows, at, kind != "missing annotation", kind != "nothing there")
     return frame({**columns, "suspicion": kind, "score": score}, SUSPECTS)
 
 
-def _nearest(sides: EvaluationInputs) -> tuple[Floats, Floats]:
+def _highest_iou(inputs: EvaluationInputs) -> tuple[Floats, Floats]:
     """Return the highest IoU of each ground truth (crowds left out), and of each prediction with any ground truth."""
-    best = np.zeros(len(sides.ground_truth))
-    of_predictions = np.zeros(len(sides.predictions))
-    for some in overlaps(sides.ground_truth, sides.predictions):
-        np.maximum.at(best, some.ground_truth, some.iou)
-        np.maximum.at(of_predictions, some.prediction, some.iou)
-    return best[~sides.ground_truth.crowd], of_predictions
+    of_ground_truth, of_predictions = np.zeros(len(inputs.ground_truth)), np.zeros(len(inputs.predictions))
+    for pairs in overlaps(inputs.ground_truth, inputs.predictions):
+        np.maximum.at(of_ground_truth, pairs.ground_truth, pairs.iou)
+        np.maximum.at(of_predictions, pairs.prediction, pairs.iou)
+    return of_ground_truth[~inputs.ground_truth.crowd], of_predictions
 
 
-def _precision(sides: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools]) -> Floats:
+def _recall_of_label(inputs: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools]) -> Floats:
     """Return for each row the share of the ground truth of its label that was found."""
-    label = sides.countable.label
-    every = np.bincount(label, minlength=len(sides.labels))
-    right = np.bincount(label[rows.ground_truth[flags.true_positive]], minlength=len(sides.labels))
-    share = np.divide(right, every, out=np.zeros(len(every)), where=every > 0)
+    label, count = inputs.countable.label, len(inputs.labels)
+    total = np.bincount(label, minlength=count)
+    tp = np.bincount(label[rows.ground_truth[flags.true_positive]], minlength=count)
+    recall = np.divide(tp, total, out=np.zeros(count), where=total > 0)
     values = np.zeros(len(rows.iou))
-    there = rows.ground_truth != NONE
-    values[there] = share[label[rows.ground_truth[there]]]
+    has_ground_truth = rows.ground_truth != NONE
+    values[has_ground_truth] = recall[label[rows.ground_truth[has_ground_truth]]]
     return values

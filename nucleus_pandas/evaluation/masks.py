@@ -1,4 +1,4 @@
-"""Masks: polygons and run-length encodings as COCO writes them, made comparable."""
+"""Masks: COCO polygons and run-length encodings, converted to one comparable form."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from nucleus_pandas._util.arrays import Floats, Indices
-from nucleus_pandas.evaluation.arrays import Mask
+from nucleus_pandas.evaluation.arrays import RleMask
 from nucleus_pandas.schema import NamedColumns, Problems
 from nucleus_pandas.wire.column_json import Texts
 
-Size = tuple[int, int]
+MaskSize = tuple[int, int]
 """Height and width of an image in pixels."""
 
 _SIDES = ("x", "y", "width", "height")
@@ -52,22 +52,22 @@ class Masks:
         x = named.get("x")
         if x is None:
             return 0
-        there: Any = x.notna()
-        return sum(mask is None and bool(box) for mask, box in zip(self.encoded, there.tolist(), strict=True))
+        has_box: Any = x.notna()
+        return sum(mask is None and bool(box) for mask, box in zip(self.encoded, has_box.tolist(), strict=True))
 
     def boxed(self, named: NamedColumns) -> pd.DataFrame:
-        """Return the frame with the box around each mask for its place; rows without a mask have none."""
-        there = [row for row, mask in enumerate(self.encoded) if mask is not None]
+        """Return the frame with the box around each mask as its geometry; rows without a mask have none."""
+        has_mask = [row for row, mask in enumerate(self.encoded) if mask is not None]
         box = np.full((len(named), 4), np.nan)
-        if there:
-            box[there] = codec().toBbox([self.encoded[row] for row in there])
-        own = [named.name(name) for name in (*_SIDES, "type", "geometry")]
-        frame = named.frame.drop(columns=[name for name in own if name in named.frame.columns])
+        if has_mask:
+            box[has_mask] = codec().toBbox([self.encoded[row] for row in has_mask])
+        box_columns = [named.name(name) for name in (*_SIDES, "type", "geometry")]
+        frame = named.frame.drop(columns=[name for name in box_columns if name in named.frame.columns])
         return frame.assign(**dict(zip(_SIDES, box.T, strict=True)))
 
 
-def masks_of(named: NamedColumns, keys: Texts, problems: Problems, sizes: Mapping[str, Size]) -> Masks:
-    """Take the masks of a frame: its column ``segmentation``, else the polygons in ``geometry``.
+def masks_of(named: NamedColumns, keys: Texts, problems: Problems, sizes: Mapping[str, MaskSize]) -> Masks:
+    """Read the masks of a frame: its column ``segmentation``, else the polygons in ``geometry``.
 
     Parameters
     ----------
@@ -76,26 +76,26 @@ def masks_of(named: NamedColumns, keys: Texts, problems: Problems, sizes: Mappin
     keys : Texts
         The image of each row.
     problems : Problems
-        Takes what is no mask.
+        Receives the rows that do not hold a mask.
     sizes : dict of str to (int, int)
         Height and width of the images, see `sizes_of`.
     """
     if not named.has("segmentation") and not named.has("geometry"):
-        named.need("segmentation", "Masks stand in a column 'segmentation', as COCO has them, or in 'geometry'.")
-    column, values = _values(named)
-    found: list[Any] = []
+        named.need("segmentation", "Masks are in a column 'segmentation', as in COCO, or in 'geometry'.")
+    column, values = _segmentations(named)
+    encoded: list[Any] = []
     for row, (key, value) in enumerate(zip(keys.to_pylist(), values, strict=True)):
         mask = None
         if value is not None and key is not None:
             try:
                 mask = _encoded(value, sizes[key])
             except (ValueError, TypeError, KeyError) as error:
-                problems.add_one(row, column, f"is no mask: {error}")
-        found.append(mask)
-    return Masks(found)
+                problems.add_one(row, column, f"is not a mask: {error}")
+        encoded.append(mask)
+    return Masks(encoded)
 
 
-def sizes_of(frames: Iterable[tuple[NamedColumns, Texts]]) -> dict[str, Size]:
+def sizes_of(frames: Iterable[tuple[NamedColumns, Texts]]) -> dict[str, MaskSize]:
     """Return the sizes of images.
 
     Parameters
@@ -110,25 +110,25 @@ def sizes_of(frames: Iterable[tuple[NamedColumns, Texts]]) -> dict[str, Size]:
     dict of str to (int, int)
         Height and width of each image.
     """
-    told: dict[str, Size] = {}
-    encoded: dict[str, Size] = {}
-    extents: dict[str, Size] = {}
+    from_columns: dict[str, MaskSize] = {}
+    encoded: dict[str, MaskSize] = {}
+    extents: dict[str, MaskSize] = {}
     for named, keys in frames:
         names = keys.to_pylist()
-        for key, size in zip(names, _told(named), strict=True):
+        for key, size in zip(names, _sizes_in_columns(named), strict=True):
             if size is not None:
-                told.setdefault(key, size)
-        for key, value in zip(names, _values(named)[1], strict=True):
+                from_columns.setdefault(key, size)
+        for key, value in zip(names, _segmentations(named)[1], strict=True):
             if isinstance(value, Mapping) and "size" in value:
                 encoded.setdefault(key, (int(value["size"][0]), int(value["size"][1])))
             elif value is not None:
                 height, width = _extent(value)
-                known = extents.get(key, (1, 1))
-                extents[key] = max(known[0], height), max(known[1], width)
-    return {**extents, **encoded, **told}
+                largest = extents.get(key, (1, 1))
+                extents[key] = max(largest[0], height), max(largest[1], width)
+    return {**extents, **encoded, **from_columns}
 
 
-def _told(named: NamedColumns) -> list[Size | None]:
+def _sizes_in_columns(named: NamedColumns) -> list[MaskSize | None]:
     pair = ("image_height", "image_width")
     if not all(map(named.has, pair)):
         pair = ("height", "width")
@@ -141,8 +141,8 @@ def _told(named: NamedColumns) -> list[Size | None]:
     ]
 
 
-def _values(named: NamedColumns) -> tuple[str, list[Any]]:
-    """Return polygons and encodings as COCO has them, None where a row has none."""
+def _segmentations(named: NamedColumns) -> tuple[str, list[Any]]:
+    """Return COCO polygons and encodings, None where a row has neither."""
     column = named.get("segmentation")
     if column is not None:
         kinds = (Mapping, Sequence, np.ndarray)
@@ -160,7 +160,7 @@ def _vertices(value: object) -> list[list[float]] | None:
     return [[number for vertex in value["vertices"] for number in (vertex["x"], vertex["y"])]]
 
 
-def _extent(value: Any) -> Size:
+def _extent(value: Any) -> MaskSize:
     try:
         numbers = [np.asarray(polygon, dtype=np.float64) for polygon in value]
         return (
@@ -168,18 +168,20 @@ def _extent(value: Any) -> Size:
             max(math.ceil(max(polygon[0::2])) for polygon in numbers) + 1,
         )
     except (TypeError, ValueError, OverflowError):
-        return 1, 1  # what is wrong is told where the mask is taken
+        return 1, 1  # the error is reported where the mask is read
 
 
-def _encoded(value: Any, size: Size) -> Mask:
+def _encoded(value: Any, size: MaskSize) -> RleMask:
     if isinstance(value, Mapping):
-        given = int(value["size"][0]), int(value["size"][1])
-        if given != size:
-            raise ValueError(f"it is of {given[1]} by {given[0]} pixels, its image of {size[1]} by {size[0]}.")
+        mask_size = int(value["size"][0]), int(value["size"][1])
+        if mask_size != size:
+            raise ValueError(f"it has {mask_size[1]} by {mask_size[0]} pixels, its image {size[1]} by {size[0]}.")
         counts = value["counts"]
         if isinstance(counts, (list, tuple, np.ndarray)):
-            made: Mask = codec().frPyObjects({"size": list(size), "counts": [int(count) for count in counts]}, *size)
-            return made
+            encoded: RleMask = codec().frPyObjects(
+                {"size": list(size), "counts": [int(count) for count in counts]}, *size
+            )
+            return encoded
         return {"size": list(size), "counts": counts.encode() if isinstance(counts, str) else bytes(counts)}
     polygons = [np.asarray(polygon, dtype=np.float64) for polygon in value]
     for polygon in polygons:
@@ -187,5 +189,5 @@ def _encoded(value: Any, size: Size) -> Mask:
             raise ValueError("a polygon has at least three points, written x1, y1, x2, y2, … in pixels.")
     if not polygons:
         raise ValueError("it has no polygon.")
-    merged: Mask = codec().merge(codec().frPyObjects([polygon.tolist() for polygon in polygons], *size))
+    merged: RleMask = codec().merge(codec().frPyObjects([polygon.tolist() for polygon in polygons], *size))
     return merged

@@ -49,21 +49,19 @@ class MatchRows:
         return outcome_rows(self.iou, self.ground_truth != NONE, self.prediction != NONE, self.agrees, iou_threshold)
 
 
-def match_rows(sides: EvaluationInputs, parameters: Parameters) -> MatchRows:
+def match_rows(inputs: EvaluationInputs, parameters: Parameters) -> MatchRows:
     """Match the predictions with the ground truth; crowds are left out."""
-    ground_truth, predictions = sides.countable, sides.predictions
-    boxes = sides.boxes(ground_truth), sides.boxes(predictions)
+    ground_truth, predictions = inputs.countable, inputs.predictions
+    boxes = inputs.boxes(ground_truth), inputs.boxes(predictions)
     if parameters.iou_type == "segm":
-        matches = match_pairs(*boxes, parameters.rule, _mask_pairs(sides))
+        matches = match_pairs(*boxes, parameters.rule, _mask_pairs(inputs))
     else:
         matches = match(*boxes, parameters.rule)
     return lay_out(*boxes, matches, parameters.rule)
 
 
-def _mask_pairs(sides: EvaluationInputs) -> Overlaps:
-    none = np.empty(0, dtype=np.intp)
-    parts = [Overlaps(none, none, np.empty(0)), *overlaps(sides.countable, sides.predictions)]
-    return Overlaps(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+def _mask_pairs(inputs: EvaluationInputs) -> Overlaps:
+    return Overlaps.concatenated([Overlaps.none(), *overlaps(inputs.countable, inputs.predictions)])
 
 
 def lay_out(ground_truth: MatchBoxes, predictions: MatchBoxes, matches: Matches, rule: LabelRule) -> MatchRows:
@@ -90,21 +88,21 @@ def lay_out(ground_truth: MatchBoxes, predictions: MatchBoxes, matches: Matches,
     )
 
 
-def matches_frame(sides: EvaluationInputs, rows: MatchRows, iou_threshold: float | None) -> pd.DataFrame:
+def matches_frame(inputs: EvaluationInputs, rows: MatchRows, iou_threshold: float | None) -> pd.DataFrame:
     """Return the matches at a threshold as `ModelRun.matches` does."""
     outcomes = rows.outcomes(iou_threshold)
-    columns = columns_of(sides, rows, outcomes.row, outcomes.ground_truth, outcomes.prediction)
+    columns = columns_of(inputs, rows, outcomes.row, outcomes.ground_truth, outcomes.prediction)
     return frame({**columns, "match_type": pa.array(outcomes.match_type.astype(object), TEXT)}, MATCHES)
 
 
 def columns_of(
-    sides: EvaluationInputs, rows: MatchRows, at: Indices, with_truth: Bools, with_prediction: Bools
+    inputs: EvaluationInputs, rows: MatchRows, at: Indices, with_truth: Bools, with_prediction: Bools
 ) -> dict[str, Any]:
     """Return the columns of the frame of matches except its last one, for some of the rows.
 
     Parameters
     ----------
-    sides : EvaluationInputs
+    inputs : EvaluationInputs
         Both sides.
     rows : MatchRows
         Their match.
@@ -114,22 +112,22 @@ def columns_of(
         Which sides of each row are shown.
     """
     ground_truth, prediction = rows.ground_truth[at], rows.prediction[at]
-    predictions = sides.predictions
+    predictions = inputs.predictions
     has_prediction = prediction != NONE
     image = np.empty(len(at), dtype=np.intp)
     image[has_prediction] = predictions.image[prediction[has_prediction]]
-    image[~has_prediction] = sides.countable.image[ground_truth[~has_prediction]]
+    image[~has_prediction] = inputs.countable.image[ground_truth[~has_prediction]]
     g, p = pa.array(ground_truth, mask=~with_truth), pa.array(prediction, mask=~with_prediction)
-    names = pa.array(sides.labels, TEXT)
+    names = pa.array(inputs.labels, TEXT)
     confidence = np.full(len(at), np.nan)
     assert predictions.confidence is not None
     confidence[with_prediction] = predictions.confidence[prediction[with_prediction]]
     return {
-        "dataset_item_id": sides.images.dataset_item_ids.take(pa.array(image)),
-        "reference_id": sides.images.reference_ids.take(pa.array(image)),
-        "annotation_id": sides.countable.ids.take(g),
+        "dataset_item_id": inputs.images.dataset_item_ids.take(pa.array(image)),
+        "reference_id": inputs.images.reference_ids.take(pa.array(image)),
+        "annotation_id": inputs.countable.ids.take(g),
         "prediction_id": predictions.ids.take(p),
-        "label": names.take(pa.array(sides.countable.label).take(g)),
+        "label": names.take(pa.array(inputs.countable.label).take(g)),
         "predicted_label": names.take(pa.array(predictions.label).take(p)),
         "confidence": confidence,
         "iou": np.where(with_truth & with_prediction, rows.iou[at], np.nan),

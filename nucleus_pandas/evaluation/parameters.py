@@ -1,4 +1,4 @@
-"""What an evaluation is asked for, checked before anything is computed."""
+"""The parameters of an evaluation, checked before anything is computed."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ AREA_RANGES: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class Parameters:
-    """What an evaluation is asked for.
+    """The checked parameters of an evaluation.
 
     Attributes
     ----------
     iou_threshold : float in (0, 1]
-        From which IoU on a pair of the Nucleus match counts.
+        The lowest IoU at which a pair of the Nucleus match counts.
     rule : LabelRule
         Which labels may pair in the Nucleus match; its pairs also rule the COCO numbers and TIDE.
     max_dets : tuple of int
@@ -76,7 +76,7 @@ class Parameters:
         Raises
         ------
         InvalidInputError
-            One of them is none; the text says what is allowed.
+            One of them is invalid; the text says what is allowed.
 
         Examples
         --------
@@ -106,12 +106,12 @@ class Parameters:
 
 
 def label_pairs(pairs: object) -> list[tuple[str, str]]:
-    """Take directed pairs of labels; integers become decimal strings, as in the labels of frames.
+    """Read directed pairs of labels; integers become decimal strings, as in the labels of frames.
 
     Raises
     ------
     InvalidInputError
-        Something is no pair.
+        An entry is not a pair.
 
     Examples
     --------
@@ -119,7 +119,7 @@ def label_pairs(pairs: object) -> list[tuple[str, str]]:
     [('car', 'vehicle'), ('bus', 'vehicle')]
     """
     if isinstance(pairs, (str, bytes, Mapping)) or not isinstance(pairs, Iterable):
-        raise InvalidInputError(f"allowed_label_matches holds pairs, it is no {pairs!r}.")
+        raise InvalidInputError(f"allowed_label_matches must hold pairs, not {pairs!r}.")
     return [_pair(pair) for pair in pairs]
 
 
@@ -159,9 +159,9 @@ def _max_dets(value: Any) -> tuple[int, ...]:
     if _is_count(value):
         return tuple(sorted({least for least in (1, 10) if least < int(value)} | {int(value)}))
     if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
-        found = list(value)
-        if found and all(map(_is_count, found)) and found == sorted(set(found)):
-            return tuple(map(int, found))
+        counts = list(value)
+        if counts and all(map(_is_count, counts)) and counts == sorted(set(counts)):
+            return tuple(map(int, counts))
     raise InvalidInputError(
         f"max_dets is a number of predictions, at least 1, or some in ascending order such as (1, 10, 100), "
         f"not {value!r}.",
@@ -180,17 +180,17 @@ def _area_ranges(ranges: object) -> dict[str, tuple[float, float]]:
         raise InvalidInputError(
             f"area_ranges is a dict such as {{'tiny': (0, 256)}}, not {ranges!r}.", argument="area_ranges"
         )
-    found = {EVERY: AREA_RANGES[EVERY]}
+    bounds_by_name = {EVERY: AREA_RANGES[EVERY]}
     for name, bounds in ranges.items():
         if not isinstance(name, str) or not name:
-            raise InvalidInputError(f"area_ranges names its ranges by texts, not by {name!r}.")
+            raise InvalidInputError(f"area_ranges names its ranges by strings, not by {name!r}.")
         if not isinstance(bounds, (tuple, list)) or len(bounds) != 2 or not all(map(_is_area, bounds)):
             raise InvalidInputError(f"The area range {name!r} is two numbers (low, high) from 0 on, not {bounds!r}.")
         low, high = float(bounds[0]), float(bounds[1])
         if low > high:
             raise InvalidInputError(f"The area range {name!r} ends at {high:g}, before it begins at {low:g}.")
-        found[name] = (low, high)
-    return found
+        bounds_by_name[name] = (low, high)
+    return bounds_by_name
 
 
 def _is_area(value: object) -> bool:

@@ -5,22 +5,27 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
 from nucleus_pandas._util.arrays import Bools
 from nucleus_pandas._util.compat import TEXT
+from nucleus_pandas._util.html import cut, isolated, safe
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation import counts, label_errors, plots, tables
 from nucleus_pandas.evaluation.arrays import EvaluationInputs
 from nucleus_pandas.evaluation.average_precision import PrecisionRecall, engine_of, precision_recall
-from nucleus_pandas.evaluation.comparison import Compared, Comparison, compare
-from nucleus_pandas.evaluation.groups import By, Sources, groups_of
-from nucleus_pandas.evaluation.html import as_html
+from nucleus_pandas.evaluation.comparison import ComparedEvaluation, Comparison, compare
+from nucleus_pandas.evaluation.groups import By, GroupingFrames, groups_of
 from nucleus_pandas.evaluation.match_rows import MatchRows, match_rows, matches_frame
 from nucleus_pandas.evaluation.outcomes import MatchFlags
 from nucleus_pandas.evaluation.parameters import Parameters
-from nucleus_pandas.evaluation.tide import Tide, table, tide
+from nucleus_pandas.evaluation.tide import TideResult, tide, tide_table
 from nucleus_pandas.schema import column
+
+_CLASSES = 10  # labels in the HTML table
+_NOTE = 1_000  # characters of a note in HTML
 
 MATCHERS: dict[str, Literal["nucleus", "coco", "tide"]] = {
     "summary": "coco",
@@ -34,14 +39,14 @@ MATCHERS: dict[str, Literal["nucleus", "coco", "tide"]] = {
     "matches": "nucleus",
     "tide": "tide",
 }
-"""Which matcher stands behind each result. In `summary` and `per_class`, precision, recall, F1, TP, FP and FN are of
+"""The matcher behind each result. In `summary` and `per_class`, precision, recall, F1, TP, FP and FN are of
 the Nucleus match."""
 
 
 class Evaluation:
-    """What predictions are worth against ground truth.
+    """The quality of predictions against ground truth.
 
-    Made by `nucleus_pandas.evaluate` and ``df.nucleus.evaluate``. Everything is computed when it is first asked for.
+    Created by `nucleus_pandas.evaluate` and ``df.nucleus.evaluate``. Everything is computed on first access.
 
     Three matchers answer different questions, and do not give the same counts:
 
@@ -60,17 +65,17 @@ class Evaluation:
     Attributes
     ----------
     parameters : dict
-        The arguments as they hold: ``iou_threshold``, ``class_agnostic``, ``allowed_label_matches``, ``max_dets``,
+        The effective arguments: ``iou_threshold``, ``class_agnostic``, ``allowed_label_matches``, ``max_dets``,
         ``area_ranges`` (square pixels), ``iou_type``.
     matchers : dict of str to str
-        Which matcher stands behind each result.
+        The matcher behind each result.
     engine : str
         What computes the COCO numbers: ``"hotcoco"``, or ``"nucleus_pandas"`` where that is not installed, where pairs
         of labels are given, which hotcoco does not know, and where there is nothing to rank. Both compute the same.
     engine_version : str
         Its version.
     area_source : str
-        Where the areas of the ground truth come from: ``"width times height"``, ``"pixels of the mask"``, ``"the column
+        The source of the areas of the ground truth: ``"width times height"``, ``"pixels of the mask"``, ``"the column
         'area'"``.
 
     Examples
@@ -85,19 +90,19 @@ class Evaluation:
     {'bus': 0.0, 'car': 0.7}
     """
 
-    def __init__(self, sides: EvaluationInputs, parameters: Parameters, sources: Sources | None = None) -> None:
-        self._sides = sides
+    def __init__(self, inputs: EvaluationInputs, parameters: Parameters, sources: GroupingFrames | None = None) -> None:
+        self._inputs = inputs
         self._parameters = parameters
-        self._sources = Sources() if sources is None else sources
+        self._sources = GroupingFrames() if sources is None else sources
         self.engine: str
         self.engine_version: str
-        self.engine, self.engine_version = engine_of(sides, parameters)
+        self.engine, self.engine_version = engine_of(inputs, parameters)
         self.matchers: dict[str, str] = dict(MATCHERS)
-        self.area_source = sides.area_source
+        self.area_source = inputs.area_source
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The arguments as they hold."""
+        """The effective arguments."""
         return self._parameters.as_dict()
 
     @cached_property
@@ -107,25 +112,25 @@ class Evaluation:
         Labels are in the order of `per_class`, area ranges and numbers of predictions in that of `parameters`; where
         pycocotools has -1, they have NaN.
         """
-        return precision_recall(self._sides, self._parameters)
+        return precision_recall(self._inputs, self._parameters)
 
     @cached_property
     def _rows(self) -> MatchRows:
-        return match_rows(self._sides, self._parameters)
+        return match_rows(self._inputs, self._parameters)
 
     @cached_property
     def _flags(self) -> MatchFlags[Bools]:
         return self._rows.classify(self._parameters.iou_threshold)
 
     @cached_property
-    def _tide(self) -> Tide:
-        return tide(self._sides, self._parameters)
+    def _tide(self) -> TideResult:
+        return tide(self._inputs, self._parameters)
 
     @cached_property
     def notes(self) -> list[str]:
-        """What a reader of the numbers has to know: why some are NaN, what was left out."""
-        found = [*self._sides.notes, *tables.reasons(self._sides, self._parameters, self.f1_curve)]
-        cut = tables.left_out(self._sides, self._parameters)
+        """Remarks on the numbers: why some are NaN, what was left out."""
+        found = [*self._inputs.notes, *tables.reasons(self._inputs, self._parameters, self.f1_curve)]
+        cut = tables.left_out(self._inputs, self._parameters)
         return found if cut is None else [*found, cut]
 
     @cached_property
@@ -140,7 +145,7 @@ class Evaluation:
             ``AR_100`` (average recall with so many predictions of a label in an image), ``AR_small``, ``AR_medium``,
             ``AR_large``; other `max_dets` and `area_ranges` give other names. Then, of the Nucleus match at
             `iou_threshold`, over all predictions: ``precision``, ``recall``, ``F1``; and ``best_confidence``, the
-            lowest confidence to keep for the highest F1. Matches are not made anew for it, see `f1_curve`.
+            lowest confidence to keep for the highest F1. Boxes are not matched again for it, see `f1_curve`.
         """
         return tables.summary(self.accumulated, self._parameters, self.counts, self.f1_curve)
 
@@ -157,7 +162,7 @@ class Evaluation:
             ``ignored_by_map``, true for labels without ground truth, which the mean over the labels leaves out. text:
             ``reason`` why a number is NaN, else null.
         """
-        return tables.per_class(self._sides, self.accumulated, self._parameters, self.counts)
+        return tables.per_class(self._inputs, self.accumulated, self._parameters, self.counts)
 
     @cached_property
     def pr_curve(self) -> pd.DataFrame:
@@ -170,7 +175,7 @@ class Evaluation:
             to 0.95), ``recall`` (0, 0.01, … 1), ``precision`` (the highest at this recall or beyond; 0 where it is not
             reached) and ``confidence`` (from which it holds; NaN where it is not reached), all float64.
         """
-        return tables.pr_curve(self._sides, self.accumulated)
+        return tables.pr_curve(self._inputs, self.accumulated)
 
     @cached_property
     def ap_by_size(self) -> pd.DataFrame:
@@ -182,7 +187,7 @@ class Evaluation:
             Indexed by ``area`` (the names of `area_ranges`): ``low`` and ``high`` (square pixels, both included),
             ``AP``, ``AP50``, ``AP75``, ``AR``, all float64, and ``ground_truths`` (int64, crowds left out).
         """
-        return tables.ap_by_size(self._sides, self.accumulated, self._parameters)
+        return tables.ap_by_size(self._inputs, self.accumulated, self._parameters)
 
     @cached_property
     def counts(self) -> pd.DataFrame:
@@ -193,10 +198,10 @@ class Evaluation:
         pandas.DataFrame
             Indexed by ``label`` (text, sorted), every label of both sides: ``ground_truths`` (crowds left out),
             ``predictions``, ``TP``, ``FP``, ``FN`` (int64), ``precision``, ``recall``, ``F1`` (float64). TP and FN
-            stand at the label of the ground truth, FP at that of the prediction. In all, TP + FN is the number of
+            count for the label of the ground truth, FP for that of the prediction. In all, TP + FN is the number of
             ground truths and TP + FP the number of predictions; without pairs of labels, so it is for each label.
         """
-        return counts.by_label(self._sides, self._rows, self._flags)
+        return counts.by_label(self._inputs, self._rows, self._flags)
 
     @cached_property
     def confusion_matrix(self) -> pd.DataFrame:
@@ -206,10 +211,10 @@ class Evaluation:
         -------
         pandas.DataFrame of int64
             Rows are the labels of the ground truth (``label``), columns those of predictions (``predicted_label``);
-            ``__background__`` stands last in both, for what met nothing. A row sums to the ground truths of its label,
-            a column to its predictions.
+            ``__background__`` comes last in both, for boxes that met nothing. A row sums to the ground truths of its
+            label, a column to its predictions.
         """
-        return counts.confusion(self._sides, self._rows, self._flags)
+        return counts.confusion(self._inputs, self._rows, self._flags)
 
     @cached_property
     def score_histogram(self) -> pd.DataFrame:
@@ -221,7 +226,7 @@ class Evaluation:
             Twenty bins from 0 to 1: ``low`` and ``high`` (float64; the low end is included, in the last bin both),
             ``TP`` and ``FP`` (int64).
         """
-        return counts.histogram(self._sides, self._rows, self._flags)
+        return counts.histogram(self._inputs, self._rows, self._flags)
 
     @cached_property
     def f1_curve(self) -> pd.DataFrame:
@@ -233,7 +238,7 @@ class Evaluation:
             A row for each confidence that occurs, falling: ``confidence`` (float64), ``TP``, ``FP``, ``FN`` (int64),
             ``precision``, ``recall``, ``F1`` (float64). The matches are those of all predictions.
         """
-        return counts.over_confidence(self._sides, self._rows, self._flags)
+        return counts.over_confidence(self._inputs, self._rows, self._flags)
 
     @cached_property
     def tide(self) -> pd.DataFrame:
@@ -247,7 +252,7 @@ class Evaluation:
             the true positives and those in crowds they are all that `max_dets` lets in. The last one is ground truth
             that no prediction comes near.
         """
-        return table(self._tide)
+        return tide_table(self._tide)
 
     @cached_property
     def matches(self) -> pd.DataFrame:
@@ -256,11 +261,11 @@ class Evaluation:
         Returns
         -------
         pandas.DataFrame
-            As `ModelRun.matches` gives it: ``dataset_item_id``, ``reference_id``, ``annotation_id``,
+            As `ModelRun.matches` returns it: ``dataset_item_id``, ``reference_id``, ``annotation_id``,
             ``prediction_id``, ``label``, ``predicted_label``, ``match_type`` (text), ``confidence`` and ``iou``
             (float64). A confusion is an FP that shows both sides, and an FN. Crowds are left out.
         """
-        return matches_frame(self._sides, self._rows, self._parameters.iou_threshold)
+        return matches_frame(self._inputs, self._rows, self._parameters.iou_threshold)
 
     @cached_property
     def images(self) -> pd.DataFrame:
@@ -269,13 +274,13 @@ class Evaluation:
         Returns
         -------
         pandas.DataFrame
-            In their order: ``dataset_item_id`` and ``reference_id`` (text, null where no frame told it), and of the
+            In their order: ``dataset_item_id`` and ``reference_id`` (text, null where no frame has it), and of the
             Nucleus match at `iou_threshold`: ``ground_truths``, ``predictions``, ``TP``, ``FP``, ``FN`` (int64).
         """
-        images = self._sides.images
+        images = self._inputs.images
         ids = {"dataset_item_id": images.dataset_item_ids, "reference_id": images.reference_ids}
         frame = pd.DataFrame({name: column(ids[name], TEXT) for name in ids})
-        return frame.assign(**tables.by_image(self._sides, self._rows, self._flags))
+        return frame.assign(**tables.by_image(self._inputs, self._rows, self._flags))
 
     def by(self, by: By) -> pd.DataFrame:
         """Evaluate groups of images, each with its own ground truth and predictions.
@@ -285,7 +290,7 @@ class Evaluation:
         Parameters
         ----------
         by : column name, pandas.Series, callable or dict
-            What groups the images:
+            How to group the images:
 
             * a column of `items`, of the ground truth or of the predictions, such as ``"weather"`` or
               ``"metadata.weather"`` (also a key of the column ``metadata``), the same in all rows of an image;
@@ -314,10 +319,10 @@ class Evaluation:
         >>> found.by("weather")[["images", "TP", "AP50"]].round(3).to_dict("index")
         {'fog': {'images': 1, 'TP': 0, 'AP50': 0.0}, 'sun': {'images': 1, 'TP': 1, 'AP50': 1.0}}
         """
-        names, members = groups_of(by, self._sources, self._sides.images)
+        names, members = groups_of(by, self._sources, self._inputs.images)
         rows = []
         for wanted in members:
-            part = Evaluation(self._sides.of_images(wanted), self._parameters)
+            part = Evaluation(self._inputs.of_images(wanted), self._parameters)
             totals = {name: int(part.counts[name].sum()) for name in tables.COUNTS}
             numbers = {str(name): float(value) for name, value in part.summary.items()}
             rows.append({"images": int(wanted.sum()), **totals, **numbers})
@@ -329,7 +334,7 @@ class Evaluation:
         Parameters
         ----------
         min_confidence : float in [0, 1]
-            Predictions below it say nothing.
+            Predictions below it are ignored.
 
         Returns
         -------
@@ -346,10 +351,10 @@ class Evaluation:
               the predictions of its label that are at `iou_threshold` right, since a good detector seldom misses what
               is there.
         """
-        return label_errors.suspects(self._sides, self._rows, self._flags, min_confidence)
+        return label_errors.suspects(self._inputs, self._rows, self._flags, min_confidence)
 
     def compare(self, other: Evaluation) -> Comparison:
-        """Return what another evaluation of the same ground truth finds better and worse.
+        """Compare with another evaluation of the same ground truth.
 
         Parameters
         ----------
@@ -380,9 +385,9 @@ class Evaluation:
     plot_comparison = plots.comparison
 
     @property
-    def _compared(self) -> Compared:
-        return Compared(
-            sides=self._sides,
+    def _compared(self) -> ComparedEvaluation:
+        return ComparedEvaluation(
+            inputs=self._inputs,
             rows=self._rows,
             flags=self._flags,
             parameters=self.parameters,
@@ -393,10 +398,10 @@ class Evaluation:
 
     @property
     def _title(self) -> str:
-        sides = self._sides
+        inputs = self._inputs
         return (
-            f"{len(sides.predictions)} predictions against {len(sides.countable)} ground truths on "
-            f"{len(sides.images)} images"
+            f"{len(inputs.predictions)} predictions against {len(inputs.countable)} ground truths on "
+            f"{len(inputs.images)} images"
         )
 
     def __repr__(self) -> str:
@@ -404,11 +409,38 @@ class Evaluation:
         return f"<Evaluation of {self._title}: {shown}; {self.engine} {self.engine_version}>"
 
     def _repr_html_(self) -> str:
-        said = {
+        described = {
             "AP, AR: matcher": "coco",
             "by": f"{self.engine} {self.engine_version}",
             "areas": self.area_source,
             "TP, FP, FN, precision, recall, F1: matcher": "nucleus",
             **self.parameters,
         }
-        return as_html(self._title, self.summary, self.per_class, said, self.notes)
+        columns = ["AP", "AP50", "ground_truths", "TP", "FP", "FN"]
+        shown = self.per_class.sort_values("ground_truths", ascending=False, kind="stable").iloc[:_CLASSES]
+        rows = zip(shown.index, shown[columns].to_numpy(object), strict=True)
+        small = Markup("<p><small>{}</small></p>").format
+        parts = [
+            Markup("<p><b>Evaluation</b> of {}</p>").format(safe(self._title)),
+            _html_table([str(name) for name in self.summary.index], [[_number(value) for value in self.summary]]),
+            _html_table(["label", *columns], [[isolated(label), *map(_number, row)] for label, row in rows]),
+        ]
+        if len(self.per_class) > len(shown):
+            parts.append(Markup("<p>The {} most frequent of {} labels.</p>").format(len(shown), len(self.per_class)))
+        parts.append(small(safe("; ".join(f"{name} {cut(str(value))}" for name, value in described.items()))))
+        parts += [small(safe(cut(note, _NOTE))) for note in self.notes]
+        return str(Markup("<div>{}</div>").format(Markup().join(parts)))
+
+
+def _html_table(head: list[str], rows: list[list[str]]) -> Markup:
+    cells = Markup().join(map(Markup("<th>{}</th>").format, head))
+    body = Markup().join(
+        Markup("<tr>{}</tr>").format(Markup().join(map(Markup("<td>{}</td>").format, row))) for row in rows
+    )
+    return Markup("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>").format(cells, body)
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, (int, np.integer)):
+        return str(value)
+    return "NaN" if np.isnan(value) else f"{value:.3f}"

@@ -22,87 +22,87 @@ from nucleus_pandas.schema import column
 
 COUNTS = ("ground_truths", "predictions", "TP", "FP", "FN")
 _SHOWN = 5  # labels in a sentence
-_NO_TRUTH = "no ground truth"
+_NO_GROUND_TRUTH = "no ground truth"
 _ONLY_CROWDS = "no ground truth but crowds"
 _NO_CONFIDENCE = "no prediction has a confidence"
 
 
 def summary(
-    found: PrecisionRecall, parameters: Parameters, counts: pd.DataFrame, f1_curve: pd.DataFrame
+    curves: PrecisionRecall, parameters: Parameters, counts: pd.DataFrame, f1_curve: pd.DataFrame
 ) -> pd.Series[float]:
     """Return the twelve numbers of COCO, then precision, recall, F1 and the confidence that maximizes F1."""
     sizes = list(enumerate(parameters.area_ranges))[1:]
-    numbers = {"AP": found.mean_ap(), "AP50": found.mean_ap(0.5), "AP75": found.mean_ap(0.75)}
-    numbers |= {f"AP_{name}": found.mean_ap(area=at) for at, name in sizes}
-    numbers |= {f"AR_{most}": found.mean_ar(max_dets=at) for at, most in enumerate(parameters.max_dets)}
-    numbers |= {f"AR_{name}": found.mean_ar(area=at) for at, name in sizes}
+    numbers = {"AP": curves.mean_ap(), "AP50": curves.mean_ap(0.5), "AP75": curves.mean_ap(0.75)}
+    numbers |= {f"AP_{name}": curves.mean_ap(area=at) for at, name in sizes}
+    numbers |= {f"AR_{most}": curves.mean_ar(max_dets=at) for at, most in enumerate(parameters.max_dets)}
+    numbers |= {f"AR_{name}": curves.mean_ar(area=at) for at, name in sizes}
     tp, fp, fn = (int(counts[name].sum()) for name in ("TP", "FP", "FN"))
     numbers["precision"] = tp / (tp + fp) if tp + fp else np.nan
     numbers["recall"] = tp / (tp + fn) if tp + fn else np.nan
     numbers["F1"] = 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else np.nan
-    best = f1_curve["F1"].to_numpy()
-    numbers["best_confidence"] = float(f1_curve["confidence"].iloc[int(best.argmax())]) if best.any() else np.nan
+    f1 = f1_curve["F1"].to_numpy()
+    numbers["best_confidence"] = float(f1_curve["confidence"].iloc[int(f1.argmax())]) if f1.any() else np.nan
     return pd.Series(numbers, dtype=np.float64, name="value")
 
 
 def per_class(
-    sides: EvaluationInputs, found: PrecisionRecall, parameters: Parameters, counts: pd.DataFrame
+    inputs: EvaluationInputs, curves: PrecisionRecall, parameters: Parameters, counts: pd.DataFrame
 ) -> pd.DataFrame:
     """Return the numbers of each label."""
-    numbers = {"AP": found.ap(), "AP50": found.ap(0.5), "AP75": found.ap(0.75)}
-    numbers |= {f"AP_{name}": found.ap(area=at) for at, name in list(enumerate(parameters.area_ranges))[1:]}
-    frame = pd.DataFrame({**numbers, "AR": found.ar()}, index=index_of(sides))
+    numbers = {"AP": curves.ap(), "AP50": curves.ap(0.5), "AP75": curves.ap(0.75)}
+    numbers |= {f"AP_{name}": curves.ap(area=at) for at, name in list(enumerate(parameters.area_ranges))[1:]}
+    frame = pd.DataFrame({**numbers, "AR": curves.ar()}, index=index_of(inputs))
     frame = frame.join(counts[list(COUNTS)])
-    ignored = frame["ground_truths"].to_numpy() == 0
-    crowds = np.bincount(sides.ground_truth.label[sides.ground_truth.crowd], minlength=len(sides.labels)) > 0
-    why: list[str | None] = [_NO_CONFIDENCE if _unranked(sides) else None] * len(frame)
-    for at in np.flatnonzero(ignored).tolist():
-        why[at] = _ONLY_CROWDS if crowds[at] else _NO_TRUTH
-    reason = column(pa.array(why, pa.large_string()), TEXT)
-    return frame.assign(ignored_by_map=ignored, reason=reason.set_axis(frame.index))
+    is_ignored = frame["ground_truths"].to_numpy() == 0
+    crowds = np.bincount(inputs.ground_truth.label[inputs.ground_truth.crowd], minlength=len(inputs.labels)) > 0
+    reasons_of_labels: list[str | None] = [_NO_CONFIDENCE if _unranked(inputs) else None] * len(frame)
+    for at in np.flatnonzero(is_ignored).tolist():
+        reasons_of_labels[at] = _ONLY_CROWDS if crowds[at] else _NO_GROUND_TRUTH
+    reason = column(pa.array(reasons_of_labels, pa.large_string()), TEXT)
+    return frame.assign(ignored_by_map=is_ignored, reason=reason.set_axis(frame.index))
 
 
-def pr_curve(sides: EvaluationInputs, found: PrecisionRecall) -> pd.DataFrame:
+def pr_curve(inputs: EvaluationInputs, curves: PrecisionRecall) -> pd.DataFrame:
     """Return precision over recall for each label that has ground truth and each threshold."""
-    precision, scores = found.precision[..., 0, -1], found.scores[..., 0, -1]
-    there = np.flatnonzero(~np.isnan(precision[0, 0]))
-    count, steps = len(there), len(IOU_THRESHOLDS) * RECALLS
-    labels = pa.array(sides.labels, pa.large_string()).take(pa.array(np.repeat(there, steps)))
-    values = precision[:, :, there].transpose(2, 0, 1).ravel()
-    confidence = scores[:, :, there].transpose(2, 0, 1).ravel()
-    reached = confidence != -1
+    precision, scores = curves.precision[..., 0, -1], curves.scores[..., 0, -1]
+    has_curve = np.flatnonzero(~np.isnan(precision[0, 0]))
+    count, steps = len(has_curve), len(IOU_THRESHOLDS) * RECALLS
+    labels = pa.array(inputs.labels, pa.large_string()).take(pa.array(np.repeat(has_curve, steps)))
+    values = precision[:, :, has_curve].transpose(2, 0, 1).ravel()
+    confidence = scores[:, :, has_curve].transpose(2, 0, 1).ravel()
+    is_reached = confidence != -1
     if count:
-        reached &= _reached(found, there).ravel()
+        is_reached &= _reached(curves, has_curve).ravel()
     return pd.DataFrame(
         {
             "label": column(labels, TEXT),
             "iou_threshold": np.tile(np.repeat(np.round(IOU_THRESHOLDS, 2), RECALLS), count),
             "recall": np.tile(np.round(np.linspace(0.0, 1.0, RECALLS), 2), count * len(IOU_THRESHOLDS)),
             "precision": values,
-            "confidence": np.where(reached, confidence, np.nan),
+            "confidence": np.where(is_reached, confidence, np.nan),
         }
     )
 
 
-def _reached(found: PrecisionRecall, labels: NDArray[np.intp]) -> NDArray[np.bool_]:
+def _reached(curves: PrecisionRecall, labels: NDArray[np.intp]) -> NDArray[np.bool_]:
     """Return which recalls are reached, of shape (labels, 10, 101)."""
-    highest = found.recall[:, labels, 0, -1].T
+    highest = curves.recall[:, labels, 0, -1].T
     return np.asarray(np.linspace(0.0, 1.0, RECALLS) <= highest[:, :, None])
 
 
-def ap_by_size(sides: EvaluationInputs, found: PrecisionRecall, parameters: Parameters) -> pd.DataFrame:
+def ap_by_size(inputs: EvaluationInputs, curves: PrecisionRecall, parameters: Parameters) -> pd.DataFrame:
     """Return average precision by area."""
     rows = []
     for at, (low, high) in enumerate(parameters.area_ranges.values()):
-        inside = (sides.countable.area >= low) & (sides.countable.area <= high)
+        inside = (inputs.countable.area >= low) & (inputs.countable.area <= high)
         rows.append(
             {
                 "low": low,
                 "high": high,
-                "AP": found.mean_ap(area=at),
-                "AP50": found.mean_ap(0.5, at),
-                "AP75": found.mean_ap(0.75, at),
-                "AR": found.mean_ar(at),
+                "AP": curves.mean_ap(area=at),
+                "AP50": curves.mean_ap(0.5, at),
+                "AP75": curves.mean_ap(0.75, at),
+                "AR": curves.mean_ar(at),
                 "ground_truths": int(np.count_nonzero(inside)),
             }
         )
@@ -110,19 +110,20 @@ def ap_by_size(sides: EvaluationInputs, found: PrecisionRecall, parameters: Para
     return pd.DataFrame(rows, index=names)
 
 
-def by_image(sides: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools]) -> dict[str, NDArray[np.int64]]:
+def by_image(inputs: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools]) -> dict[str, NDArray[np.int64]]:
     """Count ground truths, predictions, TP, FP and FN in each image."""
-    count = len(sides.images)
-    of_truth, of_predictions = sides.countable.image, sides.predictions.image
-    every = (
-        of_truth,
+    count = len(inputs.images)
+    of_ground_truth, of_predictions = inputs.countable.image, inputs.predictions.image
+    images_by_count = (
+        of_ground_truth,
         of_predictions,
-        of_truth[rows.ground_truth[flags.true_positive]],
+        of_ground_truth[rows.ground_truth[flags.true_positive]],
         of_predictions[rows.prediction[flags.false_positive]],
-        of_truth[rows.ground_truth[flags.false_negative]],
+        of_ground_truth[rows.ground_truth[flags.false_negative]],
     )
     return {
-        name: np.bincount(images, minlength=count).astype(np.int64) for name, images in zip(COUNTS, every, strict=True)
+        name: np.bincount(images, minlength=count).astype(np.int64)
+        for name, images in zip(COUNTS, images_by_count, strict=True)
     }
 
 
@@ -132,56 +133,56 @@ def by_group(rows: Sequence[Mapping[str, Any]], names: pd.Index[Any], numbers: S
     return pd.DataFrame(list(rows), index=names, columns=list(kinds)).astype(kinds)
 
 
-def _unranked(sides: EvaluationInputs) -> bool:
-    return bool(len(sides.predictions)) and not sides.predictions.has_ranks
+def _unranked(inputs: EvaluationInputs) -> bool:
+    return bool(len(inputs.predictions)) and not inputs.predictions.has_ranks
 
 
-def reasons(sides: EvaluationInputs, parameters: Parameters, f1_curve: pd.DataFrame) -> list[str]:
-    """Say why numbers are NaN, and what predictions without a confidence mean."""
-    found = []
-    confidence = sides.predictions.confidence
-    missing = 0 if confidence is None else int(np.isnan(confidence).sum())
-    if not len(sides.countable):
-        crowds = " but crowds" if sides.ground_truth.crowd.any() else ""
-        found.append(f"There is no ground truth{crowds}: average precision and recall do not exist and are NaN.")
+def reasons(inputs: EvaluationInputs, parameters: Parameters, f1_curve: pd.DataFrame) -> list[str]:
+    """Say why numbers are NaN, and how predictions without a confidence are ranked."""
+    notes = []
+    confidence = inputs.predictions.confidence
+    missing_confidences = 0 if confidence is None else int(np.isnan(confidence).sum())
+    if not len(inputs.countable):
+        crowds = " but crowds" if inputs.ground_truth.crowd.any() else ""
+        notes.append(f"There is no ground truth{crowds}: average precision and recall do not exist and are NaN.")
     else:
-        found += _without_truth(sides, parameters)
-    if not len(sides.predictions):
-        found.append("There are no predictions: precision does not exist and is NaN; average precision is 0.")
-    elif _unranked(sides):
-        found.append("No prediction has a confidence: they cannot be ranked, and average precision is NaN.")
-    elif missing:
-        found.append(
-            f"{missing} predictions have no confidence: they are ranked behind all others, and are in no bin of the "
-            "score histogram."
+        notes += _without_ground_truth(inputs, parameters)
+    if not len(inputs.predictions):
+        notes.append("There are no predictions: precision does not exist and is NaN; average precision is 0.")
+    elif _unranked(inputs):
+        notes.append("No prediction has a confidence: they cannot be ranked, and average precision is NaN.")
+    elif missing_confidences:
+        notes.append(
+            f"{missing_confidences} predictions have no confidence: they are ranked behind all "
+            "others, and are in no bin of the score histogram."
         )
-    if len(sides.predictions) and not f1_curve["TP"].any():
-        found.append("No prediction with a confidence is right: none maximizes F1, and best_confidence is NaN.")
-    return found
+    if len(inputs.predictions) and not f1_curve["TP"].any():
+        notes.append("No prediction with a confidence is right: none maximizes F1, and best_confidence is NaN.")
+    return notes
 
 
-def _without_truth(sides: EvaluationInputs, parameters: Parameters) -> list[str]:
-    found = []
-    labels = np.setdiff1d(sides.predictions.label, sides.countable.label).tolist()
+def _without_ground_truth(inputs: EvaluationInputs, parameters: Parameters) -> list[str]:
+    notes = []
+    labels = np.setdiff1d(inputs.predictions.label, inputs.countable.label).tolist()
     if labels:
-        names = ", ".join(repr(sides.labels[label]) for label in labels[:_SHOWN]) + (", …" if labels[_SHOWN:] else "")
-        found.append(f"Without ground truth, and so not in the mean over the labels: {names}.")
-    area = sides.countable.area
+        names = ", ".join(repr(inputs.labels[label]) for label in labels[:_SHOWN]) + (", …" if labels[_SHOWN:] else "")
+        notes.append(f"Without ground truth, and so not in the mean over the labels: {names}.")
+    area = inputs.countable.area
     for name, (low, high) in parameters.area_ranges.items():
         if not ((area >= low) & (area <= high)).any():
-            found.append(f"No ground truth has an area of {low:g} to {high:g}: the numbers of {name!r} are NaN.")
-    return found
+            notes.append(f"No ground truth has an area of {low:g} to {high:g}: the numbers of {name!r} are NaN.")
+    return notes
 
 
-def left_out(sides: EvaluationInputs, parameters: Parameters) -> str | None:
-    """Return of predictions that the COCO numbers and TIDE do not see; None where they see all."""
+def left_out(inputs: EvaluationInputs, parameters: Parameters) -> str | None:
+    """Say how many predictions the COCO numbers and TIDE leave out; None where they use all."""
     most = parameters.max_dets[-1]
-    rows = np.flatnonzero(sides.predictions.place >= most)
+    rows = np.flatnonzero(inputs.predictions.place >= most)
     if not len(rows):
         return None
-    images = np.unique(sides.predictions.image[rows])
+    images = np.unique(inputs.predictions.image[rows])
     return (
-        f"{len(rows)} predictions in {len(images)} images, such as {sides.images.ids[images[0]]!r}, are beyond "
+        f"{len(rows)} predictions in {len(images)} images, such as {inputs.images.ids[images[0]]!r}, are beyond "
         f"max_dets={most}, the most of one label in an image: the COCO numbers and TIDE leave the least confident "
         "out. The Nucleus match takes all. Raise max_dets to count them."
     )

@@ -3,8 +3,8 @@
 A size is that of the stored pixels. EXIF's orientation, by which viewers turn an image, is left alone: boxes are drawn
 in stored pixels by the tools that read files as they are.
 
-JPEG, PNG, GIF, BMP, WebP, TIFF, JPEG 2000, AVIF and HEIF are read here, since Pillow refuses images whose headers
-claim very many pixels, and reads some kinds whole. Every other kind is left to Pillow, where it is installed.
+JPEG, PNG, GIF, BMP, WebP, TIFF, JPEG 2000, AVIF and HEIF are read here, since Pillow rejects images whose headers
+claim very many pixels, and reads some kinds whole. Every other kind is left to Pillow, if it is installed.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from nucleus_pandas.errors import ValidationError
 
 _NAMES = "apng avif bmp dib gif heic heif j2k jfif jp2 jpe jpeg jpg pbm pgm png pnm ppm tif tiff webp"
 EXTENSIONS = frozenset(f".{name}" for name in _NAMES.split())
-"""What the names of images end with, in lower case."""
+"""The extensions of image files, in lower case."""
 
-_HEAD = 32  # bytes that tell the kind
-_PARTS = 10_000  # segments, boxes or entries that are looked at; no image has that many before its size
-_LARGEST = 2**31  # pixels a side
+_HEAD = 32  # bytes that identify the kind
+_PARTS = 10_000  # segments, boxes or entries that are read; no image has that many before its size
+_LARGEST = 2**31  # pixels per side
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # JPEG's markers of a frame, which begins with its size
 _ALONE = frozenset((0x01, *range(0xD0, 0xD8)))  # JPEG's markers without a segment
 _TIFF_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # of whole numbers
@@ -31,20 +31,20 @@ _TIFF_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # of whole numbers
 _Pair: TypeAlias = tuple[int, int]
 
 
-class Size(NamedTuple):
+class ImageSize(NamedTuple):
     """Pixels of an image as it is stored."""
 
     width: int
     height: int
 
 
-def read_size(path: str | os.PathLike[str]) -> Size:
+def read_size(path: str | os.PathLike[str]) -> ImageSize:
     """Read the size of a local image; see `size_of`.
 
     Raises
     ------
     ValidationError
-        It is no image of a kind that is known, or is cut off or damaged before its size.
+        It is not an image of a known kind, or is cut off or damaged before its size.
     OSError
         The file cannot be read.
 
@@ -52,7 +52,7 @@ def read_size(path: str | os.PathLike[str]) -> Size:
     --------
     >>> path = getfixture("tmp_path") / "a.gif"
     >>> path.write_bytes(b"GIF89a" + bytes([64, 0, 48, 0])) and read_size(path)
-    Size(width=64, height=48)
+    ImageSize(width=64, height=48)
     """
     with open(path, "rb", opener=_at_once) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -64,13 +64,13 @@ def _at_once(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe would be waited for
 
 
-def size_of(file: BinaryIO) -> Size:
+def size_of(file: BinaryIO) -> ImageSize:
     """Read the size of an image from its header; the file is left somewhere behind it.
 
     Raises
     ------
     ValidationError
-        It is no image of a kind that is known, or is cut off or damaged before its size.
+        It is not an image of a known kind, or is cut off or damaged before its size.
     """
     file.seek(0)
     head = file.read(_HEAD)
@@ -87,10 +87,10 @@ def size_of(file: BinaryIO) -> Size:
     return _checked(pair)
 
 
-def _checked(pair: _Pair) -> Size:
+def _checked(pair: _Pair) -> ImageSize:
     if not all(0 < side < _LARGEST for side in pair):
         raise ValidationError(f"claims to have {pair[0]} by {pair[1]} pixels", subject="The image")
-    return Size(*pair)
+    return ImageSize(*pair)
 
 
 def _unpack(file: BinaryIO, form: str) -> tuple[Any, ...]:
@@ -183,9 +183,9 @@ def _tiff(file: BinaryIO) -> _Pair:
 
 
 def _boxes(file: BinaryIO, end: int | None) -> Iterator[tuple[bytes, int, int]]:
-    """Walk boxes, the form in which JPEG 2000 and ISO/IEC 14496-12 lay a file out: kind, start and end of each.
+    """Walk boxes, the layout of JPEG 2000 and ISO/IEC 14496-12: kind, start and end of each.
 
-    Whoever walks may read elsewhere meanwhile.
+    The caller may read elsewhere in between.
     """
     at = file.tell()
     for _ in range(_PARTS):

@@ -478,7 +478,7 @@ class TestSuspects:
 
     @pytest.mark.parametrize("value", [-0.1, 1.1, np.nan, "0.5", True])
     def test_min_confidence_is_a_confidence(self, evaluation: npd.Evaluation, value: Any) -> None:
-        with pytest.raises(npd.InvalidInputError, match="min_confidence is a number from 0 to 1"):
+        with pytest.raises(npd.InvalidInputError, match="min_confidence must be a number from 0 to 1"):
             evaluation.suspects(min_confidence=value)
 
     def test_swapped_labels_stand_first(self) -> None:

@@ -154,7 +154,9 @@ class TestOddRows:
     ) -> None:
         corners = [{"x": 0, "y": 0}, {"x": 9, "y": 0}, {"x": 0, "y": 9}]
         shape = ground_truth.iloc[:1].assign(type="polygon", geometry=[{"vertices": corners}])
-        with pytest.warns(npd.NucleusWarning, match="1 rows of the ground truth are left out, since they are no boxes"):
+        with pytest.warns(
+            npd.NucleusWarning, match="1 rows of the ground truth .* since they are not boxes"
+        ):
             found = npd.evaluate(predictions, pd.concat([ground_truth.assign(type="box"), shape], ignore_index=True))
         assert totals(found) == [2, 2, 2, 0, 0]
         assert "1 rows of the ground truth" in found.notes[0]
@@ -239,7 +241,7 @@ class TestRows:
     ) -> None:
         frame = predictions if side == "predictions" else ground_truth
         frame[column] = values
-        with pytest.raises(npd.InvalidInputError, match=f"1 of 2 rows of the {side} are refused:\n  {text}") as caught:
+        with pytest.raises(npd.InvalidInputError, match=f"1 of 2 rows of the {side} are invalid:\n  {text}") as caught:
             npd.evaluate(predictions, ground_truth)
         assert caught.value.problems is not None
         assert caught.value.problems["column"].tolist() == [column]
@@ -295,17 +297,17 @@ class TestRows:
         [
             ([[0, 0, 1, 1]], "a polygon has at least three points"),
             ([], "it has no polygon"),
-            ({"size": [5, 5], "counts": [25]}, "it is of 5 by 5 pixels, its image of 9 by 8"),
+            ({"size": [5, 5], "counts": [25]}, "it has 5 by 5 pixels, its image 9 by 8"),
         ],
     )
     def test_what_is_no_mask(self, segmentation: Any, text: str) -> None:
         frame = pd.DataFrame({"reference_id": ["a"], "label": "car", "segmentation": [segmentation], "confidence": 0.5})
         items = pd.DataFrame({"reference_id": ["a"], "width": 9, "height": 8})
-        with pytest.raises(npd.InvalidInputError, match=f"row 0: column 'segmentation': is no mask: {text}"):
+        with pytest.raises(npd.InvalidInputError, match=f"row 0: column 'segmentation': is not a mask: {text}"):
             npd.evaluate(frame, frame, iou_type="segm", items=items)
 
     def test_masks_need_a_column(self, predictions: pd.DataFrame, ground_truth: pd.DataFrame) -> None:
-        with pytest.raises(npd.InvalidInputError, match="Column 'segmentation' not found.*Masks stand in"):
+        with pytest.raises(npd.InvalidInputError, match="Column 'segmentation' not found.*Masks are in"):
             npd.evaluate(predictions, ground_truth, iou_type="segm")
 
 
@@ -313,7 +315,7 @@ ARGUMENTS: list[tuple[dict[str, Any], str]] = [
     *(({"iou_threshold": value}, "a number above 0, at most 1") for value in (0, -0.5, 1.01, np.nan, "1", True)),
     ({"class_agnostic": True, "allowed_label_matches": [("a", "b")]}, "leave one of the two out"),
     ({"class_agnostic": 1}, "class_agnostic is True, False or None"),
-    ({"allowed_label_matches": "ab"}, "holds pairs, it is no 'ab'"),
+    ({"allowed_label_matches": "ab"}, "must hold pairs, not 'ab'"),
     ({"allowed_label_matches": [("a", "b", "c")]}, "holds pairs (ground-truth label, predicted label)"),
     ({"allowed_label_matches": [("a", 0.5)]}, "holds pairs (ground-truth label, predicted label)"),
     *(({"max_dets": value}, "max_dets is a number") for value in (0, 1.5, "100", (), (10, 1), (1, 1), True)),
@@ -321,7 +323,7 @@ ARGUMENTS: list[tuple[dict[str, Any], str]] = [
     ({"area_ranges": {"tiny": (5, 1)}}, "'tiny' ends at 1, before it begins at 5"),
     ({"area_ranges": {"tiny": (-1, 5)}}, "'tiny' is two numbers (low, high) from 0 on"),
     ({"area_ranges": {"tiny": 5}}, "'tiny' is two numbers (low, high) from 0 on"),
-    ({"area_ranges": {5: (0, 1)}}, "names its ranges by texts"),
+    ({"area_ranges": {5: (0, 1)}}, "names its ranges by strings"),
     ({"engine": "detectron"}, "engine is 'nucleus_pandas' or 'hotcoco', not 'detectron'"),
     ({"engine": "pycocotools"}, "engine is 'nucleus_pandas' or 'hotcoco', not 'pycocotools'"),
     ({"iou_type": "keypoints"}, "iou_type is 'bbox' or 'segm', not 'keypoints'"),

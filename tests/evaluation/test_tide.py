@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import nucleus_pandas as npd
-from nucleus_pandas.evaluation.tide import Tide
+from nucleus_pandas.evaluation.tide import TideResult
 from tests.factories import flat_box
 from tests.support import coco_val2014
 
@@ -114,12 +114,12 @@ def test_counts_are_those_of_hotcoco(seed: int) -> None:
 def test_every_prediction_is_right_or_ignored_or_in_one_category(seed: int, max_dets: int) -> None:
     truth, predictions = random_sides(seed, crowds=True)
     found = npd.evaluate(predictions, truth, items=ITEMS, max_dets=max_dets)
-    result: Tide = found._tide
-    places = np.sum([result.right, result.ignored, *result.errors.values()], axis=0)
+    result: TideResult = found._tide
+    places = np.sum([result.true_positive, result.ignored, *result.errors.values()], axis=0)
     assert (places == 1).all()
     kept = predictions.groupby(["reference_id", "label"]).size().clip(upper=max_dets).sum()
     assert len(places) == kept
-    assert int(result.found.sum()) == int(result.right.sum())
+    assert int(result.found.sum()) == int(result.true_positive.sum())
     assert not (result.found & result.missed).any()
     assert len(result.missed) == int((truth["iscrowd"] == 0).sum())
 

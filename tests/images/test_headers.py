@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from nucleus_pandas.errors import ValidationError
-from nucleus_pandas.images.sizes import Size, read_size, size_of
+from nucleus_pandas.images.sizes import ImageSize, read_size, size_of
 
 HUGE = 60_000
 EXIF = Image.Exif()
@@ -72,7 +72,7 @@ def test_the_orientation_that_exif_names_is_left_alone(tmp_path: Path) -> None:
     Image.new("RGB", (64, 48)).save(path, exif=EXIF)
     with Image.open(path) as image:
         assert image.getexif()[0x0112] == 6
-    assert read_size(path) == Size(64, 48)
+    assert read_size(path) == ImageSize(64, 48)
 
 
 def chunk(name: bytes, content: bytes) -> bytes:

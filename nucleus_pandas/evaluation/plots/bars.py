@@ -208,17 +208,17 @@ def per_class(
     if not len(table):
         return sentence(ax, *evaluation.notes)
     values = table[metric].to_numpy()
-    there = ~np.isnan(values)
+    is_defined = ~np.isnan(values)
     rows = np.arange(len(table))
-    ax.barh(rows[there], values[there], color=BLUE, height=0.76)
+    ax.barh(rows[is_defined], values[is_defined], color=BLUE, height=0.76)
     names(ax, table.index.tolist())
     points = size(ax, len(table))
-    for row, value in zip(rows[there], values[there], strict=True):
+    for row, value in zip(rows[is_defined], values[is_defined], strict=True):
         _beside(ax, value, row, f"{value:.3f}", points, DARK)
-    for row in rows[~there]:
+    for row in rows[~is_defined]:
         _beside(ax, 0.0, row, f"NaN: {table['reason'].iloc[row]}", points, GREY)
-    if there.sum() > 1:
-        mean = values[there].mean()
+    if is_defined.sum() > 1:
+        mean = values[is_defined].mean()
         whose = "all" if labels is None else "these"
         ax.axvline(mean, color=DARK, linewidth=1.0, linestyle="--")
         ax.set_xlabel(f"{metric} (dashed: the mean of {whose}, {mean:.3f})")
@@ -237,7 +237,7 @@ def comparison(
 ) -> Axes:
     """Draw by how much another evaluation is better or worse for each label, the most won first.
 
-    Beside the bars stand the ground truths that only the other one finds (+), and that only this one finds (-).
+    Beside the bars are the ground truths that only the other one finds (+), and that only this one finds (-).
 
     Parameters
     ----------

@@ -94,8 +94,8 @@ def axes(ax: Axes | None, width: float = 6.4, height: float = 4.8) -> Axes:
         from matplotlib import pyplot
     except ImportError as error:
         raise MissingExtraError("Plots need matplotlib: pip install 'nucleus_pandas[plot]'") from error
-    _, made = pyplot.subplots(figsize=(width, height), layout="constrained")
-    return made
+    _, new = pyplot.subplots(figsize=(width, height), layout="constrained")
+    return new
 
 
 def title(ax: Axes, what: str, how: str) -> None:

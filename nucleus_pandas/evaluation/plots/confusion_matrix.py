@@ -42,8 +42,8 @@ def confusion_matrix(
 ) -> Axes:
     """Draw how often predictions of each label met ground truth of each label.
 
-    The background stands last, for what met nothing. Empty cells are white; numbers stand in the cells where there
-    are few, and are read from the colours where there are many.
+    The background comes last, for boxes that met nothing. Empty cells are white; numbers are written into the cells if
+    there are few, and are read from the colours if there are many.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def confusion_matrix(
     Raises
     ------
     InvalidInputError
-        `normalize` or `top` is none.
+        `normalize` or `top` is invalid.
     MissingExtraError
         matplotlib is not installed.
 
@@ -111,11 +111,11 @@ def _grouped(matrix: pd.DataFrame, top: int | None) -> tuple[np.ndarray, list[st
     kept, rest = np.sort(order[:top]), np.sort(order[top:])
     place = np.full(last + 1, top)
     place[kept], place[last] = np.arange(top), top + 1
-    found = np.zeros((top + 2, top + 2), dtype=counts.dtype)
-    np.add.at(found, (place[:, None], place[None, :]), counts)
+    grouped = np.zeros((top + 2, top + 2), dtype=counts.dtype)
+    np.add.at(grouped, (place[:, None], place[None, :]), counts)
     same = int(counts[rest, rest].sum())
-    note = f"\namong the others: {same} pairs of one label, {int(found[top, top]) - same} of two"
-    return found, _named([*(labels[at] for at in kept), f"{len(rest)} others", BACKGROUND]), note
+    note = f"\namong the others: {same} pairs of one label, {int(grouped[top, top]) - same} of two"
+    return grouped, _named([*(labels[at] for at in kept), f"{len(rest)} others", BACKGROUND]), note
 
 
 def _named(labels: list[str]) -> list[str]:
@@ -129,7 +129,7 @@ def _draw(ax: Axes, values: np.ndarray, normalize: str | None, labels: list[str]
 
     assert ax.figure is not None
     count = len(values)
-    colours = ListedColormap(colormaps["Blues"](np.linspace(0.15, 1.0, 256)))  # the palest is told from white
+    colours = ListedColormap(colormaps["Blues"](np.linspace(0.15, 1.0, 256)))  # the palest differs from white
     norm = Normalize(0, 1) if normalize else LogNorm(1, max(2.0, float(values.max())))
     image = ax.imshow(np.ma.masked_where(~(values > 0), values), cmap=colours, norm=norm, aspect="equal")
     names(ax, labels, "x")
@@ -153,14 +153,14 @@ def _draw(ax: Axes, values: np.ndarray, normalize: str | None, labels: list[str]
 
 def _write(ax: Axes, values: np.ndarray, norm: Normalize, normalize: str | None) -> None:
     """Write the numbers into the cells, if there they are legible."""
-    there = np.argwhere(values > 0).tolist()
-    texts = [_text(float(values[row, column]), normalize is not None) for row, column in there]
+    filled = np.argwhere(values > 0).tolist()
+    texts = [_text(float(values[row, column]), normalize is not None) for row, column in filled]
     # a digit is 0.65 times as wide as type is high, and names and scale take a fifth of the axes
     cell = 0.8 * min(extent(ax, "x"), extent(ax, "y")) / len(values)
     points = min(9.0, cell / (0.65 * max(map(len, texts))))
     if points < LEGIBLE:
         return
-    for (row, column), text in zip(there, texts, strict=True):
+    for (row, column), text in zip(filled, texts, strict=True):
         colour = "white" if norm(values[row, column]) > 0.55 else DARK
         ax.text(column, row, text, ha="center", va="center", fontsize=points, color=colour)
 

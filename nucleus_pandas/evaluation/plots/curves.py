@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-_FEW = 6  # labels that are told apart
+_FEW = 6  # labels in colour
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
 _MARKS = "osD^vPX*<>"
 
@@ -113,19 +113,19 @@ def pr_curve(
 
 def _curves(frame: pd.DataFrame, labels: Sequence[str] | None, thresholds: list[float]) -> list[pd.DataFrame]:
     """Return for each threshold a frame of precision, indexed by recall, one column per label."""
-    there = frame["label"].unique().tolist()
-    strange = [label for label in labels or () if label not in there]
-    if strange:
-        raise InvalidInputError(f"There is no curve of {strange[0]!r}: it has no ground truth, or is no label.")
+    drawable = frame["label"].unique().tolist()
+    unknown = [label for label in labels or () if label not in drawable]
+    if unknown:
+        raise InvalidInputError(f"There is no curve of {unknown[0]!r}: it has no ground truth, or is no label.")
     if not thresholds:
         raise InvalidInputError("iou_thresholds names none: curves are drawn at some of 0.5, 0.55, … 0.95.")
-    found = []
+    curves = []
     for threshold in thresholds:
         at = frame[np.isclose(frame["iou_threshold"], threshold)]
         if len(frame) and not len(at):
             raise InvalidInputError(f"There is no curve at IoU {threshold:g}: there is at 0.5, 0.55, … 0.95.")
-        found.append(at.pivot(index="recall", columns="label", values="precision"))
-    return found
+        curves.append(at.pivot(index="recall", columns="label", values="precision"))
+    return curves
 
 
 def _labels(ax: Axes, curve: pd.DataFrame, counts: pd.Series[int], labels: Sequence[str] | None) -> None:

@@ -1,4 +1,4 @@
-"""Images with what lies on them: frames in, HTML out."""
+"""Images with their annotations: frames in, HTML out."""
 
 from nucleus_pandas.images.gallery.gallery import SIZE, Fetch, FrameSource, check_size, gallery
 from nucleus_pandas.images.gallery.html import Gallery

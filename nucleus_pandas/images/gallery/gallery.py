@@ -1,4 +1,4 @@
-"""From frames to a gallery."""
+"""Build a gallery from frames."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.inputs import FrameColumns
 from nucleus_pandas.images.gallery.html import Gallery, GalleryTile
 from nucleus_pandas.images.gallery.marks import AnnotationSide, Mark, Marks
-from nucleus_pandas.images.gallery.selection import PREDICTED, Choice, Image, chosen, located
+from nucleus_pandas.images.gallery.selection import PREDICTED, LocatedImage, Selection, locate_images, select_images
 from nucleus_pandas.images.gallery.svg import ColourBy
-from nucleus_pandas.images.mask_overlays import look_at
+from nucleus_pandas.images.mask_overlays import inspect_mask
 from nucleus_pandas.images.thumbnails import UnshowableError, thumbnail
 from nucleus_pandas.schema import BoxColumn, NamedColumns
 from nucleus_pandas.schema.boxes import BoxFormat
@@ -30,10 +30,10 @@ _SIZES = range(32, 2049)
 _WEB = ("http", "https")
 
 FrameSource: TypeAlias = pd.DataFrame | Callable[[str, list[str]], pd.DataFrame]
-"""A frame, or what gives one for the images of such ids, in ``reference_id`` or in ``dataset_item_id``."""
+"""A frame, or a function that returns one for images by their ``reference_id`` or ``dataset_item_id``."""
 
 Fetch: TypeAlias = Callable[[str], bytes | None]
-"""Gives an image that lies on the own server; None where the address is another."""
+"""Returns an image from its own server; None for other URLs."""
 
 
 def gallery(
@@ -59,9 +59,9 @@ def gallery(
     n, color, size, columns, bbox, bbox_format
         As in `nucleus_pandas.show`.
     items, ground_truth, predictions : pandas.DataFrame or callable, optional
-        Where images and further boxes are; what is called is asked for the images that are shown, alone.
+        Further images and boxes; a function is called with the images that are shown only.
     fetch : callable, optional
-        Gives images of the own server, which are put into the page as those of this machine are.
+        Returns images of its own server, which are embedded in the page as local files are.
     """
     check_size(n, size)
     if color is not None and color not in get_args(ColourBy):
@@ -74,43 +74,45 @@ def gallery(
         )
     layout = FrameColumns(columns, bbox, bbox_format)
     named = NamedColumns(frame, columns)
-    choice = chosen(named, int(n), NamedColumns(items, None) if isinstance(items, pd.DataFrame) else None)
-    places = _asked(items, choice)
-    given: dict[AnnotationSide, pd.DataFrame | None] = {
-        "ground truth": _asked(ground_truth, choice),
-        "prediction": _asked(predictions, choice),
+    selection = select_images(named, int(n), NamedColumns(items, None) if isinstance(items, pd.DataFrame) else None)
+    items_frame = _requested(items, selection)
+    given_frames: dict[AnnotationSide, pd.DataFrame | None] = {
+        "ground truth": _requested(ground_truth, selection),
+        "prediction": _requested(predictions, selection),
     }
-    others = {side: boxes for side, boxes in given.items() if boxes is not None}
+    other_boxes = {side: boxes for side, boxes in given_frames.items() if boxes is not None}
     is_examples = named.holds(PREDICTED[0])
     has_boxes = is_examples or bbox is not None or any(map(named.has, ("x", "y", "geometry")))
-    images = located(choice, named, None if places is None else NamedColumns(places, None), boxes=has_boxes)
-    marks = Marks(choice)
+    images = locate_images(
+        selection, named, None if items_frame is None else NamedColumns(items_frame, None), boxes=has_boxes
+    )
+    marks = Marks(selection)
     if is_examples:
         marks.add_examples(named)
     elif has_boxes:
         marks.add_own(named, "prediction" if named.has("confidence") else "ground truth", layout)
     if not has_boxes and any(map(named.holds, ("annotation_id", "prediction_id"))):
-        if not others:
+        if not other_boxes:
             raise InvalidInputError(
-                "This frame names boxes by their ids alone. Give ground_truth= and predictions= too: the "
+                "This frame names boxes by their ids alone. Pass ground_truth= and predictions= too: the "
                 "frames, or the dataset and the run, that hold them."
             )
-        marks.add_matches(named, others, layout)
+        marks.add_matches(named, other_boxes, layout)
     else:
-        for side, boxes in others.items():
+        for side, boxes in other_boxes.items():
             marks.add_others(boxes, side, layout)
     sources = _Sources(int(size), fetch)
     tiles = [
-        _tile(image, sources.of(image), *_had(marks.of_tile[at], marks.problems[at], fetch))
+        _tile(image, sources.of(image), *_load_masks(marks.of_tile[at], marks.problems[at], fetch))
         for at, image in enumerate(images)
     ]
     if color is None:
         color = "match_type" if any(mark.match_type for tile in tiles for mark in tile.marks) else "label"
-    return Gallery(tiles, choice.total, "examples" if is_examples else "images", color, int(size))
+    return Gallery(tiles, selection.total, "examples" if is_examples else "images", color, int(size))
 
 
 def check_size(n: object, size: object) -> None:
-    """Refuse what is no number of images, and what is none of pixels.
+    """Check the number of images and their size in pixels.
 
     Raises
     ------
@@ -118,54 +120,54 @@ def check_size(n: object, size: object) -> None:
         The text says what is allowed.
     """
     if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
-        raise InvalidInputError(f"n is how many images to show, at least 1, not {n!r}.", argument="n")
+        raise InvalidInputError(f"n is the number of images to show, at least 1, not {n!r}.", argument="n")
     if isinstance(size, bool) or not isinstance(size, Integral) or int(size) not in _SIZES:
         raise InvalidInputError(
             f"size is in pixels, from {_SIZES.start} to {_SIZES.stop - 1}, not {size!r}.", argument="size"
         )
 
 
-def _asked(frames: FrameSource | None, choice: Choice) -> pd.DataFrame | None:
+def _requested(frames: FrameSource | None, selection: Selection) -> pd.DataFrame | None:
     if frames is None or isinstance(frames, pd.DataFrame):
         return frames
-    if choice.key == "image_url":
+    if selection.key == "image_url":
         raise InvalidInputError(
             "The frame names its images by 'image_url' alone. A dataset knows them by 'reference_id'; "
-            "columns={'reference_id': 'your_column'} says where it stands."
+            "columns={'reference_id': 'your_column'} names another column."
         )
-    return frames(choice.key, choice.ids)
+    return frames(selection.key, selection.ids)
 
 
-def _had(marks: list[Mark], problems: list[str], fetch: Fetch | None) -> tuple[list[Mark], list[str]]:
-    """Take masks from where they are, and tell of those that cannot be had."""
-    found, told = [], list(problems)
+def _load_masks(marks: list[Mark], problems: list[str], fetch: Fetch | None) -> tuple[list[Mark], list[str]]:
+    """Load masks, and say which ones cannot be drawn."""
+    loaded, reasons = [], list(problems)
     for mark in marks:
         if mark.source is not None:
             source = mark.source
             if isinstance(source, str):
                 source = (fetch(source) if fetch is not None else None) or b""
-            reason = look_at(source).reason if source else "it is on another server"
+            reason = inspect_mask(source).reason if source else "it is on another server"
             if reason:
-                told.append(f"a mask is not drawn, since {reason}")
+                reasons.append(f"a mask is not drawn, since {reason}")
                 continue
             mark = replace(mark, source=source)
-        found.append(mark)
-    return found, told
+        loaded.append(mark)
+    return loaded, reasons
 
 
-def _tile(image: Image, shown: _Shown, marks: list[Mark], problems: list[str]) -> GalleryTile:
-    size = image.size or shown.size
-    reason = shown.reason
-    if shown.uri is not None and size is None and any(mark.is_placed for mark in marks):
+def _tile(image: LocatedImage, source: _Source, marks: list[Mark], problems: list[str]) -> GalleryTile:
+    size = image.size or source.size
+    reason = source.reason
+    if source.uri is not None and size is None and any(mark.is_placed for mark in marks):
         reason = (
-            "The size of this image is not known, so its boxes cannot be placed. Give items= with width and height."
+            "The size of this image is not known, so its boxes cannot be placed. Pass items= with width and height."
         )
-    return GalleryTile(image.name, shown.uri, size, marks, image.metadata, reason, problems)
+    return GalleryTile(image.name, source.uri, size, marks, image.metadata, reason, problems)
 
 
 @dataclass(frozen=True)
-class _Shown:
-    """What the page loads, the image's own size, and why there is nothing to load."""
+class _Source:
+    """The URL that the page loads, the size of the image, and why there is nothing to load."""
 
     uri: str | None
     size: tuple[int, int] | None = None
@@ -173,35 +175,35 @@ class _Shown:
 
 
 class _Sources:
-    """Where the page finds images; each is made small once."""
+    """The sources of images; each image is scaled down once."""
 
     def __init__(self, size: int, fetch: Fetch | None) -> None:
         self._size = size
         self._fetch = fetch
-        self._known: dict[tuple[str | None, tuple[int, int] | None], _Shown] = {}
+        self._known: dict[tuple[str | None, tuple[int, int] | None], _Source] = {}
 
-    def of(self, image: Image) -> _Shown:
+    def of(self, image: LocatedImage) -> _Source:
         key = image.url, image.size
         if key not in self._known:
             self._known[key] = self._made(*key)
         return self._known[key]
 
-    def _made(self, url: str | None, known: tuple[int, int] | None) -> _Shown:
+    def _made(self, url: str | None, known: tuple[int, int] | None) -> _Source:
         if url is None:
-            return _Shown(None, None, "has no address")
+            return _Source(None, None, "has no URL")
         scheme, parted, _ = url.partition("://")
         content: Path | bytes | None = None if parted else Path(url)
         if parted and scheme.lower() in _WEB:
             content = None if self._fetch is None else self._fetch(url)
             if content is None:
-                return _Shown(url)
+                return _Source(url)
         elif parted:
-            return _Shown(None, None, f"lies in {cut(scheme, 12)}://, which no browser opens")
+            return _Source(None, None, f"is in {cut(scheme, 12)}://, which no browser opens")
         assert content is not None
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # what readers find odd in an image does not matter here
+                warnings.simplefilter("ignore")  # a decoder's remarks on an image do not matter here
                 small = thumbnail(content, self._size, known)
         except UnshowableError as error:
-            return _Shown(None, None, str(error))
-        return _Shown(small.uri, (small.width, small.height))
+            return _Source(None, None, str(error))
+        return _Source(small.uri, (small.width, small.height))

@@ -1,4 +1,4 @@
-"""A gallery as HTML: no server, no script, nothing from elsewhere but the images that lie there."""
+"""A gallery as HTML: no server, no script, and no external content but remote images."""
 
 from __future__ import annotations
 
@@ -70,17 +70,17 @@ class GalleryTile:
     Attributes
     ----------
     name : str
-        What it is called.
+        Its name.
     source : str or None
-        What the page loads: a ``data:`` address or one of the web; None where nothing can be shown.
+        The URL that the page loads: ``data:`` or remote; None if nothing can be shown.
     size : (int, int) or None
-        Width and height in pixels, by which the marks go.
+        Width and height in pixels, to which the marks refer.
     marks : list of Mark
-        What lies on it.
+        The marks on it.
     metadata : str
-        What its item says.
+        The metadata of its item.
     reason : str
-        Why there is no image, or why boxes are not drawn; empty where all is well.
+        Why there is no image, or why boxes are not drawn; empty otherwise.
     problems : list of str
         Why rows are not drawn.
     """
@@ -95,14 +95,14 @@ class GalleryTile:
 
 
 class Gallery:
-    """Images with what lies on them, as HTML that needs no server and no script. Made by `nucleus_pandas.show`.
+    """Images with their annotations as HTML that needs no server and no script. Created by `nucleus_pandas.show`.
 
-    A notebook shows it where it is the last line of a cell.
+    A notebook shows it if it is the last expression of a cell.
 
     Attributes
     ----------
     html : str
-        The gallery as an element that can stand in any page.
+        The gallery as an element for any page.
     """
 
     def __init__(self, tiles: Sequence[GalleryTile], total: int, noun: str, by: ColourBy, size: int) -> None:
@@ -121,7 +121,7 @@ class Gallery:
         Parameters
         ----------
         path : str or path-like
-            The file; one that is there is replaced.
+            The file; an existing one is replaced.
 
         Returns
         -------
@@ -247,7 +247,7 @@ def _said(metadata: str) -> str:
 
 
 def _counted(marks: Sequence[Mark]) -> list[str]:
-    """Return how much lies on an image."""
+    """Return the numbers of marks on an image."""
     placed = [mark for mark in marks if mark.is_placed]
     facts = []
     for side in ("ground truth", "prediction"):

@@ -1,4 +1,4 @@
-"""What is drawn on images: boxes, lines, polygons and keypoints of ground truth and predictions."""
+"""Marks on images: boxes, lines, polygons and keypoints of ground truth and predictions."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.inputs import FrameColumns
-from nucleus_pandas.images.gallery.selection import PREDICTED, Choice
+from nucleus_pandas.images.gallery.selection import PREDICTED, Selection
 from nucleus_pandas.images.svg_shapes import CUBOID, Extent, Point, SvgShape, keypoints, polygon, rectangle
 from nucleus_pandas.schema import NOT_SENT, NamedColumns, Problems, check_annotations, floats, texts
 from nucleus_pandas.schema.geometry import named_columns
 from nucleus_pandas.wire.entities import Category, Keypoints, Line, Mask, MultiCategory, Polygon
 
 AnnotationSide: TypeAlias = Literal["ground truth", "prediction"]
-Layer: TypeAlias = Literal["annotations", "predictions"]
+AnnotationKind: TypeAlias = Literal["annotations", "predictions"]
 
 _TAKEN = ("label", "type", "x", "y", "width", "height", "geometry", "confidence")
-_LAYERS: dict[AnnotationSide, Layer] = {"ground truth": "annotations", "prediction": "predictions"}
-_SEEN: dict[AnnotationSide, tuple[str, ...]] = {"ground truth": ("TP", "FN"), "prediction": ("TP", "FP")}
-"""What the marks of each side can be found to be."""
+_KINDS_OF_SIDE: dict[AnnotationSide, AnnotationKind] = {"ground truth": "annotations", "prediction": "predictions"}
+_OUTCOMES: dict[AnnotationSide, tuple[str, ...]] = {"ground truth": ("TP", "FN"), "prediction": ("TP", "FP")}
+"""The possible outcomes of the marks of each side."""
 
 
 @dataclass(frozen=True)
 class Mark:
-    """Something that is drawn.
+    """An annotation or a prediction on an image.
 
     Attributes
     ----------
     side : {"ground truth", "prediction"}
-        Whose it is.
+        Its side.
     label : str
-        What it is said to be.
+        Its label.
     shape : SvgShape or None
         How it is drawn; None for a mask, and for what belongs to the whole image.
     confidence, iou : float
         NaN where there is none.
     match_type : {"TP", "FP", "FN"} or None
-        What it was found to be; None for what was not, as the ground truth that a wrong prediction lies on.
+        Its outcome; None if it has none, as the ground truth beside a wrong prediction.
     segments : tuple of (str, int)
         Of a mask its labels, each with the number that its pixels have.
     source : pathlib.Path, bytes, str or None
@@ -61,7 +61,7 @@ class Mark:
 
     @property
     def is_placed(self) -> bool:
-        """Whether it has a place in the image."""
+        """True if it has a place in the image."""
         return self.shape is not None or self.source is not None
 
     @property
@@ -84,7 +84,7 @@ class Mark:
 
 
 class Marks:
-    """What is drawn on each tile, and what cannot be.
+    """The marks on each image, and the rows that cannot be drawn.
 
     Attributes
     ----------
@@ -94,16 +94,16 @@ class Marks:
         Why rows are not drawn.
     """
 
-    def __init__(self, choice: Choice) -> None:
-        self._choice = choice
-        self.of_tile: list[list[Mark]] = [[] for _ in choice.tiles]
-        self.problems: list[list[str]] = [[] for _ in choice.tiles]
+    def __init__(self, selection: Selection) -> None:
+        self._selection = selection
+        self.of_tile: list[list[Mark]] = [[] for _ in selection.images]
+        self.problems: list[list[str]] = [[] for _ in selection.images]
 
     def add_own(self, named: NamedColumns, side: AnnotationSide, layout: FrameColumns) -> None:
         """Add the boxes of the frame that names the images."""
         rows = self._rows()
-        found, problems = _marks(named.some([row for row, _ in rows]), side, layout)
-        for (_, tile), mark, problem in zip(rows, found, problems, strict=True):
+        marks, problems = _marks(named.some([row for row, _ in rows]), side, layout)
+        for (_, tile), mark, problem in zip(rows, marks, problems, strict=True):
             self._add([tile], mark, problem)
 
     def add_examples(self, named: NamedColumns) -> None:
@@ -116,71 +116,73 @@ class Marks:
         """Add the boxes of another frame on the same images."""
         layout = layout.of(frame)
         named = NamedColumns(frame, layout.columns)
-        on = self._on(named)
-        found, problems = _marks(named.some(list(on)), side, layout)
-        for tiles, mark, problem in zip(on.values(), found, problems, strict=True):
+        tiles_of_row = self._tiles_of_rows(named)
+        marks, problems = _marks(named.some(list(tiles_of_row)), side, layout)
+        for tiles, mark, problem in zip(tiles_of_row.values(), marks, problems, strict=True):
             self._add(tiles, mark, problem)
 
     def add_matches(
         self, named: NamedColumns, sides: Mapping[AnnotationSide, pd.DataFrame], layout: FrameColumns
     ) -> None:
-        """Add the boxes that a frame of matches, which names the images, tells by their ids.
+        """Add the boxes that a frame of matches, which names the images, names by their ids.
 
-        A pair that is no match is drawn with the side that its row is about.
+        A pair that is not a match is drawn with the side of its row.
         """
         rows = self._rows()
-        some, matched = named.some([row for row, _ in rows]), named.holds("match_type")
+        selected, has_outcomes = named.some([row for row, _ in rows]), named.holds("match_type")
         for side, frame in sides.items():
-            places = self._places(frame, side, layout.of(frame))
-            ids = _strings(some, "annotation_id" if side == "ground truth" else "prediction_id")
-            labels = _strings(some, "label" if side == "ground truth" else "predicted_label")
-            for (_, tile), one, label, seen in zip(rows, ids, labels, _seen(some, side), strict=True):
-                if one is None or (matched and seen.match_type is None):
+            marks_by_id = self._marks_by_id(frame, side, layout.of(frame))
+            ids = _strings(selected, "annotation_id" if side == "ground truth" else "prediction_id")
+            labels = _strings(selected, "label" if side == "ground truth" else "predicted_label")
+            for (_, tile), box_id, label, outcome in zip(
+                rows, ids, labels, _outcome_marks(selected, side), strict=True
+            ):
+                if box_id is None or (has_outcomes and outcome.match_type is None):
                     continue
-                place = places.get((self._choice.tiles[tile].id, one))
-                if place is None:
-                    self._add([tile], None, f"the {side} '{one}' is not among what was given")
+                mark = marks_by_id.get((self._selection.images[tile].id, box_id))
+                if mark is None:
+                    self._add([tile], None, f"the {side} '{box_id}' is not in the frame of that side")
                 else:
-                    confidence = seen.confidence if side == "prediction" else nan
-                    self._add([tile], replace(place, label=label or place.label, match_type=seen.match_type,
-                                              confidence=confidence, iou=seen.iou), None)  # fmt: skip
+                    confidence = outcome.confidence if side == "prediction" else nan
+                    self._add([tile], replace(mark, label=label or mark.label, match_type=outcome.match_type,
+                                              confidence=confidence, iou=outcome.iou), None)  # fmt: skip
 
-    def _places(
+    def _marks_by_id(
         self, frame: pd.DataFrame, side: AnnotationSide, layout: FrameColumns
     ) -> dict[tuple[str | None, str], Mark]:
-        """Find the boxes on the images by the ids of their images and their own."""
+        """Find the marks on the images by the ids of image and box."""
         named = NamedColumns(frame, layout.columns)
-        on = self._on(named)
-        some = named.some(list(on))
-        found, _ = _marks(some, side, layout)
+        tiles_of_row = self._tiles_of_rows(named)
+        selected = named.some(list(tiles_of_row))
+        marks, _ = _marks(selected, side, layout)
         checked = check_annotations(
-            some.frame,
-            _LAYERS[side],
+            selected.frame,
+            _KINDS_OF_SIDE[side],
             columns=layout.columns,
             bbox=layout.bbox,
             bbox_format=layout.bbox_format,
             metadata_from=False,
         )
         units = checked.units
-        computed = units.boxes.ids()
-        placed: dict[tuple[str | None, str], Mark] = {}
-        for at, (tiles, mark) in enumerate(zip(on.values(), found, strict=True)):
+        ids = units.boxes.ids()
+        marks_by_id: dict[tuple[str | None, str], Mark] = {}
+        for at, (tiles, mark) in enumerate(zip(tiles_of_row.values(), marks, strict=True)):
             unit = int(checked.unit_of_row[at])
             if mark is not None and unit != NOT_SENT:
-                placed[self._choice.tiles[tiles[0]].id, computed[unit].as_py()] = mark
-        return placed
+                marks_by_id[self._selection.images[tiles[0]].id, ids[unit].as_py()] = mark
+        return marks_by_id
 
     def _rows(self) -> list[tuple[int, int]]:
-        """Return the rows of the frame that names the images, in its order, and the tile of each."""
-        return sorted((int(row), number) for number, tile in enumerate(self._choice.tiles) for row in tile.rows)
+        """Return the rows of the frame that names the images, in its order, and the image of each."""
+        return sorted((int(row), number) for number, tile in enumerate(self._selection.images) for row in tile.rows)
 
-    def _on(self, named: NamedColumns) -> dict[int, list[int]]:
-        """Find the rows of another frame that lie on the images, and the tiles of each."""
-        key = self._choice.key
+    def _tiles_of_rows(self, named: NamedColumns) -> dict[int, list[int]]:
+        """Find the rows of another frame that are on the images, and the images of each."""
+        key = self._selection.key
         if not named.has(key) or key == "image_url":
             raise InvalidInputError(f"The frame names its images by {key!r} alone. {named.missing(key)}")
         tiles: dict[str, list[int]] = {}
-        for number, tile in enumerate(self._choice.tiles):
+        for number, tile in enumerate(self._selection.images):
             if tile.id is not None:
                 tiles.setdefault(tile.id, []).append(number)
         keys = texts(named.need(key), Problems(named.index))
@@ -198,39 +200,39 @@ class Marks:
 def _marks(
     named: NamedColumns, side: AnnotationSide, layout: FrameColumns
 ) -> tuple[list[Mark | None], list[str | None]]:
-    """Take the rows of a frame: what is drawn of each, and why others are not."""
-    own: dict[Hashable, pd.Series[Any]] = {name: named.need(name) for name in _TAKEN if named.has(name)}
-    own |= {name: named.own(name, " for bbox") for name in named_columns(named, layout.bbox)}
-    # what images and annotations are called does not matter here, and repeated ids are drawn as often
-    frame = pd.DataFrame({name: series.reset_index(drop=True) for name, series in own.items()}, range(len(named)))
+    """Read the rows of a frame: the mark of each, and why others have none."""
+    columns: dict[Hashable, pd.Series[Any]] = {name: named.need(name) for name in _TAKEN if named.has(name)}
+    columns |= {name: named.own(name, " for bbox") for name in named_columns(named, layout.bbox)}
+    # the ids of images and annotations do not matter here, and repeated ids are drawn repeatedly
+    frame = pd.DataFrame({name: series.reset_index(drop=True) for name, series in columns.items()}, range(len(named)))
     checked = check_annotations(
         frame.assign(reference_id="-"),
-        _LAYERS[side],
+        _KINDS_OF_SIDE[side],
         bbox=layout.bbox,
         bbox_format=layout.bbox_format,
         metadata_from=False,
     )
     units = checked.units
-    found: list[Mark | None] = [None] * len(named)
+    marks: list[Mark | None] = [None] * len(named)
     problems: list[str | None] = [None] * len(named)
     for row, reason in checked.problems.reasons().items():
         problems[row] = reason
-    for row, seen in enumerate(_seen(named, side)):
+    for row, outcome in enumerate(_outcome_marks(named, side)):
         unit = int(checked.unit_of_row[row])
         if unit == NOT_SENT:
             continue
         if unit in units.others:
-            found[row] = _shape(units.others[unit], seen, units.files.get(unit))
-            if found[row] is None:
+            marks[row] = _shape(units.others[unit], outcome, units.files.get(unit))
+            if marks[row] is None:
                 problems[row] = CUBOID
             continue
         label = units.boxes.labels[unit].as_py()
-        found[row] = replace(seen, label=label, shape=rectangle(units.boxes.sides[:, unit].tolist(), label))
-    return found, problems
+        marks[row] = replace(outcome, label=label, shape=rectangle(units.boxes.sides[:, unit].tolist(), label))
+    return marks, problems
 
 
-def _seen(named: NamedColumns, side: AnnotationSide) -> list[Mark]:
-    """Take what was found of each row."""
+def _outcome_marks(named: NamedColumns, side: AnnotationSide) -> list[Mark]:
+    """Return a mark with the outcome of each row, and without a shape."""
     kinds = _strings(named, "match_type")
     confidences, ious = (_numbers(named, name) for name in ("confidence", "iou"))
     return [
@@ -239,7 +241,7 @@ def _seen(named: NamedColumns, side: AnnotationSide) -> list[Mark]:
             "",
             confidence=confidence if side == "prediction" else nan,
             iou=iou,
-            match_type=kind if kind in _SEEN[side] else None,
+            match_type=kind if kind in _OUTCOMES[side] else None,
         )
         for kind, confidence, iou in zip(kinds, confidences, ious, strict=True)
     ]
@@ -248,15 +250,15 @@ def _seen(named: NamedColumns, side: AnnotationSide) -> list[Mark]:
 def _strings(named: NamedColumns, name: str) -> list[str | None]:
     if not named.holds(named.name(name)):
         return [None] * len(named)
-    found: list[str | None] = texts(named.own(named.name(name)), Problems(named.index)).to_pylist()
-    return found
+    strings: list[str | None] = texts(named.own(named.name(name)), Problems(named.index)).to_pylist()
+    return strings
 
 
 def _numbers(named: NamedColumns, name: str) -> list[float]:
     if not named.holds(named.name(name)):
         return [nan] * len(named)
-    found: list[float] = floats(named.own(named.name(name)), Problems(named.index)).tolist()
-    return found
+    numbers: list[float] = floats(named.own(named.name(name)), Problems(named.index)).tolist()
+    return numbers
 
 
 def _point(x: object, y: object) -> Point | None:

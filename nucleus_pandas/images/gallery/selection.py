@@ -1,4 +1,4 @@
-"""Which images a frame names, and where they are."""
+"""The images that a frame names, and their URLs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from nucleus_pandas._util.arrays import Indices
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.schema import NamedColumns, Problems, floats, label_of, texts
 from nucleus_pandas.schema.metadata import metadata
@@ -17,11 +17,9 @@ KEYS = ("reference_id", "dataset_item_id")
 PREDICTED = ("predicted_x", "predicted_y", "predicted_width", "predicted_height")
 """Columns of the frames of examples, which hold the boxes of both sides."""
 
-Rows = npt.NDArray[np.intp]
-
 
 @dataclass(frozen=True)
-class Tile:
+class SelectedImage:
     """An image that a frame names.
 
     Attributes
@@ -29,51 +27,51 @@ class Tile:
     id : str or None
         Its id, in the column by which the frame names images.
     rows : numpy.ndarray of intp
-        The rows of the frame, by position, that are about it.
+        The rows of the frame, by position, that refer to it.
     """
 
     id: str | None
-    rows: Rows
+    rows: Indices
 
 
 @dataclass(frozen=True)
-class Choice:
+class Selection:
     """The first images that a frame names, in its order.
 
     Attributes
     ----------
     key : {"reference_id", "dataset_item_id", "image_url"}
         The column that names them.
-    tiles : list of Tile
-        A tile an image; of a frame of examples a tile a row.
+    images : list of SelectedImage
+        One per image; one per row of a frame of examples.
     total : int
-        How many there would be without a limit.
+        Their number without the limit.
     """
 
     key: str
-    tiles: list[Tile]
+    images: list[SelectedImage]
     total: int
 
     @property
     def ids(self) -> list[str]:
-        """The distinct ids, in the order of the tiles."""
-        return list(dict.fromkeys(tile.id for tile in self.tiles if tile.id is not None))
+        """The distinct ids, in the order of the images."""
+        return list(dict.fromkeys(image.id for image in self.images if image.id is not None))
 
 
 @dataclass(frozen=True)
-class Image:
+class LocatedImage:
     """An image of a gallery.
 
     Attributes
     ----------
     name : str
-        What it is called.
+        Its name.
     url : str or None
-        Where it is: an address, or a path of this machine.
+        Where it is: a URL, or a local path.
     size : (int, int) or None
-        Width and height in pixels, by which its boxes go; None where nobody told.
+        Width and height in pixels, to which its boxes refer; None if unknown.
     metadata : str
-        What its item says, as JSON; empty where it says nothing.
+        The metadata of its item, as JSON; empty if there is none.
     """
 
     name: str
@@ -82,7 +80,7 @@ class Image:
     metadata: str = ""
 
 
-def chosen(named: NamedColumns, n: int, items: NamedColumns | None = None) -> Choice:
+def select_images(named: NamedColumns, n: int, items: NamedColumns | None = None) -> Selection:
     """Find the first images that a frame names.
 
     Parameters
@@ -90,51 +88,54 @@ def chosen(named: NamedColumns, n: int, items: NamedColumns | None = None) -> Ch
     named : NamedColumns
         The frame.
     n : int
-        How many to take at most.
+        The maximum number of images.
     items : NamedColumns, optional
-        The items among which they will be looked for.
+        The items in which they will be looked up.
 
     Raises
     ------
     InvalidInputError
-        No column names them, or the items are named by another one.
+        No column names them, or the items have another one.
     """
     key = _key(named, items)
     ids = texts(named.need(key), Problems(named.index), addresses=key == "image_url")
     missing = ids.is_null().to_numpy(zero_copy_only=False)
     if named.holds(PREDICTED[0]):
         first = ids.slice(0, n).to_pylist()
-        return Choice(key, [Tile(one, np.array([row])) for row, one in enumerate(first)], len(ids))
+        images = [SelectedImage(image_id, np.array([row])) for row, image_id in enumerate(first)]
+        return Selection(key, images, len(ids))
     codes = ids.dictionary_encode().indices.to_numpy(zero_copy_only=False).astype(np.float64)
     codes[missing] = -1.0 - np.arange(np.count_nonzero(missing))  # each an image of its own
     numbers, distinct = pd.factorize(codes)
-    tiles = []
+    images = []
     for number in range(min(n, len(distinct))):
         rows = np.flatnonzero(numbers == number)
-        tiles.append(Tile(ids[int(rows[0])].as_py(), rows))
-    return Choice(key, tiles, len(distinct))
+        images.append(SelectedImage(ids[int(rows[0])].as_py(), rows))
+    return Selection(key, images, len(distinct))
 
 
 def _key(named: NamedColumns, items: NamedColumns | None) -> str:
-    there = [key for key in KEYS if named.has(key)]
-    shared = [key for key in there if items is None or items.has(key)]
-    if there and not shared:
+    keys = [key for key in KEYS if named.has(key)]
+    shared = [key for key in keys if items is None or items.has(key)]
+    if keys and not shared:
         assert items is not None
-        raise InvalidInputError(f"The frame names its images by {there[0]!r}. {items.missing(there[0])}")
-    if not there:
+        raise InvalidInputError(f"The frame names its images by {keys[0]!r}. {items.missing(keys[0])}")
+    if not keys:
         if named.has("image_url"):
             return "image_url"
-        named.need("reference_id")  # raises what is wrong
-    whole = [key for key in shared if not bool(named.need(key).isna().any())]
-    return (whole or shared)[0]
+        named.need("reference_id")  # raises the error
+    complete = [key for key in shared if not bool(named.need(key).isna().any())]
+    return (complete or shared)[0]
 
 
-def located(choice: Choice, named: NamedColumns, items: NamedColumns | None, *, boxes: bool) -> list[Image]:
-    """Return where the images are: by the items, where these have them, else by the frame itself.
+def locate_images(
+    selection: Selection, named: NamedColumns, items: NamedColumns | None, *, boxes: bool
+) -> list[LocatedImage]:
+    """Return where the images are: from the items if these have them, else from the frame itself.
 
     Parameters
     ----------
-    choice : Choice
+    selection : Selection
         The images.
     named, items : NamedColumns
         The frame that names them, and the items if there are any.
@@ -144,65 +145,72 @@ def located(choice: Choice, named: NamedColumns, items: NamedColumns | None, *, 
     Raises
     ------
     InvalidInputError
-        No frame tells where images are.
+        No frame has the URLs of the images.
     """
     if items is None and not named.has("image_url"):
         raise InvalidInputError(
-            f"{named.missing(named.name('image_url'))} It says where the images are. Give items=dataset, or a frame "
-            "of items: items=dataset.items.to_frame()."
+            f"{named.missing(named.name('image_url'))} It holds the URLs of the images. Pass items=dataset, or a "
+            "frame of items: items=dataset.items.to_frame()."
         )
-    own = [int(tile.rows[0]) for tile in choice.tiles]
-    unknown = [label_of(named.index, row) for row in own]
+    first_rows = [int(image.rows[0]) for image in selection.images]
+    labels = [label_of(named.index, row) for row in first_rows]
     if not named.has("image_url"):
-        described = [Image(tile.id or name) for tile, name in zip(choice.tiles, unknown, strict=True)]
+        images = [LocatedImage(image.id or name) for image, name in zip(selection.images, labels, strict=True)]
     else:
-        described = _described(named, own, unknown, sized=not boxes)
+        images = _describe(named, first_rows, labels, sized=not boxes)
     if items is None:
-        return described
-    keys = texts(items.need(choice.key), Problems(items.index)).to_pylist()
-    place = {one: row for row, one in reversed(list(enumerate(keys)))}
-    found = [at for at, tile in enumerate(choice.tiles) if tile.id is not None and tile.id in place]
-    theirs = _described(
-        items, [place[choice.tiles[at].id] for at in found], [described[at].name for at in found], sized=True
+        return images
+    keys = texts(items.need(selection.key), Problems(items.index)).to_pylist()
+    row_of_id = {image_id: row for row, image_id in reversed(list(enumerate(keys)))}
+    positions = [at for at, image in enumerate(selection.images) if image.id is not None and image.id in row_of_id]
+    from_items = _describe(
+        items,
+        [row_of_id[selection.images[at].id] for at in positions],
+        [images[at].name for at in positions],
+        sized=True,
     )
-    for at, image in zip(found, theirs, strict=True):
-        described[at] = image if image.url is not None else described[at]
-    return described
+    for at, image in zip(positions, from_items, strict=True):
+        images[at] = image if image.url is not None else images[at]
+    return images
 
 
-def _described(named: NamedColumns, rows: list[int], unknown: list[str], *, sized: bool) -> list[Image]:
+def _describe(named: NamedColumns, rows: list[int], fallbacks: list[str], *, sized: bool) -> list[LocatedImage]:
     """Describe the images of some rows."""
-    some = named.some(rows)
-    problems = Problems(some.index)
-    names = _texts(some, "reference_id", problems) or _texts(some, "dataset_item_id", problems) or [None] * len(rows)
-    urls = _texts(some, "image_url", problems) or [None] * len(rows)
+    selected = named.some(rows)
+    problems = Problems(selected.index)
+    names = (
+        _strings(selected, "reference_id", problems)
+        or _strings(selected, "dataset_item_id", problems)
+        or [None] * len(rows)
+    )
+    urls = _strings(selected, "image_url", problems) or [None] * len(rows)
     sides = []
     for side in ("width", "height"):
-        name = f"image_{side}" if some.has(f"image_{side}") else side
-        series = some.get(name) if sized or name != side else None
+        name = f"image_{side}" if selected.has(f"image_{side}") else side
+        series = selected.get(name) if sized or name != side else None
         sides.append(np.full(len(rows), np.nan) if series is None else floats(series, problems))
-    said = _said(some, problems) if sized else None
+    metadata_of_rows = _metadata(selected, problems) if sized else None
     return [
-        Image(
+        LocatedImage(
             name=name or url or other,
             url=url,
             size=(round(width), round(height)) if width >= 1 and height >= 1 else None,
-            metadata="" if said is None else said[row].as_py() or "",
+            metadata="" if metadata_of_rows is None else metadata_of_rows[row].as_py() or "",
         )
-        for row, (name, url, other, width, height) in enumerate(zip(names, urls, unknown, *sides, strict=True))
+        for row, (name, url, other, width, height) in enumerate(zip(names, urls, fallbacks, *sides, strict=True))
     ]
 
 
-def _said(named: NamedColumns, problems: Problems) -> Any:
+def _metadata(named: NamedColumns, problems: Problems) -> Any:
     try:
         return metadata(named, True, problems)
-    except InvalidInputError:  # a key that stands twice; what is sent with it is not asked here
+    except InvalidInputError:  # a duplicate key, which matters for uploads only
         return None
 
 
-def _texts(named: NamedColumns, canonical: str, problems: Problems) -> list[str | None] | None:
+def _strings(named: NamedColumns, canonical: str, problems: Problems) -> list[str | None] | None:
     series = named.get(canonical)
     if series is None:
         return None
-    found: list[str | None] = texts(series, problems, addresses=canonical == "image_url").to_pylist()
-    return found
+    strings: list[str | None] = texts(series, problems, addresses=canonical == "image_url").to_pylist()
+    return strings

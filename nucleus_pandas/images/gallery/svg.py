@@ -1,4 +1,4 @@
-"""What lies over an image: boxes and names, as SVG whose unit is a pixel of the image."""
+"""The layer over an image: marks and their names, as SVG whose unit is a pixel of the image."""
 
 from __future__ import annotations
 

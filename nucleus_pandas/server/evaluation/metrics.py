@@ -129,7 +129,7 @@ def tide_errors(inputs: EvaluationInputs, rule: LabelRule) -> TideErrors:
     """Return the TIDE category of each prediction, and the ground truths that are missed."""
     result = tide(inputs, parameters_of(rule))
     names = np.full(len(inputs.predictions), None, dtype=object)
-    names[result.kept[result.right]] = "truePositive"
+    names[result.kept[result.true_positive]] = "truePositive"
     for name in ERRORS:
         if name != "missed":
             names[result.kept[result.errors[name]]] = name

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 from markupsafe import Markup, escape
 
-from nucleus_pandas.images.mask_overlays import look_at
+from nucleus_pandas.images.mask_overlays import inspect_mask
 from nucleus_pandas.images.svg_shapes import CUBOID, SvgShape, coordinate, keypoints, polygon, rectangle
 from nucleus_pandas.server.media.thumbnails import PIXELS
 from nucleus_pandas.server.store.items import ItemRow
@@ -166,7 +166,7 @@ def undrawn(row: AnnotationRow) -> str:
     if file is None:
         return "its mask is on another server"
     path = page().nucleus.masks.path(file)
-    return "the file of its mask is gone" if path is None else look_at(path).reason
+    return "the file of its mask is gone" if path is None else inspect_mask(path).reason
 
 
 def segments(row: AnnotationRow) -> list[tuple[str, int]]:

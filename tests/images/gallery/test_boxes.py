@@ -75,7 +75,7 @@ class TestBoxes:
     def test_a_image_that_no_item_describes_leaves_its_name(self, image_items: pd.DataFrame) -> None:
         gallery = boxed("a.png", "z.png").nucleus.show(items=image_items)
         assert names(gallery) == ["a.png", "z.png"]
-        assert "This image has no address." in tiles(gallery)[1].text
+        assert "This image has no URL." in tiles(gallery)[1].text
 
     def test_rows_that_cannot_be_drawn_are_counted_with_a_reason(self, image_items: pd.DataFrame) -> None:
         frame = boxed("a.png", "a.png", "a.png", width=[20, -5, np.inf])

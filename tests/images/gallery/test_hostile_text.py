@@ -72,7 +72,7 @@ class TestHostileText:
         frame.loc[0, "image_url"] = "\ud800.jpg"
         text = frame.nucleus.show().save(tmp_path / "a.html").read_text(encoding="utf-8")
         assert "c.png" in text
-        assert "has no address" in text
+        assert "has no URL" in text
 
     def test_small_tables_of_a_notebook_show_text_and_stay_small(
         self, local: npd.NucleusClient, image_items: pd.DataFrame

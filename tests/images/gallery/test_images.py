@@ -54,10 +54,10 @@ class TestImages:
             (lambda folder: "nul\0byte", "does not exist|cannot be read"),
             (lambda folder: "/dev/zero", "is not a file"),
             (lambda folder: "~nobody-of-that-name/a.jpg", "cannot be read|does not exist"),
-            (lambda folder: "s3://bucket/a.jpg", "lies in s3://, which no browser opens"),
-            (lambda folder: "file:///etc/passwd", "lies in file://, which no browser opens"),
+            (lambda folder: "s3://bucket/a.jpg", "is in s3://, which no browser opens"),
+            (lambda folder: "file:///etc/passwd", "is in file://, which no browser opens"),
             (lambda folder: "javascript:alert(1)", "does not exist"),
-            (lambda folder: None, "has no address"),
+            (lambda folder: None, "has no URL"),
         ],
     )
     def test_a_broken_image_leaves_its_name_and_the_reason(

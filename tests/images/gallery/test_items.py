@@ -65,7 +65,7 @@ class TestItems:
         assert tiles(gallery) == []
 
     def test_where_images_are_has_to_be_told(self) -> None:
-        with pytest.raises(npd.InvalidInputError, match="Column 'image_url' not found.*Give items=dataset"):
+        with pytest.raises(npd.InvalidInputError, match="Column 'image_url' not found.*Pass items=dataset"):
             boxed("a.png").nucleus.show()
         with pytest.raises(npd.InvalidInputError, match="Column 'reference_id' not found; there is 'x'|there are 'x'"):
             pd.DataFrame({"x": [1]}).nucleus.show()

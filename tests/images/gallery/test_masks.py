@@ -112,7 +112,7 @@ def test_a_mask_in_process_is_drawn_from_the_store(store: Path, items: pd.DataFr
     ("content", "reason"),
     [
         (None, "it is on another server"),
-        (b"\x89PNG\r\n\x1a\nno image", "it is no PNG that can be read"),
+        (b"\x89PNG\r\n\x1a\nno image", "it is not a readable PNG"),
         (Image.new("RGB", (4, 4)), "it has colours instead of numbers"),
     ],
     ids=["elsewhere", "damaged", "colours"],

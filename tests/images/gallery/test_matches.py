@@ -75,7 +75,7 @@ class TestMatches:
 
     def test_matches_need_the_boxes_that_they_name(self, image_items: pd.DataFrame) -> None:
         matches = boxed("a.png", confidence=0.5).nucleus.evaluate(boxed("a.png")).matches
-        with pytest.raises(npd.InvalidInputError, match="Give ground_truth= and predictions= too"):
+        with pytest.raises(npd.InvalidInputError, match="Pass ground_truth= and predictions= too"):
             matches.nucleus.show(items=image_items)
         gallery = matches.nucleus.show(items=image_items, ground_truth=boxed("a.png", x=1), predictions=boxed("a.png"))
         assert "not drawn: the ground truth" in tiles(gallery)[0].text

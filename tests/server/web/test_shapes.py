@@ -176,7 +176,7 @@ def test_a_large_mask_is_made_small_without_new_numbers(tmp_path: Path) -> None:
     ("content", "reason"),
     [
         (png_of(np.zeros((4, 4, 3), dtype=np.uint8)), "it has colours instead of numbers"),
-        (b"\x89PNG\r\n\x1a\nno image", "it is no PNG that can be read"),
+        (b"\x89PNG\r\n\x1a\nno image", "it is not a readable PNG"),
         (png_of(NUMBERS)[:60], None),
         (png_of(Image.new("1", (9_000, 9_000))), "it has more than 80 million pixels"),
     ],
