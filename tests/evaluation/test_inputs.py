@@ -154,9 +154,7 @@ class TestOddRows:
     ) -> None:
         corners = [{"x": 0, "y": 0}, {"x": 9, "y": 0}, {"x": 0, "y": 9}]
         shape = ground_truth.iloc[:1].assign(type="polygon", geometry=[{"vertices": corners}])
-        with pytest.warns(
-            npd.NucleusWarning, match="1 rows of the ground truth .* since they are not boxes"
-        ):
+        with pytest.warns(npd.NucleusWarning, match="1 rows of the ground truth .* since they are not boxes"):
             found = npd.evaluate(predictions, pd.concat([ground_truth.assign(type="box"), shape], ignore_index=True))
         assert totals(found) == [2, 2, 2, 0, 0]
         assert "1 rows of the ground truth" in found.notes[0]
