@@ -42,7 +42,8 @@ from nucleus_pandas.server.routes import (
     unsupported,
 )
 from nucleus_pandas.server.routes.request import MAX_JSON, PREFIX, ItemId, RawId, RestOfPath, reply
-from nucleus_pandas.server.web import site
+from nucleus_pandas.server.web import page
+from nucleus_pandas.server.web import routes as page_routes
 
 log = logging.getLogger("nucleus_pandas.server")
 
@@ -88,7 +89,7 @@ def create_app(
     application.before_request_funcs[None] = [_guard(keys, frozenset(hosts))]
     application.wsgi_app = _RawPath(application.wsgi_app)  # type: ignore[method-assign]
     if has_page:
-        site.install(application, nucleus, keys, remote_images=remote_images)
+        page.install(application, nucleus, keys, remote_images=remote_images)
     return application
 
 
@@ -112,7 +113,7 @@ def _routed(has_page: bool) -> Flask:
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _failure)
     if has_page:
-        site.register(app)
+        page_routes.register(app)
     app.url_map.update()
     return app
 
@@ -152,8 +153,8 @@ def _guard(keys: tuple[bytes, ...], hosts: frozenset[str]) -> Callable[[], None]
         origin = request.headers.get("Origin")
         if origin is not None and origin.partition("://")[2] != request.host:
             raise AuthenticationError("Requests from pages of other sites are refused.", 403)
-        if request.blueprint == site.blueprint.name:  # it has its own way to know people
-            request.max_content_length = site.MAX_FORM
+        if request.blueprint == page.blueprint.name:  # it has its own way to know people
+            request.max_content_length = page.MAX_FORM
             return
         is_upload = request.endpoint == jobs.RECEIVE_UPLOAD or request.mimetype == "multipart/form-data"
         request.max_content_length = MAX_UPLOAD if is_upload else MAX_JSON
@@ -170,8 +171,8 @@ def _guard(keys: tuple[bytes, ...], hosts: frozenset[str]) -> Callable[[], None]
 
 
 def _refusal(error: APIError) -> Response:
-    if site.is_page():
-        return site.problem(error.status_code or 500, str(error))
+    if page.is_page():
+        return page.problem(error.status_code or 500, str(error))
     body = {"status_code": error.status_code, "error": str(error), "error_type": type(error).__name__}
     response = reply(body, error.status_code)
     if error.status_code == 401:
@@ -196,8 +197,8 @@ def _http_error(error: HTTPException) -> Response:
             text += f" The API stands under {PREFIX}."
     elif code == 405:
         text = f"The route {request.path} does not take {request.method}."
-    if site.is_page():
-        return site.problem(code, "There is no such page." if code == 404 else text)
+    if page.is_page():
+        return page.problem(code, "There is no such page." if code == 404 else text)
     response = reply({"status_code": code, "error": text, "error_type": "APIError"}, code)
     if code == 405 and error.response is None:
         response.headers["Allow"] = ", ".join(getattr(error, "valid_methods", None) or ())

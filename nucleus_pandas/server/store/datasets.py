@@ -12,6 +12,7 @@ import msgspec
 from nucleus_pandas.errors import ConflictError, NotFoundError
 from nucleus_pandas.server.store import layers
 from nucleus_pandas.server.store.ids import item_range, new_tag, now, tag_of
+from nucleus_pandas.server.store.layers import AnnotationLayer
 from nucleus_pandas.wire.requests import AddTaxonomy, CreateDataset
 from nucleus_pandas.wire.responses import DatasetInfo
 
@@ -33,6 +34,11 @@ class Dataset:
     def public_id(self) -> str:
         """The public id."""
         return f"ds_{self.tag}"
+
+    @property
+    def layer(self) -> AnnotationLayer:
+        """The ground truth of the dataset."""
+        return AnnotationLayer(None, ("dataset", self.id))
 
 
 def json_or_none(value: object) -> str | None:
@@ -90,6 +96,36 @@ def listing(db: sqlite3.Connection) -> list[tuple[str, str]]:
     return [
         (f"ds_{tag}", name) for tag, name in db.execute("SELECT tag, name FROM dataset WHERE NOT deleted ORDER BY id")
     ]
+
+
+class DatasetEntry(NamedTuple):
+    """A dataset as lists show it."""
+
+    id: str
+    name: str
+    length: int
+    created_at: str
+    runs: int
+
+
+def entries(db: sqlite3.Connection) -> list[DatasetEntry]:
+    """List the datasets with the number of their runs, newest first."""
+    rows = db.execute(
+        "SELECT 'ds_' || tag, name, length, created_at, (SELECT count(*) FROM run WHERE run.dataset = dataset.id AND"
+        " NOT run.deleted) FROM dataset WHERE NOT deleted ORDER BY id DESC"
+    )
+    return list(map(DatasetEntry._make, rows))
+
+
+def counters(db: sqlite3.Connection, number: int) -> tuple[int, int]:
+    """Return the revision of a dataset, which every change increases, and the number of annotations that arrived."""
+    revision, arrivals = db.execute("SELECT revision, arrivals FROM dataset WHERE id = ?", (number,)).fetchone()
+    return revision, arrivals
+
+
+def tag_of_each(db: sqlite3.Connection) -> dict[int, str]:
+    """Return the tag of every dataset by its number, those of deleted datasets included."""
+    return dict(db.execute("SELECT id, tag FROM dataset").fetchall())
 
 
 def info(db: sqlite3.Connection, dataset: Dataset) -> DatasetInfo:

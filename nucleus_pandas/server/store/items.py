@@ -108,6 +108,26 @@ def merge_metadata(db: sqlite3.Connection, dataset: Dataset, changes: Sequence[t
         db.execute("UPDATE dataset SET revision = revision + 1 WHERE id = ?", (dataset.id,))
 
 
+def metadata_values(db: sqlite3.Connection, dataset: Dataset, *, items: int, values: int) -> Iterator[tuple[str, str]]:
+    """Walk the keys of the items' metadata, each with its most frequent scalar values as text.
+
+    Parameters
+    ----------
+    items : int
+        How many items are read at most: the first ones that have metadata.
+    values : int
+        How many values of a key are returned at most.
+    """
+    return db.execute(
+        "SELECT key, text FROM (SELECT key, text, count(*) AS many, row_number() OVER (PARTITION BY key ORDER BY"
+        " count(*) DESC, text) AS place FROM (SELECT entry.key AS key, CASE WHEN entry.type IN ('true', 'false')"
+        " THEN entry.type ELSE CAST(entry.atom AS TEXT) END AS text FROM (SELECT metadata FROM item WHERE id >= ?"
+        " AND id < ? AND metadata IS NOT NULL LIMIT ?) AS some CROSS JOIN json_each(some.metadata) AS entry WHERE"
+        " entry.type NOT IN ('null', 'array', 'object')) GROUP BY 1, 2) WHERE place <= ? ORDER BY key, place",
+        (*item_range(dataset.id), items, values),
+    )
+
+
 def ids_of(db: sqlite3.Connection, dataset: Dataset, reference_ids: Iterable[str]) -> dict[str, int]:
     """Return item numbers by reference id; unknown ids are left out."""
     numbers: dict[str, int] = {}

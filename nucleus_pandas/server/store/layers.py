@@ -12,7 +12,7 @@ import msgspec
 
 from nucleus_pandas.errors import FrozenRunError
 from nucleus_pandas.server.store.database import WriteOutcome
-from nucleus_pandas.server.store.ids import batches, owner_sql
+from nucleus_pandas.server.store.ids import batches, item_range, owner_sql
 from nucleus_pandas.wire.bulk import BoxColumns
 from nucleus_pandas.wire.entities import DETAILS, AnyAnnotation, Box, Category, Mask, MultiCategory
 
@@ -349,6 +349,27 @@ def of_items(db: sqlite3.Connection, layer: AnnotationLayer, first: int, last: i
         (*layer.owners, first, last),
     )
     return map(AnnotationRow._make, rows)
+
+
+def page_of_item(
+    db: sqlite3.Connection, layer: AnnotationLayer, item: int, limit: int, after: int = -1
+) -> list[AnnotationRow]:
+    """Read the first annotations of an item behind an arrival, in the order of their arrival."""
+    rows = db.execute(
+        f"SELECT item, arrival, key, {_VALUES} FROM {layer.table} WHERE {layer.where}item = ? AND arrival > ?"
+        " ORDER BY item, arrival LIMIT ?",
+        (*layer.owners, item, after, limit),
+    )
+    return list(map(AnnotationRow._make, rows))
+
+
+def label_counts(db: sqlite3.Connection, layer: AnnotationLayer, dataset: int, limit: int) -> list[tuple[str, int]]:
+    """Count the labels of a layer on the items of a dataset, the most frequent first."""
+    return db.execute(
+        f"SELECT label, count(*) FROM {layer.table} WHERE {layer.where}item >= ? AND item < ? AND label IS NOT NULL"
+        " GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?",
+        (*layer.owners, *item_range(dataset), limit),
+    ).fetchall()
 
 
 def delete_ground_truth(db: sqlite3.Connection, dataset: int, items: Iterable[int]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -18,7 +18,7 @@ from nucleus_pandas.wire.responses import ModelEntry
 _MODEL = "id, tag, name, reference_id, metadata, bundle_name, tags, trained_slice_ids"
 _RUN = (
     "run.id, run.tag, run.model, model.tag, run.dataset, run.name, run.metadata, run.committed_at, run.parameters,"
-    " run.content"
+    " run.content, run.created_at"
 )
 _PUBLIC = "run.id NOT IN (SELECT run FROM free_run)"
 
@@ -67,6 +67,7 @@ class Run:
     committed_at: str | None
     parameters: Any
     content: str | None
+    created_at: str
 
     @property
     def public_id(self) -> str:
@@ -231,8 +232,8 @@ def run_where(db: sqlite3.Connection, condition: str, value: object) -> Run | No
     ).fetchone()
     if row is None:
         return None
-    number, tag, model, model_tag, dataset, name, metadata, committed_at, parameters, content = row
-    return Run(number, tag, model, model_tag, dataset, name, _json(metadata), committed_at, _json(parameters), content)
+    number, tag, model, model_tag, dataset, name, metadata, committed_at, parameters, *rest = row
+    return Run(number, tag, model, model_tag, dataset, name, _json(metadata), committed_at, _json(parameters), *rest)
 
 
 def seen_tag(db: sqlite3.Connection, run: Run) -> str | None:
@@ -267,6 +268,36 @@ def runs_of(db: sqlite3.Connection, model: Model) -> list[str]:
     """List the ids of a model's runs, oldest first."""
     rows = db.execute(f"SELECT tag FROM run WHERE model = ? AND NOT deleted AND {_PUBLIC} ORDER BY id", (model.id,))
     return [f"run_{tag}" for (tag,) in rows]
+
+
+class RunEntry(NamedTuple):
+    """A run as lists show it; one without a name has that of its model."""
+
+    number: int
+    id: str
+    name: str
+    model: str
+    created_at: str
+    committed_at: str | None
+    arrivals: int
+
+    @property
+    def layer(self) -> AnnotationLayer:
+        """The predictions of the run."""
+        return AnnotationLayer(self.number, ("run", self.number))
+
+
+def runs_on(db: sqlite3.Connection, dataset: Dataset) -> list[RunEntry]:
+    """List the runs that can have predictions on a dataset, newest first."""
+    first, end = item_range(dataset.id)
+    rows = db.execute(
+        "SELECT run.id, 'run_' || run.tag, coalesce(nullif(run.name, ''), model.name), model.name, run.created_at,"
+        " run.committed_at, run.arrivals FROM run JOIN model ON model.id = run.model WHERE NOT run.deleted AND"
+        " (run.dataset = :dataset OR run.dataset IS NULL AND EXISTS (SELECT 1 FROM prediction WHERE prediction.run ="
+        " run.id AND item >= :first AND item < :end)) ORDER BY run.id DESC",
+        {"dataset": dataset.id, "first": first, "end": end},
+    )
+    return list(map(RunEntry._make, rows))
 
 
 def datasets_of(db: sqlite3.Connection, run: Run) -> list[int]:

@@ -13,27 +13,27 @@ from nucleus_pandas._util.html import cut
 from nucleus_pandas.server.store import layers
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.layers import AnnotationLayer, AnnotationRow
+from nucleus_pandas.server.store.models import RunEntry
 from nucleus_pandas.server.web.figures import Drawn, segments, shape_of, undrawn
 from nucleus_pandas.server.web.formatting import MARK, pixels, short, value
-from nucleus_pandas.server.web.layers import Named, RunEntry, ground_truth, predictions, some_of
 from nucleus_pandas.server.web.outcomes import BoxOutcome, ItemOutcomes, item_outcomes
 
 ROWS = 500
 """Annotations on a page, of each layer."""
-_LABELS = 40  # of a mask that are listed
-_LETTERS = "abcde"  # what the names of the rows of each layer begin with
-_TEXT = 200_000  # characters of ids, labels and metadata on a page; more are cut, the longest ones first
+_LABELS = 40  # listed of one mask
+_LETTERS = "abcde"  # the first characters of the names of the rows, by layer
+_TEXT = 200_000  # characters of ids, labels and metadata on a page; the longest are shortened first
 
 
-class Wanted(NamedTuple):
-    """Which rows of a layer: those from behind an arrival, or from one that is to be seen, named by `row_key`."""
+class RowRange(NamedTuple):
+    """The rows of a layer to show: those behind an arrival, or those from the row with a `row_key` on."""
 
     after: int
-    seen: str | None
+    highlight: str | None
 
 
 @dataclass(slots=True)
-class Row:
+class DisplayRow:
     """An annotation or a prediction beside the image.
 
     Attributes
@@ -41,13 +41,13 @@ class Row:
     name : str
         Unique on the page.
     labels : list of str
-        What it is said to be: of a mask its first labels.
+        Its label; of a mask the first labels.
     more : int
-        Further labels of a mask.
+        The number of further labels of a mask.
     undrawn : str
-        Why it is not drawn.
+        Why it is not drawn; empty if it is.
     partner : str
-        The name of the other side of its pair, where it is on the page.
+        The name of the row that it is matched with, if that is on the page.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Row:
     place: str
     confidence: float | None
     metadata: str
-    fate: BoxOutcome | None
+    outcome: BoxOutcome | None
     partner: str
     drawn: Drawn
     undrawn: str
@@ -69,26 +69,31 @@ class Section(NamedTuple):
 
     Attributes
     ----------
+    name : str
+        The heading.
+    run : RunEntry or None
+        None for the ground truth.
     total : int
-        How many there are, on other pages too.
+        The number of rows on all pages.
     after : int or None
-        The arrival of the last one, where more follow.
-    has_fates : bool
-        Whether it is known what became of each.
-    seen : str
-        The name of the row that is to be seen.
+        The arrival of the last row if more follow.
+    is_matched : bool
+        Whether the layer is matched, so that rows have an outcome.
+    highlight : str
+        The name of the row to highlight; empty for none.
     """
 
-    named: Named
-    rows: list[Row]
+    name: str
+    run: RunEntry | None
+    rows: list[DisplayRow]
     total: int
     after: int | None
-    has_fates: bool
-    seen: str
+    is_matched: bool
+    highlight: str
 
 
 def row_key(row: AnnotationRow) -> str:
-    """Return what stands for a row in an address."""
+    """Return the string that stands for a row in a URL."""
     return short(row.key, f"{row.arrival:x}")
 
 
@@ -97,61 +102,68 @@ def sections(
     dataset: Dataset,
     item: int,
     runs: Sequence[RunEntry],
-    wanted: Sequence[Wanted],
+    ranges: Sequence[RowRange],
     threshold: float,
 ) -> list[Section]:
-    """Read the rows of an item, a section for the ground truth and one for each run; pairs count from an IoU on."""
-    named = [ground_truth(dataset), *map(predictions, runs)]
+    """Read the rows of an item: a section for the ground truth and one for each run.
+
+    `threshold` is the IoU from which on a pair counts as a match.
+    """
+    sides = [("Ground truth", None, dataset.layer), *((run.name, run, run.layer) for run in runs)]
     matched = [item_outcomes(db, run, item, threshold) for run in runs]
-    told = [_of_truth(matched), *(None if found is None else found.predictions for found in matched)]
-    read = [_read(db, one.layer, item, asked) for one, asked in zip(named, wanted, strict=True)]
+    outcomes = [_of_ground_truth(matched), *(None if match is None else match.predictions for match in matched)]
+    stored = [_read(db, layer, item, rows) for (_, _, layer), rows in zip(sides, ranges, strict=True)]
     names = [
-        {row.key: f"{letter}{at}" for at, row in enumerate(found[:ROWS])}
-        for letter, found in zip(_LETTERS, read, strict=False)
+        {row.key: f"{letter}{number}" for number, row in enumerate(rows[:ROWS])}
+        for letter, rows in zip(_LETTERS, stored, strict=False)
     ]
-    found = []
-    for at, (one, rows, asked) in enumerate(zip(named, read, wanted, strict=True)):
-        partners = names[0] if at else names[1] if len(runs) == 1 else {}
-        known = told[at]
-        seen = [names[at][row.key] for row in rows[:ROWS] if asked.seen and row_key(row) == asked.seen]
-        found.append(
+    listed = []
+    for side, (name, run, layer) in enumerate(sides):
+        shown, outcome_of, name_of = stored[side][:ROWS], outcomes[side], names[side]
+        partners = names[0] if side else names[1] if len(runs) == 1 else {}
+        highlighted = [name_of[row.key] for row in shown if ranges[side].highlight == row_key(row)]
+        listed.append(
             Section(
-                one,
-                [_row(names[at][row.key], row, (known or {}).get(row.key), partners, at > 0) for row in rows[:ROWS]],
-                layers.counts(db, one.layer, [item]).get(item, 0),
-                rows[ROWS - 1].arrival if len(rows) > ROWS else None,
-                known is not None,
-                "".join(seen),
+                name,
+                run,
+                [_row(name_of[row.key], row, (outcome_of or {}).get(row.key), partners, side > 0) for row in shown],
+                layers.counts(db, layer, [item]).get(item, 0),
+                shown[-1].arrival if len(stored[side]) > ROWS else None,
+                outcome_of is not None,
+                "".join(highlighted),
             )
         )
-    _fit([row for section in found for row in section.rows])
-    return found
+    _shorten([row for section in listed for row in section.rows])
+    return listed
 
 
-def _of_truth(matched: Sequence[ItemOutcomes | None]) -> dict[str, BoxOutcome] | None:
-    """Return what became of the ground truth, where there is one run to tell."""
+def _of_ground_truth(matched: Sequence[ItemOutcomes | None]) -> dict[str, BoxOutcome] | None:
+    """Return the outcomes of the ground truth, which are those of the run if there is exactly one."""
     return matched[0].ground_truth if len(matched) == 1 and matched[0] is not None else None
 
 
-def _read(db: sqlite3.Connection, layer: AnnotationLayer, item: int, wanted: Wanted) -> list[AnnotationRow]:
-    rows = some_of(db, layer, item, ROWS + 1, wanted.after)
-    if not wanted.seen or len(rows) <= ROWS or any(row_key(row) == wanted.seen for row in rows[:ROWS]):
-        return rows
+def _read(db: sqlite3.Connection, layer: AnnotationLayer, item: int, rows: RowRange) -> list[AnnotationRow]:
+    """Read one row more than are shown, from the highlighted row on if it is not among the others."""
+    stored = layers.page_of_item(db, layer, item, ROWS + 1, rows.after)
+    if not rows.highlight or len(stored) <= ROWS or any(row_key(row) == rows.highlight for row in stored[:ROWS]):
+        return stored
     arrival: int | None = None
-    if wanted.seen.startswith(MARK):
-        digits = wanted.seen.removeprefix(MARK)
+    if rows.highlight.startswith(MARK):
+        digits = rows.highlight.removeprefix(MARK)
         arrival = int(digits, 16) if digits.isalnum() and digits.isascii() and len(digits) <= 12 else None
-    else:
-        found = layers.by_key(db, layer, item, wanted.seen)
-        arrival = None if found is None else found.arrival
-    return rows if arrival is None else some_of(db, layer, item, ROWS + 1, arrival - 1)
+    elif (highlighted := layers.by_key(db, layer, item, rows.highlight)) is not None:
+        arrival = highlighted.arrival
+    return stored if arrival is None else layers.page_of_item(db, layer, item, ROWS + 1, arrival - 1)
 
 
-def _row(name: str, row: AnnotationRow, fate: BoxOutcome | None, partners: dict[str, str], guess: bool) -> Row:
+def _row(
+    name: str, row: AnnotationRow, outcome: BoxOutcome | None, partners: dict[str, str], is_prediction: bool
+) -> DisplayRow:
     extra = msgspec.json.decode(row.extra) if row.extra else {}
-    partner = "" if fate is None or fate.partner is None else partners.get(fate.partner, "")
+    partner = "" if outcome is None or outcome.partner is None else partners.get(outcome.partner, "")
     labels = _labels(row, extra)
-    return Row(
+    shape = shape_of(row, small=False, guess=is_prediction)
+    return DisplayRow(
         name=name,
         id=str(extra.get("annotation_id", row.key)),
         labels=labels[:_LABELS],
@@ -160,17 +172,15 @@ def _row(name: str, row: AnnotationRow, fate: BoxOutcome | None, partners: dict[
         place=_place(row, extra),
         confidence=row.confidence,
         metadata=_metadata(row.metadata),
-        fate=fate,
+        outcome=outcome,
         partner=partner,
-        drawn=Drawn(
-            shape_of(row, small=False, guess=guess), name, "" if fate is None else fate.outcome.lower(), partner
-        ),
+        drawn=Drawn(shape, name, "" if outcome is None else outcome.outcome.lower(), partner),
         undrawn=undrawn(row),
     )
 
 
 def _labels(row: AnnotationRow, extra: dict[str, Any]) -> list[str]:
-    """Return what an annotation is said to be: of several labels of the whole image one text."""
+    """Return the labels of an annotation; several labels of the whole image are one string."""
     if row.type == "mask":
         return list(dict.fromkeys(label for label, _ in segments(row)))
     several = extra.get("labels")
@@ -178,30 +188,30 @@ def _labels(row: AnnotationRow, extra: dict[str, Any]) -> list[str]:
 
 
 def _place(row: AnnotationRow, extra: dict[str, Any]) -> str:
-    """Say where an annotation is, in pixels."""
+    """Return the position and size of an annotation, in pixels."""
     if row.type == "box":
         x, y, width, height = (pixels(side, 1) for side in (row.x, row.y, row.width, row.height))
         return f"{x}, {y} \N{MIDDLE DOT} {width} \N{MULTIPLICATION SIGN} {height}"
     if row.geometry is not None:
         geometry = msgspec.json.decode(row.geometry)
-        points = geometry.get("vertices") or geometry.get("keypoints")
         if row.type == "cuboid":
             centre, sides = (
                 between.join(pixels(geometry[name][side]) for side in ("x", "y", "z"))
                 for name, between in (("position", ", "), ("dimensions", " \N{MULTIPLICATION SIGN} "))
             )
             return f"{centre} \N{MIDDLE DOT} {sides}"
+        points = geometry.get("vertices") or geometry.get("keypoints")
         return f"{len(points)} points" if points else ""
     return str(extra.get("taxonomy_name") or "")
 
 
 def _metadata(text: str | None) -> str:
-    found = {} if text is None else msgspec.json.decode(text)
-    return ", ".join(f"{key}: {value(one)}" for key, one in found.items())
+    metadata = {} if text is None else msgspec.json.decode(text)
+    return ", ".join(f"{key}: {value(entry)}" for key, entry in metadata.items())
 
 
-def _fit(rows: Sequence[Row]) -> None:
-    """Shorten the longest texts where all of them together would make the page too large."""
+def _shorten(rows: Sequence[DisplayRow]) -> None:
+    """Shorten the longest strings where all of them together would make the page too large."""
     limit = 5_000
     while limit > 20 and sum(min(len(text), limit) for r in rows for text in (r.id, r.metadata, *r.labels)) > _TEXT:
         limit //= 2

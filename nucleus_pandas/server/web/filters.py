@@ -1,19 +1,29 @@
-"""What images are wanted, as the address says it, and as SQL says it."""
+"""URL parameters of the page, among them the filters of images, which are a condition in SQL too."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
-from nucleus_pandas.errors import BadRequestError
+from flask import request
+
+from nucleus_pandas.errors import BadRequestError, NotFoundError, UnsupportedError
+from nucleus_pandas.server.evaluation.metrics import THRESHOLDS
 from nucleus_pandas.server.query import compile_query
-from nucleus_pandas.server.store.matches import MATCH_TYPES, MatchSource, OutcomeFilter
+from nucleus_pandas.server.store import models, slices
+from nucleus_pandas.server.store.datasets import Dataset
+from nucleus_pandas.server.store.ids import POSITION
+from nucleus_pandas.server.store.matches import MATCH_TYPES, MatchSource, OutcomeFilter, sources_of
+from nucleus_pandas.server.store.models import RunEntry
 from nucleus_pandas.server.store.sql_conditions import BoundValues, Condition, metadata, within
-from nucleus_pandas.server.web.layers import RunEntry
+from nucleus_pandas.server.store.subsets import Subset
+from nucleus_pandas.wire.evaluations import Predicate
 
+T = TypeVar("T")
 Bounds: TypeAlias = tuple[float | None, float | None]
-NAMES = (
+_PARAMETERS = (
     "run",
     "label",
     "match",
@@ -28,35 +38,28 @@ NAMES = (
     "slice",
     "query",
 )
-"""The parts of the address that say which images are wanted."""
-_OPS: dict[str, Literal["EQ", "GT", "LT"]] = {"": "EQ", "eq": "EQ", "gt": "GT", "lt": "LT"}
-
-
-@dataclass(slots=True)
-class _Predicate:
-    key: str
-    op: Literal["EQ", "GT", "LT"]
-    value: Any
+_REPEATED = 1_000  # characters of filters in URLs that are on the page many times
+_OPERATORS: dict[str, Literal["EQ", "GT", "LT"]] = {"": "EQ", "eq": "EQ", "gt": "GT", "lt": "LT"}
 
 
 @dataclass(frozen=True, slots=True)
-class Filters:
-    """Which images are wanted.
+class ImageFilters:
+    """The filters of images.
 
     Attributes
     ----------
     label : str
-        Of a box in the image; of the outcome where outcomes are wanted; empty for any.
+        Of a box in the image, or of the outcome if outcomes are filtered; empty for any.
     match : str
-        ``TP``, ``FP``, ``FN``, or empty.
+        One of `MATCH_TYPES`, or empty.
     threshold : float
-        From which IoU on a pair counts.
+        The IoU from which on a pair counts as a match.
     confidence, iou : (float or None, float or None)
-        From and to, of a prediction and of a pair.
+        Bounds of a prediction's confidence and of a pair's IoU.
     key, op, value : str
-        What the metadata of the image says.
+        A condition on the metadata of the image.
     query : str
-        What else must hold, in the language of queries.
+        A further condition in the query language.
     """
 
     label: str
@@ -70,43 +73,41 @@ class Filters:
     query: str
 
     @classmethod
-    def of(cls, asked: Mapping[str, str], threshold: float) -> Filters:
-        """Read the address.
+    def of_request(cls) -> ImageFilters:
+        """Parse the filters of the URL.
 
         Raises
         ------
         BadRequestError
-            A part of it has no meaning.
+            A parameter is invalid.
         """
-        match, op = asked.get("match", ""), asked.get("op", "")
-        if match not in ("", *MATCH_TYPES):
-            raise BadRequestError("`match` is TP, FP, FN or misplaced.")
-        if op not in _OPS:
-            raise BadRequestError("`op` is eq, gt or lt.")
+        parameters = request.args
+        if parameters.get("op", "") not in _OPERATORS:
+            raise BadRequestError("`op` must be eq, gt or lt.")
         return cls(
-            asked.get("label", ""),
-            match,
-            threshold,
-            bounds(asked, "confidence"),
-            bounds(asked, "iou"),
-            asked.get("key", ""),
-            op,
-            asked.get("value", ""),
-            asked.get("query", "").strip(),
+            parameters.get("label", ""),
+            match_type() or "",
+            THRESHOLDS[threshold_number()],
+            bounds("confidence"),
+            bounds("iou"),
+            parameters.get("key", ""),
+            parameters.get("op", ""),
+            parameters.get("value", ""),
+            parameters.get("query", "").strip(),
         )
 
     @property
     def needs_match(self) -> bool:
-        """Whether the outcomes of a match are asked for."""
+        """Whether outcomes of a match are filtered."""
         return bool(self.match) or self.iou != (None, None)
 
     @property
     def needs_run(self) -> bool:
-        """Whether predictions are asked for."""
+        """Whether predictions are filtered."""
         return self.needs_match or self.confidence != (None, None)
 
     def outcomes(self) -> OutcomeFilter:
-        """Return what is wanted of outcomes."""
+        """Return the filter of outcomes."""
         return OutcomeFilter(
             self.threshold,
             match=self.match or None,
@@ -117,82 +118,177 @@ class Filters:
 
     @property
     def is_query(self) -> bool:
-        """Whether nothing but a query is asked for."""
+        """Whether a query is the only filter."""
         return bool(self.query) and not (self.needs_run or self.label or self.key)
 
     def condition(self, run: RunEntry | None, source: MatchSource | None) -> Condition:
-        """Say so of ``item``.
+        """Write the filters in SQL, as a condition on ``item``.
 
         Parameters
         ----------
         run : RunEntry, optional
-            Whose predictions are meant.
+            The run whose predictions are filtered.
         source : MatchSource, optional
-            Whose outcomes are meant.
+            The match whose outcomes are filtered.
 
         Raises
         ------
         BadRequestError
-            Predictions or outcomes are asked for, and there are none; or the query is wrong.
+            Predictions or outcomes are filtered without a run or a match, or the query is invalid.
         """
         values = BoundValues()
         tests = []
         if self.needs_run and run is None:
-            raise BadRequestError("Choose whose predictions are meant.")
+            raise BadRequestError("Select the run whose predictions are filtered.")
         if self.needs_match:
             if source is None:
                 raise BadRequestError("This run is open; run.commit() matches its predictions with the ground truth.")
-            found = self.outcomes().condition(source)
-            values.named |= found.values
+            outcome = self.outcomes().condition(source)
+            values.named |= outcome.values
             tests.append(
                 f"EXISTS (SELECT 1 FROM {source.table} AS stored WHERE stored.{source.owner} ="
-                f" {values.bind(source.owner_id)} AND stored.item = item.id AND {found.sql})"
+                f" {values.bind(source.owner_id)} AND stored.item = item.id AND {outcome.sql})"
             )
-        elif run is not None and self.needs_run:
-            inside = ["one.run = " + values.bind(run.number), "one.item = item.id"]
-            inside += within("one.confidence", *self.confidence, values)
-            inside += [f"one.label = {values.bind(self.label)}"] if self.label else []
-            tests.append(f"EXISTS (SELECT 1 FROM prediction AS one WHERE {' AND '.join(inside)})")
-        elif self.label:
-            label = values.bind(self.label)
-            truth = f"EXISTS (SELECT 1 FROM annotation AS one WHERE one.item = item.id AND one.label = {label})"
+        elif self.needs_run or self.label:
+            label = [f"box.label = {values.bind(self.label)}"] if self.label else []
+            sides = [] if self.needs_run else [_has_box("annotation", label)]
             if run is not None:
-                truth += (
-                    f" OR EXISTS (SELECT 1 FROM prediction AS one WHERE one.run = {values.bind(run.number)}"
-                    f" AND one.item = item.id AND one.label = {label})"
-                )
-            tests.append(f"({truth})")
+                confidence = within("box.confidence", *self.confidence, values) if self.needs_run else []
+                sides.append(_has_box("prediction", [f"box.run = {values.bind(run.number)}", *confidence, *label]))
+            tests.append(f"({' OR '.join(sides)})")
         if self.key:
-            predicate = _Predicate(self.key, _OPS[self.op], _typed(self.value) if _OPS[self.op] != "EQ" else self.value)
+            operator = _OPERATORS[self.op]
+            value = self.value if operator == "EQ" else _number_or_text(self.value)
+            predicate = Predicate(key=self.key, op=operator, value=value)
             tests.append(metadata(predicate, "item.metadata", values, "metadata"))
-        asked = compile_query(self.query, "item", None if run is None else str(run.number))
-        if asked is not None:
-            tests.append(f"({asked.sql})")
-            values.named |= asked.values
+        query = compile_query(self.query, "item", None if run is None else str(run.number))
+        if query is not None:
+            tests.append(f"({query.sql})")
+            values.named |= query.values
         return Condition(" AND ".join(tests), values.named) if tests else Condition()
 
 
-def _typed(text: str) -> float | str:
+def _has_box(table: str, tests: Sequence[str]) -> str:
+    return f"EXISTS (SELECT 1 FROM {table} AS box WHERE {' AND '.join(['box.item = item.id', *tests])})"
+
+
+def _number_or_text(text: str) -> float | str:
     try:
         return float(text)
     except ValueError:
         return text
 
 
-def bounds(asked: Mapping[str, str], name: str) -> Bounds:
-    """Read from where to where a number is to be."""
-    return _share(asked, f"{name}_from"), _share(asked, f"{name}_to")
+class ImageQuery(NamedTuple):
+    """The images that the URL of a grid selects.
+
+    Attributes
+    ----------
+    runs : list of RunEntry
+        The runs on the dataset.
+    run : RunEntry or None
+        The selected run.
+    source : MatchSource or None
+        The match of that run, if outcomes are filtered.
+    error : str
+        Why the filters cannot be applied; the subset is empty then.
+    """
+
+    runs: list[RunEntry]
+    run: RunEntry | None
+    source: MatchSource | None
+    filters: ImageFilters
+    subset: Subset
+    error: str
 
 
-def _share(asked: Mapping[str, str], name: str) -> float | None:
-    """Read a number from 0 to 1 of the address."""
-    text = asked.get(name, "").strip()
+def image_query(db: sqlite3.Connection, dataset: Dataset) -> ImageQuery:
+    """Parse which images of a dataset the URL selects."""
+    runs = models.runs_on(db, dataset)
+    run = selected_runs(runs)[0] if request.args.get("run") else None
+    filters = ImageFilters.of_request()
+    source: MatchSource | None = None
+    if run is not None and filters.needs_match:
+        source = next(iter(sources_of(db, models.find_run(db, run.id))), None)
+    selected_slice = None
+    if slice_id := request.args.get("slice"):
+        selected_slice = slices.find(db, slice_id)
+        selected_slice.check_of(dataset)
+    try:
+        condition, error = filters.condition(run, source), ""
+    except (BadRequestError, UnsupportedError) as problem:
+        condition, error = Condition("0"), str(problem)
+    return ImageQuery(runs, run, source, filters, Subset(dataset, selected_slice, condition), error)
+
+
+def filter_parameters(*, short: bool = False) -> dict[str, Any]:
+    """Return the parameters of the URL that select images.
+
+    With `short`, which is for URLs that are on the page many times, long ones are left out except for the run.
+    """
+    parameters = {name: value for name in _PARAMETERS if (value := request.args.get(name))}
+    if short and sum(map(len, parameters.values())) > _REPEATED:
+        return {name: value for name, value in parameters.items() if name == "run"}
+    return parameters
+
+
+def run_parameters(source: MatchSource, threshold: int) -> dict[str, str]:
+    """Return the parameters that links between the pages of a run keep."""
+    parameters = {"iou": f"{THRESHOLDS[threshold]:g}"}
+    return parameters | {"by": source.id} if request.args.get("by") else parameters
+
+
+def selected_runs(runs: Sequence[RunEntry]) -> list[RunEntry]:
+    """Return the runs that the URL names, or raise NotFoundError."""
+    run_of = {run.id: run for run in runs}
+    selected = []
+    for run_id in dict.fromkeys(filter(None, request.args.getlist("run"))):
+        if run_id not in run_of:
+            raise NotFoundError(f"There is no run '{run_id[:50]}' on this dataset.")
+        selected.append(run_of[run_id])
+    return selected
+
+
+def threshold_number() -> int:
+    """Return the number of the IoU threshold of the URL."""
+    text = request.args.get("iou") or "0.5"
+    for number, threshold in enumerate(THRESHOLDS):
+        if text in (f"{threshold:.2f}", f"{threshold:g}"):
+            return number
+    raise BadRequestError(f"`iou` must be one of 0.5, 0.55, … 0.95, not '{text[:20]}'.")
+
+
+def match_type() -> str | None:
+    """Return the type of outcomes that the URL selects."""
+    match = request.args.get("match") or None
+    if match not in (None, *MATCH_TYPES):
+        raise BadRequestError("`match` must be TP, FP, FN or misplaced.")
+    return match
+
+
+def whole_number(name: str, default: T, limit: int = POSITION) -> int | T:
+    """Return a parameter of the URL that is a whole number from 0 to a limit."""
+    text = request.args.get(name)
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit()) or len(text) > 20 or int(text) > limit:
+        raise BadRequestError(f"`{name}` must be a whole number, not '{text[:50]}'.")
+    return int(text)
+
+
+def bounds(name: str) -> Bounds:
+    """Return the parameters of the URL between which a number from 0 to 1 must be."""
+    return _fraction(f"{name}_from"), _fraction(f"{name}_to")
+
+
+def _fraction(name: str) -> float | None:
+    text = request.args.get(name, "").strip()
     if not text:
         return None
     try:
-        found = float(text)
+        number = float(text)
     except ValueError:
-        found = -1.0
-    if not 0 <= found <= 1:
-        raise BadRequestError(f"`{name}` is a number from 0 to 1, not '{text[:20]}'.")
-    return found
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise BadRequestError(f"`{name}` must be a number from 0 to 1, not '{text[:20]}'.")
+    return number

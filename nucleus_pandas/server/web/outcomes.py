@@ -11,9 +11,9 @@ from nucleus_pandas.evaluation.outcomes import classify
 from nucleus_pandas.server.store import commits, datasets, matches
 from nucleus_pandas.server.store.ids import item_range
 from nucleus_pandas.server.store.matches import MatchSource, StoredMatch
+from nucleus_pandas.server.store.models import RunEntry
 from nucleus_pandas.server.store.sql_conditions import Condition
 from nucleus_pandas.server.store.subsets import SCAN_SECONDS, adaptive_windows
-from nucleus_pandas.server.web.layers import RunEntry
 
 OutcomeSort: TypeAlias = Literal["image", "surest", "unsurest", "nearest", "farthest"]
 

@@ -1,4 +1,4 @@
-"""What all routes of the page share: who may come, what goes out with every answer, and how templates are filled."""
+"""What all routes of the page share: access control, the headers of every response, and rendering."""
 
 from __future__ import annotations
 
@@ -14,13 +14,11 @@ from flask import Blueprint, Flask, Response, current_app, g, redirect, render_t
 from nucleus_pandas.errors import AuthenticationError
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.routes.request import PREFIX
-from nucleus_pandas.server.web.colours import colour
-from nucleus_pandas.server.web.formatting import FILTERS
-from nucleus_pandas.server.web.result_cache import Memory
+from nucleus_pandas.server.web.result_cache import ResultCache
 from nucleus_pandas.server.web.sessions import SECONDS, Session, Sessions
 
 MAX_FORM = 1 << 20  # bytes
-_OPEN = ("page.login", "page.let_in", "page.static")  # before somebody is known
+_PUBLIC = ("page.login", "page.log_in", "page.static")
 _YEAR = 31_536_000  # seconds
 
 blueprint = Blueprint("page", __name__, template_folder="templates")
@@ -35,24 +33,24 @@ class Page:
     nucleus : EmbeddedNucleus
         The store that it shows.
     keys : tuple of bytes
-        The keys that are let in; with none, everybody is.
+        The valid API keys; with none, every visitor has access.
     sessions : Sessions
         Cookies and tokens.
     remote_images : bool
         Whether the browser may load images from other servers.
-    memory : Memory
-        What took long to compute.
+    cache : ResultCache
+        Expensive results.
     """
 
     nucleus: EmbeddedNucleus
     keys: tuple[bytes, ...]
     sessions: Sessions
     remote_images: bool
-    memory: Memory
+    cache: ResultCache
 
     @property
     def policy(self) -> str:
-        """What the browser may load, run and send: nothing from elsewhere, and no code in the markup."""
+        """The Content Security Policy: nothing from other servers, and no code in the markup."""
         images = "'self' http: https:" if self.remote_images else "'self'"
         return (
             f"default-src 'none'; script-src 'self'; style-src 'self'; img-src {images}; form-action 'self';"
@@ -60,16 +58,9 @@ class Page:
         )
 
 
-def register(app: Flask) -> None:
-    """Add the routes and templates of the page to an application."""
-    app.jinja_env.filters.update(FILTERS, colour=colour)
-    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.register_blueprint(blueprint)
-
-
 def install(app: Flask, nucleus: EmbeddedNucleus, keys: tuple[bytes, ...], *, remote_images: bool) -> None:
-    """Let an application with the routes of the page show a store."""
-    app.extensions["page"] = Page(nucleus, keys, Sessions(nucleus.folder, keys), remote_images, Memory(nucleus))
+    """Connect the page of an application to a store."""
+    app.extensions["page"] = Page(nucleus, keys, Sessions(nucleus.folder, keys), remote_images, ResultCache(nucleus))
 
 
 def page() -> Page:
@@ -78,75 +69,82 @@ def page() -> Page:
 
 
 def is_page() -> bool:
-    """Return whether a person asks, who is to be answered with a page: also where there is no such route."""
+    """Return True if the response must be a page, also if there is no such route."""
     if "page" not in current_app.extensions:
         return False
     if request.blueprint is not None:
         return request.blueprint == blueprint.name
-    wants = request.accept_mimetypes
-    return not request.path.startswith(f"{PREFIX}/") and wants["text/html"] > wants["application/json"]
+    accepted = request.accept_mimetypes
+    return not request.path.startswith(f"{PREFIX}/") and accepted["text/html"] > accepted["application/json"]
 
 
 def _cookie_name() -> str:
-    """Name the cookie by the port: those of one host are sent to all of its servers."""
+    """Return a name with the port: browsers send cookies of a host to all of its ports."""
     port = request.host.rpartition(":")[2]
     return f"nucleus_pandas_{port if port.isascii() and port.isdigit() else 0}"
 
 
 @blueprint.before_request
 def _check() -> Response | None:
-    """Find the session, and turn away who is not known, and forms that were made elsewhere."""
-    known = page().sessions.read(request.cookies.get(_cookie_name()))
-    begin(page().sessions.new(is_known=False) if known is None else known, is_new=known is None)
-    if page().keys and not g.session.is_known and request.endpoint not in _OPEN:
+    """Read the session, and reject unknown visitors and forms of other sites."""
+    session = page().sessions.read(request.cookies.get(_cookie_name()))
+    begin(session or page().sessions.new(is_known=False), is_new=session is None)
+    if page().keys and not g.session.is_known and request.endpoint not in _PUBLIC:
         if request.method == "GET":
             return cast(Response, redirect(url_for("page.login", next=request.full_path.rstrip("?")), 303))
         raise AuthenticationError("Log in first; this server needs an API key.")
     if request.method == "POST" and not page().sessions.is_token(g.session, request.form.get("token", "")):
         raise AuthenticationError(
-            "This form is too old, or was not made by this page. Go back, reload, try again.", 403
+            "This form has expired, or belongs to another site. Go back, reload the page and send it again.", 403
         )
     return None
 
 
 def begin(session: Session, *, is_new: bool = True) -> None:
-    """Answer this request, and the next ones of this browser, in a session."""
+    """Use a session for this request and the next ones of this browser."""
     g.session, g.is_new_session = session, is_new
 
 
-def is_key(given: str) -> bool:
-    """Return whether a text is one of the keys; every one is compared, so that the time tells nothing."""
-    return bool(sum(hmac.compare_digest(given.encode("utf-8", "replace"), key) for key in page().keys))
+def is_key(key: str) -> bool:
+    """Return True if an API key is valid; it is compared with all, so that the time reveals nothing."""
+    return bool(sum(hmac.compare_digest(key.encode("utf-8", "replace"), valid) for valid in page().keys))
 
 
 def render(template: str, status: int = 200, /, **values: Any) -> Response:
-    """Fill a template."""
+    """Return a response from a template."""
     session: Session | None = g.get("session")
     text = render_template(
         template,
         static=static_url,
         token="" if session is None else page().sessions.token(session),
-        can_leave=session is not None and session.is_known,
+        can_log_out=session is not None and session.is_known,
         remote_images=page().remote_images,
         **values,
     )
-    text = text.replace("\0", "\ufffd")  # browsers drop it from texts
+    text = text.replace("\0", "\ufffd")  # browsers drop it
     return Response(text.encode("utf-8", "replace"), status, content_type="text/html; charset=utf-8")
 
 
+def waiting(**values: Any) -> Response:
+    """Return a page that reloads itself until the results are computed."""
+    response = render("waiting.html", 202, **values)
+    response.headers["Refresh"] = "2"
+    return response
+
+
 def link(endpoint: str, **values: Any) -> str:
-    """Return the address of a part of the page."""
+    """Return the URL of a page."""
     return url_for(f"page.{endpoint}", **values)
 
 
 def problem(status: int, text: str) -> Response:
-    """Say on a page what went wrong."""
+    """Return a page with an error message."""
     return dress(render("problem.html", status, status=status, text=text))
 
 
 @blueprint.after_request
 def dress(response: Response) -> Response:
-    """Add the headers that keep a page to itself."""
+    """Add the headers that isolate the page from other sites, and the cookie of a new session."""
     headers = response.headers
     if "Content-Security-Policy" not in headers:
         headers["Content-Security-Policy"] = page().policy
@@ -170,29 +168,24 @@ def dress(response: Response) -> Response:
     return response
 
 
-def forget() -> None:
-    """End the session of this browser."""
-    begin(page().sessions.new(is_known=False))
-
-
 _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 
 @cache
 def _asset(name: str) -> tuple[bytes, str]:
-    """Return a file of the page, and a version that changes with it."""
+    """Return a static file and a digest of it."""
     content = files(__package__).joinpath("static", name).read_bytes()
     return content, sha256(content).hexdigest()[:12]
 
 
 def static_url(name: str) -> str:
-    """Return the address of a file of the page."""
+    """Return the URL of a static file."""
     return url_for("page.static", name=name, v=_asset(name)[1])
 
 
 @blueprint.get("/static/<any(page.css, page.js, icon.svg):name>")
 def static(name: str) -> Response:
-    """Return a file of the page."""
+    """Send a static file."""
     content, version = _asset(name)
     response = Response(content, content_type=f"{_TYPES[name.rpartition('.')[2]]}; charset=utf-8")
     response.headers["Cache-Control"] = f"public, max-age={_YEAR}, immutable"

@@ -1,4 +1,11 @@
-"""What took long to compute, kept as long as what it was computed from is the same."""
+"""Cache of expensive results, invalidated when their inputs change.
+
+The key of a result is a digest of everything that it is computed from, such as the revision of a dataset; a change of
+the inputs is a new key, so a result is never wrong and nothing has to be deleted in time. Older results of the same
+subject are removed when a new one is written. A key is computed at most once at a time: large ones by the worker of
+the store, while every request for them raises `Pending`; one that failed is retried after half a minute. A result is
+in memory, on the disk or in both, and removing either costs only time.
+"""
 
 from __future__ import annotations
 
@@ -23,62 +30,62 @@ log = logging.getLogger("nucleus_pandas.server")
 
 T = TypeVar("T")
 
-_AT_HAND = 16  # results held in memory
-_FILES = 400  # results held on the disk
-_FAILED_SECONDS = 30.0  # until something that failed is tried again
+_IN_MEMORY = 16
+_ON_DISK = 400
+_RETRY_SECONDS = 30.0
 
 
 class Pending(Exception):
-    """It is being computed in the background."""
+    """The result is being computed in the background."""
 
 
 @dataclass(frozen=True, slots=True)
-class Question(Generic[T]):
-    """What is to be computed.
+class Computation(Generic[T]):
+    """A result to compute.
 
     Attributes
     ----------
     subject : str
-        Of what: an older answer to the same subject is forgotten. Letters, digits and underscores.
-    content : object
-        What the answer depends on, as JSON would hold it.
-    shape : type
-        Of the answer.
-    small : bool
-        Whether it is computed while somebody waits.
+        What the result is about, in letters, digits and underscores; it has one result at a time.
+    inputs : object
+        Everything that the result depends on, as values of JSON.
+    result_type : type
+        The type of the result.
+    is_small : bool
+        Whether it is computed while the user waits.
     """
 
     subject: str
-    content: object
-    shape: type[T]
-    small: bool
+    inputs: object
+    result_type: type[T]
+    is_small: bool
 
     @property
     def key(self) -> str:
-        """The name of the answer."""
-        seal = blake2b(msgspec.json.encode([self.content, str(self.shape)]), digest_size=12)
-        return f"{self.subject}-{seal.hexdigest()}"
+        """The name of the result."""
+        digest = blake2b(msgspec.json.encode([self.inputs, str(self.result_type)]), digest_size=12)
+        return f"{self.subject}-{digest.hexdigest()}"
 
 
-class Memory:
-    """Answers in memory and in a folder, which may be removed at any time.
+class ResultCache:
+    """Results in memory and in a folder, which may be removed at any time.
 
     Parameters
     ----------
     nucleus : EmbeddedNucleus
-        Whose worker computes what takes long.
+        The store; its worker computes large results.
     """
 
     def __init__(self, nucleus: EmbeddedNucleus) -> None:
         self._nucleus = nucleus
         self._folder = nucleus.folder / "page"
         self._lock = threading.Lock()
-        self._answers: OrderedDict[str, object] = OrderedDict()
-        self._under_way: set[str] = set()
-        self._failed: dict[str, tuple[float, str]] = {}
+        self._results: OrderedDict[str, object] = OrderedDict()
+        self._running: set[str] = set()
+        self._failures: dict[str, tuple[float, str]] = {}
 
-    def answer(self, question: Question[T], compute: Callable[[], T]) -> T:
-        """Return an answer that is there, or compute it.
+    def get(self, computation: Computation[T], compute: Callable[[], T]) -> T:
+        """Return a stored result, or compute it.
 
         Raises
         ------
@@ -87,67 +94,68 @@ class Memory:
         ConflictError
             It cannot be computed.
         """
-        key = question.key
-        found = self._recall(key, question.shape)
-        if found is not None:
-            return found
-        if question.small:
-            return self._compute(question, compute)
+        key = computation.key
+        result = self._read(key, computation.result_type)
+        if result is not None:
+            return result
+        if computation.is_small:
+            return self._compute(computation, compute)
         with self._lock:
-            failed = self._failed.get(key)
-            if failed is not None and time.monotonic() - failed[0] < _FAILED_SECONDS:
-                raise ConflictError(failed[1])
-            if key in self._under_way:
+            failure = self._failures.get(key)
+            if failure is not None and time.monotonic() - failure[0] < _RETRY_SECONDS:
+                raise ConflictError(failure[1])
+            if key in self._running:
                 raise Pending
-            self._under_way.add(key)
-        self._nucleus.submit(lambda: self._in_background(question, compute))
+            self._running.add(key)
+        self._nucleus.submit(lambda: self._in_background(computation, compute))
         raise Pending
 
-    def _in_background(self, question: Question[T], compute: Callable[[], T]) -> None:
-        key = question.key
+    def _in_background(self, computation: Computation[T], compute: Callable[[], T]) -> None:
+        key = computation.key
         try:
-            self._compute(question, compute)
+            self._compute(computation, compute)
         except (APIError, MissingExtraError) as error:
-            self._failed[key] = (time.monotonic(), str(error))
+            self._failures[key] = (time.monotonic(), str(error))
         except Exception:
-            self._failed[key] = (time.monotonic(), "The server failed; its log says why.")
-            log.exception("What the page shows of '%s' could not be computed.", question.subject)
+            self._failures[key] = (time.monotonic(), "The server failed; its log says why.")
+            log.exception("The page could not compute its results for '%s'.", computation.subject)
         finally:
             with self._lock:
-                self._under_way.discard(key)
+                self._running.discard(key)
 
-    def _compute(self, question: Question[T], compute: Callable[[], T]) -> T:
-        found = compute()
-        self._hold(question.key, found)
-        self._write(question, msgspec.json.encode(found))
-        return found
+    def _compute(self, computation: Computation[T], compute: Callable[[], T]) -> T:
+        result = compute()
+        self._keep(computation.key, result)
+        self._write(computation, msgspec.json.encode(result))
+        return result
 
-    def _recall(self, key: str, shape: type[T]) -> T | None:
+    def _read(self, key: str, result_type: type[T]) -> T | None:
         with self._lock:
-            if key in self._answers:
-                self._answers.move_to_end(key)
-                return self._answers[key]  # type: ignore[return-value]  # the key is made from the shape too
+            if key in self._results:
+                self._results.move_to_end(key)
+                return self._results[key]  # type: ignore[return-value]  # the key includes the type
         try:
-            found = msgspec.json.decode((self._folder / f"{key}.json").read_bytes(), type=shape)
+            result = msgspec.json.decode((self._folder / f"{key}.json").read_bytes(), type=result_type)
         except (OSError, msgspec.MsgspecError):
             return None
-        self._hold(key, found)
-        return found
+        self._keep(key, result)
+        return result
 
-    def _hold(self, key: str, found: object) -> None:
+    def _keep(self, key: str, result: object) -> None:
         with self._lock:
-            self._answers[key] = found
-            while len(self._answers) > _AT_HAND:
-                self._answers.popitem(last=False)
+            self._results[key] = result
+            while len(self._results) > _IN_MEMORY:
+                self._results.popitem(last=False)
 
-    def _write(self, question: Question[T], text: bytes) -> None:
-        """Keep an answer on the disk, whole or not at all; without a disk it is computed again some day."""
+    def _write(self, computation: Computation[T], content: bytes) -> None:
+        """Write a result to the disk, whole or not at all; if the disk fails it is computed again some day."""
+        subject, key = computation.subject, computation.key
         incoming = self._folder / f"{secrets.token_hex(8)}.incoming"
         with suppress(OSError):
             self._folder.mkdir(exist_ok=True)
-            older = [path for path in self._folder.glob(f"{question.subject}-*.json") if path.stem != question.key]
-            incoming.write_bytes(text)
-            os.replace(incoming, self._folder / f"{question.key}.json")
-            every = sorted(self._folder.iterdir(), key=lambda path: path.stat().st_mtime)
-            for path in {*older, *every[:-_FILES]}:
+            outdated = [path for path in self._folder.glob(f"{subject}-*.json") if path.stem != key]
+            incoming.write_bytes(content)
+            os.replace(incoming, self._folder / f"{key}.json")
+            by_age = sorted(self._folder.iterdir(), key=lambda path: path.stat().st_mtime)
+            for path in {*outdated, *by_age[:-_ON_DISK]}:
                 path.unlink(missing_ok=True)

@@ -24,7 +24,7 @@ from nucleus_pandas.server.store import evaluations, matches
 from nucleus_pandas.server.store.evaluations import EvaluationRequest, EvaluationSource
 from nucleus_pandas.server.store.matches import MISPLACED, MatchSource, OutcomeFilter
 from nucleus_pandas.server.store.scopes import Scope
-from nucleus_pandas.server.web.result_cache import Memory, Question
+from nucleus_pandas.server.web.result_cache import Computation, ResultCache
 
 _VERSION = 3  # raised when the meaning of what is cached changes
 
@@ -89,14 +89,14 @@ def _flags_by_level(threshold: int) -> tuple[list[MatchFlags[bool]], list[MatchF
     return disagreeing, agreeing
 
 
-def metrics_question(db: sqlite3.Connection, source: MatchSource) -> Question[RunMetrics]:
+def metrics_computation(db: sqlite3.Connection, source: MatchSource) -> Computation[RunMetrics]:
     """Return what the metrics of a match depend on."""
     is_small = matches.count_arrivals(db, source) <= compute.SMALL
     if source.evaluation is not None:
         revisions = [evaluations.revisions(db, evaluated) for evaluated in evaluations.sources(db, source.evaluation)]
-        return Question(source.evaluation.public_id, [_VERSION, revisions], RunMetrics, is_small)
+        return Computation(source.evaluation.public_id, [_VERSION, revisions], RunMetrics, is_small)
     revisions = [evaluations.revisions(db, evaluated) for evaluated in _sources(source)]
-    return Question(source.run.public_id, [_VERSION, source.run.committed_at, revisions], RunMetrics, is_small)
+    return Computation(source.run.public_id, [_VERSION, source.run.committed_at, revisions], RunMetrics, is_small)
 
 
 def _sources(source: MatchSource) -> list[EvaluationSource]:
@@ -104,10 +104,10 @@ def _sources(source: MatchSource) -> list[EvaluationSource]:
 
 
 def metrics_of(
-    nucleus: EmbeddedNucleus, memory: Memory, source: MatchSource, question: Question[RunMetrics]
+    nucleus: EmbeddedNucleus, cache: ResultCache, source: MatchSource, computation: Computation[RunMetrics]
 ) -> RunMetrics:
     """Return the metrics of a match, or raise Pending."""
-    return memory.answer(question, lambda: _compute(nucleus, source))
+    return cache.get(computation, lambda: _compute(nucleus, source))
 
 
 def _compute(nucleus: EmbeddedNucleus, source: MatchSource) -> RunMetrics:
@@ -307,32 +307,32 @@ class LabelDifference(NamedTuple):
     second: int
 
 
-def differences_question(
+def differences_computation(
     db: sqlite3.Connection, first: MatchSource, second: MatchSource, threshold: int
-) -> Question[list[LabelDifference]]:
+) -> Computation[list[LabelDifference]]:
     """Return what the differences of two runs depend on."""
-    questions = [metrics_question(db, source) for source in (first, second)]
-    return Question(
-        "__".join([*(question.subject for question in questions), str(threshold)]),
-        [[question.content for question in questions], threshold],
+    sides = [metrics_computation(db, source) for source in (first, second)]
+    return Computation(
+        "__".join([*(side.subject for side in sides), str(threshold)]),
+        [[side.inputs for side in sides], threshold],
         list[LabelDifference],
-        all(question.small for question in questions),
+        all(side.is_small for side in sides),
     )
 
 
 def differences_of(
     nucleus: EmbeddedNucleus,
-    memory: Memory,
+    cache: ResultCache,
     first: MatchSource,
     second: MatchSource,
-    question: Question[list[LabelDifference]],
+    computation: Computation[list[LabelDifference]],
 ) -> list[LabelDifference]:
     """Count by label the ground truths that only one of two runs finds, or raise Pending."""
-    threshold = question.content[1]  # type: ignore[index]
+    threshold = computation.inputs[1]  # type: ignore[index]
 
     def compute_differences() -> list[LabelDifference]:
         with nucleus.database.read() as db:
             rows = matches.count_differences(db, first, second, THRESHOLDS[threshold])
         return list(map(LabelDifference._make, rows))
 
-    return memory.answer(question, compute_differences)
+    return cache.get(computation, compute_differences)

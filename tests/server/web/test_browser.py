@@ -31,7 +31,7 @@ def test_one_opens_filters_and_pages(tab: Watched, sample_site: SampleSite, monk
     page.get_by_role("link", name="Next").first.click()
     page.wait_for_url("**start=*")
     assert tab.texts(".caption") == sample_site.items["reference_id"].tolist()[5:10]
-    page.get_by_role("link", name="Before").first.click()
+    page.get_by_role("link", name="Previous").first.click()
     page.wait_for_url("**until=*")
     assert tab.texts(".caption") == sample_site.items["reference_id"].tolist()[:5]
     page.get_by_label("Label", exact=True).fill("car")
@@ -51,7 +51,7 @@ def test_a_confusion_cell_opens_exactly_its_examples(tab: Watched, sample_site: 
     truth, predicted = pairs.groupby(["label", "predicted_label"]).size().idxmax()
     expected = pairs[(pairs["label"] == truth) & (pairs["predicted_label"] == predicted)]
     tab.go(f"/runs/{run.id}")
-    name = f"{len(expected)}, \u2068{truth}\u2069 taken for \u2068{predicted}\u2069"
+    name = f"{len(expected)}, \u2068{truth}\u2069 predicted as \u2068{predicted}\u2069"
     tab.page.locator("table.matrix").get_by_role("link", name=name).click()
     tab.page.wait_for_url("**/examples**")
     assert tab.page.locator(".card").count() == len(expected)
@@ -214,7 +214,7 @@ def test_predictions_can_be_hidden_by_their_confidence(tab: Watched, sample_site
     tab.go(f"{sample_site.grid}/items/{sample_site.items.index[4]}?run={sample_site.runs[1].id}")
     guesses = sample_site.runs[1].predictions.to_frame()
     guesses = guesses[guesses["dataset_item_id"] == sample_site.items.index[4]]
-    tab.page.locator("#surer").fill("0.6")
+    tab.page.locator("#min-confidence").fill("0.6")
     assert len(on_screen(tab, 1)) == (guesses["confidence"] >= 0.6).sum() < len(guesses)
     assert len(on_screen(tab, 0)) == len(frames_of(sample_site, 4)[0])
     assert tab.page.locator("output").inner_text() == "0.60"
@@ -245,13 +245,13 @@ def test_a_slice_is_made_by_mouse_and_read_by_the_client(tabs: Open, own_sample_
     with served(own_sample_site.nucleus.folder) as origin:
         tab = tabs(origin)
         tab.go(own_sample_site.grid)
-        picks = tab.page.locator("input[data-pick]")
+        picks = tab.page.locator("input[data-select]")
         picks.nth(1).check()
         picks.nth(4).click(modifiers=["Shift"])
         picks.nth(2).uncheck()
-        assert tab.texts("[data-picked]") == ["3"]
+        assert tab.texts("[data-selected]") == ["3"]
         tab.page.get_by_label("Slice", exact=True).fill("By mouse")
-        tab.page.get_by_role("button", name="Make it of 3 picked").click()
+        tab.page.get_by_role("button", name="Create from 3 selected").click()
         tab.page.wait_for_url("**slice=slc_*")
         expected = [own_sample_site.items.index[place] for place in (1, 3, 4)]
         assert tab.texts(".caption") == own_sample_site.items.loc[expected, "reference_id"].tolist()
@@ -267,7 +267,7 @@ def test_a_slice_is_made_of_what_a_query_finds(tabs: Open, own_sample_site: Samp
         tab.page.keyboard.press("Enter")
         tab.page.wait_for_url("**query=**")
         tab.page.get_by_label("Slice", exact=True).fill("Streets")
-        tab.page.get_by_role("button", name="Make it of all that match").click()
+        tab.page.get_by_role("button", name="Create from all matching images").click()
         tab.page.wait_for_url("**slice=slc_*")
         made = own_sample_site.dataset.slices[0]
         assert (
@@ -309,7 +309,7 @@ def test_one_comes_everywhere_by_keyboard(tab: Watched, sample_site: SampleSite)
     press("ArrowLeft")
     assert names[0] in tab.focused()
     press("x")
-    assert tab.page.locator("input[data-pick]").first.is_checked()
+    assert tab.page.locator("input[data-select]").first.is_checked()
     press("Enter")
     tab.page.wait_for_url("**/items/**")
     press("ArrowRight")

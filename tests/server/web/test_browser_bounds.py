@@ -91,9 +91,9 @@ def test_everything_can_be_read_without_javascript(tabs: Open, own_sample_site: 
         page.get_by_label("Label", exact=True).fill("car")
         page.get_by_role("button", name="Show", exact=True).click()
         assert "label=car" in page.url
-        page.locator("input[data-pick]").first.check()
+        page.locator("input[data-select]").first.check()
         page.get_by_label("Slice", exact=True).fill("Plain")
-        page.get_by_role("button", name="picked").click()
+        page.get_by_role("button", name="selected").click()
         assert own_sample_site.dataset.slices[0].name == "Plain"
         tab.go(f"{own_sample_site.grid}/items/{own_sample_site.items.index[4]}?run={own_sample_site.runs[0].id}")
         assert page.locator(".layer-0 rect.s").first.is_visible()

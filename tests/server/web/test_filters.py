@@ -91,7 +91,7 @@ def test_filters_hold_together(sample_site: SampleSite) -> None:
 
 def test_a_filter_without_its_run_is_told(sample_site: SampleSite) -> None:
     page = sample_site.get(sample_site.grid, match="FP")
-    assert page.one(role="alert").text == "Choose whose predictions are meant."
+    assert page.one(role="alert").text == "Select the run whose predictions are filtered."
 
 
 def test_an_open_run_has_predictions_and_no_outcomes(own_sample_site: SampleSite) -> None:
@@ -123,7 +123,7 @@ def test_looking_takes_a_bounded_time_and_goes_on(sample_site: SampleSite, monke
     monkeypatch.setattr(subsets.Subset.scan, "__kwdefaults__", {"direction": "forward", "seconds": 0.0})
     first = sample_site.get(sample_site.grid, label="airplane")
     assert ids_on(first) == []
-    assert "None was found yet among the 1 images" in first.text
+    assert "No match yet among the 1 images" in first.text
     airplanes = sample_site.truth[sample_site.truth["label"] == "airplane"]["reference_id"]
     assert sample_site.shown(label="airplane") == sample_site.ids(airplanes) != []
 
@@ -136,7 +136,7 @@ def test_a_slice_is_made_of_what_is_picked_in_its_order(own_sample_site: SampleS
     form = page.one("form", method="post")
     token = form.one("input", name="token")["value"]
     picked = [own_sample_site.items.index[place] for place in (5, 1, 8)]
-    response = own_sample_site.visitor.post(form["action"], token=token, name="Picked", what="picked", item=picked)
+    response = own_sample_site.visitor.post(form["action"], token=token, name="Picked", what="selected", item=picked)
     made = own_sample_site.dataset.slices[0]
     assert (made.name, made.to_frame().index.tolist()) == ("Picked", picked)
     shown = own_sample_site.get(response.headers["Location"])
@@ -164,16 +164,19 @@ def test_a_slice_is_made_of_all_that_match(own_sample_site: SampleSite, monkeypa
 
 def test_a_slice_needs_a_name_and_images_and_no_namesake(own_sample_site: SampleSite) -> None:
     form = own_sample_site.get(own_sample_site.grid).one("form", method="post")
-    asked = {"token": form.one("input", name="token")["value"], "what": "picked"}
+    asked = {"token": form.one("input", name="token")["value"], "what": "selected"}
     assert (
         "needs a name"
         in own_sample_site.visitor.post(
             form["action"], 400, **asked, name=" ", item=own_sample_site.items.index[0]
         ).text
     )
-    assert "Tick the images" in own_sample_site.visitor.post(form["action"], 400, **asked, name="S").text
+    assert "No image is selected" in own_sample_site.visitor.post(form["action"], 400, **asked, name="S").text
     foreign = ["di_x", "di_0123456789ab00000000", "<b>"]
-    assert "Tick the images" in own_sample_site.visitor.post(form["action"], 400, **asked, name="S", item=foreign).text
+    assert (
+        "No image is selected"
+        in own_sample_site.visitor.post(form["action"], 400, **asked, name="S", item=foreign).text
+    )
     own_sample_site.visitor.post(form["action"], **asked, name="S", item=own_sample_site.items.index[0])
     refused = own_sample_site.visitor.post(form["action"], 409, **asked, name="S", item=own_sample_site.items.index[1])
     assert "has a slice" in refused.text

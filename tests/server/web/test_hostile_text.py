@@ -255,7 +255,7 @@ def test_a_slice_takes_a_hostile_name(hostile: HostileSite) -> None:
     token = form.one("input", name="token")["value"]
     name = f"made {hostile.names['slice'][:900]}".strip()
     key = hostile.dataset.items.to_frame().index[0]
-    hostile.visitor.post(form["action"], token=token, name=name, what="picked", item=key)
+    hostile.visitor.post(form["action"], token=token, name=name, what="selected", item=key)
     made = hostile.dataset.slices[-1]
     assert (made.name, made.to_frame().index.tolist()) == (name, [key])
     assert "has a slice" in hostile.visitor.post(form["action"], 409, token=token, name=name, item=key).text

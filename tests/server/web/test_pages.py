@@ -110,10 +110,10 @@ def test_deleted_images_leave_no_holes_in_pages(own_sample_site: SampleSite, mon
 @pytest.mark.parametrize("text", ["x", "-1", "1.5", "٣", "99999999999"])
 def test_an_address_that_means_nothing_is_told(sample_site: SampleSite, text: str) -> None:
     for name in ("at", "start", "until"):
-        assert f"`{name}` is a whole number" in sample_site.get(sample_site.grid, 400, **{name: text}).text
+        assert f"`{name}` must be a whole number" in sample_site.get(sample_site.grid, 400, **{name: text}).text
     assert "no run" in sample_site.get(sample_site.grid, 404, run=text).text
     assert "from 0 to 1" in sample_site.get(sample_site.grid, 400, confidence_from="x" + text).text
-    assert "`iou` is one of" in sample_site.get(sample_site.grid, 400, iou="x" + text).text
+    assert "`iou` must be one of" in sample_site.get(sample_site.grid, 400, iou="x" + text).text
 
 
 @pytest.mark.parametrize(

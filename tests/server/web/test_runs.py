@@ -72,7 +72,7 @@ def matrix_of(page: Node) -> dict[tuple[str, str], tuple[int, str]]:
 def test_every_cell_of_the_confusion_matrix_opens_exactly_its_examples(sample_site: SampleSite, threshold: str) -> None:
     run = sample_site.runs[1]
     expected = run.evaluate(iou_threshold=float(threshold)).confusion_matrix.rename(
-        index={"__background__": "nothing there"}, columns={"__background__": "missed"}
+        index={"__background__": "background"}, columns={"__background__": "missed"}
     )
     cells = matrix_of(sample_site.get(f"/runs/{run.id}", iou=threshold))
     shown = {head for pair in cells for head in pair}
@@ -92,7 +92,7 @@ def test_every_cell_of_the_confusion_matrix_opens_exactly_its_examples(sample_si
         assert [one.get("see") for one in names] == [None if pd.isna(v) else v for v in frame["prediction_id"]]
         keys = [last_segment(one.one("a")) for one in examples]
         assert keys == frame["dataset_item_id"].tolist()
-        if truth != "nothing there":
+        if truth != "background":
             assert frame["label"].eq(truth).all()
         if predicted != "missed":
             assert frame["predicted_label"].eq(predicted).all()
@@ -275,7 +275,7 @@ def test_boxes_that_changed_since_the_commit_are_told(own_sample_site: SampleSit
     assert not own_sample_site.get(address).all(cls="notice")
     box = {"type": "box", "label": "car", "geometry": {"x": 1, "y": 2, "width": 3, "height": 4}}
     own_sample_site.dataset.annotate([{**box, "reference_id": own_sample_site.items["reference_id"].iloc[0]}])
-    assert "Boxes have changed since this was matched" in own_sample_site.get(address).one(cls="notice").text
+    assert "Boxes have changed since this match" in own_sample_site.get(address).one(cls="notice").text
     own_sample_site.runs[0].commit(class_agnostic=False)
     assert not own_sample_site.get(address).all(cls="notice")
 
@@ -356,7 +356,7 @@ def test_two_runs_are_compared_as_the_client_compares_them(sample_site: SampleSi
     for name in ("AP", "AP50", "AP75"):
         number = expected.summary.loc[name]
         assert rows[name] == [f"{number['this']:.3f}", f"{number['other']:.3f}", f"{number['difference']:+.3f}"]
-    assert rows["Found by one alone"][:2] == [str(len(expected.lost)), str(len(expected.won))]
+    assert rows["Found by this run only"][:2] == [str(len(expected.lost)), str(len(expected.won))]
     table = page.one("table", "per-class").one("tbody").all("tr")
     for row in table:
         cells = [cell.text for cell in row.all("td")]
@@ -377,14 +377,14 @@ def test_two_runs_are_compared_as_the_client_compares_them(sample_site: SampleSi
 
 
 def test_two_runs_are_needed_and_on_the_same_images(own_sample_site: SampleSite) -> None:
-    assert "Choose two runs" in own_sample_site.get("/compare", 400).text
-    assert "Choose two runs" in own_sample_site.get("/compare", 400, run=[own_sample_site.runs[0].id] * 2).text
+    assert "Select exactly two runs" in own_sample_site.get("/compare", 400).text
+    assert "Select exactly two runs" in own_sample_site.get("/compare", 400, run=[own_sample_site.runs[0].id] * 2).text
     elsewhere = own_sample_site.client.create_dataset("Elsewhere")
     other = elsewhere.create_model_run(own_sample_site.client.add_model("Other", "other"))
     other.commit()
     assert "different datasets" in own_sample_site.get("/compare", 400, run=[own_sample_site.runs[0].id, other.id]).text
     assert (
-        "different rules"
+        "different label rules"
         in own_sample_site.get("/compare", run=[own_sample_site.runs[0].id, own_sample_site.runs[1].id])
         .one(cls="notice")
         .text

@@ -156,7 +156,7 @@ def test_a_form_needs_the_token_of_its_session(visitor: Visitor, nucleus: Embedd
     for wrong in ("", "x", token[:-1], token.upper(), foreign, "é"):
         refused = make(visitor, path, token=wrong)
         assert refused.status_code == 403
-        assert "This form is too old" in refused.text
+        assert "This form has expired" in refused.text
     assert make(visitor, path, token=token).status_code == 303
     with npd.NucleusClient.local(nucleus.folder) as client:
         assert [one.name for one in client.get_dataset(path.split("/")[-1]).slices] == ["S"]
@@ -224,7 +224,7 @@ def test_a_right_key_lets_in_and_is_in_no_cookie_and_no_address(nucleus: Embedde
 @pytest.mark.parametrize("key", ["", "wrong", KEY + "x", KEY[:-1], "é"])
 def test_a_wrong_key_does_not(stranger: Visitor, key: str) -> None:
     response = stranger.post("/login", 403, token=stranger.token(), key=key, next="/")
-    assert "none of the keys" in response.text
+    assert "not a valid API key" in response.text
     assert stranger.ask("/").status_code == 303
 
 

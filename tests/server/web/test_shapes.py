@@ -63,8 +63,8 @@ def test_shapes_of_every_kind_are_drawn_or_listed(own_sample_site: SampleSite) -
     times = "\N{MULTIPLICATION SIGN}"
     assert places["van"] == f"1, 2, 3 · 1 {times} 2 {times} 3"
     assert page.one("p", "notice").text == (
-        "Not drawn: 1 cuboid, since a cuboid lies in the scene, and no camera says where that is in the image;"
-        " 1 mask, since its mask is on another server; 1 keypoints, since none of its keypoints has a place."
+        "Not drawn: 1 cuboid, because a cuboid lies in the scene, and no camera says where that is in the image;"
+        " 1 mask, because its mask is on another server; 1 keypoints, because none of its keypoints has a place."
     )
     assert "Kept in s3" in page.text
     assert own_sample_site.get(f"/datasets/{made.id}").one(cls="card-facts").text == "8 annotated"
@@ -190,7 +190,7 @@ def test_what_is_no_mask_is_told_and_does_no_harm(
     if reason is None:  # a damaged one, whose header is whole
         assert visitor.ask(page.one(id="stage").one("image", "s")["href"]).status_code == 404
     else:
-        assert page.one("p", "notice").text == f"Not drawn: 1 mask, since {reason}."
+        assert page.one("p", "notice").text == f"Not drawn: 1 mask, because {reason}."
         assert not page.one(id="stage").all("image", "s")
 
 
@@ -214,7 +214,7 @@ def test_a_mask_whose_file_is_gone_is_told(store: Path, image: Path, visitor: Vi
     address, _ = masked(store, image, png_of(NUMBERS))
     for file in (store / "masks").rglob("*.png"):
         file.unlink()
-    assert "since the file of its mask is gone" in visitor.get(address).one("p", "notice").text
+    assert "because the file of its mask is gone" in visitor.get(address).one("p", "notice").text
 
 
 @pytest.mark.parametrize("name", ["x", "../nucleus.db", "ab/" + "0" * 64 + ".png", "%2e%2e/nucleus.db"])

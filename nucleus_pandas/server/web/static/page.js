@@ -1,12 +1,12 @@
 "use strict";
-// Everything here is comfort: pages are whole without it.
+// Every page works without this script.
 
 const root = document.documentElement;
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 const one = (selector, within = document) => within.querySelector(selector);
 root.classList.add("js");
 
-// Forms that show something else as soon as it is chosen
+// Forms that are sent as soon as a field changes
 
 for (const field of all("[data-auto]")) field.addEventListener("change", () => field.form.requestSubmit());
 
@@ -14,7 +14,7 @@ if (matchMedia("(max-width: 560px)").matches) {
   for (const part of all('[data-narrow-shut=""]')) part.open = false;
 }
 
-// The line of Python
+// Python code
 
 async function copy(button) {
   const code = one("code", button.parentElement);
@@ -22,29 +22,29 @@ async function copy(button) {
     await navigator.clipboard.writeText(code.textContent);
     button.textContent = "Copied";
   } catch {
-    getSelection().selectAllChildren(code);  // where the browser does not let us, the keys do
+    getSelection().selectAllChildren(code);  // the browser denied access to the clipboard
     button.textContent = "Press Ctrl+C";
   }
   setTimeout(() => { button.textContent = "Copy"; }, 1500);
 }
 for (const button of all("[data-copy]")) button.addEventListener("click", () => copy(button));
 
-// The list of keys
+// The list of keyboard shortcuts
 
 const help = one("#help");
 for (const button of all("[data-help]")) button.addEventListener("click", () => help.showModal());
 
-// Boxes and their rows, curves and their rows
+// Highlighting: boxes and their rows, curves and their rows
 
-function light(name, on) {
-  const wanted = `[data-n="${CSS.escape(name)}"], [data-curve="${CSS.escape(name)}"]`;
-  for (const found of all(wanted)) found.classList.toggle("lit", on);
-  for (const found of all(`.s[data-p="${CSS.escape(name)}"]`)) found.classList.toggle("paired", on);
+function highlight(name, on) {
+  const selector = `[data-n="${CSS.escape(name)}"], [data-curve="${CSS.escape(name)}"]`;
+  for (const element of all(selector)) element.classList.toggle("lit", on);
+  for (const partner of all(`.s[data-p="${CSS.escape(name)}"]`)) partner.classList.toggle("paired", on);
 }
 const nameOf = (element) => element.dataset.n || element.dataset.curve;
 for (const element of all("[data-n], [data-curve]")) {
-  for (const kind of ["mouseenter", "focus"]) element.addEventListener(kind, () => light(nameOf(element), true));
-  for (const kind of ["mouseleave", "blur"]) element.addEventListener(kind, () => light(nameOf(element), false));
+  for (const kind of ["mouseenter", "focus"]) element.addEventListener(kind, () => highlight(nameOf(element), true));
+  for (const kind of ["mouseleave", "blur"]) element.addEventListener(kind, () => highlight(nameOf(element), false));
 }
 for (const shape of all("#stage .s[data-n]")) {
   shape.addEventListener("click", () => {
@@ -54,29 +54,29 @@ for (const shape of all("#stage .s[data-n]")) {
   });
 }
 
-// Names of shapes: one that would lie over another is not shown, unless its row is lit
+// Labels of shapes: one that would overlap another is hidden, unless its row is highlighted
 
 const names = all("#stage .names text");
-function part() {
+function hideOverlaps() {
   for (const name of names) name.classList.remove("crowded");
-  const places = names.map((name) => name.getBBox());  // all at once, so that the browser measures once
-  const taken = [];
-  for (const [at, name] of names.entries()) {
-    const is = places[at];
-    const meets = (other) => is.x < other.x + other.width && other.x < is.x + is.width && is.y < other.y + other.height && other.y < is.y + is.height;
-    if (!is.width) continue;  // of a layer that is hidden
-    if (taken.some(meets)) name.classList.add("crowded");
-    else taken.push(is);
+  const boxes = names.map((name) => name.getBBox());  // all at once, so that the browser measures once
+  const shown = [];
+  for (const [index, name] of names.entries()) {
+    const box = boxes[index];
+    const overlaps = (other) => box.x < other.x + other.width && other.x < box.x + box.width && box.y < other.y + other.height && other.y < box.y + box.height;
+    if (!box.width) continue;  // its layer is hidden
+    if (shown.some(overlaps)) name.classList.add("crowded");
+    else shown.push(box);
   }
 }
-let parting = 0;
-function partSoon() {
-  cancelAnimationFrame(parting);
-  parting = requestAnimationFrame(part);
+let frame = 0;
+function hideOverlapsSoon() {
+  cancelAnimationFrame(frame);
+  frame = requestAnimationFrame(hideOverlaps);
 }
-for (const box of all(".toggles input")) box.addEventListener("input", partSoon);
+for (const box of all(".toggles input")) box.addEventListener("input", hideOverlapsSoon);
 
-// Zoom: the view box of the image
+// Zoom: changes the view box of the image
 
 const stage = one("#stage");
 const zoom = stage && (() => {
@@ -96,9 +96,9 @@ const zoom = stage && (() => {
     write();
     stage.classList.toggle("zoomed", width < whole.width);
   }
-  function write() {  // names, in type of 12 pixels of the screen
+  function write() {  // labels are 12 screen pixels high
     for (const group of all("g.names", stage)) group.setAttribute("font-size", 12 / stage.getScreenCTM().a);
-    if (names.length) partSoon();
+    if (names.length) hideOverlapsSoon();
   }
   function at(event) {
     const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(stage.getScreenCTM().inverse());
@@ -116,9 +116,9 @@ const zoom = stage && (() => {
     const width = Math.max(box.width * 3, box.height * 3 * whole.width / whole.height, whole.width / 24);
     const height = width * whole.height / whole.width;
     show({ x: box.x + box.width / 2 - width / 2, y: box.y + box.height / 2 - height / 2, width });
-    stage.scrollIntoView({ block: "nearest" });  // where the rows stand below it
+    stage.scrollIntoView({ block: "nearest" });  // on narrow screens the rows are below the image
   }
-  function resize(width, height) {  // of an image whose size only the browser knows
+  function resize(width, height) {  // an image without a stored size
     whole = { x: 0, y: 0, width, height };
     for (const part of all(".ground, image.s", stage)) {
       part.setAttribute("width", width);
@@ -161,7 +161,7 @@ if (stage && "unsized" in stage.dataset) {
 }
 if (stage?.dataset.see) {
   const shapes = stage.dataset.see.split(" ").map((name) => one(`.s[data-n="${CSS.escape(name)}"]`, stage)).filter(Boolean);
-  for (const shape of shapes) light(shape.dataset.n, true);
+  for (const shape of shapes) highlight(shape.dataset.n, true);
   if (shapes.length) {
     one(`tr[data-n="${CSS.escape(shapes[0].dataset.n)}"]`)?.scrollIntoView({ block: "nearest" });
     zoom.to(shapes[0]);
@@ -176,46 +176,46 @@ for (const row of all("tr[data-n]")) {
   row.addEventListener("keydown", (event) => { if (event.key === "Enter" && event.target === row) zoomTo(); });
 }
 
-// Predictions from a confidence on
+// Minimum confidence of predictions
 
-const surer = one("#surer");
-surer?.addEventListener("input", () => {
-  one("output", surer.parentElement).textContent = Number(surer.value).toFixed(2);
+const slider = one("#min-confidence");
+slider?.addEventListener("input", () => {
+  one("output", slider.parentElement).textContent = Number(slider.value).toFixed(2);
   for (const row of all("tr[data-c]")) {
-    const faint = Number(row.dataset.c) < Number(surer.value);
-    for (const found of all(`[data-n="${CSS.escape(row.dataset.n)}"]`)) found.classList.toggle("faint", faint);
+    const faint = Number(row.dataset.c) < Number(slider.value);
+    for (const element of all(`[data-n="${CSS.escape(row.dataset.n)}"]`)) element.classList.toggle("faint", faint);
   }
 });
 
-// Images that are picked
+// Selection of images
 
-const picks = all("input[data-pick]");
-function tellPicks() {
-  const count = picks.filter((pick) => pick.checked).length;
-  for (const place of all("[data-picked]")) place.textContent = count;
-  for (const part of all("[data-when-picked]")) part.toggleAttribute("data-some", count > 0);
+const boxes = all("input[data-select]");
+function showSelection() {
+  const count = boxes.filter((box) => box.checked).length;
+  for (const counter of all("[data-selected]")) counter.textContent = count;
+  for (const button of all("[data-when-selected]")) button.toggleAttribute("data-some", count > 0);
 }
-let lastPick = null;
-for (const pick of picks) {
-  pick.addEventListener("click", (event) => {
-    if (event.shiftKey && lastPick) {
-      const [from, to] = [picks.indexOf(lastPick), picks.indexOf(pick)].sort((a, b) => a - b);
-      for (const between of picks.slice(from, to + 1)) between.checked = pick.checked;
+let lastBox = null;
+for (const box of boxes) {
+  box.addEventListener("click", (event) => {
+    if (event.shiftKey && lastBox) {
+      const [from, to] = [boxes.indexOf(lastBox), boxes.indexOf(box)].sort((a, b) => a - b);
+      for (const between of boxes.slice(from, to + 1)) between.checked = box.checked;
     }
-    lastPick = pick;
-    tellPicks();
+    lastBox = box;
+    showSelection();
   });
 }
-for (const button of all("[data-pick-all]")) {
+for (const button of all("[data-select-all]")) {
   button.addEventListener("click", () => {
-    const some = picks.some((pick) => !pick.checked);
-    for (const pick of picks) pick.checked = some;
-    tellPicks();
+    const isSelected = boxes.some((box) => !box.checked);
+    for (const box of boxes) box.checked = isSelected;
+    showSelection();
   });
 }
-tellPicks();
+showSelection();
 
-// Keys
+// Keyboard
 
 const walked = one("[data-walk]");
 const stops = () => walked ? all(walked.dataset.walk, walked) : all("tr[data-n]").filter((row) => row.offsetParent);
@@ -260,9 +260,10 @@ const keys = {
   u: up,
   l: () => toggle("#names"),
   x: () => {
-    const pick = document.activeElement.closest(".card") && one("input[data-pick]", document.activeElement.closest(".card"));
-    pick?.click();
-    return Boolean(pick);
+    const card = document.activeElement.closest(".card");
+    const box = card && one("input[data-select]", card);
+    box?.click();
+    return Boolean(box);
   },
   ArrowUp: () => walk("ArrowUp"),
   ArrowDown: () => walk("ArrowDown"),
