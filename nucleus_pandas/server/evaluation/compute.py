@@ -28,7 +28,7 @@ from nucleus_pandas.server.evaluation.metrics import THRESHOLDS, TideErrors
 from nucleus_pandas.server.evaluation.scope import exclusion_statistics, read_boxes
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.store import evaluations, jobs
-from nucleus_pandas.server.store.evaluations import Evaluation, EvaluationRequest
+from nucleus_pandas.server.store.evaluations import EvaluationRequest, StoredEvaluation
 from nucleus_pandas.server.store.scopes import Scope
 
 log = logging.getLogger("nucleus_pandas.server")
@@ -38,7 +38,7 @@ _ROWS = 20_000  # per transaction
 _BEAT_SECONDS = 10.0
 
 
-def run(nucleus: EmbeddedNucleus, evaluation: Evaluation) -> None:
+def run(nucleus: EmbeddedNucleus, evaluation: StoredEvaluation) -> None:
     """Compute a new evaluation, or have the worker thread compute it."""
     with nucleus.database.read() as db:
         small = Scope(db, evaluations.sources(db, evaluation), evaluation.benchmark).size() <= SMALL
@@ -48,7 +48,7 @@ def run(nucleus: EmbeddedNucleus, evaluation: Evaluation) -> None:
         nucleus.submit(lambda: compute(nucleus, evaluation))
 
 
-def compute(nucleus: EmbeddedNucleus, evaluation: Evaluation) -> None:
+def compute(nucleus: EmbeddedNucleus, evaluation: StoredEvaluation) -> None:
     """Compute an evaluation, unless it was cancelled."""
     with nucleus.database.write() as db:
         if not jobs.is_running(db, evaluation.job):
@@ -66,7 +66,7 @@ def compute(nucleus: EmbeddedNucleus, evaluation: Evaluation) -> None:
         log.exception("The evaluation '%s' failed.", evaluation.public_id)
 
 
-def _fail(nucleus: EmbeddedNucleus, evaluation: Evaluation, status: str, text: str) -> None:
+def _fail(nucleus: EmbeddedNucleus, evaluation: StoredEvaluation, status: str, text: str) -> None:
     with nucleus.database.write() as db:
         evaluations.drop_matches(db, evaluation)
         jobs.finish(db, evaluation.job, status, {"final_error": text})
@@ -101,7 +101,7 @@ def class_of(request: EvaluationRequest) -> ClassOf:
     return lambda label: names.get(label, label)
 
 
-def _compute(nucleus: EmbeddedNucleus, evaluation: Evaluation) -> None:
+def _compute(nucleus: EmbeddedNucleus, evaluation: StoredEvaluation) -> None:
     """Read, match, measure and store.
 
     Everything is read in one transaction, so the hash `content` and the revisions of the sources belong to exactly
@@ -138,7 +138,7 @@ def _compute(nucleus: EmbeddedNucleus, evaluation: Evaluation) -> None:
         )
 
 
-def _was_cancelled(db: sqlite3.Connection, evaluation: Evaluation) -> bool:
+def _was_cancelled(db: sqlite3.Connection, evaluation: StoredEvaluation) -> bool:
     if jobs.is_running(db, evaluation.job):
         return False
     evaluations.drop_matches(db, evaluation)
@@ -231,7 +231,7 @@ def _side_columns(stored: StoredBoxes, side: BoxArrays, classes: Sequence[str], 
     )
 
 
-def is_stale(nucleus: EmbeddedNucleus, evaluation: Evaluation) -> bool:
+def is_stale(nucleus: EmbeddedNucleus, evaluation: StoredEvaluation) -> bool:
     """Return whether ground truth or predictions of a finished evaluation have changed since it was computed.
 
     The hash of the contents is computed only if the revision of a dataset or a run has changed since the last

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nucleus_pandas._util.arrays import Floats
 from nucleus_pandas.server.store import benchmarks, evaluations, models
 from nucleus_pandas.server.store.evaluation_outcomes import SelectedOutcomes
-from nucleus_pandas.server.store.evaluations import Evaluation
+from nucleus_pandas.server.store.evaluations import StoredEvaluation
 from nucleus_pandas.wire.evaluations import CurveRequest, F1Curve, F1Point, RankingRequest, Standing
 
 IOU_THRESHOLD = 0.5  # at which precision, recall and F1 are counted
@@ -30,7 +30,9 @@ ThresholdCounts: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], int]
 """True positives and predictions at each confidence threshold, and the number of ground truths."""
 
 
-def finished(db: sqlite3.Connection, benchmark_ids: Sequence[str], model_ids: Sequence[str] | None) -> list[Evaluation]:
+def finished(
+    db: sqlite3.Connection, benchmark_ids: Sequence[str], model_ids: Sequence[str] | None
+) -> list[StoredEvaluation]:
     """List the finished evaluations on benchmarks, of some models or of all, oldest first."""
     selected = None if model_ids is None else {models.find(db, model_id).id for model_id in model_ids}
     on_benchmarks = [
@@ -48,8 +50,8 @@ def finished(db: sqlite3.Connection, benchmark_ids: Sequence[str], model_ids: Se
 def ranking(
     db: sqlite3.Connection,
     request: RankingRequest,
-    candidates: Sequence[Evaluation],
-    is_stale: Callable[[Evaluation], bool],
+    candidates: Sequence[StoredEvaluation],
+    is_stale: Callable[[StoredEvaluation], bool],
 ) -> list[Standing]:
     """Rank evaluations by a metric, best first; those without the metric are left out.
 
@@ -62,7 +64,7 @@ def ranking(
             scores.append((score, evaluation))
     scores.sort(key=lambda pair: (-pair[0], pair[1].id))
     if request.collapse == "bestPerModel":
-        best: dict[int, tuple[float, Evaluation]] = {}
+        best: dict[int, tuple[float, StoredEvaluation]] = {}
         for pair in scores:
             best.setdefault(pair[1].model, pair)
         scores = list(best.values())
@@ -83,7 +85,7 @@ def _ranks(scores: Iterable[float]) -> list[int]:
     return ranks
 
 
-def _names(evaluation: Evaluation) -> dict[str, Any]:
+def _names(evaluation: StoredEvaluation) -> dict[str, Any]:
     return {
         "evaluation_id": evaluation.public_id,
         "evaluation_name": evaluation.name,
@@ -94,7 +96,7 @@ def _names(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _score(db: sqlite3.Connection, evaluation: Evaluation, request: RankingRequest) -> float | None:
+def _score(db: sqlite3.Connection, evaluation: StoredEvaluation, request: RankingRequest) -> float | None:
     if request.metric_type in _MEASURES:
         return evaluations.measure(db, evaluation, _MEASURES[request.metric_type])
     threshold = request.confidence_threshold
@@ -110,7 +112,7 @@ def _ratio(part: int, whole: int) -> float | None:
     return float(part / whole) if whole else None
 
 
-def _counts(db: sqlite3.Connection, evaluation: Evaluation, thresholds: Floats | None) -> ThresholdCounts:
+def _counts(db: sqlite3.Connection, evaluation: StoredEvaluation, thresholds: Floats | None) -> ThresholdCounts:
     """Count the predictions from each threshold on; without thresholds all of them, with or without a confidence.
 
     Predictions are sorted by confidence once; those from a threshold on are a suffix, found by binary search, and its
@@ -132,8 +134,8 @@ def _counts(db: sqlite3.Connection, evaluation: Evaluation, thresholds: Floats |
 def curves(
     db: sqlite3.Connection,
     request: CurveRequest,
-    candidates: Sequence[Evaluation],
-    is_stale: Callable[[Evaluation], bool],
+    candidates: Sequence[StoredEvaluation],
+    is_stale: Callable[[StoredEvaluation], bool],
 ) -> list[F1Curve]:
     """Return F1 over confidence, at IoU 0.5, of the best evaluation of each of the best models."""
     thresholds = np.linspace(0.0, 1.0, STEPS)
@@ -143,7 +145,7 @@ def curves(
         if ground_truths:
             drawn.append((2 * tp / (kept + ground_truths), evaluation))
     drawn.sort(key=lambda pair: (-pair[0].max(), pair[1].id))
-    best: dict[int, tuple[Floats, Evaluation]] = {}
+    best: dict[int, tuple[Floats, StoredEvaluation]] = {}
     for pair in drawn:
         best.setdefault(pair[1].model, pair)
     top = list(best.values())[: request.top_n]

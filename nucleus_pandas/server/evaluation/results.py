@@ -18,7 +18,7 @@ from nucleus_pandas.server.evaluation.scope import item_condition
 from nucleus_pandas.server.read.render import EMPTY
 from nucleus_pandas.server.store import evaluation_outcomes, evaluations
 from nucleus_pandas.server.store.evaluation_outcomes import ExampleRow, OutcomeGroup, SelectedOutcomes
-from nucleus_pandas.server.store.evaluations import Evaluation
+from nucleus_pandas.server.store.evaluations import StoredEvaluation
 from nucleus_pandas.server.store.ids import item_id, position_of
 from nucleus_pandas.server.store.layers import id_of_key
 from nucleus_pandas.server.store.sql_conditions import Condition
@@ -57,7 +57,7 @@ class FilteredMetrics(NamedTuple):
     reason: str = ""
 
 
-def charts(db: sqlite3.Connection, evaluation: Evaluation, request: ChartsRequest, *, stale: bool) -> Charts:
+def charts(db: sqlite3.Connection, evaluation: StoredEvaluation, request: ChartsRequest, *, stale: bool) -> Charts:
     """Return the charts of a finished evaluation."""
     filters = request.filters
     items = item_condition(db, filters, request.query)
@@ -141,7 +141,7 @@ def _histogram(counts: dict[int, int]) -> list[Bucket]:
 
 
 def _filtered_metrics(
-    db: sqlite3.Connection, evaluation: Evaluation, filters: Filters, items: Condition | None
+    db: sqlite3.Connection, evaluation: StoredEvaluation, filters: Filters, items: Condition | None
 ) -> FilteredMetrics:
     """Return the stored metrics, or compute those of the boxes that filters on items and on either side leave."""
     if filters == Filters() and items is None:
@@ -172,7 +172,9 @@ def _filtered_metrics(
     return FilteredMetrics(compute_metrics(inputs, rule, areas)[0])
 
 
-def examples(db: sqlite3.Connection, evaluation: Evaluation, request: ExamplesRequest, *, stale: bool) -> ExamplesPage:
+def examples(
+    db: sqlite3.Connection, evaluation: StoredEvaluation, request: ExamplesRequest, *, stale: bool
+) -> ExamplesPage:
     """Return a page of examples, and the number of all."""
     items = item_condition(db, request.filters, request.query)
     selected = SelectedOutcomes(evaluation, request.iou_threshold, request.filters, items)
@@ -182,7 +184,7 @@ def examples(db: sqlite3.Connection, evaluation: Evaluation, request: ExamplesRe
     return ExamplesPage(rows=rows, total=selected.count(db), stale=stale)
 
 
-def _example(evaluation: Evaluation, row: ExampleRow) -> Example:
+def _example(evaluation: StoredEvaluation, row: ExampleRow) -> Example:
     item = item_id(row.dataset_tag, row.item)
     annotation = prediction = None
     if row.annotation_id is not None:
@@ -232,7 +234,7 @@ def _box_row(
     }
 
 
-def filter_schema(db: sqlite3.Connection, evaluation: Evaluation) -> FilterSchema:
+def filter_schema(db: sqlite3.Connection, evaluation: StoredEvaluation) -> FilterSchema:
     """Return the labels and the metadata that results can be filtered by."""
     labels, predicted_labels = evaluation_outcomes.labels(db, evaluation)
     fields = [

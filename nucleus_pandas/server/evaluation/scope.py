@@ -15,7 +15,7 @@ from nucleus_pandas.server.query import compile_query
 from nucleus_pandas.server.store import slices
 from nucleus_pandas.server.store.evaluations import EvaluationRequest
 from nucleus_pandas.server.store.ids import owner_sql
-from nucleus_pandas.server.store.scopes import Scope, Target
+from nucleus_pandas.server.store.scopes import BoxSide, Scope
 from nucleus_pandas.server.store.sql_conditions import BoundValues, Condition, metadata
 from nucleus_pandas.wire.evaluations import AreaRule, ExclusionRule, Filters, LabelsRule, MetadataRule
 
@@ -47,7 +47,7 @@ def check_request(request: EvaluationRequest) -> None:
                 raise BadRequestError(f"`min` is above `max`, so every box would be excluded - at `{place}`.")
 
 
-def read_boxes(scope: Scope, target: Target, rules: Sequence[ExclusionRule] = ()) -> tuple[StoredBoxes, list[int]]:
+def read_boxes(scope: Scope, target: BoxSide, rules: Sequence[ExclusionRule] = ()) -> tuple[StoredBoxes, list[int]]:
     """Read the boxes of one side that no rule excludes.
 
     Returns

@@ -24,7 +24,7 @@ from nucleus_pandas.server.routes.request import (
 )
 from nucleus_pandas.server.store import benchmarks, datasets, evaluations, models
 from nucleus_pandas.server.store.benchmarks import Benchmark
-from nucleus_pandas.server.store.evaluations import Evaluation, EvaluationRequest, EvaluationSource
+from nucleus_pandas.server.store.evaluations import EvaluationRequest, EvaluationSource, StoredEvaluation
 from nucleus_pandas.server.store.models import Model, Run
 from nucleus_pandas.wire.decoding import decode
 from nucleus_pandas.wire.evaluations import (
@@ -56,7 +56,7 @@ def create(run_id: str) -> Response:
     )
     check_request(settings)
 
-    def insert(db: sqlite3.Connection) -> Evaluation:
+    def insert(db: sqlite3.Connection) -> StoredEvaluation:
         run = models.find_run(db, run_id)
         return evaluations.create(
             db,
@@ -79,7 +79,7 @@ def create_on_benchmark(benchmark_id: str) -> Response:
     if (payload.model_id is None) == (payload.model_run_id is None):
         raise BadRequestError("An evaluation on a benchmark names exactly one of `model_id` and `model_run_id`.")
 
-    def insert(db: sqlite3.Connection) -> Evaluation:
+    def insert(db: sqlite3.Connection) -> StoredEvaluation:
         benchmark = benchmarks.find(db, benchmark_id)
         benchmark.check_ready()
         run = None if payload.model_run_id is None else models.find_run(db, payload.model_run_id)
@@ -131,9 +131,9 @@ def _source(db: sqlite3.Connection, dataset: int, run: Run | None) -> Evaluation
     return source._replace(revision=revision, arrivals=arrivals)
 
 
-def _start(insert: Callable[[sqlite3.Connection], Evaluation]) -> Response:
+def _start(insert: Callable[[sqlite3.Connection], StoredEvaluation]) -> Response:
     """Insert an evaluation and compute it, unless an earlier request with the same Idempotency-Key has."""
-    inserted: list[Evaluation] = []
+    inserted: list[StoredEvaluation] = []
 
     def insert_once(db: sqlite3.Connection) -> object:
         inserted.append(insert(db))
@@ -145,19 +145,19 @@ def _start(insert: Callable[[sqlite3.Connection], Evaluation]) -> Response:
     return response
 
 
-def _find(evaluation_id: str) -> Evaluation:
+def _find(evaluation_id: str) -> StoredEvaluation:
     end_stale_jobs()
     with nucleus().database.read() as db:
         return evaluations.find(db, evaluation_id)
 
 
-def _find_succeeded(evaluation_id: str) -> Evaluation:
+def _find_succeeded(evaluation_id: str) -> StoredEvaluation:
     evaluation = _find(evaluation_id)
     evaluation.check_succeeded()
     return evaluation
 
 
-def _entry(evaluation: Evaluation) -> object:
+def _entry(evaluation: StoredEvaluation) -> object:
     stale = is_stale(nucleus(), evaluation)
     with nucleus().database.read() as db:
         return evaluation.entry(evaluations.sources(db, evaluation), stale=stale)
@@ -253,7 +253,7 @@ def retry(evaluation_id: str) -> Response:
     """``POST evaluationsV2/{id}/retry``: evaluate again what failed, as a new evaluation."""
     end_stale_jobs()
 
-    def insert(db: sqlite3.Connection) -> Evaluation:
+    def insert(db: sqlite3.Connection) -> StoredEvaluation:
         failed = evaluations.find(db, evaluation_id)
         if failed.status != "failed":
             raise ConflictError(

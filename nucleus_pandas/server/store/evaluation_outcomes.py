@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from nucleus_pandas.server.store.evaluations import Evaluation
+from nucleus_pandas.server.store.evaluations import StoredEvaluation
 from nucleus_pandas.server.store.ids import owner_sql
 from nucleus_pandas.server.store.matches import CONFIDENCE_BIN, outcome_tests
 from nucleus_pandas.server.store.sql_conditions import BoundValues, Condition, metadata, within
@@ -118,7 +118,7 @@ class SelectedOutcomes:
 
     Parameters
     ----------
-    evaluation : Evaluation
+    evaluation : StoredEvaluation
         Its match.
     iou_threshold : float
         In (0, 1].
@@ -130,7 +130,7 @@ class SelectedOutcomes:
 
     def __init__(
         self,
-        evaluation: Evaluation,
+        evaluation: StoredEvaluation,
         iou_threshold: float,
         filters: Filters | None = None,
         items: Condition | None = None,
@@ -257,7 +257,7 @@ def _on_prediction_metadata(filters: Filters, values: BoundValues, table: str) -
 
 def ground_truth(
     db: sqlite3.Connection,
-    evaluation: Evaluation,
+    evaluation: StoredEvaluation,
     filters: Filters,
     classes: list[str] | None,
     items: Condition | None = None,
@@ -278,7 +278,7 @@ def ground_truth(
 
 def predictions(
     db: sqlite3.Connection,
-    evaluation: Evaluation,
+    evaluation: StoredEvaluation,
     filters: Filters,
     classes: list[str] | None,
     items: Condition | None = None,
@@ -302,7 +302,7 @@ def predictions(
     )
 
 
-def reference_ids(db: sqlite3.Connection, evaluation: Evaluation) -> dict[int, str]:
+def reference_ids(db: sqlite3.Connection, evaluation: StoredEvaluation) -> dict[int, str]:
     """Return the reference ids of the items of an evaluation that still exist."""
     rows = db.execute(
         "SELECT item.id, reference_id FROM (SELECT DISTINCT item FROM evaluation_match WHERE evaluation = ?)"
@@ -312,7 +312,7 @@ def reference_ids(db: sqlite3.Connection, evaluation: Evaluation) -> dict[int, s
     return dict(rows.fetchall())
 
 
-def labels(db: sqlite3.Connection, evaluation: Evaluation) -> tuple[list[str], list[str]]:
+def labels(db: sqlite3.Connection, evaluation: StoredEvaluation) -> tuple[list[str], list[str]]:
     """List the classes of the ground truth and those of the predictions."""
 
     def distinct(column: str, key: str) -> list[str]:
@@ -326,7 +326,7 @@ def labels(db: sqlite3.Connection, evaluation: Evaluation) -> tuple[list[str], l
     return distinct("class", "annotation_id"), distinct("predicted_class", "prediction_id")
 
 
-def metadata_fields(db: sqlite3.Connection, evaluation: Evaluation) -> list[tuple[str, set[str], list[str]]]:
+def metadata_fields(db: sqlite3.Connection, evaluation: StoredEvaluation) -> list[tuple[str, set[str], list[str]]]:
     """List the keys of the items' metadata with scalar values: (key, JSON types, some values as strings)."""
     rows = db.execute(
         "SELECT key, type, text FROM (SELECT key, type, text, row_number() OVER (PARTITION BY key ORDER BY text) AS"

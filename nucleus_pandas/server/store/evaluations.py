@@ -82,7 +82,7 @@ class EvaluationSource(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class StoredEvaluation:
     """An evaluation as stored."""
 
     id: int
@@ -172,7 +172,7 @@ def create(
     request: EvaluationRequest,
     sources: Iterable[EvaluationSource],
     owner: str,
-) -> Evaluation:
+) -> StoredEvaluation:
     """Create an evaluation, to be computed by its job."""
     tag = new_tag()
     job = jobs.create(db, JOB_TYPE, None, owner)
@@ -189,16 +189,16 @@ def create(
     return find(db, f"evalv2_{tag}")
 
 
-def _evaluation(row: tuple[Any, ...]) -> Evaluation:
+def _evaluation(row: tuple[Any, ...]) -> StoredEvaluation:
     values = list(row)
     values[11] = msgspec.json.decode(values[11], type=EvaluationRequest)
     for column in (18, 19):
         values[column] = values[column] and msgspec.json.decode(values[column])
     values[21] = bool(values[21])
-    return Evaluation(*values)
+    return StoredEvaluation(*values)
 
 
-def find(db: sqlite3.Connection, public_id: str) -> Evaluation:
+def find(db: sqlite3.Connection, public_id: str) -> StoredEvaluation:
     """Find an evaluation, or raise NotFoundError."""
     row = db.execute(f"SELECT {_COLUMNS} {_FROM} AND evaluation.tag = ?", (tag_of(public_id, "evalv2_"),)).fetchone()
     if row is None:
@@ -206,13 +206,15 @@ def find(db: sqlite3.Connection, public_id: str) -> Evaluation:
     return _evaluation(row)
 
 
-def listing(db: sqlite3.Connection, column: Literal["model", "run", "benchmark"], number: int) -> list[Evaluation]:
+def listing(
+    db: sqlite3.Connection, column: Literal["model", "run", "benchmark"], number: int
+) -> list[StoredEvaluation]:
     """List the evaluations of a model, of a run or on a benchmark, newest first."""
     rows = db.execute(f"SELECT {_COLUMNS} {_FROM} AND evaluation.{column} = ? ORDER BY evaluation.id DESC", (number,))
     return list(map(_evaluation, rows.fetchall()))
 
 
-def sources(db: sqlite3.Connection, evaluation: Evaluation) -> list[EvaluationSource]:
+def sources(db: sqlite3.Connection, evaluation: StoredEvaluation) -> list[EvaluationSource]:
     """Return the sources of an evaluation, by dataset."""
     rows = db.execute(
         "SELECT dataset, dataset_tag, run, run_tag, revision, arrivals FROM evaluation_source WHERE evaluation = ?"
@@ -230,7 +232,7 @@ def revisions(db: sqlite3.Connection, source: EvaluationSource) -> tuple[int, in
 
 
 def note_staleness(
-    db: sqlite3.Connection, evaluation: Evaluation, stale: bool, sources: Iterable[EvaluationSource]
+    db: sqlite3.Connection, evaluation: StoredEvaluation, stale: bool, sources: Iterable[EvaluationSource]
 ) -> None:
     """Store the result of a comparison of the content hash, with the revisions of the sources that it read."""
     db.execute("UPDATE evaluation SET stale = ? WHERE id = ?", (stale, evaluation.id))
@@ -246,20 +248,20 @@ MATCH = (
 )
 
 
-def add_matches(db: sqlite3.Connection, evaluation: Evaluation, rows: Iterable[tuple[object, ...]]) -> None:
+def add_matches(db: sqlite3.Connection, evaluation: StoredEvaluation, rows: Iterable[tuple[object, ...]]) -> None:
     """Store rows of the match, in the order of `MATCH`."""
     marks = ", ".join("?" * len(MATCH.split(", ")))
     db.executemany(f"INSERT INTO evaluation_match (evaluation, {MATCH}) VALUES ({evaluation.id}, {marks})", rows)
 
 
-def drop_matches(db: sqlite3.Connection, evaluation: Evaluation) -> None:
+def drop_matches(db: sqlite3.Connection, evaluation: StoredEvaluation) -> None:
     """Delete the stored rows of an evaluation that will not be finished."""
     db.execute("DELETE FROM evaluation_match WHERE evaluation = ?", (evaluation.id,))
 
 
 def finish(
     db: sqlite3.Connection,
-    evaluation: Evaluation,
+    evaluation: StoredEvaluation,
     *,
     parameters: object,
     results: object,
@@ -274,12 +276,12 @@ def finish(
     jobs.finish(db, evaluation.job, "Completed", {"evaluation_id": evaluation.public_id})
 
 
-def results(db: sqlite3.Connection, evaluation: Evaluation) -> bytes:
+def results(db: sqlite3.Connection, evaluation: StoredEvaluation) -> bytes:
     """Return the results of the engine, as JSON."""
     return str(db.execute("SELECT results FROM evaluation WHERE id = ?", (evaluation.id,)).fetchone()[0]).encode()
 
 
-def cancel(db: sqlite3.Connection, evaluation: Evaluation) -> None:
+def cancel(db: sqlite3.Connection, evaluation: StoredEvaluation) -> None:
     """Cancel a running evaluation, or raise ConflictError."""
     if evaluation.status not in ("pending", "computing"):
         raise ConflictError(
@@ -288,12 +290,12 @@ def cancel(db: sqlite3.Connection, evaluation: Evaluation) -> None:
     jobs.finish(db, evaluation.job, "Cancelled", {"evaluation_id": evaluation.public_id})
 
 
-def delete(db: sqlite3.Connection, evaluation: Evaluation) -> None:
+def delete(db: sqlite3.Connection, evaluation: StoredEvaluation) -> None:
     """Mark an evaluation as deleted; `purge` removes its rows."""
     db.execute("UPDATE evaluation SET deleted = 1 WHERE id = ?", (evaluation.id,))
 
 
-def measure(db: sqlite3.Connection, evaluation: Evaluation, name: str) -> float | None:
+def measure(db: sqlite3.Connection, evaluation: StoredEvaluation, name: str) -> float | None:
     """Return one number of the results of the engine."""
     row = db.execute("SELECT json_extract(results, ?) FROM evaluation WHERE id = ?", (f"$.{name}", evaluation.id))
     value: float | None = row.fetchone()[0]

@@ -13,7 +13,7 @@ from nucleus_pandas.evaluation.counts import BINS
 from nucleus_pandas.evaluation.outcomes import MatchFlags, classify
 from nucleus_pandas.evaluation.tide import BACKGROUND_IOU
 from nucleus_pandas.server.store import evaluations
-from nucleus_pandas.server.store.evaluations import Evaluation
+from nucleus_pandas.server.store.evaluations import StoredEvaluation
 from nucleus_pandas.server.store.models import Run, datasets_of
 from nucleus_pandas.server.store.sql_conditions import BoundValues, Condition, within
 
@@ -71,7 +71,7 @@ class MatchSource:
         ``commit``, or the id of the evaluation.
     run : Run
         The run whose predictions were matched.
-    evaluation : Evaluation or None
+    evaluation : StoredEvaluation or None
         None for the commit.
     datasets : list of int
         Datasets whose items were matched.
@@ -79,7 +79,7 @@ class MatchSource:
 
     id: str
     run: Run
-    evaluation: Evaluation | None
+    evaluation: StoredEvaluation | None
     datasets: list[int]
 
     @property
@@ -353,7 +353,7 @@ def count_differences(
     ).fetchall()
 
 
-def count_tide_errors(db: sqlite3.Connection, evaluation: Evaluation) -> dict[str, int]:
+def count_tide_errors(db: sqlite3.Connection, evaluation: StoredEvaluation) -> dict[str, int]:
     """Count the predictions of each TIDE category of an evaluation, and the missed ground truths."""
     rows = db.execute(
         "SELECT tide, count(*) FROM evaluation_match WHERE evaluation = ? AND tide IS NOT NULL GROUP BY 1",

@@ -15,7 +15,7 @@ from nucleus_pandas.server.store.ids import item_range
 from nucleus_pandas.server.store.sql_conditions import BoundValues, metadata
 from nucleus_pandas.wire.evaluations import AreaRule, ExclusionRule, LabelsRule, MetadataRule
 
-Target: TypeAlias = Literal["groundTruth", "prediction"]
+BoxSide: TypeAlias = Literal["groundTruth", "prediction"]
 
 _HASHED_ROWS = 20_000  # encoded at a time; a part of the stored hashes' definition
 
@@ -28,7 +28,7 @@ class _BoxTable(NamedTuple):
     values: tuple[int, ...]
 
     @property
-    def target(self) -> Target:
+    def target(self) -> BoxSide:
         return "groundTruth" if self.name == "annotation" else "prediction"
 
     @property
@@ -146,7 +146,7 @@ class Scope:
                 joined = joined.replace("?", values.bind(number), 1)
             yield f"SELECT scope.item FROM {joined} WHERE {_box_test(rule, values)}", values.named
 
-    def boxes(self, target: Target) -> Iterator[sqlite3.Cursor]:
+    def boxes(self, target: BoxSide) -> Iterator[sqlite3.Cursor]:
         """Read the boxes of one side on items that are not excluded, by item and then by arrival.
 
         Returns

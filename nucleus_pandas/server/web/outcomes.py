@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sqlite3
 import time
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from nucleus_pandas.evaluation.outcomes import classify
 from nucleus_pandas.server.store import commits, datasets, matches
@@ -14,8 +14,6 @@ from nucleus_pandas.server.store.matches import MatchSource, StoredMatch
 from nucleus_pandas.server.store.models import RunEntry
 from nucleus_pandas.server.store.sql_conditions import Condition
 from nucleus_pandas.server.store.subsets import SCAN_SECONDS, adaptive_windows
-
-OutcomeSort: TypeAlias = Literal["image", "surest", "unsurest", "nearest", "farthest"]
 
 
 class BoxOutcome(NamedTuple):

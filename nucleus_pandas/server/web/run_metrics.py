@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from nucleus_pandas.errors import MissingExtraError
 from nucleus_pandas.evaluation.counts import BINS
+from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.evaluation.outcomes import MatchFlags, classify
 from nucleus_pandas.evaluation.tide import ERRORS
 from nucleus_pandas.server.evaluation import commit, compute
@@ -21,8 +22,9 @@ from nucleus_pandas.server.evaluation.metrics import THRESHOLDS, EngineMetrics, 
 from nucleus_pandas.server.evaluation.scope import read_boxes
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.store import evaluations, matches
-from nucleus_pandas.server.store.evaluations import EvaluationRequest, EvaluationSource
+from nucleus_pandas.server.store.evaluations import EvaluationSource
 from nucleus_pandas.server.store.matches import MISPLACED, MatchSource, OutcomeFilter
+from nucleus_pandas.server.store.models import Run
 from nucleus_pandas.server.store.scopes import Scope
 from nucleus_pandas.server.web.result_cache import Computation, ResultCache
 
@@ -138,7 +140,7 @@ def _compute(nucleus: EmbeddedNucleus, source: MatchSource) -> RunMetrics:
         ground_truth, _ = read_boxes(scope, "groundTruth")
         predictions, _ = read_boxes(scope, "prediction")
         reference_ids = scope.reference_ids()
-    rule = _request(source).rule
+    rule = _rule_of(source.run)
     inputs = to_inputs(ground_truth, predictions, reference_ids, lambda label: label)
     try:
         measures, engine, version = compute_metrics(inputs, rule)
@@ -156,13 +158,11 @@ def _compute(nucleus: EmbeddedNucleus, source: MatchSource) -> RunMetrics:
     )
 
 
-def _request(source: MatchSource) -> EvaluationRequest:
-    parameters = source.run.parameters or {}
+def _rule_of(run: Run) -> LabelRule:
+    parameters = run.parameters or {}
     pairs = parameters.get("allowed_label_matches")
-    return EvaluationRequest(
-        class_agnostic=bool(parameters.get("class_agnostic", True)),
-        allowed_label_matches=None if pairs is None else [(label, predicted) for label, predicted in pairs],
-    )
+    allowed = None if pairs is None else frozenset((label, predicted) for label, predicted in pairs)
+    return LabelRule(bool(parameters.get("class_agnostic", True)), allowed)
 
 
 class LabelMetrics(NamedTuple):

@@ -92,7 +92,7 @@ def test_a_draft_changes_until_it_is_finalized(stored_scene: StoredScene) -> Non
         ("POST", "finalize", {}),
         ("PATCH", "", {"class_agnostic": True}),
     ]:
-        assert "ready" in stored_scene.http.refused(method, f"benchmarks/{draft}/{route}", body, 409)
+        assert "finalized" in stored_scene.http.refused(method, f"benchmarks/{draft}/{route}", body, 409)
     example_keys = stored_scene.http("PATCH", f"benchmarks/{draft}", {"name": "Roads", "description": None})
     assert (example_keys["name"], example_keys["metadata"]) == ("Roads", {"k": 1})
 
