@@ -6,6 +6,7 @@ Both return the numbers of pycocotools to the last bit, so a result does not dep
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -238,6 +239,13 @@ def _curve(right: Bools, wrong: Bools, positives: int, confidence: Floats) -> tu
 
 def _by_hotcoco(inputs: EvaluationInputs, parameters: Parameters) -> tuple[Floats, Floats, Floats]:
     """Accumulate precision, recall and scores by hotcoco; see `accumulate`."""
+    curves = _hotcoco_curves(inputs, parameters)
+    precision, recall = (np.where(curves[name] == -1, np.nan, curves[name]) for name in ("precision", "recall"))
+    # a score of -1 may also be a missing confidence
+    return precision, recall, np.where(np.isnan(precision), np.nan, curves["scores"])
+
+
+def _hotcoco_curves(inputs: EvaluationInputs, parameters: Parameters) -> Mapping[str, Floats]:
     hotcoco: Any = import_module("hotcoco")
     ground_truth = inputs.ground_truth
     # what no number can depend on is not handed over
@@ -266,7 +274,5 @@ def _by_hotcoco(inputs: EvaluationInputs, parameters: Parameters) -> tuple[Float
     evaluation.params.area_rng_lbl = list(parameters.area_ranges)
     evaluation.evaluate()
     evaluation.accumulate()
-    curves = evaluation.eval
-    precision, recall = (np.where(values == -1, np.nan, values) for values in (curves["precision"], curves["recall"]))
-    # a score of -1 may also be a missing confidence
-    return precision, recall, np.where(np.isnan(precision), np.nan, curves["scores"])
+    curves: Mapping[str, Floats] = evaluation.eval
+    return curves
