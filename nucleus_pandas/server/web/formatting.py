@@ -37,7 +37,7 @@ def label_key(label: str) -> str:
 
 
 def count(number: int | None) -> str:
-    """Write a whole number.
+    """Format a whole number.
 
     Examples
     --------
@@ -48,7 +48,7 @@ def count(number: int | None) -> str:
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
-    """Write a number of things.
+    """Format a number of things.
 
     Examples
     --------
@@ -59,7 +59,7 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 
 
 def ratio(number: float | None, digits: int = 3) -> str:
-    """Write a number from 0 to 1.
+    """Format a number from 0 to 1.
 
     Examples
     --------
@@ -70,20 +70,18 @@ def ratio(number: float | None, digits: int = 3) -> str:
 
 
 def difference(number: float | None, digits: int = 3) -> str:
-    """Write how much larger one number is than another.
+    """Format a difference of two numbers, with its sign.
 
     Examples
     --------
     >>> difference(-0.25), difference(0.25)
     ('-0.250', '+0.250')
     """
-    if number is None or math.isnan(number):
-        return NOTHING
-    return f"{number:+.{digits}f}"
+    return NOTHING if number is None or math.isnan(number) else f"{number:+.{digits}f}"
 
 
 def pixels(number: float | None, digits: int = 2) -> str:
-    """Write a coordinate.
+    """Format a coordinate.
 
     Examples
     --------
@@ -94,12 +92,12 @@ def pixels(number: float | None, digits: int = 2) -> str:
 
 
 def day(time: str) -> Markup:
-    """Return a stored time, to the minute."""
+    """Format a stored time, to the minute."""
     return Markup('<time datetime="{}">{}</time>').format(time, time[:16].replace("T", " "))
 
 
 def value(thing: Any) -> str:
-    """Write a value of metadata: a string as it is, everything else as JSON."""
+    """Format a value of metadata: a string as it is, everything else as JSON."""
     return thing if isinstance(thing, str) else json.dumps(thing, ensure_ascii=False)
 
 

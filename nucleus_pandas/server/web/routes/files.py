@@ -1,4 +1,4 @@
-"""Images for the page, which its cookie opens: those of the API need a key."""
+"""Images and masks for the page: the cookie gives access to them, while those of the API need a key."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nucleus_pandas.server.web.figures import MOST_SEGMENTS
 from nucleus_pandas.server.web.page import blueprint, page
 
 _COLOURED = re.compile(rf"(\d{{1,10}}-\d{{1,2}}(\.\d{{1,10}}-\d{{1,2}}){{0,{MOST_SEGMENTS - 1}}})?", re.ASCII)
-_YEAR = 31_536_000  # seconds; names are made from content
+_YEAR = 31_536_000  # seconds; the content of a name never changes
 _BROKEN = (
     b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 30" width="320" height="240">'
     b'<path d="M14 10h12v10H14zM14 10l12 10M26 10 14 20" fill="none" stroke="#8a8f98"/></svg>'
@@ -31,7 +31,10 @@ def _send(path: Path, mimetype: str) -> Response:
     return response
 
 
-def _copy(name: str, size: CopySize) -> Response:
+@blueprint.get("/thumbnails/<rest:name>", defaults={"size": "small"}, endpoint="thumbnail")
+@blueprint.get("/large/<rest:name>", defaults={"size": "large"}, endpoint="large")
+def resized(name: str, size: CopySize) -> Response:
+    """Send a copy of an image in a format that browsers can show."""
     path = page().nucleus.thumbnails.path(name, size)
     if path is not None:
         return _send(path, MIMETYPE)
@@ -40,21 +43,9 @@ def _copy(name: str, size: CopySize) -> Response:
     return Response(_BROKEN, content_type="image/svg+xml")
 
 
-@blueprint.get("/thumbnails/<rest:name>")
-def thumbnail(name: str) -> Response:
-    """Return a small copy of an image."""
-    return _copy(name, "small")
-
-
-@blueprint.get("/large/<rest:name>")
-def large(name: str) -> Response:
-    """Return a copy of an image in a format that browsers can show."""
-    return _copy(name, "large")
-
-
 @blueprint.get("/images/<rest:name>")
 def image(name: str) -> Response:
-    """Return an image as it was uploaded."""
+    """Send an image as it was uploaded."""
     path = page().nucleus.images.path(name)
     if path is None:
         raise NotFoundError("There is no such image.")
@@ -64,11 +55,11 @@ def image(name: str) -> Response:
 
 @blueprint.get("/masks/<rest:name>")
 def mask(name: str) -> Response:
-    """Return a mask in colours: ``c=1-3.2-5`` gives those of 3 and 5 to the pixels that are 1 and 2."""
+    """Send a mask in colours: with ``c=1-3.2-5``, pixels of 1 have colour 3, and those of 2 colour 5."""
     text = request.args.get("c", "")
     size: CopySize = "large" if request.args.get("size") == "large" else "small"
     if not _COLOURED.fullmatch(text):
-        raise BadRequestError("`c` is pairs of a number and its colour, such as 1-3.2-5.")
+        raise BadRequestError("`c` must be pairs of a number and its colour, such as 1-3.2-5.")
     pairs = [[int(number) for number in pair.split("-")] for pair in text.split(".") if pair]
     path = page().nucleus.masks.path(name)
     if path is None:
@@ -78,7 +69,7 @@ def mask(name: str) -> Response:
     with AT_ONCE:
         content = mask_overlays.overlay(path, colours, RGB, PIXELS[size], striped=striped)
     if content is None:
-        raise NotFoundError("This is no mask that can be drawn.")
+        raise NotFoundError("This mask cannot be drawn.")
     response = Response(content, content_type=mask_overlays.MIMETYPE)
     response.headers["Cache-Control"] = f"private, max-age={_YEAR}, immutable"
     return response
