@@ -1,4 +1,4 @@
-"""The embedded Nucleus: a durable store, the REST API of Nucleus over it, in process or as a server.
+"""The embedded Nucleus: a durable store with the REST API of Nucleus, in process or as a server.
 
 >>> from nucleus_pandas import NucleusClient
 >>> with NucleusClient.local() as client:

@@ -1,4 +1,4 @@
-"""An embedded Nucleus as a WSGI application: its REST API, and its page."""
+"""The WSGI application of an embedded Nucleus: its REST API and its web page."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ from nucleus_pandas.server.web import routes as page_routes
 
 log = logging.getLogger("nucleus_pandas.server")
 
-MAX_UPLOAD = 512 << 20  # bytes, of a signed upload or of images in one request
-_BUILDING = threading.Lock()  # Python 3.11 can fail when routes are compiled in two threads at once
+MAX_UPLOAD = 512 << 20  # bytes of a signed upload, or of the images of one request
+_BUILDING = threading.Lock()  # Python 3.11 may fail if two threads compile routes at once
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -62,22 +62,22 @@ def create_app(
     has_page: bool = True,
     remote_images: bool = False,
 ) -> Flask:
-    """Create the application that answers for a store.
+    """Create the application of a store.
 
     Parameters
     ----------
     nucleus : EmbeddedNucleus
         The open store.
     api_keys : sequence of str
-        The keys that are let in; with none, any key and none are.
+        The accepted keys; without any, requests need no key.
     hosts : sequence of str
-        The hosts that requests may be addressed to.
+        The accepted values of the Host header.
     public_url : str, optional
-        What addresses of this server begin with; by default what the request was addressed to.
+        The beginning of URLs of this server; by default that of the request.
     has_page : bool
-        Whether there is a page beside the API.
+        Whether there is a web page in addition to the API.
     remote_images : bool
-        Whether the page has the browser load images from other servers.
+        Whether the page lets the browser load images from other servers.
     """
     keys = tuple(key.encode() for key in api_keys)
     with _BUILDING:
@@ -108,7 +108,7 @@ def _routed(has_page: bool) -> Flask:
     api = (datasets, items, exports, slices, models, runs, jobs, evaluations, benchmarks, files, bulk, unsupported)
     for routes in api:
         app.register_blueprint(routes.blueprint, url_prefix=PREFIX)
-    app.register_error_handler(APIError, _refusal)
+    app.register_error_handler(APIError, _error_response)
     app.register_error_handler(ValidationError, _invalid)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _failure)
@@ -126,7 +126,7 @@ def _hostname(host: str) -> str | None:
 
 
 class _RawPath:
-    """Hands the application the path as it was sent: ids may hold slashes, which only the quoted path tells apart."""
+    """Passes the path as it was sent: ids may contain slashes, which are distinct only in the quoted path."""
 
     def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
         self.application = application
@@ -135,11 +135,11 @@ class _RawPath:
         uri = environ.get("REQUEST_URI")
         if uri is None:
             uri = quote(environ.get("PATH_INFO", "").encode("latin-1"))
-        elif not uri.startswith("/"):  # a proxy's form, with the host
+        elif not uri.startswith("/"):  # the form of proxies, with the host
             uri = "/" + uri.partition("://")[2].partition("/")[2]
         path = uri.split("?", 1)[0].split("#", 1)[0]
         path = re.sub(rf"^{PREFIX}/{{2,}}", f"{PREFIX}/", path)
-        # the contract has routes with and without a slash at their end; an id at the end may mean its slash
+        # the contract has routes with and without a trailing slash; the slash may also be part of an id at the end
         environ["PATH_INFO"] = path if re.search("/((ref)?loc|referenceId|taxonomy|scene)/", path) else path.rstrip("/")
         environ["SCRIPT_NAME"] = ""
         return self.application(environ, start_response)
@@ -147,30 +147,30 @@ class _RawPath:
 
 def _guard(keys: tuple[bytes, ...], hosts: frozenset[str]) -> Callable[[], None]:
     def guard() -> None:
-        # by hand: TRUSTED_HOSTS does not know IPv6 addresses
+        # TRUSTED_HOSTS does not support IPv6 addresses
         if _hostname(request.host) not in hosts:
-            raise BadRequestError("The request's Host header names no address of this server.")
+            raise BadRequestError("The Host header of the request is not an address of this server; see --public-url.")
         origin = request.headers.get("Origin")
         if origin is not None and origin.partition("://")[2] != request.host:
-            raise AuthenticationError("Requests from pages of other sites are refused.", 403)
-        if request.blueprint == page.blueprint.name:  # it has its own way to know people
+            raise AuthenticationError("Requests from pages of other sites are rejected.", 403)
+        if request.blueprint == page.blueprint.name:  # it has sessions of its own
             request.max_content_length = page.MAX_FORM
             return
         is_upload = request.endpoint == jobs.RECEIVE_UPLOAD or request.mimetype == "multipart/form-data"
         request.max_content_length = MAX_UPLOAD if is_upload else MAX_JSON
         if not keys or request.endpoint == jobs.RECEIVE_UPLOAD:  # a signed URL contains its own secret
             return
-        given = request.authorization.username if request.authorization is not None else None
-        given = given or request.headers.get("x-limited-access-key") or ""
-        # every key is compared, so that the time tells nothing about which one came close
-        if not sum(hmac.compare_digest(given.encode("utf-8", "replace"), key) for key in keys):
-            found = "a wrong API key" if given else "no API key"
-            raise AuthenticationError(f"This server needs an API key; the request holds {found}.")
+        key = request.authorization.username if request.authorization is not None else None
+        key = key or request.headers.get("x-limited-access-key") or ""
+        # every key is compared, so that the time does not depend on which one is similar
+        if not sum(hmac.compare_digest(key.encode("utf-8", "replace"), accepted) for accepted in keys):
+            reason = "an invalid one" if key else "none"
+            raise AuthenticationError(f"This server requires an API key; the request has {reason}.")
 
     return guard
 
 
-def _refusal(error: APIError) -> Response:
+def _error_response(error: APIError) -> Response:
     if page.is_page():
         return page.problem(error.status_code or 500, str(error))
     body = {"status_code": error.status_code, "error": str(error), "error_type": type(error).__name__}
@@ -182,7 +182,7 @@ def _refusal(error: APIError) -> Response:
 
 def _invalid(error: ValidationError) -> Response:
     """Answer an invalid request with 400: what validates a value does not know that it came over HTTP."""
-    return _refusal(BadRequestError(str(error)))
+    return _error_response(BadRequestError(str(error)))
 
 
 def _http_error(error: HTTPException) -> Response:
@@ -190,13 +190,13 @@ def _http_error(error: HTTPException) -> Response:
     text = error.description or error.name
     if isinstance(error, RequestEntityTooLarge):
         limit = (request.max_content_length or 0) >> 20
-        return _refusal(TooLargeError(f"The request's body is larger than the {limit} MiB that this route takes."))
+        return _error_response(TooLargeError(f"The body of the request is larger than the {limit} MiB allowed here."))
     if code == 404:
         text = f"There is no route {request.method} {request.path}."
         if not request.path.startswith(PREFIX):
-            text += f" The API stands under {PREFIX}."
+            text += f" The API is under {PREFIX}."
     elif code == 405:
-        text = f"The route {request.path} does not take {request.method}."
+        text = f"The route {request.path} does not support {request.method}."
     if page.is_page():
         return page.problem(code, "There is no such page." if code == 404 else text)
     response = reply({"status_code": code, "error": text, "error_type": "APIError"}, code)
@@ -206,7 +206,7 @@ def _http_error(error: HTTPException) -> Response:
 
 
 def _is_full(error: Exception) -> bool:
-    """Return whether a disk has no room, or none for this user: what no second try mends."""
+    """Return True if the disk or the quota is full, so that a retry is pointless."""
     if isinstance(error, sqlite3.Error):
         return getattr(error, "sqlite_errorcode", None) in _FULL
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -216,7 +216,9 @@ def _failure(error: Exception) -> Response:
     is_secret = request.endpoint == jobs.RECEIVE_UPLOAD  # whoever knows its path may write there
     log.error("%s %s failed.", request.method, request.url_rule if is_secret else request.path, exc_info=error)
     if _is_full(error):
-        return _refusal(ServerError(f"The store cannot be written to, and nothing was: {error}. Make room.", 507))
+        return _error_response(
+            ServerError(f"The store cannot be written: {error}; nothing was stored. Free some disk space.", 507)
+        )
     if isinstance(error, sqlite3.OperationalError):
-        return _refusal(ServerError(f"The store could not do this: {error}."))
-    return _refusal(ServerError("The server failed; its log says why."))
+        return _error_response(ServerError(f"The store failed: {error}."))
+    return _error_response(ServerError("The server failed; see its log for the reason."))

@@ -1,4 +1,4 @@
-"""An embedded Nucleus in process: requests go to the WSGI application without a socket."""
+"""Sends requests to an embedded Nucleus in the same process, without a socket."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class InProcessAdapter(BaseAdapter):
     Parameters
     ----------
     nucleus : EmbeddedNucleus
-        Closed together with the adapter.
+        The nucleus, which is closed together with the adapter.
     """
 
     def __init__(self, nucleus: EmbeddedNucleus) -> None:
@@ -45,7 +45,7 @@ class InProcessAdapter(BaseAdapter):
         cert: Any = None,
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
-        """Answer a prepared request; what concerns sockets has no meaning here."""
+        """Answer a prepared request; the arguments about sockets are ignored."""
         self.nucleus.check_open()
         status = 500
         headers: list[tuple[str, str]] = []

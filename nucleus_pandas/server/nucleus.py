@@ -1,4 +1,4 @@
-"""An open embedded Nucleus: its store, its files and its worker."""
+"""An open embedded Nucleus: its database, its files and its worker thread."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from nucleus_pandas.errors import StoreError
-from nucleus_pandas.server.media.files import Images, make_folder, sync_folder
+from nucleus_pandas.server.media.files import FileStore, make_folder, sync_folder
 from nucleus_pandas.server.media.thumbnails import Thumbnails
 from nucleus_pandas.server.store import jobs, purge
 from nucleus_pandas.server.store.database import Database
@@ -26,7 +26,7 @@ log = logging.getLogger("nucleus_pandas.server")
 
 _CHUNK = 1 << 20
 _LEFTOVER_SECONDS = 24 * 3600.0
-_PURGE_AT_ONCE = 3  # steps that a delete waits for
+_PURGE_AT_ONCE = 3  # steps within the request of a delete
 
 
 class EmbeddedNucleus:
@@ -35,20 +35,20 @@ class EmbeddedNucleus:
     Parameters
     ----------
     path : str or path-like, optional
-        The folder; made when absent. None makes a temporary one, which goes when this is closed.
+        The folder, created if absent. None creates a temporary one, which is removed on close.
 
     Attributes
     ----------
     folder : pathlib.Path
         The folder, absolute.
     database : Database
-        The rows.
-    images, masks : Images
+        The database.
+    images, masks : FileStore
         The files.
     thumbnails : Thumbnails
         Small copies of the images.
     owner : str
-        What this process writes on the jobs that it works on.
+        The name of this process in its jobs.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
@@ -60,12 +60,12 @@ class EmbeddedNucleus:
             self.folder = Path(path).expanduser().absolute()
             is_file = self.folder.exists() and not self.folder.is_dir()
         except (OSError, ValueError, RuntimeError) as error:
-            raise StoreError(f"{str(path)[:200]!r} is no name of a folder: {error}.") from None
+            raise StoreError(f"{str(path)[:200]!r} is not a valid folder name: {error}.") from None
         if is_file:
             raise StoreError(f"'{self.folder}' is a file; the store of an embedded Nucleus is a folder.")
         self.database = Database(self.folder)
-        self.images = Images(self.folder / "images")
-        self.masks = Images(self.folder / "masks")
+        self.images = FileStore(self.folder / "images")
+        self.masks = FileStore(self.folder / "masks")
         self.thumbnails = Thumbnails(self.images, self.folder / "thumbnails")
         self.uploads = self.folder / "uploads"
         self.owner = f"{os.getpid()}-{secrets.token_hex(4)}"
@@ -80,24 +80,24 @@ class EmbeddedNucleus:
                 (self.uploads / file).unlink(missing_ok=True)
             named = jobs.upload_files(db)
             left = purge.is_left(db)
-        # what a process that was killed left behind; younger files may be somebody's work of this moment
+        # files of killed processes; younger ones may be in use by another process
         for folder in (self.uploads, self.images.incoming, self.masks.incoming, self.thumbnails.incoming):
             for path in folder.iterdir() if folder.is_dir() else ():
-                with suppress(FileNotFoundError):  # another process has just finished its work
+                with suppress(FileNotFoundError):  # another process has just removed it
                     if path.name not in named and path.stat().st_mtime < time.time() - _LEFTOVER_SECONDS:
                         path.unlink()
         if left:
             self.submit(self._purge)
 
     def submit(self, work: Callable[[], None]) -> None:
-        """Have the worker thread do something; closing and interpreter exit wait for it."""
+        """Run something in the worker thread; closing and interpreter exit wait for it."""
         with self._worker_lock:
             if self._worker is None:
                 self._worker = ThreadPoolExecutor(1, thread_name_prefix="nucleus_pandas")
             self._worker.submit(_logged, work)
 
     def purge(self) -> None:
-        """Remove what was deleted or replaced: a few steps at once, the rest in the worker thread."""
+        """Remove deleted rows and files: a few steps at once, the rest in the worker thread."""
         for _ in range(_PURGE_AT_ONCE):
             if not self._purge_step():
                 return
@@ -114,8 +114,8 @@ class EmbeddedNucleus:
         with self.database.write() as db:
             jobs.beat(db, self.owner)
             purge.purge_some(db)
-            # Nobody can name one of these files again before this transaction ends; should it fail, they are
-            # found here again.
+            # No other transaction can name one of these files before this one ends; if it fails, they are listed
+            # again.
             for kind, file in purge.released(db):
                 (self.images if kind == "images" else self.masks).remove(file)
                 if kind == "images":
@@ -123,7 +123,7 @@ class EmbeddedNucleus:
         return True
 
     def receive(self, stream: BinaryIO, token: str) -> None:
-        """Take the body of a signed upload: to the disk first, then into the store."""
+        """Store the body of a signed upload: its file first, then its name in the database."""
         with self.database.read() as db:
             jobs.open_upload(db, token)
         make_folder(self.uploads)
@@ -145,7 +145,7 @@ class EmbeddedNucleus:
             (self.uploads / upload.file).unlink(missing_ok=True)
 
     def check_open(self) -> None:
-        """Raise StoreError when this was closed."""
+        """Raise StoreError if this is closed."""
         if self._closing.is_set():
             raise StoreError(f"The store '{self.folder}' is closed; open it again.")
 

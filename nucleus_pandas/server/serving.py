@@ -1,4 +1,13 @@
-"""An embedded Nucleus as a server."""
+"""An embedded Nucleus as an HTTP server, on waitress.
+
+Waitress has no public means for what a server of large uploads needs: to stop gracefully, to limit the time in which a
+request must arrive, to answer its own errors as JSON, and to let the client read why its body was rejected. So this
+module uses parts of waitress 3 that are not documented, which is why setup.cfg bounds its version below 4:
+``wasyncore.loop`` and the server's ``_map`` (the loop is run turn by turn), ``active_channels``, ``channel_class``,
+``pull_trigger`` and ``task_dispatcher`` of the server; ``request``, ``requests``, ``requests_lock``,
+``total_outbufs_len``, ``close_when_flushed``, ``will_close``, ``_flush_some``, ``_flush_exception``, ``received`` and
+``error_task_class`` of `HTTPChannel`; `ErrorTask`. tests/server/test_serving.py tests what they are used for.
+"""
 
 from __future__ import annotations
 
@@ -29,25 +38,25 @@ from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.routes.request import PREFIX
 
 REQUEST_SECONDS = 600.0
-FINISH_SECONDS = 60.0  # that a server which stops leaves to requests that it answers
-LINGER_SECONDS = 5.0  # that a client may go on sending a body that was refused
+FINISH_SECONDS = 60.0  # for requests in progress when the server stops
+LINGER_SECONDS = 5.0  # in which a client may continue to send a rejected body
 _THREADS = 8
-_SWALLOW = 1 << 18  # bytes
-_CONNECTIONS = 500  # at once; clients keep some, and those that drip hold one each
+_DISCARDED_BYTES = 1 << 18  # per read
+_CONNECTIONS = 500
 
 
 def create_app(path: str | os.PathLike[str]) -> Flask:
-    """Create the WSGI application of a store, for a server of your own.
+    """Create the WSGI application of a store, to run it in another server.
 
     Parameters
     ----------
     path : str or path-like
-        The folder of the store; made when absent.
+        The folder of the store; created if absent.
 
     Returns
     -------
     flask.Flask
-        It answers requests to loopback hosts only. ``application.extensions["nucleus"].close()`` closes the store.
+        It accepts requests to loopback hosts only. ``application.extensions["nucleus"].close()`` closes the store.
 
     Examples
     --------
@@ -60,17 +69,17 @@ def create_app(path: str | os.PathLike[str]) -> Flask:
 
 
 class Server:
-    """A store that listens; to be used in a ``with`` block.
+    """A store with an HTTP server; to be used in a ``with`` block.
 
     Parameters
     ----------
     path, host, port, api_keys, public_url, request_seconds, remote_images
-        As `serve` takes them.
+        As of `serve`.
 
     Attributes
     ----------
     endpoint : str
-        Where the API stands.
+        The base URL of the API.
     """
 
     def __init__(
@@ -116,28 +125,28 @@ class Server:
         self.endpoint = f"{origin}{PREFIX}"
 
     def run(self) -> None:
-        """Answer until `stop` is called; what is being answered then is finished."""
+        """Serve until `stop` is called, then finish the requests in progress."""
         while not self._stopping.is_set():
             self._turn(1.0)
-        wasyncore.dispatcher.close(self._server)  # the listening socket alone: the loop goes on
+        wasyncore.dispatcher.close(self._server)  # closes only the listening socket; the loop continues
         deadline = time.monotonic() + FINISH_SECONDS
         while self._is_answering() and time.monotonic() < deadline:
             self._turn(0.1)
 
     def stop(self) -> None:
-        """Create `run` return soon; may be called in another thread or by a signal."""
+        """Make `run` return soon; may be called from another thread or a signal handler."""
         self._stopping.set()
-        with suppress(OSError):  # the loop may end by itself before it is woken
+        with suppress(OSError):  # the loop may end before it is woken
             self._server.pull_trigger()
 
     def _turn(self, seconds: float) -> None:
-        """Do what there is to do on the connections, or wait for it."""
+        """Handle what is ready on the connections, or wait for it."""
         wasyncore.loop(timeout=seconds, use_poll=True, map=self._server._map, count=1)
 
     def _is_answering(self) -> bool:
-        """Return whether a request is being answered; connections on which none is are closed."""
+        """Return True if a request is in progress; close the other connections."""
         for channel in list(self._server.active_channels.values()):
-            if not channel.requests and not channel.total_outbufs_len:  # in this order: answers come before they end
+            if not channel.requests and not channel.total_outbufs_len:  # in this order
                 channel.handle_close()
         return bool(self._server.active_channels)
 
@@ -164,37 +173,37 @@ def serve(
     remote_images: bool = False,
     ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve a store over HTTP until the process is told to end: its REST API, and a page for people at ``/``.
+    """Serve the REST API of a store over HTTP, and a web page at ``/``, until the process is asked to stop.
 
-    Any number of processes may serve one store, on a local disk, each on its own port. In the main thread SIGINT
-    (Ctrl+C) and SIGTERM end it well: it listens no more, answers the requests that it has got, which may take a minute,
-    finishes its jobs, and returns. A second signal ends the process as if there had been no server.
+    Several processes may serve one store on a local disk, each on its own port. In the main thread, SIGINT (Ctrl+C) and
+    SIGTERM shut it down gracefully: it stops listening, answers the requests in progress, which may take a minute,
+    finishes its jobs, and returns. A second signal has its default effect.
 
     Parameters
     ----------
     path : str or path-like
-        The folder of the store; made when absent.
+        The folder of the store; created if absent.
     host : str
-        An address of this machine. Beyond loopback `api_keys` are needed.
+        The address to listen on; other addresses than loopback require `api_keys`.
     port : int
-        0 takes a free port.
+        The port; 0 for a free one.
     api_keys : sequence of str
-        The keys that are let in. With none, any key and none are, on loopback only.
+        The accepted keys. Without any, requests need no key, on loopback only.
     public_url : str, optional
-        Where others reach this server, such as ``https://nucleus.example.org``: addresses of images and of signed
-        uploads begin with it, and requests may name its host. Needed where `host` stands for all addresses.
+        The URL under which clients reach this server, such as ``https://nucleus.example.org``: URLs of images and of
+        signed uploads begin with it, and its host is accepted. Required if `host` is a wildcard address.
     request_seconds : float
-        How long a request may take to arrive, and a connection may be silent.
+        The time in which a request must arrive, and for which a connection may be idle.
     remote_images : bool
-        Whether the page has the browser load images from the http and https addresses that items name. This server
-        loads nothing from elsewhere, but whoever keeps those images sees who looks at them.
+        Whether the page lets the browser load images from the http and https URLs of items. The server itself loads
+        nothing from elsewhere, but the hosts of these images learn who views them.
     ready : callable, optional
-        Called with the endpoint as soon as the server listens.
+        Called with the endpoint once the server listens.
 
     Raises
     ------
     ConfigurationError
-        The port is taken, or beyond loopback there is no key.
+        An argument is invalid, the port is in use, or keys are required.
     """
     options: dict[str, Any] = {
         "public_url": public_url,
@@ -209,8 +218,8 @@ def serve(
 
 @contextmanager
 def _signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Have the first signal to end call `stop`."""
-    if threading.current_thread() is not threading.main_thread():  # others get no signals
+    """Call `stop` at the first SIGINT or SIGTERM."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread gets signals
         yield
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -235,47 +244,47 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
 
 def _check(host: str, port: int, api_keys: Sequence[str], public_url: str | None, request_seconds: float) -> None:
     if isinstance(api_keys, str) or not all(isinstance(key, str) and key.isascii() and key for key in api_keys):
-        raise ConfigurationError("api_keys are texts of ASCII characters, and none is empty.")
+        raise ConfigurationError("api_keys must be non-empty strings of ASCII characters.")
     if not 0 <= port <= 65535:
-        raise ConfigurationError(f"A port is a number from 0 to 65535, not {port}; 0 takes a free one.")
+        raise ConfigurationError(f"port must be from 0 to 65535, not {port}; 0 selects a free port.")
     if not request_seconds > 0:
-        raise ConfigurationError(f"request_seconds is a number above 0, not {request_seconds}.")
+        raise ConfigurationError(f"request_seconds must be greater than 0, not {request_seconds}.")
     if not _is_loopback(host) and not api_keys:
         raise ConfigurationError(
-            f"'{host}' is no loopback address, and beyond this machine keys are needed: name a file that holds them, a "
-            "line each, by --api-key-file, or put them into NUCLEUS_PANDAS_API_KEYS, parted by commas."
+            f"'{host}' is not a loopback address, so API keys are required: use --api-key-file with a file of one key "
+            "per line, or set NUCLEUS_PANDAS_API_KEYS to the keys, separated by commas."
         )
     if host in ("", "0.0.0.0", "::") and public_url is None:
         raise ConfigurationError(
-            f"'{host}' stands for all addresses of this machine; --public-url says by which one requests come."
+            f"'{host}' is a wildcard address; use --public-url to set the URL under which clients reach the server."
         )
     if public_url is not None:
         parts = urlsplit(public_url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
-            raise ConfigurationError(f"public_url is an http or https address without a path, not '{public_url}'.")
+            raise ConfigurationError(f"public_url must be an http or https URL without a path, not '{public_url}'.")
         if parts.username or parts.password:
-            raise ConfigurationError("public_url holds no key.")
+            raise ConfigurationError("public_url must not contain a user name or key.")
 
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        reason = f"Cannot listen on {host}:{port}: {_reason(error)}. Port 0 takes a free one."
+        reason = f"Cannot listen on {host}:{port}: {_reason(error)}. Port 0 selects a free port."
         raise ConfigurationError(reason) from error
 
 
 class _JsonErrorTask(ErrorTask):
-    """Waitress' own refusals, such as that of a body announced too large, as JSON."""
+    """Errors of waitress itself as JSON, such as that a body is too large."""
 
     def execute(self) -> None:
-        """Answer with the error."""
+        """Send the error."""
         task: Any = self  # the stubs know less than the classes
         error = task.request.error
         body = msgspec.json.encode({"status_code": error.code, "error": f"{error.reason}: {error.body}"})
         self.status = f"{error.code} {error.reason}"
         task.response_headers.append(("Content-Type", "application/json"))
-        task.channel.refused = True
+        task.channel.rejected = True
         self.set_close_on_finish()
         self.content_length = len(body)
         self.write(body)
@@ -287,41 +296,41 @@ class _RequestTimeout(Error):
 
 
 class _Channel(HTTPChannel):
-    """A connection whose requests have to arrive in time: one that drips would hold its place for ever.
+    """A connection whose requests must arrive in time: a very slow client would occupy it forever.
 
-    When the server has refused to read a request, it swallows for a while what the client goes on sending: a
-    connection closed at once would be reset, and the client might never see why.
+    After it rejected a body, the server discards for a while what the client still sends: a connection that is closed
+    at once is reset, and the client may then never read the error.
     """
 
     error_task_class = _JsonErrorTask
     request_seconds = REQUEST_SECONDS
     stopping: threading.Event
-    refused = False
+    rejected = False
     _began: float | None = None
-    _swallows_until: float | None = None
+    _discards_until: float | None = None
 
     def readable(self) -> bool:
-        """Return whether there is a use for more bytes."""
+        """Return True if more bytes are wanted."""
         if self.stopping.is_set():
             return False
-        return self._swallows_until is not None or bool(super().readable())
+        return self._discards_until is not None or bool(super().readable())
 
     def handle_read(self) -> None:
         """Read some bytes."""
-        if self._swallows_until is None:
+        if self._discards_until is None:
             super().handle_read()
-        elif self.recv(_SWALLOW) and time.monotonic() > self._swallows_until:
+        elif self.recv(_DISCARDED_BYTES) and time.monotonic() > self._discards_until:
             self.handle_close()
 
     def handle_close(self) -> None:
-        """Close the connection, and the file of a body that will not be whole."""
+        """Close the connection, and the temporary file of an incomplete body."""
         if self.request is not None:
             self.request.close()
         super().handle_close()
 
     def handle_write(self) -> None:
-        """Send what there is to send; after a refusal say that nothing follows."""
-        if not (self.refused and self.close_when_flushed):
+        """Send what is buffered; after an error, also signal the end of the output."""
+        if not (self.rejected and self.close_when_flushed):
             super().handle_write()
             return
         channel: Any = self  # the stubs know less than the class
@@ -330,20 +339,20 @@ class _Channel(HTTPChannel):
             self.handle_close()
         elif not self.total_outbufs_len:
             self.close_when_flushed = False
-            self._swallows_until = time.monotonic() + LINGER_SECONDS
+            self._discards_until = time.monotonic() + LINGER_SECONDS
             channel.socket.shutdown(socket.SHUT_WR)
 
     def received(self, data: bytes) -> bool:
-        """Take bytes of a request."""
+        """Receive bytes of a request."""
         now = time.monotonic()
         if self.request is None:
             self._began = now
         elif self._began is not None and now - self._began > self.request_seconds:
-            self._refuse(_RequestTimeout(f"a request has to arrive within {self.request_seconds:g} seconds"))
+            self._reject(_RequestTimeout(f"a request must arrive within {self.request_seconds:g} seconds"))
             return True
         return bool(super().received(data))
 
-    def _refuse(self, error: Error) -> None:
+    def _reject(self, error: Error) -> None:
         """Answer with an error, and read no more of the request."""
         channel: Any = self
         with channel.requests_lock:
@@ -365,7 +374,7 @@ def _is_loopback(host: str) -> bool:
     except ValueError:
         pass
     try:
-        found = socket.getaddrinfo(host, None)
+        addresses = socket.getaddrinfo(host, None)
     except (OSError, UnicodeError):
-        raise ConfigurationError(f"'{host}' is no address of this machine, and no name of one.") from None
-    return all(ipaddress.ip_address(str(info[4][0])).is_loopback for info in found)
+        raise ConfigurationError(f"'{host}' is neither a local address nor a known host name.") from None
+    return all(ipaddress.ip_address(str(info[4][0])).is_loopback for info in addresses)

@@ -140,6 +140,6 @@ def test_either_kind_of_key_is_sent_with_every_request(
 
 
 def test_a_wrong_key_is_refused(nucleus: Any, locked: str) -> None:
-    with pytest.raises(nucleus.NucleusAPIError, match="a wrong API key") as caught:
+    with pytest.raises(nucleus.NucleusAPIError, match="the request has an invalid one") as caught:
         nucleus.NucleusClient(api_key="another", endpoint=locked).create_dataset("Locked", is_scene=False)
     assert caught.value.status_code == 401

@@ -21,7 +21,7 @@ from typing import Any
 import nucleus_pandas as npd
 from nucleus_pandas import cli
 from nucleus_pandas.server import nucleus
-from nucleus_pandas.server.media.files import Arriving, Images, Staged
+from nucleus_pandas.server.media.files import FileStore, IncomingFile, ReceivedFile
 from nucleus_pandas.server.store.database import Database
 
 NOBODY = 65534
@@ -189,7 +189,7 @@ def _die_at(point: str, times: int, mark: Path) -> None:
             if len(met) == times:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    write, end, publish, sync = Database.write, Arriving.end, Images.publish, nucleus.sync_folder
+    write, end, publish, sync = Database.write, IncomingFile.end, FileStore.publish, nucleus.sync_folder
 
     @contextmanager
     def watched_write(self: Database) -> Iterator[Sqlite]:
@@ -198,12 +198,12 @@ def _die_at(point: str, times: int, mark: Path) -> None:
             reached("stored")
         reached("committed")
 
-    def watched_end(self: Arriving) -> Staged:
+    def watched_end(self: IncomingFile) -> ReceivedFile:
         staged = end(self)
         reached("staged")
         return staged
 
-    def watched_publish(self: Images, files: Sequence[Staged]) -> None:
+    def watched_publish(self: FileStore, files: Sequence[ReceivedFile]) -> None:
         publish(self, files)
         reached("published")
 
@@ -211,5 +211,5 @@ def _die_at(point: str, times: int, mark: Path) -> None:
         sync(path)
         reached("arrived")
 
-    Database.write, Arriving.end, Images.publish = watched_write, watched_end, watched_publish  # type: ignore
+    Database.write, IncomingFile.end, FileStore.publish = watched_write, watched_end, watched_publish  # type: ignore
     nucleus.sync_folder = watched_sync

@@ -60,7 +60,7 @@ def compute(nucleus: EmbeddedNucleus, evaluation: StoredEvaluation) -> None:
     except (APIError, MissingExtraError) as error:
         _fail(nucleus, evaluation, "Errored", str(error))
     except BaseException as error:
-        _fail(nucleus, evaluation, "Errored_Server", "The server failed; its log says why.")
+        _fail(nucleus, evaluation, "Errored_Server", "The server failed; see its log for the reason.")
         if not isinstance(error, Exception):
             raise
         log.exception("The evaluation '%s' failed.", evaluation.public_id)

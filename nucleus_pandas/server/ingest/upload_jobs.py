@@ -111,7 +111,7 @@ def _store_upload(
         status, message = "Errored", {"final_error": str(error)}
     except Exception:
         with nucleus.database.write() as db:
-            jobs.finish(db, job.id, "Errored_Server", {"final_error": "The server failed; its log says why."})
+            jobs.finish(db, job.id, "Errored_Server", {"final_error": "The server failed; see its log for the reason."})
         raise
     with nucleus.database.write() as db:
         jobs.finish(db, job.id, status, message)

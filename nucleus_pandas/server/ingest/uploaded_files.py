@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias
 
 from nucleus_pandas.errors import BadRequestError
-from nucleus_pandas.server.media.files import Images, Staged
+from nucleus_pandas.server.media.files import FileStore, ReceivedFile
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.store import items, pending_files
 from nucleus_pandas.server.store.datasets import Dataset
@@ -16,7 +16,7 @@ from nucleus_pandas.server.store.pending_files import StoredFile
 from nucleus_pandas.wire.bulk import ItemWithImage
 
 FileKind: TypeAlias = Literal["images", "masks"]
-StagedFile: TypeAlias = Staged | BadRequestError
+StagedFile: TypeAlias = ReceivedFile | BadRequestError
 UploadedFile: TypeAlias = StoredFile | BadRequestError
 """A file, or why it is invalid."""
 
@@ -27,8 +27,8 @@ def published(nucleus: EmbeddedNucleus, kind: FileKind, staged_files: Sequence[S
 
     If the block fails, they are removed at once.
     """
-    folder: Images = getattr(nucleus, kind)
-    valid = [file for file in staged_files if isinstance(file, Staged)]
+    folder: FileStore = getattr(nucleus, kind)
+    valid = [file for file in staged_files if isinstance(file, ReceivedFile)]
     with nucleus.database.write() as db:
         pending_files.add(db, kind, [file.image for file in valid])
     try:
@@ -45,7 +45,7 @@ def published(nucleus: EmbeddedNucleus, kind: FileKind, staged_files: Sequence[S
 @contextmanager
 def uploaded_files(nucleus: EmbeddedNucleus, kind: FileKind, parts: Sequence[Any]) -> Iterator[list[UploadedFile]]:
     """Publish the files of a multipart body; the block stores the rows that name them, then calls `settle`."""
-    folder: Images = getattr(nucleus, kind)
+    folder: FileStore = getattr(nucleus, kind)
     staged_files: list[StagedFile] = []
     try:
         for part in parts:
@@ -54,10 +54,10 @@ def uploaded_files(nucleus: EmbeddedNucleus, kind: FileKind, parts: Sequence[Any
             except BadRequestError as error:
                 staged_files.append(error)
         with published(nucleus, kind, staged_files):
-            yield [file.image if isinstance(file, Staged) else file for file in staged_files]
+            yield [file.image if isinstance(file, ReceivedFile) else file for file in staged_files]
     finally:
         for file in staged_files:
-            if isinstance(file, Staged):
+            if isinstance(file, ReceivedFile):
                 folder.discard(file)
 
 
@@ -89,4 +89,4 @@ def _find_image(nucleus: EmbeddedNucleus, db: sqlite3.Connection, name: str) -> 
     pending = pending_files.find(db, "images", name)
     if nucleus.images.path(name) is None or (pending is None and not pending_files.is_named(db, "images", name)):
         return BadRequestError(f"The image '{name[:100]}' is not stored, or has expired. Send it again, then the item.")
-    return pending or nucleus.images.look_at(name)
+    return pending or nucleus.images.describe(name)

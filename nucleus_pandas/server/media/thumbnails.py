@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from nucleus_pandas.images.thumbnails import UnshowableError, thumbnail
-from nucleus_pandas.server.media.files import Images
+from nucleus_pandas.server.media.files import FileStore
 
 CopySize: TypeAlias = Literal["small", "large"]
 
@@ -26,13 +26,13 @@ class Thumbnails:
 
     Parameters
     ----------
-    images : Images
+    images : FileStore
         The images.
     folder : pathlib.Path
         Where the copies go; made when absent. It may be removed at any time.
     """
 
-    def __init__(self, images: Images, folder: Path) -> None:
+    def __init__(self, images: FileStore, folder: Path) -> None:
         self._images = images
         self.folder = folder
         self.incoming = folder / "incoming"

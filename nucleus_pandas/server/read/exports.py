@@ -1,4 +1,4 @@
-"""Items, alone or with their annotations, page by page, as the contract's exports give them."""
+"""Exports of the REST API: pages of items, with or without their annotations."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from nucleus_pandas.server.store.layers import AnnotationLayer, AnnotationRow
 from nucleus_pandas.server.store.models import Run
 from nucleus_pandas.server.store.subsets import Subset
 
-ITEMS = 100_000  # that one page holds at most
-ROWS = 10_000  # items with their annotations that one page holds at most
-OBJECTS = 50_000  # annotations, after whose item a page ends
+ITEMS = 100_000  # per page, at most
+ROWS = 10_000  # items with their annotations per page, at most
+OBJECTS = 50_000  # annotations; a page ends after the item that reaches this number
 
 
 _Page: TypeAlias = Callable[[int | None, int], tuple[list[JsonObject], str | None]]
@@ -30,7 +30,7 @@ _Page: TypeAlias = Callable[[int | None, int], tuple[list[JsonObject], str | Non
 class Paging(
     Struct, kw_only=True, rename={"page_token": "pageToken", "page_size": "pageSize", "recent": "onlyMostRecentTask"}
 ):
-    """What every paged request of the contract may hold; a `page_size` above what a route takes is lowered to that."""
+    """The parameters of paged requests; a `page_size` above the limit of a route is reduced to it."""
 
     page_token: str | None = None
     page_size: int | None = None
@@ -39,31 +39,31 @@ class Paging(
     recent: bool | None = None
 
     def limit(self, most: int) -> int:
-        """Return the number of rows that a page of a route holds."""
+        """Return the number of rows of a page, at most `most`."""
         size = most if self.page_size is None else self.page_size
         if size < 1:
-            raise BadRequestError("A page holds at least 1 row - at `$.pageSize`.")
+            raise BadRequestError("pageSize must be at least 1 - at `$.pageSize`.")
         return min(size, most)
 
     def after(self, subset: Subset) -> int | None:
-        """Return the marker of the item that the page before ended with."""
+        """Return the marker of the last item of the previous page."""
         return subset.parse_token(self.page_token, arrivals=False)[0] if self.page_token else None
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """Items in an order, and how they are shown.
+    """An export of items in order.
 
     Parameters
     ----------
     db : sqlite3.Connection
-        In a transaction.
+        A connection in a transaction.
     subset : Subset
-        Which items.
+        The items.
     file_url : FileUrl
-        Gives the addresses of uploaded files.
+        Returns the URLs of uploaded files.
     run : Run, optional
-        Whose predictions are shown instead of the ground truth.
+        The run whose predictions replace the ground truth.
     """
 
     db: sqlite3.Connection
@@ -72,10 +72,10 @@ class Export:
     run: Run | None = None
 
     def items(self, after: int | None, limit: int) -> tuple[list[JsonObject], str | None]:
-        """Return a page of items, and the token of the next."""
-        found = self._page(after, limit + 1)
-        following = self.subset.token(found[limit - 1][0]) if len(found) > limit else None
-        return [render.item(row, self.subset.dataset.tag, self.file_url) for _, row in found[:limit]], following
+        """Return a page of items, and the token of the next page."""
+        page = self._page(after, limit + 1)
+        next_token = self.subset.token(page[limit - 1][0]) if len(page) > limit else None
+        return [render.item(row, self.subset.dataset.tag, self.file_url) for _, row in page[:limit]], next_token
 
     def items_page(self, paging: Paging) -> JsonObject:
         """Answer a request for a page of items."""
@@ -98,31 +98,31 @@ class Export:
         return AnnotationLayer(None, ("dataset", self.subset.dataset.id)) if self.run is None else self.run.layer
 
     def rows(self, after: int | None, limit: int) -> tuple[list[JsonObject], str | None]:
-        """Return a page of items with their annotations, and the token of the next; it ends early where there are many.
+        """Return a page of items with their annotations, and the token of the next page; many annotations end it early.
 
-        A mask, of which an item has one at most, stands alone.
+        An item has at most one mask, which is not in a list.
         """
-        found = self._page(after, limit + 1)
-        shown = found[: self._reach([row.id for _, row in found[:limit]])]
+        page = self._page(after, limit + 1)
+        shown = page[: self._full_after([row.id for _, row in page[:limit]])]
         by_item = self._annotations([row.id for _, row in shown])
         rows = [self._row(row, by_item.get(row.id, [])) for _, row in shown]
-        return rows, self.subset.token(shown[-1][0]) if len(shown) < len(found) else None
+        return rows, self.subset.token(shown[-1][0]) if len(shown) < len(page) else None
 
-    def _reach(self, numbers: Sequence[int]) -> int:
-        """Return with how many items a page is full."""
+    def _full_after(self, numbers: Sequence[int]) -> int:
+        """Return the number of items after which a page is full."""
         counts = layers.counts(self.db, self._layer, numbers)
         objects = 0
-        for place, number in enumerate(numbers):
+        for count, number in enumerate(numbers, 1):
             objects += counts.get(number, 0)
             if objects >= OBJECTS:
-                return place + 1
+                return count
         return len(numbers)
 
     def _annotations(self, numbers: Sequence[int]) -> dict[int, list[AnnotationRow]]:
-        found: dict[int, list[AnnotationRow]] = {}
+        by_item: dict[int, list[AnnotationRow]] = {}
         for row in layers.select(self.db, self._layer, numbers, ", ".join(AnnotationRow._fields)):
-            found.setdefault(row[0], []).append(AnnotationRow._make(row))
-        return found
+            by_item.setdefault(row[0], []).append(AnnotationRow._make(row))
+        return by_item
 
     def _row(self, row: ItemRow, annotations: Sequence[AnnotationRow]) -> JsonObject:
         own = [
@@ -135,24 +135,24 @@ class Export:
         return {"item": described, **groups, "segmentation": masks[0] if masks else None}
 
     def every(self) -> msgspec.Raw:
-        """Write all items with their annotations down, as a JSON array."""
+        """Return all items with their annotations, as a JSON array."""
         return _written(self._paged(self.rows))
 
     def every_item(self, shape: Callable[[list[JsonObject]], list[JsonObject]] = list) -> msgspec.Raw:
-        """Write all items down, as a JSON array of what they are shaped into."""
+        """Return all items, as a JSON array of what `shape` makes of each page."""
         return _written(map(shape, self._paged(self.items)))
 
     def _paged(self, page: _Page) -> Iterator[list[JsonObject]]:
         after: int | None = None
-        following: str | None = ""
-        while following is not None:
-            rows, following = page(after, ROWS)
+        next_token: str | None = ""
+        while next_token is not None:
+            rows, next_token = page(after, ROWS)
             yield rows
-            if following is not None:
-                after, _ = self.subset.parse_token(following, arrivals=False)
+            if next_token is not None:
+                after, _ = self.subset.parse_token(next_token, arrivals=False)
 
 
 def _written(pages: Iterator[list[JsonObject]]) -> msgspec.Raw:
-    # each page is written down at once, since its text is far smaller than its objects
+    # each page is encoded at once, since JSON is far smaller than the objects
     texts = [msgspec.json.encode(rows)[1:-1] for rows in pages]
     return msgspec.Raw(b"[" + b",".join(text for text in texts if text) + b"]")

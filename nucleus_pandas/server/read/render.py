@@ -1,4 +1,4 @@
-"""Stored rows as the objects of the contract."""
+"""Renders stored rows as the JSON objects of the REST API."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from nucleus_pandas.server.store.models import Run
 from nucleus_pandas.wire.entities import GROUND_TRUTH_KEYS, PREDICTION_KEYS
 
 JsonObject: TypeAlias = dict[str, Any]
-FileUrl: TypeAlias = Callable[[str, str], str]  # ("images" or "masks", name) -> address
+FileUrl: TypeAlias = Callable[[str, str], str]  # ("images" or "masks", name) -> URL
 
 EMPTY = msgspec.Raw(b"{}")
 
 
 def item(row: ItemRow, dataset_tag: str, file_url: FileUrl) -> JsonObject:
-    """Describe an item."""
+    """Render an item."""
     public_id = item_id(dataset_tag, row.id)
     extra = msgspec.json.decode(row.extra) if row.extra else {}
     described: JsonObject = {
@@ -42,7 +42,7 @@ def item(row: ItemRow, dataset_tag: str, file_url: FileUrl) -> JsonObject:
 def annotation(
     row: AnnotationRow, dataset_tag: str, reference_id: str, file_url: FileUrl, run: Run | None = None
 ) -> JsonObject:
-    """Describe an annotation, or a prediction of a run."""
+    """Render an annotation, or a prediction of a run."""
     described: JsonObject = {
         "id": annotation_id(dataset_tag, row.item, row.arrival)
         if run is None
@@ -71,7 +71,7 @@ def annotation(
 
 
 def grouped(annotations: Iterable[JsonObject], *, predictions: bool) -> dict[str, list[JsonObject]]:
-    """Group annotations by type; every key is there, masks stand under ``segmentation``."""
+    """Group annotations by type, with all keys; the key of masks is ``segmentation``."""
     groups: dict[str, list[JsonObject]] = {key: [] for key in (PREDICTION_KEYS if predictions else GROUND_TRUTH_KEYS)}
     for described in annotations:
         key = "segmentation" if described["type"] == "mask" else described["type"]

@@ -1,4 +1,4 @@
-"""Selections of items and of annotations, column by column."""
+"""Selections of items and annotations, as columns."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from nucleus_pandas.server.store.subsets import PageTokens, Subset
 from nucleus_pandas.wire.bulk import ROWS, Selection
 from nucleus_pandas.wire.entities import DETAILS
 
-Stored: TypeAlias = dict[str, Sequence[Any]]
-"""What was read of rows, column by column."""
+ColumnValues: TypeAlias = dict[str, Sequence[Any]]
+"""Stored values by column."""
 
-_KEYS = 1_000  # whose annotations are counted at once, before those that the answer holds are read
+_KEYS = 1_000  # items whose annotations are counted at once, before those in the answer are read
 
-# The stored columns behind each column of an answer. What few rows have and may be long is read of those alone.
+# The stored columns of which each column of an answer is made. `extra` may be long and is read only where needed.
 _OF_ITEMS: dict[str, tuple[str, ...]] = {
     "dataset_item_id": ("id",),
     "reference_id": ("reference_id",),
@@ -54,30 +54,30 @@ _OF_ANNOTATIONS: dict[str, tuple[str, ...]] = {
 }
 
 
-def read_items(db: sqlite3.Connection, subset: Subset, wanted: Selection, file_url: FileUrl) -> JsonObject:
-    """Answer a selection of items, in the shape of an `ItemPage`."""
-    names, needed = _needed(wanted, _OF_ITEMS, ("id",))
-    numbers = _numbers(db, subset, wanted)
+def read_items(db: sqlite3.Connection, subset: Subset, selection: Selection, file_url: FileUrl) -> JsonObject:
+    """Read a selection of items, as an `ItemPage`."""
+    names, needed = _needed(selection, _OF_ITEMS, ("id",))
+    numbers = _numbers(db, subset, selection)
     missing: list[int] = []
     after: str | None = None
     rows: list[RowValues]
     if numbers is None:
-        behind = None if wanted.after is None else subset.parse_token(wanted.after, arrivals=False)[0]
-        marked = subset.page(db, behind, wanted.limit + 1, ", ".join(needed))
-        if len(marked) > wanted.limit:
-            del marked[wanted.limit :]
+        previous = None if selection.after is None else subset.parse_token(selection.after, arrivals=False)[0]
+        marked = subset.page(db, previous, selection.limit + 1, ", ".join(needed))
+        if len(marked) > selection.limit:
+            del marked[selection.limit :]
             after = subset.token(marked[-1][0])
         rows = [row[1:] for row in marked]
     else:
-        there = {row[0]: row for row in items.select(db, _known(numbers), ", ".join(needed))}
-        rows = [there[number] for number in numbers if number in there]
-        missing = [place for place, number in enumerate(numbers) if number not in there]
+        by_number = {row[0]: row for row in items.select(db, _without_none(numbers), ", ".join(needed))}
+        rows = [by_number[number] for number in numbers if number in by_number]
+        missing = [key for key, number in enumerate(numbers) if number not in by_number]
     stored = _transposed(needed, rows)
     columns = {name: _item_column(name, stored, subset.dataset, file_url) for name in names}
     return {"columns": columns, "missing": missing, "next": after}
 
 
-def _item_column(name: str, stored: Stored, dataset: Dataset, file_url: FileUrl) -> Sequence[Any]:
+def _item_column(name: str, stored: ColumnValues, dataset: Dataset, file_url: FileUrl) -> Sequence[Any]:
     if name == "dataset_item_id":
         return [item_id(dataset.tag, number) for number in stored["id"]]
     if name == "image_url":
@@ -92,32 +92,32 @@ def read_annotations(
     db: sqlite3.Connection,
     layer: AnnotationLayer,
     subset: Subset | None,
-    wanted: Selection,
+    selection: Selection,
     file_url: FileUrl,
     condition: Condition | None = None,
 ) -> JsonObject:
-    """Answer a selection of annotations or predictions, in the shape of an `AnnotationPage`.
+    """Read a selection of annotations or predictions, as an `AnnotationPage`.
 
-    Without a subset the layer is that of a run that spans datasets. A condition is one of annotations.
+    Without a subset, the layer is that of a run that spans datasets. The condition is on annotations.
     """
-    names, stored_names = _needed(wanted, _OF_ANNOTATIONS, ("item", "arrival"))
+    names, stored_names = _needed(selection, _OF_ANNOTATIONS, ("item", "arrival"))
     needed = [name if name == _EXTRA else f"object.{name}" for name in stored_names]
-    numbers = _numbers(db, subset, wanted)
+    numbers = _numbers(db, subset, selection)
     missing: list[int] = []
     lengths: list[int] = []
     after: str | None = None
     if numbers is None:
         tokens = PageTokens() if subset is None else subset
-        behind = None if wanted.after is None else tokens.parse_token(wanted.after, arrivals=True)
-        marked = _page(db, layer, subset, behind, wanted.limit + 1, ", ".join(needed), condition)
-        if len(marked) > wanted.limit:
-            del marked[wanted.limit :]
+        previous = None if selection.after is None else tokens.parse_token(selection.after, arrivals=True)
+        marked = _page(db, layer, subset, previous, selection.limit + 1, ", ".join(needed), condition)
+        if len(marked) > selection.limit:
+            del marked[selection.limit :]
             after = tokens.token(marked[-1][0], marked[-1][2])
         rows = [row[1:] for row in marked]
     else:
         rows, lengths = _of_keys(db, layer, numbers, ", ".join(needed))
-        there = {number for (number,) in items.select(db, _known(numbers[: len(lengths)]), "id")}
-        missing = [place for place, number in enumerate(numbers[: len(lengths)]) if number not in there]
+        existing = {number for (number,) in items.select(db, _without_none(numbers[: len(lengths)]), "id")}
+        missing = [key for key, number in enumerate(numbers[: len(lengths)]) if number not in existing]
     stored = _transposed(stored_names, rows)
     describe = _annotation_columns(db, None if subset is None else subset.dataset, stored, file_url)
     columns = {name: describe[name]() if name in describe else stored[name] for name in names}
@@ -133,7 +133,7 @@ def _page(
     columns: str,
     condition: Condition | None,
 ) -> list[RowValues]:
-    """Read a page of annotations, each behind the marker of its item; the first two columns are item and arrival."""
+    """Read a page of annotations: the marker of the item, and the columns, of which the first are item and arrival."""
     if subset is None or (subset.slice is None and not subset.has_condition and condition is None):
         first, end = ALL_ITEMS if subset is None else item_range(subset.owner)
         return layers.select_page(db, layer, after or (first, -1), end, limit, f"item, {columns}")
@@ -143,12 +143,16 @@ def _page(
 def _of_keys(
     db: sqlite3.Connection, layer: AnnotationLayer, numbers: Sequence[int | None], columns: str
 ) -> tuple[list[RowValues], list[int]]:
-    """Read the annotations of items, whole items only, up to the first with which there are enough rows."""
+    """Read the annotations of the first items, at least `ROWS` rows if there are as many.
+
+    Annotations of an item are never split. Returned are also the counts per item, which tell how many of the items were
+    read: the client asks again for the others. Counting first keeps the rows of one answer bounded.
+    """
     rows: list[RowValues] = []
     lengths: list[int] = []
     for start in range(0, len(numbers), _KEYS):
         part = numbers[start : start + _KEYS]
-        counts = layers.counts(db, layer, set(_known(part)))
+        counts = layers.counts(db, layer, set(_without_none(part)))
         total = len(rows)
         answered: list[int] = []
         for number in part:
@@ -170,9 +174,9 @@ def _of_keys(
 
 
 def _annotation_columns(
-    db: sqlite3.Connection, dataset: Dataset | None, stored: Stored, file_url: FileUrl
+    db: sqlite3.Connection, dataset: Dataset | None, stored: ColumnValues, file_url: FileUrl
 ) -> dict[str, Callable[[], Sequence[Any]]]:
-    """Return the columns of an answer that are not stored as they are, each made when it is asked for."""
+    """Return functions that compute the columns of an answer that are not stored as such."""
 
     def dataset_item_ids() -> list[str]:
         tags = {dataset.id: dataset.tag} if dataset else datasets.tags_by_number(db)
@@ -209,7 +213,7 @@ def _annotation_columns(
 
 
 def _geometry(kind: str, geometry: str | None, extra: str | None, file_url: FileUrl) -> object:
-    """Describe the shape of what is no box, with the fields that only its type has."""
+    """Return the geometry of any other type than a box, with the fields that only this type has."""
     if geometry is not None:
         return Raw(geometry.encode())
     fields = msgspec.json.decode(extra or "{}")
@@ -220,55 +224,53 @@ def _geometry(kind: str, geometry: str | None, extra: str | None, file_url: File
 
 
 def _needed(
-    wanted: Selection, sources: dict[str, tuple[str, ...]], always: tuple[str, ...]
+    selection: Selection, sources: dict[str, tuple[str, ...]], always: tuple[str, ...]
 ) -> tuple[list[str], list[str]]:
     """Return the columns to answer with, and the stored columns that they need."""
-    names = list(dict.fromkeys(sources if wanted.columns is None else wanted.columns))
+    names = list(dict.fromkeys(sources if selection.columns is None else selection.columns))
     unknown = [name for name in names if name not in sources]
     if unknown:
         raise BadRequestError(
-            f"There is no column {', '.join(repr(name[:50]) for name in unknown[:5])}; there are "
+            f"Unknown columns: {', '.join(repr(name[:50]) for name in unknown[:5])}. Known columns: "
             f"{', '.join(sources)} - at `$.columns`."
         )
     return names, list(dict.fromkeys([*always, *(column for name in names for column in sources[name])]))
 
 
-def _numbers(db: sqlite3.Connection, subset: Subset | None, wanted: Selection) -> list[int | None] | None:
-    """Return the item number of each key, None where there is none; None without keys."""
-    given = [name for name in ("positions", "reference_ids", "item_ids") if getattr(wanted, name) is not None]
-    if len(given) > 1:
+def _numbers(db: sqlite3.Connection, subset: Subset | None, selection: Selection) -> list[int | None] | None:
+    """Return the item number of each key, None for unknown keys; None for a selection without keys."""
+    key_lists = [name for name in ("positions", "reference_ids", "item_ids") if getattr(selection, name) is not None]
+    if len(key_lists) > 1:
         raise BadRequestError(
-            f"A selection has at most one list of keys, not {' and '.join(map('`{}`'.format, given))}."
+            f"A selection may have one list of keys, not {' and '.join(map('`{}`'.format, key_lists))}."
         )
-    if given and wanted.query is not None:
-        raise BadRequestError(f"A query looks for items by itself; leave `{given[0]}` out - at `$.query`.")
-    if given and wanted.after is not None:
-        raise BadRequestError(f"A selection of `{given[0]}` has no pages, so `after` means nothing - at `$.after`.")
-    if wanted.item_ids is not None:
-        known = items.existing(db, wanted.item_ids)
+    if key_lists and selection.query is not None:
+        raise BadRequestError(f"A query cannot be combined with `{key_lists[0]}`; leave one out - at `$.query`.")
+    if key_lists and selection.after is not None:
+        raise BadRequestError(f"A selection by `{key_lists[0]}` has no pages; leave `after` out - at `$.after`.")
+    if selection.item_ids is not None:
+        known = items.existing(db, selection.item_ids)
         if subset is not None:
             known = subset.members(db, known)
-        return list(map(known.get, wanted.item_ids))
-    if not given:
+        return list(map(known.get, selection.item_ids))
+    if not key_lists:
         return None
     if subset is None:
-        raise BadRequestError(
-            f"This run spans datasets, where `{given[0]}` names no single item; name items by `item_ids`."
-        )
-    if wanted.reference_ids is not None:
-        known = subset.members(db, items.ids_of(db, subset.dataset, wanted.reference_ids))
-        return list(map(known.get, wanted.reference_ids))
-    return subset.at_positions(db, wanted.positions or [])
+        raise BadRequestError(f"This run spans datasets, in which `{key_lists[0]}` are ambiguous; use `item_ids`.")
+    if selection.reference_ids is not None:
+        known = subset.members(db, items.ids_of(db, subset.dataset, selection.reference_ids))
+        return list(map(known.get, selection.reference_ids))
+    return subset.at_positions(db, selection.positions or [])
 
 
-def _known(numbers: Iterable[int | None]) -> list[int]:
+def _without_none(numbers: Iterable[int | None]) -> list[int]:
     return [number for number in numbers if number is not None]
 
 
-def _transposed(names: Sequence[str], rows: Sequence[RowValues]) -> Stored:
+def _transposed(names: Sequence[str], rows: Sequence[RowValues]) -> ColumnValues:
     columns: Iterable[Sequence[Any]] = zip(*rows, strict=True) if rows else [()] * len(names)
     return {name.rpartition(" ")[2]: column for name, column in zip(names, columns, strict=True)}
 
 
-def _metadata(stored: Stored) -> list[Raw]:
+def _metadata(stored: ColumnValues) -> list[Raw]:
     return [EMPTY if text is None else Raw(text.encode()) for text in stored["metadata"]]

@@ -11,7 +11,7 @@ from werkzeug.formparser import FormDataParser
 
 from nucleus_pandas.errors import BadRequestError, NotFoundError
 from nucleus_pandas.server.ingest.uploaded_files import StagedFile, published
-from nucleus_pandas.server.media.files import Arriving, Images
+from nucleus_pandas.server.media.files import FileStore, IncomingFile
 from nucleus_pandas.server.routes.request import is_multipart, nucleus, reply
 from nucleus_pandas.wire.bulk import FILES, ReceivedImage, ReceivedImages
 
@@ -35,7 +35,7 @@ def receive_images() -> Response:
 
 
 @contextmanager
-def _arriving_images() -> Iterator[list[Arriving]]:
+def _arriving_images() -> Iterator[list[IncomingFile]]:
     """Read the files of a request straight into the staging folder, and remove at the end those not published."""
     images = nucleus().images
     with ExitStack() as stack:
@@ -60,7 +60,7 @@ def _arriving_images() -> Iterator[list[Arriving]]:
         yield streams
 
 
-def _staged(file: Arriving) -> StagedFile:
+def _staged(file: IncomingFile) -> StagedFile:
     try:
         return file.end()
     except BadRequestError as error:
@@ -77,7 +77,7 @@ def _received(file: StagedFile) -> ReceivedImage:
 @blueprint.get("/_nucleus_pandas/<any(images, masks):kind>/<rest:name>")
 def read_file(kind: str, name: str) -> Response:
     """``GET _nucleus_pandas/{images,masks}/{name}``: return an uploaded file."""
-    folder: Images = getattr(nucleus(), kind)
+    folder: FileStore = getattr(nucleus(), kind)
     path = folder.path(name)
     if path is None:
         raise NotFoundError(f"There is no file '{name}'.")

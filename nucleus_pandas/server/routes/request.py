@@ -19,7 +19,7 @@ from werkzeug.routing import BaseConverter
 from nucleus_pandas.errors import BadRequestError, NotFoundError, TooLargeError
 from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.server.ingest.rows import StoredRows
-from nucleus_pandas.server.media.files import Images
+from nucleus_pandas.server.media.files import FileStore
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.store import idempotency, items, jobs, layers
 from nucleus_pandas.server.store.datasets import Dataset
@@ -144,7 +144,7 @@ def form_field(name: str) -> bytes | None:
 
 def file_url(kind: str, name: str) -> str:
     """Return the URL of an uploaded file, or its path for a client in this process."""
-    files: Images = nucleus().images if kind == "images" else nucleus().masks
+    files: FileStore = nucleus().images if kind == "images" else nucleus().masks
     if request.environ.get(IN_PROCESS):
         return str(files.folder / name)
     return f"{api_url()}/_nucleus_pandas/{kind}/{name}"

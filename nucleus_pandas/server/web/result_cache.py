@@ -117,7 +117,7 @@ class ResultCache:
         except (APIError, MissingExtraError) as error:
             self._failures[key] = (time.monotonic(), str(error))
         except Exception:
-            self._failures[key] = (time.monotonic(), "The server failed; its log says why.")
+            self._failures[key] = (time.monotonic(), "The server failed; see its log for the reason.")
             log.exception("The page could not compute its results for '%s'.", computation.subject)
         finally:
             with self._lock:

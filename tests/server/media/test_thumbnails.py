@@ -14,16 +14,16 @@ from PIL import Image
 
 from nucleus_pandas.images import thumbnails
 from nucleus_pandas.server.media import thumbnails as cache
-from nucleus_pandas.server.media.files import Images
+from nucleus_pandas.server.media.files import FileStore
 from nucleus_pandas.server.media.thumbnails import PIXELS, Thumbnails
 from tests.factories import png_claiming
 
 
 class Shelf:
-    """Images and their copies."""
+    """FileStore and their copies."""
 
     def __init__(self, folder: Path) -> None:
-        self.images = Images(folder / "images")
+        self.images = FileStore(folder / "images")
         (folder).mkdir(exist_ok=True)
         self.copies = Thumbnails(self.images, folder / "thumbnails")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nucleus_pandas.server.media.files import Images
+from nucleus_pandas.server.media.files import FileStore
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from tests.server.store.store_http import StoreHttp
 
@@ -33,5 +33,5 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedNucleus
 
 
 @pytest.fixture
-def images(tmp_path: Path) -> Images:
-    return Images(tmp_path / "images")
+def images(tmp_path: Path) -> FileStore:
+    return FileStore(tmp_path / "images")

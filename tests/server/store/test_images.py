@@ -9,13 +9,13 @@ import random
 import pytest
 from PIL import Image
 
-from nucleus_pandas.server.media.files import Images
+from nucleus_pandas.server.media.files import FileStore
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from tests.factories import png
 from tests.server.store.store_http import StoreHttp, annotate_masks, append_files, rows_in, stored_files
 
 
-def test_a_image_is_named_by_its_content(images: Images) -> None:
+def test_a_image_is_named_by_its_content(images: FileStore) -> None:
     content = png("red", (64, 48))
     digest = hashlib.sha256(content).hexdigest()
     staged = [images.stage(io.BytesIO(content), name) for name in ("a.png", "b.PNG", "/x/y/c.png")]
@@ -44,7 +44,7 @@ def test_a_image_is_named_by_its_content(images: Images) -> None:
         (".png", ""),
     ],
 )
-def test_only_a_plain_extension_is_kept(images: Images, filename: str | None, extension: str) -> None:
+def test_only_a_plain_extension_is_kept(images: FileStore, filename: str | None, extension: str) -> None:
     staged = images.stage(io.BytesIO(b"x"), filename)
     assert staged.image.name == f"2d/{hashlib.sha256(b'x').hexdigest()}{extension}"
     images.publish([staged])
@@ -57,7 +57,7 @@ def test_no_other_file_is_handed_out(http: StoreHttp, nucleus: EmbeddedNucleus, 
     http("GET", f"_nucleus_pandas/images/{name}", status=404 if name else 405)  # images are sent to the folder itself
 
 
-def test_what_is_no_image_has_no_size(http: StoreHttp, images: Images) -> None:
+def test_what_is_no_image_has_no_size(http: StoreHttp, images: FileStore) -> None:
     broken = png("red")[:20]
     for content in (b"text", broken, b"\0" * 1000, b"GIF89a", b"\xff\xd8\xff"):
         staged = images.stage(io.BytesIO(content), "a.png")
@@ -71,7 +71,7 @@ def test_what_is_no_image_has_no_size(http: StoreHttp, images: Images) -> None:
             assert response.data == content
 
 
-def test_damaged_images_are_stored_all_the_same(images: Images) -> None:
+def test_damaged_images_are_stored_all_the_same(images: FileStore) -> None:
     draw = random.Random(5)
     for kind in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "ICO", "TGA"):
         out = io.BytesIO()
@@ -85,7 +85,7 @@ def test_damaged_images_are_stored_all_the_same(images: Images) -> None:
             assert (images.folder / staged.image.name).read_bytes() == content
 
 
-def test_a_image_of_a_kind_that_pillow_cannot_read_has_no_size(images: Images) -> None:
+def test_a_image_of_a_kind_that_pillow_cannot_read_has_no_size(images: FileStore) -> None:
     out = io.BytesIO()
     Image.new("RGB", (40, 30), "red").save(out, "DDS")
     content = bytearray(out.getvalue())
@@ -116,7 +116,7 @@ def test_an_empty_mask_refuses_all(http: StoreHttp, nucleus: EmbeddedNucleus) ->
     assert rows_in(nucleus, "annotation") == {"annotation": 0}
 
 
-def test_a_stream_that_breaks_leaves_no_file(images: Images) -> None:
+def test_a_stream_that_breaks_leaves_no_file(images: FileStore) -> None:
     class Broken(io.BytesIO):
         def read(self, size: int | None = -1) -> bytes:
             if self.tell():

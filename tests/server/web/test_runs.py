@@ -308,7 +308,7 @@ def test_what_cannot_be_computed_is_told(own_sample_site: SampleSite, monkeypatc
     address = f"/runs/{own_sample_site.runs[0].id}"
     own_sample_site.get(address, 202)
     finish_work(own_sample_site.nucleus)
-    assert "its log says why" in own_sample_site.get(address, 409).text
+    assert "see its log" in own_sample_site.get(address, 409).text
 
 
 def test_answers_of_an_older_state_are_forgotten(own_sample_site: SampleSite) -> None:

@@ -112,7 +112,7 @@ def test_a_image_is_sandboxed_and_never_a_page(visitor: Visitor, nucleus: Embedd
 def test_a_foreign_host_is_refused(visitor: Visitor, host: str) -> None:
     response = visitor.ask("/", headers={"Host": host, "Accept": "text/html"})
     assert response.status_code == 400
-    assert "names no address of this server" in response.text
+    assert "is not an address of this server" in response.text
     assert "Street scenes" not in response.text
 
 
@@ -127,7 +127,7 @@ def test_a_foreign_origin_is_refused(visitor: Visitor, nucleus: EmbeddedNucleus,
     data = {"token": token, "name": "S", "what": "all"}
     refused = visitor.ask(f"{path}/slices", "POST", headers=headers, data=data)
     assert refused.status_code == 403
-    assert "pages of other sites are refused" in refused.text
+    assert "pages of other sites are rejected" in refused.text
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:x", "127.0.0.1:", "localhost:99999", "[::1]:80", "[::1]"])

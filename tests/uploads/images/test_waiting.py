@@ -1,4 +1,4 @@
-"""Images that nobody asked for yet wait, and are purged."""
+"""FileStore that nobody asked for yet wait, and are purged."""
 
 from __future__ import annotations
 
@@ -80,18 +80,18 @@ def test_a_file_that_never_got_to_its_place_is_named_by_no_item(http: Any, datas
 def test_no_other_process_removes_a_file_between_its_steps(
     http: Any, dataset_id: str, store: Path, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    from nucleus_pandas.server.media.files import Images
+    from nucleus_pandas.server.media.files import FileStore
     from nucleus_pandas.server.nucleus import EmbeddedNucleus
 
-    publish = Images.publish
+    publish = FileStore.publish
     other = EmbeddedNucleus(store)
 
-    def purged(self: Images, files: Any) -> None:
+    def purged(self: FileStore, files: Any) -> None:
         other.purge()
         publish(self, files)
         other.purge()
 
-    monkeypatch.setattr(Images, "publish", purged)
+    monkeypatch.setattr(FileStore, "publish", purged)
     if way == "before":
         append(http, dataset_id, send(http, (noise_png(1), "a.png"))[0]["image"])
     else:

@@ -17,8 +17,8 @@ def test_a_query_narrows_a_selection_and_pages_go_on(http: ExtensionHttp, abc: s
 
 @pytest.mark.parametrize("keys", [{"positions": [0]}, {"reference_ids": ["a"]}, {"item_ids": []}])
 def test_a_query_stands_for_the_keys(http: ExtensionHttp, abc: str, keys: dict[str, object]) -> None:
-    assert "A query looks for items by itself" in http.items(abc, 400, query="true", **keys)["error"]
-    assert "A query looks for items by itself" in http.annotations(abc, 400, query="true", **keys)["error"]
+    assert "A query cannot be combined with" in http.items(abc, 400, query="true", **keys)["error"]
+    assert "A query cannot be combined with" in http.annotations(abc, 400, query="true", **keys)["error"]
 
 
 def test_predictions_are_queried_by_their_own_run(http: ExtensionHttp, abc: str) -> None:
