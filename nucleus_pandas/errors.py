@@ -3,18 +3,18 @@
 ::
 
     NucleusError
-    ├── ConfigurationError      (ValueError)       no key, two keys, an endpoint that is none
+    ├── ConfigurationError      (ValueError)       no key, two keys, an invalid endpoint
     ├── MissingExtraError       (ImportError)      an optional dependency is not installed
     ├── ValidationError         (ValueError)       a value is invalid (internal)
     │   └── InvalidInputError                      input is invalid, found before anything was sent
-    ├── NetworkError            (ConnectionError)  no answer: refused, cut off, timed out
-    ├── UploadError                                some rows were refused; `.result` tells which
-    │   └── AlreadyExistsError                     rows exist, and if_exists="error" lets none be
-    ├── JobTimeoutError     (TimeoutError)         a job goes on, and the time to wait for it is up
+    ├── NetworkError            (ConnectionError)  no answer: connection refused, lost or timed out
+    ├── UploadError                                some rows were rejected; `.result` holds which
+    │   └── AlreadyExistsError                     rows exist already, with if_exists="error"
+    ├── JobTimeoutError     (TimeoutError)         the time to wait for a running job is up
     ├── FileError               (OSError)          a file or folder that cannot be written or read
-    ├── StoreError              (OSError)          a folder that is no embedded Nucleus, or a newer one
+    ├── StoreError              (OSError)          not the folder of an embedded Nucleus, or a newer one
     ├── JournalError            (OSError)          the journal of an upload cannot be read or written
-    └── APIError                                   the server answered with a refusal
+    └── APIError                                   the server answered with an error
         ├── BadRequestError     (ValueError)       400, 422
         ├── AuthenticationError (PermissionError)  401, 403
         ├── NotFoundError       (KeyError)         404
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 class RowResult(Protocol):
-    """What became of every row of an upload: an `UploadResult`."""
+    """The outcome of every row of an upload: an `UploadResult`."""
 
     @property
     def rows(self) -> pd.DataFrame:
@@ -55,23 +55,23 @@ class RowResult(Protocol):
 
 
 class NucleusWarning(UserWarning):
-    """Something can be done, but is probably not what is meant."""
+    """Something is possible, but probably not intended."""
 
 
 class NucleusError(Exception):
     """Root of all errors of this package."""
 
     def __str__(self) -> str:
-        # KeyError would show the repr of its argument; a sentence is shown as it is.
+        # KeyError would show the repr of its message.
         return str(self.args[0]) if self.args else ""
 
 
 class ConfigurationError(NucleusError, ValueError):
-    """The client was not given what it needs, or was given two things that exclude each other."""
+    """A setting of the client is missing or invalid, or two settings exclude each other."""
 
 
 class MissingExtraError(NucleusError, ImportError):
-    """An optional dependency is not installed; the text holds the line to type."""
+    """An optional dependency is not installed; the message holds the command that installs it."""
 
 
 class ValidationError(NucleusError, ValueError):
@@ -126,11 +126,11 @@ class InvalidInputError(ValidationError):
 
 
 class NetworkError(NucleusError, ConnectionError):
-    """The server gave no whole answer, after all retries."""
+    """The server gave no complete answer, after all retries."""
 
 
 class JobTimeoutError(NucleusError, TimeoutError):
-    """A job was still running when the time to wait for it was up; it goes on."""
+    """A job was still running when the time to wait for it was up; it continues."""
 
 
 class StoreError(NucleusError, OSError):
@@ -138,7 +138,7 @@ class StoreError(NucleusError, OSError):
 
 
 class JournalError(NucleusError, OSError):
-    """The journal of an upload cannot be read or written; what was answered until then is stored."""
+    """The journal of an upload cannot be read or written; rows that were answered before are stored."""
 
 
 class FileError(NucleusError, OSError):
@@ -146,28 +146,28 @@ class FileError(NucleusError, OSError):
 
 
 class UploadError(NucleusError):
-    """Some rows were refused, while the others were stored.
+    """Some rows were rejected, while the others were stored.
 
     Attributes
     ----------
     result : UploadResult, ImportResult or dict of str to ImportResult
-        What became of every row; of an import, of how many rows.
+        The outcome of every row; for an import, the number of rows with each outcome.
     """
 
     def __init__(self, message: str, result: Any) -> None:
         super().__init__(message)
-        self.result: Any = result  # which of the two is known to who called
+        self.result: Any = result  # its type depends on the call
 
     def __reduce__(self) -> tuple[type[UploadError], tuple[str, Any]]:
         return type(self), (str(self), self.result)
 
 
 class AlreadyExistsError(UploadError):
-    """Rows exist already, and ``if_exists="error"`` was asked for; none was overwritten."""
+    """Rows exist already, and ``if_exists="error"`` was set; no row was overwritten."""
 
 
 class APIError(NucleusError):
-    """The server refused a request.
+    """The server answered a request with an error.
 
     Attributes
     ----------
@@ -183,13 +183,13 @@ class APIError(NucleusError):
 
 
 class BadRequestError(APIError, ValueError):
-    """The request itself is wrong; the text names the place in it."""
+    """The request is invalid; the message names the place in it."""
 
     default_status = 400
 
 
 class AuthenticationError(APIError, PermissionError):
-    """The key is absent, wrong, or not allowed to do this."""
+    """The key is missing, wrong, or lacks permission."""
 
     default_status = 401
 
@@ -205,7 +205,7 @@ class PositionError(NotFoundError, IndexError):
 
 
 class ConflictError(APIError):
-    """What is there already forbids the request."""
+    """The request conflicts with the current state."""
 
     default_status = 409
 
@@ -215,7 +215,7 @@ class FrozenRunError(ConflictError):
 
 
 class TooLargeError(APIError, ValueError):
-    """A body is larger than its route takes."""
+    """A body is larger than its route allows."""
 
     default_status = 413
 
@@ -244,16 +244,16 @@ _BY_NAME: dict[str, type[APIError]] = {leaf.__name__: leaf for leaf in (Position
 
 
 def from_status(status_code: int, message: str, name: str | None = None) -> APIError:
-    """Return the error that stands for an HTTP status.
+    """Return the error for an HTTP status.
 
     Parameters
     ----------
     status_code : int
         The HTTP status, 400 or above.
     message : str
-        The server's sentence.
+        The server's message.
     name : str, optional
-        The leaf that the embedded Nucleus named, where one status stands for two errors.
+        The name of the error that the embedded Nucleus raised, where one status has two errors.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Reading and writing files: their text, and where they stand."""
+"""Reading and writing files: text, places in files, and names below a folder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def text_of(data: bytes, source: str, encoding: str = "utf-8") -> str:
     Raises
     ------
     InvalidInputError
-        It is no such text.
+        The content is not text in that encoding.
 
     Examples
     --------
@@ -39,7 +39,7 @@ def text_of(data: bytes, source: str, encoding: str = "utf-8") -> str:
     try:
         return data.decode(encoding).removeprefix("\ufeff")
     except (UnicodeError, LookupError) as error:
-        raise InvalidInputError(f"{source} is no text in {encoding} ({error}). Save it as UTF-8.") from None
+        raise InvalidInputError(f"{source} is not text in {encoding} ({error}). Save it as UTF-8.") from None
 
 
 def read_text(path: Path) -> str:
@@ -48,7 +48,7 @@ def read_text(path: Path) -> str:
 
 
 def files_below(folder: Path, endings: Collection[str]) -> dict[str, Path]:
-    """Return the files in a folder and those in it by their names below it, sorted; ``/`` parts folders.
+    """Return the files in a folder and its subfolders by their sorted relative names, with ``/`` between folders.
 
     Parameters
     ----------
@@ -61,20 +61,20 @@ def files_below(folder: Path, endings: Collection[str]) -> dict[str, Path]:
         A folder cannot be read.
     """
 
-    def refuse(error: OSError) -> None:
+    def fail(error: OSError) -> None:
         raise error
 
-    found: dict[str, Path] = {}
-    for place, _, names in os.walk(folder, onerror=refuse):
+    files: dict[str, Path] = {}
+    for place, _, names in os.walk(folder, onerror=fail):
         for name in names:
             path = Path(place, name)
             if path.suffix.lower() in endings and path.is_file():
-                found[path.relative_to(folder).as_posix()] = path
-    return {name: found[name] for name in sorted(found)}
+                files[path.relative_to(folder).as_posix()] = path
+    return dict(sorted(files.items()))
 
 
 def write(path: Path, data: bytes) -> None:
-    """Write a file, so that others see the whole of it or none."""
+    """Write a file atomically: other processes see all of it or nothing."""
     temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
         temporary.write_bytes(data)
@@ -85,7 +85,7 @@ def write(path: Path, data: bytes) -> None:
 
 
 def escapes(name: str) -> str | None:
-    """Return why a name that a file or a frame holds cannot name a file below a folder; None if it can.
+    """Return why a name cannot be that of a file below a folder; None if it can.
 
     Examples
     --------
@@ -98,12 +98,12 @@ def escapes(name: str) -> str | None:
     if ".." in parts:
         return "leaves the folder"
     if any(part in ("", ".") for part in parts) or "\0" in name:
-        return "is no name of a file"
+        return "is not a file name"
     return None
 
 
 def stem_of(name: str) -> str:
-    """Leave out the extension.
+    """Return a name without its extension.
 
     Examples
     --------
@@ -113,39 +113,39 @@ def stem_of(name: str) -> str:
     return os.path.splitext(name)[0]
 
 
-_SHOWN = 5  # faults in an error's text
+_SHOWN = 5  # faults in a message
 
 
 class Faults:
-    """Places and reasons.
+    """Places in a file and what is wrong there, collected to be raised as one error.
 
     Parameters
     ----------
     source : str
-        What is read, for the reader: a path.
+        What is read, as it appears in the message: a path.
     """
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self._found: list[tuple[str, str]] = []
+        self._faults: list[tuple[str, str]] = []
 
     def add(self, place: str, reason: str) -> None:
-        """Record a fault: where it is, such as ``annotations[17].bbox``, and a sentence that continues it."""
-        self._found.append((place, reason))
+        """Record a fault: its place, such as ``annotations[17].bbox``, and a predicate such as ``is missing.``."""
+        self._faults.append((place, reason))
 
     def error(self, place: str, reason: str) -> InvalidInputError:
-        """Record a fault after which nothing more can be read, and return the error that tells all."""
+        """Record a fault after which reading cannot continue, and return the error with all faults."""
         self.add(place, reason)
         return self._error()
 
     def check(self) -> None:
-        """Raise InvalidInputError if anything was found; its `problems` hold every place and reason."""
-        if self._found:
+        """Raise InvalidInputError if there are faults; its `problems` hold every place and reason."""
+        if self._faults:
             raise self._error()
 
     def _error(self) -> InvalidInputError:
-        lines = [f"{place} {reason}".strip() for place, reason in self._found]
-        problems = pd.DataFrame(self._found, columns=["place", "reason"], dtype=TEXT)
+        lines = [f"{place} {reason}".strip() for place, reason in self._faults]
+        problems = pd.DataFrame(self._faults, columns=["place", "reason"], dtype=TEXT)
         if len(lines) == 1:
             return InvalidInputError(f"{self.source}: {lines[0]}", problems=problems)
         shown = [f"{self.source}: {len(lines)} faults:", *(f"  {line}" for line in lines[:_SHOWN])]

@@ -1,14 +1,13 @@
-"""The frames that files are read to."""
+"""The frames that annotation files are read into."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from nucleus_pandas._util.arrays import Floats
 from nucleus_pandas.schema import ANNOTATIONS, ITEMS, Values, frame
 
 _ITEMS = {name: kind for name, kind in ITEMS.items() if name != "dataset_item_id"}
@@ -22,12 +21,12 @@ class Frames(NamedTuple):
     Attributes
     ----------
     items : pandas.DataFrame
-        A row an image, as `Dataset.append` takes it: ``reference_id`` and ``image_url`` (text), ``width`` and
-        ``height`` (``Int64``, pixels), ``metadata`` (dicts). What belongs to the file as a whole stands in ``attrs``.
+        One row per image, as `Dataset.append` takes it: ``reference_id`` and ``image_url`` (text), ``width`` and
+        ``height`` (``Int64``, pixels), ``metadata`` (dicts). ``attrs`` holds what belongs to the file as a whole.
     annotations : pandas.DataFrame
-        A row a box, as `Dataset.annotate` takes it: ``reference_id``, ``annotation_id``, ``label`` and ``type`` (text),
-        ``x``, ``y``, ``width``, ``height`` (``float64``, pixels from the top-left corner) and ``metadata`` (dicts);
-        with ``confidence`` (``float64``) where the file tells it, and then as `ModelRun.predict` takes it.
+        One row per box, as `Dataset.annotate` takes it: ``reference_id``, ``annotation_id``, ``label`` and ``type``
+        (text), ``x``, ``y``, ``width``, ``height`` (``float64``, pixels from the top-left corner) and ``metadata``
+        (dicts); with ``confidence`` (``float64``) where the file has it, and then as `ModelRun.predict` takes it.
 
     Examples
     --------
@@ -47,7 +46,7 @@ def items_frame(
     sizes: Sequence[tuple[int | None, int | None]],
     metadata: Sequence[dict[str, Any]],
 ) -> pd.DataFrame:
-    """Build a frame of items; a size is a width and a height."""
+    """Create a frame of items; a size is a width and a height."""
     columns = {
         "reference_id": references,
         "image_url": urls,
@@ -62,22 +61,22 @@ def boxes_frame(
     references: Values,
     ids: Values,
     labels: Values,
-    boxes: npt.NDArray[np.float64],
+    boxes: Floats,
     metadata: Sequence[dict[str, Any]],
     others: Sequence[tuple[str, str, Values]] = (),
 ) -> pd.DataFrame:
-    """Build a frame of boxes.
+    """Create a frame of boxes.
 
     Parameters
     ----------
     references, ids, labels : sequence of str or None
-        As the columns are.
+        The values of these columns.
     boxes : numpy.ndarray of shape (n, 4)
         x, y, width and height in pixels.
     metadata : sequence of dict
-        One a row.
+        One dict per row.
     others : sequence of (name, dtype, values)
-        Further columns; they stand before the metadata.
+        Further columns, before the metadata.
     """
     columns: dict[str, Values] = {
         "reference_id": references,

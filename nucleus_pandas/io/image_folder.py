@@ -1,4 +1,4 @@
-"""The images of a folder as a frame that can be appended."""
+"""Folders of images: listed as a frame of items, and found by the names in annotation files."""
 
 from __future__ import annotations
 
@@ -18,42 +18,42 @@ from nucleus_pandas.io.files import Faults, escapes, files_below
 from nucleus_pandas.schema import IMAGES, frame, warn
 
 _THREADS = 4
-_FILES = 256  # whose headers one call reads
-_Found: TypeAlias = tuple[int | None, int | None, str | None]
+_FILES = 256  # per call that reads headers
+_Header: TypeAlias = tuple[int | None, int | None, str | None]
 
 
 def read_images(folder: str | os.PathLike[str], *, pattern: str | None = None) -> pd.DataFrame:
     """List the images in and below a folder, with their sizes, as items that can be appended.
 
-    Sizes are read from the headers of the files, several at once; no pixel is decoded, and no file is read whole. JPEG,
-    PNG, GIF, BMP, WebP, TIFF, JPEG 2000, AVIF and HEIF need nothing else; other kinds are read where Pillow is
-    installed (``pip install 'nucleus_pandas[local]'``).
+    Sizes are read from the headers of the files, in parallel; no pixels are decoded. JPEG,
+    PNG, GIF, BMP, WebP, TIFF, JPEG 2000, AVIF and HEIF need no extra; other formats need Pillow
+    (``pip install 'nucleus_pandas[local]'``).
 
     Parameters
     ----------
     folder : str or path-like
-        Files and folders in it whose names begin with a dot are left out. Linked folders are followed, each once.
+        Files and subfolders with names that begin with a dot are left out. Linked folders are followed, each once.
     pattern : str, optional
-        A shell pattern for the ``reference_id``, in which ``*`` stands for slashes too: ``"*.jpg"``, ``"train/*"``. By
-        default all files whose names end as those of images do, whatever the case.
+        A shell pattern for the ``reference_id``, in which ``*`` matches slashes too: ``"*.jpg"``, ``"train/*"``. By
+        default all files with the extension of an image format, in any case.
 
     Returns
     -------
     pandas.DataFrame
-        A row each, sorted by ``reference_id`` (the path below the folder, with forward slashes), with ``image_url``
-        (the path), ``width`` and ``height`` in pixels as they are stored (``Int64``; the orientation that EXIF names is
-        left alone), and ``image_error``: why a file cannot be read as an image, missing where it can. `append`
-        refuses such rows with that reason.
+        One row per image, sorted by ``reference_id`` (the path below the folder, with forward slashes), with
+        ``image_url`` (the path), ``width`` and ``height`` in pixels as they are stored (``Int64``; the EXIF orientation
+        is not applied), and ``image_error``: why a file cannot be read as an image, missing otherwise. `append`
+        rejects such rows with that reason.
 
     Raises
     ------
     InvalidInputError
-        There is no such folder, or it or one below it cannot be read.
+        The folder does not exist, or it or a subfolder cannot be read.
 
     Warns
     -----
     NucleusWarning
-        There are files, but none is taken.
+        There are files, but no images among them.
 
     Examples
     --------
@@ -69,18 +69,18 @@ def read_images(folder: str | os.PathLike[str], *, pattern: str | None = None) -
     except (TypeError, ValueError, RuntimeError, OSError):
         is_folder = False
     if not is_folder:
-        raise InvalidInputError(f"{str(folder)[:200]!r} is no folder.")
+        raise InvalidInputError(f"{str(folder)[:200]!r} is not a folder.")
     every = sorted(_files(root))
     names = [name for name in every if _is_wanted(name, pattern)]
     if every and not names:
         count = f"{len(every)} {'file' if len(every) == 1 else 'files'}"
         if pattern is None:
-            warn(f"None of the {count} in '{root}' is called as images are; pattern='*' takes them all.")
+            warn(f"None of the {count} in '{root}' has the extension of an image; pattern='*' takes them all.")
         else:
             warn(f"None of the {count} in '{root}' matches {pattern!r}; the first is '{every[0]}'.")
     top, starts = str(root), range(0, len(names), _FILES)
     parts = side_by_side(
-        lambda start: [_look_at(top, name) for name in names[start : start + _FILES]],
+        lambda start: [_read_header(top, name) for name in names[start : start + _FILES]],
         starts,
         min(_THREADS, len(starts)),
         "nucleus_pandas-headers",
@@ -98,18 +98,18 @@ def read_images(folder: str | os.PathLike[str], *, pattern: str | None = None) -
 
 
 def _files(root: Path) -> Iterator[str]:
-    """Walk the files below a folder, by their paths with forward slashes."""
-    been: set[tuple[int, int]] = set()
+    """Yield the files below a folder by their relative paths with forward slashes."""
+    visited: set[tuple[int, int]] = set()
 
-    def refuse(error: OSError) -> None:
+    def fail(error: OSError) -> None:
         raise InvalidInputError(f"The folder '{error.filename}' cannot be read ({error.strerror}).") from None
 
-    for place, folders, names in os.walk(root, onerror=refuse, followlinks=True):
-        found = os.stat(place)
-        if (found.st_dev, found.st_ino) in been:  # a link leads back here
+    for place, folders, names in os.walk(root, onerror=fail, followlinks=True):
+        state = os.stat(place)
+        if (state.st_dev, state.st_ino) in visited:  # a link leads back here
             folders.clear()
             continue
-        been.add((found.st_dev, found.st_ino))
+        visited.add((state.st_dev, state.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         below = Path(place).relative_to(root).as_posix()
         yield from (name if below == "." else f"{below}/{name}" for name in names if not name.startswith("."))
@@ -121,7 +121,7 @@ def _is_wanted(name: str, pattern: str | None) -> bool:
     return fnmatchcase(name, pattern)
 
 
-def _look_at(top: str, name: str) -> _Found:
+def _read_header(top: str, name: str) -> _Header:
     try:
         if _as_text(name) != name:
             return None, None, "has a name that is not UTF-8"
@@ -147,10 +147,10 @@ SUFFIXES = frozenset(
 
 
 def folder_of(path: str | os.PathLike[str], parameter: str) -> Path:
-    """Return a folder that is there."""
+    """Return an existing folder, or raise InvalidInputError."""
     folder = Path(path).expanduser()
     if not folder.is_dir():
-        what = "is no folder" if folder.exists() else "does not exist"
+        what = "is not a folder" if folder.exists() else "does not exist"
         raise InvalidInputError(
             f"{parameter}=: {folder} {what}. Name the folder that holds the files.", argument=parameter
         )
@@ -158,38 +158,38 @@ def folder_of(path: str | os.PathLike[str], parameter: str) -> Path:
 
 
 def images_in(folder: Path) -> dict[str, Path]:
-    """Return the images of a folder and its subfolders by their names below it, sorted; ``/`` parts folders."""
+    """Return the images in a folder and its subfolders, as `files_below` does."""
     return files_below(folder, SUFFIXES)
 
 
 def size_of(path: Path, faults: Faults) -> tuple[int, int] | None:
-    """Read the width and the height of an image from its header; no pixel is decoded.
+    """Read the width and the height of an image from its header; no pixels are decoded.
 
     Raises
     ------
     MissingExtraError
-        Pillow is not installed; the text holds the line to type.
+        Pillow is not installed; the message holds the command that installs it.
     """
     try:
         from PIL import Image
     except ImportError as error:
         raise MissingExtraError(
-            "The sizes of images are read by Pillow: pip install 'nucleus_pandas[local]'; or give them by sizes=."
+            "Reading the sizes of images needs Pillow: pip install 'nucleus_pandas[local]'; or pass them by sizes=."
         ) from error
     try:
         with Image.open(path) as image:
             width, height = image.size
             return width, height
     except Exception as error:  # Pillow raises whatever a broken header leads to
-        faults.add(str(path), f"is no image that can be read ({error}). Replace it, or take it out of the folder.")
+        faults.add(str(path), f"cannot be read as an image ({error}). Replace it, or move it out of the folder.")
         return None
 
 
 def local_url(folder: Path, name: str, place: str, faults: Faults) -> str | None:
-    """Return the path of an image below a folder, by the name that a file has for it.
+    """Return the path of an image below a folder, by its name in an annotation file.
 
-    A file from elsewhere may name anything, and what is named is uploaded: a name that leads out of the folder is a
-    fault.
+    An annotation file may come from anywhere, and the files that it names are uploaded: a name that leads out of the
+    folder is a fault.
     """
     base = os.path.abspath(folder)
     path = os.path.normpath(os.path.join(base, name))

@@ -33,8 +33,8 @@ def parse_xml(path: Path) -> Element:
     if not data.strip():
         raise InvalidInputError(f"{path} is empty. Export it again.")
     declared = _ENCODING.match(data.lstrip())
-    # Expat takes what holds NUL characters for UTF-16, whatever it is told. That hides nothing: the parser itself finds
-    # document types, in the encoding that it uses.
+    # Expat reads data with NUL characters as UTF-16 in any case. That hides nothing: the parser itself finds document
+    # types, in the encoding that it uses.
     text = text_of(data, str(path), declared[1].decode() if declared else "utf-8")
     try:
         root: Element = defusedxml.ElementTree.fromstring(text.strip(), forbid_dtd=True)
@@ -56,7 +56,7 @@ def parse_xml(path: Path) -> Element:
 
 
 def value_of(element: Element) -> Any:
-    """Return an element as JSON can hold it, without white space around texts.
+    """Return an element as JSON can hold it, without white space around its text.
 
     A string where it has neither children nor attributes, else a dict of its children, where those that repeat are a
     list, its attributes (``@name``) and its text (``#text``).
@@ -82,7 +82,7 @@ def value_of(element: Element) -> Any:
 
 
 def document(root: str, value: Any) -> bytes:
-    """Write a dict as `value_of` returns it as a whole file."""
+    """Write a dict, in the form that `value_of` returns, as an XML document."""
     element = _element(root, value)
     ElementTree.indent(element, "\t")
     # In attributes line ends are escaped; in texts a carriage return would be read as a line feed.
@@ -112,7 +112,7 @@ def _string(value: Any) -> str:
 
 
 def unwritable(value: Any) -> str | None:
-    r"""Return why XML cannot hold a value so that `value_of` gives it back; None if it can.
+    r"""Return why a value does not survive XML and `value_of`; None if it does.
 
     Examples
     --------
@@ -132,5 +132,5 @@ def unwritable(value: Any) -> str | None:
         if forbidden := _FORBIDDEN.search(value):
             return f"holds the character {forbidden[0]!r}, which XML cannot"
         if value != value.strip():
-            return "has white space around it, which XML does not keep"
+            return "has white space around it, which is not kept in XML"
     return None

@@ -1,4 +1,4 @@
-"""Pascal VOC: an XML file an image, http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html."""
+"""Pascal VOC: one XML file per image, http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from nucleus_pandas.io.frame_rows import (
     check_boxes_to_write,
     check_items_to_write,
     paths_of,
-    refused,
+    rows_error,
 )
 from nucleus_pandas.io.frames import Frames, boxes_frame, items_frame
 from nucleus_pandas.io.image_folder import folder_of, local_url
@@ -35,7 +35,7 @@ VocSource: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 _NUMBERS = frozenset(
     "area category_id crop depth difficult id ignore iscrowd occluded segmented truncated".split()  # noqa: SIM905
 )
-"""Elements whose text is a number."""
+"""Elements with a number as text."""
 
 _EXACT = Context(prec=1200, Emax=MAX_EMAX, Emin=MIN_EMIN)
 """Adds decimals without rounding: a float64 has its digits within 1,100 places."""
@@ -47,10 +47,10 @@ _LARGEST_IMAGE = 2**31 - 1
 def read_voc(source: VocSource, *, images: str | os.PathLike[str] | None = None) -> Frames:
     """Read Pascal VOC's XML files.
 
-    A box is ``x = xmin``, ``y = ymin``, ``width = xmax - xmin``, ``height = ymax - ymin``, as tools that convert VOC to
-    COCO and to YOLO have it. VOC itself counted pixels from 1 and both ends in, so that its boxes were a pixel wider
-    and began a pixel further to the left; who wants those subtracts 1 from ``x`` and ``y`` and adds it to ``width`` and
-    ``height``. Differences are taken in decimal, so that no digit is lost.
+    A box is ``x = xmin``, ``y = ymin``, ``width = xmax - xmin``, ``height = ymax - ymin``, as in
+    tools that convert VOC to COCO and to YOLO. VOC itself counted pixels from 1 and included both ends, so that its
+    boxes were a pixel larger and began a pixel further to the left and top; to get those, subtract 1 from ``x`` and
+    ``y`` and add it to ``width`` and ``height``. Differences are computed in decimal, so that no digit is lost.
 
     Parameters
     ----------
@@ -62,17 +62,17 @@ def read_voc(source: VocSource, *, images: str | os.PathLike[str] | None = None)
     Returns
     -------
     Frames
-        In the order of the files, then of the objects in them. ``reference_id`` is the ``filename``, and where there
-        is none the name of the XML file. ``confidence`` is there where an object has such an element. Everything else
-        is metadata: of images ``folder``, ``source``, ``size`` (``depth``), ``segmented``; of boxes ``pose``,
+        In the order of the files, then of the objects in them. ``reference_id`` is the ``filename``, or without one
+        the name of the XML file. There is a column ``confidence`` if an object has such an element. Everything else is
+        metadata: of images ``folder``, ``source``, ``size`` (``depth``), ``segmented``; of boxes ``pose``,
         ``truncated``, ``difficult``, ``occluded``, ``attributes`` (as CVAT writes them) and whatever else there is.
-        Their values are texts, but numbers for what is one: the flags, ``depth``, ``area``, ``iscrowd`` and ids.
+        Their values are strings, but numbers for the flags, ``depth``, ``area``, ``iscrowd`` and ids.
 
     Raises
     ------
     InvalidInputError
-        A file is no XML or no VOC, has a document type (which could read other files or fill the memory), an object
-        lacks its name or box, or two files are about one image; the text names files and places.
+        A file is not XML or not VOC, has a document type (which could read other files or fill the memory), an object
+        lacks its name or box, or two files are about one image; the message names files and places.
     OSError
         A file cannot be opened.
 
@@ -111,12 +111,13 @@ def read_voc(source: VocSource, *, images: str | os.PathLike[str] | None = None)
                 if annotation.tag == "annotations"
                 else ""
             )
-            faults.add(name, f"is <{annotation.tag}>, and VOC's files are <annotation>.{hint}")
+            faults.add(name, f"is <{annotation.tag}>, but VOC's files are <annotation>.{hint}")
             continue
         reference = _text(annotation, "filename").replace("\\", "/") or path.stem
         if reference in first:
             faults.add(
-                name, f"is about {shown(reference)}, and so is {first[reference]}. Remove one, or name folders, too."
+                name,
+                f"is about {shown(reference)}, and so is {first[reference]}. Remove one, or add folders to the names.",
             )
         first.setdefault(reference, name)
         references.append(reference)
@@ -141,16 +142,16 @@ def read_voc(source: VocSource, *, images: str | os.PathLike[str] | None = None)
 
 
 def _files(source: VocSource) -> tuple[str, dict[str, Path]]:
-    """Return files by their names for the reader."""
+    """Return the name of the source and its files by their names in messages."""
     if not isinstance(source, (str, os.PathLike)):
         paths = [Path(each).expanduser() for each in source]
         return "VOC", {str(path): path for path in paths}
     path = Path(source).expanduser()
     if path.is_dir():
-        found = files_below(path, (".xml",))
-        if not found and any(path.iterdir()):
-            raise InvalidInputError(f"{path} holds no file that ends in .xml, of which VOC has one an image.")
-        return str(path), found
+        files = files_below(path, (".xml",))
+        if not files and any(path.iterdir()):
+            raise InvalidInputError(f"{path} contains no .xml file, of which VOC has one per image.")
+        return str(path), files
     return "VOC", {str(path): path}
 
 
@@ -159,7 +160,7 @@ def _text(element: Element, name: str) -> str:
 
 
 def _side(annotation: Element, side: str, name: str, faults: Faults) -> int | None:
-    """Take the width or the height of an image; 0 says as little as nothing."""
+    """Read the width or the height of an image; 0 means unknown."""
     text = _text(annotation, f"size/{side}")
     try:
         number = float(text or 0)
@@ -176,7 +177,7 @@ def _side(annotation: Element, side: str, name: str, faults: Faults) -> int | No
 
 
 def _rest(annotation: Element) -> dict[str, Any]:
-    """Keep what a file says of the image beside its name and its size."""
+    """Return the metadata of an image: everything but its name, its size and the objects."""
     kept = Element(annotation.tag, annotation.attrib)
     kept.extend(child for child in annotation if child.tag not in ("filename", "object", "size"))
     value = value_of(kept)
@@ -190,7 +191,7 @@ def _rest(annotation: Element) -> dict[str, Any]:
 
 
 def _typed(key: str, value: Any) -> Any:
-    """Create a number of a text that is one, in the digits that the number is written in."""
+    """Return a number for a string that is exactly how Python writes that number."""
     if key in _NUMBERS and isinstance(value, str):
         for kind in (int, float):
             try:
@@ -202,7 +203,7 @@ def _typed(key: str, value: Any) -> Any:
 
 
 def _object(element: Element, place: str, faults: Faults) -> tuple[str | None, list[float], float, dict[str, Any]]:
-    """Take the label, the box, the confidence and all else of an object."""
+    """Return the label, the box, the confidence and the metadata of an object."""
     value = value_of(element)
     rest: dict[str, Any] = value if isinstance(value, dict) else {}
     label = rest.pop("name", "")
@@ -216,7 +217,7 @@ def _object(element: Element, place: str, faults: Faults) -> tuple[str | None, l
         with suppress(TypeError, ValueError):
             confidence = float(text)
         if not 0 <= confidence <= 1:
-            faults.add(f"{place}/confidence", f"is {shown(text)}; it lies in [0, 1]. Divide percentages by 100.")
+            faults.add(f"{place}/confidence", f"is {shown(text)}; it must be in [0, 1]. Divide percentages by 100.")
     pairs = rest.get("attributes")
     if isinstance(pairs, dict) and set(pairs) == {"attribute"}:
         rest["attributes"] = _attributes(pairs)
@@ -224,21 +225,21 @@ def _object(element: Element, place: str, faults: Faults) -> tuple[str | None, l
 
 
 def _attributes(pairs: dict[str, Any]) -> dict[str, Any]:
-    """Read the attributes as CVAT writes them: pairs of a name and a value."""
-    found = pairs["attribute"] if isinstance(pairs["attribute"], list) else [pairs["attribute"]]
-    if all(isinstance(pair, dict) and set(pair) == {"name", "value"} for pair in found):
-        names = [pair["name"] for pair in found]
+    """Return CVAT's attributes, which are pairs of a name and a value, as a dict."""
+    attributes = pairs["attribute"] if isinstance(pairs["attribute"], list) else [pairs["attribute"]]
+    if all(isinstance(pair, dict) and set(pair) == {"name", "value"} for pair in attributes):
+        names = [pair["name"] for pair in attributes]
         if all(isinstance(name, str) for name in names) and len(set(names)) == len(names):
-            return {pair["name"]: pair["value"] for pair in found}
+            return {pair["name"]: pair["value"] for pair in attributes}
     return pairs
 
 
 def _box(corners: Any, is_rotated: bool, place: str, faults: Faults) -> list[float]:
-    """Take x, y, width and height."""
+    """Return x, y, width and height."""
     if not isinstance(corners, Mapping):
-        reason = "is missing, and every object has a box. Add it, or remove the object."
+        reason = "is missing, but every object needs a box. Add it, or remove the object."
         if is_rotated:
-            reason = "is missing: the box is rotated (robndbox), which Nucleus does not know. Export upright boxes."
+            reason = "is missing: the box is rotated (robndbox), which Nucleus does not support. Export upright boxes."
         faults.add(place, reason)
         return [0.0] * 4
     numbers: list[Decimal] = []
@@ -261,7 +262,7 @@ def _box(corners: Any, is_rotated: bool, place: str, faults: Faults) -> list[flo
     if min(box[2:]) < 0:
         faults.add(place, "ends before it begins: xmax is less than xmin, or ymax than ymin. Swap them.")
     elif max(map(abs, box)) > _LARGEST_BOX:
-        faults.add(place, f"is beyond {_LARGEST_BOX:g} pixels, where areas are infinite. Correct it.")
+        faults.add(place, f"exceeds {_LARGEST_BOX:g} pixels, beyond which areas are infinite. Correct it.")
     return box
 
 
@@ -269,12 +270,12 @@ def to_voc(items: pd.DataFrame, annotations: pd.DataFrame, folder: str | os.Path
     """Write frames as Pascal VOC's XML files.
 
     For each image ``<reference_id without extension>.xml``, with ``xmin = x`` and ``xmax = x + width`` to the last
-    digit (see `read_voc`). Files of the same names are replaced, others left alone.
+    digit (see `read_voc`). Files of the same names are replaced, others are kept.
 
-    What `read_voc` read is written as it was, but for white space, comments and the order of elements. Lost are
-    ``image_url`` and ids; values of metadata become texts, but for the numbers that `read_voc` knows. What of the
-    metadata XML has no form for (lists in lists, keys that are no names) is left out with a warning, beside
-    ``attributes``, whose keys may be any.
+    What `read_voc` read is written unchanged, apart from white space, comments and the order of elements. ``image_url``
+    and ids are lost; values of metadata become strings, except the numbers that `read_voc` recognises. Metadata that
+    XML cannot represent (lists in lists, keys that are not element names) is left out with a warning; keys in
+    ``attributes`` may be any string.
 
     Parameters
     ----------
@@ -284,12 +285,12 @@ def to_voc(items: pd.DataFrame, annotations: pd.DataFrame, folder: str | os.Path
         Boxes on them, in the form that `Dataset.annotate` takes, perhaps with ``confidence``. Rows of other types are
         left out with a warning.
     folder : path
-        Where to write; it is created when absent.
+        The folder, which is created if it does not exist.
 
     Raises
     ------
     InvalidInputError
-        A column is missing, a row is wrong, or a name cannot be written. Nothing was written.
+        A column is missing, a row is invalid, or a name cannot be written. Nothing was written.
 
     Warns
     -----
@@ -327,7 +328,7 @@ def to_voc(items: pd.DataFrame, annotations: pd.DataFrame, folder: str | os.Path
     ]
     if left_out:
         keys = ", ".join(map(repr, sorted(left_out)))
-        warn(f"Of the metadata {keys} is left out, for which VOC's XML has no form.")
+        warn(f"The metadata {keys} is left out, because VOC's XML cannot represent it.")
     for path, data in zip(paths, files, strict=True):
         file = Path(folder).expanduser() / path
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -336,7 +337,7 @@ def to_voc(items: pd.DataFrame, annotations: pd.DataFrame, folder: str | os.Path
 
 
 def _check_texts(image_items: CheckedItems, boxes: CheckedBoxes) -> None:
-    """Refuse names that would not come back."""
+    """Raise InvalidInputError for names that would not survive XML."""
     for named, rows, column, values in (
         (image_items.named, range(len(image_items.references)), "reference_id", image_items.references),
         (boxes.named, boxes.rows.tolist(), "label", boxes.labels),
@@ -346,7 +347,7 @@ def _check_texts(image_items: CheckedItems, boxes: CheckedBoxes) -> None:
             if (reason := unwritable(value)) is not None:
                 problems.add_one(row, column, f"{reason}. Clean it: .str.strip().")
         if problems.bad.any():
-            raise refused(problems, "items" if column == "reference_id" else "annotations")
+            raise rows_error(problems, "items" if column == "reference_id" else "annotations")
 
 
 def _written_image(image_items: CheckedItems, at: int, left_out: set[str]) -> dict[str, Any]:
@@ -389,7 +390,7 @@ def _written_object(boxes: CheckedBoxes, at: int, left_out: set[str]) -> dict[st
 
 
 def _elements(metadata: Mapping[str, Any], ours: Sequence[str], left_out: set[str]) -> dict[str, Any]:
-    """Return what XML has a form for; note the rest."""
+    """Return the metadata that XML can represent, and record the keys of the rest."""
     kept = {}
     for key, value in metadata.items():
         if value is None or value in ([], {}):
@@ -402,7 +403,7 @@ def _elements(metadata: Mapping[str, Any], ours: Sequence[str], left_out: set[st
 
 
 def _is_element(value: Any) -> bool:
-    """Return whether a value survives a round trip: a string or number, a dict of such, or a list of these."""
+    """Return True if a value survives a round trip: a string or number, a dict of such, or a list of these."""
     if isinstance(value, dict):
         return bool(value) and all(map(_is_element, value.values())) and set(value) != {"#text"}
     if isinstance(value, list):
@@ -411,6 +412,6 @@ def _is_element(value: Any) -> bool:
 
 
 def _digits(number: Decimal) -> str:
-    """Write a number, in plain digits where it is not too large or small."""
+    """Format a number, in plain digits unless it is very large or small."""
     short = number.normalize(_EXACT) if number else Decimal(0)  # rather than -0
     return f"{short:f}" if -30 < short.adjusted() < 30 and len(short.as_tuple().digits) < 40 else str(short)

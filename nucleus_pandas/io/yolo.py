@@ -1,4 +1,4 @@
-"""YOLO: one text file per image, one line per box, in fractions of the image; the names of classes are apart."""
+"""YOLO: one text file per image, one line per box in fractions of the image, and a file of class names."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import yaml
 
+from nucleus_pandas._util.arrays import Floats
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.io.files import Faults, files_below, read_text, stem_of, write
 from nucleus_pandas.io.frame_rows import (
@@ -23,7 +23,7 @@ from nucleus_pandas.io.frame_rows import (
     check_boxes_to_write,
     check_items_to_write,
     paths_of,
-    refused,
+    rows_error,
 )
 from nucleus_pandas.io.frames import Frames, boxes_frame, items_frame
 from nucleus_pandas.io.image_folder import folder_of, images_in, size_of
@@ -34,22 +34,22 @@ ClassNames: TypeAlias = str | os.PathLike[str] | Sequence[str] | Mapping[int, st
 """The path of a names file, or the names in the order of their numbers, or by their numbers."""
 
 HEAD = "yolo"
-"""Where `attrs` of the items keep the names of all classes."""
+"""The key in `attrs` of the items for the names of all classes."""
 
-_OTHERS = frozenset(("classes", "train", "val", "valid", "test"))
-"""Text files that stand among labels and are none."""
+_NOT_LABELS = frozenset(("classes", "train", "val", "valid", "test"))
+"""Text files among the labels that are not labels."""
 
 _NAMES_FILES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml", "classes.txt", "obj.names")
 _GIVE_NAMES = "Give the names in their order: names=['person', 'cat', …], or the path of a file with one name per line."
 
-_SLACK = 0.01  # of the image, by which tools round beyond its edge
+_SLACK = 0.01  # of the image: tools round beyond its edge
 
-_INNER = ("labels", "obj_train_data")  # where the texts are, as Ultralytics and as Darknet have it
+_LABEL_FOLDERS = ("labels", "obj_train_data")  # of Ultralytics and of Darknet
 
 
 @dataclass
-class _Lines:
-    """What the lines of all files hold."""
+class _Labels:
+    """The lines of all label files."""
 
     image: list[int] = field(default_factory=list)
     label: list[str] = field(default_factory=list)
@@ -67,42 +67,41 @@ def read_yolo(
 ) -> Frames:
     """Read YOLO's label files.
 
-    A line is ``class centre_x centre_y width height``, perhaps with a confidence; all but the class in fractions of
-    the image's width and height, whose sizes are therefore needed. An empty file, and an image without a file, are
-    images without boxes. A line of a class and three or more points is a polygon: it becomes the box around it, and
-    stands in the column ``segmentation`` and in the metadata in pixels, as `read_coco` gives polygons. Poses cannot
-    be told from polygons and must not be among the files.
+    A line is ``class centre_x centre_y width height``, optionally with a confidence. All but the class are
+    fractions of the width and height of the image, so sizes are needed. An empty file, and an image without a file,
+    are images without boxes. A line of a class and three or more points is a polygon: it becomes its bounding box, and
+    is kept in the column ``segmentation`` and in the metadata in pixels, as `read_coco` keeps polygons. Poses cannot
+    be distinguished from polygons and must not be among the files.
 
     Parameters
     ----------
     labels : path
-        The folder of the files, subfolders included; or the one above, where it is called ``labels`` (Ultralytics) or
+        The folder of the files, including subfolders; or its parent, if it is named ``labels`` (Ultralytics) or
         ``obj_train_data`` (Darknet).
     names : path, list of str or dict, optional
-        The names of the classes: a file with one a line (``classes.txt``, ``obj.names``), a ``data.yaml`` whose
-        ``names`` are a plain list or mapping, or the names themselves. By default the one such file in `labels` or up
-        to two folders above.
+        The names of the classes: a file with one name per line (``classes.txt``, ``obj.names``), a ``data.yaml`` with
+        ``names``, or the names themselves. By default the only such file in `labels` or up to two folders above.
     images : path, optional
         The folder of the images, with the same subfolders. Sizes are read from their headers, as stored (a rotation
         in EXIF is not applied), which needs Pillow: ``pip install 'nucleus_pandas[local]'``.
     sizes : pandas.DataFrame, optional
         Images with ``reference_id``, ``width`` and ``height`` (pixels), such as items of another format or of a
-        dataset. With `images`, it spares reading the headers of those that it holds.
+        dataset. With `images`, the headers of these images are not read.
 
     Returns
     -------
     Frames
-        The images of `images`, sorted by name, else those of `sizes` as they stand there; and their boxes, in the
-        order of the images and lines. ``reference_id`` is the name of the image with its extension and its
-        folders below `images`, as in ``train/a.jpg``. ``confidence`` is there where a line has one.
+        The images of `images`, sorted by name, else those of `sizes` in their order; and their boxes, in the order
+        of the images and lines. ``reference_id`` is the name of the image with its extension and its
+        folders below `images`, as in ``train/a.jpg``. There is a column ``confidence`` if a line has one.
 
     Raises
     ------
     InvalidInputError
-        A line is wrong, a file has no image, an image no size, or a class no name; the text names files and lines.
-        Or the folder holds no such file at all.
+        A line is invalid, a file has no image, an image no size, or a class no name; the message names files and
+        lines. Or the folder contains no label file.
     MissingExtraError
-        Pillow is not installed, and sizes must be read.
+        Sizes must be read, and Pillow is not installed.
     OSError
         A file cannot be opened.
 
@@ -125,30 +124,29 @@ def read_yolo(
     0        a.jpg   car  240.0  120.0  160.0   240.0
     """
     folder = folder_of(labels, "labels")
-    folder = next((folder / name for name in _INNER if (folder / name).is_dir()), folder)
+    folder = next((folder / name for name in _LABEL_FOLDERS if (folder / name).is_dir()), folder)
     if images is None and sizes is None:
         raise InvalidInputError(
-            "read_yolo needs the sizes of the images, since boxes are fractions of them. Give the folder of the "
+            "read_yolo needs the sizes of the images, since boxes are fractions of them. Pass the folder of the "
             "images, images='images', or a frame with reference_id, width and height, sizes=items.",
             argument="images",
         )
     class_names = _read_names(_find_names(folder)) if names is None else _names_from(names)
     faults = Faults(str(folder))
-    told = None if sizes is None else check_items_to_write(sizes)
+    sized = None if sizes is None else check_items_to_write(sizes)
     files = {} if images is None else images_in(folder_of(images, "images"))
-    if images is not None and told is not None:
-        image_names = list(files)
-    else:
-        image_names = list(files) if told is None else told.references
-    at_told = {} if told is None else {name: at for at, name in enumerate(told.references)}
-    found = _read_files(_label_files(folder, image_names, faults), class_names, faults)
-    known = [None if told is None or name not in at_told else told.sizes[at_told[name]] for name in image_names]
+    image_names = list(files) if images is not None or sized is None else sized.references
+    positions = {} if sized is None else {name: at for at, name in enumerate(sized.references)}
+    lines = _read_files(_label_files(folder, image_names, faults), class_names, faults)
+    known_sizes = [
+        None if sized is None or name not in positions else sized.sizes[positions[name]] for name in image_names
+    ]
     measured = [
         size if size is not None and None not in size else size_of(files[name], faults) if name in files else size
-        for name, size in zip(image_names, known, strict=True)
+        for name, size in zip(image_names, known_sizes, strict=True)
     ]
     box_sizes = np.ones((len(image_names), 2))
-    with_boxes = set(found.image)
+    with_boxes = set(lines.image)
     for at, size in enumerate(measured):
         if size is not None and None not in size:
             box_sizes[at] = size
@@ -156,15 +154,15 @@ def read_yolo(
             faults.add(image_names[at], "has no size: its width or height is missing in sizes=. Fill them.")
     faults.check()
     metadata: list[dict[str, Any]] = [
-        told.metadata[at_told[name]] if told is not None and name in at_told else {} for name in image_names
+        sized.metadata[positions[name]] if sized is not None and name in positions else {} for name in image_names
     ]
     urls = [
-        str(files[name]) if name in files else None if told is None else told.urls[at_told[name]]
+        str(files[name]) if name in files else None if sized is None else sized.urls[positions[name]]
         for name in image_names
     ]
     items = items_frame(image_names, urls, [size or (None, None) for size in measured], metadata)
     items.attrs[HEAD] = {"names": [class_names.get(number, "") for number in range(max(class_names, default=-1) + 1)]}
-    return Frames(items, _boxes(found, image_names, box_sizes))
+    return Frames(items, _boxes(lines, image_names, box_sizes))
 
 
 def _names_from(source: ClassNames) -> dict[int, str]:
@@ -260,7 +258,7 @@ def yaml_names(text: str, source: str) -> dict[int, str]:
 
 
 def _label_files(folder: Path, image_names: list[str], faults: Faults) -> dict[int, Path]:
-    """Find the file of each image, by the image's number."""
+    """Return the label file of each image by the image's position."""
     by_stem: dict[str, list[int]] = {}
     for at, name in enumerate(image_names):
         for stem in {name, stem_of(name)}:
@@ -268,7 +266,7 @@ def _label_files(folder: Path, image_names: list[str], faults: Faults) -> dict[i
     files: dict[int, Path] = {}
     texts = files_below(folder, (".txt",))
     if image_names and not texts:
-        raise InvalidInputError(f"{folder} holds no file that ends in .txt, of which YOLO has one an image.")
+        raise InvalidInputError(f"{folder} contains no .txt file, of which YOLO has one per image.")
     for name, path in texts.items():
         owners = by_stem.get(name.removesuffix(".txt"), [])
         if len(owners) == 1:
@@ -276,32 +274,32 @@ def _label_files(folder: Path, image_names: list[str], faults: Faults) -> dict[i
         elif owners:
             several = ", ".join(shown(image_names[at]) for at in owners)
             faults.add(name, f"may belong to {several}. Rename all but one, and their files.")
-        elif name.removesuffix(".txt") not in _OTHERS:
+        elif name.removesuffix(".txt") not in _NOT_LABELS:
             example = f", but {shown(image_names[0])}" if image_names else ""
-            faults.add(name, f"has no image: there is none of that name{example}. Add it, or remove the file.")
+            faults.add(name, f"has no image: no image has that name{example}. Add it, or remove the file.")
     return {at: files[at] for at in sorted(files)}
 
 
-def _read_files(files: Mapping[int, Path], names: Mapping[int, str], faults: Faults) -> _Lines:
-    found = _Lines()
+def _read_files(files: Mapping[int, Path], names: Mapping[int, str], faults: Faults) -> _Labels:
+    lines = _Labels()
     for at, path in files.items():
         for number, line in enumerate(read_text(path).split("\n"), start=1):
             parts = line.split()
             if parts:
                 try:
-                    _read_line(parts, names, found)
-                    found.image.append(at)
+                    _read_line(parts, names, lines)
+                    lines.image.append(at)
                 except ValueError as error:
                     faults.add(f"{path.relative_to(faults.source).as_posix()}:{number}", str(error))
-    return found
+    return lines
 
 
-def _read_line(parts: list[str], names: Mapping[int, str], found: _Lines) -> None:
-    """Take a line; the lists grow only where it is sound."""
+def _read_line(parts: list[str], names: Mapping[int, str], lines: _Labels) -> None:
+    """Add a line to the labels, or raise ValueError and leave them unchanged."""
     try:
         values = list(map(float, parts))
     except ValueError:
-        raise ValueError(f"is {shown(' '.join(parts))}; a line holds numbers, parted by spaces.") from None
+        raise ValueError(f"is {shown(' '.join(parts))}; a line holds numbers, separated by spaces.") from None
     if not all(map(math.isfinite, values)):
         raise ValueError("holds a number that is not finite. Correct it, or remove the line.")
     polygon = None
@@ -315,11 +313,11 @@ def _read_line(parts: list[str], names: Mapping[int, str], found: _Lines) -> Non
             f"holds {len(values)} numbers; a box has 5, or 6 with its confidence, a polygon 7, 9, 11 or more."
         )
     if values[0] < 0 or not values[0].is_integer():
-        raise ValueError(f"begins with {parts[0]}; the class is a whole number from 0 on.")
+        raise ValueError(f"begins with {parts[0]}; the class is a whole number, 0 or more.")
     label = names.get(int(values[0]))
     if label is None:
-        there = f"there are {len(names)}, {min(names)} to {max(names)}" if names else "there are none"
-        raise ValueError(f"is of class {int(values[0])}, which has no name; {there}. Is it another names file?")
+        known = f"there are {len(names)}, {min(names)} to {max(names)}" if names else "there are none"
+        raise ValueError(f"is of class {int(values[0])}, which has no name; {known}. Is it the right names file?")
     if min(places) < -_SLACK or max(places) > 1 + _SLACK:
         worst = max(places, key=lambda place: abs(place - 0.5))
         raise ValueError(f"holds {worst:g}; places are fractions of the image, from 0 to 1. Divide pixels by its size.")
@@ -331,32 +329,32 @@ def _read_line(parts: list[str], names: Mapping[int, str], found: _Lines) -> Non
         places = [min(x) + width / 2, min(y) + height / 2, width, height]
     elif places[2] < 0 or places[3] < 0:
         raise ValueError("has a negative width or height. Correct it, or remove the line.")
-    found.label.append(label)
-    found.fractions.append((places[0], places[1], places[2], places[3]))
-    found.confidence.append(confidence)
-    found.polygon.append(polygon)
+    lines.label.append(label)
+    lines.fractions.append((places[0], places[1], places[2], places[3]))
+    lines.confidence.append(confidence)
+    lines.polygon.append(polygon)
 
 
-def _boxes(found: _Lines, image_names: list[str], sizes: npt.NDArray[np.float64]) -> pd.DataFrame:
-    count = len(found.label)
-    scale = sizes[found.image] if count else np.zeros((0, 2))
-    fractions = np.array(found.fractions).reshape(count, 4)
+def _boxes(lines: _Labels, image_names: list[str], sizes: Floats) -> pd.DataFrame:
+    count = len(lines.label)
+    scale = sizes[lines.image] if count else np.zeros((0, 2))
+    fractions = np.array(lines.fractions).reshape(count, 4)
     boxes = np.hstack([(fractions[:, :2] - fractions[:, 2:] / 2) * scale, fractions[:, 2:] * scale])
     segmentations: list[Any] = [None] * count
-    for at, polygon in enumerate(found.polygon):
+    for at, polygon in enumerate(lines.polygon):
         if polygon is not None:
             points = np.array(polygon).reshape(-1, 2) * scale[at]
             low, high = points.min(axis=0), points.max(axis=0)
             boxes[at] = *low, *(high - low)
             segmentations[at] = [points.ravel().tolist()]
     others: list[tuple[str, str, Any]] = []
-    if not all(map(math.isnan, found.confidence)):
-        others.append(("confidence", "float64", np.array(found.confidence)))
-    if any(polygon is not None for polygon in found.polygon):
+    if not all(map(math.isnan, lines.confidence)):
+        others.append(("confidence", "float64", np.array(lines.confidence)))
+    if any(polygon is not None for polygon in lines.polygon):
         others.append(("segmentation", "O", segmentations))
     metadata: list[dict[str, Any]] = [{} if each is None else {"segmentation": each} for each in segmentations]
-    references = [image_names[at] for at in found.image]
-    return boxes_frame(references, [None] * count, found.label, boxes, metadata, others)
+    references = [image_names[at] for at in lines.image]
+    return boxes_frame(references, [None] * count, lines.label, boxes, metadata, others)
 
 
 def to_yolo(
@@ -370,10 +368,10 @@ def to_yolo(
 
     For each image ``labels/<reference_id without extension>.txt``, empty where it has no boxes, and ``data.yaml``
     with the names of the classes. The images are not copied: put them into ``images`` beside ``labels``, where
-    data.yaml looks for them. Files of the same names are replaced, others left alone.
+    data.yaml expects them. Files of the same names are replaced, others are kept.
 
-    Places are written in six decimals, so that boxes come back to half a millionth of the image's sides; the
-    confidence, where there is one, is written whole. Lost are sizes, addresses, ids and metadata, polygons included.
+    Places are written with six decimals, so boxes are exact to half a millionth of the image's sides; a confidence is
+    written in full. Sizes, URLs, ids and metadata, including polygons, are lost.
 
     Parameters
     ----------
@@ -382,21 +380,21 @@ def to_yolo(
     annotations : pandas.DataFrame
         Boxes on them, in the form that `Dataset.annotate` takes. Rows of other types are left out with a warning.
     folder : path
-        Where to write; it is created when absent.
+        The folder, which is created if it does not exist.
     names : path, list of str or dict, optional
-        The names of the classes in the order of their numbers, or a file of them, see `read_yolo`; a label that is not
-        among them is an error. By default the names that `read_yolo` found, and then the other labels, sorted.
+        The names of the classes in the order of their numbers, or a file of them, see `read_yolo`; any other label is
+        an error. By default the names that `read_yolo` read, followed by the other labels, sorted.
 
     Raises
     ------
     InvalidInputError
-        A column is missing, a row is wrong, an image has boxes and no size, a box lies outside of its image, or two
+        A column is missing, a row is invalid, an image has boxes and no size, a box lies outside of its image, or two
         images would share a file. Nothing was written.
 
     Warns
     -----
     NucleusWarning
-        Rows are left out, for they are no boxes.
+        Rows are left out because they are not boxes.
 
     See Also
     --------
@@ -444,8 +442,8 @@ def _classes(boxes: CheckedBoxes, items: pd.DataFrame, names: ClassNames | None)
         known = list(head["names"]) if isinstance(head, Mapping) and "names" in head else []
         known += sorted(set(boxes.labels) - set(known))
     else:
-        given = _names_from(names)
-        known = [given.get(number, "") for number in range(max(given, default=-1) + 1)]
+        by_number = _names_from(names)
+        known = [by_number.get(number, "") for number in range(max(by_number, default=-1) + 1)]
     number_of: dict[str, int] = {}
     for number, name in enumerate(known):
         if name:
@@ -454,26 +452,26 @@ def _classes(boxes: CheckedBoxes, items: pd.DataFrame, names: ClassNames | None)
     for row, label in zip(boxes.rows.tolist(), boxes.labels, strict=True):
         if label not in number_of:
             problems.add_one(
-                row, "label", f"is {shown(label)}, which is not among names=. Add it to them, or leave them out."
+                row, "label", f"is {shown(label)}, which is not among names=. Add it, or leave names= out."
             )
     if problems.bad.any():
-        raise refused(problems, "annotations")
+        raise rows_error(problems, "annotations")
     return [number_of[label] for label in boxes.labels], [name or f"class {at}" for at, name in enumerate(known)]
 
 
-def _fractions(boxes: CheckedBoxes, image_names: CheckedItems) -> npt.NDArray[np.float64]:
+def _fractions(boxes: CheckedBoxes, image_names: CheckedItems) -> Floats:
     """Return the centre and the size of each box as fractions of its image."""
     unsized = Problems(image_names.named.index)
     for image in sorted(set(boxes.image)):
         for name, pixels in zip(("width", "height"), image_names.sizes[image], strict=True):
             if pixels is None:
-                unsized.add_one(image, name, "is missing, and places in YOLO are fractions of it. Fill it.")
+                unsized.add_one(image, name, "is missing, but places in YOLO are fractions of it. Fill it.")
     if unsized.bad.any():
-        raise refused(unsized, "items")
+        raise rows_error(unsized, "items")
     sizes = np.array([image_names.sizes[image] for image in boxes.image], dtype=np.float64).reshape(-1, 2)
     fractions = np.hstack([(boxes.sides[:, :2] + boxes.sides[:, 2:] / 2) / sizes, boxes.sides[:, 2:] / sizes])
     problems = Problems(boxes.named.index)
-    slack = 5e-7  # which six decimals do not show
+    slack = 5e-7  # below six decimals
     for column, what in enumerate(("x", "y", "width", "height")):
         wrong = ~((fractions[:, column] >= -slack) & (fractions[:, column] <= 1 + slack))
         for at in np.flatnonzero(wrong).tolist():
@@ -482,5 +480,5 @@ def _fractions(boxes: CheckedBoxes, image_names: CheckedItems) -> npt.NDArray[np
             reason = f"{fault} the image, which has {pixels} pixels there; YOLO has no such boxes. Clip the box."
             problems.add_one(int(boxes.rows[at]), what, reason)
     if problems.bad.any():
-        raise refused(problems, "annotations")
+        raise rows_error(problems, "annotations")
     return np.clip(fractions, 0.0, 1.0) + 0.0  # -0 is 0

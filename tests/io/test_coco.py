@@ -316,12 +316,12 @@ def test_of_repeated_keys_the_last_one_counts(tmp_path: Path) -> None:
     [
         ("", "is empty"),
         ("  \n", "is empty"),
-        ("{", "is no JSON"),
-        (json.dumps(WHOLE)[:-9], "is no JSON.*Is it whole"),
-        ("<html>", "is no JSON"),
+        ("{", "is not valid JSON"),
+        (json.dumps(WHOLE)[:-9], "is not valid JSON.*Is it complete"),
+        ("<html>", "is not valid JSON"),
         ("[" * 100_000, "nested too deeply"),
         ('{"images": [{"id": 1, "file_name": "\\ud800"}]}', "half a surrogate pair"),
-        ('{"images": [{"id": 1, "width": -Infinity}]}', "-Infinity is in it, which is no number in JSON"),
+        ('{"images": [{"id": 1, "width": -Infinity}]}', "it contains -Infinity, which JSON does not have"),
         ("7", "holds a int"),
         ("null", "holds a NoneType"),
         ("{}", "there is no 'images' in it, but nothing"),
@@ -339,7 +339,7 @@ def test_what_is_no_coco_is_refused_with_its_name(text: str, reason: str, tmp_pa
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "f.json"
     path.write_bytes(b'{"images": [{"id": 1, "file_name": "\xff"}]}')
-    with pytest.raises(npd.InvalidInputError, match="f.json is no text in utf-8"):
+    with pytest.raises(npd.InvalidInputError, match="f.json is not text in utf-8"):
         npd.read_coco(path)
 
 
@@ -351,12 +351,16 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
         (coco(images=[3]), "images[0]", "is 3; it must be an object"),
         (coco(annotations={}), "annotations", "is a dict"),
         (coco(annotations=[BOX, []]), "annotations[1]", "is []"),
-        (coco(categories=...), "annotations[0].category_id", "is 3, which is the id of no category; there are none"),
+        (
+            coco(categories=...),
+            "annotations[0].category_id",
+            "is 3, which is not the id of any category; there are none",
+        ),
         (coco(images=[IMAGE, {**IMAGE, "id": 2}]), "images[1].file_name", "is 'a.jpg', as is images[0].file_name"),
         (coco(images=[IMAGE, {**IMAGE, "file_name": "b.jpg"}]), "images[1].id", "is 1, as is images[0].id"),
         (coco(image={"id": ...}), "images[0].id", "is missing"),
-        (coco(image={"id": [1]}), "images[0].id", "is missing, or no"),
-        (coco(image={"file_name": ["a"]}), "images[0].file_name", "it must be a text"),
+        (coco(image={"id": [1]}), "images[0].id", "is missing, or neither"),
+        (coco(image={"file_name": ["a"]}), "images[0].file_name", "it must be a string"),
         (coco(image={"width": -3}), "images[0].width", "is -3; it must be a whole number"),
         (coco(image={"height": "wide"}), "images[0].height", "is 'wide'"),
         (coco(image={"height": 1.5}), "images[0].height", "is 1.5"),
@@ -364,16 +368,16 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
         (coco(category={"id": ...}), "categories[0].id", "is None"),
         (coco(category={"name": ...}), "categories[0].name", "is None; every category needs a name"),
         (coco(category={"name": ""}), "categories[0].name", "is ''"),
-        (coco(categories=[{"id": 3, "name": "car"}, {"id": "3", "name": "bus"}]), "categories[1].id", "stands for"),
-        (coco(box={"image_id": 99}), "annotations[0].image_id", "is 99, which is the id of no image; there are 1"),
+        (coco(categories=[{"id": 3, "name": "car"}, {"id": "3", "name": "bus"}]), "categories[1].id", "the id of"),
+        (coco(box={"image_id": 99}), "annotations[0].image_id", "is 99, which is not the id of any image; there are 1"),
         (coco(box={"image_id": ...}), "annotations[0].image_id", "is missing; it names the image"),
         (coco(box={"image_id": {}}), "annotations[0].image_id", "is {}"),
-        (coco(box={"category_id": 0}), "annotations[0].category_id", "is 0, which is the id of no category"),
+        (coco(box={"category_id": 0}), "annotations[0].category_id", "is 0, which is not the id of any category"),
         (coco(box={"category_id": None}), "annotations[0].category_id", "is missing; it names the category"),
         (coco(box={"category_id": True}), "annotations[0].category_id", "is True"),
-        (coco(box={"bbox": ...}), "annotations[0].bbox", "is missing, and there is no segmentation"),
-        (coco(box={"bbox": [], "segmentation": [[]]}), "annotations[0].bbox", "is missing, and there is no"),
-        (coco(box={"bbox": [], "segmentation": [[1, 2, 3]]}), "annotations[0].segmentation", "gives no box: a polygon"),
+        (coco(box={"bbox": ...}), "annotations[0].bbox", "is missing, as is a segmentation"),
+        (coco(box={"bbox": [], "segmentation": [[]]}), "annotations[0].bbox", "is missing, as is a segmentation"),
+        (coco(box={"bbox": [], "segmentation": [[1, 2, 3]]}), "annotations[0].segmentation", "has no box: a polygon"),
         (coco(box={"bbox": [], "segmentation": [["a"] * 6]}), "annotations[0].segmentation", "not numbers"),
         (coco(box={"bbox": [], "segmentation": 7}), "annotations[0].segmentation", "it is a int, neither"),
         (coco(box={"bbox": [], "segmentation": {**RLE, "counts": ""}}), "annotations[0].segmentation", "not add up"),
@@ -404,8 +408,8 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
         (coco(box={"bbox": [1, 2, None, 4]}), "annotations[0].bbox", "all four must be finite"),
         (coco(box={"bbox": [1, 2, float("nan"), 4]}), "annotations[0].bbox", "all four must be finite"),
         (coco(box={"bbox": [1, 2, 10**400, 4]}), "annotations[0].bbox", "all four must be finite"),
-        (coco(box={"bbox": [1, 2, -3, 4]}), "annotations[0].bbox", "never negative. Are these two corners?"),
-        (coco(box={"bbox": [1e200, 2, 3, 4]}), "annotations[0].bbox", "beyond 1e+150 pixels"),
+        (coco(box={"bbox": [1, 2, -3, 4]}), "annotations[0].bbox", "must not be negative. If these are two corners"),
+        (coco(box={"bbox": [1e200, 2, 3, 4]}), "annotations[0].bbox", "exceeds 1e+150 pixels"),
         (coco(box={"area": -1}), "annotations[0].area", "is -1; an area is 0 or more"),
         (coco(box={"area": 10**400}), "annotations[0].area", "an area is 0 or more"),
         (coco(box={"area": "big"}), "annotations[0].area", "is 'big'"),
@@ -449,8 +453,8 @@ RESULT = {"image_id": 1, "category_id": 3, "bbox": [1, 2, 3, 4], "score": 0.5}
         ({"score": None}, r"\[1\].score is missing"),
         ({"score": float("nan")}, r"\[1\].score is missing"),
         ({"score": 7}, r"\[1\].score is 7"),
-        ({"image_id": 2}, r"\[1\].image_id is 2, which is the id of no image"),
-        ({"category_id": 2}, r"\[1\].category_id is 2, which is the id of no category"),
+        ({"image_id": 2}, r"\[1\].image_id is 2, which is not the id of any image"),
+        ({"category_id": 2}, r"\[1\].category_id is 2, which is not the id of any category"),
         ({"bbox": None}, r"\[1\].bbox is missing"),
     ],
 )
@@ -472,18 +476,18 @@ def test_results_find_their_names_in_frames() -> None:
     assert row([{**RESULT, "category_id": 4}], ground_truth=truth)["label"] == "bus"
     truth.items.attrs.clear()
     assert row([RESULT], ground_truth=truth)["label"] == "car"
-    with pytest.raises(npd.InvalidInputError, match="is 4, which is the id of no category"):
+    with pytest.raises(npd.InvalidInputError, match="is 4, which is not the id of any category"):
         npd.read_coco([{**RESULT, "category_id": 4}], ground_truth=truth)
-    with pytest.raises(npd.InvalidInputError, match=r"items\[0\].metadata holds no 'id'"):
+    with pytest.raises(npd.InvalidInputError, match=r"items\[0\].metadata has no 'id'"):
         npd.read_coco([RESULT], ground_truth=npd.Frames(truth.items.assign(metadata=None), truth.annotations))
     with pytest.raises(npd.InvalidInputError, match="no column 'metadata'"):
         npd.read_coco([RESULT], ground_truth=npd.Frames(truth.items[["reference_id"]], truth.annotations))
 
 
 def test_ground_truth_is_for_results_alone() -> None:
-    with pytest.raises(npd.InvalidInputError, match="has images and categories of its own"):
+    with pytest.raises(npd.InvalidInputError, match="has its own images and categories"):
         npd.read_coco(WHOLE, ground_truth=WHOLE)
-    with pytest.raises(npd.InvalidInputError, match="The ground truth is no COCO file"):
+    with pytest.raises(npd.InvalidInputError, match="The ground truth is a list, not a COCO file"):
         npd.read_coco([RESULT], ground_truth=[RESULT])
     with pytest.raises(npd.InvalidInputError, match="is a path, a dict or a list, not int"):
         npd.read_coco(7)  # type: ignore[arg-type]
@@ -562,13 +566,13 @@ def test_an_example_gives_ids_of_images_and_categories() -> None:
     assert [(image["id"], image["file_name"]) for image in written["images"]] == [(56, "a.jpg"), (55, "b.jpg")]
     assert written["categories"] == [{"id": 9, "name": "cat"}, {"id": 10, "name": "dog"}]
     assert written["info"] == {"year": 2014}
-    with pytest.raises(npd.InvalidInputError, match="like= is no COCO file"):
+    with pytest.raises(npd.InvalidInputError, match="like= needs a COCO file"):
         npd.to_coco(ITEMS, BOXES, like=[])
 
 
 def test_ids_of_results_are_never_made_up() -> None:
     found = BOXES.assign(confidence=0.5)
-    with pytest.raises(npd.InvalidInputError, match="'b.jpg', of which the COCO id is not known") as caught:
+    with pytest.raises(npd.InvalidInputError, match="'b.jpg', which has no COCO id") as caught:
         npd.to_coco(ITEMS, found, results=True)
     assert sorted(caught.value.problems["column"]) == ["label", "label", "reference_id", "reference_id"]
     like = npd.to_coco(ITEMS, BOXES)
@@ -576,7 +580,7 @@ def test_ids_of_results_are_never_made_up() -> None:
         {"image_id": 2, "category_id": 2, "bbox": [1, 2.5, 3, 4], "score": 0.5},
         {"image_id": 2, "category_id": 1, "bbox": [1, 2.5, 3, 4], "score": 0.5},
     ]
-    with pytest.raises(npd.InvalidInputError, match="'confidence'.*Results need it"):
+    with pytest.raises(npd.InvalidInputError, match="'confidence'.*predictions, which need it"):
         npd.to_coco(ITEMS, BOXES, results=True, like=like)
     with pytest.raises(npd.InvalidInputError, match="row 1: column 'confidence': is missing"):
         npd.to_coco(ITEMS, BOXES.assign(confidence=[0.5, None]), results=True, like=like)

@@ -217,7 +217,7 @@ def test_what_is_no_folder_is_refused(folder: Path, what: object) -> None:
     given = folder / what if isinstance(what, str) and what else what
     if given == "":
         given = folder / "a.png" / "b"
-    with pytest.raises(npd.InvalidInputError, match="is no folder"):
+    with pytest.raises(npd.InvalidInputError, match="is not a folder"):
         npd.read_images(given)  # type: ignore[arg-type]
 
 

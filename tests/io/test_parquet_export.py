@@ -400,8 +400,8 @@ def test_what_and_runs_choose_what_is_written(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"what": ["item"]}, "what= holds some of 'items', 'annotations', 'predictions', 'matches', not"),
-        ({"what": []}, "what= holds some of"),
+        ({"what": ["item"]}, "what= is a list of 'items', 'annotations', 'predictions', 'matches', not"),
+        ({"what": []}, "what= is a list of"),
         ({"runs": ["run_0"]}, "has no run 'run_0'; there are none"),
         ({"what": ["items"], "runs": ["run_0"]}, "what= leaves out both"),
     ],
@@ -481,7 +481,7 @@ def test_a_folder_with_anything_else_is_never_replaced(plain: npd.Dataset, folde
     (folder / strange).parent.mkdir(parents=True, exist_ok=True)
     (folder / strange).write_text("mine")
     before = written(folder)
-    with pytest.raises(npd.InvalidInputError, match=f"no part of an export, such as '{strange}'"):
+    with pytest.raises(npd.InvalidInputError, match=f"contains other files than an export, such as '{strange}'"):
         plain.to_parquet(folder, overwrite=True)
     assert written(folder) == before
 
@@ -512,7 +512,7 @@ def test_a_file_is_no_folder(plain: npd.Dataset, folder: Path) -> None:
     assert folder.read_text() == "mine"
     with pytest.raises(npd.FileError, match="cannot be written"):
         plain.to_parquet(folder / "below")
-    with pytest.raises(npd.InvalidInputError, match="no name of a folder"):
+    with pytest.raises(npd.InvalidInputError, match="not a valid folder name"):
         plain.to_parquet("a\0b")
 
 
@@ -640,7 +640,7 @@ except npd.FileError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert f"'{folder}' cannot be written, and nothing of it was kept: " in done.stdout
+    assert f"'{folder}' cannot be written, and nothing was kept: " in done.stdout
     assert "File too large" in done.stdout
     assert list(folder.parent.iterdir()) == []
 

@@ -187,12 +187,12 @@ def test_documents_that_declare_anything_are_refused(attack: str, encoding: str,
         (ATTACKS["a file"].encode("utf-16-le"), "a document type"),
         (ATTACKS["a file"].encode("utf-32-le"), "is not valid XML: "),
         (b"<?xml version='1.0' encoding='utf-16-le'?>" + ATTACKS["a file"].encode("utf-16-le"), "is not valid XML"),
-        (b"<annotation>\xff</annotation>", "is no text in utf-8"),
-        (b"<?xml version='1.0' encoding='klingon'?><annotation/>", "is no text in klingon"),
-        (b"<?xml version='1.0' encoding='zlib'?><annotation/>", "is no text in zlib"),
+        (b"<annotation>\xff</annotation>", "is not text in utf-8"),
+        (b"<?xml version='1.0' encoding='klingon'?><annotation/>", "is not text in klingon"),
+        (b"<?xml version='1.0' encoding='zlib'?><annotation/>", "is not text in zlib"),
         ("<annotation>" + "<a>" * 50 + "</a>" * 50 + "</annotation>", "nested more than 30 levels"),
         ("<annotations/>", "a.xml is <annotations>.*CVAT's own format; export as 'Pascal VOC'"),
-        ("<html/>", "a.xml is <html>, and VOC's files are <annotation>"),
+        ("<html/>", "a.xml is <html>, but VOC's files are <annotation>"),
     ],
 )
 def test_what_is_no_voc_is_refused_with_its_name(text: str | bytes, reason: str, tmp_path: Path) -> None:
@@ -212,17 +212,17 @@ def test_deep_documents_do_not_end_the_process(tmp_path: Path) -> None:
         ("car", " ", "object[0]/name", "is missing"),
         ("car", "<b/>", "object[0]/name", "every object has one name"),
         ("<name>", "<name>x</name><name>", "object[0]/name", "is ['x', 'car']; every object has one name"),
-        (CORNERS, "", "object[0]/bndbox", "is missing, and every object has a box"),
-        (CORNERS, CORNERS * 2, "object[0]/bndbox", "is missing, and every object has a box"),
+        (CORNERS, "", "object[0]/bndbox", "is missing, but every object needs a box"),
+        (CORNERS, CORNERS * 2, "object[0]/bndbox", "is missing, but every object needs a box"),
         (CORNERS, "<robndbox/>", "object[0]/bndbox", "the box is rotated (robndbox)"),
         ("<xmax>40</xmax>", "", "object[0]/bndbox/xmax", "is missing; it must be a number"),
         ("40", "wide", "object[0]/bndbox/xmax", "is 'wide'"),
         ("40", "nan", "object[0]/bndbox/xmax", "is 'nan'"),
         ("40", "sNaN", "object[0]/bndbox/xmax", "is 'sNaN'"),
         ("40", "Infinity", "object[0]/bndbox/xmax", "is 'Infinity'"),
-        ("40", "1e999999999", "object[0]/bndbox", "is beyond 1e+150 pixels"),
+        ("40", "1e999999999", "object[0]/bndbox", "exceeds 1e+150 pixels"),
         ("40", "5", "object[0]/bndbox", "ends before it begins"),
-        ("</name>", "</name><confidence>97</confidence>", "object[0]/confidence", "is '97'; it lies in [0, 1]"),
+        ("</name>", "</name><confidence>97</confidence>", "object[0]/confidence", "is '97'; it must be in [0, 1]"),
         ("</name>", "</name><confidence>high</confidence>", "object[0]/confidence", "is 'high'"),
         ("</name>", "</name><confidence/>", "object[0]/confidence", "is ''"),
         ("<object>", "<size><width>-3</width></size><object>", "size/width", "is '-3'; it must be a whole number"),
@@ -307,8 +307,8 @@ def test_what_xml_has_no_form_for_is_left_out_with_a_warning(tmp_path: Path) -> 
     with pytest.warns(npd.NucleusWarning) as caught:
         npd.to_voc(items, boxes, tmp_path)
     assert str(caught[0].message) == (
-        "Of the metadata 'a b', 'attributes.\\x00', 'filename', 'name', 'one', 'segmentation', 'size', 'text' is left "
-        "out, for which VOC's XML has no form."
+        "The metadata 'a b', 'attributes.\\x00', 'filename', 'name', 'one', 'segmentation', 'size', 'text' is left "
+        "out, because VOC's XML cannot represent it."
     )
     back = npd.read_voc(tmp_path)
     assert back.annotations["metadata"].tolist() == [{"kept": ["1", "2"], "flag": "1", "attributes": {"k": "v"}}]
@@ -341,7 +341,7 @@ def test_what_cannot_be_written_is_refused_by_row(items: Any, boxes: Any, reason
 def test_a_folder_of_other_files_is_refused(tmp_path: Path) -> None:
     assert npd.read_voc(tmp_path).items.empty
     (tmp_path / "a.jpg").write_bytes(b"an image")
-    with pytest.raises(npd.InvalidInputError, match=r"holds no file that ends in \.xml, of which VOC has one an image"):
+    with pytest.raises(npd.InvalidInputError, match=r"contains no \.xml file, of which VOC has one per image"):
         npd.read_voc(tmp_path)
     (tmp_path / "A.XML").write_text("<annotation><filename>a.jpg</filename></annotation>")
     assert npd.read_voc(tmp_path).items["reference_id"].tolist() == ["a.jpg"]

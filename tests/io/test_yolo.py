@@ -63,7 +63,7 @@ def test_given_sizes_spare_looking_at_images(tmp_path: Path) -> None:
     assert items["metadata"].tolist() == [{"rain": True}, {}]
     alone, _ = npd.read_yolo(tmp_path / "labels", names=[], sizes=sizes)
     assert alone["image_url"].tolist() == ["https://e.org/x.jpg"] * 2
-    with pytest.raises(npd.InvalidInputError, match="b.jpg is no image that can be read"):
+    with pytest.raises(npd.InvalidInputError, match="b.jpg cannot be read as an image"):
         npd.read_yolo(tmp_path / "labels", names=[], images=images, sizes=SIZES[:1])
 
 
@@ -121,7 +121,7 @@ def test_a_polygon_becomes_the_box_around_it(tmp_path: Path) -> None:
         ("0", "holds 1 numbers"),
         ("0 0.5 0.5 0.25 0.5 0.5 0.5 0.5", "holds 8 numbers"),
         ("car 0.5 0.5 0.25 0.5", "is 'car 0.5 0.5 0.25 0.5'; a line holds numbers"),
-        ("0,0.5,0.5,0.25,0.5", "a line holds numbers, parted by spaces"),
+        ("0,0.5,0.5,0.25,0.5", "a line holds numbers, separated by spaces"),
         ("0 0.5 0.5 nan 0.5", "not finite"),
         ("0 0.5 0.5 inf 0.5", "not finite"),
         ("-1 0.5 0.5 0.25 0.5", "begins with -1; the class is a whole number"),
@@ -157,7 +157,7 @@ def test_files_and_images_must_belong_together(tmp_path: Path) -> None:
         npd.read_yolo(tmp_path / "4", names=["car"])
     with pytest.raises(npd.InvalidInputError, match="labels=: .*none does not exist"):
         npd.read_yolo(tmp_path / "none", names=["car"], sizes=SIZES)
-    with pytest.raises(npd.InvalidInputError, match="images=: .*a.txt is no folder"):
+    with pytest.raises(npd.InvalidInputError, match="images=: .*a.txt is not a folder"):
         npd.read_yolo(tmp_path / "4", names=["car"], images=tmp_path / "4" / "a.txt")
 
 
@@ -317,7 +317,7 @@ def test_classes_are_numbered_as_they_were_read_or_as_asked(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("items", "boxes", "reason"),
     [
-        (ITEMS.assign(width=[None, 1]), BOXES, "row 0: column 'width': is missing, and places in YOLO"),
+        (ITEMS.assign(width=[None, 1]), BOXES, "row 0: column 'width': is missing, but places in YOLO"),
         (ITEMS.drop(columns="height"), BOXES, "row 0: column 'height': is missing"),
         (ITEMS, BOXES.assign(x=[700, 0]), "row 0: column 'x': puts the centre of the box outside of the image"),
         (ITEMS, BOXES.assign(y=[-700, 0]), "row 0: column 'y': puts the centre"),
@@ -330,8 +330,8 @@ def test_classes_are_numbered_as_they_were_read_or_as_asked(tmp_path: Path) -> N
         (ITEMS.assign(reference_id=["x/a.jpg", "x/a.png"]), BOXES, "is 'x/a.png', and 'x/a.jpg' has the same file"),
         (ITEMS.assign(reference_id=["x/a.jpg", "../a.jpg"]), BOXES, "is '../a.jpg', which leaves the folder"),
         (ITEMS.assign(reference_id=["x/a.jpg", "/etc/a.jpg"]), BOXES, "is '/etc/a.jpg', which is an absolute path"),
-        (ITEMS.assign(reference_id=["x/a.jpg", "a\0.jpg"]), BOXES, "which is no name of a file"),
-        (ITEMS.assign(reference_id=["x/a.jpg", "a//b.jpg"]), BOXES, "which is no name of a file"),
+        (ITEMS.assign(reference_id=["x/a.jpg", "a\0.jpg"]), BOXES, "which is not a file name"),
+        (ITEMS.assign(reference_id=["x/a.jpg", "a//b.jpg"]), BOXES, "which is not a file name"),
     ],
 )
 def test_what_cannot_be_written_is_refused_by_row(items: Any, boxes: Any, reason: str, tmp_path: Path) -> None:
@@ -378,9 +378,7 @@ def test_six_decimals_are_half_a_millionth_of_the_side(tmp_path: Path) -> None:
 
 def test_a_folder_without_labels_is_refused(tmp_path: Path) -> None:
     sizes = pd.DataFrame({"reference_id": ["a.jpg", "b.jpg"], "width": 640, "height": 480})
-    with pytest.raises(
-        npd.InvalidInputError, match=r"holds no file that ends in \.txt, of which YOLO has one an image"
-    ):
+    with pytest.raises(npd.InvalidInputError, match=r"contains no \.txt file, of which YOLO has one per image"):
         npd.read_yolo(tmp_path, names=["car"], sizes=sizes)
     (tmp_path / "a.txt").touch()
     items, boxes = npd.read_yolo(tmp_path, names=["car"], sizes=sizes)

@@ -1,4 +1,4 @@
-"""COCO files as Python has them, and what their entries hold."""
+"""COCO files as Python objects, and the values of their entries."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.io.files import Faults, text_of
 
 CocoSource: TypeAlias = str | os.PathLike[str] | Mapping[str, Any] | Sequence[Mapping[str, Any]]
-"""The path of a file, or what it holds."""
+"""The path of a file, or its content."""
 
 CocoKey: TypeAlias = int | str
 """An id by which entries find each other: 7, 7.0 and "7" are one."""
 
 
 class CocoContent(NamedTuple):
-    """What a file holds, its name for the reader, and whether its dicts are nobody else's."""
+    """The content of a COCO file, its name in messages, and whether its dicts may be changed."""
 
     value: Any
     name: str
-    own: bool
+    is_owned: bool
 
 
 def parse(source: CocoSource, what: str = "The COCO data") -> CocoContent:
@@ -35,7 +35,7 @@ def parse(source: CocoSource, what: str = "The COCO data") -> CocoContent:
     Raises
     ------
     InvalidInputError
-        It is empty, cut off, or no JSON.
+        It is empty, truncated, or not JSON.
     """
     if isinstance(source, (Mapping, list, tuple)):
         return CocoContent(source, what, False)
@@ -43,7 +43,9 @@ def parse(source: CocoSource, what: str = "The COCO data") -> CocoContent:
         raise InvalidInputError(f"{what} is a path, a dict or a list, not {type(source).__name__}.")
     path = Path(source).expanduser()
     if path.is_dir():
-        raise InvalidInputError(f"{path} is a folder, and COCO is a file: name it, as in '{path / 'instances.json'}'.")
+        raise InvalidInputError(
+            f"{path} is a folder, but COCO is a file: name it, such as '{path / 'instances.json'}'."
+        )
     data = path.read_bytes()
     name = str(path)
     if not data.strip():
@@ -57,25 +59,27 @@ def parse(source: CocoSource, what: str = "The COCO data") -> CocoContent:
 
 
 def _parse_leniently(data: bytes, name: str, fault: Exception) -> Any:
-    """Parse what Python's own json wrote, which has NaN."""
+    """Parse what Python's json module wrote, which may contain NaN."""
     text = text_of(data, name)
     try:
         value = json.loads(text, parse_constant=_constant)
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise InvalidInputError(f"{name}: a text holds half a surrogate pair, which is no Unicode.") from None
+        raise InvalidInputError(f"{name}: a string holds half a surrogate pair, which is not valid Unicode.") from None
     except ArithmeticError as error:
-        raise InvalidInputError(f"{name}: {error}. Correct it, or take the key out.") from None
+        raise InvalidInputError(f"{name}: {error}. Correct it, or remove the key.") from None
     except (ValueError, RecursionError):
         reason = "it is nested too deeply" if isinstance(fault, RecursionError) else str(fault)
-        raise InvalidInputError(f"{name} is no JSON: {reason}. Is it whole? Export or download it again.") from None
+        raise InvalidInputError(
+            f"{name} is not valid JSON: {reason}. Is it complete? Export or download it again."
+        ) from None
     return value
 
 
 def _constant(name: str) -> float:
     if name == "NaN":
         return math.nan
-    raise ArithmeticError(f"{name} is in it, which is no number in JSON")
+    raise ArithmeticError(f"it contains {name}, which JSON does not have")
 
 
 def entries(parsed: CocoContent, part: str, *, needed: bool) -> list[Mapping[str, Any]]:
@@ -84,42 +88,42 @@ def entries(parsed: CocoContent, part: str, *, needed: bool) -> list[Mapping[str
     Raises
     ------
     InvalidInputError
-        It is missing, or something else.
+        It is missing, or not a list of objects.
     """
     faults = Faults(parsed.name)
-    found = parsed.value.get(part)
-    if found is None:
+    value = parsed.value.get(part)
+    if value is None:
         if needed:
-            there = ", ".join(map(repr, list(parsed.value)[:20])) or "nothing"
+            keys = ", ".join(map(repr, list(parsed.value)[:20])) or "nothing"
             raise faults.error(
                 "",
-                f"there is no {part!r} in it, but {there}. A COCO file of detections has 'images', "
+                f"there is no {part!r} in it, but {keys}. A COCO file of detections has 'images', "
                 "'annotations' and 'categories'.",
             )
         return []
-    return objects(found, part, faults)
+    return objects(value, part, faults)
 
 
-def objects(found: Any, part: str, faults: Faults) -> list[Mapping[str, Any]]:
-    """Return a list, all of whose members are objects."""
-    if not isinstance(found, (list, tuple)):
-        raise faults.error(part, f"is a {type(found).__name__}; it must be a list of objects.")
-    if not set(map(type, found)) <= {dict}:
-        for at, entry in enumerate(found):
+def objects(value: Any, part: str, faults: Faults) -> list[Mapping[str, Any]]:
+    """Return a list of objects, or raise InvalidInputError."""
+    if not isinstance(value, (list, tuple)):
+        raise faults.error(part, f"is a {type(value).__name__}; it must be a list of objects.")
+    if not set(map(type, value)) <= {dict}:
+        for at, entry in enumerate(value):
             if not isinstance(entry, Mapping):
                 faults.add(f"{part}[{at}]", f"is {shown(entry)}; it must be an object.")
         faults.check()
-    return list(found)
+    return list(value)
 
 
 def shown(value: object) -> str:
-    """Show a value in a sentence, cut where it is long."""
+    """Format a value for a message, shortened if it is long."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 def key_of(value: object) -> CocoKey | None:
-    """Return the key that an id stands for; None where it is none.
+    """Return an id in a form that compares equal for 7, 7.0 and "7"; None if it is not an id.
 
     Examples
     --------
@@ -146,7 +150,7 @@ def keys_of(values: Sequence[object]) -> list[CocoKey | None]:
 
 
 def number_of(value: object) -> float | None:
-    """Take a number, also one that is written as text; None where it is none, NaN where there is nothing.
+    """Parse a number, also from a string; None if it is invalid, NaN if it is missing.
 
     Examples
     --------

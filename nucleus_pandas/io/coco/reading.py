@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from nucleus_pandas._util.arrays import Bools, Floats
 from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.errors import InvalidInputError, ValidationError
 from nucleus_pandas.io.coco.parsing import (
@@ -37,10 +37,10 @@ from nucleus_pandas.schema import column, is_remote
 from nucleus_pandas.wire.decoding import uncollected
 
 HEAD = "coco"
-"""Where `attrs` of the items keep what a COCO file holds beside images and annotations."""
+"""The key in `attrs` of the items for what a COCO file holds in addition to images and annotations."""
 
 COMPUTED = "bbox_source"
-"""The key of metadata that tells of boxes which were computed."""
+"""The key in the metadata of boxes that were computed from a segmentation."""
 
 _LARGEST_BOX = 1e150  # pixels; beyond, areas would be infinite
 _LARGEST_IMAGE = 2**31 - 1
@@ -55,38 +55,38 @@ def read_coco(
 ) -> Frames:
     """Read a COCO file: ground truth, detections with scores, or a list of results.
 
-    What tools write is taken with its obvious meaning: a byte order mark, NaN, numbers as text, ``""`` for nothing,
-    ids as numbers here and as text there, annotations without ``id``, ``area`` or ``iscrowd``. What has no meaning is
-    an error that names the place. Of keys that an object repeats the last one counts.
+    Common deviations are accepted: a byte order mark, NaN, numbers as strings, ``""`` for a missing value, ids as
+    numbers in one place and strings in another, annotations without ``id``, ``area`` or ``iscrowd``. Anything else is
+    an error that names the place. If an object repeats a key, the last value counts.
 
     Parameters
     ----------
     source : path, dict or list
-        The file, or what it holds.
+        The file, or its content.
     images : path, optional
         The folder of the images; ``image_url`` is then the path in it. Otherwise it is the ``coco_url`` or
-        ``flickr_url`` that the file has, and missing where it has none: fill it before `append`.
+        ``flickr_url`` in the file, and missing where there is neither: fill it before `append`.
     ground_truth : path, dict or Frames, optional
-        For a list of results, which it must have: the COCO file of the images and categories that the results name
-        by id, or what `read_coco` made of it.
+        Required for a list of results: the COCO file of the images and categories that the results name by id, or
+        the `Frames` that `read_coco` returned for it.
 
     Returns
     -------
     Frames
-        In the file's order. ``reference_id`` is the ``file_name`` as it is written, with ``/`` between folders;
-        where there is none, the last part of the address, else the id. ``annotation_id`` is the id, where it is there
-        and unique. Every annotation is a box, since boxes are what Nucleus matches: polygons and masks stand in the
-        column ``segmentation`` and in the metadata. A box that is missing is computed from the segmentation, and
-        says so in its metadata (``bbox_source``). Further columns are ``area`` (square pixels) and ``iscrowd`` of
-        ground truth, as `evaluate` reads them, and ``confidence`` where there are scores. The metadata holds all
-        that has no column (``id``, ``license``, ``date_captured``, ``category_id``, ``attributes``, …) as it stands
-        in the file; `to_coco` writes it back. With a list of results, the items are those of the ground truth.
+        In the file's order. ``reference_id`` is the ``file_name``, with ``/`` between folders; without one, the last
+        part of the URL, else the id. ``annotation_id`` is the id, if it is present and unique. Every annotation is a
+        box, since Nucleus matches boxes: polygons and masks are in the column ``segmentation`` and in the metadata. A
+        missing box is computed from the segmentation, which its metadata records (``bbox_source``). Further
+        columns are ``area`` (square pixels) and ``iscrowd`` of ground truth, as `evaluate` reads them, and
+        ``confidence`` where there are scores. The metadata holds, unchanged, all that has no column (``id``,
+        ``license``, ``date_captured``, ``category_id``, ``attributes``, …); `to_coco` writes it back.
+        With a list of results, the items are those of the ground truth.
 
     Raises
     ------
     InvalidInputError
-        The file is empty, cut off or no COCO; an entry is wrong, or names an image or category that is not there;
-        images share an id or a name. The text names places such as ``annotations[17].bbox``, reasons and remedies,
+        The file is empty, truncated or not COCO; an entry is invalid, or names an unknown image or category; images
+        share an id or a name. The message names places such as ``annotations[17].bbox``, reasons and remedies;
         ``.problems`` holds all of them.
     OSError
         The file cannot be opened.
@@ -121,7 +121,7 @@ def _read(source: CocoSource, folder: Path | None, ground_truth: CocoSource | Fr
     if isinstance(parsed.value, Mapping):
         if ground_truth is not None:
             raise InvalidInputError(
-                f"{parsed.name} has images and categories of its own; ground_truth= is for lists of results. Leave "
+                f"{parsed.name} has its own images and categories; ground_truth= is for lists of results. Leave "
                 "it out.",
                 argument="ground_truth",
             )
@@ -133,8 +133,8 @@ def _read(source: CocoSource, folder: Path | None, ground_truth: CocoSource | Fr
         )
     if ground_truth is None:
         raise InvalidInputError(
-            f"{parsed.name} is a list, as results are, whose images and categories are only numbers. Give the COCO "
-            "file that they are about: ground_truth='instances.json'.",
+            f"{parsed.name} is a list of results, which holds only the ids of images and categories. Pass their COCO "
+            "file: ground_truth='instances.json'.",
             argument="ground_truth",
         )
     if isinstance(ground_truth, Frames):
@@ -149,18 +149,18 @@ def _read(source: CocoSource, folder: Path | None, ground_truth: CocoSource | Fr
             faults.check()
             items = items.assign(image_url=column(urls, TEXT).array)
     else:
-        truth = parse(ground_truth, "The ground truth")
-        if not isinstance(truth.value, Mapping):
+        instances = parse(ground_truth, "The ground truth")
+        if not isinstance(instances.value, Mapping):
             raise InvalidInputError(
-                f"{truth.name} is no COCO file with 'images' and 'categories', but a list.", argument="ground_truth"
+                f"{instances.name} is a list, not a COCO file with 'images' and 'categories'.", argument="ground_truth"
             )
-        items, image_items = images_of(truth, folder)
-        names = CocoNames(image_items, labels_of(truth)[0], truth.name)
+        items, image_items = images_of(instances, folder)
+        names = CocoNames(image_items, labels_of(instances)[0], instances.name)
     return Frames(items, results_of(parsed, CocoNames(names.image_items, names.labels, parsed.name)))
 
 
 class CocoNames(NamedTuple):
-    """What a COCO file has for ids: images and labels, by their keys."""
+    """The names that ids in a COCO file refer to: of images and of labels."""
 
     image_items: dict[CocoKey, str]
     labels: dict[CocoKey, str]
@@ -177,7 +177,7 @@ def images_of(parsed: CocoContent, images: Path | None) -> tuple[pd.DataFrame, d
     _check_unique(
         names,
         "images[{}].file_name",
-        "Names tell images apart: put their folders in front, as in 'train/a.jpg'.",
+        "Names identify images: prefix them with their folders, as in 'train/a.jpg'.",
         faults,
     )
     sizes = [
@@ -201,7 +201,7 @@ def images_of(parsed: CocoContent, images: Path | None) -> tuple[pd.DataFrame, d
 
 
 def _name(image: Mapping[str, Any], at: int, faults: Faults) -> str | None:
-    """Return what an image is called."""
+    """Return the name of an image; None if it has none."""
     name = image.get("file_name")
     if isinstance(name, str) and name:
         return name.replace("\\", "/")
@@ -214,7 +214,7 @@ def _name(image: Mapping[str, Any], at: int, faults: Faults) -> str | None:
         return None if number is None else str(number)
     if type(name) is int:
         return str(name)
-    faults.add(f"images[{at}].file_name", f"is {shown(name)}; it must be a text.")
+    faults.add(f"images[{at}].file_name", f"is {shown(name)}; it must be a string.")
     return None
 
 
@@ -225,7 +225,7 @@ def _check_unique(values: Sequence[object], place: str, remedy: str, faults: Fau
     for at, value in enumerate(values):
         if value is None:
             if "id" in place.rpartition(".")[2]:
-                faults.add(place.format(at), "is missing, or no whole number or text. " + remedy)
+                faults.add(place.format(at), "is missing, or neither a whole number nor a string. " + remedy)
         elif value in first:
             faults.add(place.format(at), f"is {shown(value)}, as is {place.format(first[value])}. " + remedy)
         else:
@@ -233,7 +233,7 @@ def _check_unique(values: Sequence[object], place: str, remedy: str, faults: Fau
 
 
 def _side(value: object, place: str, faults: Faults) -> int | None:
-    """Take the width or the height of an image; 0 says as little as nothing."""
+    """Read the width or the height of an image; 0 means unknown."""
     if type(value) is int and 0 < value <= _LARGEST_IMAGE:
         return value
     number = number_of(value)
@@ -246,7 +246,7 @@ def _side(value: object, place: str, faults: Faults) -> int | None:
 
 
 def _url(image: Mapping[str, Any], name: str | None) -> str | None:
-    """Return where an image is; a path is not taken from a file, since what it names would be uploaded."""
+    """Return the URL of an image; paths are ignored, since the files that they name would be uploaded."""
     for url in (name, *(image.get(key) for key in _URLS)):
         if isinstance(url, str) and "://" in url:
             try:
@@ -272,16 +272,18 @@ def labels_of(parsed: CocoContent) -> tuple[dict[CocoKey, str], dict[CocoKey, An
     for at, category in enumerate(entries(parsed, "categories", needed=False)):
         key, name = key_of(category.get("id")), category.get("name")
         if key is None:
-            faults.add(f"categories[{at}].id", f"is {shown(category.get('id'))}; it must be a whole number or a text.")
+            faults.add(
+                f"categories[{at}].id", f"is {shown(category.get('id'))}; it must be a whole number or a string."
+            )
             continue
         if isinstance(name, (str, int)) and not isinstance(name, bool) and name != "":
             if labels.setdefault(key, str(name)) != str(name):
                 faults.add(
                     f"categories[{at}].id",
-                    f"is {shown(key)}, which stands for {labels[key]!r} already, not for {name!r}. Give each an id.",
+                    f"is {shown(key)}, the id of {labels[key]!r} and of {name!r}. Every category needs its own id.",
                 )
         else:
-            faults.add(f"categories[{at}].name", f"is {shown(name)}; every category needs a name, a text.")
+            faults.add(f"categories[{at}].name", f"is {shown(name)}; every category needs a name, a string.")
         if category.get("supercategory") is not None:
             supers.setdefault(key, category["supercategory"])
     faults.check()
@@ -292,51 +294,56 @@ def dataset_of(parsed: CocoContent, images: Path | None) -> Frames:
     """Read a whole COCO file."""
     items, image_items = images_of(parsed, images)
     labels, supers = labels_of(parsed)
-    found = entries(parsed, "annotations", needed=False)
-    own = parsed.own
-    boxes = _boxes_of(
-        found, "annotations", CocoNames(image_items, labels, parsed.name), own=own, supers=supers, results=False
-    )
+    annotations = entries(parsed, "annotations", needed=False)
+    names = CocoNames(image_items, labels, parsed.name)
+    boxes = _boxes_of(annotations, "annotations", names, is_owned=parsed.is_owned, supers=supers, results=False)
     return Frames(items, boxes)
 
 
 def results_of(parsed: CocoContent, names: CocoNames) -> pd.DataFrame:
     """Read a list of results."""
-    found = objects(parsed.value, "", Faults(parsed.name))
-    return _boxes_of(found, "", names, own=parsed.own, supers={}, results=True)
+    results = objects(parsed.value, "", Faults(parsed.name))
+    return _boxes_of(results, "", names, is_owned=parsed.is_owned, supers={}, results=True)
 
 
 def _boxes_of(
-    found: Sequence[Mapping[str, Any]],
+    annotations: Sequence[Mapping[str, Any]],
     part: str,
     names: CocoNames,
     *,
-    own: bool,
+    is_owned: bool,
     supers: Mapping[CocoKey, Any],
     results: bool,
 ) -> pd.DataFrame:
     faults = Faults(names.source)
-    image_items = _joined(found, f"{part}[{{}}].image_id", names.image_items, "image_id", faults)
-    labels = _joined(found, f"{part}[{{}}].category_id", names.labels, "category_id", faults)
-    boxes, computed = _sides(found, part, faults)
+    image_items = _joined(annotations, f"{part}[{{}}].image_id", names.image_items, "image_id", faults)
+    labels = _joined(annotations, f"{part}[{{}}].category_id", names.labels, "category_id", faults)
+    boxes, computed = _sides(annotations, part, faults)
     others: list[tuple[str, str, Any]] = []
-    scores = [entry.get("score") for entry in found]
+    scores = [entry.get("score") for entry in annotations]
     if results or any(score is not None for score in scores):
         others.append(("confidence", "float64", _confidences(scores, part, faults, needed=results)))
     else:
-        others.append(("area", "float64", _areas(found, part, faults)))
-        others.append(("iscrowd", "bool", [is_crowd(entry.get("iscrowd")) for entry in found]))
-    others.append(("segmentation", "O", [_segmentation(entry.get("segmentation")) for entry in found]))
+        others.append(("area", "float64", _areas(annotations, part, faults)))
+        others.append(("iscrowd", "bool", [is_crowd(entry.get("iscrowd")) for entry in annotations]))
+    others.append(("segmentation", "O", [_segmentation(entry.get("segmentation")) for entry in annotations]))
     faults.check()
-    return boxes_frame(image_items, _ids(found), labels, boxes, _metadata(found, computed, supers, own=own), others)
+    return boxes_frame(
+        image_items,
+        _ids(annotations),
+        labels,
+        boxes,
+        _metadata(annotations, computed, supers, is_owned=is_owned),
+        others,
+    )
 
 
 def _joined(
-    found: Sequence[Mapping[str, Any]], place: str, names: Mapping[CocoKey, str], field: str, faults: Faults
+    annotations: Sequence[Mapping[str, Any]], place: str, names: Mapping[CocoKey, str], field: str, faults: Faults
 ) -> Any:
     """Return the name that each entry's id stands for, as an Arrow column."""
     number: dict[CocoKey | None, int] = {key: at for at, key in enumerate(names)}
-    ids = [entry.get(field) for entry in found]
+    ids = [entry.get(field) for entry in annotations]
     positions = list(map(number.get, keys_of(ids)))
     if None in positions:
         kind = "image" if field == "image_id" else "category"
@@ -350,32 +357,31 @@ def _joined(
 def _unknown(value: object, kind: str, names: Mapping[CocoKey, str]) -> str:
     if value is None:
         return f"is missing; it names the {kind}. Add it, or drop the entry."
-    there = ", ".join(map(repr, islice(names, 5))) + (", …" if len(names) > 5 else "")
+    known = ", ".join(map(repr, islice(names, 5))) + (", …" if len(names) > 5 else "")
     return (
-        f"is {shown(value)}, which is the id of no {kind}; there are {there or 'none'}. Add that {kind}, or drop the "
-        "entry."
+        f"is {shown(value)}, which is not the id of any {kind}; there are {known or 'none'}. Add it, or drop the entry."
     )
 
 
-def _sides(found: Sequence[Mapping[str, Any]], part: str, faults: Faults) -> tuple[npt.NDArray[np.float64], list[int]]:
-    """Take the boxes, and tell which entries have none but a segmentation that they are computed from."""
-    raw = [entry.get("bbox") for entry in found]
+def _sides(annotations: Sequence[Mapping[str, Any]], part: str, faults: Faults) -> tuple[Floats, list[int]]:
+    """Read the boxes, and return the positions of those that were computed from a segmentation."""
+    raw = [entry.get("bbox") for entry in annotations]
     computed: list[int] = []
-    boxes = _sound_boxes(raw)
+    boxes = _valid_boxes(raw)
     if boxes is not None:
         return boxes, computed
     boxes = np.zeros((len(raw), 4))
     for at, value in enumerate(raw):
         place = f"{part}[{at}].bbox"
         if value is None or (isinstance(value, (str, list, tuple, Mapping)) and not len(value)):
-            segmentation = found[at].get("segmentation")
+            segmentation = annotations[at].get("segmentation")
             if is_empty(segmentation):
-                faults.add(place, "is missing, and there is no segmentation to compute it from. Drop the entry.")
+                faults.add(place, "is missing, as is a segmentation to compute it from. Drop the entry.")
                 continue
             try:
                 boxes[at] = box_around(segmentation)
             except ValueError as error:
-                faults.add(f"{part}[{at}].segmentation", f"gives no box: {error}. Correct it, or add a bbox.")
+                faults.add(f"{part}[{at}].segmentation", f"has no box: {error}. Correct it, or add a bbox.")
             computed.append(at)
         elif not isinstance(value, (list, tuple)) or len(value) != 4:
             faults.add(place, f"is {shown(value)}; a box is a list of four numbers, x, y, width and height in pixels.")
@@ -385,22 +391,22 @@ def _sides(found: Sequence[Mapping[str, Any]], part: str, faults: Faults) -> tup
                 faults.add(place, f"is {shown(value)}; all four must be finite numbers. Correct it, or drop the entry.")
             else:
                 boxes[at] = numbers
-    for at in np.flatnonzero(~_sound(boxes)).tolist():
+    for at in np.flatnonzero(~_is_valid(boxes)).tolist():
         value = boxes[at].tolist()
         faults.add(
             f"{part}[{at}].bbox",
             f"is {shown(value)}: "
             + (
-                "width and height are never negative. Are these two corners? Write x2 - x1 and y2 - y1."
+                "width and height must not be negative. If these are two corners, write x2 - x1 and y2 - y1."
                 if (boxes[at, 2:] < 0).any()
-                else f"it is beyond {_LARGEST_BOX:g} pixels, where areas are infinite."
+                else f"it exceeds {_LARGEST_BOX:g} pixels, beyond which areas are infinite."
             ),
         )
     return boxes, computed
 
 
-def _sound_boxes(raw: Sequence[Any]) -> npt.NDArray[np.float64] | None:
-    """Take boxes of which every one is sound; None where one is not."""
+def _valid_boxes(raw: Sequence[Any]) -> Floats | None:
+    """Return all boxes at once if every one is valid; None otherwise."""
     if not set(map(type, raw)) <= {list, tuple} or not set(map(len, raw)) <= {4}:
         return None
     numbers = list(chain.from_iterable(raw))
@@ -410,30 +416,30 @@ def _sound_boxes(raw: Sequence[Any]) -> npt.NDArray[np.float64] | None:
         boxes = np.array(numbers, dtype=np.float64).reshape(-1, 4)
     except OverflowError:
         return None
-    return boxes if _sound(boxes).all() else None
+    return boxes if _is_valid(boxes).all() else None
 
 
-def _sound(boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    """Return which boxes are finite, not too far off, and of no negative side."""
-    sound: npt.NDArray[np.bool_] = np.all(np.abs(boxes) <= _LARGEST_BOX, axis=1) & np.all(boxes[:, 2:] >= 0, axis=1)
-    return sound
+def _is_valid(boxes: Floats) -> Bools:
+    """Return which boxes are finite, not too large, and without a negative side."""
+    is_valid: Bools = np.all(np.abs(boxes) <= _LARGEST_BOX, axis=1) & np.all(boxes[:, 2:] >= 0, axis=1)
+    return is_valid
 
 
-def _confidences(scores: Sequence[object], part: str, faults: Faults, *, needed: bool) -> npt.NDArray[np.float64]:
-    found = _floats(scores)
+def _confidences(scores: Sequence[object], part: str, faults: Faults, *, needed: bool) -> Floats:
+    numbers = _floats(scores)
     with np.errstate(invalid="ignore"):
-        wrong = ~((found >= 0) & (found <= 1))
+        wrong = ~((numbers >= 0) & (numbers <= 1))
     for at in np.flatnonzero(wrong).tolist():
         number = number_of(scores[at])
         if number is not None and math.isnan(number) and not needed:
             continue
         what = "is missing" if number is not None and math.isnan(number) else f"is {shown(scores[at])}"
         faults.add(f"{part}[{at}].score", f"{what}; a score lies in [0, 1]. Divide percentages by 100.")
-    return found
+    return numbers
 
 
-def _areas(found: Sequence[Mapping[str, Any]], part: str, faults: Faults) -> npt.NDArray[np.float64]:
-    values = [entry.get("area") for entry in found]
+def _areas(annotations: Sequence[Mapping[str, Any]], part: str, faults: Faults) -> Floats:
+    values = [entry.get("area") for entry in annotations]
     areas = _floats(values)
     for at in np.flatnonzero(~(areas >= 0) | np.isinf(areas)).tolist():
         number = number_of(values[at])
@@ -445,8 +451,8 @@ def _areas(found: Sequence[Mapping[str, Any]], part: str, faults: Faults) -> npt
     return areas
 
 
-def _floats(values: Sequence[object]) -> npt.NDArray[np.float64]:
-    """Take numbers; NaN where there is none."""
+def _floats(values: Sequence[object]) -> Floats:
+    """Parse numbers; NaN where one is missing or invalid."""
     if set(map(type, values)) <= {int, float, type(None)}:
         with suppress(OverflowError):
             return np.array(values, dtype=np.float64)
@@ -455,7 +461,7 @@ def _floats(values: Sequence[object]) -> npt.NDArray[np.float64]:
 
 
 def is_crowd(value: object) -> bool:
-    """Return whether a value of ``iscrowd`` says so: anything but a missing value, 0, False, ``""`` and ``"0"``."""
+    """Return True for every value of ``iscrowd`` but a missing one, 0, False, ``""`` and ``"0"``."""
     return not (value is None or value != value or value in (0, "", "0"))
 
 
@@ -465,9 +471,9 @@ def _segmentation(value: Any) -> Any:
     return None if is_empty(value) else value
 
 
-def _ids(found: Sequence[Mapping[str, Any]]) -> list[str | None]:
-    """Return the ids of annotations as text, where they are theirs alone."""
-    keys = keys_of([entry.get("id") for entry in found])
+def _ids(annotations: Sequence[Mapping[str, Any]]) -> list[str | None]:
+    """Return the ids of annotations as strings; None where an id is missing or not unique."""
+    keys = keys_of([entry.get("id") for entry in annotations])
     if len(set(keys)) == len(keys) and None not in keys:
         return list(map(str, keys))
     counts: dict[CocoKey | None, int] = {}
@@ -477,18 +483,18 @@ def _ids(found: Sequence[Mapping[str, Any]]) -> list[str | None]:
 
 
 def _metadata(
-    found: Sequence[Mapping[str, Any]], computed: Sequence[int], supers: Mapping[CocoKey, Any], *, own: bool
+    annotations: Sequence[Mapping[str, Any]], computed: Sequence[int], supers: Mapping[CocoKey, Any], *, is_owned: bool
 ) -> list[dict[str, Any]]:
-    """Keep what has no column, and what a copy in a column would lose."""
-    taken = ("image_id", "bbox", "score")
+    """Return what has no column, and what its column does not keep exactly."""
+    in_columns = ("image_id", "bbox", "score")
     kept: list[dict[str, Any]]
-    if own:  # the dicts of the file become those of the frame: half the memory
-        kept = found  # type: ignore[assignment]
+    if is_owned:  # the dicts of the file become those of the frame: half the memory
+        kept = annotations  # type: ignore[assignment]
         for entry in kept:
-            for name in taken:
+            for name in in_columns:
                 entry.pop(name, None)
     else:
-        kept = [{name: value for name, value in entry.items() if name not in taken} for entry in found]
+        kept = [{name: value for name, value in entry.items() if name not in in_columns} for entry in annotations]
     if supers:
         for entry in kept:
             key = key_of(entry["category_id"])
@@ -507,7 +513,7 @@ def names_of(items: pd.DataFrame, annotations: pd.DataFrame) -> CocoNames:
     if None in ids:
         at = ids.index(None)
         raise InvalidInputError(
-            f"{source}: items[{at}].metadata holds no 'id', by which results name images. Give the COCO file itself: "
+            f"{source}: items[{at}].metadata has no 'id', by which results name images. Pass the COCO file itself: "
             "ground_truth='instances.json'.",
             argument="ground_truth",
         )
@@ -526,7 +532,7 @@ def names_of(items: pd.DataFrame, annotations: pd.DataFrame) -> CocoNames:
 def _column(frame: pd.DataFrame, name: str) -> list[Any]:
     if not isinstance(frame, pd.DataFrame) or name not in frame.columns:
         raise InvalidInputError(
-            f"ground_truth= has no column {name!r}. Give what read_coco gave, or the path of the COCO file.",
+            f"ground_truth= has no column {name!r}. Pass the result of read_coco, or the path of the COCO file.",
             argument="ground_truth",
         )
     return frame[name].tolist()

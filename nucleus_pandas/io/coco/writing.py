@@ -19,7 +19,13 @@ from nucleus_pandas.errors import InvalidInputError, ValidationError
 from nucleus_pandas.io.coco.parsing import CocoContent, CocoKey, CocoSource, key_of, keys_of, parse
 from nucleus_pandas.io.coco.reading import COMPUTED, HEAD, images_of, is_crowd, labels_of
 from nucleus_pandas.io.files import write
-from nucleus_pandas.io.frame_rows import CheckedBoxes, CheckedItems, check_boxes_to_write, check_items_to_write, refused
+from nucleus_pandas.io.frame_rows import (
+    CheckedBoxes,
+    CheckedItems,
+    check_boxes_to_write,
+    check_items_to_write,
+    rows_error,
+)
 from nucleus_pandas.schema import Problems, is_remote
 from nucleus_pandas.schema.boxes import areas
 from nucleus_pandas.schema.problems import shown
@@ -60,31 +66,30 @@ def to_coco(
 ) -> dict[str, Any] | list[dict[str, Any]]:
     """Write frames as a COCO file.
 
-    What `read_coco` read is written as it was. What a COCO file cannot hold, or a frame could not, is lost: paths
-    of images on this machine, annotation ids that are no numbers, names of columns beside those below. Numbers that
-    were written as text become numbers; what was missing is filled in: ids by the next free number, ``area`` by width
-    times height, ``iscrowd`` by 0, ``segmentation`` by ``[]``. Where the frames went through something that drops
-    ``items.attrs``, such as Nucleus, ``info``, ``licenses`` and categories without boxes are lost too, unless `like`
-    has them.
+    What `read_coco` read is written unchanged. What COCO cannot hold is lost: paths of local images, annotation ids
+    that are not numbers, columns other than those below. Numbers that were strings become numbers; missing values are
+    filled: ids with the next free number, ``area`` with width times height, ``iscrowd`` with 0, ``segmentation`` with
+    ``[]``. ``info``, ``licenses`` and categories without boxes are kept in ``items.attrs``, which do not survive
+    Nucleus and some pandas operations; `like` restores them.
 
     Parameters
     ----------
     items : pandas.DataFrame
         Images, as of `read_coco` or of ``dataset.items.to_frame()``: ``reference_id``, perhaps ``width``, ``height``,
-        ``image_url`` (an address becomes ``coco_url``) and metadata, whose keys become keys of the image.
+        ``image_url`` (a URL becomes ``coco_url``) and metadata; its keys become keys of the image.
     annotations : pandas.DataFrame
         Boxes on them, as of `read_coco` or of ``dataset.annotations.to_frame()``: ``reference_id`` or
         ``dataset_item_id``, ``label``, ``x``, ``y``, ``width``, ``height``, perhaps ``confidence``, which becomes
-        ``score``, ``area``, ``iscrowd``, ``segmentation``, and metadata, whose keys become keys of the annotation.
-        Polygons are written with the boxes around them; rows of other types are left out with a warning.
+        ``score``, ``area``, ``iscrowd``, ``segmentation``, and metadata; its keys become keys of the annotation.
+        Polygons are written with their bounding boxes; rows of other types are left out with a warning.
     path : path, optional
-        Where to write. The file appears whole or not at all, and replaces one that is there.
+        The file, which is written atomically and replaced if it exists.
     results : bool
-        Whether to give a list of results, as evaluation servers take them. It needs ``confidence``, and ids of the
-        ground truth.
+        Whether to return a list of results, as evaluation servers take them. It needs ``confidence``, and ids of
+        the ground truth.
     like : path or dict, optional
-        A COCO file whose ids of images (by name) and categories (by name), ``info`` and ``licenses`` are used. By
-        default ids are those in the metadata (``id``, ``category_id``), and others are numbered.
+        A COCO file with the ids of images and categories (by name), ``info`` and ``licenses`` to use. By default ids
+        are those in the metadata (``id``, ``category_id``), and others are numbered.
 
     Returns
     -------
@@ -94,12 +99,13 @@ def to_coco(
     Raises
     ------
     InvalidInputError
-        A column is missing, a row is wrong, names an image that `items` lacks, or an id of results is not known.
+        A column is missing, a row is invalid or belongs to an image that `items` lacks, or an id for results is
+        unknown.
 
     Warns
     -----
     NucleusWarning
-        Rows are left out, for they are neither boxes nor polygons.
+        Rows are left out because they are neither boxes nor polygons.
 
     See Also
     --------
@@ -117,34 +123,32 @@ def to_coco(
     >>> npd.to_coco(items, boxes.assign(confidence=0.5), results=True, like=coco)
     [{'image_id': 1, 'category_id': 1, 'bbox': [1.0, 2.0, 3.0, 4.0], 'score': 0.5}]
     """
-    model = None if like is None else parse(like, "like=")
-    if model is not None and not isinstance(model.value, Mapping):
-        raise InvalidInputError(
-            f"{model.name} is no COCO file with 'images' and 'categories'; like= needs one.", argument="like"
-        )
+    template = None if like is None else parse(like, "like=")
+    if template is not None and not isinstance(template.value, Mapping):
+        raise InvalidInputError("like= needs a COCO file with 'images' and 'categories', not a list.", argument="like")
     with uncollected():
-        made = results_from(items, annotations, model) if results else dataset_from(items, annotations, model)
+        content = results_from(items, annotations, template) if results else dataset_from(items, annotations, template)
     if path is not None:
-        write(Path(path).expanduser(), _encoded(made))
-    return made
+        write(Path(path).expanduser(), _encoded(content))
+    return content
 
 
-def _encoded(made: Any) -> bytes:
+def _encoded(content: Any) -> bytes:
     try:
-        return msgspec.json.encode(made)
+        return msgspec.json.encode(content)
     except OverflowError:  # an integer of more than 64 bits
-        return json.dumps(made, ensure_ascii=False, allow_nan=False).encode()
+        return json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
 
 
 class CocoCategories(NamedTuple):
-    """Categories as they are written, and the id of each box's."""
+    """Categories as they are written, and the category id of each box."""
 
     written: list[dict[str, Any]]
     ids: list[Any]
 
 
 def dataset_from(items: pd.DataFrame, annotations: pd.DataFrame, like: CocoContent | None) -> dict[str, Any]:
-    """Create a COCO file of frames."""
+    """Return the content of a COCO file for frames."""
     image_items = check_items_to_write(items)
     boxes = check_boxes_to_write(annotations, image_items, "COCO", polygons=True)
     head = _head(items, like)
@@ -161,25 +165,23 @@ def dataset_from(items: pd.DataFrame, annotations: pd.DataFrame, like: CocoConte
 
 
 def results_from(items: pd.DataFrame, annotations: pd.DataFrame, like: CocoContent | None) -> list[dict[str, Any]]:
-    """Create a list of results of frames; ids are those of the ground truth, never new ones."""
+    """Return the list of results for frames; ids are those of the ground truth, never new ones."""
     image_items = check_items_to_write(items)
     boxes = check_boxes_to_write(annotations, image_items, "COCO")
     problems = Problems(boxes.named.index)
     if boxes.confidence is None:
-        raise InvalidInputError(
-            boxes.named.missing("confidence") + " Results need it: results=True is for predictions."
-        )
+        raise InvalidInputError(boxes.named.missing("confidence") + " results=True is for predictions, which need it.")
     unsure = np.isnan(boxes.confidence)
     for row in boxes.rows[unsure].tolist():
-        problems.add_one(row, "confidence", "is missing, and every result needs a score. Fill it, or drop the row.")
+        problems.add_one(row, "confidence", "is missing, but every result needs a score. Fill it, or drop the row.")
     image_ids = _image_ids(image_items, like, new=False)
     for row, image in zip(boxes.rows.tolist(), boxes.image, strict=True):
         if image_ids[image] is None:
             problems.add_one(
                 row,
                 "reference_id",
-                f"is {shown(image_items.references[image])}, of which the COCO id is not known: it stands neither in "
-                "the items' metadata as 'id', nor in like=. Give the ground truth: like='instances.json'.",
+                f"is {shown(image_items.references[image])}, which has no COCO id: neither 'id' in the items' "
+                "metadata nor like= has it. Pass the ground truth: like='instances.json'.",
             )
     categories = _categories(boxes, _head(items, like), closed=True)
     for row, label, number in zip(boxes.rows.tolist(), boxes.labels, categories.ids, strict=True):
@@ -187,16 +189,16 @@ def results_from(items: pd.DataFrame, annotations: pd.DataFrame, like: CocoConte
             problems.add_one(
                 row,
                 "label",
-                f"is {shown(label)}, of which the COCO id is not known: it stands neither in the metadata as "
-                "'category_id', nor in like=. Give the ground truth: like='instances.json'.",
+                f"is {shown(label)}, which has no COCO id: neither 'category_id' in the metadata nor like= "
+                "has it. Pass the ground truth: like='instances.json'.",
             )
     if problems.bad.any():
-        raise refused(problems, "predictions")
+        raise rows_error(problems, "predictions")
     segmentations = boxes.values("segmentation")
     written = []
     for at, (row, image) in enumerate(zip(boxes.metadata, boxes.image, strict=True)):
         entry: dict[str, Any] = {"image_id": image_ids[image], "category_id": categories.ids[at]}
-        if row.get(COMPUTED) != "segmentation":  # with a box, evaluations take its area for that of the mask
+        if row.get(COMPUTED) != "segmentation":  # with a box, evaluations would use its area instead of the mask's
             entry["bbox"] = boxes.sides[at].tolist()
         entry["score"] = float(boxes.confidence[at])
         entry.update((name, value) for name, value in row.items() if name not in _OURS[1:])
@@ -207,7 +209,7 @@ def results_from(items: pd.DataFrame, annotations: pd.DataFrame, like: CocoConte
 
 
 def _head(items: pd.DataFrame, like: CocoContent | None) -> dict[str, Any]:
-    """Return what a COCO file holds beside images and annotations: as in another file, or as it was read."""
+    """Return the parts of a COCO file other than images and annotations, from `like` or as they were read."""
     known = items.attrs.get(HEAD) if like is None else like.value
     if not isinstance(known, Mapping):
         return {"info": {}, "licenses": []}
@@ -219,20 +221,20 @@ def _image_ids(image_items: CheckedItems, like: CocoContent | None, *, new: bool
     if like is not None:
         names = images_of(like, None)[1].values()
         known = {name: image["id"] for name, image in zip(names, like.value["images"], strict=True)}
-        given = [known.get(name, own) for name, own in zip(image_items.references, given, strict=True)]
+        given = [known.get(name, given_id) for name, given_id in zip(image_items.references, given, strict=True)]
     return _unique(given, new=new)
 
 
 def _unique(given: Sequence[Any], *, new: bool = True) -> list[Any]:
-    """Keep ids where they are sound and not taken, and number the others from the largest on."""
+    """Return unique ids: the first use of a valid id keeps it, the others are numbered from the largest on."""
     keys = keys_of(given)
     fresh = count(max([key for key in keys if isinstance(key, int)], default=0) + 1)
-    taken: set[CocoKey] = set()
+    used: set[CocoKey] = set()
     ids: list[Any] = []
-    for key, own in zip(keys, given, strict=True):
-        if key is not None and key not in taken:
-            taken.add(key)
-            ids.append(own)
+    for key, given_id in zip(keys, given, strict=True):
+        if key is not None and key not in used:
+            used.add(key)
+            ids.append(given_id)
         else:
             ids.append(next(fresh) if new else None)
     return ids
@@ -258,13 +260,13 @@ def _images(image_items: CheckedItems, ids: Sequence[Any]) -> list[dict[str, Any
             if pixels is not None:
                 image[side] = pixels
         url = image_items.urls[at]
-        if url is not None and url != name and url not in row.values() and _stays(url):
+        if url is not None and url != name and url not in row.values() and _is_known_remote(url):
             image["coco_url"] = url
         written.append({**row, **image})
     return written
 
 
-def _stays(url: str) -> bool:
+def _is_known_remote(url: str) -> bool:
     try:
         return is_remote(url)
     except ValidationError:
@@ -272,10 +274,10 @@ def _stays(url: str) -> bool:
 
 
 def _categories(boxes: CheckedBoxes, head: dict[str, Any], *, closed: bool) -> CocoCategories:
-    """Find the category of each box: by the id that it was read with, else by its label.
+    """Return the categories, and that of each box: by the id that it was read with, else by its label.
 
-    An id that the metadata of several labels claims, as after labels were changed, is that of the label with the most
-    boxes. `closed` tells whether labels without an id go without.
+    An id that occurs in the metadata of several labels, as after a change of labels, belongs to the label with the most
+    boxes. With `closed`, labels without an id get none.
     """
     written = list(head.pop("categories", None) or [])
     name_of = labels_of(CocoContent({"categories": written}, "The categories", False))[0]

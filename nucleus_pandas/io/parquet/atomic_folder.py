@@ -23,7 +23,7 @@ _OLD = ".old"
 
 @contextmanager
 def whole_folder(path: str | os.PathLike[str], ours: Sequence[str], *, overwrite: bool) -> Iterator[Path]:
-    """Return a folder to write into, which gets its name when the block ends well, and goes when it does not.
+    """Yield a folder to write into, which gets its name if the block succeeds, and is removed otherwise.
 
     The remains of a process that was killed are removed when the next one writes a folder of that name.
 
@@ -32,9 +32,9 @@ def whole_folder(path: str | os.PathLike[str], ours: Sequence[str], *, overwrite
     path : str or path-like
         The name. The folders above it are made when absent.
     ours : sequence of str
-        Patterns of all files that such a folder holds; one that holds others is not replaced.
+        Patterns of the files of such a folder; a folder with other files is not replaced.
     overwrite : bool
-        Whether a folder of that name, which is not empty, is replaced.
+        Whether to replace a folder of that name that is not empty.
 
     Yields
     ------
@@ -44,16 +44,16 @@ def whole_folder(path: str | os.PathLike[str], ours: Sequence[str], *, overwrite
     Raises
     ------
     InvalidInputError
-        Something stands under that name, and cannot be replaced or shall not be.
+        Something has that name, and cannot or must not be replaced.
     FileError
-        The disk is full, or writing fails otherwise.
+        The disk is full, or writing fails for another reason.
     """
     folder = _resolved(path)
     try:
         _check(folder, ours, overwrite)
         folder.parent.mkdir(parents=True, exist_ok=True)
         for left in _left(folder):
-            # Of who died while one replaced the other both stay until another stands there.
+            # Of a process that was killed during the replacement both folders stay until another has the name.
             if left.suffix != _OLD and not _earlier(left).exists():
                 _remove(left)
         with _held(folder) as made:
@@ -64,29 +64,29 @@ def whole_folder(path: str | os.PathLike[str], ours: Sequence[str], *, overwrite
         for left in _left(folder):
             _remove(left)
     except NucleusError:
-        raise  # not ours; some are OSErrors too
+        raise  # some are OSErrors too
     except OSError as error:
-        raise FileError(f"'{folder}' cannot be written, and nothing of it was kept: {error}.") from error
+        raise FileError(f"'{folder}' cannot be written, and nothing was kept: {error}.") from error
 
 
 def _prefix(folder: Path) -> str:
-    """How the names of folders begin that are to become this one."""
+    """Return the prefix of temporary folders for this one."""
     return f".nucleus-export-{blake2b(os.fsencode(folder.name), digest_size=6).hexdigest()}-"
 
 
 def _earlier(made: Path) -> Path:
-    """Return what the folder is called for a moment that this one replaces."""
+    """Return the temporary name of the folder that is being replaced."""
     return made.with_name(f"{made.name}{_OLD}")
 
 
 @contextmanager
 def _held(folder: Path) -> Iterator[Path]:
-    """Create a folder to write into, locked as long as this process lives, and remove it if it is there in the end."""
+    """Create a temporary folder, locked while this process lives, and remove it at the end if it was not renamed."""
     while True:
         made = folder.with_name(f"{_prefix(folder)}{secrets.token_hex(8)}")
         made.mkdir()
         with _locked(made, wait=True):
-            if not made.exists():  # taken for what a dead process left, before it was locked
+            if not made.exists():  # another process removed it before it was locked
                 continue
             try:
                 yield made
@@ -97,7 +97,7 @@ def _held(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _locked(folder: Path, *, wait: bool) -> Iterator[bool]:
-    """Lock a folder, and tell whether that worked; the lock of a process that dies goes with it."""
+    """Lock a folder, and yield True if that worked; a lock ends with its process."""
     if fcntl is None:
         yield False
         return
@@ -118,13 +118,13 @@ def _locked(folder: Path, *, wait: bool) -> Iterator[bool]:
 
 
 def _left(folder: Path) -> list[Path]:
-    """Find the folders that were to become this one."""
+    """Return the temporary folders for this one."""
     begin = _prefix(folder)
-    return sorted(one for one in folder.parent.iterdir() if one.name.startswith(begin) and not one.is_symlink())
+    return sorted(path for path in folder.parent.iterdir() if path.name.startswith(begin) and not path.is_symlink())
 
 
 def _remove(left: Path) -> None:
-    """Remove what a dead process left; the folder of one that lives is locked, and stays."""
+    """Remove the folder of a dead process; that of a running one is locked, and stays."""
     with _locked(left, wait=False) as is_dead:
         if is_dead:
             shutil.rmtree(left, ignore_errors=True)
@@ -134,18 +134,17 @@ def _resolved(path: str | os.PathLike[str]) -> Path:
     try:
         return Path(path).expanduser().resolve()
     except (OSError, ValueError, RuntimeError) as error:  # a loop of links, a NUL, an unknown ~user
-        raise InvalidInputError(f"{str(path)[:200]!r} is no name of a folder: {error}.") from None
+        raise InvalidInputError(f"{str(path)[:200]!r} is not a valid folder name: {error}.") from None
 
 
 def _check(folder: Path, ours: Sequence[str], overwrite: bool) -> None:
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise InvalidInputError(f"'{folder}' is a file, and what is written is a folder. Choose another name.")
+        raise InvalidInputError(f"'{folder}' is a file, but an export is a folder. Choose another name.")
     if folder.is_mount() or Path.cwd().is_relative_to(folder):
         raise InvalidInputError(
-            f"'{folder}' is the working folder, or a file system of its own, and cannot be replaced. Name a new folder "
-            "in it."
+            f"'{folder}' is the working folder or a mount point, and cannot be replaced. Name a new folder in it."
         )
     for file in folder.rglob("*"):
         if file.is_dir() and not file.is_symlink():
@@ -156,7 +155,7 @@ def _check(folder: Path, ours: Sequence[str], overwrite: bool) -> None:
             )
         if not any(_fits(file.relative_to(folder).parts, pattern.split("/")) for pattern in ours):
             raise InvalidInputError(
-                f"'{folder}' holds what is no part of an export, such as '{file.relative_to(folder)}', and is not "
+                f"'{folder}' contains other files than an export, such as '{file.relative_to(folder)}', and is not "
                 "replaced. Choose another name."
             )
 
@@ -180,7 +179,7 @@ def _rename(made: Path, folder: Path) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Let nothing stand under its name after a power loss that is not on the disk."""
+    """Write everything to the disk, so that the folder is complete after a power loss."""
     for parent, _, files in os.walk(folder):
         for name in files:
             with open(os.path.join(parent, name), "rb+") as file:

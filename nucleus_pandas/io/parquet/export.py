@@ -1,4 +1,4 @@
-"""A dataset written into Parquet files, row group by row group."""
+"""Exports of a dataset to Parquet files, row group by row group."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FILES = [
     f"predictions/{_RUN}=*/predictions.parquet",
     f"matches/{_RUN}=*/matches.parquet",
 ]
-_BESIDE = [  # what an import of an export leaves there: its journal, and rows that were refused
+_BESIDE = [  # the journal and the rejects of an import of the export
     f"{folder}{name}"
     for folder in ("", "predictions/", f"predictions/{_RUN}=*/")
     for name in (f"{JOURNAL}*", "_*.rejects.parquet")
@@ -43,16 +43,16 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True)
 class ExportFile:
-    """What becomes one file.
+    """One file of an export.
 
     Attributes
     ----------
     what : {"items", "annotations", "predictions", "matches"}
         The kind of the rows.
     rows : callable
-        Gives them frame by frame, metadata as JSON text.
+        Yields them frame by frame, with metadata as JSON strings.
     about : dict
-        Where they come from, beside the dataset. ``model_run_id`` names the folder of the file.
+        Their origin, in addition to the dataset. ``model_run_id`` names the folder of the file.
     """
 
     what: ExportKind
@@ -73,24 +73,24 @@ def rows_of(view: View) -> Iterator[pd.DataFrame]:
 
 
 def check_what(what: Iterable[ExportKind]) -> list[ExportKind]:
-    """Return what shall be exported, in its order, or raise InvalidInputError."""
-    wanted = [what] if isinstance(what, str) else list(what)
-    if not wanted or any(one not in EXPORT_KINDS for one in wanted):
+    """Return the kinds to export in their fixed order, or raise InvalidInputError."""
+    kinds = [what] if isinstance(what, str) else list(what)
+    if not kinds or any(kind not in EXPORT_KINDS for kind in kinds):
         raise InvalidInputError(
-            f"what= holds some of {', '.join(map(repr, EXPORT_KINDS))}, not {what!r}.", argument="what"
+            f"what= is a list of {', '.join(map(repr, EXPORT_KINDS))}, not {what!r}.", argument="what"
         )
-    return [one for one in EXPORT_KINDS if one in wanted]
+    return [kind for kind in EXPORT_KINDS if kind in kinds]
 
 
 def export(
     folder: str | os.PathLike[str], parts: Iterable[ExportFile], about: Mapping[str, Any], *, overwrite: bool
 ) -> pd.DataFrame:
-    """Write files into a folder, which appears when all are written.
+    """Write files into a folder, which appears when all are complete.
 
     Parameters
     ----------
     folder : str or path-like
-        Where they go.
+        The folder.
     parts : iterable of ExportFile
         The files to write.
     about : dict
@@ -101,20 +101,20 @@ def export(
     Returns
     -------
     pandas.DataFrame
-        A row for each file: ``what``, ``model_run_id``, ``path``, ``rows``, ``bytes``.
+        One row per file: ``what``, ``model_run_id``, ``path``, ``rows``, ``bytes``.
     """
     about = {**about, "exported_at": datetime.now(UTC).isoformat(timespec="seconds"), "exported_by": __version__}
-    found: dict[str, list[Any]] = {name: [] for name in EXPORTED}
-    with whole_folder(folder, [*_FILES, *_BESIDE], overwrite=overwrite) as made:
-        for part in parts:
-            file = made / part.path
+    written: dict[str, list[Any]] = {name: [] for name in EXPORTED}
+    with whole_folder(folder, [*_FILES, *_BESIDE], overwrite=overwrite) as temporary:
+        for exported in parts:
+            file = temporary / exported.path
             file.parent.mkdir(parents=True, exist_ok=True)
-            found["rows"].append(_write(file, part.rows(), schema(part.what, {**about, **part.about})))
-            found["what"].append(part.what)
-            found[_RUN].append(part.about.get(_RUN))
-            found["path"].append(str(Path(folder) / part.path))
-            found["bytes"].append(file.stat().st_size)
-    return frame(found, EXPORTED)
+            written["rows"].append(_write(file, exported.rows(), schema(exported.what, {**about, **exported.about})))
+            written["what"].append(exported.what)
+            written[_RUN].append(exported.about.get(_RUN))
+            written["path"].append(str(Path(folder) / exported.path))
+            written["bytes"].append(file.stat().st_size)
+    return frame(written, EXPORTED)
 
 
 def _write(file: Path, frames: Iterator[pd.DataFrame], described: pa.Schema) -> int:
@@ -127,7 +127,7 @@ def _write(file: Path, frames: Iterator[pd.DataFrame], described: pa.Schema) -> 
 
 
 def _row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Put small tables together, up to the size of a row group."""
+    """Combine small tables up to the size of a row group."""
     waiting: list[pa.Table] = []
     for table in tables:
         waiting.append(table)
@@ -143,7 +143,7 @@ def _row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 def _table(rows: pd.DataFrame, described: pa.Schema) -> pa.Table:
     if rows.index.name is not None:
         rows = rows.reset_index()
-    return pa.Table.from_arrays([_values(rows[each.name], each.type) for each in described], schema=described)
+    return pa.Table.from_arrays([_values(rows[field.name], field.type) for field in described], schema=described)
 
 
 def _values(column: pd.Series[Any], kind: pa.DataType) -> pa.Array | pa.ChunkedArray:

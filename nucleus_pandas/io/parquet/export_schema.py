@@ -1,4 +1,4 @@
-"""What an exported file says of itself: Arrow types, what each column means, where its rows come from."""
+"""The schema of exported files: Arrow types, descriptions of the columns, and the origin of the rows."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ ExportKind: TypeAlias = Literal["items", "annotations", "predictions", "matches"
 EXPORT_KINDS: tuple[ExportKind, ...] = get_args(ExportKind)
 
 FORMAT = 1
-"""Grows when readers of older files would have to do something else."""
+"""Increases when a change needs another reader."""
 
 KEY = b"nucleus_pandas"
-"""Under which a file's own metadata holds a JSON object: what it is, and where its rows come from."""
+"""The key in a file's metadata of a JSON object: the kind and the origin of its rows."""
 
 _TABLES: dict[ExportKind, tuple[Mapping[str, str], Mapping[str, Meaning]]] = {
     "items": (ITEMS, ITEM_COLUMNS),
@@ -46,19 +46,19 @@ def schema(what: ExportKind, about: Mapping[str, Any]) -> pa.Schema:
     """Create the schema of an exported file.
 
     Each field holds ``description``, and ``unit`` where it has one. The metadata of the schema holds what
-    `pandas.read_parquet` needs to give the documented dtypes, and under ``nucleus_pandas`` a JSON object.
+    `pandas.read_parquet` needs for the documented dtypes, and under ``nucleus_pandas`` a JSON object.
 
     Parameters
     ----------
     what : {"items", "annotations", "predictions", "matches"}
         The kind of the rows.
     about : dict
-        Where they come from.
+        Their origin.
 
     Returns
     -------
     pyarrow.Schema
-        Text is ``string``, whole numbers are ``int64`` and others ``double``; metadata and geometry are JSON texts.
+        Strings are ``string``, whole numbers ``int64`` and others ``double``; metadata and geometry are JSON strings.
 
     Examples
     --------
@@ -70,13 +70,13 @@ def schema(what: ExportKind, about: Mapping[str, Any]) -> pa.Schema:
     """
     kinds, meanings = _TABLES[what]
     kinds = as_texts(kinds)
-    fields = [pa.field(name, arrow_type(kind), metadata=_words(meanings[name])) for name, kind in kinds.items()]
+    fields = [pa.field(name, arrow_type(kind), metadata=_descriptions(meanings[name])) for name, kind in kinds.items()]
     own = {KEY: json.dumps({"format": FORMAT, "what": what, **about}, ensure_ascii=False)}
     return pa.schema(fields, metadata={**_for_pandas(what, kinds, pa.schema(fields)), **own})
 
 
 def exported_as(made: pa.Schema) -> ExportKind | None:
-    """Return what the rows of a file are, where an export wrote it.
+    """Return the kind of the rows of an exported file; None for other files.
 
     Examples
     --------
@@ -90,7 +90,7 @@ def exported_as(made: pa.Schema) -> ExportKind | None:
     return next((known for known in EXPORT_KINDS if known == what), None)
 
 
-def _words(meaning: Meaning) -> dict[str, str]:
+def _descriptions(meaning: Meaning) -> dict[str, str]:
     return {name: text for name, text in meaning._asdict().items() if text is not None}
 
 
@@ -99,6 +99,6 @@ def _for_pandas(what: ExportKind, kinds: Mapping[str, str], plain: pa.Schema) ->
     name = _INDEX.get(what)
     if name is not None:
         rows = indexed(rows, name)
-    # A RangeIndex is not written: where no index is named, pandas makes one of the length that there is.
+    # A RangeIndex is not written: without a named index, pandas creates one.
     described = pa.Table.from_pandas(rows, schema=plain, preserve_index=name is not None)
     return {b"pandas": described.schema.metadata[b"pandas"]}

@@ -1,4 +1,4 @@
-"""Parquet files into a dataset or a run, row group by row group."""
+"""Imports of Parquet files into a dataset or a run, row group by row group."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from nucleus_pandas.uploads.options import Options, Target
 from nucleus_pandas.uploads.results import ACCEPTED, ERROR, STATUSES, UNSENT, ImportResult
 from nucleus_pandas.uploads.upload import send
 
-_GIANT_ROWS, _GIANT_BYTES = 1_000_000, 512 << 20  # of a row group, which must fit into memory
-_REPEATS = "repeats"  # beside the statuses, in what the journal counts of a row group
-_SHOWN = 5  # refused rows in an error's text
+_GIANT_ROWS, _GIANT_BYTES = 1_000_000, 512 << 20  # of a row group, which has to fit into memory
+_REPEATS = "repeats"  # beside the statuses, in the journal's counts of a row group
+_SHOWN = 5  # rejected rows in a message
 _OF_COUNTERS = {
     "new_items": "new",
     "updated_items": "updated",
@@ -49,7 +49,7 @@ _COUNTED = ("new", "updated", "processed", "ignored", "skipped", "failed")
 
 
 class Progress:
-    """A bar, on a terminal or in a notebook.
+    """A progress bar, on a terminal or in a notebook.
 
     Parameters
     ----------
@@ -58,13 +58,13 @@ class Progress:
     total : int
         Rows of all files.
     wanted : bool or None
-        Whether it is shown; None shows it where somebody watches.
+        Whether to show it; None shows it on a terminal and in notebooks.
     """
 
     def __init__(self, what: str, total: int, wanted: bool | None) -> None:
         self._bar: Any = None
-        self._done = 0  # rows of the row groups that are done
-        self._rows = self._units = self._sent = 0  # of the row group that is being sent
+        self._done = 0  # rows of the finished row groups
+        self._rows = self._units = self._sent = 0  # of the current row group
         wanted = shows_progress(wanted)
         if wanted is not False:
             from tqdm.auto import tqdm
@@ -73,19 +73,19 @@ class Progress:
             self._bar = tqdm(total=total, desc=what, unit="row", unit_scale=True, disable=disable)
 
     def begin(self, rows: int, units: int) -> None:
-        """Begin a row group, from whose rows so many units are made."""
+        """Begin a row group of some rows, which are sent as some units."""
         self._rows, self._units, self._sent = rows, units, 0
 
     def sent(self, units: int) -> None:
-        """Return that some of them were sent."""
+        """Record that units were sent."""
         self._sent += units
         self._show(self._done + self._rows * self._sent // max(self._units, 1))
 
     def end(self, rows: int, counts: Mapping[str, int]) -> None:
-        """Return that all rows of a row group are done, and what became of all until now."""
+        """Record that a row group is finished, and show the counts of all rows so far."""
         self._done += rows
         if self._bar is not None:
-            # As text: tqdm would write numbers in three digits, 12,345 as 1.23e+4.
+            # As strings: tqdm writes numbers in three digits, 12,345 as 1.23e+4.
             shown = {name: f"{counts[name]:,}" for name in _COUNTED if counts.get(name)}
             self._bar.set_postfix(shown, refresh=False)
         self._show(self._done)
@@ -106,16 +106,16 @@ class Progress:
 
 @dataclass(frozen=True)
 class Records:
-    """Where an import writes down what it did.
+    """The journal and the rejects of an import.
 
     Attributes
     ----------
     journal : path-like, bool or None
-        A file, False for none; else beside the source, or where that cannot be written to, in the user's cache folder.
+        A file, or False for none; by default beside the source, or in the user's cache folder if that is read-only.
     rejects : path-like or None
         A file; by default beside the journal.
     max_rejects : int or None
-        After how many refused rows more the import ends.
+        The import ends when more rows than this are rejected.
     """
 
     journal: str | os.PathLike[str] | bool | None = None
@@ -123,7 +123,7 @@ class Records:
     max_rejects: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what is no number of rows."""
+        """Check the number of rows."""
         wrong = isinstance(self.max_rejects, bool) or not isinstance(self.max_rejects, int) or self.max_rejects < 0
         if self.max_rejects is not None and wrong:
             raise InvalidInputError(
@@ -133,7 +133,7 @@ class Records:
 
 @dataclass(frozen=True)
 class _Group:
-    """A row group that is to be sent."""
+    """A row group to send."""
 
     file: SourceFile
     number: int
@@ -141,18 +141,18 @@ class _Group:
     rows: int
     plan: ReadPlan
     part: PartJournal | None
-    was_sent: bool  # when its file was another one
+    was_sent: bool  # from an earlier version of its file
 
 
 class RowsImport:
-    """One import: what it sends, where to, and what came of it until now.
+    """One import: its files, and the counts of its rows so far.
 
-    Its files are looked at when it is made, so that who makes a dataset for its rows can do so after that.
+    The files are validated when it is created, so that a dataset for its rows can be created after that.
 
     Raises
     ------
     InvalidInputError
-        A file cannot be read, or a column is missing or of a wrong type.
+        A file cannot be read, or a column is missing or has a wrong type.
     """
 
     target: Target
@@ -161,7 +161,7 @@ class RowsImport:
         self, kind: Kind, sources: SourceFiles, layout: Layout, options: Options, records: Records, *, local: bool
     ) -> None:
         self.kind = kind
-        self.sources = replace(sources, files=_data(sources.files))
+        self.sources = replace(sources, files=_without_rejects(sources.files))
         self.layout = layout
         self.options = options
         self.records = records
@@ -169,8 +169,8 @@ class RowsImport:
         self.counts: Counter[str] = Counter()
         self.repeats = self.resumed = 0
         self.changed: list[str] = []
-        self.first_refused: list[str] = []
-        self.at = ""  # the row group that is being sent
+        self.first_rejected: list[str] = []
+        self.place = ""  # of the current row group
         self.plans = {file.name: self._plan(file) for file in self.sources.files}
 
     def run(self, target: Target) -> ImportResult:
@@ -199,11 +199,11 @@ class RowsImport:
             if error is not None:
                 raise self._stopped(error, result) from error
         if result.failed and self.options.on_error == "raise":
-            raise UploadError(f"{self.refused(result)}\nThe other rows are stored.", result)
+            raise UploadError(f"{self.rejected_rows(result)}\nThe other rows are stored.", result)
         return result
 
     def _plan(self, file: SourceFile) -> ReadPlan:
-        """Look at the columns of a file, before anything is sent of any."""
+        """Validate the columns of a file; this happens for all files before a row is sent."""
         plan = ReadPlan(file.schema, file.partitions, self.kind, self.layout)
         try:
             look_at(self.kind, plan.sample(), self.layout)
@@ -212,31 +212,31 @@ class RowsImport:
             what = exported_as(file.schema)
             if what is not None and what != self.kind:
                 raise InvalidInputError(
-                    f"{file.name} holds {what}, as an export wrote them, and {self.kind} are imported. Name the files "
-                    f"of the {self.kind} alone; or is kind={what!r} meant?"
+                    f"{file.name} is an export of {what}, but {self.kind} are imported. Name only the files of "
+                    f"{self.kind}. Did you mean kind={what!r}?"
                 ) from None
             raise InvalidInputError(f"{file.name}: {error}") from None
         for number, (rows, size) in enumerate(file.groups):
             if rows > _GIANT_ROWS or size > _GIANT_BYTES:
                 warn(
-                    f"Row group {number} of '{file.name}' has {rows:,} rows and {size >> 20:,} MB, all of which are "
-                    "in memory at once. Write it with smaller ones: frame.to_parquet(…, row_group_size=100_000)."
+                    f"Row group {number} of '{file.name}' has {rows:,} rows and {size >> 20:,} MB, which are "
+                    "in memory at once. Write it with smaller row groups: frame.to_parquet(…, row_group_size=100_000)."
                 )
                 break
         return plan
 
     def _what(self) -> list[object]:
-        """Return this upload from others: where rows go, and what is made of them."""
+        """Return what identifies this upload in the journal: the target and the layout of its rows."""
         layout = self.layout
         mapping = sorted((str(key), repr(value)) for key, value in (layout.columns or {}).items())
         made_of = [mapping, repr(layout.bbox), layout.bbox_format, repr(layout.metadata), self.local]
         return [self.kind, *self.target.route, self.options.if_exists, *made_of]
 
     def _journal(self, folder: Path) -> Journal | None:
-        chosen = self.records.journal
-        if chosen is False:
+        journal = self.records.journal
+        if journal is False:
             return None
-        return Journal(folder / FILE_NAME if chosen is None or chosen is True else Path(chosen))
+        return Journal(folder / FILE_NAME if journal is None or journal is True else Path(journal))
 
     def _rejects_path(self, folder: Path) -> Path:
         if self.records.rejects is not None:
@@ -246,10 +246,10 @@ class RowsImport:
         return folder / f"_{name}.{self.kind}.rejects.parquet"
 
     def _send_all(self, log: UploadJournal | None, rejects: Rejects, bar: Progress) -> Exception | None:
-        """Send the row groups; return what made that end early."""
+        """Send the row groups; return the error that ended this early, if any."""
         for group, table in _read_ahead(self._groups(log, bar)):
-            self.at = f"{group.file.name}, row group {group.number}"
-            rows, upload = self._look(group, table, bar)
+            self.place = f"{group.file.name}, row group {group.number}"
+            rows, upload = self._validate(group, table, bar)
             outcomes = upload.outcomes
             bar.begin(group.rows, len(upload.units))
             send(upload)
@@ -258,9 +258,9 @@ class RowsImport:
             counts = +(counts + Counter(failed=len(rows.refused)))
             self.resumed += outcomes.recalled
             if group.was_sent and outcomes.recalled < len(upload.units):
-                self._tell_changed(group.file)
+                self._warn_changed(group.file)
             if outcomes.failure is not None:
-                del counts["failed"]  # they are sent again
+                del counts["failed"]  # the next import sends them again
                 self.counts += counts
                 return outcomes.failure
             self.counts += counts
@@ -268,17 +268,17 @@ class RowsImport:
             bar.end(group.rows, self.counts)
             limit = self.records.max_rejects
             if limit is not None and self.counts["failed"] > limit:
-                return _TooManyError(f"More rows are refused than max_rejects={limit} allows")
-            if group.part is not None and not counts["failed"] and not upload.units.files:  # which may change
+                return _TooManyError(f"More rows are rejected than max_rejects={limit} allows")
+            if group.part is not None and not counts["failed"] and not upload.units.files:  # local files may change
                 group.part.finish(group.file.identity, counts | Counter({_REPEATS: len(upload.checked.repeats)}))
-            del table, rows, upload, outcomes  # before another row group is read
+            del table, rows, upload, outcomes  # frees memory for the next row group
         return None
 
     def _groups(self, log: UploadJournal | None, bar: Progress) -> Iterator[_Group]:
-        """Return the row groups that were not answered whole before."""
+        """Yield the row groups that an earlier import did not finish; the journal holds the counts of the others."""
         for file in self.sources.files:
             if log is not None:
-                self._notice(file, log)
+                self._record_version(file, log)
             first = 0
             for number, (rows, _) in enumerate(file.groups):
                 part = None if log is None else log.part(f"{file.name}#{number}")
@@ -292,87 +292,90 @@ class RowsImport:
                     yield _Group(file, number, first, rows, self.plans[file.name], part, was_sent)
                 first += rows
 
-    def _notice(self, file: SourceFile, log: UploadJournal) -> None:
-        """Notice a file that is not what it was when an earlier import saw it; another time alone says little."""
+    def _record_version(self, file: SourceFile, log: UploadJournal) -> None:
+        """Record the version of a file, and warn if an earlier import had another; a new time alone is not a change."""
         seen = log.file_identity(file.name)
         if seen is not None and not file.is_same(seen):
-            self._tell_changed(file)
+            self._warn_changed(file)
         if seen != file.identity:
             log.record_file(file.name, file.identity, len(file.groups))
 
-    def _tell_changed(self, file: SourceFile) -> None:
+    def _warn_changed(self, file: SourceFile) -> None:
         if file.name in self.changed:
             return
         self.changed.append(file.name)
-        kept = "are replaced" if self.options.if_exists == "update" else "stay as they are"
+        existing = "replaced" if self.options.if_exists == "update" else "kept"
         warn(
             f"'{file.name}' has changed since it was imported. Its rows are compared with what was sent, and batches "
-            f"that differ are sent; rows that are there already {kept} (if_exists={self.options.if_exists!r})."
+            f"that differ are sent; existing rows are {existing} (if_exists={self.options.if_exists!r})."
         )
 
-    def _look(self, group: _Group, table: Any, bar: Progress) -> tuple[RowGroupFrame, Upload[Units]]:
+    def _validate(self, group: _Group, table: Any, bar: Progress) -> tuple[RowGroupFrame, Upload[Units]]:
         try:
             rows = group.plan.rows(table)
             source, checked = look_at(self.kind, rows.frame, self.layout, local=self.local, terms=self.target.terms)
         except InvalidInputError as error:
-            raise InvalidInputError(f"{self.at}: {error}") from None
+            raise InvalidInputError(f"{self.place}: {error}") from None
         self.repeats += len(checked.repeats)
         return rows, Upload(self.target, self.options, source, checked, journal=group.part, watch=bar.sent)
 
     def _reject(self, group: _Group, upload: Upload[Units], rows: RowGroupFrame, table: Any, rejects: Rejects) -> None:
-        """Write down the rows of a row group that were refused."""
-        found: list[tuple[int | None, str | None, str]] = [(row, *why) for row, why in rows.refused.items()]
-        for at, column, reason in refused_rows(upload):
+        """Write the rejected rows of a row group to the rejects."""
+        rejected: list[tuple[int | None, str | None, str]] = [(row, *why) for row, why in rows.refused.items()]
+        for at, column, reason in rejections(upload):
             box = "" if rows.box is None else f"Box {rows.box[at]}: "
-            found.append((int(rows.source[at]), column, f"{box}{reason}"))
-        found.sort(key=lambda one: one[0] or 0)
-        found += [(None, None, note) for note in upload.outcomes.notes]  # of rows that the server does not name
-        if not found:
+            rejected.append((int(rows.source[at]), column, f"{box}{reason}"))
+        rejected.sort(key=lambda rejection: rejection[0] or 0)
+        rejected += [(None, None, note) for note in upload.outcomes.notes]  # about rows that the server does not name
+        if not rejected:
             return
-        numbers = [row if row is None else group.first + row for row, _, _ in found]
-        for number, (_, column, reason) in list(zip(numbers, found, strict=True))[: _SHOWN - len(self.first_refused)]:
-            named = f", column '{column}'" if column else ""
-            self.first_refused.append(f"  {group.file.name}, row {number}{named}: {reason}")
+        numbers = [row if row is None else group.first + row for row, _, _ in rejected]
+        for number, (_, column, reason) in list(zip(numbers, rejected, strict=True))[
+            : _SHOWN - len(self.first_rejected)
+        ]:
+            in_column = f", column '{column}'" if column else ""
+            self.first_rejected.append(f"  {group.file.name}, row {number}{in_column}: {reason}")
         rejects.add(
             group.file.name,
             group.number,
             numbers,
-            [column for _, column, _ in found],
-            [reason for _, _, reason in found],
-            table.take(pa.array([row for row, _, _ in found], pa.int64())),
+            [column for _, column, _ in rejected],
+            [reason for _, _, reason in rejected],
+            table.take(pa.array([row for row, _, _ in rejected], pa.int64())),
         )
 
-    def refused(self, result: ImportResult) -> str:
-        """Name what was refused, the first rows."""
-        lines = [f"{result.failed:,} of {result.rows:,} rows are refused:", *self.first_refused]
-        if result.failed > len(self.first_refused):
-            lines.append(f"  … and {result.failed - len(self.first_refused):,} more")
+    def rejected_rows(self, result: ImportResult) -> str:
+        """Return a message with the number of rejected rows and the first of them."""
+        lines = [f"{result.failed:,} of {result.rows:,} rows are rejected:", *self.first_rejected]
+        if result.failed > len(self.first_rejected):
+            lines.append(f"  … and {result.failed - len(self.first_rejected):,} more")
         return "\n".join([*lines, f"All of them are in '{result.rejects}'."])
 
     def _stopped(self, error: Exception, result: ImportResult) -> Exception:
-        """Say how far an import came that ended early."""
+        """Return the error of an import that ended early, with how far it came."""
         stored = sum(self.counts.values()) - self.counts["failed"]
         if isinstance(error, _TooManyError):
             return UploadError(
-                f"{error}, so the import ended at {self.at}.\n{self.refused(result)}\n"
-                "Correct them, and run the same again: it goes on where it ended.",
+                f"{error}, so the import ended at {self.place}.\n{self.rejected_rows(result)}\n"
+                "Correct them, and run the same call again: it resumes where it ended.",
                 result,
             )
         if not stored:
             return error
-        goes_on = "it goes on where it ended" if result.journal else "what is there already is ignored"
+        effect = "it resumes where it ended" if result.journal else "rows that exist already are ignored"
         return UploadError(
-            f"The import ended at {self.at}: {error}\n{stored:,} rows are stored. Run the same again: {goes_on}.",
+            f"The import ended at {self.place}: {error}\n{stored:,} rows are stored. Run the same call "
+            f"again: {effect}.",
             result,
         )
 
 
 class _TooManyError(Exception):
-    """More rows are refused than may be."""
+    """More rows are rejected than max_rejects allows."""
 
 
 def _read_ahead(groups: Iterator[_Group]) -> Iterator[tuple[_Group, Any]]:
-    """Read row groups, each while the one before it is sent."""
+    """Yield row groups with their tables; each is read while the previous one is sent."""
     with workers(1, "nucleus_pandas-read") as reader:
         reading = _Reader()
         waiting: tuple[_Group, Any] | None = None
@@ -386,7 +389,7 @@ def _read_ahead(groups: Iterator[_Group]) -> Iterator[tuple[_Group, Any]]:
 
 
 class _Reader:
-    """Reads row groups, and keeps the file open that it reads from."""
+    """Reads row groups, and keeps the current file open."""
 
     def __init__(self) -> None:
         self._file: SourceFile | None = None
@@ -394,8 +397,8 @@ class _Reader:
         self._opened: Any = None
 
     def read(self, group: _Group) -> Any:
-        """Read a row group, those columns that are wanted."""
-        file, before = group.file, f"What was sent before row group {group.number} is stored"
+        """Read the needed columns of a row group."""
+        file, before = group.file, f"Rows before row group {group.number} are stored"
         table, reason, has_changed = None, "", False
         try:
             if self._file is not file:
@@ -403,7 +406,7 @@ class _Reader:
                 self._opened = file.open()
                 self._file = file
             table = without_views(self._opened.read_row_group(group.number, columns=group.plan.columns))
-            table.validate(full=True)  # that texts are UTF-8, which nobody has looked at yet
+            table.validate(full=True)  # checks that strings are UTF-8
         except (pa.ArrowException, OSError) as error:
             reason = first_line(error)
         try:
@@ -412,61 +415,65 @@ class _Reader:
         except OSError as error:
             reason = reason or first_line(error)
         if has_changed:
-            raise InvalidInputError(f"'{file.name}' changed while it was imported. {before}; run the same again.")
+            raise InvalidInputError(f"'{file.name}' changed while it was imported. {before}; run the same call again.")
         if reason:
             raise InvalidInputError(f"Row group {group.number} of '{file.name}' cannot be read: {reason}. {before}.")
         return table
 
 
-def _data(files: Sequence[SourceFile]) -> Sequence[SourceFile]:
-    """Leave out, of several files, those that earlier imports wrote among them."""
+def _without_rejects(files: Sequence[SourceFile]) -> Sequence[SourceFile]:
+    """Return the files without rejects of earlier imports; a single file is kept in any case."""
     if len(files) == 1:
         return files
-    found = []
+    kept = []
     for file in files:
         if holds_rejects(file.schema):
-            warn(f"'{file.name}' holds rows that an import refused, and is left out; named alone it is imported.")
+            warn(f"'{file.name}' holds rejected rows of an import, and is left out. Name it alone to import it.")
         else:
-            found.append(file)
-    return found
+            kept.append(file)
+    return kept
 
 
 def counted(upload: Upload[Units]) -> Counter[str]:
-    """Count what became of a row group: sent units, and rows that were refused or had nothing to send."""
+    """Count the outcomes of a row group: of sent units, of invalid rows, and of rows with nothing to send.
+
+    Where the server counts rows without naming them, accepted units that no counter covers have failed.
+    """
     checked, outcomes = upload.checked, upload.outcomes
     has_unit = checked.unit_of_row != NOT_SENT
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for status, count in enumerate(np.bincount(outcomes.statuses, minlength=len(STATUSES)).tolist()):
         if status not in (ERROR, UNSENT, ACCEPTED):
-            found[STATUSES[status]] += count
+            counts[STATUSES[status]] += count
     accepted = int(np.count_nonzero(outcomes.statuses == ACCEPTED))
-    told = Counter({_OF_COUNTERS[name]: count for name, count in outcomes.counts.items()})
-    told["failed"] = max(0, accepted - told["new"] - told["updated"] - told["processed"] - told["ignored"])
-    found.update(told)
+    totals = Counter({_OF_COUNTERS[name]: count for name, count in outcomes.counts.items()})
+    named = ("new", "updated", "processed", "ignored")
+    totals["failed"] = max(0, accepted - sum(totals[status] for status in named))
+    counts.update(totals)
     wrong = np.isin(outcomes.statuses, (ERROR, UNSENT))
-    found["failed"] += int(np.count_nonzero(wrong[checked.unit_of_row[has_unit]])) + int(checked.problems.bad.sum())
-    found["skipped"] += int(np.count_nonzero(~has_unit & ~checked.problems.bad))
-    return +found
+    counts["failed"] += int(np.count_nonzero(wrong[checked.unit_of_row[has_unit]])) + int(checked.problems.bad.sum())
+    counts["skipped"] += int(np.count_nonzero(~has_unit & ~checked.problems.bad))
+    return +counts
 
 
-def refused_rows(upload: Upload[Units]) -> Iterator[tuple[int, str | None, str]]:
-    """Return the rows that were refused: position, column and reason."""
+def rejections(upload: Upload[Units]) -> Iterator[tuple[int, str | None, str]]:
+    """Yield the position, the column and the reason of every rejected row."""
     result = upload.result()
     rows = np.flatnonzero(result.is_error)
     if not len(rows):
         return
-    found: dict[int, list[tuple[str, str]]] = {}
+    reasons: dict[int, list[tuple[str, str]]] = {}
     problems = upload.checked.problems.frame()
     for row, column, reason in zip(*(problems[name].tolist() for name in ("row", "column", "reason")), strict=True):
-        found.setdefault(row, []).append((column, reason))
+        reasons.setdefault(row, []).append((column, reason))
     for row in rows.tolist():
-        offences = found.get(row, [])
-        column = offences[0][0] or None if offences else None
-        yield row, column, offences[0][1] if len(offences) == 1 else str(result.error_of(row))
+        of_row = reasons.get(row, [])
+        column = of_row[0][0] or None if of_row else None
+        yield row, column, of_row[0][1] if len(of_row) == 1 else str(result.error_of(row))
 
 
 def _folder(sources: SourceFiles) -> Path:
-    """Return the folder for the journal and the rejects: that of the files, or where that cannot be, the user's own."""
+    """Return the folder for the journal and the rejects: that of the files, or a cache folder if it is read-only."""
     if sources.is_local and os.access(sources.root, os.W_OK):
         return Path(sources.root)
     return user_folder(sources.root)

@@ -1,4 +1,4 @@
-"""Files of other formats, and folders of images, as frames that are imported."""
+"""Files of other formats and folders of images, imported as Parquet files are: in groups of rows."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from nucleus_pandas.schema import CANONICAL
 FileFormat: TypeAlias = Literal["coco", "yolo", "voc", "images"]
 
 FILE_FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
-_TAKES = {"coco": ("images", "ground_truth"), "yolo": ("images", "names"), "voc": ("images",), "images": ()}
+_ARGUMENTS = {"coco": ("images", "ground_truth"), "yolo": ("images", "names"), "voc": ("images",), "images": ()}
 
 
-_ROWS, _IMAGES = 100_000, 1_000  # of a group; of local images
+_ROWS, _IMAGES = 100_000, 1_000  # per group; with local images
 
-_OBJECTS = ("metadata", "geometry", "class_pdf", "embedding_vector")
+_NESTED = ("metadata", "geometry", "class_pdf", "embedding_vector")
 
 
 class FrameFile:
@@ -38,54 +38,54 @@ class FrameFile:
     Parameters
     ----------
     name : str
-        The name in errors, rejects and the journal.
+        Its name in errors, rejects and the journal.
     frame : pandas.DataFrame
         Its rows; dicts in ``metadata``, ``geometry`` and ``class_pdf``, lists in ``embedding_vector``.
     identity : str
         Differs between versions of its files.
     images : bool
-        Whether rows go with local files.
+        Whether rows are sent with local files.
     """
 
     def __init__(self, name: str, frame: pd.DataFrame, identity: str, *, images: bool = False) -> None:
         self.name = name
         self.identity = identity
         self.partitions: Mapping[str, str | int | None] = {}
-        self._frame = frame.assign(**{key: _texts(frame[key]) for key in _OBJECTS if key in frame})
+        self._frame = frame.assign(**{key: _as_json(frame[key]) for key in _NESTED if key in frame})
         self._size = _IMAGES if images else _ROWS
         self.schema = pa.Schema.from_pandas(self._frame, preserve_index=False)
 
     @property
     def groups(self) -> Sequence[tuple[int, int]]:
-        """How many rows each group has; they take no memory that is not taken yet."""
+        """The number of rows of each group, and 0 bytes: the frame is in memory already."""
         starts = range(0, len(self._frame), self._size)
         return [(min(self._size, len(self._frame) - start), 0) for start in starts]
 
     def state(self) -> object:
-        """Return that it does not change: it is in memory."""
+        """Return a state that never changes: the frame is in memory."""
         return self.identity
 
     def is_found(self, state: object) -> bool:
-        """Return whether a state is that in which it was found."""
+        """Return True if a state is the one at the beginning."""
         return state == self.identity
 
     def is_same(self, identity: str | None) -> bool:
-        """Return whether an identity is this one."""
+        """Return True if an identity is this one."""
         return identity == self.identity
 
     def open(self) -> FrameFile:
-        """Return what reads groups."""
+        """Return the reader of groups, which is this object."""
         return self
 
     def read_row_group(self, number: int, columns: Sequence[str]) -> Any:
         """Return some rows as an Arrow table."""
-        some = self._frame.iloc[number * self._size : (number + 1) * self._size]
+        rows = self._frame.iloc[number * self._size : (number + 1) * self._size]
         schema = pa.schema([self.schema.field(name) for name in columns])
-        return pa.Table.from_pandas(some[list(columns)], schema=schema, preserve_index=False)
+        return pa.Table.from_pandas(rows[list(columns)], schema=schema, preserve_index=False)
 
 
-def _texts(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Write dicts and lists as JSON: a column of Arrow's structs would give each the keys of all."""
+def _as_json(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return dicts and lists as JSON: in a column of Arrow structs, each would have the keys of all."""
     encode = msgspec.json.Encoder().encode
     texts = [encode(value).decode() if isinstance(value, (Mapping, list)) else None for value in column]
     return pd.Series(np.array(texts, dtype=object), index=column.index, dtype=object)
@@ -98,7 +98,7 @@ def state_of(paths: Iterable[str | os.PathLike[str]]) -> str:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if any(part.startswith((".", "_")) for part in file.relative_to(path).parts):
                 continue
-            with suppress(OSError):  # of what cannot be looked at nothing was read
+            with suppress(OSError):  # a file without a state was not read
                 state = file.stat()
                 if stat.S_ISREG(state.st_mode):
                     name = os.fsencode(file.relative_to(path))
@@ -108,18 +108,18 @@ def state_of(paths: Iterable[str | os.PathLike[str]]) -> str:
 
 @dataclass(frozen=True)
 class FileContent:
-    """What files hold.
+    """The content of annotation files.
 
     Attributes
     ----------
     items : FrameFile
         Images.
     annotations : FrameFile or None
-        Boxes; None where there can be none.
+        Boxes; None for a folder of images.
     predicted : bool
         Whether the boxes have confidences.
     folder : pathlib.Path
-        Where the files are.
+        The folder of the files.
     """
 
     items: FrameFile
@@ -129,8 +129,8 @@ class FileContent:
 
 
 def formats_with(name: str) -> list[str]:
-    """Return with which formats an argument goes: ``images``, ``names`` or ``ground_truth``."""
-    return [form for form, taken in _TAKES.items() if name in taken]
+    """Return the formats that have an argument: ``images``, ``names`` or ``ground_truth``."""
+    return [form for form, arguments in _ARGUMENTS.items() if name in arguments]
 
 
 def read_files(
@@ -146,15 +146,15 @@ def read_files(
     Raises
     ------
     InvalidInputError
-        One is not what it should be, or what is given besides does not go with its form.
+        A file is invalid, or an argument does not apply to its format.
     """
     if form not in FILE_FORMATS:
         raise InvalidInputError(f"form is {' or '.join(map(repr, FILE_FORMATS))}, not {form!r}.", argument="form")
-    given = {"images": images, "names": names, "ground_truth": ground_truth}
-    for name, value in given.items():
-        if value is not None and name not in _TAKES[form]:
+    arguments = {"images": images, "names": names, "ground_truth": ground_truth}
+    for name, value in arguments.items():
+        if value is not None and name not in _ARGUMENTS[form]:
             raise InvalidInputError(
-                f"{name}= goes with {' and '.join(map(repr, formats_with(name)))}, not with {form!r}.", argument=name
+                f"{name}= applies to {' and '.join(map(repr, formats_with(name)))}, not to {form!r}.", argument=name
             )
     path = Path(os.path.expanduser(source)).absolute()
     if not path.exists():
@@ -171,14 +171,14 @@ def read_files(
             frames = _frames(path, form, images, names, ground_truth)
         elif frames.items["image_url"].isna().all() and len(frames.items) and "confidence" not in frames.annotations:
             raise InvalidInputError(
-                f"No image of '{source}' has an address, and they are not beside it. Name their folder: "
+                f"No image of '{source}' has a URL, and the files are not beside it. Name their folder: "
                 "images='your_folder'.",
                 argument="images",
             )
     state = state_of([path, *(place for place in (images, names, ground_truth) if place is not None)])
     return FileContent(
-        FrameFile(path.name, _sent(frames.items), state, images=images is not None),
-        FrameFile(path.name, _sent(frames.annotations), state),
+        FrameFile(path.name, _to_send(frames.items), state, images=images is not None),
+        FrameFile(path.name, _to_send(frames.annotations), state),
         "confidence" in frames.annotations,
         path if path.is_dir() else path.parent,
     )
@@ -199,16 +199,16 @@ def _frames(
 
 
 def _beside(path: Path) -> list[Path]:
-    """Return the folders in which images usually are."""
+    """Return the folders that usually hold the images."""
     folder = path if path.is_dir() else path.parent
     return [folder / "images", folder.parent / "images", folder, folder.parent.parent / "images"]
 
 
 def _holds(folder: Path, items: pd.DataFrame) -> bool:
-    """Return whether a folder holds all images."""
+    """Return True if a folder holds all images."""
     return folder.is_dir() and all((folder / name).is_file() for name in items["reference_id"])
 
 
-def _sent(frame: pd.DataFrame) -> pd.DataFrame:
-    """Leave out the columns that are for other uses; the metadata holds what they say."""
+def _to_send(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns that are sent; the metadata holds the others."""
     return frame[[name for name in frame if name in CANONICAL]]

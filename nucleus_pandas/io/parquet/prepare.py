@@ -1,4 +1,4 @@
-"""Imports whose files were looked at, and which need only be told where their rows go."""
+"""Prepared imports: their files are validated, and only the target of their rows is missing."""
 
 from __future__ import annotations
 
@@ -28,42 +28,43 @@ def prepare_parquet_import(
     local: bool = False,
     filesystem: Any = None,
 ) -> RowsImport:
-    """Look at Parquet files.
+    """Validate Parquet files.
 
     Raises
     ------
     InvalidInputError
-        There is none, one cannot be read, or its columns are not what rows of this kind need.
+        There is no file, one cannot be read, or its columns do not suit rows of this kind.
     """
     if kind == "items" and layout.bbox_format != "xywh":
         raise InvalidInputError(
-            "bbox_format= is about boxes; items have none. Is kind='annotations' meant?", argument="bbox_format"
+            "bbox_format= is for boxes, which items do not have. Did you mean kind='annotations'?",
+            argument="bbox_format",
         )
     return RowsImport(kind, find(source, filesystem), layout, options, records, local=local)
 
 
 @dataclass(frozen=True)
 class FilesImport:
-    """What COCO, YOLO or Pascal VOC files give: imports, each of rows of another kind, in the order of sending."""
+    """The import of COCO, YOLO or Pascal VOC files: one import per kind of rows, in the order of sending."""
 
     imports: Mapping[Kind, RowsImport]
     on_error: OnError
 
     def run(self, targets: Mapping[Kind, Target]) -> dict[str, ImportResult]:
         """Send everything that was not sent before; see `nucleus_pandas.import_files`."""
-        found: dict[str, ImportResult] = {}
-        refused = []
+        results: dict[str, ImportResult] = {}
+        rejected = []
         for kind, sending in self.imports.items():
             try:
-                found[kind] = sending.run(targets[kind])
+                results[kind] = sending.run(targets[kind])
             except UploadError as error:
-                error.result = {**found, kind: error.result}
+                error.result = {**results, kind: error.result}
                 raise
-            if found[kind].failed:
-                refused.append(f"{kind}: {sending.refused(found[kind])}")
-        if refused and self.on_error == "raise":
-            raise UploadError("\n".join([*refused, "The other rows are stored."]), found)
-        return found
+            if results[kind].failed:
+                rejected.append(f"{kind}: {sending.rejected_rows(results[kind])}")
+        if rejected and self.on_error == "raise":
+            raise UploadError("\n".join([*rejected, "The other rows are stored."]), results)
+        return results
 
 
 def prepare_files_import(
@@ -77,7 +78,7 @@ def prepare_files_import(
     names: str | os.PathLike[str] | None = None,
     ground_truth: str | os.PathLike[str] | None = None,
 ) -> FilesImport:
-    """Read files of other formats.
+    """Read and validate files of other formats.
 
     Parameters
     ----------
@@ -87,34 +88,38 @@ def prepare_files_import(
     Raises
     ------
     InvalidInputError
-        A file cannot be read, or its boxes have confidences and go to no run, or the other way round.
+        A file cannot be read, its boxes have confidences without a run, or a run without confidences.
     """
-    read = read_files(source, form, images=images, names=names, ground_truth=ground_truth)
+    content = read_files(source, form, images=images, names=names, ground_truth=ground_truth)
     files: dict[Kind, FrameFile] = {}
     if to_run:
-        if read.annotations is None or not read.predicted:
+        if content.annotations is None or not content.predicted:
             raise InvalidInputError(
-                f"'{source}' holds no confidences, and run= is where predictions go. Leave run= out.", argument="run"
+                f"'{source}' holds no confidences, and run= is for predictions. Leave run= out.", argument="run"
             )
-        files["predictions"] = read.annotations
-    elif read.predicted:
+        files["predictions"] = content.annotations
+    elif content.predicted:
         raise InvalidInputError(
-            f"'{source}' holds confidences: these are predictions, and go to a run: run=…. Ground truth has none.",
+            f"'{source}' holds confidences, so these are predictions, which need a run: run=….",
             argument="run",
         )
     else:
-        files["items"] = read.items
-        if read.annotations is not None:
-            files["annotations"] = read.annotations
+        files["items"] = content.items
+        if content.annotations is not None:
+            files["annotations"] = content.annotations
 
-    collected = replace(options, on_error="collect")  # refused rows of one kind do not keep the next from being sent
+    collected = replace(
+        options, on_error="collect"
+    )  # rejected rows of one kind do not keep the next kind from being sent
 
     def ready(kind: Kind, file: FrameFile) -> RowsImport:
-        own = replace(records, rejects=_apart(records.rejects, kind))
-        return RowsImport(kind, SourceFiles([file], str(read.folder), True), Layout(), collected, own, local=False)
+        own_records = replace(records, rejects=_rejects_of(records.rejects, kind))
+        return RowsImport(
+            kind, SourceFiles([file], str(content.folder), True), Layout(), collected, own_records, local=False
+        )
 
     return FilesImport({kind: ready(kind, file) for kind, file in files.items()}, options.on_error)
 
 
-def _apart(rejects: str | os.PathLike[str] | None, kind: Kind) -> Path | None:
+def _rejects_of(rejects: str | os.PathLike[str] | None, kind: Kind) -> Path | None:
     return None if rejects is None else Path(rejects).with_suffix(f".{kind}{Path(rejects).suffix}")

@@ -1,4 +1,4 @@
-"""The rows that were refused, as a Parquet file: where they stood, why, and what they held."""
+"""The rejected rows of an import as a Parquet file: their place, the reason, and their values."""
 
 from __future__ import annotations
 
@@ -33,28 +33,28 @@ _PLACE = pa.schema(
 
 
 class Rejects:
-    """Writes refused rows while they come; the file gets its name in the end.
+    """Writes rejected rows as they occur; the file gets its name at the end.
 
     Parameters
     ----------
     path : pathlib.Path
-        Where the file goes, if a row is refused. Rejects of an earlier import are replaced, or removed.
+        The file, which exists only if a row is rejected. Rejects of an earlier import are replaced, or removed.
 
     Raises
     ------
     InvalidInputError
-        Something else stands there.
+        Another file has that name.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.count = 0
-        self._file: IO[bytes] | None = None  # without a name, so that a process that is killed leaves nothing
+        self._file: IO[bytes] | None = None  # without a name, so that a killed process leaves nothing
         self._writer: Any = None
         self._schema = _PLACE
         if path.exists() and not _is_ours(path):
             raise InvalidInputError(
-                f"'{path}' exists and holds no rejects; name another file by rejects=, or move it away.",
+                f"'{path}' exists and is not a file of rejects; name another file by rejects=, or move it.",
                 argument="rejects",
             )
 
@@ -72,7 +72,7 @@ class Rejects:
         Parameters
         ----------
         rows : sequence of int or None
-            Their numbers in the file; None where the server does not tell which.
+            Their numbers in the file; None where the server does not name them.
         held : pyarrow.Table
             Their values.
         """
@@ -87,19 +87,19 @@ class Rejects:
             pa.array(reasons, pa.string()),
         ]
         table = pa.Table.from_arrays([*place, *held.columns], names=[*_PLACE.names, *held.column_names])
-        with self._told():
+        with self._reported():
             self._write(table)
         self.count += count
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Return of the file what the disk says."""
+    def _reported(self) -> Iterator[None]:
+        """Raise FileError for errors of the disk."""
         try:
             yield
         except (pa.ArrowException, OSError) as error:
             raise FileError(
-                f"The rejects cannot be written to '{self.path}': {first_line(error)}. Make room, or name another file "
-                "by rejects=, and run the same again."
+                f"The rejects cannot be written to '{self.path}': {first_line(error)}. Free space, or name another "
+                "file by rejects=, and run the same call again."
             ) from error
 
     def _write(self, table: Any) -> None:
@@ -109,7 +109,7 @@ class Rejects:
         self._writer.write_table(_as(table, schema))
 
     def _widen(self, schema: Any) -> None:
-        """Write on with more columns, or wider ones, which files may have that are read later."""
+        """Start a file with the columns of both schemas, and copy the rows so far: later files may have more."""
         earlier = self._file
         if self._writer is not None:
             self._writer.close()
@@ -124,7 +124,7 @@ class Rejects:
                     self._writer.write_table(_as(old.read_row_group(group), schema))
 
     def close(self, *, keep: bool) -> None:
-        """Return the file its name; without any rows, or where they are not kept, there is none."""
+        """Assign the file its name, if there are rows and they are kept."""
         if self._file is None:
             if keep:
                 self.path.unlink(missing_ok=True)
@@ -135,7 +135,7 @@ class Rejects:
                 self._name(self._file)
 
     def _name(self, file: IO[bytes]) -> None:
-        """Put a copy where the rejects belong."""
+        """Copy the file to its path, atomically."""
         file.seek(0)
         partial = self.path.with_name(f"{self.path.name}.{uuid.uuid4().hex}.partial")
         try:
@@ -153,15 +153,15 @@ class Rejects:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if kind is None:
-            with self._told():
+            with self._reported():
                 self.close(keep=True)
         else:
-            with suppress(pa.ArrowException, OSError):  # what ended the import comes first
+            with suppress(pa.ArrowException, OSError):  # the error that ended the import is more important
                 self.close(keep=self.count > 0)
 
 
 def holds_rejects(schema: pa.Schema) -> bool:
-    """Return whether a file is one of refused rows."""
+    """Return True if a file holds rejected rows."""
     return _OURS in (schema.metadata or {})
 
 
@@ -173,7 +173,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def _united(first: Any, second: Any) -> Any:
-    """Return a schema that holds the columns of both; a column that has two types becomes text."""
+    """Return a schema with the columns of both; a column of two types becomes strings."""
     fields = {field.name: field for field in first}
     for field in second:
         known = fields.get(field.name)
@@ -198,6 +198,6 @@ def _as(table: Any, schema: Any) -> Any:
 def _cast(column: Any, kind: Any) -> Any:
     try:
         return pc.cast(column, kind)
-    except pa.ArrowException:  # lists and structs have no text of their own
+    except pa.ArrowException:  # lists and structs cannot be cast to strings
         values = [None if value is None else str(value) for value in column.to_pylist()]
         return pa.array(values, kind)

@@ -1,4 +1,4 @@
-"""A row group as a frame: the columns that are wanted, of structs and of lists too, one row each."""
+"""A row group as a frame: the needed columns, also inside structs and lists, with one row per item or box."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nucleus_pandas._util.arrays import Indices
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.schema import CANONICAL
 from nucleus_pandas.schema.kinds import Kind
@@ -49,28 +49,28 @@ _OF_IMAGES = ("reference_id", "dataset_item_id")
 
 @dataclass(frozen=True)
 class RowGroupFrame:
-    """What a row group gives.
+    """The rows of a row group.
 
     Attributes
     ----------
     frame : pandas.DataFrame
-        A row for each that is sent, whose columns are Arrow's.
+        One row per row to send, with Arrow dtypes.
     source : numpy.ndarray of int
-        Of each row, which row of the group it comes from.
+        Per row, the row of the group that it comes from.
     box : numpy.ndarray of int or None
-        Of each row, the number of its box in that row, where a row holds several.
+        Per row, the number of its box in the row of the group, where that holds several.
     refused : dict of int to (str, str)
-        Rows of the group whose lists do not fit: column and reason. They give no row.
+        Rows of the group with lists of different lengths, which have no row here: column and reason.
     """
 
     frame: pd.DataFrame
-    source: npt.NDArray[np.intp]
-    box: npt.NDArray[np.intp] | None
+    source: Indices
+    box: Indices | None
     refused: Mapping[int, tuple[str, str]]
 
 
 class ReadPlan:
-    """Which columns of a file are read, and what becomes of them.
+    """The columns of a file that are read, and how they become rows.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class ReadPlan:
     kind : {"items", "annotations", "predictions"}
         The kind of the rows.
     layout : Layout
-        How the caller names the columns; ``objects.bbox`` is the field ``bbox`` of the struct column ``objects``.
+        The caller's names of the columns; ``objects.bbox`` is the field ``bbox`` of the struct column ``objects``.
     """
 
     def __init__(self, schema: Any, partitions: Mapping[str, Any], kind: Kind, layout: Layout) -> None:
@@ -91,10 +91,10 @@ class ReadPlan:
         self.partitions = {key: value for key, value in partitions.items() if key not in schema.names}
         self.fields = {**_leaves(schema), **dict.fromkeys(self.partitions)}
         wanted = [name for name in self._wanted() if name in self.fields]
-        self.own = list(dict.fromkeys(wanted))
+        self.names = list(dict.fromkeys(wanted))
         self.columns = [
             name
-            for name in dict.fromkeys(name if name in schema.names else name.split(".")[0] for name in self.own)
+            for name in dict.fromkeys(name if name in schema.names else name.split(".")[0] for name in self.names)
             if name in schema.names
         ]
         self.lists = self._lists() if kind != "items" else []
@@ -122,10 +122,10 @@ class ReadPlan:
         return [name for name in names if isinstance(name, str)]
 
     def _lists(self) -> list[str]:
-        """Return which columns hold a value for each box of an image."""
+        """Return the columns that hold a value per box of an image; those of the boxes come first."""
         bbox = self._boxes()
-        found = []
-        for name in self.own:
+        lists = []
+        for name in self.names:
             kind = self.fields[name]
             if kind is None or not _is_list(kind) or name in map(self._mapped, _OF_IMAGES):
                 continue
@@ -134,63 +134,71 @@ class ReadPlan:
             if self._is_vector(name):
                 continue
             if name in map(self._mapped, (*_OF_BOXES,)) or name in bbox:
-                found.append(name)
-        if found:  # then lists that go with the boxes as metadata too
-            found += [
+                lists.append(name)
+        if lists:  # then lists of metadata belong to the boxes too
+            lists += [
                 name
-                for name in self.own
-                if name not in found
+                for name in self.names
+                if name not in lists
                 and self.fields[name] is not None
                 and _is_list(self.fields[name])
                 and not self._is_vector(name)
             ]
-        return sorted(found, key=lambda name: name not in bbox)  # the boxes are what the others have to fit
+        return sorted(lists, key=lambda name: name not in bbox)  # the others need the length of the boxes
 
     def _is_vector(self, name: str) -> bool:
-        """Return whether a column holds one embedding a row."""
+        """Return True if a column holds one embedding per row."""
         kind = self.fields[name]
         return name == self._mapped("embedding_vector") and _is_list(kind) and not _is_list(kind.value_type)
 
     def sample(self) -> pd.DataFrame:
-        """Return a frame of all columns, those inside of structs too, to look for what is missing before rows are read.
+        """Return a frame of all columns, also inside structs, to find missing columns before rows are read.
 
-        It has a row of missing values, without which boxes would be looked for nowhere, unless other shapes may be
-        all that there is; a mask, where those may be all, which have no label of their own.
+        It has one row of missing values, so that the columns of boxes are required. It has none where a column of types
+        allows other shapes, and one mask where there is no column of labels, which only masks do without.
         """
         is_typed = self.kind != "items" and self._mapped("type") in self.fields
         are_masks = is_typed and self._mapped("label") not in self.fields and self._mapped("geometry") in self.fields
         rows = 1 if are_masks or not is_typed else 0
-        found = {name: pd.Series([None] * rows, dtype=object) for name in self.fields}
+        columns = {name: pd.Series([None] * rows, dtype=object) for name in self.fields}
         if are_masks:
-            found[str(self._mapped("type"))] = pd.Series(["mask"], dtype=object)
-        return pd.DataFrame(found)
+            columns[str(self._mapped("type"))] = pd.Series(["mask"], dtype=object)
+        return pd.DataFrame(columns)
 
     def check_types(self) -> None:
-        """Refuse columns whose type cannot hold what they stand for."""
+        """Raise InvalidInputError if the type of a column does not suit its values."""
         boxes = self._boxes()
         named = {canonical: self._mapped(canonical) for canonical in (_OF_ITEMS if self.kind == "items" else _OF_BOXES)}
         if boxes or self.kind == "items":
-            named = {name: own for name, own in named.items() if name not in ("x", "y", "width", "height")}
-        if not isinstance(self.layout.metadata, bool):  # what is metadata alone may be of any type
-            named = {name: own for name, own in named.items() if name not in DETAILS or own not in self.layout.metadata}
-        wrong = _wrong_types(self.fields, named, boxes if len(boxes) == 4 and self.kind != "items" else [], self.lists)
-        if wrong is not None:
-            raise InvalidInputError(wrong)
+            named = {name: column for name, column in named.items() if name not in ("x", "y", "width", "height")}
+        if not isinstance(self.layout.metadata, bool):  # pure metadata may have any type
+            named = {
+                name: column
+                for name, column in named.items()
+                if name not in DETAILS or column not in self.layout.metadata
+            }
+        message = _wrong_types(
+            self.fields, named, boxes if len(boxes) == 4 and self.kind != "items" else [], self.lists
+        )
+        if message is not None:
+            raise InvalidInputError(message)
 
     def rows(self, table: Any) -> RowGroupFrame:
-        """Create a frame of what was read."""
-        columns = {name: self._column(table, name) for name in self.own}
+        """Convert the table of a row group to rows."""
+        columns = {name: self._column(table, name) for name in self.names}
         count = table.num_rows
-        source: npt.NDArray[np.intp] = np.arange(count)
+        source: Indices = np.arange(count)
         box, refused = None, dict[int, tuple[str, str]]()
         if self.lists:
             columns, source, box, refused = _unfolded(columns, self.lists, count)
         for name, names in self._names.items():
             if name in columns and pa.types.is_integer(columns[name].type):
                 columns[name] = _named(columns[name], names)
-        made = pa.table(columns) if columns else pa.table({"": pa.nulls(len(source))}).select([])
+        arrow_table = pa.table(columns) if columns else pa.table({"": pa.nulls(len(source))}).select([])
         frame = (
-            made.to_pandas(types_mapper=pd.ArrowDtype) if columns else pd.DataFrame(index=pd.RangeIndex(len(source)))
+            arrow_table.to_pandas(types_mapper=pd.ArrowDtype)
+            if columns
+            else pd.DataFrame(index=pd.RangeIndex(len(source)))
         )
         return RowGroupFrame(frame, source, box, refused)
 
@@ -200,10 +208,10 @@ class ReadPlan:
         if name in table.column_names:
             return _plain(_one(table[name]))
         first, *rest = name.split(".")
-        found = _one(table[first])
+        column = _one(table[first])
         for field in rest:
-            found = _field(found, field)
-        return _plain(found)
+            column = _field(column, field)
+        return _plain(column)
 
 
 def _one(column: Any) -> Any:
@@ -211,12 +219,12 @@ def _one(column: Any) -> Any:
 
 
 def _plain(column: Any) -> Any:
-    """Return the storage of a column whose type is an extension of Arrow's own."""
+    """Return the storage of a column of an extension type."""
     return _plain(column.storage) if isinstance(column, pa.ExtensionArray) else column
 
 
 def without_views(table: Any) -> Any:
-    """Return a table whose views of text, of which Arrow cannot take some, are text."""
+    """Return a table with string views as strings: Arrow cannot take rows of views."""
     for at, field in enumerate(table.schema):
         if pa.types.is_string_view(field.type):
             table = table.set_column(at, field.name, table.column(at).cast(pa.large_string()))
@@ -228,11 +236,11 @@ def _is_list(kind: Any) -> bool:
 
 
 def _leaves(schema: Any) -> dict[str, Any]:
-    """Return all columns, and the fields of structs and of lists of structs under dotted names, with their types."""
-    found: dict[str, Any] = {}
+    """Return the types of all columns, and of the fields of structs and of lists of structs under dotted names."""
+    types: dict[str, Any] = {}
 
     def add(name: str, kind: Any) -> None:
-        found.setdefault(name, kind)
+        types.setdefault(name, kind)
         inner = kind.value_type if _is_list(kind) else kind
         if pa.types.is_struct(inner) and name not in ("metadata", "geometry", "class_pdf"):
             for at in range(inner.num_fields):
@@ -242,67 +250,70 @@ def _leaves(schema: Any) -> dict[str, Any]:
     for name in schema.names:
         kind = schema.field(name).type
         add(name, kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind)
-    return found
+    return types
 
 
 def _field(column: Any, name: str) -> Any:
-    """Return a field of structs, or of the structs in lists."""
+    """Return a field of structs, or of structs in lists."""
     if not _is_list(column.type):
         return pc.struct_field(column, name)
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
     offsets = pa.array(np.append(0, np.cumsum(lengths)), pa.int64())
-    found = pa.LargeListArray.from_arrays(offsets, pc.struct_field(pc.list_flatten(column), name))
-    return pc.if_else(pc.is_null(column), pa.scalar(None, found.type), found) if column.null_count else found
+    lists = pa.LargeListArray.from_arrays(offsets, pc.struct_field(pc.list_flatten(column), name))
+    return pc.if_else(pc.is_null(column), pa.scalar(None, lists.type), lists) if column.null_count else lists
 
 
 def _unfolded(
     columns: Mapping[str, Any], lists: Sequence[str], count: int
-) -> tuple[dict[str, Any], npt.NDArray[np.intp], npt.NDArray[np.intp], dict[int, tuple[str, str]]]:
-    """Return every box of an image a row of its own; an image without boxes one that has none."""
+) -> tuple[dict[str, Any], Indices, Indices, dict[int, tuple[str, str]]]:
+    """Return one row per box of an image, and one without a box for an image without boxes.
+
+    Values of lists are taken by position: the start of the list in the flattened column, plus the number of the box.
+    """
     lengths = {
         name: pc.fill_null(pc.list_value_length(columns[name]), 0).to_numpy(zero_copy_only=False).astype(np.intp)
         for name in lists
     }
     first = lengths[lists[0]]
     refused: dict[int, tuple[str, str]] = {}
-    good = np.ones(count, dtype=bool)
+    is_good = np.ones(count, dtype=bool)
     for name in lists[1:]:
-        for row in np.flatnonzero(good & (lengths[name] != first)).tolist():
+        for row in np.flatnonzero(is_good & (lengths[name] != first)).tolist():
             refused[row] = (
                 name,
-                f"holds {lengths[name][row]} values, and '{lists[0]}' {first[row]}: there must be one for each box.",
+                f"holds {lengths[name][row]} values, and '{lists[0]}' {first[row]}: there must be one per box.",
             )
-            good[row] = False
-    rows = np.flatnonzero(good)
-    times = np.maximum(first[rows], 1)
-    source = np.repeat(rows, times)
-    starts = np.repeat(np.append(0, np.cumsum(times)[:-1]), times)
+            is_good[row] = False
+    rows = np.flatnonzero(is_good)
+    counts = np.maximum(first[rows], 1)
+    source = np.repeat(rows, counts)
+    starts = np.repeat(np.append(0, np.cumsum(counts)[:-1]), counts)
     box = np.arange(len(source)) - starts
-    absent = np.repeat(first[rows] == 0, times)
-    made: dict[str, Any] = {}
+    absent = np.repeat(first[rows] == 0, counts)
+    unfolded: dict[str, Any] = {}
     for name, column in columns.items():
         if name not in lists:
-            made[name] = column.take(pa.array(source))
+            unfolded[name] = column.take(pa.array(source))
             continue
         flat = _plain(pc.list_flatten(column))
-        at = np.repeat((np.append(0, np.cumsum(lengths[name])[:-1]))[rows], times) + box
-        made[name] = flat.take(pa.array(np.where(absent, 0, at), mask=absent))
-    return made, source, box, refused
+        at = np.repeat((np.append(0, np.cumsum(lengths[name])[:-1]))[rows], counts) + box
+        unfolded[name] = flat.take(pa.array(np.where(absent, 0, at), mask=absent))
+    return unfolded, source, box, refused
 
 
 def _class_names(schema: Any) -> dict[str, list[str]]:
-    """Return the names of classes that Hugging Face's datasets wrote down beside the columns."""
+    """Return the names of classes that Hugging Face's datasets store in the metadata of the schema."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
     except (KeyError, ValueError, TypeError):
         return {}
-    found: dict[str, list[str]] = {}
+    class_names: dict[str, list[str]] = {}
 
     def walk(path: str, feature: Any) -> None:
         if isinstance(feature, list) and feature:
             walk(path, feature[0])
         elif isinstance(feature, dict) and feature.get("_type") == "ClassLabel":
-            found[path] = [str(name) for name in feature.get("names") or []]
+            class_names[path] = [str(name) for name in feature.get("names") or []]
         elif isinstance(feature, dict) and isinstance(feature.get("_type"), str):
             walk(path, feature.get("feature"))
         elif isinstance(feature, dict):
@@ -310,53 +321,53 @@ def _class_names(schema: Any) -> dict[str, list[str]]:
                 walk(f"{path}.{key}" if path else key, inner)
 
     walk("", features)
-    return {path: names for path, names in found.items() if names}
+    return {path: names for path, names in class_names.items() if names}
 
 
 def _named(column: Any, names: Sequence[str]) -> Any:
-    """Return the names of classes; -1, which stands for none, is missing."""
+    """Return the names of classes; -1, which means no class, becomes a missing value."""
     inside = pc.and_(pc.greater_equal(column, 0), pc.less(column, len(names)))
     outside = pc.and_(pc.is_valid(column), pc.and_(pc.invert(inside), pc.not_equal(column, -1)))
     if pc.any(outside).as_py():
         wrong = pc.filter(column, outside)[0].as_py()
-        raise InvalidInputError(f"There is no class {wrong}: the file names {len(names)}, from 0 on.")
+        raise InvalidInputError(f"Class {wrong} has no name: the file names {len(names)} classes, from 0.")
     return pa.array(names).take(pc.if_else(inside, column, pa.scalar(None, column.type)).cast(pa.int64()))
 
 
 def _wrong_types(
     fields: Mapping[str, Any], named: Mapping[str, object], sides: Sequence[object], lists: Sequence[str]
 ) -> str | None:
-    """Return which column cannot hold what it stands for, and what to do.
+    """Return a message about a column with an unsuitable type; None if there is none.
 
     Parameters
     ----------
     fields : dict of str to pyarrow.DataType or None
-        The types of all columns; None where the names of folders hold the values.
+        The types of all columns; None for values from folder names.
     named : dict of str to str
-        Canonical names, and the columns that stand for them.
+        The columns by their canonical names.
     sides : sequence of str
-        Columns that hold one number of a box each.
+        Columns that each hold one number of a box.
     lists : sequence of str
-        Columns that hold a value for each box of an image.
+        Columns that hold a value per box of an image.
     """
-    for canonical, own in [*named.items(), *(("x", side) for side in sides)]:
-        kind = fields.get(str(own))
+    for canonical, name in [*named.items(), *(("x", side) for side in sides)]:
+        kind = fields.get(str(name))
         if kind is None:
             continue
-        if own in lists:
+        if name in lists:
             kind = kind.value_type
         if pa.types.is_dictionary(kind):
             kind = kind.value_type
         if canonical in _NUMBERS and not _may_be_number(kind):
             return (
-                f"The column {own!r} holds {kind}, and '{canonical}' is a number. Convert it and write the file again, "
-                f"as by frame[{own!r}] = pandas.to_numeric(frame[{own!r}]); or name the column that holds it."
+                f"The column {name!r} holds {kind}, but '{canonical}' is a number. Convert it and write the file "
+                f"again, as by frame[{name!r}] = pandas.to_numeric(frame[{name!r}]); or name the column that holds it."
             )
         if canonical in _STRINGS and not _may_be_text(kind):
             remedy = ".astype('Int64')" if pa.types.is_floating(kind) else ".astype(str)"
             return (
-                f"The column {own!r} holds {kind}, and '{canonical}' is text or an integer. Convert it and write the "
-                f"file again, as by frame[{own!r}] = frame[{own!r}]{remedy}; or name the column that holds it."
+                f"The column {name!r} holds {kind}, but '{canonical}' is a string or an integer. Convert it and write "
+                f"the file again, as by frame[{name!r}] = frame[{name!r}]{remedy}; or name the column that holds it."
             )
     return None
 

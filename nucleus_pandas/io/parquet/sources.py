@@ -1,4 +1,8 @@
-"""Where Parquet files are: a file, a folder, a pattern, on this machine or elsewhere."""
+"""Finding Parquet files: a file, a folder or a pattern, local or at a URL.
+
+Folder names such as ``split=train`` become columns. They are parsed here and not by pyarrow.dataset, which reads the
+value ``007`` as the number 7.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,7 @@ ParquetPaths: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[st
 
 _ENDINGS = (".parquet", ".parq", ".pq")
 _MAGIC, _ENCRYPTED = b"PAR1", b"PARE"
-_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+_NULL = "__HIVE_DEFAULT_PARTITION__"
 _WILD = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 _PATTERN = re.compile(r"[*?\[]")
 _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
@@ -33,7 +37,7 @@ _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 
 @dataclass(frozen=True)
 class ParquetSource:
-    """One file.
+    """One Parquet file.
 
     Attributes
     ----------
@@ -43,13 +47,13 @@ class ParquetSource:
     place : str
         Its path in the file system.
     filesystem : pyarrow.fs.FileSystem
-        Where it is.
+        The file system of `place`.
     partitions : dict of str to str, int or None
         The values that the names of its folders give to all rows (``split=train/``).
     size : int
         Bytes.
     modified : int or None
-        Nanoseconds, where the file system tells.
+        Nanoseconds, where the file system has it.
     """
 
     name: str
@@ -61,7 +65,7 @@ class ParquetSource:
 
     @cached_property
     def metadata(self) -> Any:
-        """What the footer says: columns, row groups and their sizes."""
+        """The content of the footer: columns, row groups and their sizes."""
         return self._footer[0]
 
     @cached_property
@@ -77,98 +81,98 @@ class ParquetSource:
 
     @cached_property
     def groups(self) -> list[tuple[int, int]]:
-        """How many rows and bytes each row group has."""
-        found = map(self.metadata.row_group, range(self.metadata.num_row_groups))
-        return [(group.num_rows, group.total_byte_size) for group in found]
+        """The number of rows and bytes of each row group."""
+        groups = map(self.metadata.row_group, range(self.metadata.num_row_groups))
+        return [(group.num_rows, group.total_byte_size) for group in groups]
 
     @property
     def identity(self) -> str:
-        """What tells it from another version of itself."""
+        """Differs between versions of the file: size, time, and a hash of the footer."""
         return f"{self.size} {self.modified} {self._footer[1]}"
 
     @property
     def schema(self) -> Any:
-        """The columns, as Arrow has them."""
+        """The Arrow schema."""
         return self.metadata.schema.to_arrow_schema()
 
     def is_same(self, identity: str | None) -> bool:
-        """Return whether an identity is this one, but for the time."""
-        first, second = self.identity.split(), (identity or "").split()
-        return len(second) == 3 and (first[0], first[2]) == (second[0], second[2])
+        """Return True if an identity is this one, apart from the time."""
+        this, other = self.identity.split(), (identity or "").split()
+        return len(other) == 3 and (this[0], this[2]) == (other[0], other[2])
 
     def open(self) -> Any:
-        """Open it for reading row groups, each alone in memory."""
+        """Open the file to read single row groups."""
         file = self.filesystem.open_input_file(self.place)
         return pq.ParquetFile(file, metadata=self.metadata, pre_buffer=False, page_checksum_verification=True)
 
     def state(self) -> tuple[int, int | None]:
-        """Ask for its size and time, which tell whether it changes."""
+        """Return the current size and time, which change with the file."""
         info = self.filesystem.get_file_info(self.place)
         return info.size or 0, info.mtime_ns
 
     def is_found(self, state: tuple[int, int | None]) -> bool:
-        """Return whether it is unchanged; elsewhere a list may have finer times than who asks for one file."""
+        """Return True if the file is unchanged; remote times may differ between a list and a single request."""
         exact = isinstance(self.filesystem, fs.LocalFileSystem)
         return state == (self.size, self.modified) if exact else state[0] == self.size
 
 
 class SourceFile(Protocol):
-    """What rows are imported from, a group of rows after the other; see `ParquetSource`."""
+    """A file that rows are imported from, group by group; see `ParquetSource`."""
 
     @property
     def name(self) -> str:
-        """What errors, rejects and the journal call it."""
+        """Its name in errors, rejects and the journal."""
         ...
 
     @property
     def partitions(self) -> Mapping[str, str | int | None]:
-        """Columns that have one value in all rows."""
+        """Columns with one value in all rows."""
         ...
 
     @property
     def schema(self) -> Any:
-        """The columns, as Arrow has them."""
+        """The Arrow schema."""
         ...
 
     @property
     def groups(self) -> Sequence[tuple[int, int]]:
-        """How many rows and bytes each group has."""
+        """The number of rows and bytes of each group."""
         ...
 
     @property
     def identity(self) -> str:
-        """What tells it from another version of itself."""
+        """Differs between versions of the file: size, time, and a hash of the footer."""
         ...
 
     def state(self) -> object:
-        """Ask for what tells whether it changes while it is read."""
+        """Return the current state, which changes with the file."""
         ...
 
     def is_found(self, state: Any) -> bool:
-        """Return whether a state is that in which it was found."""
+        """Return True if a state is the one in which the file was found."""
         ...
 
     def is_same(self, identity: str | None) -> bool:
-        """Return whether an identity is this one, as far as its content goes."""
+        """Return True if an identity has the same content."""
         ...
 
     def open(self) -> Any:
-        """Return what reads groups: ``read_row_group(number, columns=names)``."""
+        """Return an object with ``read_row_group(number, columns=names)``."""
         ...
 
 
 @dataclass(frozen=True)
 class SourceFiles:
-    """The files of a source, in the order of their names.
+    """The files of a source, sorted by name.
 
     Attributes
     ----------
     files : list of SourceFile
-        They may be none.
+        At least one.
     root : str
-        The folder, or the address, below which they are.
+        The folder or URL that contains them.
     is_local : bool
-        Whether that is a folder of this machine.
+        Whether it is a local folder.
     """
 
     files: Sequence[SourceFile]
@@ -183,25 +187,29 @@ def find(source: ParquetPaths, filesystem: Any = None) -> SourceFiles:
     ----------
     source : str, path-like, or several
         A file, a folder (with the folders in it; ``key=value`` in their names become columns), a pattern with ``*``,
-        ``?``, ``[…]`` and ``**``, or an address such as ``s3://bucket/folder``.
+        ``?``, ``[…]`` and ``**``, or a URL such as ``s3://bucket/folder``.
     filesystem : pyarrow.fs.FileSystem or fsspec file system, optional
-        Where paths are looked for.
+        The file system of the paths.
 
     Raises
     ------
     InvalidInputError
-        There is no such file, or no Parquet file in the folder.
+        There is no such file, or the folder has no Parquet file.
     MissingExtraError
-        A package that knows the kind of address is not installed.
+        The package for this kind of URL is not installed.
     """
     if isinstance(source, (str, os.PathLike)):
         return _find_one(os.fspath(source), filesystem)
-    if not isinstance(source, Sequence) or not source or not all(isinstance(one, (str, os.PathLike)) for one in source):
+    if (
+        not isinstance(source, Sequence)
+        or not source
+        or not all(isinstance(path, (str, os.PathLike)) for path in source)
+    ):
         raise InvalidInputError(
-            f"A source is a path, an address, or a list of these, not {source!r:.80}. A frame that is in memory is "
-            "sent by df.nucleus.append, .annotate or .predict."
+            f"A source is a path, a URL, or a list of these, not {source!r:.80}. Send a frame in memory by "
+            "df.nucleus.append, .annotate or .predict."
         )
-    parts = [_find_one(os.fspath(one), filesystem) for one in source]
+    parts = [_find_one(os.fspath(path), filesystem) for path in source]
     files = [file for part in parts for file in part.files if isinstance(file, ParquetSource)]
     is_local = all(part.is_local for part in parts)
     if is_local:
@@ -209,9 +217,9 @@ def find(source: ParquetPaths, filesystem: Any = None) -> SourceFiles:
         files = [_named_below(file, root) for file in files]
     else:
         root = " ".join(sorted({part.root for part in parts}))
-    twice = sorted({file.name for file in files if sum(file.name == other.name for other in files) > 1})
-    if twice:
-        raise InvalidInputError(f"The source names '{twice[0]}' twice.")
+    repeated = sorted({file.name for file in files if sum(file.name == other.name for other in files) > 1})
+    if repeated:
+        raise InvalidInputError(f"The source names '{repeated[0]}' twice.")
     return SourceFiles(files, root, is_local)
 
 
@@ -233,7 +241,7 @@ def _find_one(source: str, filesystem: Any) -> SourceFiles:
     shown = os.fsencode(source).decode("utf-8", "replace")
     try:
         return _local(local)
-    except UnicodeError:  # of Arrow, which takes names as text
+    except UnicodeError:  # from Arrow, which takes names as strings
         raise InvalidInputError(f"'{shown}' has, or holds, a name that is not UTF-8. Rename it.") from None
     except OSError as error:
         raise InvalidInputError(f"'{shown}' cannot be read: {first_line(error)}.") from None
@@ -243,62 +251,62 @@ def _local(source: str) -> SourceFiles:
     system = fs.LocalFileSystem()
     path = Path(os.path.abspath(source))
     if path.is_dir():
-        found, folder = _in_folder(system, str(path)), path
+        infos, folder = _in_folder(system, str(path)), path
     elif path.is_file():
-        found, folder = [system.get_file_info(str(path))], path.parent
+        infos, folder = [system.get_file_info(str(path))], path.parent
     elif _PATTERN.search(source):
         fixed = re.split(r"[*?\[]", source, maxsplit=1)[0]
         folder = Path(os.path.abspath(os.path.dirname(fixed) or "."))
         names = sorted(name for name in glob.glob(source, recursive=True) if os.path.isfile(name))
-        found = [system.get_file_info(os.path.abspath(name)) for name in names if not _is_hidden(name, str(folder))]
-        if not found:
+        infos = [system.get_file_info(os.path.abspath(name)) for name in names if not _is_hidden(name, str(folder))]
+        if not infos:
             raise InvalidInputError(f"No file matches '{source}'.")
     else:
-        raise InvalidInputError(f"There is no file '{source}'.{_near(path)}")
-    if not found:
-        raise InvalidInputError(f"The folder '{source}' holds no file that ends in {' or '.join(_ENDINGS)}.")
-    return SourceFiles(list(_sources(found, system, f"{folder.as_posix().rstrip('/')}/", "")), str(folder), True)
+        raise InvalidInputError(f"There is no file '{source}'.{_similar(path)}")
+    if not infos:
+        raise InvalidInputError(f"The folder '{source}' contains no file that ends in {' or '.join(_ENDINGS)}.")
+    return SourceFiles(list(_sources(infos, system, f"{folder.as_posix().rstrip('/')}/", "")), str(folder), True)
 
 
-def _near(path: Path) -> str:
+def _similar(path: Path) -> str:
     try:
-        there = sorted(one.name for one in path.parent.iterdir() if one.suffix in _ENDINGS)
+        names = sorted(path_beside.name for path_beside in path.parent.iterdir() if path_beside.suffix in _ENDINGS)
     except OSError:
         return f" Its folder '{path.parent}' does not exist either."
-    others = [name for name in there if not name.startswith((".", "_"))]
+    others = [name for name in names if not name.startswith((".", "_"))]
     stems = {Path(name).stem: name for name in others}
-    near = get_close_matches(path.stem, stems, 1)
-    if near:
-        return f" Is {stems[near[0]]!r} meant?"
+    similar = get_close_matches(path.stem, stems, 1)
+    if similar:
+        return f" Did you mean {stems[similar[0]]!r}?"
     return f" Its folder holds {', '.join(map(repr, others[:5]))}." if others else ""
 
 
 def _elsewhere(source: str) -> tuple[Any, str]:
-    """Find the file system of an address, by Arrow or else by fsspec."""
+    """Return the file system and path of a URL, by Arrow or else by fsspec."""
     scheme = urlsplit(source).scheme.lower()
     try:
-        found: tuple[Any, str] = fs.FileSystem.from_uri(source)
-        return found
+        located: tuple[Any, str] = fs.FileSystem.from_uri(source)
+        return located
     except (pa.ArrowException, ValueError, OSError, ImportError):
         pass
     try:
         from fsspec.core import url_to_fs  # type: ignore[import-untyped]
     except ImportError:
         raise MissingExtraError(
-            f"Arrow alone does not read '{scheme}' addresses here; fsspec may: pip install fsspec, and the package "
+            f"Arrow cannot read '{scheme}' URLs here; fsspec may: pip install fsspec, and the package "
             f"that it needs for '{scheme}'."
         ) from None
     try:
         system, place = url_to_fs(source)
     except ImportError as error:
-        raise MissingExtraError(f"Reading '{scheme}' addresses needs another package: {first_line(error)}") from None
+        raise MissingExtraError(f"Reading '{scheme}' URLs needs another package: {first_line(error)}") from None
     except ValueError:
-        raise InvalidInputError(f"Nobody knows '{scheme}' addresses: '{_without_secrets(source)}'.") from None
+        raise InvalidInputError(f"'{scheme}' URLs are not supported: '{_without_secrets(source)}'.") from None
     return fs.PyFileSystem(fs.FSSpecHandler(system)), place
 
 
 def _without_secrets(source: str) -> str:
-    """Return an address without user, password and parameters, any of which may hold a key."""
+    """Return a URL without user, password and parameters, any of which may contain a key."""
     parts = urlsplit(source)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
@@ -308,21 +316,21 @@ def _files_at(system: Any, place: str, shown: str, *, prefix: str = "") -> Sourc
     try:
         info = system.get_file_info(place)
         if info.type == fs.FileType.Directory:
-            found, root = _in_folder(system, place), f"{place}/"
+            infos, root = _in_folder(system, place), f"{place}/"
         elif info.type == fs.FileType.File:
-            found, root = [info], _folder_of(place)
+            infos, root = [info], _folder_of(place)
         elif _PATTERN.search(place):
             root = _folder_of(_PATTERN.split(place, maxsplit=1)[0])
             below = system.get_file_info(fs.FileSelector(root.rstrip("/"), recursive=True, allow_not_found=True))
-            found = [one for one in below if one.type == fs.FileType.File and _matches(one.path, place)]
-            found = [one for one in found if not _is_hidden(one.path, root)]
+            infos = [each for each in below if each.type == fs.FileType.File and _matches(each.path, place)]
+            infos = [each for each in infos if not _is_hidden(each.path, root)]
         else:
             raise InvalidInputError(f"There is no file '{shown}'.")
     except OSError as error:
         raise InvalidInputError(f"'{shown}' cannot be reached: {first_line(error)}.") from None
-    if not found:
-        raise InvalidInputError(f"'{shown}' holds no Parquet file.")
-    files = list(_sources(sorted(found, key=lambda one: one.path), system, root, prefix))
+    if not infos:
+        raise InvalidInputError(f"'{shown}' contains no Parquet file.")
+    files = list(_sources(sorted(infos, key=lambda each: each.path), system, root, prefix))
     return SourceFiles(files, f"{prefix}{root}", False)
 
 
@@ -331,7 +339,7 @@ def _folder_of(place: str) -> str:
 
 
 def _matches(path: str, pattern: str) -> bool:
-    """Return whether a path fits a pattern; ``**`` stands for any folders, ``*`` stays in one.
+    """Return True if a path matches a pattern; ``**`` matches across folders, ``*`` within one.
 
     Examples
     --------
@@ -347,46 +355,46 @@ def _matches(path: str, pattern: str) -> bool:
 
 def _in_folder(system: Any, root: str) -> list[Any]:
     below = system.get_file_info(fs.FileSelector(root, recursive=True))
-    found = [one for one in below if one.type == fs.FileType.File and one.path.lower().endswith(_ENDINGS)]
-    return sorted((one for one in found if not _is_hidden(one.path, root)), key=lambda one: one.path)
+    infos = [info for info in below if info.type == fs.FileType.File and info.path.lower().endswith(_ENDINGS)]
+    return sorted((info for info in infos if not _is_hidden(info.path, root)), key=lambda info: info.path)
 
 
 def _is_hidden(path: str, root: str) -> bool:
-    """Return whether a name below the root begins as those that writers of tables keep for themselves."""
+    """Return True if a folder or file below the root is hidden: it begins with a dot or an underscore."""
     below = os.path.abspath(path)[len(os.path.abspath(root)) :] if os.path.isabs(root) else path[len(root) :]
     return any(part.startswith((".", "_")) for part in PurePosixPath(below.replace(os.sep, "/")).parts if part != "/")
 
 
-def _sources(found: Sequence[Any], system: Any, root: str, prefix: str) -> Iterator[ParquetSource]:
-    """Create the files of what a file system found below a root."""
-    names = [one.path.replace(os.sep, "/").removeprefix(root) for one in found]
-    raw = [_partitions(name) for name in names]
+def _sources(infos: Sequence[Any], system: Any, root: str, prefix: str) -> Iterator[ParquetSource]:
+    """Yield the files that were found below a root; partitions are numbers where all values of a key are."""
+    names = [info.path.replace(os.sep, "/").removeprefix(root) for info in infos]
+    partitions = [_partitions(name) for name in names]
     numbers = {
         key
-        for key in {key for one in raw for key in one}
-        if all(one.get(key) is None or _WHOLE_NUMBER.fullmatch(str(one[key])) for one in raw)
+        for key in {key for values in partitions for key in values}
+        if all(values.get(key) is None or _WHOLE_NUMBER.fullmatch(str(values[key])) for values in partitions)
     }
-    for info, name, texts in zip(found, names, raw, strict=True):
-        values = {key: int(text) if text is not None and key in numbers else text for key, text in texts.items()}
-        whole = f"{prefix}{root}{name}" if prefix else name
-        yield ParquetSource(whole, info.path, system, values, info.size or 0, info.mtime_ns)
+    for info, name, strings in zip(infos, names, partitions, strict=True):
+        values = {key: int(text) if text is not None and key in numbers else text for key, text in strings.items()}
+        full_name = f"{prefix}{root}{name}" if prefix else name
+        yield ParquetSource(full_name, info.path, system, values, info.size or 0, info.mtime_ns)
 
 
 def _partitions(name: str) -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
+    partitions: dict[str, str | None] = {}
     for part in name.split("/")[:-1]:
-        key, parted, value = part.partition("=")
-        if parted and key:
-            found[unquote(key)] = None if value == _NO_VALUE else unquote(value)
-    return found
+        key, separator, value = part.partition("=")
+        if separator and key:
+            partitions[unquote(key)] = None if value == _NULL else unquote(value)
+    return partitions
 
 
 def _tail(file: Any, size: int, name: str) -> bytes:
-    """Read the footer, and say what a file is that has none."""
+    """Read the footer, or raise an error that says what is wrong with the file."""
     if not size:
         raise InvalidInputError(f"The file '{name}' is empty: 0 bytes.")
     if size < 12:
-        raise InvalidInputError(f"The file '{name}' is no Parquet file: it has {size} bytes.")
+        raise InvalidInputError(f"The file '{name}' is not a Parquet file: it has {size} bytes.")
     file.seek(0)
     start = bytes(file.read(4))
     file.seek(size - 8)
@@ -396,10 +404,10 @@ def _tail(file: Any, size: int, name: str) -> bytes:
     if end[4:] != _MAGIC:
         if start == _MAGIC:
             raise InvalidInputError(
-                f"The file '{name}' is cut off: it begins as Parquet, but has no footer. Copy it again."
+                f"The file '{name}' is truncated: it begins as Parquet, but has no footer. Copy it again."
             )
         raise InvalidInputError(
-            f"The file '{name}' is no Parquet file. Annotation files of other kinds are read by npd.read_coco, "
+            f"The file '{name}' is not a Parquet file. Annotation files of other formats are read by npd.read_coco, "
             "npd.read_yolo and npd.read_voc, and CSV by pd.read_csv."
         )
     (length,) = struct.unpack("<i", end[:4])
@@ -412,5 +420,5 @@ def _tail(file: Any, size: int, name: str) -> bytes:
 
 
 def first_line(error: BaseException) -> str:
-    """Return what an error says at first."""
+    """Return the first line of an error's message."""
     return str(error).strip().partition("\n")[0].rstrip(".")

@@ -76,13 +76,13 @@ def cut(content: bytes) -> bytes:
 
 NO_PARQUET: dict[str, tuple[bytes | Callable[[bytes], bytes], str]] = {
     "empty": (b"", "is empty: 0 bytes"),
-    "some bytes": (b"PAR1PAR1", "is no Parquet file: it has 8 bytes"),
+    "some bytes": (b"PAR1PAR1", "is not a Parquet file: it has 8 bytes"),
     "CSV": (b"reference_id,image_url\na.jpg,https://example.org/a.jpg\n", "CSV by pd.read_csv"),
     "JSON": (json.dumps({"images": [], "annotations": []}).encode(), "read by npd.read_coco"),
-    "cut off": (cut, "is cut off: it begins as Parquet, but has no footer. Copy it again"),
-    "without its last byte": (lambda content: content[:-1], "is cut off"),
+    "cut off": (cut, "is truncated: it begins as Parquet, but has no footer. Copy it again"),
+    "without its last byte": (lambda content: content[:-1], "is truncated"),
     "without its first half": (lambda content: content[len(content) // 2 :], "is damaged|cannot be read"),
-    "zeros": (lambda content: bytes(len(content)), "is no Parquet file"),
+    "zeros": (lambda content: bytes(len(content)), "is not a Parquet file"),
     "an encrypted footer": (lambda content: content[:-4] + b"PARE", "is encrypted; decrypt it first"),
     "a footer too long": (lambda content: content[:-8] + b"\xff\xff\xff\x00PAR1", "is damaged: its footer cannot be"),
     "a negative footer": (lambda content: content[:-8] + b"\xff\xff\xff\xffPAR1", "is damaged: its footer cannot be"),
@@ -149,7 +149,7 @@ def test_what_stands_before_damage_is_stored_and_the_rest_when_it_is_mended(
     )
     modified = path.stat().st_mtime_ns
     whole = damage(path, 1, "reference_id")
-    with pytest.raises(npd.InvalidInputError, match="Row group 1 of 'a.parquet' cannot be read: .* is stored"):
+    with pytest.raises(npd.InvalidInputError, match="Row group 1 of 'a.parquet' cannot be read: .* are stored"):
         items.imported(local, path)
     assert names(items) == [f"{number:02}.jpg" for number in range(5)]
     path.write_bytes(whole)
@@ -203,7 +203,7 @@ WRONG: dict[str, tuple[str, pd.DataFrame, str]] = {
         image_items().assign(image_url=pd.Timestamp("2026")),
         "'image_url' holds timestamp",
     ),
-    "text as x": ("annotations", box_rows().assign(x="1"), "'x' holds .*string, and 'x' is a number"),
+    "text as x": ("annotations", box_rows().assign(x="1"), "'x' holds .*string, but 'x' is a number"),
     "truth as width": ("annotations", box_rows().assign(width=True), "'width' holds bool"),
     "numbers as labels": ("annotations", box_rows().assign(label=0.5), "'label' holds double"),
     "text as confidence": ("predictions", box_rows().assign(confidence="high"), "'confidence' holds"),
@@ -284,7 +284,7 @@ def test_a_file_that_changes_while_it_is_imported_is_noticed(
             path.unlink()
 
     after_requests(local, 5, change)  # in the second row group, while the third is read or was read already
-    with pytest.raises(npd.InvalidInputError, match="'a.parquet' changed while it was imported. What was sent before"):
+    with pytest.raises(npd.InvalidInputError, match="'a.parquet' changed while it was imported. Rows before"):
         items.imported(local, path)
     there = items.rows()
     assert there["reference_id"].tolist() == [f"{number:02}.jpg" for number in range(len(there))]
@@ -401,7 +401,7 @@ def test_a_change_that_no_footer_tells_of_is_noticed(
     items.imported(local, path)
     path.write_bytes(path.read_bytes().replace(b"/07.jpg", b"/70.jpg"))
     sent.clear()
-    with pytest.warns(npd.NucleusWarning, match="'a.parquet' has changed .* stay as they are .if_exists='skip'"):
+    with pytest.warns(npd.NucleusWarning, match="'a.parquet' has changed .* existing rows are kept .if_exists='skip'"):
         result = items.imported(local, path)
     assert (sent, result.changed, result.ignored) == ({"append": 1}, ("a.parquet",), 2)
 
@@ -527,7 +527,9 @@ def test_a_mistyped_name_is_told_with_what_it_is_near(
 ) -> None:
     for name in ("items.parquet", "_item.items.rejects.parquet", ".iten.parquet"):
         (source / name).touch()
-    with pytest.raises(npd.InvalidInputError, match=r"There is no file '.*item.parquet'\. Is 'items.parquet' meant\?$"):
+    with pytest.raises(
+        npd.InvalidInputError, match=r"There is no file '.*item.parquet'\. Did you mean 'items.parquet'\?$"
+    ):
         items.imported(local, source / "item.parquet")
     with pytest.raises(npd.InvalidInputError, match=r"Its folder holds 'items.parquet'\.$"):
         items.imported(local, source / "q.parquet")

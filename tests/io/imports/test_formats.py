@@ -173,7 +173,7 @@ def test_detections_go_to_a_run(files: Path, run_command: Any, store: Path) -> N
     assert (code, "452 ignored" in out) == (0, True)
     code, _, err = run_command(*detections)
     assert code == 1
-    assert "these are predictions, and go to a run: --run RUN or --model MODEL. Ground" in err
+    assert "these are predictions, which need a run: --run RUN or --model MODEL." in err
     code, _, err = run_command(files / "coco_cvat.json", "COCO", *options, "--model", "detector")
     assert code == 1
     assert "holds no confidences" in err
@@ -203,14 +203,17 @@ def test_what_does_not_go_together_is_refused(files: Path, run_command: Any, loc
         ((coco, "D", "--format", "coco", "--bbox", "b"), "--bbox is about the columns"),
         ((coco, "D", "--format", "coco", "--bbox-format", "xyxy"), "--bbox-format is about the columns"),
         ((coco, coco, "D", "--format", "coco"), "takes one source, not 2"),
-        ((coco, "D", "--format", "coco", "--names", "n"), "--names goes with 'yolo', not with 'coco'"),
+        ((coco, "D", "--format", "coco", "--names", "n"), "--names applies to 'yolo', not to 'coco'"),
         ((coco, "D", "--images", "n"), "--images goes with --format coco or yolo or voc"),
         ((coco, "D", "--names", "n"), "--names goes with --format yolo."),
-        ((coco, "D"), "is no Parquet file. Annotation files of other kinds are imported with --format coco, yolo or"),
+        (
+            (coco, "D"),
+            "is not a Parquet file. Annotation files of other formats are imported with --format coco, yolo or",
+        ),
         ((coco, "D", "--kind", "annotations", "--model", "m"), "--run and --model are for predictions"),
         ((files / "none.json", "D", "--format", "coco"), "There is no file"),
         ((coco, "D", "--column", "label"), "--column takes NAME=COLUMN"),
-        ((files, "D", "--format", "coco"), "is a folder, and COCO is a file: name it"),
+        ((files, "D", "--format", "coco"), "is a folder, but COCO is a file: name it"),
         ((coco, "D", "--format", "coco", "--ground-truth", coco), "--ground-truth is for lists of results"),
         ((files / "coco_results.json", "D", "--format", "coco"), "they are about: --ground-truth instances.json.\n"),
         ((coco, "D", "--batch-size", "0"), "--batch-size is a whole number"),
@@ -228,7 +231,7 @@ def test_refused_rows_are_written_down_and_raised(files: Path, local: npd.Nucleu
     (images / "2007_000027.jpg").write_bytes(b"")
     dataset, rejects = local.create_dataset("COCO"), tmp_path / "r.parquet"
     with pytest.raises(
-        npd.UploadError, match=r"items: 1 of 100 rows are refused:\n  coco_cvat.json, row \d+"
+        npd.UploadError, match=r"items: 1 of 100 rows are rejected:\n  coco_cvat.json, row \d+"
     ) as refused:
         npd.import_files(files / "coco_cvat.json", dataset, "coco", images=images, rejects=rejects, journal=False)
     lost = refused.value.result["annotations"].failed
@@ -362,7 +365,7 @@ def test_the_exit_code_tells_of_refused_rows(mine: Path, run_command: Any, tmp_p
     assert rejects["file"].tolist() == ["1.jpg", "5.jpg"]
     code, _, err = run_command(mine, "Mine", *names, *corners, "--max-rejects", "1")
     assert code == 1
-    assert "More rows are refused than --max-rejects 1 allows" in err
+    assert "More rows are rejected than --max-rejects 1 allows" in err
     frame.assign(xmax=50.0).to_parquet(mine, row_group_size=10)
     code, out, err = run_command(mine, "Mine", *names, *corners)
     assert code == 0
@@ -390,8 +393,8 @@ def test_an_export_is_imported_file_by_file(mine: Path, run_command: Any, store:
     code, _, err = run_command(tmp_path / "export", "Copy")
     assert code == 1
     assert "is not empty. --overwrite replaces an earlier export." in err
-    assert "annotations.parquet holds annotations, as an export wrote them, and items are imported." in err
-    assert "Name the files of the items alone; or is --kind annotations meant?" in err
+    assert "annotations.parquet is an export of annotations, but items are imported." in err
+    assert "Name only the files of items. Did you mean --kind annotations?" in err
     code, out, _ = run_command(tmp_path / "export" / "items.parquet", "Copy")
     assert (code, "10 new" in out) == (0, True)
 

@@ -314,7 +314,7 @@ def test_lists_that_do_not_fit_refuse_their_image(scene: npd.Dataset, tmp_path: 
     rejects = pd.read_parquet(result.rejects)
     assert rejects["reject_row"].tolist() == [1, 2]
     assert rejects["reject_column"].tolist() == ["label", "bbox"]
-    assert rejects["reject_reason"][0] == "holds 1 values, and 'bbox' 2: there must be one for each box."
+    assert rejects["reject_reason"][0] == "holds 1 values, and 'bbox' 2: there must be one per box."
     assert rejects["reject_reason"][1].startswith("Box 1: the width of the box is -3")
 
 
@@ -528,7 +528,7 @@ def test_a_column_of_boxes_is_hinted_at(scene: npd.Dataset, tmp_path: Path) -> N
     [
         ({"x": "12"}, "column 'x' holds .*string.*'x' is a number. Convert it .*to_numeric"),
         ({"x": True}, "column 'x' holds bool"),
-        ({"reference_id": 1.5}, r"column 'reference_id' holds double.*text or an integer.*astype\('Int64'\)"),
+        ({"reference_id": 1.5}, r"column 'reference_id' holds double.*string or an integer.*astype\('Int64'\)"),
         ({"label": True}, r"column 'label' holds bool.*astype\(str\)"),
     ],
 )
@@ -546,11 +546,11 @@ def test_what_is_no_source_is_refused(scene: npd.Dataset, tmp_path: Path) -> Non
     (tmp_path / "empty").mkdir()
     boxes_of().to_parquet(tmp_path / "boxes.parquet")
     for source, says in (
-        (tmp_path / "box.parquet", r"There is no file '.*box.parquet'. Is 'boxes.parquet' meant"),
+        (tmp_path / "box.parquet", r"There is no file '.*box.parquet'. Did you mean 'boxes.parquet'"),
         (tmp_path / "nowhere" / "box.parquet", "Its folder .* does not exist either"),
-        (tmp_path / "empty", "holds no file that ends in .parquet"),
+        (tmp_path / "empty", "contains no file that ends in .parquet"),
         (f"{tmp_path}/*.pq", "No file matches"),
-        (boxes_of(), "A frame that is in memory is sent by df.nucleus"),
+        (boxes_of(), "Send a frame in memory by df.nucleus"),
         ([], "A source is a path"),
         ([tmp_path / "boxes.parquet", tmp_path], "names 'boxes.parquet' twice"),
         ("nowhere-known://a/b", "Nobody knows|fsspec may"),
@@ -570,7 +570,7 @@ def test_arguments_that_do_not_go_together_are_refused(
         ((other, "predictions", run), {}, f"belongs to the dataset '{scene.id}'"),
         ((scene, "annotations", run), {}, "Is kind='predictions' meant"),
         ((scene, "boxes"), {}, "'items'"),
-        ((scene, "items"), {"bbox_format": "xyxy"}, "items have none"),
+        ((scene, "items"), {"bbox_format": "xyxy"}, "items do not have"),
         ((scene,), {"max_rejects": -1}, "max_rejects is a number of rows"),
         (("ds_1",), {}, "takes a Dataset"),
     ]
@@ -644,7 +644,7 @@ def test_no_column_is_read_that_is_not_sent(
     assert [sorted(columns) for columns in read] == [sorted(["reference_id", "label", *SIDES])]
 
 
-# What was sent before
+# Rows before
 
 
 def test_the_same_import_again_sends_nothing(

@@ -189,7 +189,9 @@ def test_another_file_in_the_place_of_rejects_stays(
     for other in (path, source / "notes"):
         other.touch()
         there = other.read_bytes()
-        with pytest.raises(npd.InvalidInputError, match="exists and holds no rejects; name another file by rejects="):
+        with pytest.raises(
+            npd.InvalidInputError, match="exists and is not a file of rejects; name another file by rejects="
+        ):
             annotations.imported(local, path, rejects=other)
         assert other.read_bytes() == there
     assert annotations.rows().empty
@@ -200,7 +202,7 @@ def test_rejects_may_stand_in_a_folder_that_is_not_made_yet(
 ) -> None:
     path = write(with_refused(box_rows()), source / "a.parquet")
     wanted = source / "new" / "folder" / "refused.parquet"
-    with pytest.raises(npd.UploadError, match="3 of 16 rows are refused:") as caught:
+    with pytest.raises(npd.UploadError, match="3 of 16 rows are rejected:") as caught:
         annotations.imported(local, path, rejects=wanted, journal=False)
     assert "a.parquet, row 4, column 'width': " in str(caught.value)
     assert f"All of them are in '{wanted}'.\nThe other rows are stored." in str(caught.value)
@@ -219,10 +221,10 @@ def test_too_many_refused_rows_end_an_import_early(
     if most is None or most >= 3:
         result = annotations.imported(local, path, on_error="collect", max_rejects=most)
     else:
-        with pytest.raises(npd.UploadError, match=f"More rows are refused than max_rejects={most} allows") as caught:
+        with pytest.raises(npd.UploadError, match=f"More rows are rejected than max_rejects={most} allows") as caught:
             annotations.imported(local, path, on_error="collect", max_rejects=most)
         result = caught.value.result
-        assert f"ended at a.parquet, row group {[0, 1, 3][most]}.\n{refused} of 16 rows are refused:" in str(
+        assert f"ended at a.parquet, row group {[0, 1, 3][most]}.\n{refused} of 16 rows are rejected:" in str(
             caught.value
         )
     assert (result.failed, result.new + result.ignored) == (refused, stored)
@@ -241,9 +243,9 @@ def test_too_many_refused_rows_end_an_import_early(
             3,
             "12 new, 1 ignored, 3 refused\nThe refused rows, with columns and reasons, are in '",
         ),
-        (["--max-rejects", "2"], 1, "More rows are refused than --max-rejects 2 allows, so the import ended at"),
+        (["--max-rejects", "2"], 1, "More rows are rejected than --max-rejects 2 allows, so the import ended at"),
         (["--journal", "."], 1, "Name another file with --journal, or work without one with --no-journal."),
-        (["--rejects", "{source}"], 1, "name another file by --rejects, or move it away"),
+        (["--rejects", "{source}"], 1, "name another file by --rejects, or move it"),
         (["--bbox", "q"], 1, "nucleus-pandas: source.parquet: "),
     ],
 )
@@ -269,7 +271,7 @@ def test_items_that_exist_are_refused_where_none_may(local: npd.NucleusClient, s
     write(image_items(5), source / "a.parquet")
     path = write(image_items(10), source / "b.parquet")
     items.imported(local, source / "a.parquet")
-    with pytest.raises(npd.UploadError, match="5 of 10 rows are refused"):
+    with pytest.raises(npd.UploadError, match="5 of 10 rows are rejected"):
         items.imported(local, path, if_exists="error")
     rejects = pd.read_parquet(source / "_b.items.rejects.parquet")
     assert rejects["reject_row"].tolist() == [0, 1, 2, 3, 4]
@@ -284,9 +286,7 @@ def test_rejects_among_the_files_are_no_data(local: npd.NucleusClient, source: P
     write(frame, source / "a.parquet")
     rejects = source / "refused.parquet"
     assert items.imported(local, source, rejects=rejects, on_error="collect").failed == 1
-    with pytest.warns(
-        npd.NucleusWarning, match=r"'refused.parquet' holds rows that an import refused, and is left out"
-    ):
+    with pytest.warns(npd.NucleusWarning, match=r"'refused.parquet' holds rejected rows of an import, and is left out"):
         result = items.imported(local, source, rejects=rejects, on_error="collect")
     assert (result.files, result.rows, result.failed) == (1, 5, 1)
     assert items.imported(local, rejects, on_error="collect").rows == 1
