@@ -670,7 +670,7 @@ def test_an_unknown_dataset_leaves_no_folder(local: npd.NucleusClient, plain: np
     assert not folder.exists()
 
 
-@pytest.mark.filterwarnings("ignore:. rows .* are left out, since they are no boxes")
+@pytest.mark.filterwarnings("ignore:. rows .* are left out, since they are not boxes")
 def test_a_server_that_knows_only_the_contract_gives_the_same_files(
     client: npd.NucleusClient, filled: npd.Dataset, committed: npd.ModelRun, tmp_path: Path
 ) -> None:

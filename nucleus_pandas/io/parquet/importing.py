@@ -357,15 +357,14 @@ class RowsImport:
         if isinstance(error, _TooManyError):
             return UploadError(
                 f"{error}, so the import ended at {self.place}.\n{self.rejected_rows(result)}\n"
-                "Correct them, and run the same call again: it resumes where it ended.",
+                "Correct them, and run the import again: it resumes where it ended.",
                 result,
             )
         if not stored:
             return error
         effect = "it resumes where it ended" if result.journal else "rows that exist already are ignored"
         return UploadError(
-            f"The import ended at {self.place}: {error}\n{stored:,} rows are stored. Run the same call "
-            f"again: {effect}.",
+            f"The import ended at {self.place}: {error}\n{stored:,} rows are stored. Run the import again: {effect}.",
             result,
         )
 
@@ -415,7 +414,7 @@ class _Reader:
         except OSError as error:
             reason = reason or first_line(error)
         if has_changed:
-            raise InvalidInputError(f"'{file.name}' changed while it was imported. {before}; run the same call again.")
+            raise InvalidInputError(f"'{file.name}' changed while it was imported. {before}; run the import again.")
         if reason:
             raise InvalidInputError(f"Row group {group.number} of '{file.name}' cannot be read: {reason}. {before}.")
         return table

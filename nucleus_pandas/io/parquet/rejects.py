@@ -99,7 +99,7 @@ class Rejects:
         except (pa.ArrowException, OSError) as error:
             raise FileError(
                 f"The rejects cannot be written to '{self.path}': {first_line(error)}. Free space, or name another "
-                "file by rejects=, and run the same call again."
+                "file by rejects=, and run the import again."
             ) from error
 
     def _write(self, table: Any) -> None:

@@ -138,7 +138,7 @@ def test_rejects_that_find_no_room_end_an_import(tmp_path: Path) -> None:
         command = Command(tmp_path, *arguments, file_size=4096)
         assert command.wait(60) == 1
         assert f"nucleus-pandas: The rejects cannot be written to '{tmp_path / 'refused'}': " in command.said
-        assert "Make room" in command.said
+        assert "Free space" in command.said
         assert "Traceback" not in command.said
         left = [path.name for path in tmp_path.iterdir() if path.name.startswith("refused")]
         assert left == []
@@ -172,7 +172,7 @@ def test_an_import_ends_where_the_disk_of_the_store_is_full(tmp_path: Path, kind
             assert "The import ended at source.parquet, row group" in command.said
             assert "The store cannot be written: " in command.said
             assert "may be stored" not in command.said
-            assert "Run the same again: it goes on where it ended." in command.said
+            assert "again: it resumes where it ended." in command.said
             with server.client() as client:
                 there = len(destination.at(client).rows())
             assert 0 < there < 300

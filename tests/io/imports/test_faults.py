@@ -120,7 +120,7 @@ def attempt(destination: Destination, client: npd.NucleusClient, source: Path) -
         ended = error
     except (npd.NetworkError, npd.APIError):
         return None
-    assert "goes on where it ended" in str(ended)
+    assert "resumes where it ended" in str(ended)
     found: npd.ImportResult = ended.result
     return found
 

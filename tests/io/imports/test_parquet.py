@@ -553,7 +553,7 @@ def test_what_is_no_source_is_refused(scene: npd.Dataset, tmp_path: Path) -> Non
         (boxes_of(), "Send a frame in memory by df.nucleus"),
         ([], "A source is a path"),
         ([tmp_path / "boxes.parquet", tmp_path], "names 'boxes.parquet' twice"),
-        ("nowhere-known://a/b", "Nobody knows|fsspec may"),
+        ("nowhere-known://a/b", "URLs are not supported|fsspec may"),
     ):
         with pytest.raises((npd.InvalidInputError, npd.MissingExtraError), match=says):
             npd.import_parquet(source, scene, "annotations")  # type: ignore[arg-type]
