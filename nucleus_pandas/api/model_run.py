@@ -261,7 +261,7 @@ class ModelRun(Resource):
         Warns
         -----
         NucleusWarning
-            Boxes have changed since the commit; `max_dets` leaves predictions out; rows are no boxes.
+            Boxes have changed since the commit; `max_dets` leaves predictions out; rows are not boxes.
 
         Examples
         --------
@@ -349,7 +349,7 @@ class ModelRun(Resource):
         Warns
         -----
         NucleusWarning
-            Boxes have changed since the commit; rows are no boxes.
+            Boxes have changed since the commit; rows are not boxes.
 
         Examples
         --------

@@ -247,7 +247,7 @@ class TestCommitted:
         name = sample.items()["reference_id"].iloc[0]
         scenes.annotate([{"reference_id": name, "type": "category", "label": "indoor"}])
         scenes.append([{"reference_id": "another", "image_url": "https://example.org/"}])
-        with pytest.warns(npd.NucleusWarning, match="are no boxes"):
+        with pytest.warns(npd.NucleusWarning, match="are not boxes"):
             assert run.evaluate().stale is False
 
 
