@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -321,12 +321,14 @@ def send_batches(upload: Upload[Units]) -> None:
     transport, units = upload.target.transport, upload.units
     has_outcomes = "outcomes" in upload.extensions
     in_turn = has_outcomes or upload.target.kind == "items"
-    ranges = cut(units, upload.options.batch_size or BATCH, masks_apart=not has_outcomes, items_whole=not in_turn)
-    batches = [MaskFilesBatch(upload, part) if part.start in units.files else Batch(upload, part) for part in ranges]
-    connections = 1 if in_turn else min(transport.max_concurrency, len(batches))
+    size = upload.options.batch_size or BATCH
+    parts = list(cut(units, size, masks_apart=not has_outcomes, items_whole=not in_turn))
+    # one by one, as bodies are freed with their batches
+    batches = (MaskFilesBatch(upload, part) if part.start in units.files else Batch(upload, part) for part in parts)
+    connections = 1 if in_turn else min(transport.max_concurrency, len(parts))
     is_over_socket = transport.folder is None and transport.max_concurrency > 1
-    with progress_bar(upload, len(batches)) as advance:
-        if connections > 1 or (is_over_socket and len(batches) > 1 and not units.files):
+    with progress_bar(upload, len(parts)) as advance:
+        if connections > 1 or (is_over_socket and len(parts) > 1 and not units.files):
             _send_concurrently(batches, connections, advance)
             return
         for batch in batches:
@@ -334,7 +336,7 @@ def send_batches(upload: Upload[Units]) -> None:
             advance(len(batch.units))
 
 
-def _send_concurrently(batches: Sequence[Batch[Units]], connections: int, advance: Callable[[int], object]) -> None:
+def _send_concurrently(batches: Iterable[Batch[Units]], connections: int, advance: Callable[[int], object]) -> None:
     """Send on several connections.
 
     Bodies are written by few threads and sent by many, to save memory: each thread keeps several times the size of

@@ -173,8 +173,9 @@ class RowOutcomes:
                 counts = self._record_counts(units, named, parsed.counts, parsed.reasons, is_retry=is_retry)
         if counts is not None:
             self._save(units, key, counts)
-            is_rejected_whole = bool((self.statuses[units.start : units.stop] == ERROR).all())
-            if self.journal is not None and self.none_may_exist and not was_sent and not doubts and is_rejected_whole:
+            if self.journal is None or not self.none_may_exist or was_sent or doubts:
+                return
+            if (self.statuses[units.start : units.stop] == ERROR).all():
                 self.journal.withdraw(key)  # else rows that someone else stored would count as ours on resume
 
     def wait(self, timeout: float | None = None) -> None:
@@ -268,7 +269,7 @@ class RowOutcomes:
         """
         self.statuses[list(named)] = ERROR
         self.errors.update(named)
-        others = np.setdiff1d(np.arange(units.start, units.stop), list(named))
+        others = np.delete(np.arange(units.start, units.stop), [unit - units.start for unit in named])
         size = len(others)
         if "upload_errors" in counts:
             counts = {**counts, "upload_errors": max(0, counts["upload_errors"] - len(named))}

@@ -291,5 +291,5 @@ def test_commit_takes_one_label_rule(client: npd.NucleusClient, dataset: npd.Dat
 
 @pytest.mark.parametrize(("name", "value"), [("if_exists", "replace"), ("on_error", "ignore")])
 def test_choices_are_told(dataset: npd.Dataset, name: str, value: str) -> None:
-    with pytest.raises(npd.InvalidInputError, match=f"{name} is .*, not '{value}'"):
+    with pytest.raises(npd.InvalidInputError, match=f"{name} must be .*, not '{value}'"):
         dataset.append([], **{name: value})
