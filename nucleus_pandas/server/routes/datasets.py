@@ -6,7 +6,6 @@ import sqlite3
 
 from flask import Blueprint, Response, request
 
-from nucleus_pandas.errors import UnsupportedError
 from nucleus_pandas.server.ingest import dataset_rules
 from nucleus_pandas.server.read import render
 from nucleus_pandas.server.routes.request import body, create_once, file_url, nucleus, reply, reply_from
@@ -110,10 +109,3 @@ def delete_taxonomy(dataset_id: str, name: str) -> Response:
     with nucleus().database.write() as db:
         datasets.delete_taxonomy(db, datasets.find(db, dataset_id), name)
     return reply({"dataset_id": dataset_id, "taxonomy_name": name, "status": "Taxonomy successfully deleted"})
-
-
-@blueprint.post("/dataset/create_from_project")
-@blueprint.post("/dataset/<id:dataset_id>/ingest_tasks")
-def from_tasks(dataset_id: str = "") -> Response:
-    """``POST dataset/create_from_project`` and ``dataset/{id}/ingest_tasks``: reject labeling projects."""
-    raise UnsupportedError("Labeling projects and tasks exist only in Scale's hosted service; append items instead.")

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 from flask import Blueprint, Response, request
 
-from nucleus_pandas.errors import BadRequestError, NotFoundError, UnsupportedError
+from nucleus_pandas.errors import BadRequestError, NotFoundError
 from nucleus_pandas.server.ingest import dataset_rules
 from nucleus_pandas.server.ingest.annotation_requests import store_request
 from nucleus_pandas.server.ingest.targets import FreePredictionsOf
@@ -93,12 +93,6 @@ def _change(model_id: str, column: Literal["tags", "trained_slice_ids"], values:
             present = [value for value in present if value not in values]
         models.set_list(db, model, column, present)
     return reply({"model_id": model.public_id, column: present})
-
-
-@blueprint.post("/model/run/<id:model_id>/")
-def launch(model_id: str) -> Response:
-    """``POST model/run/{id}/``: reject what needs Scale's model hosting."""
-    raise UnsupportedError(f"Running the model '{model_id}' needs Scale Launch; send predictions instead.")
 
 
 @blueprint.post("/dataset/<id:dataset_id>/modelRun/create")

@@ -265,22 +265,3 @@ def _as_raw_item(rows: Iterable[JsonObject]) -> list[JsonObject]:
 def class_labels(slice_id: str) -> Response:
     """``GET slice/{id}/class_labels``: list the labels of the ground truth of the items."""
     return reply_from(lambda db: {"data": slices.labels(db, slices.find(db, slice_id))})
-
-
-@blueprint.post("/slice/<id:slice_id>/<id:project_id>/send_to_labeling")
-@blueprint.get("/slice/<id:slice_id>/exportScaleTaskInfo")
-@blueprint.get("/dataset/<id:dataset_id>/exportScaleTaskInfo")
-def labeling(**_: str) -> Response:
-    """``POST slice/{id}/{project id}/send_to_labeling`` and more: reject what needs Scale's labeling projects."""
-    raise UnsupportedError(
-        "Labeling projects and tasks exist only in Scale's hosted service; nothing was sent. "
-        "Annotate the items instead."
-    )
-
-
-@blueprint.get("/slice/<id:slice_id>/embeddings")
-@blueprint.get("/dataset/<id:dataset_id>/embeddings")
-@blueprint.post("/dataset/<id:dataset_id>/async_export_embeddings")
-def embeddings(**_: str) -> Response:
-    """``GET {slice,dataset}/{id}/embeddings`` and more: reject what needs embeddings."""
-    raise UnsupportedError("Embeddings are computed only by Scale's hosted service; this server has none to export.")

@@ -21,10 +21,18 @@ _AUTOTAGS = "Autotags, which need indexes of embeddings, are not supported by th
 _DUPLICATES = "Near duplicates are not detected by this server; compare hashes of the images before uploading."
 _WEIGHTS = "Weights of models are not stored by this server; record their location in the model's metadata."
 _TASKS = "Labeling tasks exist only in Scale's hosted service; send their results as annotations."
+_PROJECTS = "Labeling projects and tasks exist only in Scale's hosted service; append items and annotate them instead."
+_EXPORTED_EMBEDDINGS = "Embeddings are computed only by Scale's hosted service; this server has none to export."
+_LAUNCH = "Running a model needs Scale Launch, a hosted service; send predictions instead."
 _SCENARIOS = "Scenario tests are not supported by this server; evaluate the model on a benchmark instead."
 
 ROUTES: tuple[tuple[str, str, str], ...] = (
     ("GET", "/task/<id:name>/frame/<id:number>", _TASKS),
+    ("POST", "/dataset/create_from_project", _PROJECTS),
+    ("POST", "/dataset/<id:name>/ingest_tasks", _PROJECTS),
+    ("GET", "/dataset/<id:name>/exportScaleTaskInfo", _PROJECTS),
+    ("GET", "/slice/<id:name>/exportScaleTaskInfo", _PROJECTS),
+    ("POST", "/slice/<id:name>/<id:project>/send_to_labeling", _PROJECTS),
     ("POST", "/<id:name>/upload_scenes", _SCENES),
     ("POST", "/<id:name>/upload_video_scenes", _SCENES),
     ("GET", "/dataset/<id:name>/scenes_list", _SCENES),
@@ -32,6 +40,9 @@ ROUTES: tuple[tuple[str, str, str], ...] = (
     ("GET POST DELETE", "/dataset/<id:name>/tracks", _SCENES),
     ("POST", "/dataset/<id:name>/exportForTrainingByScene", _SCENES),
     ("POST", "/dataset/<id:name>/model/<id:model>/pointcloud/<rest:key>", _SCENES),
+    ("GET", "/dataset/<id:name>/embeddings", _EXPORTED_EMBEDDINGS),
+    ("GET", "/slice/<id:name>/embeddings", _EXPORTED_EMBEDDINGS),
+    ("POST", "/dataset/<id:name>/async_export_embeddings", _EXPORTED_EMBEDDINGS),
     ("GET", "/dataset/<id:name>/embeddingIndexes", _EMBEDDINGS),
     ("POST", "/dataset/<id:name>/indexingStatus", _EMBEDDINGS),
     ("POST DELETE", "/indexing/<id:name>", _EMBEDDINGS),
@@ -46,6 +57,7 @@ ROUTES: tuple[tuple[str, str, str], ...] = (
     ("POST", "/dataset/<id:name>/<any(deduplicate, deduplicate_async):what>", _DUPLICATES),
     ("GET DELETE", "/model/<id:name>/weights", _WEIGHTS),
     ("GET", "/model/<id:name>/weights/download", _WEIGHTS),
+    ("POST", "/model/run/<id:name>/", _LAUNCH),
     ("POST", "/model/<id:name>/weights/<any(presign, finalize):what>", _WEIGHTS),
     ("GET POST DELETE", "/validate/<rest:key>", _SCENARIOS),
 )
