@@ -10,6 +10,9 @@ import pandas as pd
 from nucleus_pandas._util.arrays import Floats
 from nucleus_pandas.schema import ANNOTATIONS, ITEMS, Values, frame
 
+LARGEST_BOX = 1e150  # pixels; beyond, areas would be infinite
+LARGEST_IMAGE = 2**31 - 1
+
 _ITEMS = {name: kind for name, kind in ITEMS.items() if name != "dataset_item_id"}
 _IN_FILES = ("reference_id", "annotation_id", "label", "type", "x", "y", "width", "height")
 _BOXES = {name: ANNOTATIONS[name] for name in _IN_FILES}

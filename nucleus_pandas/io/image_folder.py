@@ -12,7 +12,7 @@ from typing import TypeAlias
 import pandas as pd
 
 from nucleus_pandas._util.threads import side_by_side
-from nucleus_pandas.errors import InvalidInputError, MissingExtraError, ValidationError
+from nucleus_pandas.errors import InvalidInputError, ValidationError
 from nucleus_pandas.images.sizes import EXTENSIONS, read_size
 from nucleus_pandas.io.files import Faults, escapes, files_below
 from nucleus_pandas.schema import IMAGES, frame, warn
@@ -137,15 +137,6 @@ def _as_text(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-SUFFIXES = frozenset(
-    f".{suffix}"
-    for suffix in (
-        *("bmp", "dib", "dng", "gif", "heic", "heif", "j2k", "jfif", "jp2", "jpe", "jpeg", "jpg", "mpo"),
-        *("pbm", "pgm", "png", "pnm", "ppm", "tif", "tiff", "webp"),
-    )
-)
-
-
 def folder_of(path: str | os.PathLike[str], parameter: str) -> Path:
     """Return an existing folder, or raise InvalidInputError."""
     folder = Path(path).expanduser()
@@ -159,30 +150,19 @@ def folder_of(path: str | os.PathLike[str], parameter: str) -> Path:
 
 def images_in(folder: Path) -> dict[str, Path]:
     """Return the images in a folder and its subfolders, as `files_below` does."""
-    return files_below(folder, SUFFIXES)
+    return files_below(folder, EXTENSIONS)
 
 
 def size_of(path: Path, faults: Faults) -> tuple[int, int] | None:
-    """Read the width and the height of an image from its header; no pixels are decoded.
-
-    Raises
-    ------
-    MissingExtraError
-        Pillow is not installed; the message holds the command that installs it.
-    """
+    """Read the width and the height of an image from its header, or record why that is not possible."""
     try:
-        from PIL import Image
-    except ImportError as error:
-        raise MissingExtraError(
-            "Reading the sizes of images needs Pillow: pip install 'nucleus_pandas[local]'; or pass them by sizes=."
-        ) from error
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            return width, height
-    except Exception as error:  # Pillow raises whatever a broken header leads to
-        faults.add(str(path), f"cannot be read as an image ({error}). Replace it, or move it out of the folder.")
-        return None
+        return read_size(path)
+    except ValidationError as error:
+        reason = error.reason
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror or error})"
+    faults.add(str(path), f"{reason}. Replace it, move it out of the folder, or pass its size by sizes=.")
+    return None
 
 
 def local_url(folder: Path, name: str, place: str, faults: Faults) -> str | None:

@@ -23,7 +23,7 @@ from nucleus_pandas.io.frame_rows import (
     paths_of,
     rows_error,
 )
-from nucleus_pandas.io.frames import Frames, boxes_frame, items_frame
+from nucleus_pandas.io.frames import LARGEST_BOX, LARGEST_IMAGE, Frames, boxes_frame, items_frame
 from nucleus_pandas.io.image_folder import folder_of, local_url
 from nucleus_pandas.io.safe_xml import Element, document, parse_xml, unwritable, value_of
 from nucleus_pandas.schema import Problems, warn
@@ -39,9 +39,6 @@ _NUMBERS = frozenset(
 
 _EXACT = Context(prec=1200, Emax=MAX_EMAX, Emin=MIN_EMIN)
 """Adds decimals without rounding: a float64 has its digits within 1,100 places."""
-
-_LARGEST_BOX = 1e150  # pixels; beyond, areas would be infinite
-_LARGEST_IMAGE = 2**31 - 1
 
 
 def read_voc(source: VocSource, *, images: str | os.PathLike[str] | None = None) -> Frames:
@@ -168,7 +165,7 @@ def _side(annotation: Element, side: str, name: str, faults: Faults) -> int | No
         number = math.nan
     if number == 0:
         return None
-    if not 0 < number <= _LARGEST_IMAGE or number != int(number):
+    if not 0 < number <= LARGEST_IMAGE or number != int(number):
         faults.add(
             f"{name}: size/{side}", f"is {shown(text)}; it must be a whole number of pixels. Correct it, or remove it."
         )
@@ -261,8 +258,8 @@ def _box(corners: Any, is_rotated: bool, place: str, faults: Faults) -> list[flo
     box = [*map(float, low), *(float(_EXACT.subtract(end, start)) for start, end in zip(low, high, strict=True))]
     if min(box[2:]) < 0:
         faults.add(place, "ends before it begins: xmax is less than xmin, or ymax than ymin. Swap them.")
-    elif max(map(abs, box)) > _LARGEST_BOX:
-        faults.add(place, f"exceeds {_LARGEST_BOX:g} pixels, beyond which areas are infinite. Correct it.")
+    elif max(map(abs, box)) > LARGEST_BOX:
+        faults.add(place, f"exceeds {LARGEST_BOX:g} pixels, beyond which areas are infinite. Correct it.")
     return box
 
 

@@ -82,8 +82,8 @@ def read_yolo(
         The names of the classes: a file with one name per line (``classes.txt``, ``obj.names``), a ``data.yaml`` with
         ``names``, or the names themselves. By default the only such file in `labels` or up to two folders above.
     images : path, optional
-        The folder of the images, with the same subfolders. Sizes are read from their headers, as stored (a rotation
-        in EXIF is not applied), which needs Pillow: ``pip install 'nucleus_pandas[local]'``.
+        The folder of the images, with the same subfolders. Sizes are read from their headers, as `read_images`
+        does.
     sizes : pandas.DataFrame, optional
         Images with ``reference_id``, ``width`` and ``height`` (pixels), such as items of another format or of a
         dataset. With `images`, the headers of these images are not read.
@@ -100,8 +100,6 @@ def read_yolo(
     InvalidInputError
         A line is invalid, a file has no image, an image no size, or a class no name; the message names files and
         lines. Or the folder contains no label file.
-    MissingExtraError
-        Sizes must be read, and Pillow is not installed.
     OSError
         A file cannot be opened.
 

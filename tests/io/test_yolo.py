@@ -63,16 +63,19 @@ def test_given_sizes_spare_looking_at_images(tmp_path: Path) -> None:
     assert items["metadata"].tolist() == [{"rain": True}, {}]
     alone, _ = npd.read_yolo(tmp_path / "labels", names=[], sizes=sizes)
     assert alone["image_url"].tolist() == ["https://e.org/x.jpg"] * 2
-    with pytest.raises(npd.InvalidInputError, match="b.jpg cannot be read as an image"):
+    with pytest.raises(npd.InvalidInputError, match="b.jpg is not of a known image format"):
         npd.read_yolo(tmp_path / "labels", names=[], images=images, sizes=SIZES[:1])
 
 
-def test_without_pillow_the_error_holds_the_line_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pillow_is_needed_only_for_rare_formats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = tmp_path / "images"
     image_files(images, a=(640, 480))
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(npd.MissingExtraError, match=r"pip install 'nucleus_pandas\[local\]'"):
-        npd.read_yolo(labels(tmp_path / "labels", a=""), names=["car"], images=images)
+    items, _ = npd.read_yolo(labels(tmp_path / "labels", a=""), names=["car"], images=images)
+    assert items[["width", "height"]].values.tolist() == [[640, 480]]
+    (images / "b.ppm").write_bytes(b"P6 640 480 255 ")
+    with pytest.raises(npd.InvalidInputError, match=r"b.ppm .* without Pillow: pip install 'nucleus_pandas\[local\]'"):
+        npd.read_yolo(tmp_path / "labels", names=["car"], images=images)
 
 
 def test_real_images_give_what_a_table_of_sizes_gives(tmp_path: Path) -> None:

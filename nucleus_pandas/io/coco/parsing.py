@@ -13,6 +13,7 @@ import msgspec
 
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.io.files import Faults, text_of
+from nucleus_pandas.schema.problems import shown
 
 CocoSource: TypeAlias = str | os.PathLike[str] | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 """The path of a file, or its content."""
@@ -114,12 +115,6 @@ def objects(value: Any, part: str, faults: Faults) -> list[Mapping[str, Any]]:
                 faults.add(f"{part}[{at}]", f"is {shown(entry)}; it must be an object.")
         faults.check()
     return list(value)
-
-
-def shown(value: object) -> str:
-    """Format a value for a message, shortened if it is long."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 def key_of(value: object) -> CocoKey | None:

@@ -27,13 +27,13 @@ from nucleus_pandas.io.coco.parsing import (
     number_of,
     objects,
     parse,
-    shown,
 )
 from nucleus_pandas.io.coco.segmentation import box_around, is_empty
 from nucleus_pandas.io.files import Faults
-from nucleus_pandas.io.frames import Frames, boxes_frame, items_frame
+from nucleus_pandas.io.frames import LARGEST_BOX, LARGEST_IMAGE, Frames, boxes_frame, items_frame
 from nucleus_pandas.io.image_folder import folder_of, local_url
 from nucleus_pandas.schema import column, is_remote
+from nucleus_pandas.schema.problems import shown
 from nucleus_pandas.wire.decoding import uncollected
 
 HEAD = "coco"
@@ -42,8 +42,6 @@ HEAD = "coco"
 COMPUTED = "bbox_source"
 """The key in the metadata of boxes that were computed from a segmentation."""
 
-_LARGEST_BOX = 1e150  # pixels; beyond, areas would be infinite
-_LARGEST_IMAGE = 2**31 - 1
 _URLS = ("coco_url", "flickr_url")
 
 
@@ -234,12 +232,12 @@ def _check_unique(values: Sequence[object], place: str, remedy: str, faults: Fau
 
 def _side(value: object, place: str, faults: Faults) -> int | None:
     """Read the width or the height of an image; 0 means unknown."""
-    if type(value) is int and 0 < value <= _LARGEST_IMAGE:
+    if type(value) is int and 0 < value <= LARGEST_IMAGE:
         return value
     number = number_of(value)
     if number is not None and (math.isnan(number) or number == 0):
         return None
-    if number is None or not 0 < number <= _LARGEST_IMAGE or number != int(number):
+    if number is None or not 0 < number <= LARGEST_IMAGE or number != int(number):
         faults.add(place, f"is {shown(value)}; it must be a whole number of pixels. Correct it, or leave it out.")
         return None
     return int(number)
@@ -399,7 +397,7 @@ def _sides(annotations: Sequence[Mapping[str, Any]], part: str, faults: Faults) 
             + (
                 "width and height must not be negative. If these are two corners, write x2 - x1 and y2 - y1."
                 if (boxes[at, 2:] < 0).any()
-                else f"it exceeds {_LARGEST_BOX:g} pixels, beyond which areas are infinite."
+                else f"it exceeds {LARGEST_BOX:g} pixels, beyond which areas are infinite."
             ),
         )
     return boxes, computed
@@ -421,7 +419,7 @@ def _valid_boxes(raw: Sequence[Any]) -> Floats | None:
 
 def _is_valid(boxes: Floats) -> Bools:
     """Return which boxes are finite, not too large, and without a negative side."""
-    is_valid: Bools = np.all(np.abs(boxes) <= _LARGEST_BOX, axis=1) & np.all(boxes[:, 2:] >= 0, axis=1)
+    is_valid: Bools = np.all(np.abs(boxes) <= LARGEST_BOX, axis=1) & np.all(boxes[:, 2:] >= 0, axis=1)
     return is_valid
 
 
