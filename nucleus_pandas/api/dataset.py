@@ -105,9 +105,10 @@ class Dataset(Management):
         wait: bool = True,
         journal: str | os.PathLike[str] | None = None,
     ) -> UploadResult:
-        """Add items.
+        """Add items to a dataset.
 
-        Local images are uploaded on up to ``max_concurrency`` connections, and read while they are sent.
+        A frame, or as in the original client ``{"items": […]}`` or that list of dicts: `Dataset.append` takes all
+        three. Local images are uploaded on up to ``max_concurrency`` connections, and read while they are sent.
         An embedded Nucleus gives their items the order of the frame all the same. The hosted service orders ten at a
         time as they arrive; with ``NucleusClient(max_concurrency=1)`` the order is kept there too. Where a frame has no
         sizes, the embedded one takes them from the headers, as the pixels are stored; `read_images` does so for both.
@@ -115,10 +116,11 @@ class Dataset(Management):
         Parameters
         ----------
         items : pandas.DataFrame, dict or list of dict
-            A frame with ``reference_id``, ``image_url`` and perhaps ``width`` and ``height`` (pixels) and metadata;
-            or ``{"items": […]}``, or that list. An address (http, https, s3, gs, gcs) is sent as it is, the file of a
-            path is uploaded. Rows that share a ``reference_id`` and agree are one item, so a frame with one row per box
-            can be sent as it is: beside ``x`` and ``y``, ``width`` and ``height`` are those of the boxes, and the
+            Columns ``reference_id``, ``image_url`` and perhaps ``width`` and ``height`` (pixels) and metadata. A URL
+            (http, https, s3, gs, gcs) is sent as it is, a local file is uploaded. A row with an ``image_error``, as
+            `read_images` returns it, is rejected for that reason. Rows that share a ``reference_id`` and
+            agree are one item, so a frame with one row per box can be sent as it is: beside ``x`` and ``y``, ``width``
+            and ``height`` are those of the boxes, and the
             image's stand in ``image_width`` and ``image_height``.
         local : bool
             Whether every ``image_url`` is a path; without it a path is known by having no ``://``.
@@ -193,17 +195,19 @@ class Dataset(Management):
         wait: bool = True,
         journal: str | os.PathLike[str] | None = None,
     ) -> UploadResult:
-        """Add ground truth.
+        """Add ground truth to a dataset.
+
+        A frame, or as in the original client ``{"annotations": […]}`` or that list of dicts, which name their item by
+        ``reference_id`` or ``item_id``: `Dataset.annotate` takes all three.
 
         Parameters
         ----------
         annotations : pandas.DataFrame, dict or list of dict
-            A frame with ``reference_id`` or ``dataset_item_id``, ``label``, and ``x``, ``y``, ``width``, ``height``
+            Columns ``reference_id`` or ``dataset_item_id``, ``label``, and ``x``, ``y``, ``width``, ``height``
             (pixels from the top-left corner); perhaps with ``annotation_id``, metadata, ``track_reference_id``,
             ``task_id``, ``embedding_vector`` (lists or arrays of numbers, or their JSON text), and for other types than
             boxes ``type`` and ``geometry`` (dicts, structs or JSON texts, as the views give them back; a category may
-            have its taxonomy in ``taxonomy_name`` instead). Or ``{"annotations": […]}``, or that list, whose dicts name
-            their item by ``reference_id`` or ``item_id``. Without ``annotation_id`` one is computed from the content,
+            have its taxonomy in ``taxonomy_name`` instead). Without ``annotation_id`` one is computed from the content,
             so that sending the same again changes nothing. A row of a frame without any side of its box is an image
             without boxes, and is skipped. The ``mask_url`` of a mask may be a PNG local file, which is
             uploaded.
@@ -214,7 +218,9 @@ class Dataset(Management):
         bbox_format : {"xywh", "xyxy", "cxcywh"}
             What the four numbers of `bbox` are: corner and size, two corners, or centre and size.
         metadata : bool or list of str
-            As `append` takes it; metadata belongs to what is being sent, here to the annotations.
+            True sends the column ``metadata`` (dicts, structs, JSON strings) and the columns ``metadata.<key>``, a list
+            names plain columns to send instead, False sends none. Missing values are left out. Metadata belongs to
+            what is being sent, here to the annotations.
         if_exists : {"skip", "update", "error"}
             What becomes of one whose ``annotation_id`` its item has already.
         on_error : {"raise", "collect"}
@@ -227,7 +233,8 @@ class Dataset(Management):
         wait : bool
             Whether to wait for the jobs that the hosted service makes of uploads. Without it, ``result.wait()`` does.
         journal : path-like, optional
-            As `append` takes it.
+            A file, created when absent, that remembers which requests were answered, so that the same call resumes
+            where an earlier one ended. With ``if_exists="update"`` it knows the last frame alone.
 
         Returns
         -------

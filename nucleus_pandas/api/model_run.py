@@ -82,18 +82,43 @@ class ModelRun(Resource):
         wait: bool = True,
         journal: str | os.PathLike[str] | None = None,
     ) -> UploadResult:
-        """Send predictions.
+        """Send predictions to a run, or to a model.
+
+        A frame, or as in the original client ``{"annotations": […]}`` or that list of dicts: `ModelRun.predict` takes
+        all three. `Model.predict` says where the predictions of a model go.
 
         Parameters
         ----------
         predictions : pandas.DataFrame, dict or list of dict
-            As `Dataset.annotate` takes them, with ``confidence`` in [0, 1], perhaps with ``class_pdf`` (dicts, structs
-            or JSON texts of labels and their probabilities).
+            The columns of `Dataset.annotate`, ``confidence`` in [0, 1], and perhaps ``class_pdf`` (dicts, structs or
+            JSON strings of labels and their probabilities).
         dataset : Dataset or str, optional
-            Of a run that spans datasets (`Model.create_model_run`): the one that reference ids are looked up in.
-            Without it such a run takes items by ``dataset_item_id``. A run on one dataset needs none.
-        columns, bbox, bbox_format, metadata, if_exists, on_error, batch_size, progress, wait, journal
-            As in `Dataset.annotate`.
+            The dataset that reference ids are looked up in: of a model, or of a run that spans datasets
+            (`Model.create_model_run`). Without it such a run takes items by ``dataset_item_id``. A run on one dataset
+            needs none.
+        columns : dict, optional
+            Canonical names and what the frame calls them: ``{"label": "class"}``. Named index levels count too.
+        bbox : hashable or sequence of four, optional
+            One column of lists, arrays or structs, or four columns, that hold the boxes instead.
+        bbox_format : {"xywh", "xyxy", "cxcywh"}
+            What the four numbers of `bbox` are: corner and size, two corners, or centre and size.
+        metadata : bool or list of str
+            True sends the column ``metadata`` (dicts, structs, JSON strings) and the columns ``metadata.<key>``, a list
+            names plain columns to send instead, False sends none. Missing values are left out.
+        if_exists : {"skip", "update", "error"}
+            What becomes of a prediction whose ``annotation_id`` its item has already: nothing, or it is replaced, its
+            metadata included, or an error is raised.
+        on_error : {"raise", "collect"}
+            Whether rejected rows raise an error, or are only reported in the result.
+        batch_size : int, optional
+            Rows per request.
+        progress : bool, optional
+            Whether to show a bar; by default on a terminal or in a notebook only.
+        wait : bool
+            Whether to wait for the jobs that the hosted service makes of uploads. Without it, ``result.wait()`` does.
+        journal : path-like, optional
+            A file, created when absent, that remembers which requests were answered, so that the same call resumes
+            where an earlier one ended. With ``if_exists="update"`` it knows the last frame alone.
 
         Returns
         -------

@@ -32,7 +32,7 @@ _FLAGS = (
         r"(?<![\w-])(columns|bbox|metadata|journal|rejects|run|images|names|ground_truth)=",
         lambda found: _flag(found[1]),
     ),
-    (r"^(batch_size|max_rejects)(?= is )", lambda found: _flag(found[1])),
+    (r"^(batch_size|max_rejects)(?= (?:is|must be) )", lambda found: _flag(found[1])),
 )
 
 

@@ -1,4 +1,4 @@
-"""Keys, and addresses that carry their own: shown to the server alone."""
+"""API keys, and signed URLs that contain a key: neither is in a log, an error or a repr."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from requests.auth import AuthBase
 
 from nucleus_pandas.errors import NucleusError
 
-_SHORTEST_SECRET = 8  # characters; less is found in any text
+_SHORTEST_SECRET = 8  # characters; shorter ones occur in any text
 
 
 class Key(AuthBase):
-    """An API key, which shows itself to the server only.
+    """An API key that is never shown in logs, errors or reprs.
 
     Parameters
     ----------
     api_key, limited_access_key : str, optional
-        At most one of them. Without either nothing is sent, not even what a .netrc file says.
+        At most one of them. Without either nothing is sent, not even the contents of a .netrc file.
     """
 
     def __init__(self, api_key: str | None = None, limited_access_key: str | None = None) -> None:
@@ -30,7 +30,7 @@ class Key(AuthBase):
         self._limited_access_key = limited_access_key
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Put the key into a request's headers."""
+        """Add the key to the headers of a request."""
         if self._api_key is not None:
             request.headers["Authorization"] = f"Basic {b64encode(f'{self._api_key}:'.encode()).decode()}"
         if self._limited_access_key is not None:
@@ -38,7 +38,7 @@ class Key(AuthBase):
         return request
 
     def redact(self, text: str) -> str:
-        """Take the key out of what a server said, should it have said it.
+        """Remove the key from a server's text.
 
         Examples
         --------
@@ -55,26 +55,31 @@ class Key(AuthBase):
         return "Key(…)"
 
     def __reduce__(self) -> str:
-        raise NucleusError("Keys and connections are not pickled; make a client where it is needed.")
+        raise NucleusError("Keys and connections cannot be pickled; create a client where it is needed.")
 
 
-class _Silence(logging.Filter):
-    """Drops what threads note that are in `secret_addresses`."""
+class _Unlogged(logging.Filter):
+    """Drops the records of threads that are in `unlogged`."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether a note passes."""
-        return not getattr(_here, "keeps_secret", False)
+        """Return True if a record passes."""
+        return not getattr(_thread, "is_unlogged", False)
 
 
-_here = threading.local()
-logging.getLogger("urllib3.connectionpool").addFilter(_Silence())  # at DEBUG it writes down every address
+_thread = threading.local()
+_FILTER = _Unlogged()
+
+
+def hide_signed_urls() -> None:
+    """Have urllib3's logger, which records every URL at DEBUG, respect `unlogged`; a second call changes nothing."""
+    logging.getLogger("urllib3.connectionpool").addFilter(_FILTER)
 
 
 @contextmanager
-def secret_addresses() -> Iterator[None]:
-    """Have urllib3 note nothing of this thread's requests, while they go to addresses that carry their own key."""
-    _here.keeps_secret = True
+def unlogged() -> Iterator[None]:
+    """Have urllib3 log nothing of this thread's requests, while they go to URLs that contain a key."""
+    _thread.is_unlogged = True
     try:
         yield
     finally:
-        _here.keeps_secret = False
+        _thread.is_unlogged = False

@@ -21,7 +21,7 @@ class UnreadableFileError(InvalidInputError):
     Attributes
     ----------
     number : int
-        Which one, from 0.
+        The position of the file in the body, from 0.
     """
 
     def __init__(self, message: str, number: int) -> None:
@@ -30,26 +30,26 @@ class UnreadableFileError(InvalidInputError):
 
 
 class Multipart:
-    """A multipart body that reads its files while it is sent: its memory does not grow with their size.
+    """A multipart body that reads its files while it is sent, so that its memory does not grow with their size.
 
-    A file that changes meanwhile, or goes, ends the request by a UnreadableFileError before its body is whole.
+    If a file changes or disappears meanwhile, UnreadableFileError ends the request before its body is complete.
 
     Attributes
     ----------
     failure : UnreadableFileError or None
-        Why the body is not whole, whatever has become of the request.
+        Why the body is incomplete, even if there was an answer to the request.
 
     Parameters
     ----------
     fields : dict of str to bytes
-        The first parts, JSON.
+        The first parts, as JSON.
     files : sequence of (str, pathlib.Path, str)
-        Name of the part, file, and file name to send.
+        Name of the part, path of the file, and file name to send.
 
     Raises
     ------
     UnreadableFileError
-        A file is not there any more, or is empty.
+        A file does not exist any more, or is empty.
     """
 
     def __init__(self, fields: Mapping[str, bytes], files: Sequence[tuple[str, Path, str]]) -> None:
@@ -67,9 +67,9 @@ class Multipart:
             kind = re.sub(r"[^a-z0-9]", "", path.suffix.lower()) or "octet-stream"
             disposition = f'form-data; name="{part}"; filename="{quote(filename)}"'
             head = f"--{boundary}\r\nContent-Disposition: {disposition}\r\nContent-Type: image/{kind}\r\n\r\n"
-            found = _look_at(number, path)
-            self._parts += [head.encode(), (number, path, found), b"\r\n"]
-            self._length += len(head.encode()) + found.st_size + 2
+            status = _stat(number, path)
+            self._parts += [head.encode(), (number, path, status), b"\r\n"]
+            self._length += len(head.encode()) + status.st_size + 2
         tail = f"--{boundary}--\r\n".encode()
         self._parts.append(tail)
         self._length += len(tail)
@@ -91,7 +91,7 @@ class Multipart:
                     raise
 
     def read(self, size: int = -1) -> bytes:
-        """Read on, as a file."""
+        """Read the next bytes, as a file does."""
         if self._chunks is None:
             self._chunks = self._read()
         while size < 0 or len(self._rest) < size:
@@ -100,23 +100,23 @@ class Multipart:
                 break
             self._rest += chunk
         end = len(self._rest) if size < 0 else size
-        given, self._rest = self._rest[:end], self._rest[end:]
-        return given
+        result, self._rest = self._rest[:end], self._rest[end:]
+        return result
 
     def rewind(self) -> None:
-        """Begin again, for a retry."""
+        """Start again, for a retry."""
         self._chunks, self._rest = None, b""
 
 
-def _look_at(number: int, path: Path) -> os.stat_result:
+def _stat(number: int, path: Path) -> os.stat_result:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError as error:
         raise _unreadable(number, path, error) from None
-    if not stat.S_ISREG(found.st_mode) or not found.st_size:
-        what = "an empty file" if stat.S_ISREG(found.st_mode) else "no file"
-        raise UnreadableFileError(f"The image '{path}' is {what} now.", number)
-    return found
+    if not stat.S_ISREG(status.st_mode) or not status.st_size:
+        now = "empty" if stat.S_ISREG(status.st_mode) else "not a file"
+        raise UnreadableFileError(f"The image '{path}' is {now} now.", number)
+    return status
 
 
 def _chunks(number: int, path: Path, before: os.stat_result) -> Iterator[bytes]:
@@ -136,4 +136,4 @@ def _chunks(number: int, path: Path, before: os.stat_result) -> Iterator[bytes]:
 
 
 def _unreadable(number: int, path: Path, error: OSError) -> UnreadableFileError:
-    return UnreadableFileError(f"The image '{path}' cannot be read any more: {error.strerror}.", number)
+    return UnreadableFileError(f"The image '{path}' can no longer be read: {error.strerror}.", number)

@@ -1,4 +1,4 @@
-"""What datasets, models and runs have in common."""
+"""The base of datasets, models, runs, slices and jobs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Resource:
     Attributes
     ----------
     id : str
-        What the server calls it.
+        The id on the server.
     """
 
     def __init__(self, transport: Transport, public_id: str) -> None:
@@ -37,7 +37,7 @@ class Resource:
         return f"<{type(self).__name__} {self.id}{'' if name is None else f' {name!r}'}>"
 
     def _known(self) -> dict[str, object]:
-        """Return what can be told without asking the server."""
+        """Return the attributes that are known without a request."""
         return {"name": self.__dict__.get("name")}
 
     def _repr_html_(self) -> str:
@@ -48,20 +48,20 @@ class Resource:
 
 
 def id_of(thing: object, prefix: str, kind: str) -> str:
-    """Return the id of a dataset, a model or a run that is named by itself or by its id.
+    """Return the id of a dataset, a model or a run, which may be the object or its id.
 
     Raises
     ------
     InvalidInputError
-        It is something else.
+        The value is neither.
 
     Examples
     --------
     >>> id_of("ds_1", "ds_", "a Dataset")
     'ds_1'
     """
-    found = thing.id if isinstance(thing, Resource) else thing
-    if not isinstance(found, str) or not found.startswith(prefix):
+    public_id = thing.id if isinstance(thing, Resource) else thing
+    if not isinstance(public_id, str) or not public_id.startswith(prefix):
         shown = repr(thing) if isinstance(thing, (str, Resource)) else type(thing).__name__
         raise InvalidInputError(f"This takes {kind} or its id, '{prefix}…', not {shown}.")
-    return found
+    return public_id

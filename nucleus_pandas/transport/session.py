@@ -1,15 +1,13 @@
-"""The only module that talks HTTP: sessions, retries, answers."""
+"""The HTTP session: requests, retries and answers. No other module uses the network."""
 
 from __future__ import annotations
 
-import email.utils
 import logging
 import random
 import re
 import time
 import uuid
 from collections.abc import Callable
-from datetime import UTC
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -18,7 +16,8 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
-from urllib3.exceptions import NewConnectionError
+from urllib3.exceptions import InvalidHeader, NewConnectionError
+from urllib3.util import Retry
 
 from nucleus_pandas.errors import (
     APIError,
@@ -28,7 +27,7 @@ from nucleus_pandas.errors import (
     ServerError,
     from_status,
 )
-from nucleus_pandas.transport.auth import Key, secret_addresses
+from nucleus_pandas.transport.auth import Key, hide_signed_urls, unlogged
 from nucleus_pandas.transport.multipart import Multipart
 from nucleus_pandas.wire.decoding import known
 
@@ -36,9 +35,10 @@ T = TypeVar("T")
 
 log = logging.getLogger("nucleus_pandas")
 
+_STORED_PATH = re.compile(r"(images|masks)/[\w./-]+", re.ASCII)
 RETRIED = frozenset({429, 500, 502, 503, 504, 520, 524})
-_UNDONE = (501, 507)  # above 500, but nothing was done: it cannot be, or there is no room
-_LONGEST_WAIT = 60.0  # seconds, whatever Retry-After says
+_UNDONE = (501, 507)  # above 500, but nothing was done: not supported, or no space
+_LONGEST_PAUSE = 60.0  # seconds, whatever Retry-After says
 
 
 def quoted(segment: str) -> str:
@@ -49,13 +49,13 @@ def quoted(segment: str) -> str:
     >>> quoted("a/b c"), quoted("..")
     ('a%2Fb%20c', '%2E%2E')
     """
-    # Clients and proxies drop the segments "." and ".." wherever they stand.
+    # Clients and proxies drop the segments "." and "..".
     if segment in (".", ".."):
         return segment.replace(".", "%2E")
     try:
         return quote(segment, safe="")
     except UnicodeEncodeError:
-        raise InvalidInputError(f"The id {segment!r} holds half a surrogate pair, which is no Unicode.") from None
+        raise InvalidInputError(f"The id {segment!r} contains a lone surrogate, which is not valid Unicode.") from None
 
 
 class Transport:
@@ -64,17 +64,17 @@ class Transport:
     Parameters
     ----------
     endpoint : str
-        Where the API stands, such as ``https://api.scale.com/v1/nucleus``.
+        The base URL of the API, such as ``https://api.scale.com/v1/nucleus``.
     key : Key
-        What to identify with.
+        The API key.
     max_retries : int
-        How often a request is sent again after a passing failure.
+        Maximum retries after a transient failure.
     timeout : float
         Seconds to wait for a connection, and between two bytes of an answer.
     max_concurrency : int
-        Connections at once.
+        Maximum number of connections.
     adapter : requests.adapters.BaseAdapter, optional
-        What carries the requests instead of sockets.
+        Sends the requests instead of sockets.
     folder : pathlib.Path, optional
         The store of an embedded Nucleus in this process.
     """
@@ -96,11 +96,9 @@ class Transport:
         except ValueError:
             parts, port_is_right = urlsplit(""), False
         if not port_is_right or parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigurationError(
-                "An endpoint is an http or https address, such as 'http://127.0.0.1:8765/v1/nucleus'."
-            )
+            raise ConfigurationError("An endpoint is an http or https URL, such as 'http://127.0.0.1:8765/v1/nucleus'.")
         if parts.username is not None or parts.password is not None:
-            raise ConfigurationError("An endpoint holds no key; give it as api_key= or in NUCLEUS_API_KEY.")
+            raise ConfigurationError("An endpoint must not contain a key; pass it as api_key= or in NUCLEUS_API_KEY.")
         self.endpoint = endpoint.rstrip("/")
         self.folder = folder
         self.max_retries = max_retries
@@ -110,25 +108,26 @@ class Transport:
         self._closed = False
         self._session = requests.Session()
         self._session.auth = key
-        self._bare = requests.Session()  # for signed addresses
-        self._bare.auth = Key()  # nothing is sent, not even what a .netrc file says
+        self._bare = requests.Session()  # for signed URLs
+        self._bare.auth = Key()  # sends nothing, not even the contents of a .netrc file
+        hide_signed_urls()
         carrier = adapter or HTTPAdapter(pool_connections=1, pool_maxsize=max_concurrency)
         self._session.mount(f"{parts.scheme}://", carrier)
         if adapter is not None:
             self._bare.mount(f"{parts.scheme}://", carrier)
 
     def close(self) -> None:
-        """Close all connections; what threads still try is not tried again."""
+        """Close all connections; requests that other threads still send are not retried."""
         self._closed = True
         self._session.close()
         self._bare.close()
 
     @cached_property
     def extensions(self) -> frozenset[str]:
-        """What the server can do beyond the contract. Asked once.
+        """The extensions of the REST API that the server has; requested once.
 
-        An answer that is no JSON object holding ``extensions`` comes from the hosted service, which has none. That of
-        a server which fails for the moment tells nothing, and is raised.
+        An answer that is not a JSON object with ``extensions`` comes from the hosted service, which has none. A
+        transient failure says nothing about that, and is raised.
         """
         try:
             answer = self.request("GET", "_nucleus_pandas")
@@ -136,36 +135,35 @@ class Transport:
             if error.status_code in RETRIED:
                 raise
             return frozenset()
-        found = answer.get("extensions") if isinstance(answer, dict) else None
-        return frozenset(found) if isinstance(found, list) else frozenset()
+        names = answer.get("extensions") if isinstance(answer, dict) else None
+        return frozenset(names) if isinstance(names, list) else frozenset()
 
     def get(self, *segments: str) -> dict[str, Any]:
-        """Read an object, whatever it holds."""
+        """Read a JSON object of any shape."""
         return self.read(dict[str, Any], *segments)
 
     def read(self, shape: type[T], *segments: str, **params: object) -> T:
-        """Read something of a shape that the contract knows."""
+        """Read JSON of a known shape."""
         answer: T = self.request("GET", *segments, params=params, shape=shape)
         return answer
 
     def look_up(self, shape: type[T], *segments: str, body: object) -> T:
-        """Read something that takes a body to ask for."""
+        """Read JSON of a known shape by a request with a body."""
         answer: T = self.request("POST", *segments, body=body, shape=shape)
         return answer
 
     def create(self, shape: type[T], *segments: str, body: object) -> T:
-        """Create something that a second request would make twice.
+        """Create something that a second request would create twice.
 
-        It is sent again freely to a server that knows idempotency keys; to others only when the first request did
-        not reach them.
+        Failures are retried if the server knows idempotency keys, else only if the request did not reach it.
         """
-        known = "idempotency" in self.extensions
+        is_idempotent = "idempotency" in self.extensions
         answer: T = self.request(
             "POST",
             *segments,
             body=body,
-            makes=True,
-            idempotency_key=uuid.uuid4().hex if known else None,
+            creates=True,
+            idempotency_key=uuid.uuid4().hex if is_idempotent else None,
             shape=shape,
         )
         return answer
@@ -177,43 +175,43 @@ class Transport:
         params: dict[str, object] | None = None,
         body: object = None,
         multipart: Multipart | None = None,
-        makes: bool = False,
+        creates: bool = False,
         idempotency_key: str | None = None,
         doubts: list[str] | None = None,
         shape: Any = Any,
     ) -> Any:
-        """Send a request, again if need be, and return the JSON that came back.
+        """Send a request, retry transient failures, and return the JSON of the answer.
 
         Parameters
         ----------
         method : str
             The HTTP method.
         *segments : str
-            The path below the endpoint; ids are quoted here. An empty last one ends the path with a slash.
+            The path below the endpoint; ids are quoted here. With an empty last segment the path ends with a slash.
         params : dict, optional
             The query.
         body : object, optional
-            To send as JSON; bytes are JSON already.
+            Is sent as JSON; bytes are JSON already.
         multipart : Multipart, optional
-            To send instead of `body`.
-        makes : bool
-            Whether a second request would make something twice. Without a key it is sent again only where the server
+            Is sent instead of `body`.
+        creates : bool
+            Whether a second request would create something twice. Without a key it is retried only if the server
             cannot have acted.
         idempotency_key : str, optional
-            Makes the server answer a repeated creation as the first one.
+            Has the server answer a repeated creation as the first one.
         doubts : list of str, optional
-            Is given the reason of every try that the server may have followed though no answer said so.
+            Receives the reason of every attempt that the server may have acted on although no answer said so.
         shape : type
-            What the answer has to be.
+            The expected type of the answer.
 
         Raises
         ------
         NetworkError
-            No whole answer came.
+            There was no complete answer.
         APIError
-            The server refused.
+            The server answered with an error.
         UnreadableFileError
-            A file of the multipart body cannot be sent; nothing came of the request.
+            A file of the multipart body cannot be sent; the request had no effect.
         """
         url = "/".join((self.endpoint, *map(quoted, segments))) + (f"?{urlencode(params)}" if params else "")
         headers = {"Accept": "application/json"}
@@ -235,157 +233,157 @@ class Transport:
         what = f"{method} {urlsplit(url).path}"
         doubts = [] if doubts is None else doubts
         try:
-            response = self._persist(what, self.endpoint, send, once=makes and idempotency_key is None, doubts=doubts)
-            return _answer(what, response, shape, doubts, self._key)
+            response = self._retry(what, self.endpoint, send, once=creates and idempotency_key is None, doubts=doubts)
+            return _parse_response(what, response, shape, doubts, self._key)
         except (APIError, NetworkError) as error:
             if multipart is not None and multipart.failure is not None:
                 raise multipart.failure from None  # in process a server that reads half a body can answer
-            if makes and doubts:
-                error.args = (f"{error} {_MAY_EXIST}",)
+            if creates and doubts:
+                raise _with_sentence(error, _MAY_EXIST) from None
             raise
 
     def image(self, url: str) -> bytes | None:
-        """Read an image, or a mask, that this server keeps.
+        """Read an image or a mask that this server stores.
 
         Parameters
         ----------
         url : str
-            As an item or an annotation of this server names it.
+            The URL in an item or an annotation of this server.
 
         Returns
         -------
         bytes or None
-            None where the image lies elsewhere, where the key has no business, or cannot be had.
+            None if the image is elsewhere, where the key must not be sent, or cannot be read.
         """
-        place = f"{self.endpoint}/_nucleus_pandas/"
-        known = re.compile(r"(images|masks)/[\w./-]+", re.ASCII)
-        if not url.startswith(place) or not known.fullmatch(url.removeprefix(place)):
+        base = f"{self.endpoint}/_nucleus_pandas/"
+        if not url.startswith(base) or not _STORED_PATH.fullmatch(url.removeprefix(base)):
             return None
 
         def send() -> requests.Response:
             return self._send("GET", url, {"Accept": "image/*"}, None)
 
         try:
-            response = self._persist(f"GET {urlsplit(url).path}", self.endpoint, send, once=False, doubts=[])
+            response = self._retry(f"GET {urlsplit(url).path}", self.endpoint, send, once=False, doubts=[])
         except NetworkError:
             return None
         return response.content if response.status_code == 200 else None
 
     def put(self, url: str, body: BinaryIO, length: int) -> None:
-        """Send a body to a signed address: without key, content type or anything of .netrc, which would leak there.
+        """Send a body to a signed URL: without key, content type or the contents of .netrc, which would leak there.
 
         Parameters
         ----------
         url : str
-            The address; it carries its own secret, and is never told.
+            The URL; it contains a secret, and is not in any message.
         body : binary file
-            Read from its beginning at every try.
+            Read from its beginning at every attempt.
         length : int
-            Its bytes.
+            Its size in bytes.
 
         Raises
         ------
         NetworkError
-            No whole answer came.
+            There was no complete answer.
         APIError
-            The body was refused.
+            The body was rejected.
         """
-        what = "PUT of an upload to its signed address"
-        prepared = _signed(url)
+        what = "PUT of an upload to its signed URL"
+        prepared = _prepare_put(url)
         if prepared is None:
-            raise ServerError("The server gave an address to upload to that is none.", 200)
+            raise ServerError("The server returned an invalid upload URL.", 200)
         prepared.body, prepared.headers["Content-Length"] = body, str(length)  # type: ignore[assignment]
         settings = self._bare.merge_environment_settings(url, {}, False, None, None)
 
         def send() -> requests.Response:
             body.seek(0)
-            with secret_addresses():
+            with unlogged():
                 return self._bare.send(prepared, timeout=self.timeout, allow_redirects=False, **settings)
 
-        response = self._persist(what, urlsplit(url).hostname or "", send, once=False, doubts=[])
+        response = self._retry(what, urlsplit(url).hostname or "", send, once=False, doubts=[])
         if not 200 <= response.status_code < 300:
             raise from_status(response.status_code, f"{what} was answered with {response.status_code}.")
 
-    def _persist(
-        self, what: str, where: str, send: Callable[[], requests.Response], *, once: bool, doubts: list[str]
+    def _retry(
+        self, what: str, server: str, send: Callable[[], requests.Response], *, once: bool, doubts: list[str]
     ) -> requests.Response:
-        """Send until there is an answer that is no passing failure, or until it was tried often enough."""
-        for attempt in range(self.max_retries + 1):
-            last = attempt == self.max_retries
-            began = time.perf_counter()
+        """Send until there is an answer that is not a transient failure, or no attempt is left.
+
+        `doubts` receives a reason for every attempt after which the server may have acted; with `once` there is no
+        further attempt then.
+        """
+        attempt = 0
+        while True:
+            is_last, began = attempt == self.max_retries, time.perf_counter()
+            response = failure = None
             try:
                 response = send()
-                failure = None
             except requests.RequestException as error:
                 log.debug("%s: %s", what, type(error).__name__)
                 failure = _failure(error)
                 if not _unreached(error):
                     doubts.append(failure)
-            if failure is not None:
+            if response is None:
                 # Not in the block above: the error would hold what requests raised, and that the request with its key.
-                if last or (once and doubts) or self._wait(attempt, None):
-                    raise NetworkError(f"{what} got no answer from {where}: {failure}.")
-                continue
-            status = response.status_code
-            log.debug("%s: %d in %.3f s", what, status, time.perf_counter() - began)
-            if status >= 500 and status not in _UNDONE:
-                doubts.append(f"it was answered with {status}")
-            if status not in RETRIED or last or (once and doubts):
-                return response
-            if self._wait(attempt, response.headers.get("Retry-After")):
-                return response
-        raise AssertionError("unreachable")
+                if is_last or (once and doubts) or self._pause(attempt, None):
+                    raise NetworkError(f"{what} got no answer from {server}: {failure}.")
+            else:
+                status = response.status_code
+                log.debug("%s: %d in %.3f s", what, status, time.perf_counter() - began)
+                if status >= 500 and status not in _UNDONE:
+                    doubts.append(f"it was answered with {status}")
+                if status not in RETRIED or is_last or (once and doubts):
+                    return response
+                if self._pause(attempt, response.headers.get("Retry-After")):
+                    return response
+            attempt += 1
 
     def _send(self, method: str, url: str, headers: dict[str, str], data: Any) -> requests.Response:
         prepared = self._session.prepare_request(requests.Request(method, self.endpoint, headers=headers))
-        prepared.url = url  # as it is: requests would take the quotes off, and drop dots
+        prepared.url = url  # as it is: requests would unquote it and drop dots
         if data is not None:
             prepared.body = data
             prepared.headers["Content-Length"] = str(len(data))
         settings = self._session.merge_environment_settings(self.endpoint, {}, False, None, None)
         return self._session.send(prepared, timeout=self.timeout, allow_redirects=False, **settings)
 
-    def _wait(self, attempt: int, retry_after: str | None) -> bool:
-        """Pause before the next try; tell whether there is none, since the client is closed."""
+    def _pause(self, attempt: int, retry_after: str | None) -> bool:
+        """Pause before the next attempt; return True if there is none, because the client is closed."""
         if not self._closed:
-            pause = _seconds(retry_after)
-            if pause is None:
-                pause = min(0.5 * 2**attempt, 16.0) * random.uniform(0.5, 1.0)
-            time.sleep(min(pause, _LONGEST_WAIT))
+            seconds = _parse_retry_after(retry_after)
+            if seconds is None:
+                seconds = min(0.5 * 2**attempt, 16.0) * random.uniform(0.5, 1.0)
+            time.sleep(min(seconds, _LONGEST_PAUSE))
         return self._closed
 
 
-_REFUSAL = frozenset({"status_code", "error", "error_type"})  # what answers hold that hold nothing else
-_MAY_EXIST = "What it makes may exist nevertheless: look before you make it again."
+_ERROR_FIELDS = frozenset({"status_code", "error", "error_type"})  # the only fields of an answer that is an error
+_MAY_EXIST = "What it creates may exist nevertheless: check before you create it again."
 
 
-def _seconds(retry_after: str | None) -> float | None:
-    """Read how long to wait: seconds, or a moment, which is in UTC unless it says otherwise."""
-    text = (retry_after or "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text)
+def _with_sentence(error: APIError | NetworkError, sentence: str) -> APIError | NetworkError:
+    """Return the same error with another sentence."""
+    text = f"{error} {sentence}"
+    return type(error)(text, error.status_code) if isinstance(error, APIError) else NetworkError(text)
+
+
+def _parse_retry_after(header: str | None) -> float | None:
     try:
-        moment = email.utils.parsedate_to_datetime(text)
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return max(0.0, moment.timestamp() - time.time())
-    except (ValueError, TypeError, IndexError, OverflowError):
+        return None if header is None else Retry().parse_retry_after(header)
+    except (InvalidHeader, ValueError, OverflowError):
         return None
 
 
-def _signed(url: str) -> requests.PreparedRequest | None:
-    """Create a request to a signed address; None where that is no address."""
+def _prepare_put(url: str) -> requests.PreparedRequest | None:
+    """Create a request to a signed URL; None if that is invalid."""
     try:
-        return requests.Request("PUT", url, headers={"Accept": "*/*"}).prepare() if _is_web(url) else None
+        is_web = urlsplit(url).scheme in ("http", "https")
+        return requests.Request("PUT", url, headers={"Accept": "*/*"}).prepare() if is_web else None
     except (requests.RequestException, ValueError):
         return None
 
 
-def _is_web(url: str) -> bool:
-    return urlsplit(url).scheme in ("http", "https")
-
-
 def _unreached(error: requests.RequestException) -> bool:
-    """Return whether the server cannot have seen the request."""
+    """Return True if the server cannot have received the request."""
     if isinstance(error, requests.ConnectTimeout):
         return True
     reason = getattr(error.args[0] if error.args else None, "reason", None)
@@ -394,57 +392,61 @@ def _unreached(error: requests.RequestException) -> bool:
 
 def _failure(error: requests.RequestException) -> str:
     if isinstance(error, requests.Timeout):
-        return "the time was up"
+        return "the request timed out"
     if _unreached(error):
-        return "nothing listens there, or the network is down"
+        return "the connection was refused, or the network is down"
     return "the connection broke"
 
 
 def shaped(what: str, text: bytes, shape: Any, kind: str = "something else") -> Any:
-    """Read JSON of a server that has to be of a shape, or raise ServerError where it is not."""
+    """Parse JSON of a server; raise ServerError if it is not of the expected type."""
     try:
         return msgspec.json.decode(text, type=known(shape))
     except msgspec.ValidationError as error:
-        reason = f"in a form that is not Nucleus': {error}"
+        reason = f"in an unexpected form: {error}"
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         reason = f"with {kind} instead of JSON"
     raise ServerError(f"{what} was answered {reason}.", 200)
 
 
-def _refused(response: requests.Response, key: Key) -> APIError | None:
-    """Return the error in an answer with a success status, as the hosted service sends for some creations."""
+def _error_of(response: requests.Response) -> dict[str, Any] | None:
+    """Return the JSON object of an answer that is an error."""
     try:
         answer = msgspec.json.decode(response.content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    if not isinstance(answer, dict) or not isinstance(answer.get("error"), str):
+    return answer if isinstance(answer, dict) and isinstance(answer.get("error"), str) else None
+
+
+def _error_in_success(response: requests.Response, key: Key) -> APIError | None:
+    """Return the error in an answer with a success status, as the hosted service sends for some creations."""
+    answer = _error_of(response)
+    if answer is None:
         return None
     status = answer.get("status_code")
     return from_status(status if isinstance(status, int) and status >= 400 else 400, key.redact(answer["error"]))
 
 
-def _answer(what: str, response: requests.Response, shape: Any, doubts: list[str], key: Key) -> Any:
-    """Read an answer, or raise what it stands for."""
+def _parse_response(what: str, response: requests.Response, shape: Any, doubts: list[str], key: Key) -> Any:
+    """Return the JSON of an answer, or raise its error."""
     if 200 <= response.status_code < 300:
-        kind = key.redact(response.headers.get("Content-Type", "nothing known"))
+        content_type = key.redact(response.headers.get("Content-Type", "an unknown type"))
         try:
-            found = shaped(what, response.content, shape, kind)
+            value = shaped(what, response.content, shape, content_type)
         except ServerError as error:
-            refusal = _refused(response, key)
-            if refusal is None:
+            api_error = _error_in_success(response, key)
+            if api_error is None:
                 doubts.append(f"it{str(error).removeprefix(what).rstrip('.')}")
-            raise refusal or error from None
-        if isinstance(found, dict) and found.keys() <= _REFUSAL and (refusal := _refused(response, key)):
-            raise refusal  # a dict of anything takes it in
-        return found
-    try:
-        answer = msgspec.json.decode(response.content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        answer = None
-    name = None
-    if isinstance(answer, dict) and isinstance(answer.get("error"), str):
+            raise api_error or error from None
+        if isinstance(value, dict) and value.keys() <= _ERROR_FIELDS:  # an error fits a dict of anything
+            api_error = _error_in_success(response, key)
+            if api_error is not None:
+                raise api_error
+        return value
+    answer, name = _error_of(response), None
+    if answer is not None:
         message, name = answer["error"], str(answer.get("error_type"))
     else:
         text = re.sub(r"<[^>]*>|\s+", " ", key.redact(response.text)).strip()
-        message = f"{what} was answered with {response.status_code} {response.reason or ''}: {text[:300] or 'no text'}"
+        message = f"{what} was answered with {response.status_code} {response.reason or ''}: {text[:300] or 'empty'}"
     raise from_status(response.status_code, key.redact(message), name)

@@ -1,6 +1,5 @@
-"""Checked rows on their way to the server, accounted for one by one.
+"""Send checked rows and account for each of them.
 
-Two protocols exist. In batches that are answered with what became of them go all rows to an embedded Nucleus, and
-annotations and predictions to the hosted one. Items go to the hosted service as one file to a signed address, which a
-job then works through.
+There are two protocols. An embedded Nucleus gets all rows in batches, and answers with the outcome of every row. So
+does the hosted service for annotations and predictions; items it gets as one file, by a signed URL, processed by a job.
 """

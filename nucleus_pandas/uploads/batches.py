@@ -216,7 +216,7 @@ class Batch(Generic[UnitsT_co]):
     def file_states(self) -> bytes:
         """Return name, size and time of the local files, which identify them in the journal."""
         files = self.upload.units.files
-        return repr([(str(files[unit]), *_state(files[unit])) for unit in self.units if unit in files]).encode()
+        return repr([(str(files[unit]), *file_state(files[unit])) for unit in self.units if unit in files]).encode()
 
     def send(self) -> None:
         """Send the batch and record the outcome of every unit; other batches continue if it fails."""
@@ -382,7 +382,8 @@ def progress_bar(upload: Upload[Units], batches: int) -> Iterator[Callable[[int]
         yield bar.update
 
 
-def _state(path: Path) -> tuple[int, int]:
+def file_state(path: Path) -> tuple[int, int]:
+    """Return the size and the time of a file; zeros if it does not exist any more."""
     try:
         state = path.stat()
     except OSError:  # which is reported when it is to be sent

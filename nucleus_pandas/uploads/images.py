@@ -22,7 +22,7 @@ from nucleus_pandas._util.threads import Workers, workers
 from nucleus_pandas.errors import APIError, InvalidInputError, NetworkError, ServerError, TooLargeError
 from nucleus_pandas.schema import SendableItems
 from nucleus_pandas.transport.multipart import Multipart, UnreadableFileError
-from nucleus_pandas.uploads.batches import BATCH, Batch, Upload, cut, progress_bar
+from nucleus_pandas.uploads.batches import BATCH, Batch, Upload, cut, file_state, progress_bar
 from nucleus_pandas.uploads.journal import request_key
 from nucleus_pandas.wire.bulk import FILES, ReceivedImages
 
@@ -103,7 +103,8 @@ def send_items(upload: Upload[SendableItems], start: int = 0) -> None:
     size = upload.options.batch_size or BATCH
     with progress_bar(upload, -(-(len(units) - start) // _FILES)) as advance:
         if "images" in upload.extensions:
-            send_images(upload, _cut(units, size, start), advance)
+            chunks = _chunks(units.files, range(start, len(units)), size, _BATCH_FILES, _BATCH_BYTES)
+            send_images(upload, (range(chunk[0], chunk[-1] + 1) for chunk in chunks), advance)
             return
         for has_files, batches in groupby(cut(units, size, start), lambda batch: batch.start in units.files):
             if has_files:
@@ -156,7 +157,9 @@ def start_batch(upload: Upload[SendableItems], units: range, threads: Workers) -
         if upload.outcomes.recall(units, request_key(key)):
             return StartedBatch(units, [], lambda: None)
     most = min(_FILES, upload.options.batch_size or _FILES)
-    requests = [threads.submit(_send_files, upload, part) for part in _parts(upload.units.files, units, most)]
+    files = upload.units.files
+    parts = _chunks(files, (unit for unit in units if unit in files), most, most, _BYTES)
+    requests = [threads.submit(_send_files, upload, part) for part in parts]
     return StartedBatch(units, requests, partial(_append_items, upload, units, requests, key))
 
 
@@ -182,42 +185,23 @@ def _append_items(
         start = unit + 1
 
 
-def _cut(units: SendableItems, size: int, start: int) -> Iterator[range]:
-    """Cut items into batches, in order, by their number and by the number and the bytes of their files."""
-    count = bytes_ = 0
-    for unit in range(start, len(units)):
-        length = _length(units.files[unit]) if unit in units.files else 0
-        if unit - start >= size or count >= _BATCH_FILES or (count and bytes_ + length > _BATCH_BYTES):
-            yield range(start, unit)
-            start, count, bytes_ = unit, 0, 0
-        count += unit in units.files
-        bytes_ += length
-    if start < len(units):
-        yield range(start, len(units))
-
-
-def _parts(files: Mapping[int, Path], units: range, most: int) -> Iterator[list[int]]:
-    """Divide the units that have files among requests."""
-    part: list[int] = []
-    bytes_ = 0
+def _chunks(
+    files: Mapping[int, Path], units: Iterable[int], size: int, most_files: int, most_bytes: int
+) -> Iterator[list[int]]:
+    """Divide units, in order, by their number and by the number and bytes of their files; one file may be larger."""
+    chunk: list[int] = []
+    count = total = 0
     for unit in units:
-        if unit not in files:
-            continue
-        length = _length(files[unit])
-        if len(part) >= most or (part and bytes_ + length > _BYTES):
-            yield part
-            part, bytes_ = [], 0
-        part.append(unit)
-        bytes_ += length
-    if part:
-        yield part
-
-
-def _length(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:  # which is reported when it is to be sent
-        return 0
+        has_file = unit in files
+        length = file_state(files[unit])[0] if has_file else 0
+        if len(chunk) >= size or count >= most_files or (count and total + length > most_bytes):
+            yield chunk
+            chunk, count, total = [], 0, 0
+        chunk.append(unit)
+        count += has_file
+        total += length
+    if chunk:
+        yield chunk
 
 
 def _send_files(upload: Upload[SendableItems], units: Sequence[int]) -> dict[int, str | Exception]:

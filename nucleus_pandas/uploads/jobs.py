@@ -1,4 +1,4 @@
-"""Jobs: what a server works through after it has answered."""
+"""Jobs: work that a server finishes after it has answered."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.wire.requests import ListJobs
 from nucleus_pandas.wire.responses import JobEntry, JobView
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0  # seconds between two looks at a job
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0  # seconds between two polls
 _UNFINISHED = ("Queued", "Running")
 
 
@@ -33,32 +33,32 @@ class Job(Resource):
 
     @property
     def info(self) -> dict[str, Any]:
-        """Status, message and progress, as they are now."""
+        """The current status, message and progress."""
         return self._transport.get("job", self.id)
 
     @property
     def status(self) -> str:
-        """``Running``, ``Completed``, or what else became of it."""
-        return self._look().status
+        """The current status, such as ``Running`` or ``Completed``."""
+        return self._poll().status
 
     def errors(self) -> list[str]:
-        """List the sentences that the server noted about rows that it refused."""
+        """Return the server's sentences about rows that it rejected."""
         return self._transport.read(list[str], "job", self.id, "errors")
 
     def wait(self, timeout: float | None = None) -> Job:
-        """Wait until the job has ended, well or not.
+        """Wait until the job has ended, successfully or not.
 
-        It is looked at first, and then ever less often, from every 0.05 to every 5 seconds.
+        The job is polled at once, and then at increasing intervals from 0.05 to 5 seconds.
 
         Parameters
         ----------
         timeout : float, optional
-            Seconds to wait at most.
+            Maximum number of seconds to wait.
 
         Raises
         ------
         JobTimeoutError
-            The time is up; the job goes on.
+            The timeout has passed; the job continues.
         """
         self.ended(timeout)
         return self
@@ -71,39 +71,39 @@ class Job(Resource):
         ConflictError
             It has ended already.
         UnsupportedError
-            The server cancels no jobs; that of an embedded Nucleus does.
+            The server cannot cancel jobs; an embedded Nucleus can.
         """
         if "cancel" not in self._transport.extensions:
             raise UnsupportedError(
-                "This server cancels no jobs; only an embedded Nucleus does. job.wait() waits for it."
+                "This server cannot cancel jobs; only an embedded Nucleus can. job.wait() waits for the job."
             )
         self._transport.request("POST", "_nucleus_pandas", "job", self.id, "cancel", body={})
         return self
 
     def ended(self, timeout: float | None = None) -> JobView:
-        """Wait until the job has ended, and tell how."""
+        """Wait until the job has ended, and return how."""
         if timeout is not None and not timeout >= 0:
-            raise InvalidInputError(f"timeout is a number of seconds, not {timeout!r}.", argument="timeout")
+            raise InvalidInputError(f"timeout must be a number of seconds, not {timeout!r}.", argument="timeout")
         until = None if timeout is None else time.monotonic() + timeout
         pause = _FIRST_PAUSE
-        while (view := self._look()).status in _UNFINISHED:
+        while (view := self._poll()).status in _UNFINISHED:
             left = None if until is None else until - time.monotonic()
             if left is not None and left <= 0:
                 raise JobTimeoutError(
-                    f"The job '{self.id}' is still {view.status.lower()} after {timeout:g} s; it goes on."
+                    f"The job '{self.id}' is still {view.status.lower()} after {timeout:g} s; it continues."
                 )
             time.sleep(pause if left is None else min(pause, left))
             pause = min(pause * 1.5, _LONGEST_PAUSE)
         return view
 
-    def _look(self) -> JobView:
+    def _poll(self) -> JobView:
         return self._transport.read(JobView, "job", self.id)
 
 
 def jobs_frame(transport: Transport, dataset_id: str | None = None) -> pd.DataFrame:
     """List all jobs, or those of a dataset, newest first."""
-    wanted = ListJobs(dataset_id=dataset_id, job_types=[], limit=50_000, show_completed=True)
-    entries = transport.look_up(list[JobEntry], "jobs", "", body=wanted)
+    query = ListJobs(dataset_id=dataset_id, job_types=[], limit=50_000, show_completed=True)
+    entries = transport.look_up(list[JobEntry], "jobs", "", body=query)
     columns = {
         "id": [entry.job_id for entry in entries],
         "type": [entry.job_type for entry in entries],

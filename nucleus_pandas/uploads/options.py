@@ -1,4 +1,4 @@
-"""Where rows go, and how."""
+"""Upload target and options."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OnError: TypeAlias = Literal["raise", "collect"]
 
 @dataclass(frozen=True)
 class Target:
-    """Where rows go: the contract's route, what the result tells besides, and what is asked of the rows."""
+    """Where rows are sent: the route of the REST API, additional keys of the result, and requirements of the rows."""
 
     kind: Kind
     transport: Transport
@@ -29,12 +29,12 @@ class Target:
 
 @dataclass(frozen=True)
 class Options:
-    """How rows are sent.
+    """Upload options.
 
     Raises
     ------
     InvalidInputError
-        One of them is none of what may be.
+        A value is not allowed.
     """
 
     if_exists: IfExists = "skip"
@@ -47,13 +47,15 @@ class Options:
         for name, choices in (("if_exists", get_args(IfExists)), ("on_error", get_args(OnError))):
             if getattr(self, name) not in choices:
                 allowed = " or ".join(map(repr, choices))
-                raise InvalidInputError(f"{name} is {allowed}, not {getattr(self, name)!r}.", argument=name)
-        size = self.batch_size
+                raise InvalidInputError(f"{name} must be {allowed}, not {getattr(self, name)!r}.", argument=name)
+        size, progress, wait = self.batch_size, self.progress, self.wait
         if size is not None and (isinstance(size, bool) or not isinstance(size, Integral) or size < 1):
-            raise InvalidInputError(f"batch_size is a whole number, at least 1, not {size!r}.", argument="batch_size")
-        if self.progress is not None and not isinstance(self.progress, bool):
-            raise InvalidInputError(f"progress is True, False or None, not {self.progress!r}.", argument="progress")
-        if not isinstance(self.wait, bool):
             raise InvalidInputError(
-                f"wait is True or False, not {self.wait!r}; result.wait(timeout) takes seconds.", argument="wait"
+                f"batch_size must be a whole number, at least 1, not {size!r}.", argument="batch_size"
+            )
+        if progress is not None and not isinstance(progress, bool):
+            raise InvalidInputError(f"progress must be True, False or None, not {progress!r}.", argument="progress")
+        if not isinstance(wait, bool):
+            raise InvalidInputError(
+                f"wait must be True or False, not {wait!r}; result.wait(timeout) takes seconds.", argument="wait"
             )

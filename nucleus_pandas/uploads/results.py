@@ -1,4 +1,4 @@
-"""What became of every row of an upload, and of an import."""
+"""The results of uploads and imports: the outcome of every row."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SHOWN = np.array(["skipped" if status == "unsent" else status for status in STA
 
 
 class UploadResult:
-    """What became of every row of an upload.
+    """The outcome of every row of an upload.
 
     The counters are attributes and keys: ``new_items``, ``updated_items``, ``ignored_items`` and ``upload_errors`` of
     items, ``annotations_processed`` and ``annotations_ignored`` of annotations, ``predictions_processed`` and
@@ -77,54 +77,57 @@ class UploadResult:
 
     @property
     def jobs(self) -> list[Any]:
-        """The jobs (`Job`) that the server had not ended when the rows were answered; empty after waiting for them."""
+        """The jobs (`Job`) that had not ended when the server answered; empty after waiting for them."""
         return list(self._jobs)
 
     def wait(self, timeout: float | None = None) -> UploadResult:
-        """Wait for the jobs, and take in how they ended.
+        """Wait for the jobs, and update this result.
 
         Parameters
         ----------
         timeout : float, optional
-            Seconds to wait at most.
+            Maximum number of seconds to wait.
 
         Returns
         -------
         UploadResult
-            This result, brought up to date.
+            This result, updated.
 
         Raises
         ------
         JobTimeoutError
-            The time is up; the jobs go on, and can be waited for again.
+            The timeout has passed; the jobs continue, and can be waited for again.
         UploadError
-            Rows were refused, unless ``on_error="collect"`` was asked for.
+            Rows were rejected, unless the upload has ``on_error="collect"``.
         """
         if self._wait is not None:
             try:
-                done = self._wait(timeout)
+                self._update(self._wait(timeout))
             except UploadError as error:
-                self.__dict__.update(error.result.__dict__)
+                self._update(error.result)
                 raise
-            self.__dict__.update(done.__dict__)
         return self
+
+    def _update(self, other: UploadResult) -> None:
+        self._statuses, self._errors, self._counts = other._statuses, other._errors, other._counts
+        self._context, self._jobs, self._wait = other._context, other._jobs, other._wait
 
     @property
     def is_error(self) -> npt.NDArray[np.bool_]:
-        """Which rows were refused, in their order."""
-        found: npt.NDArray[np.bool_] = self._statuses == ERROR
-        return found
+        """Whether each row is invalid or was rejected."""
+        is_error: npt.NDArray[np.bool_] = self._statuses == ERROR
+        return is_error
 
     def error_of(self, row: int) -> str | None:
-        """Return why the row at a position was refused."""
+        """Return why the row at a position is invalid or was rejected."""
         return self._errors.get(row)
 
     @property
     def rows(self) -> pd.DataFrame:
-        """Status and error of every row, on the index of what was sent.
+        """Status and error of every row, on the index of the source.
 
-        The status is ``new``, ``updated``, ``ignored``, ``processed`` (new or updated, which of them is not known),
-        ``skipped`` (nothing was sent of it), ``error``, or ``accepted`` where a server only counts.
+        The status is ``new``, ``updated``, ``ignored``, ``processed`` (new or updated; the server does not say which),
+        ``skipped`` (the row has nothing to send), ``error``, or ``accepted`` if the server only counts rows.
         """
         reasons = np.full(len(self._statuses), None, dtype=object)
         for row, reason in self._errors.items():
@@ -135,17 +138,17 @@ class UploadResult:
 
     @property
     def failed(self) -> Any:
-        """The rows that should be stored and are not, as they were given, ready to be sent again.
+        """The rows that should be stored and are not, in the form of the source, ready to be sent again.
 
         Returns
         -------
         pandas.DataFrame or list of dict
-            What was sent, without the rows that are stored and those that had nothing to send.
+            The source without the rows that are stored and those that have nothing to send.
         """
-        lost = (self._statuses == ERROR) | (self._statuses == UNSENT)
+        is_failed = (self._statuses == ERROR) | (self._statuses == UNSENT)
         if isinstance(self._source, pd.DataFrame):
-            return self._source[lost]
-        return [self._source[row] for row in np.flatnonzero(lost).tolist()]
+            return self._source[is_failed]
+        return [self._source[row] for row in np.flatnonzero(is_failed).tolist()]
 
     def __getitem__(self, key: str) -> Any:
         if key in self._counts:
@@ -153,61 +156,56 @@ class UploadResult:
         if key in self._context:
             value = self._context[key]
             return value() if callable(value) else value
-        known = ", ".join(repr(name) for name in (*self._counts, *self._context))
-        raise KeyError(f"{key!r} is not in the result of sending {self._kind}; there are {known}.")
+        names = ", ".join(repr(name) for name in (*self._counts, *self._context))
+        raise KeyError(f"The result of sending {self._kind} has no {key!r}; it has {names}.")
 
     def __getattr__(self, name: str) -> int:
-        counts = self.__dict__.get("_counts", {})
-        if name in counts:
-            return int(counts[name])
-        raise AttributeError(f"The result of sending {self.__dict__.get('_kind', 'rows')} has no {name!r}.")
+        if not name.startswith("_") and name in self._counts:
+            return int(self._counts[name])
+        raise AttributeError(f"The result of an upload has no {name!r}.")
 
     def __getstate__(self) -> dict[str, Any]:
-        # What asks the server stays behind; with jobs to wait for there is no other way, and pickling is refused.
-        return self.__dict__ | {"_context": {key: one for key, one in self._context.items() if not callable(one)}}
+        # Values that ask the server are left out; a result with jobs to wait for cannot be pickled.
+        context = {key: value for key, value in self._context.items() if not callable(value)}
+        return {**vars(self), "_context": context}
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._counts]
-
-    def _by_status(self) -> dict[str, int]:
-        """Count the rows of each status."""
-        counted = pd.Series(_SHOWN[self._statuses]).value_counts()
-        return {str(status): int(count) for status, count in counted.items()}
 
     def __repr__(self) -> str:
         return f"UploadResult({', '.join(f'{name}={count}' for name, count in self._counts.items())})"
 
     def _repr_html_(self) -> str:
-        cells = "".join(f"<tr><th>{status}</th><td>{count}</td></tr>" for status, count in self._by_status().items())
+        by_status = pd.Series(_SHOWN[self._statuses]).value_counts()
+        cells = "".join(f"<tr><th>{status}</th><td>{count}</td></tr>" for status, count in by_status.items())
         return f"<table><caption>{self._kind} sent, {len(self._statuses)} rows</caption>{cells}</table>"
 
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What became of all rows of an import.
+    """The outcome of all rows of an import.
 
     Attributes
     ----------
     kind : {"items", "annotations", "predictions"}
         What was sent.
     files, rows : int
-        How many files, and how many rows they have.
+        The number of files, and of their rows.
     counts : dict of str to int
-        ``new``, ``updated``, ``processed`` (new or updated, which of them the server does not tell), ``ignored``
-        (there already), ``skipped`` (an image without boxes) and ``failed``; attributes too. Those that an earlier
-        import had answered are counted as they were then. Where several rows make one item, or one row several boxes,
-        it is items and boxes that are counted.
+        ``new``, ``updated``, ``processed`` (new or updated; the server does not say which), ``ignored`` (existing),
+        ``skipped`` (an image without boxes) and ``failed``; attributes too. Rows that an earlier import has sent count
+        as they did then. If several rows are one item, or one row is several boxes, items and boxes are counted.
     resumed : int
-        How many of them an earlier import had sent.
+        How many of them an earlier import has sent.
     repeats : int
         How many repeat another row of their row group exactly, and were sent under an id of their own.
     changed : tuple of str
-        Files that are not what they were when an earlier import saw them.
+        Files that have changed since an earlier import.
     rejects : pathlib.Path or None
-        A Parquet file with the rows that were refused: ``reject_file``, ``reject_row_group``, ``reject_row``,
-        ``reject_column``, ``reject_reason``, and what they held. None where none was.
+        A Parquet file with the rows that are invalid or were rejected: ``reject_file``, ``reject_row_group``,
+        ``reject_row``, ``reject_column``, ``reject_reason``, and their columns. None if there are none.
     journal : pathlib.Path or None
-        The file that remembers what was sent.
+        The file that records what was sent.
     """
 
     kind: Kind
@@ -222,48 +220,44 @@ class ImportResult:
 
     @property
     def new(self) -> int:
-        """How many were not there before."""
+        """The number of new ones."""
         return self.counts.get("new", 0)
 
     @property
     def updated(self) -> int:
-        """How many were replaced."""
+        """The number of replaced ones."""
         return self.counts.get("updated", 0)
 
     @property
     def processed(self) -> int:
-        """How many are new or replaced, where the server does not tell which."""
+        """The number of new or replaced ones, if the server does not say which."""
         return self.counts.get("processed", 0)
 
     @property
     def ignored(self) -> int:
-        """How many were there already."""
+        """The number of those that existed."""
         return self.counts.get("ignored", 0)
 
     @property
     def skipped(self) -> int:
-        """How many had nothing to send: images without boxes."""
+        """The number of those with nothing to send: images without boxes."""
         return self.counts.get("skipped", 0)
 
     @property
     def failed(self) -> int:
-        """How many were refused."""
+        """The number of those that are invalid or were rejected."""
         return self.counts.get("failed", 0)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
+        """Return the result as JSON values."""
         numbers = {name: getattr(self, name) for name in ("files", "rows", *_COUNTED, "resumed", "repeats")}
-        paths = {
-            name: None if path is None else str(path)
-            for name, path in (("rejects", self.rejects), ("journal", self.journal))
-        }
-        return {"kind": self.kind, **numbers, "changed": list(self.changed), **paths}
+        rejects, journal = (None if path is None else str(path) for path in (self.rejects, self.journal))
+        return {"kind": self.kind, **numbers, "changed": list(self.changed), "rejects": rejects, "journal": journal}
 
     def __repr__(self) -> str:
-        told = {"rows": self.rows} | {
-            name: getattr(self, name) for name in (*_COUNTED, "resumed") if getattr(self, name)
-        }
-        return f"ImportResult({', '.join(f'{name}={count}' for name, count in told.items())})"
+        counts = {name: getattr(self, name) for name in (*_COUNTED, "resumed")}
+        parts = [f"rows={self.rows}", *(f"{name}={count}" for name, count in counts.items() if count)]
+        return f"ImportResult({', '.join(parts)})"
 
     def _repr_html_(self) -> str:
         rows = [(name, getattr(self, name)) for name in ("files", "rows", *_COUNTED, "resumed")]

@@ -49,7 +49,7 @@ def test_the_accessor_offers_its_methods_with_every_argument_explained(name: str
     assert method.__name__ == name
     assert method.__doc__ == function.__doc__
     for parameter in others:
-        assert re.search(rf"^    {parameter.name} : .+\n        \S", method.__doc__, re.MULTILINE), parameter.name
+        assert re.search(rf"^{parameter.name} : .+\n    \S", inspect.getdoc(method) or "", re.M), parameter.name
         assert parameter.annotation != inspect.Parameter.empty
 
 

@@ -159,7 +159,7 @@ def test_nobody_has_to_wait(dataset: Any, uploaded: list[bytes], waits: list[flo
     result = dataset.append(items(), wait=False)
     assert result.rows["status"].tolist() == ["accepted", "accepted"]
     assert [job.id for job in result.jobs] == ["job_1"]
-    with pytest.raises(npd.JobTimeoutError, match="'job_1' is still running after 0 s; it goes on"):
+    with pytest.raises(npd.JobTimeoutError, match="'job_1' is still running after 0 s; it continues"):
         result.wait(0)
     dataset.mock.remove(responses.GET, f"{HOST}/job/job_1")
     finish(dataset)
@@ -443,11 +443,14 @@ def test_interrupting_ends_at_once(dataset: Any) -> None:
 @pytest.mark.parametrize(
     ("act", "words"),
     [
-        (lambda dataset: dataset.append(items(), wait=5), "wait is True or False"),
-        (lambda dataset: dataset.append(items(), batch_size=0), "batch_size is a whole number"),
-        (lambda dataset: dataset.append(items(), progress="yes"), "progress is True, False or None"),
-        (lambda dataset: dataset.append(items(), if_exists="replace"), "if_exists is 'skip' or 'update' or 'error'"),
-        (lambda dataset: dataset.append(items(), on_error="ignore"), "on_error is 'raise' or 'collect'"),
+        (lambda dataset: dataset.append(items(), wait=5), "wait must be True or False"),
+        (lambda dataset: dataset.append(items(), batch_size=0), "batch_size must be a whole number"),
+        (lambda dataset: dataset.append(items(), progress="yes"), "progress must be True, False or None"),
+        (
+            lambda dataset: dataset.append(items(), if_exists="replace"),
+            "if_exists must be 'skip' or 'update'",
+        ),
+        (lambda dataset: dataset.append(items(), on_error="ignore"), "on_error must be 'raise' or 'collect'"),
     ],
 )
 def test_wrong_options_are_told_before_anything_is_sent(dataset: Any, act: Callable[[Any], Any], words: str) -> None:
@@ -514,7 +517,7 @@ def test_a_image_that_changes_while_it_is_sent_is_told(
 
     dataset.mock.remove(responses.POST, f"{HOST}/dataset/ds_1/append?async=1")
     dataset.mock.add_callback(responses.POST, f"{HOST}/dataset/ds_1/append?async=1", callback=read)
-    with pytest.raises(npd.UploadError, match="cannot be read any more|changed while it was sent") as caught:
+    with pytest.raises(npd.UploadError, match="can no longer be read|changed while it was sent") as caught:
         dataset.append([{"reference_id": "a", "image_url": str(path)}])
     assert "may be stored" not in str(caught.value)
 

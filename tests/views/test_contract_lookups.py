@@ -153,7 +153,7 @@ def test_a_row_of_another_shape_is_told(
     hosted: responses.RequestsMock, dataset: npd.Dataset, row: dict[str, Any]
 ) -> None:
     paged(hosted, "dataset/ds_1/exportForTrainingPage", "data", [[row]])
-    with pytest.raises(npd.ServerError, match="exportForTrainingPage .* not Nucleus'"):
+    with pytest.raises(npd.ServerError, match="exportForTrainingPage .* in an unexpected form"):
         dataset.annotations.to_frame()
 
 
@@ -249,7 +249,7 @@ def test_predictions_of_an_item_get_both_ids(
 
 def test_an_answer_of_another_shape_is_told(hosted: responses.RequestsMock, dataset: npd.Dataset) -> None:
     hosted.post(f"{HOST}/dataset/ds_1/itemsPage", json={"rows": []})
-    with pytest.raises(npd.ServerError, match="not Nucleus'"):
+    with pytest.raises(npd.ServerError, match="in an unexpected form"):
         dataset.items.to_frame()
 
 

@@ -1,10 +1,10 @@
 """The functional interface: frames in, frames out. `DataFrame.nucleus` has the same verbs."""
 
-from nucleus_pandas.api.functions.evaluate import evaluate
 from nucleus_pandas.api.functions.import_files import import_files, import_parquet, targets_of
 from nucleus_pandas.api.functions.read import read_annotations, read_items, read_predictions
 from nucleus_pandas.api.functions.send import annotate, append, check, predict
 from nucleus_pandas.api.functions.show import show
+from nucleus_pandas.evaluation.evaluate import evaluate
 
 __all__ = [
     "annotate",

@@ -216,7 +216,7 @@ def test_what_does_not_go_together_is_refused(files: Path, run_command: Any, loc
         ((files, "D", "--format", "coco"), "is a folder, but COCO is a file: name it"),
         ((coco, "D", "--format", "coco", "--ground-truth", coco), "--ground-truth is for lists of results"),
         ((files / "coco_results.json", "D", "--format", "coco"), "COCO file: --ground-truth instances.json.\n"),
-        ((coco, "D", "--batch-size", "0"), "--batch-size is a whole number"),
+        ((coco, "D", "--batch-size", "0"), "--batch-size must be a whole number"),
         ((files / "yolo", "D", "--format", "yolo", "--names", files / "none"), "none': No such file or directory.\n"),
     ):
         code, _, err = run_command(*arguments)

@@ -636,7 +636,7 @@ def test_a_server_without_keys_is_not_asked_twice(served: str, made: dict[str, A
     with cutting(served, cuts=1, half=half, extensions=False) as proxy:
         with (
             npd.NucleusClient(endpoint=proxy.endpoint) as client,
-            pytest.raises(npd.NetworkError, match="may exist nevertheless: look before you make it again"),
+            pytest.raises(npd.NetworkError, match="may exist nevertheless: check before you create it again"),
         ):
             CREATIONS[what](client, made)
         assert proxy.keys == [None]

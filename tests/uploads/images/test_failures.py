@@ -98,9 +98,9 @@ def test_files_that_go_before_they_are_sent_are_the_errors_of_their_rows(
         result = npd.append(frame, dataset, on_error="collect")
     assert result.rows.index[result.rows["status"] == "error"].tolist() == [3, 4, 10, 39]
     reasons = result.rows["error"].dropna().tolist()
-    assert "cannot be read any more: No such file or directory" in reasons[0]
-    assert "is an empty file now" in reasons[1]
-    assert all("is no file now" in reason for reason in reasons[2:])
+    assert "can no longer be read: No such file or directory" in reasons[0]
+    assert "is empty now" in reasons[1]
+    assert all("is not a file now" in reason for reason in reasons[2:])
     with npd.NucleusClient(endpoint=served) as client:
         left = frame.drop(index=[3, 4, 10, 39])
         assert contents(client.get_dataset(dataset.id), store) == hashes(left)
@@ -137,7 +137,7 @@ def test_a_file_that_is_forbidden_meanwhile_is_the_error_of_its_row(
     proxy.plan = lambda request: Path(frame["image_url"][1]).chmod(0)
     result = npd.append(frame, dataset, on_error="collect")
     assert result.rows["status"].tolist() == ["new", "error", "new"]
-    assert "cannot be read any more: Permission denied" in result.rows["error"][1]
+    assert "can no longer be read: Permission denied" in result.rows["error"][1]
 
 
 @pytest.mark.parametrize("what", ["gone", "folder", "empty", "pipe", "loop"])
