@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 from nucleus_pandas._util.version import __version__
 from nucleus_pandas.cli import datasets, demo, export, importing, serve
-from nucleus_pandas.errors import NucleusError
+from nucleus_pandas.cli.common import flags_of, with_flags
+from nucleus_pandas.errors import NucleusError, NucleusWarning
 
 COMMANDS = (demo, serve, importing, export, datasets)
 """The modules of the commands, each of which has an ``add``, in the order of the help."""
@@ -31,10 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int | None] = options.run_command
+    flags: Mapping[str, str] = options.flags
     try:
-        return command(options) or 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", NucleusWarning)
+            warnings.showwarning = partial(_show_warning, flags)
+            return command(options) or 0
     except NucleusError as error:
-        sys.stderr.write(f"nucleus-pandas: {error}\n")
+        sys.stderr.write(f"nucleus-pandas: {with_flags(str(error), flags, getattr(error, 'argument', None))}\n")
         return 1
     except BrokenPipeError:
         # Who read the output, such as head, has seen enough; what is still to be written goes nowhere.
@@ -55,4 +63,10 @@ def parser() -> argparse.ArgumentParser:
     commands = made.add_subparsers(required=True, metavar="command")
     for module in COMMANDS:
         module.add(commands)
+    for command in commands.choices.values():
+        command.set_defaults(flags=flags_of(command))
     return made
+
+
+def _show_warning(flags: Mapping[str, str], message: Warning | str, *_: Any, **__: Any) -> None:
+    sys.stderr.write(f"nucleus-pandas: warning: {with_flags(str(message), flags)}\n")

@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
+from ast import literal_eval
+from collections.abc import Mapping
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,6 +19,7 @@ from nucleus_pandas.api.dataset import Dataset
 from nucleus_pandas.errors import ConfigurationError, InvalidInputError, NotFoundError, StoreError
 
 STORE = "NUCLEUS_PANDAS_STORE"
+_ARGUMENT = re.compile(r"(?<![\w.-])(\w+)=(\{[^}]*\}|\([^)]*\)|\[[^\]]*\]|'[^']*'|\w+|…)?")
 _WAYS_OUT = (
     f"There is no Nucleus to work on. Name a store (--store PATH, or {STORE}), or a server (--endpoint URL, or "
     "NUCLEUS_ENDPOINT); or give the key of the hosted service in NUCLEUS_API_KEY."
@@ -116,3 +120,48 @@ def say(text: str) -> None:
 def say_json(value: Any) -> None:
     """Print a value as one line of JSON."""
     say(json.dumps(value))
+
+
+def flags_of(command: argparse.ArgumentParser) -> dict[str, str]:
+    """Return the flags of a command by the names of the library's arguments that they stand for."""
+    flags = {action.dest: action.option_strings[-1] for action in command._actions if action.option_strings}
+    spelled = {"columns": "column", "form": "format"}
+    return flags | {name: flags[dest] for name, dest in spelled.items() if dest in flags}
+
+
+def with_flags(message: str, flags: Mapping[str, str], argument: str | None = None) -> str:
+    """Return a message of the library with its arguments as the flags of a command.
+
+    Arguments with their values are known by Python's syntax for them, ``name=value``; what a message is about is said
+    in front where it does not name it so.
+
+    Examples
+    --------
+    >>> flags = {"columns": "--column", "bbox": "--bbox", "no_journal": "--no-journal", "journal": "--journal"}
+    >>> with_flags("Use columns={'label': 'class'}, or bbox=('x1', 'y1', 'x2', 'y2'), or journal=False.", flags)
+    'Use --column label=class, or --bbox x1 y1 x2 y2, or --no-journal.'
+    >>> with_flags("There is no such column.", flags, "bbox")
+    '--bbox: There is no such column.'
+    """
+
+    def flag(found: re.Match[str]) -> str:
+        name, text = found.groups()
+        if name not in flags:
+            return found[0]
+        try:
+            value = literal_eval(text or "")
+        except (SyntaxError, ValueError):  # none, or a name
+            value = name.upper() if text == "…" else text
+        if value is False:
+            return flags.get(f"no_{name}", found[0])
+        if isinstance(value, dict):
+            return " ".join(f"{flags[name]} {key}={column}" for key, column in value.items())
+        values = value if isinstance(value, (list, tuple)) else [] if value is None or value is True else [value]
+        return " ".join([flags[name], *map(str, values)])
+
+    said = _ARGUMENT.sub(flag, message)
+    if argument is not None and argument in flags and message.startswith(f"{argument} "):
+        return flags[argument] + said.removeprefix(argument)
+    if argument is not None and argument in flags and said == message and flags[argument] not in message:
+        return f"{flags[argument]}: {message}"
+    return said

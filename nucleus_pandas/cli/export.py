@@ -6,7 +6,6 @@ import argparse
 from typing import Any
 
 from nucleus_pandas.cli.common import add_dataset, add_json, add_nucleus, find_dataset, open_nucleus, say, say_json
-from nucleus_pandas.cli.flags import in_flags
 from nucleus_pandas.io.parquet.export_schema import EXPORT_KINDS
 
 
@@ -43,7 +42,7 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    with in_flags(), open_nucleus(options) as client:
+    with open_nucleus(options) as client:
         files = find_dataset(client, options.dataset).to_parquet(
             options.folder, what=options.what or EXPORT_KINDS, runs=options.runs, overwrite=options.overwrite
         )

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from nucleus_pandas.api.client import NucleusClient
 from nucleus_pandas.api.dataset import Dataset
-from nucleus_pandas.api.functions import targets_of
+from nucleus_pandas.api.functions import import_files, import_parquet
 from nucleus_pandas.api.model_run import ModelRun
 from nucleus_pandas.cli.common import add_dataset, add_json, add_nucleus, find_dataset, open_nucleus, say, say_json
-from nucleus_pandas.cli.flags import in_flags
 from nucleus_pandas.errors import InvalidInputError, NotFoundError
-from nucleus_pandas.io.parquet.importing import Records
 from nucleus_pandas.io.parquet.other_formats import FILE_FORMATS, formats_with
-from nucleus_pandas.io.parquet.prepare import prepare_files_import, prepare_parquet_import
 from nucleus_pandas.schema.kinds import Kind
-from nucleus_pandas.schema.validate import Layout
-from nucleus_pandas.uploads.options import Options, Target
 from nucleus_pandas.uploads.results import ImportResult
 
-_Ready: TypeAlias = Callable[[Mapping[Kind, Target]], Mapping[str, ImportResult]]
+DatasetSource: TypeAlias = Callable[[], Dataset]
+RunSource: TypeAlias = Callable[[Dataset], ModelRun] | None
 
-REFUSED = 3  # the exit code where rows were refused
+REJECTED = 3  # the exit code where rows were rejected
 _EXAMPLES = """\
 examples:
   nucleus-pandas import items.parquet "Street scenes" --store my_store --metadata weather hour
@@ -139,30 +135,33 @@ def _add_sending(group: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    with in_flags(), _told_to_go_on():
-        ready = _rows(options) if options.format == "parquet" else _files(options)
-        # Nothing is made for files that cannot be sent: no store, no dataset, no model and no run.
-        with open_nucleus(options, make=_makes_items(options)) as client:
-            dataset = _dataset(client, options)
-            run = _model_run(client, dataset, options) if options.run or options.model else None
-            results = ready(targets_of(dataset, run))
+    with ExitStack() as opened:
+        sent_to: dict[str, Any] = {}
+
+        def dataset() -> Dataset:
+            client = sent_to["client"] = opened.enter_context(open_nucleus(options, make=_makes_items(options)))
+            sent_to["dataset"] = _dataset(client, options)
+            return cast(Dataset, sent_to["dataset"])
+
+        def run(home: Dataset) -> ModelRun:
+            sent_to["run"] = _model_run(sent_to["client"], home, options)
+            return cast(ModelRun, sent_to["run"])
+
+        # Both are called when the files have been checked, so that nothing is created for files that cannot be sent.
+        send = _import_parquet if options.format == "parquet" else _import_files
+        try:
+            results = send(options, dataset, run if options.run or options.model else None)
+        except KeyboardInterrupt:
+            sys.stderr.write("Interrupted. The same command resumes where it ended.\n")
+            raise
+    ids: dict[str, str] = {name: sent_to[name].id for name in ("dataset", "run") if name in sent_to}
     if options.json:
-        where = {"dataset": dataset.id, **({} if run is None else {"run": run.id})}
-        told: dict[str, Any] = {kind: result.as_dict() for kind, result in results.items()}
-        say_json({**where, **(told if options.format != "parquet" else next(iter(told.values())))})
+        counted: dict[str, Any] = {kind: result.as_dict() for kind, result in results.items()}
+        say_json({**ids, **(counted if options.format != "parquet" else next(iter(counted.values())))})
     else:
         for result in results.values():
-            say(_text(result, dataset, run))
-    return REFUSED if any(result.failed for result in results.values()) else 0
-
-
-@contextmanager
-def _told_to_go_on() -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        sys.stderr.write("Interrupted. The same command again goes on where it ended.\n")
-        raise
+            say(_text(result, ids))
+    return REJECTED if any(result.failed for result in results.values()) else 0
 
 
 def _makes_items(options: argparse.Namespace) -> bool:
@@ -172,56 +171,61 @@ def _makes_items(options: argparse.Namespace) -> bool:
     return not (options.run or options.model)
 
 
-def _sending(options: argparse.Namespace) -> tuple[Options, Records]:
-    sending = Options(
-        if_exists=options.if_exists,
-        on_error="collect",
-        batch_size=options.batch_size,
-        progress=False if options.no_progress else None,
-    )
-    return sending, Records(False if options.no_journal else options.journal, options.rejects, options.max_rejects)
+def _sending(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "if_exists": options.if_exists,
+        "on_error": "collect",
+        "batch_size": options.batch_size,
+        "progress": False if options.no_progress else None,
+        "journal": False if options.no_journal else options.journal,
+        "rejects": options.rejects,
+        "max_rejects": options.max_rejects,
+    }
 
 
-def _rows(options: argparse.Namespace) -> _Ready:
-    """Look at Parquet files."""
+def _import_parquet(options: argparse.Namespace, dataset: DatasetSource, run: RunSource) -> Mapping[str, ImportResult]:
     for name in ("images", "names", "ground_truth"):
         if getattr(options, name):
-            raise InvalidInputError(f"--{name.replace('_', '-')} goes with --format {' or '.join(formats_with(name))}.")
+            raise InvalidInputError(f"{name}= goes with --format {' or '.join(formats_with(name))}.")
     kind: Kind = options.kind or "items"
-    to_run = bool(options.run or options.model)
-    if kind == "predictions" and not to_run:
+    if kind == "predictions" and run is None:
         raise InvalidInputError("Predictions go to a run: name it by --run RUN, or a model by --model MODEL.")
-    if kind != "predictions" and to_run:
+    if kind != "predictions" and run is not None:
         raise InvalidInputError("--run and --model are for predictions. Is --kind predictions meant?")
-    layout = Layout(
+    source = options.source if len(options.source) > 1 else options.source[0]
+    bbox = options.bbox
+    result = import_parquet(
+        source,
+        dataset,
+        kind,
+        run,
         columns=_mapping(options.column),
-        bbox=None if options.bbox is None else options.bbox[0] if len(options.bbox) == 1 else options.bbox,
+        bbox=bbox[0] if bbox is not None and len(bbox) == 1 else bbox,
         bbox_format=options.bbox_format,
         metadata=False if options.no_metadata else options.metadata or True,
+        local=options.local,
+        **_sending(options),
     )
-    source = options.source if len(options.source) > 1 else options.source[0]
-    ready = prepare_parquet_import(source, kind, layout, *_sending(options), local=options.local)
-    return lambda targets: {kind: ready.run(targets[kind])}
+    return {kind: result}
 
 
-def _files(options: argparse.Namespace) -> _Ready:
-    """Read files of other formats."""
+def _import_files(options: argparse.Namespace, dataset: DatasetSource, run: RunSource) -> Mapping[str, ImportResult]:
     if len(options.source) > 1:
         raise InvalidInputError(f"--format {options.format} takes one source, not {len(options.source)}.")
     given = [name for name in ("kind", "column", "bbox", "metadata", "no_metadata", "local") if getattr(options, name)]
     if given or options.bbox_format != "xywh":
         name = (given or ["bbox_format"])[0].replace("_", "-")
         raise InvalidInputError(f"--{name} is about the columns of Parquet files, not of --format {options.format}.")
-    ready = prepare_files_import(
+    return import_files(
         options.source[0],
+        dataset,
         options.format,
-        *_sending(options),
-        to_run=bool(options.run or options.model),
+        run,
         images=options.images,
         names=options.names,
         ground_truth=options.ground_truth,
+        **_sending(options),
     )
-    return ready.run
 
 
 def _dataset(client: NucleusClient, options: argparse.Namespace) -> Dataset:
@@ -256,7 +260,7 @@ def _mapping(pairs: list[str]) -> dict[str, str] | None:
     return found or None
 
 
-def _text(result: ImportResult, dataset: Dataset, run: ModelRun | None) -> str:
+def _text(result: ImportResult, ids: Mapping[str, str]) -> str:
     parts = [
         f"{getattr(result, name):,} {name}"
         for name in ("new", "updated", "processed", "ignored", "skipped")
@@ -267,7 +271,7 @@ def _text(result: ImportResult, dataset: Dataset, run: ModelRun | None) -> str:
     if result.resumed:
         parts.append(f"of these {result.resumed:,} sent earlier")
     files = "1 file" if result.files == 1 else f"{result.files:,} files"
-    where = f"the dataset '{dataset.id}'" if run is None else f"the run '{run.id}'"
+    where = f"the run '{ids['run']}'" if "run" in ids else f"the dataset '{ids['dataset']}'"
     lines = [f"{result.kind}: {result.rows:,} rows of {files} into {where}: {', '.join(parts) or 'nothing to send'}"]
     if result.failed:
         lines.append(f"The refused rows, with columns and reasons, are in '{result.rejects}'.")

@@ -1,6 +1,6 @@
 """The functional interface: frames in, frames out. `DataFrame.nucleus` has the same verbs."""
 
-from nucleus_pandas.api.functions.import_files import import_files, import_parquet, targets_of
+from nucleus_pandas.api.functions.import_files import import_files, import_parquet
 from nucleus_pandas.api.functions.read import read_annotations, read_items, read_predictions
 from nucleus_pandas.api.functions.send import annotate, append, check, predict
 from nucleus_pandas.api.functions.show import show
@@ -18,5 +18,4 @@ __all__ = [
     "read_items",
     "read_predictions",
     "show",
-    "targets_of",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from nucleus_pandas.api.dataset import Dataset
@@ -24,9 +24,9 @@ from nucleus_pandas.uploads.results import ImportResult
 
 def import_parquet(
     source: ParquetPaths,
-    dataset: Dataset,
+    dataset: Dataset | Callable[[], Dataset],
     kind: Kind = "items",
-    run: ModelRun | None = None,
+    run: ModelRun | Callable[[Dataset], ModelRun] | None = None,
     *,
     columns: Mapping[str, Hashable] | None = None,
     bbox: BoxColumn | None = None,
@@ -53,12 +53,13 @@ def import_parquet(
     source : str, path-like, or several
         A file, a folder (with the folders in it; ``split=train`` in their names is a column), a pattern such as
         ``boxes/**/part-*.parquet``, or an address such as ``s3://bucket/boxes`` that pyarrow or fsspec know.
-    dataset : Dataset
-        Where the rows go.
+    dataset : Dataset or callable
+        Where the rows go. A function that returns the dataset is called when the files have been checked, so that
+        none is created for files that cannot be sent.
     kind : {"items", "annotations", "predictions"}
         What the rows are. A file with one row per box and the columns of its image can be sent as each of them.
-    run : ModelRun, optional
-        Where predictions go.
+    run : ModelRun or callable, optional
+        Where predictions go; or a function that returns the run on a dataset, called after that of `dataset`.
     columns : dict, optional
         Canonical names and what the files call them: ``{"label": "class"}``. A field of a struct has a dotted name:
         ``{"label": "objects.category"}``.
@@ -143,27 +144,26 @@ def import_parquet(
     ImportResult(rows=2, new=2)
     ImportResult(rows=2, new=2)
     """
-    of_type(dataset, Dataset, "import_parquet")
     kind = kind_of(kind)
+    targets = _targets(dataset, run, "import_parquet")
     if kind != "predictions" and run is not None:
         raise InvalidInputError(
             f"run= is where predictions go; these are {kind}. Is kind='predictions' meant?", argument="run"
         )
     if kind == "predictions" and run is None:
         raise InvalidInputError("Predictions go to a run: run=dataset.create_model_run(model).")
-    target = targets_of(dataset, run)[kind]
     options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress)
     records = Records(journal, rejects, max_rejects)
     layout = Layout(columns, bbox, bbox_format, metadata)
     ready = prepare_parquet_import(source, kind, layout, options, records, local=local, filesystem=filesystem)
-    return ready.run(target)
+    return ready.run(targets()[kind])
 
 
 def import_files(
     source: str | os.PathLike[str],
-    dataset: Dataset,
+    dataset: Dataset | Callable[[], Dataset],
     form: FileFormat,
-    run: ModelRun | None = None,
+    run: ModelRun | Callable[[Dataset], ModelRun] | None = None,
     *,
     images: str | os.PathLike[str] | None = None,
     names: str | os.PathLike[str] | None = None,
@@ -185,11 +185,11 @@ def import_files(
     ----------
     source : str or path-like
         A COCO file, a folder of YOLO's texts, a folder of VOC's XML, or a folder of images.
-    dataset : Dataset
-        Where images and ground truth go.
+    dataset : Dataset or callable
+        Where images and ground truth go; a function as in `import_parquet`.
     form : {"coco", "yolo", "voc", "images"}
         What is read.
-    run : ModelRun, optional
+    run : ModelRun or callable, optional
         Where boxes go that have confidences. Their images are in the dataset already, and are not sent.
     images : str or path-like, optional
         The folder of the images, which are uploaded. By default their own addresses are taken, as COCO has them, and
@@ -237,8 +237,7 @@ def import_files(
     ...     npd.import_files(f"{folder}/instances.json", client.create_dataset("Doc"), "coco")
     {'items': ImportResult(rows=1, new=1), 'annotations': ImportResult(rows=1, new=1)}
     """
-    of_type(dataset, Dataset, "import_files")
-    targets = targets_of(dataset, run)
+    targets = _targets(dataset, run, "import_files")
     options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress)
     records = Records(journal, rejects, max_rejects)
     ready = prepare_files_import(
@@ -251,20 +250,32 @@ def import_files(
         names=names,
         ground_truth=ground_truth,
     )
-    return ready.run(targets)
+    return ready.run(targets())
 
 
-def targets_of(dataset: Dataset, run: ModelRun | None) -> dict[Kind, Target]:
-    """Return where rows of each kind go: predictions to the run, where there is one, all others to the dataset.
+def _targets(
+    dataset: Dataset | Callable[[], Dataset], run: ModelRun | Callable[[Dataset], ModelRun] | None, verb: str
+) -> Callable[[], dict[Kind, Target]]:
+    """Return what returns where rows of each kind go: predictions to the run, if there is one, else to the dataset.
+
+    What is no function is checked at once.
 
     Raises
     ------
     InvalidInputError
         The run is one of another dataset.
     """
-    if run is not None:
-        return {"predictions": _target_of(run, dataset)}
-    return {"items": dataset._target("items"), "annotations": dataset._target("annotations")}
+
+    def targets() -> dict[Kind, Target]:
+        home = of_type(dataset() if callable(dataset) else dataset, Dataset, verb)
+        if run is not None:
+            return {"predictions": _target_of(run(home) if callable(run) else run, home)}
+        return {"items": home._target("items"), "annotations": home._target("annotations")}
+
+    if callable(dataset):
+        return targets
+    known = targets()
+    return lambda: known
 
 
 def _target_of(run: ModelRun, dataset: Dataset) -> Target:

@@ -407,8 +407,8 @@ def _tail(file: Any, size: int, name: str) -> bytes:
                 f"The file '{name}' is truncated: it begins as Parquet, but has no footer. Copy it again."
             )
         raise InvalidInputError(
-            f"The file '{name}' is not a Parquet file. Annotation files of other formats are read by npd.read_coco, "
-            "npd.read_yolo and npd.read_voc, and CSV by pd.read_csv."
+            f"The file '{name}' is not a Parquet file. Annotation files of other formats are imported by import_files: "
+            "form='coco', form='yolo' or form='voc'. CSV is read by pd.read_csv."
         )
     (length,) = struct.unpack("<i", end[:4])
     if not 0 < length <= size - 12:

@@ -77,8 +77,8 @@ def cut(content: bytes) -> bytes:
 NO_PARQUET: dict[str, tuple[bytes | Callable[[bytes], bytes], str]] = {
     "empty": (b"", "is empty: 0 bytes"),
     "some bytes": (b"PAR1PAR1", "is not a Parquet file: it has 8 bytes"),
-    "CSV": (b"reference_id,image_url\na.jpg,https://example.org/a.jpg\n", "CSV by pd.read_csv"),
-    "JSON": (json.dumps({"images": [], "annotations": []}).encode(), "read by npd.read_coco"),
+    "CSV": (b"reference_id,image_url\na.jpg,https://example.org/a.jpg\n", "CSV is read by pd.read_csv"),
+    "JSON": (json.dumps({"images": [], "annotations": []}).encode(), "imported by import_files: form='coco'"),
     "cut off": (cut, "is truncated: it begins as Parquet, but has no footer. Copy it again"),
     "without its last byte": (lambda content: content[:-1], "is truncated"),
     "without its first half": (lambda content: content[len(content) // 2 :], "is damaged|cannot be read"),

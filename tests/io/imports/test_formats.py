@@ -173,7 +173,7 @@ def test_detections_go_to_a_run(files: Path, run_command: Any, store: Path) -> N
     assert (code, "452 ignored" in out) == (0, True)
     code, _, err = run_command(*detections)
     assert code == 1
-    assert "these are predictions, which need a run: --run RUN or --model MODEL." in err
+    assert "these are predictions, which need a run: --run RUN." in err
     code, _, err = run_command(files / "coco_cvat.json", "COCO", *options, "--model", "detector")
     assert code == 1
     assert "holds no confidences" in err
@@ -208,7 +208,7 @@ def test_what_does_not_go_together_is_refused(files: Path, run_command: Any, loc
         ((coco, "D", "--names", "n"), "--names goes with --format yolo."),
         (
             (coco, "D"),
-            "is not a Parquet file. Annotation files of other formats are imported with --format coco, yolo or",
+            "is not a Parquet file. Annotation files of other formats are imported by import_files: --format",
         ),
         ((coco, "D", "--kind", "annotations", "--model", "m"), "--run and --model are for predictions"),
         ((files / "none.json", "D", "--format", "coco"), "There is no file"),
