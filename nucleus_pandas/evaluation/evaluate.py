@@ -91,7 +91,7 @@ def evaluate(
     -----
     NucleusWarning
         Some predictions lie on images that the ground truth does not name; there is no column ``confidence``;
-        `max_dets` leaves predictions out; rows are no boxes.
+        `max_dets` leaves predictions out; rows are not boxes.
 
     Examples
     --------
