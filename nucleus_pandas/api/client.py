@@ -31,14 +31,14 @@ from nucleus_pandas.uploads.jobs import Job, jobs_frame
 from nucleus_pandas.wire.requests import MergeRuns
 from nucleus_pandas.wire.responses import (
     DatasetCreated,
-    DatasetEntry,
+    DatasetListEntry,
     DatasetName,
     JobView,
     ModelEntry,
     ModelList,
     RunsMerged,
 )
-from nucleus_pandas.wire.slices import FoundSlice
+from nucleus_pandas.wire.slices import LenientSlice
 
 HOSTED = "https://api.scale.com/v1/nucleus"
 _MODEL = ("name", "reference_id", "metadata", "tags", "bundle_name", "trained_slice_ids")
@@ -187,7 +187,7 @@ class NucleusClient:
         if unknown := set(fields) - known:
             raise InvalidInputError(f"A dataset has no {', '.join(sorted(map(repr, unknown)))}.")
         if exist_ok:
-            for entry in self._transport.read(list[DatasetEntry], "dataset", "details"):
+            for entry in self._transport.read(list[DatasetListEntry], "dataset", "details"):
                 if entry.name == fields["name"]:
                     return Dataset(self._transport, entry.id, entry.name)
         made = self._transport.create(DatasetCreated, "dataset", "create", body=to_json(fields, "$"))
@@ -247,7 +247,7 @@ class NucleusClient:
         ...     client.datasets["name"].tolist()
         ['Street scenes']
         """
-        entries = self._transport.read(list[DatasetEntry], "dataset", "details")
+        entries = self._transport.read(list[DatasetListEntry], "dataset", "details")
         return frame({name: [getattr(entry, name) for entry in entries] for name in DATASETS}, DATASETS)
 
     def delete_dataset(self, dataset_id: str | Dataset) -> dict[str, Any]:
@@ -399,7 +399,7 @@ class NucleusClient:
     def get_slice(self, slice_id: str) -> Slice:
         """Find a slice by its id, or raise NotFoundError."""
         _check_id("slice", slice_id)
-        found = self._transport.read(FoundSlice, "slice", slice_id, "info")
+        found = self._transport.read(LenientSlice, "slice", slice_id, "info")
         return Slice(self._transport, slice_id, found.name, found.dataset_id)
 
     def delete_slice(self, slice_id: str | Slice) -> dict[str, Any]:

@@ -20,10 +20,10 @@ from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.io import CocoSource, to_coco
 from nucleus_pandas.io.parquet.export import ExportFile, check_what, export, rows_of
 from nucleus_pandas.io.parquet.export_schema import EXPORT_KINDS, ExportKind
-from nucleus_pandas.schema import Backend, BoxColumn, Items, Metadata, item_ids, no_backend, to_json
+from nucleus_pandas.schema import Backend, BoxColumn, ItemKeys, MetadataColumns, item_ids, no_backend, to_json
 from nucleus_pandas.schema.boxes import BoxFormat
-from nucleus_pandas.schema.item_ids import Named
-from nucleus_pandas.schema.validate import Layout, Rows
+from nucleus_pandas.schema.item_ids import NamedItems
+from nucleus_pandas.schema.validate import ColumnLayout, SendableRows
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.uploads.options import IfExists, OnError, Options, Target
 from nucleus_pandas.uploads.results import UploadResult
@@ -92,12 +92,12 @@ class Dataset(Management):
 
     def append(
         self,
-        items: Rows,
+        items: SendableRows,
         local: bool = False,
         *,
         columns: Mapping[str, Hashable] | None = None,
         bbox: BoxColumn | None = None,
-        metadata: Metadata = True,
+        metadata: MetadataColumns = True,
         if_exists: IfExists = "skip",
         on_error: OnError = "raise",
         batch_size: int | None = None,
@@ -176,18 +176,18 @@ class Dataset(Management):
         >>> first.new_items, second.ignored_items
         (1, 1)
         """
-        layout = Layout(columns=columns, bbox=bbox, metadata=metadata)
+        layout = ColumnLayout(columns=columns, bbox=bbox, metadata=metadata)
         options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress, wait=wait)
         return upload(self._target("items"), items, layout, options, local=local, journal=journal)
 
     def annotate(
         self,
-        annotations: Rows,
+        annotations: SendableRows,
         *,
         columns: Mapping[str, Hashable] | None = None,
         bbox: BoxColumn | None = None,
         bbox_format: BoxFormat = "xywh",
-        metadata: Metadata = True,
+        metadata: MetadataColumns = True,
         if_exists: IfExists = "skip",
         on_error: OnError = "raise",
         batch_size: int | None = None,
@@ -261,7 +261,7 @@ class Dataset(Management):
           label     x     y  width  height
         0   car  10.0  20.0   30.0    60.0
         """
-        layout = Layout(columns, bbox, bbox_format, metadata)
+        layout = ColumnLayout(columns, bbox, bbox_format, metadata)
         options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress, wait=wait)
         return upload(self._target("annotations"), annotations, layout, options, journal=journal)
 
@@ -538,7 +538,7 @@ class Dataset(Management):
         """The slices of this dataset."""
         return slices_of(self._transport, self.id)
 
-    def create_slice(self, name: str | Mapping[str, Any], reference_ids: Items | None = None) -> Slice:
+    def create_slice(self, name: str | Mapping[str, Any], reference_ids: ItemKeys | None = None) -> Slice:
         """Create a slice of items of this dataset.
 
         Parameters
@@ -729,7 +729,7 @@ class Dataset(Management):
         )
 
 
-def _slice_fields(fields: Mapping[str, Any], reference_ids: Items | None) -> tuple[str, Named]:
+def _slice_fields(fields: Mapping[str, Any], reference_ids: ItemKeys | None) -> tuple[str, NamedItems]:
     """Take the fields of a slice from a payload dict."""
     known = {"name", "reference_ids", "dataset_item_ids", "allow_empty"}
     if unknown := set(fields) - known:

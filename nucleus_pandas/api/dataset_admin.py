@@ -10,11 +10,11 @@ import pandas as pd
 
 from nucleus_pandas._util.threads import side_by_side
 from nucleus_pandas.errors import BadRequestError, InvalidInputError, NotFoundError, ServerError
-from nucleus_pandas.schema import Metadata, Problems, check_changes, label_of, texts, to_json
+from nucleus_pandas.schema import MetadataColumns, Problems, check_changes, label_of, to_json, to_strings
 from nucleus_pandas.transport.resource import Resource
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.uploads.jobs import Job, jobs_frame
-from nucleus_pandas.wire.bulk import KEYS, DeleteItems, ItemPage, ItemsDeleted, Selection
+from nucleus_pandas.wire.bulk import KEYS, DeleteItems, ItemPage, ItemsDeleted, RowSelection
 from nucleus_pandas.wire.requests import DeleteAnnotations, Tags
 from nucleus_pandas.wire.responses import JobEntry
 
@@ -81,7 +81,7 @@ class Management(Resource):
         if strict:
             missing: list[str] = []
             for part in parts:
-                selection = Selection(reference_ids=part, columns=["reference_id"])
+                selection = RowSelection(reference_ids=part, columns=["reference_id"])
                 page = self._transport.look_up(ItemPage, "_nucleus_pandas", "dataset", self.id, "items", body=selection)
                 missing += [part[place] for place in page.missing]
             if missing:
@@ -156,7 +156,7 @@ class Management(Resource):
         changes: Mapping[str, Mapping[str, Any]] | pd.DataFrame,
         *,
         columns: Mapping[str, Hashable] | None = None,
-        metadata: Metadata = True,
+        metadata: MetadataColumns = True,
     ) -> int:
         """Merge metadata into that of items: keys that are not named keep their values.
 
@@ -309,7 +309,7 @@ def ids_of(reference_ids: Ids) -> list[str]:
         raise InvalidInputError(f"Reference ids are texts, not {reference_ids!r}.")
     series = given if isinstance(given, pd.Series) else pd.Series(list(given), dtype=object)
     problems = Problems(series.index)
-    found = texts(series.rename("reference_id"), problems, required=np.ones(len(series), dtype=bool))
+    found = to_strings(series.rename("reference_id"), problems, required=np.ones(len(series), dtype=bool))
     _refuse(problems)
     return list(dict.fromkeys(found.to_pylist()))
 

@@ -14,7 +14,7 @@ from nucleus_pandas.errors import APIError
 from nucleus_pandas.evaluation.counts import BACKGROUND
 from nucleus_pandas.evaluation.parameters import Parameters
 from nucleus_pandas.transport.session import Transport
-from nucleus_pandas.wire.lenient_responses import ChartsAt, FoundCharts, FoundEvaluation
+from nucleus_pandas.wire.lenient_responses import ChartsQuery, LenientCharts, LenientEvaluation
 
 _ABSENT = (400, 404, 405, 501)  # what servers without the routes, or without these charts, answer
 
@@ -23,7 +23,7 @@ class Served(NamedTuple):
     """A finished evaluation of a server, and its charts at the IoU threshold that was asked for."""
 
     evaluation_id: str
-    charts: FoundCharts
+    charts: LenientCharts
 
 
 def find(transport: Transport, run_id: str, iou_threshold: float) -> Served | None:
@@ -32,12 +32,14 @@ def find(transport: Transport, run_id: str, iou_threshold: float) -> Served | No
     One of a benchmark, with labels rolled up or with boxes left out answers another question.
     """
     try:
-        listed = transport.read(list[FoundEvaluation], "modelRun", run_id, "evaluationsV2")
+        listed = transport.read(list[LenientEvaluation], "modelRun", run_id, "evaluationsV2")
         for found in listed:
             whole = not (found.benchmark_id or found.slice_id or found.rollup_groups or found.exclusion_rules)
             if found.status == "succeeded" and whole:
-                asked = ChartsAt(iou_threshold=iou_threshold)
-                return Served(found.id, transport.look_up(FoundCharts, "evaluationsV2", found.id, "charts", body=asked))
+                asked = ChartsQuery(iou_threshold=iou_threshold)
+                return Served(
+                    found.id, transport.look_up(LenientCharts, "evaluationsV2", found.id, "charts", body=asked)
+                )
     except APIError as error:
         if error.status_code not in _ABSENT:
             raise

@@ -10,9 +10,9 @@ from typing import Any
 from nucleus_pandas.api.dataset_admin import names_of
 from nucleus_pandas.api.model_run import ModelRun
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.schema import BoxColumn, Metadata, Terms, to_json
+from nucleus_pandas.schema import BoxColumn, MetadataColumns, Terms, to_json
 from nucleus_pandas.schema.boxes import BoxFormat
-from nucleus_pandas.schema.validate import Layout, Rows
+from nucleus_pandas.schema.validate import ColumnLayout, SendableRows
 from nucleus_pandas.transport.resource import Resource, id_of
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.uploads.options import IfExists, OnError, Options, Target
@@ -132,13 +132,13 @@ class Model(Resource):
 
     def predict(
         self,
-        predictions: Rows,
+        predictions: SendableRows,
         *,
         dataset: Resource | str | None = None,
         columns: Mapping[str, Hashable] | None = None,
         bbox: BoxColumn | None = None,
         bbox_format: BoxFormat = "xywh",
-        metadata: Metadata = True,
+        metadata: MetadataColumns = True,
         if_exists: IfExists = "skip",
         on_error: OnError = "raise",
         batch_size: int | None = None,
@@ -193,7 +193,7 @@ class Model(Resource):
         ['van']
         >>> client.close()
         """
-        layout = Layout(columns, bbox, bbox_format, metadata)
+        layout = ColumnLayout(columns, bbox, bbox_format, metadata)
         options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress, wait=wait)
         return upload(self._target(dataset), predictions, layout, options, journal=journal)
 

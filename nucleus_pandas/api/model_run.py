@@ -23,9 +23,9 @@ from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.evaluation.parameters import Parameters, label_pairs
 from nucleus_pandas.io.parquet.export import ExportFile, rows_of
 from nucleus_pandas.io.parquet.export_schema import ExportKind
-from nucleus_pandas.schema import BoxColumn, Metadata, Terms
+from nucleus_pandas.schema import BoxColumn, MetadataColumns, Terms
 from nucleus_pandas.schema.boxes import BoxFormat
-from nucleus_pandas.schema.validate import Layout, Rows
+from nucleus_pandas.schema.validate import ColumnLayout, SendableRows
 from nucleus_pandas.transport.resource import Resource, id_of
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.uploads.options import IfExists, OnError, Options, Target
@@ -68,13 +68,13 @@ class ModelRun(Resource):
 
     def predict(
         self,
-        predictions: Rows,
+        predictions: SendableRows,
         *,
         dataset: Resource | str | None = None,
         columns: Mapping[str, Hashable] | None = None,
         bbox: BoxColumn | None = None,
         bbox_format: BoxFormat = "xywh",
-        metadata: Metadata = True,
+        metadata: MetadataColumns = True,
         if_exists: IfExists = "skip",
         on_error: OnError = "raise",
         batch_size: int | None = None,
@@ -135,7 +135,7 @@ class ModelRun(Resource):
         FrozenRunError
             The run is committed, and this would change it.
         """
-        layout = Layout(columns, bbox, bbox_format, metadata)
+        layout = ColumnLayout(columns, bbox, bbox_format, metadata)
         options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress, wait=wait)
         return upload(self._target(dataset), predictions, layout, options, journal=journal)
 

@@ -13,8 +13,8 @@ from nucleus_pandas.api.model import Model, of_model_or_run
 from nucleus_pandas.api.model_run import ModelRun
 from nucleus_pandas.api.web_urls import page_url
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.schema import Backend, Items, item_ids, no_backend
-from nucleus_pandas.schema.item_ids import Named
+from nucleus_pandas.schema import Backend, ItemKeys, item_ids, no_backend
+from nucleus_pandas.schema.item_ids import NamedItems
 from nucleus_pandas.transport.resource import Resource
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.uploads.jobs import Job
@@ -37,8 +37,8 @@ from nucleus_pandas.wire.slices import (
     BuildFilters,
     BuildSlice,
     CreateSlice,
-    FoundSlice,
-    FoundSliceEntry,
+    LenientSlice,
+    LenientSliceEntry,
     SliceBuilt,
     SliceCreated,
     SliceTags,
@@ -86,8 +86,8 @@ class Slice(Resource):
         """The address of the page that shows the images; see `NucleusClient.url`."""
         return page_url(self._transport, "slices", self.id, dataset=lambda: self.dataset_id)
 
-    def _read(self) -> FoundSlice:
-        found = self._transport.read(FoundSlice, "slice", self.id, "info")
+    def _read(self) -> LenientSlice:
+        found = self._transport.read(LenientSlice, "slice", self.id, "info")
         self.name, self.dataset_id = found.name, found.dataset_id
         return found
 
@@ -202,7 +202,7 @@ class Slice(Resource):
         kept = found.iloc[order[places[order] >= 0]]
         return kept if kind == "items" else kept.reset_index(drop=True)
 
-    def append(self, reference_ids: Items) -> dict[str, Any]:
+    def append(self, reference_ids: ItemKeys) -> dict[str, Any]:
         """Put items of the dataset at the end of the slice; those that are in it stay where they are.
 
         Parameters
@@ -228,7 +228,7 @@ class Slice(Resource):
             new += self._transport.look_up(AppendedToSlice, "slice", self.id, "append", body=body).new_items
         return {"slice_id": self.id, "new_items": new}
 
-    def _reference_ids(self, named: Named) -> list[str]:
+    def _reference_ids(self, named: NamedItems) -> list[str]:
         if named.by == "reference_id" or not named.ids:
             return named.ids
         # the contract appends by reference id alone
@@ -255,7 +255,7 @@ class Slice(Resource):
         return {"name": self.__dict__.get("name"), "dataset_id": self.__dict__.get("dataset_id")}
 
 
-def slice_of(transport: Transport, dataset_id: str, name: str, named: Named) -> Slice:
+def slice_of(transport: Transport, dataset_id: str, name: str, named: NamedItems) -> Slice:
     """Create a slice on the server, of any number of items."""
     _check_name(name)
     first, *others = _parts(named.ids) or [[]]
@@ -301,7 +301,7 @@ def sample_of(
 
 def slices_of(transport: Transport, dataset_id: str) -> list[Slice]:
     """List the slices of a dataset."""
-    entries = transport.read(list[FoundSliceEntry], "dataset", dataset_id, "slices")
+    entries = transport.read(list[LenientSliceEntry], "dataset", dataset_id, "slices")
     return [Slice(transport, entry.id, entry.name, dataset_id) for entry in entries]
 
 

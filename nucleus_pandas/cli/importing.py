@@ -16,7 +16,7 @@ from nucleus_pandas.api.model_run import ModelRun
 from nucleus_pandas.cli.common import add_dataset, add_json, add_nucleus, find_dataset, open_nucleus, say, say_json
 from nucleus_pandas.errors import InvalidInputError, NotFoundError
 from nucleus_pandas.io.parquet.other_formats import FILE_FORMATS, formats_with
-from nucleus_pandas.schema.kinds import Kind
+from nucleus_pandas.schema.kinds import RowKind
 from nucleus_pandas.uploads.results import ImportResult
 
 DatasetSource: TypeAlias = Callable[[], Dataset]
@@ -187,7 +187,7 @@ def _import_parquet(options: argparse.Namespace, dataset: DatasetSource, run: Ru
     for name in ("images", "names", "ground_truth"):
         if getattr(options, name):
             raise InvalidInputError(f"{name}= goes with --format {' or '.join(formats_with(name))}.")
-    kind: Kind = options.kind or "items"
+    kind: RowKind = options.kind or "items"
     if kind == "predictions" and run is None:
         raise InvalidInputError("Predictions go to a run: name it by --run RUN, or a model by --model MODEL.")
     if kind != "predictions" and run is not None:

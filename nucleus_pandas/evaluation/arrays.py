@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nucleus_pandas._util.arrays import Bools, Floats, Indices
 from nucleus_pandas.evaluation.matching import MatchBoxes
-from nucleus_pandas.wire.column_json import Texts
+from nucleus_pandas.wire.column_json import StringArray
 
 RleMask: TypeAlias = dict[str, Any]
 """A mask in COCO's compressed run-length encoding: ``size`` (height, width) and ``counts`` (bytes)."""
@@ -28,20 +28,20 @@ class EvaluatedImages:
         The id by which the frames were joined.
     ids : numpy.ndarray of shape (n,), object
         That id of each image, unique.
-    reference_ids, dataset_item_ids : Texts
+    reference_ids, dataset_item_ids : StringArray
         Both ids of each image where a frame has them, else null.
     """
 
     key: str
     ids: NDArray[Any]
-    reference_ids: Texts
-    dataset_item_ids: Texts
+    reference_ids: StringArray
+    dataset_item_ids: StringArray
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @property
-    def both(self) -> tuple[Texts, Texts]:
+    def both(self) -> tuple[StringArray, StringArray]:
         """Reference ids and dataset item ids."""
         return self.reference_ids, self.dataset_item_ids
 
@@ -109,7 +109,7 @@ class BoxArrays:
         ``(x, y, width, height)`` in pixels.
     area : numpy.ndarray of shape (n,), float64
         In square pixels.
-    ids : Texts
+    ids : StringArray
         Annotation ids, unique within an image.
     crowd : numpy.ndarray of shape (n,), bool
         Which ground truths are crowds, regions of many objects; never true for predictions.
@@ -123,7 +123,7 @@ class BoxArrays:
     label: Indices
     box: Floats
     area: Floats
-    ids: Texts
+    ids: StringArray
     crowd: Bools
     confidence: Floats | None = None
     masks: list[RleMask] | None = None

@@ -13,7 +13,7 @@ import pandas as pd
 from nucleus_pandas._util.arrays import Bools
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.arrays import EvaluatedImages
-from nucleus_pandas.schema import NamedColumns, Problems, texts
+from nucleus_pandas.schema import NamedColumns, Problems, to_strings
 
 By: TypeAlias = "Hashable | pd.Series[Any] | Callable[[str], Any] | Mapping[str, Sequence[str]]"
 """Groups of images: a column's name, a Series on ids, a function of an id, or names and their ids."""
@@ -76,7 +76,7 @@ def _value_per_image(
     values: list[Any], named: NamedColumns, images: EvaluatedImages, description: str
 ) -> pd.Series[Any]:
     """Return the one value that the rows of each image share."""
-    keys = texts(named.need(images.key), Problems(named.index)).to_pylist()
+    keys = to_strings(named.need(images.key), Problems(named.index)).to_pylist()
     rows = pd.DataFrame({"key": keys, "code": _codes(values, description)})
     shared = rows.groupby("key")["code"]
     differing = shared.nunique()
@@ -179,7 +179,7 @@ def _aligned(series: pd.Series[Any], images: EvaluatedImages) -> pd.Series[Any]:
 
 def _ids(series: pd.Series[Any]) -> list[str]:
     problems = Problems(series.index)
-    ids: list[str] = texts(series, problems, required=np.ones(len(series), dtype=np.bool_)).to_pylist()
+    ids: list[str] = to_strings(series, problems, required=np.ones(len(series), dtype=np.bool_)).to_pylist()
     if problems.bad.any():
         raise InvalidInputError(f"An id of images {next(iter(problems.reasons().values()))}")
     return ids

@@ -24,12 +24,12 @@ from nucleus_pandas.schema import (
     Problems,
     check_annotations,
     floats,
-    texts,
+    to_strings,
     warn,
     within,
 )
 from nucleus_pandas.schema.boxes import BoxFormat, areas
-from nucleus_pandas.wire.column_json import TEXT, Texts
+from nucleus_pandas.wire.column_json import TEXT, StringArray
 
 SIDES = ("x", "y", "width", "height")
 _NAMES = (*CANONICAL, "area", "iscrowd", "segmentation")
@@ -67,9 +67,9 @@ class _FrameBoxes:
     """The rows of a frame that are boxes, and the images that it names."""
 
     mentions: ImageMentions
-    labels: Texts
+    labels: StringArray
     box: Floats
-    ids: Texts
+    ids: StringArray
     confidence: Floats | None
     crowd: Bools
     area: Floats  # NaN where the frame has none
@@ -157,7 +157,7 @@ def grouping_frames(
 
 def _sizes(key: str, layout: FrameColumns, *frames: pd.DataFrame | None) -> dict[str, MaskSize]:
     named_frames = [NamedColumns(frame, layout.of(frame).columns, _NAMES) for frame in frames if frame is not None]
-    return sizes_of((named, texts(named.need(key), Problems(named.index))) for named in named_frames)
+    return sizes_of((named, to_strings(named.need(key), Problems(named.index))) for named in named_frames)
 
 
 def _check_layout(layout: FrameColumns, *frames: pd.DataFrame) -> None:
@@ -204,7 +204,7 @@ def _read_boxes(
     named = NamedColumns(frame, layout_of_frame.columns, _NAMES)
     problems = Problems(named.index)
     # invalid ids are reported by the validation of whole rows
-    keys = {kind: texts(named.need(kind), Problems(named.index)) for kind in KEYS if named.has(kind)}
+    keys = {kind: to_strings(named.need(kind), Problems(named.index)) for kind in KEYS if named.has(kind)}
     masks = None
     if iou_type == "segm":
         masks = masks_of(named, keys[key], problems, sizes)
@@ -267,16 +267,16 @@ def _invalid(problems: Problems, name: str, count: int) -> InvalidInputError:
     return InvalidInputError("\n".join(lines), problems=problems.frame())
 
 
-def _item_ids(items: pd.DataFrame, key: str, layout: FrameColumns) -> dict[str, Texts]:
+def _item_ids(items: pd.DataFrame, key: str, layout: FrameColumns) -> dict[str, StringArray]:
     named = NamedColumns(items, layout.of(items).columns, _NAMES)
     problems = Problems(named.index)
     required = np.ones(len(named), dtype=np.bool_)
-    ids = {key: texts(named.need(key), problems, required=required)}
+    ids = {key: to_strings(named.need(key), problems, required=required)}
     if problems.bad.any():
         raise _invalid(problems, "items", len(items))
     for other in KEYS:
         if other != key and named.has(other):
-            ids[other] = texts(named.need(other), Problems(named.index))
+            ids[other] = to_strings(named.need(other), Problems(named.index))
     return ids
 
 
@@ -306,17 +306,17 @@ class ImageMentions:
 
     Attributes
     ----------
-    keys : dict of str to Texts
+    keys : dict of str to StringArray
         By the kind of id, one row each; null where a row has only the other one.
     rows : numpy.ndarray of intp
         The rows that have a box.
     """
 
-    keys: dict[str, Texts]
+    keys: dict[str, StringArray]
     rows: Indices
 
 
-def encode(columns: list[Texts]) -> tuple[list[str], list[Indices]]:
+def encode(columns: list[StringArray]) -> tuple[list[str], list[Indices]]:
     """Return the distinct texts of several columns in the order of their first appearance, and their numbers.
 
     Examples
@@ -331,7 +331,7 @@ def encode(columns: list[Texts]) -> tuple[list[str], list[Indices]]:
 
 
 def join_images(
-    key: str, ground_truth: ImageMentions, predictions: ImageMentions, items: dict[str, Texts] | None
+    key: str, ground_truth: ImageMentions, predictions: ImageMentions, items: dict[str, StringArray] | None
 ) -> tuple[EvaluatedImages, list[Indices], list[str]]:
     """Join frames by the ids of their images.
 
@@ -344,7 +344,7 @@ def join_images(
         The kind of id; no row lacks it.
     ground_truth, predictions : Mentions
         The images that the rows of each side name.
-    items : dict of str to Texts, optional
+    items : dict of str to StringArray, optional
         All images there are, by the kind of id.
 
     Returns
@@ -383,7 +383,9 @@ def join_images(
     return images, [of_ground_truth[ground_truth.rows], of_predictions[predictions.rows]], notes
 
 
-def _known_ids(kind: str, count: int, ids_by_frame: list[dict[str, Texts]], numbers: list[Indices]) -> Texts:
+def _known_ids(
+    kind: str, count: int, ids_by_frame: list[dict[str, StringArray]], numbers: list[Indices]
+) -> StringArray:
     """Return a kind of id of each image; null where no row has it."""
     columns = [pa.array([], TEXT)]
     row = np.full(count, -1, dtype=np.intp)

@@ -14,7 +14,7 @@ import pandas as pd
 from nucleus_pandas._util.arrays import Floats, Indices
 from nucleus_pandas.evaluation.arrays import RleMask
 from nucleus_pandas.schema import NamedColumns, Problems
-from nucleus_pandas.wire.column_json import Texts
+from nucleus_pandas.wire.column_json import StringArray
 
 MaskSize = tuple[int, int]
 """Height and width of an image in pixels."""
@@ -66,14 +66,14 @@ class Masks:
         return frame.assign(**dict(zip(_SIDES, box.T, strict=True)))
 
 
-def masks_of(named: NamedColumns, keys: Texts, problems: Problems, sizes: Mapping[str, MaskSize]) -> Masks:
+def masks_of(named: NamedColumns, keys: StringArray, problems: Problems, sizes: Mapping[str, MaskSize]) -> Masks:
     """Read the masks of a frame: its column ``segmentation``, else the polygons in ``geometry``.
 
     Parameters
     ----------
     named : NamedColumns
         The frame.
-    keys : Texts
+    keys : StringArray
         The image of each row.
     problems : Problems
         Receives the rows that do not hold a mask.
@@ -95,12 +95,12 @@ def masks_of(named: NamedColumns, keys: Texts, problems: Problems, sizes: Mappin
     return Masks(encoded)
 
 
-def sizes_of(frames: Iterable[tuple[NamedColumns, Texts]]) -> dict[str, MaskSize]:
+def sizes_of(frames: Iterable[tuple[NamedColumns, StringArray]]) -> dict[str, MaskSize]:
     """Return the sizes of images.
 
     Parameters
     ----------
-    frames : iterable of (NamedColumns, Texts)
+    frames : iterable of (NamedColumns, StringArray)
         Frames with the image of each row. Columns ``image_width`` and ``image_height``, or ``width`` and ``height``
         where the frame has no boxes, go before the sizes of run-length encodings, and these before the extents of
         polygons.

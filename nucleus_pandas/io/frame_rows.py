@@ -14,7 +14,7 @@ import pyarrow as pa
 from nucleus_pandas._util.arrays import Floats, Indices
 from nucleus_pandas.errors import InvalidInputError, ValidationError
 from nucleus_pandas.io.files import escapes, stem_of
-from nucleus_pandas.schema import NOT_SENT, NamedColumns, Problems, check_annotations, floats, texts, warn
+from nucleus_pandas.schema import NOT_SENT, NamedColumns, Problems, check_annotations, floats, to_strings, warn
 from nucleus_pandas.schema.coerce import is_missing, sides
 from nucleus_pandas.schema.json_values import is_json, to_json
 from nucleus_pandas.schema.metadata import PREFIX, metadata
@@ -140,7 +140,7 @@ def check_items_to_write(items: pd.DataFrame) -> CheckedItems:
     problems = Problems(named.index)
     all_rows = np.ones(len(named), dtype=np.bool_)
     remedy = _RENAME.format("reference_id")
-    references = texts(named.need("reference_id", remedy), problems, required=all_rows)
+    references = to_strings(named.need("reference_id", remedy), problems, required=all_rows)
     names = pd.Series(references.to_pylist(), dtype=object)
     problems.add(
         (names.duplicated() & names.notna()).to_numpy(dtype=np.bool_),
@@ -156,7 +156,7 @@ def check_items_to_write(items: pd.DataFrame) -> CheckedItems:
     urls = named.get("image_url")
     places: list[str | None] = [None] * len(named)
     if urls is not None:
-        places = texts(urls, problems, addresses=True).to_pylist()
+        places = to_strings(urls, problems, addresses=True).to_pylist()
     metadata_of_rows = _metadata(named, np.arange(len(named)), problems)
     if problems.bad.any():
         raise rows_error(problems, "items")
@@ -250,7 +250,7 @@ def _images(boxes: Any, rows: Indices, images: CheckedItems, problems: Problems,
     positions = at_key[indices]
     if boxes.by_item_id is not None:
         column = images.named.get("dataset_item_id")
-        ids = [] if column is None else texts(column, Problems(images.named.index)).to_pylist()
+        ids = [] if column is None else to_strings(column, Problems(images.named.index)).to_pylist()
         by_id = {name: at for at, name in enumerate(ids) if name is not None}
         at_id = np.array([by_id.get(key, -1) for key in keys] or [-1], dtype=np.intp)
         positions = np.where(boxes.by_item_id, at_id[indices], positions)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from nucleus_pandas._util.arrays import Floats
-from nucleus_pandas.schema import ANNOTATIONS, ITEMS, Values, frame
+from nucleus_pandas.schema import ANNOTATIONS, ITEMS, ColumnValues, frame
 
 LARGEST_BOX = 1e150  # pixels; beyond, areas would be infinite
 LARGEST_IMAGE = 2**31 - 1
@@ -44,8 +44,8 @@ class Frames(NamedTuple):
 
 
 def items_frame(
-    references: Values,
-    urls: Values,
+    references: ColumnValues,
+    urls: ColumnValues,
     sizes: Sequence[tuple[int | None, int | None]],
     metadata: Sequence[dict[str, Any]],
 ) -> pd.DataFrame:
@@ -61,12 +61,12 @@ def items_frame(
 
 
 def boxes_frame(
-    references: Values,
-    ids: Values,
-    labels: Values,
+    references: ColumnValues,
+    ids: ColumnValues,
+    labels: ColumnValues,
     boxes: Floats,
     metadata: Sequence[dict[str, Any]],
-    others: Sequence[tuple[str, str, Values]] = (),
+    others: Sequence[tuple[str, str, ColumnValues]] = (),
 ) -> pd.DataFrame:
     """Create a frame of boxes.
 
@@ -81,7 +81,7 @@ def boxes_frame(
     others : sequence of (name, dtype, values)
         Further columns, before the metadata.
     """
-    columns: dict[str, Values] = {
+    columns: dict[str, ColumnValues] = {
         "reference_id": references,
         "annotation_id": ids,
         "label": labels,

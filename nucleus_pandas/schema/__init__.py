@@ -2,7 +2,7 @@
 
 from nucleus_pandas.schema.annotations import ANY, AnnotationUnits, Terms, check_annotations
 from nucleus_pandas.schema.checked_rows import NOT_SENT, Checked, SendableAnnotations, SendableItems, Units
-from nucleus_pandas.schema.coerce import floats, texts, within
+from nucleus_pandas.schema.coerce import floats, to_strings, within
 from nucleus_pandas.schema.column_names import CANONICAL, NamedColumns
 from nucleus_pandas.schema.dtypes import (
     ANNOTATION_COLUMNS,
@@ -20,10 +20,10 @@ from nucleus_pandas.schema.dtypes import (
     PREDICTION_COLUMNS,
     PREDICTIONS,
     Backend,
+    ColumnValues,
     Meaning,
-    Values,
     arrow_type,
-    as_texts,
+    as_json_strings,
     check_backend,
     column,
     frame,
@@ -32,10 +32,10 @@ from nucleus_pandas.schema.dtypes import (
 )
 from nucleus_pandas.schema.geometry import BoxColumn
 from nucleus_pandas.schema.image_urls import is_remote, mask_file, readable
-from nucleus_pandas.schema.item_ids import Items, item_ids
+from nucleus_pandas.schema.item_ids import ItemKeys, item_ids
 from nucleus_pandas.schema.items import check_items
 from nucleus_pandas.schema.json_values import to_json
-from nucleus_pandas.schema.metadata import Metadata
+from nucleus_pandas.schema.metadata import MetadataColumns
 from nucleus_pandas.schema.metadata_updates import Changes, check_changes
 from nucleus_pandas.schema.problems import Problems, label_of, warn
 
@@ -55,12 +55,12 @@ __all__ = [
     "JOBS",
     "ITEMS",
     "ITEM_COLUMNS",
-    "Items",
+    "ItemKeys",
     "MATCHES",
     "MATCH_COLUMNS",
     "MODELS",
     "Meaning",
-    "Metadata",
+    "MetadataColumns",
     "NOT_SENT",
     "NamedColumns",
     "IMAGES",
@@ -71,9 +71,9 @@ __all__ = [
     "SendableItems",
     "Terms",
     "Units",
-    "Values",
+    "ColumnValues",
     "arrow_type",
-    "as_texts",
+    "as_json_strings",
     "check_annotations",
     "check_backend",
     "check_changes",
@@ -89,7 +89,7 @@ __all__ = [
     "no_backend",
     "to_json",
     "readable",
-    "texts",
+    "to_strings",
     "warn",
     "within",
 ]

@@ -11,19 +11,21 @@ import pandas as pd
 import pyarrow as pa
 
 from nucleus_pandas.errors import ValidationError
-from nucleus_pandas.schema.coerce import is_missing, texts, values_of
+from nucleus_pandas.schema.coerce import is_missing, to_strings, values_of
 from nucleus_pandas.schema.column_names import NamedColumns
 from nucleus_pandas.schema.json_values import is_json, to_json
-from nucleus_pandas.schema.metadata import Metadata
+from nucleus_pandas.schema.metadata import MetadataColumns
 from nucleus_pandas.schema.problems import Problems, shown
-from nucleus_pandas.wire.column_json import TEXT, Texts, quoted
+from nucleus_pandas.wire.column_json import TEXT, StringArray, quoted
 from nucleus_pandas.wire.decoding import convert
-from nucleus_pandas.wire.entities import Chances, Vector
+from nucleus_pandas.wire.entities import ClassProbabilities, Vector
 
 _ENCODER = msgspec.json.Encoder()
 
 
-def details(named: NamedColumns, names: Sequence[str], metadata: Metadata, problems: Problems) -> dict[str, Texts]:
+def details(
+    named: NamedColumns, names: Sequence[str], metadata: MetadataColumns, problems: Problems
+) -> dict[str, StringArray]:
     """Take the columns of a frame that say more of annotations.
 
     Parameters
@@ -41,7 +43,7 @@ def details(named: NamedColumns, names: Sequence[str], metadata: Metadata, probl
         JSON values by field, null where one is missing; only fields of which the frame holds any.
     """
     chosen = set() if isinstance(metadata, bool) else set(metadata)
-    found: dict[str, Texts] = {}
+    found: dict[str, StringArray] = {}
     for name in names:
         series = None if named.name(name) in chosen else named.get(name)
         if series is None or series.isna().all():
@@ -49,22 +51,26 @@ def details(named: NamedColumns, names: Sequence[str], metadata: Metadata, probl
         if name in _NESTED:
             found[name] = _nested(series, problems, *_NESTED[name])
         else:
-            found[name] = quoted(texts(series, problems, may_be_empty=True))
+            found[name] = quoted(to_strings(series, problems, may_be_empty=True))
     return found
 
 
-def detail(columns: Mapping[str, Texts], row: int) -> dict[str, Any]:
+def detail(columns: Mapping[str, StringArray], row: int) -> dict[str, Any]:
     """Return what a row says, as plain values."""
     there = ((name, column[row]) for name, column in columns.items())
     return {name: msgspec.json.decode(value.as_py()) for name, value in there if value.is_valid}
 
 
-def some_details(columns: Mapping[str, Texts], take: Callable[[Texts], Texts]) -> dict[str, Texts]:
+def some_details(
+    columns: Mapping[str, StringArray], take: Callable[[StringArray], StringArray]
+) -> dict[str, StringArray]:
     """Choose rows of all columns."""
     return {name: take(column) for name, column in columns.items()}
 
 
-def _nested(series: pd.Series[Any], problems: Problems, shape: Any, take: Callable[[Any], Any], law: str) -> Texts:
+def _nested(
+    series: pd.Series[Any], problems: Problems, shape: Any, take: Callable[[Any], Any], law: str
+) -> StringArray:
     """Write dicts or lists as JSON, row by row."""
     name = str(series.name)
     written: list[bytes | None] = []
@@ -107,6 +113,6 @@ def _vector(value: Any) -> Any:
 
 
 _NESTED: dict[str, tuple[Any, Callable[[Any], Any], str]] = {
-    "class_pdf": (Chances, _chances, "it is a dict of labels and their probabilities, from 0 to 1"),
+    "class_pdf": (ClassProbabilities, _chances, "it is a dict of labels and their probabilities, from 0 to 1"),
     "embedding_vector": (Vector, _vector, "it is a list of numbers"),
 }

@@ -18,18 +18,27 @@ from nucleus_pandas.errors import ValidationError
 from nucleus_pandas.schema.annotation_fields import details, some_details
 from nucleus_pandas.schema.boxes import BoxFormat
 from nucleus_pandas.schema.checked_rows import NOT_SENT, Checked
-from nucleus_pandas.schema.coerce import flags, floats, texts, within
+from nucleus_pandas.schema.coerce import flags, floats, to_strings, within
 from nucleus_pandas.schema.column_names import NamedColumns
 from nucleus_pandas.schema.geometry import BoxColumn, box_sides, shapes
 from nucleus_pandas.schema.image_urls import mask_file
-from nucleus_pandas.schema.metadata import Metadata, metadata
+from nucleus_pandas.schema.metadata import MetadataColumns, metadata
 from nucleus_pandas.schema.problems import Mask, Problems, shown, warn
-from nucleus_pandas.wire.column_json import TEXT, BoxRows, Floats, Texts, box_columns, box_objects, joined, with_commas
+from nucleus_pandas.wire.column_json import (
+    TEXT,
+    BoxRows,
+    Floats,
+    StringArray,
+    box_columns,
+    box_objects,
+    joined,
+    with_commas,
+)
 from nucleus_pandas.wire.content_ids import Words, box_words, fill_annotation_ids, text_words
 from nucleus_pandas.wire.entities import DETAILS, AnyAnnotation
 from nucleus_pandas.wire.entities import Mask as MaskAnnotation
 
-Layer: TypeAlias = Literal["annotations", "predictions"]
+AnnotationKind: TypeAlias = Literal["annotations", "predictions"]
 
 _TYPES = tuple(str(shape.__struct_config__.tag) for shape in get_args(AnyAnnotation))
 
@@ -116,12 +125,12 @@ class AnnotationUnits:
 
 def check_annotations(
     frame: pd.DataFrame,
-    layer: Layer,
+    layer: AnnotationKind,
     *,
     columns: Mapping[str, Hashable] | None = None,
     bbox: BoxColumn | None = None,
     bbox_format: BoxFormat = "xywh",
-    metadata_from: Metadata = True,
+    metadata_from: MetadataColumns = True,
     terms: Terms = ANY,
 ) -> Checked[AnnotationUnits]:
     """Look at a frame of annotations or predictions.
@@ -225,13 +234,13 @@ def _mask_files(others: Mapping[int, AnyAnnotation], problems: Problems, name: s
     return found
 
 
-def _types(named: NamedColumns, layer: Layer, problems: Problems, terms: Terms) -> tuple[Mask, dict[int, str]]:
+def _types(named: NamedColumns, layer: AnnotationKind, problems: Problems, terms: Terms) -> tuple[Mask, dict[int, str]]:
     """Return which rows are boxes, and the types of the others."""
     series = named.get("type")
     is_box = np.ones(len(named), dtype=bool)
     if series is None:
         return is_box, {}
-    column = texts(series, problems)
+    column = to_strings(series, problems)
     is_box &= ~problems.bad  # nobody knows what a row of a wrong type is
     coded = column.dictionary_encode()
     distinct: list[str] = coded.dictionary.to_pylist()
@@ -268,17 +277,19 @@ def _check_geometry_of_boxes(named: NamedColumns, is_box: Mask, problems: Proble
     return there
 
 
-def _keys(named: NamedColumns, wanted: Mask, problems: Problems, terms: Terms) -> tuple[Texts, Mask]:
+def _keys(named: NamedColumns, wanted: Mask, problems: Problems, terms: Terms) -> tuple[StringArray, Mask]:
     """Take what names each row's item: the reference id where there is one, else the item id; or the other way."""
     if not named.has("reference_id") and not named.has("dataset_item_id"):
         named.need("reference_id")
     by_item_id = np.zeros(len(named), dtype=bool)
     if not named.has("dataset_item_id"):
-        return texts(named.need("reference_id"), problems, required=wanted), by_item_id
-    item_ids = texts(named.need("dataset_item_id"), problems, required=None if named.has("reference_id") else wanted)
+        return to_strings(named.need("reference_id"), problems, required=wanted), by_item_id
+    item_ids = to_strings(
+        named.need("dataset_item_id"), problems, required=None if named.has("reference_id") else wanted
+    )
     if not named.has("reference_id"):
         return item_ids, ~by_item_id
-    references = texts(named.need("reference_id"), problems)
+    references = to_strings(named.need("reference_id"), problems)
     by_item_id = flags(item_ids.is_valid())
     if terms.by_item_id():
         keys = pc.coalesce(item_ids, references)
@@ -295,24 +306,24 @@ def _keys(named: NamedColumns, wanted: Mask, problems: Problems, terms: Terms) -
     return keys, by_item_id
 
 
-def _labels(named: NamedColumns, wanted: Mask, shape_rows: Mapping[int, str], problems: Problems) -> Texts:
+def _labels(named: NamedColumns, wanted: Mask, shape_rows: Mapping[int, str], problems: Problems) -> StringArray:
     free = np.zeros(len(named), dtype=bool)
     free[[row for row, kind in shape_rows.items() if kind in ("mask", "multicategory")]] = True
     unknown = free | problems.bad_in(str(named.name("type")))  # who knows whether a row of a wrong type needs one
     if not named.has("label") and unknown.any() and not (wanted & ~unknown).any():
         return pa.nulls(len(named), TEXT)
-    return texts(named.need("label"), problems, required=wanted & ~free)
+    return to_strings(named.need("label"), problems, required=wanted & ~free)
 
 
-def _given_ids(named: NamedColumns, wanted: Mask, problems: Problems) -> Texts | None:
+def _given_ids(named: NamedColumns, wanted: Mask, problems: Problems) -> StringArray | None:
     series = named.get("annotation_id")
     if series is None:
         return None
-    found = texts(series, problems)
+    found = to_strings(series, problems)
     return None if found.null_count == len(found) else found
 
 
-def _confidences(named: NamedColumns, layer: Layer, wanted: Mask, problems: Problems) -> Floats | None:
+def _confidences(named: NamedColumns, layer: AnnotationKind, wanted: Mask, problems: Problems) -> Floats | None:
     series = named.get("confidence") if layer == "predictions" else None
     if series is None:
         return None
@@ -327,7 +338,7 @@ def _confidences(named: NamedColumns, layer: Layer, wanted: Mask, problems: Prob
     return found
 
 
-def _check_repeated_ids(keys: Texts, given_ids: Texts, wanted: Mask, problems: Problems, name: str) -> None:
+def _check_repeated_ids(keys: StringArray, given_ids: StringArray, wanted: Mask, problems: Problems, name: str) -> None:
     pairs = _pairs(keys, given_ids)
     pairs[~wanted | problems.bad] = -1
     rows = np.flatnonzero(pairs >= 0)
@@ -347,7 +358,7 @@ def _check_repeated_ids(keys: Texts, given_ids: Texts, wanted: Mask, problems: P
     )
 
 
-def _pairs(keys: Texts, ids: Texts) -> npt.NDArray[np.int64]:
+def _pairs(keys: StringArray, ids: StringArray) -> npt.NDArray[np.int64]:
     """Return each pair of texts a number; -1 where one is missing."""
     first, second = (pc.fill_null(column.dictionary_encode().indices, -1) for column in (keys, ids))
     one = first.to_numpy(zero_copy_only=False).astype(np.int64)
@@ -359,7 +370,7 @@ def _some(boxes: BoxRows, rows: npt.NDArray[np.intp]) -> BoxRows:
     """Return some of the rows."""
     take = pa.array(rows)
 
-    def texts_of(column: Texts | None) -> Texts | None:
+    def texts_of(column: StringArray | None) -> StringArray | None:
         return None if column is None else column.take(take)
 
     return BoxRows(

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from nucleus_pandas.errors import ValidationError
 from nucleus_pandas.schema.problems import Mask, Problems, shown
-from nucleus_pandas.wire.column_json import TEXT, Floats, Texts
+from nucleus_pandas.wire.column_json import TEXT, Floats, StringArray
 
 LARGEST = 1e150  # pixels; beyond, areas would be infinite
 INFINITE = "is infinite. JSON has no infinity; correct it, or drop the row."
@@ -27,14 +27,14 @@ _ADDRESSES = "an address is a text or a path"
 NOT_AT_ONCE = (pa.ArrowException, UnicodeError, TypeError, ValueError, OverflowError, NotImplementedError)
 
 
-def texts(
+def to_strings(
     series: pd.Series[Any],
     problems: Problems,
     *,
     required: Mask | None = None,
     addresses: bool = False,
     may_be_empty: bool = False,
-) -> Texts:
+) -> StringArray:
     """Take a column of ids, labels or addresses.
 
     Integers become decimal strings; floats and booleans are refused, since 7.0 and "7" would be two ids.
@@ -93,7 +93,7 @@ def values_of(series: pd.Series[Any]) -> list[Any]:
     return series.tolist()
 
 
-def _texts(series: pd.Series[Any]) -> Texts | None:
+def _texts(series: pd.Series[Any]) -> StringArray | None:
     """Take a column whose dtype, or whose values, allow it as a whole; None when they must be looked at one by one."""
     dtype = series.dtype
     if isinstance(dtype, pd.CategoricalDtype):
@@ -122,7 +122,7 @@ def _is_text(kind: Any) -> bool:
     return any(test(kind) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
 
 
-def _texts_one_by_one(series: pd.Series[Any], problems: Problems, name: str, *, addresses: bool) -> Texts:
+def _texts_one_by_one(series: pd.Series[Any], problems: Problems, name: str, *, addresses: bool) -> StringArray:
     found: list[str | None] = []
     for row, value in enumerate(series.tolist()):
         text: object = os.fspath(value) if addresses and isinstance(value, os.PathLike) else value

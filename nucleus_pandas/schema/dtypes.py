@@ -157,7 +157,7 @@ def arrow_type(kind: str) -> pa.DataType:
     return _ARROW[kind]
 
 
-def as_texts(kinds: Mapping[str, str]) -> dict[str, str]:
+def as_json_strings(kinds: Mapping[str, str]) -> dict[str, str]:
     """Fit a table to what holds dicts as JSON text.
 
     Examples
@@ -176,11 +176,11 @@ def check_backend(backend: object) -> None:
         )
 
 
-Values: TypeAlias = Sequence[Any] | np.ndarray[Any, Any] | Any
+ColumnValues: TypeAlias = Sequence[Any] | np.ndarray[Any, Any] | Any
 """What a column is built of: None where a value is missing. Numbers may come as an array, text as Arrow's."""
 
 
-def column(values: Values, kind: str, backend: Backend = no_backend) -> pd.Series[Any]:
+def column(values: ColumnValues, kind: str, backend: Backend = no_backend) -> pd.Series[Any]:
     """Build a column whose dtype does not depend on its values.
 
     Parameters
@@ -214,7 +214,7 @@ def column(values: Values, kind: str, backend: Backend = no_backend) -> pd.Serie
 
 
 def frame(
-    columns: Mapping[str, Values],
+    columns: Mapping[str, ColumnValues],
     kinds: Mapping[str, str],
     backend: Backend = no_backend,
 ) -> pd.DataFrame:

@@ -17,11 +17,11 @@ import pyarrow.compute as pc
 from nucleus_pandas.errors import InvalidInputError, ValidationError
 from nucleus_pandas.schema.annotation_fields import detail
 from nucleus_pandas.schema.boxes import BoxFormat, to_xywh
-from nucleus_pandas.schema.coerce import INFINITE, LARGEST, floats, is_missing, number, texts, values_of, whole
+from nucleus_pandas.schema.coerce import INFINITE, LARGEST, floats, is_missing, number, to_strings, values_of, whole
 from nucleus_pandas.schema.column_names import NamedColumns
 from nucleus_pandas.schema.json_values import to_json
 from nucleus_pandas.schema.problems import Mask, Problems, reason_of, shown
-from nucleus_pandas.wire.column_json import Floats, Texts
+from nucleus_pandas.wire.column_json import Floats, StringArray
 from nucleus_pandas.wire.decoding import convert
 from nucleus_pandas.wire.entities import AnyAnnotation
 
@@ -275,13 +275,13 @@ def shapes(
     kinds: Mapping[int, str],
     problems: Problems,
     *,
-    keys: Texts,
+    keys: StringArray,
     by_item_id: Mask,
-    labels: Texts,
-    given_ids: Texts | None,
+    labels: StringArray,
+    given_ids: StringArray | None,
     confidences: Floats | None,
-    objects: Texts | None,
-    more: Mapping[str, Texts],
+    objects: StringArray | None,
+    more: Mapping[str, StringArray],
 ) -> dict[int, AnyAnnotation]:
     """Create annotations of the rows that are no boxes, from what their geometry says."""
     if not kinds:
@@ -321,7 +321,7 @@ def _taxonomies(named: NamedColumns, kinds: Mapping[int, str], problems: Problem
     if not rows or not named.has("taxonomy_name"):
         return {}
     found = Problems(named.index)
-    column = texts(named.need("taxonomy_name"), found)
+    column = to_strings(named.need("taxonomy_name"), found)
     other = np.ones(len(named), dtype=bool)
     other[rows] = False
     found.forget(other)  # what stands in rows of other types means nothing

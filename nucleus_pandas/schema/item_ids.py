@@ -9,22 +9,22 @@ import numpy as np
 import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.schema.coerce import texts
+from nucleus_pandas.schema.coerce import to_strings
 from nucleus_pandas.schema.column_names import NamedColumns
 from nucleus_pandas.schema.problems import Problems
 
-Items: TypeAlias = "pd.DataFrame | Iterable[Any]"
+ItemKeys: TypeAlias = "pd.DataFrame | Iterable[Any]"
 """A frame with ``reference_id`` or ``dataset_item_id``, in a column or the index; or ids, one by one."""
 
 
-class Named(NamedTuple):
+class NamedItems(NamedTuple):
     """Which items are named: each once, in the order of the caller."""
 
     by: Literal["reference_id", "dataset_item_id"]
     ids: list[str]
 
 
-def item_ids(given: Items | None, by: Literal["reference_id", "dataset_item_id"] = "reference_id") -> Named:
+def item_ids(given: ItemKeys | None, by: Literal["reference_id", "dataset_item_id"] = "reference_id") -> NamedItems:
     """Take ids of items.
 
     Parameters
@@ -42,12 +42,12 @@ def item_ids(given: Items | None, by: Literal["reference_id", "dataset_item_id"]
     Examples
     --------
     >>> item_ids(pd.DataFrame({"reference_id": [7, 7, 8], "label": "car"}))
-    Named(by='reference_id', ids=['7', '8'])
+    NamedItems(by='reference_id', ids=['7', '8'])
     >>> item_ids(["di_1"], "dataset_item_id").ids
     ['di_1']
     """
     if given is None:
-        return Named(by, [])
+        return NamedItems(by, [])
     if isinstance(given, pd.DataFrame):
         named = NamedColumns(given, None)
         column = named.get("reference_id")
@@ -67,7 +67,7 @@ def item_ids(given: Items | None, by: Literal["reference_id", "dataset_item_id"]
         values = given if isinstance(given, pd.Series) else list(given)
         column = pd.Series(values, dtype=None if len(values) else object)
     problems = Problems(column.index)
-    found = texts(column.rename(by), problems, required=np.ones(len(column), dtype=bool))
+    found = to_strings(column.rename(by), problems, required=np.ones(len(column), dtype=bool))
     for row, reason in problems.reasons().items():
         raise InvalidInputError(f"In {problems.label(row)}, {reason}")
-    return Named(by, list(dict.fromkeys(found.to_pylist())))
+    return NamedItems(by, list(dict.fromkeys(found.to_pylist())))

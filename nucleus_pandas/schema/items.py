@@ -15,31 +15,31 @@ import pyarrow.compute as pc
 
 from nucleus_pandas.errors import InvalidInputError, ValidationError
 from nucleus_pandas.schema.checked_rows import NOT_SENT, Checked, Positions
-from nucleus_pandas.schema.coerce import flags, sides, texts
+from nucleus_pandas.schema.coerce import flags, sides, to_strings
 from nucleus_pandas.schema.column_names import NamedColumns
 from nucleus_pandas.schema.geometry import BoxColumn, named_columns
 from nucleus_pandas.schema.image_urls import is_remote, readable
-from nucleus_pandas.schema.metadata import Metadata, differing_keys, metadata, metadata_columns
+from nucleus_pandas.schema.metadata import MetadataColumns, differing_keys, metadata, metadata_columns
 from nucleus_pandas.schema.problems import Mask, Problems, shown
-from nucleus_pandas.wire.column_json import TEXT, Floats, Texts, item_objects, lines, quoted, with_commas
+from nucleus_pandas.wire.column_json import TEXT, Floats, StringArray, item_objects, lines, quoted, with_commas
 
 
 @dataclass(frozen=True, slots=True)
 class ItemUnits:
     """Checked items, column by column."""
 
-    reference_ids: Texts
-    urls: Texts
+    reference_ids: StringArray
+    urls: StringArray
     widths: Floats | None
     heights: Floats | None
-    metadata: Texts | None
+    metadata: StringArray | None
     files: dict[int, Path]
 
     def __len__(self) -> int:
         return len(self.reference_ids)
 
-    def _fields(self, start: int, stop: int) -> dict[str, Texts]:
-        def part(column: Texts) -> Texts:
+    def _fields(self, start: int, stop: int) -> dict[str, StringArray]:
+        def part(column: StringArray) -> StringArray:
             return column.slice(start, stop - start)
 
         fields = {"reference_id": quoted(part(self.reference_ids)), "image_url": quoted(part(self.urls))}
@@ -75,7 +75,7 @@ def check_items(
     *,
     columns: Mapping[str, Hashable] | None = None,
     bbox: BoxColumn | None = None,
-    metadata_from: Metadata = True,
+    metadata_from: MetadataColumns = True,
     local: bool = False,
 ) -> Checked[ItemUnits]:
     """Look at a frame of items, or at a joint frame whose rows repeat them.
@@ -88,8 +88,8 @@ def check_items(
     named = NamedColumns(frame, columns)
     problems = Problems(named.index)
     everywhere = np.ones(len(named), dtype=bool)
-    reference_ids = texts(named.need("reference_id"), problems, required=everywhere)
-    urls = texts(named.need("image_url"), problems, required=everywhere, addresses=True)
+    reference_ids = to_strings(named.need("reference_id"), problems, required=everywhere)
+    urls = to_strings(named.need("image_url"), problems, required=everywhere, addresses=True)
     if named.has("image_error"):
         _refuse_unreadable(named, problems)
     for own in named_columns(named, bbox):
@@ -156,7 +156,7 @@ def _sizes(named: NamedColumns, problems: Problems, *, has_boxes: bool) -> tuple
     return found[0], found[1]
 
 
-def _units(reference_ids: Texts) -> Positions:
+def _units(reference_ids: StringArray) -> Positions:
     """Return the distinct ids numbers, in the order of their first rows."""
     codes = reference_ids.dictionary_encode().indices
     found: Positions = pc.fill_null(codes, NOT_SENT).to_numpy(zero_copy_only=False).astype(np.intp)
@@ -173,10 +173,10 @@ def _first(unit_of_row: Positions) -> Positions:
 
 def _check_repeats(
     named: NamedColumns,
-    metadata_from: Metadata,
+    metadata_from: MetadataColumns,
     unit_of_row: Positions,
     first: Positions,
-    reference_ids: Texts,
+    reference_ids: StringArray,
     compared: Mapping[str, Any],
     problems: Problems,
 ) -> None:
@@ -204,7 +204,7 @@ def _check_repeats(
             problems.add(wrong, own_name, partial(_disagree, reference_ids))
 
 
-def _disagree(reference_ids: Texts, row: int) -> str:
+def _disagree(reference_ids: StringArray, row: int) -> str:
     return (
         f"rows that share the reference_id {shown(reference_ids[row].as_py())} disagree here. Make them equal, or "
         "leave the column out."
@@ -212,7 +212,7 @@ def _disagree(reference_ids: Texts, row: int) -> str:
 
 
 def _differing_metadata(
-    named: NamedColumns, metadata_from: Metadata, column: Texts, rows: Positions, firsts: Positions
+    named: NamedColumns, metadata_from: MetadataColumns, column: StringArray, rows: Positions, firsts: Positions
 ) -> dict[str, list[int]]:
     """Return in which of the caller's columns rows differ from the first ones of their items."""
     found: dict[str, list[int]] = {}
@@ -224,7 +224,7 @@ def _differing_metadata(
 
 
 def _files(
-    urls: Texts, first: Positions, remote: Mask, problems: Problems, name: str, *, local: bool
+    urls: StringArray, first: Positions, remote: Mask, problems: Problems, name: str, *, local: bool
 ) -> dict[int, Path]:
     """Find the local images, and see whether they can be read."""
     files: dict[int, Path] = {}

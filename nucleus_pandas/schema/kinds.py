@@ -7,5 +7,5 @@ from typing import Any, Literal, TypeAlias
 
 import pandas as pd
 
-Kind: TypeAlias = Literal["items", "annotations", "predictions"]
-Source: TypeAlias = pd.DataFrame | Sequence[Mapping[str, Any]]
+RowKind: TypeAlias = Literal["items", "annotations", "predictions"]
+SourceRows: TypeAlias = pd.DataFrame | Sequence[Mapping[str, Any]]

@@ -20,9 +20,9 @@ from nucleus_pandas.schema.coerce import NOT_AT_ONCE, flags, is_missing, values_
 from nucleus_pandas.schema.column_names import NamedColumns
 from nucleus_pandas.schema.json_values import is_json, to_json
 from nucleus_pandas.schema.problems import Problems, reason_of, shown
-from nucleus_pandas.wire.column_json import TEXT, Texts, joined, numbers, quoted
+from nucleus_pandas.wire.column_json import TEXT, StringArray, joined, numbers, quoted
 
-Metadata: TypeAlias = bool | Sequence[Hashable]
+MetadataColumns: TypeAlias = bool | Sequence[Hashable]
 """Whether metadata is sent, or the plain columns that hold it."""
 
 PREFIX = "metadata."
@@ -30,7 +30,7 @@ _EMPTY = pa.scalar("", TEXT)
 _ENCODER = msgspec.json.Encoder()
 
 
-def metadata(named: NamedColumns, wanted: Metadata, problems: Problems) -> Texts | None:
+def metadata(named: NamedColumns, wanted: MetadataColumns, problems: Problems) -> StringArray | None:
     """Take the metadata of every row.
 
     Parameters
@@ -47,7 +47,7 @@ def metadata(named: NamedColumns, wanted: Metadata, problems: Problems) -> Texts
         JSON objects, null where there is none. None where the frame has no metadata at all.
     """
     whole_objects, keyed = _forms(named, wanted)
-    columns: dict[str, Texts] = {}
+    columns: dict[str, StringArray] = {}
     for key, own in keyed.items():
         columns[key] = _fragments(named.own(own), problems, str(own))
     objects = None
@@ -59,7 +59,7 @@ def metadata(named: NamedColumns, wanted: Metadata, problems: Problems) -> Texts
     return _merged(objects, columns, problems, str(whole_objects)) if columns else objects
 
 
-def _forms(named: NamedColumns, wanted: Metadata) -> tuple[Hashable | None, dict[str, Hashable]]:
+def _forms(named: NamedColumns, wanted: MetadataColumns) -> tuple[Hashable | None, dict[str, Hashable]]:
     """Return which column holds whole objects, and which ones hold single keys."""
     if isinstance(wanted, bool):
         if not wanted:
@@ -93,13 +93,13 @@ def _forms(named: NamedColumns, wanted: Metadata) -> tuple[Hashable | None, dict
     return None, chosen
 
 
-def metadata_columns(named: NamedColumns, wanted: Metadata, keys: Iterable[str]) -> dict[str, Hashable]:
+def metadata_columns(named: NamedColumns, wanted: MetadataColumns, keys: Iterable[str]) -> dict[str, Hashable]:
     """Return which column holds each key."""
     whole_objects, keyed = _forms(named, wanted)
     return {key: keyed.get(key, whole_objects) for key in keys}
 
 
-def _object(columns: Mapping[str, Texts], count: int) -> Texts:
+def _object(columns: Mapping[str, StringArray], count: int) -> StringArray:
     """Join the values of single keys to objects; null where all are absent."""
     if not columns:
         return pa.nulls(count, TEXT)
@@ -110,7 +110,7 @@ def _object(columns: Mapping[str, Texts], count: int) -> Texts:
     return pc.if_else(pc.equal(inside, _EMPTY), pa.scalar(None, TEXT), objects)
 
 
-def _fragments(series: pd.Series[Any], problems: Problems, name: str) -> Texts:
+def _fragments(series: pd.Series[Any], problems: Problems, name: str) -> StringArray:
     """Write a column's values as JSON; null where one is missing."""
     try:
         found = _fragments_at_once(series, problems, name)
@@ -119,7 +119,7 @@ def _fragments(series: pd.Series[Any], problems: Problems, name: str) -> Texts:
     return _fragments_one_by_one(series, problems, name) if found is None else found
 
 
-def _fragments_at_once(series: pd.Series[Any], problems: Problems, name: str) -> Texts | None:
+def _fragments_at_once(series: pd.Series[Any], problems: Problems, name: str) -> StringArray | None:
     dtype = series.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         distinct = _fragments(
@@ -149,7 +149,7 @@ def _fragments_at_once(series: pd.Series[Any], problems: Problems, name: str) ->
     return None
 
 
-def _fragments_one_by_one(series: pd.Series[Any], problems: Problems, name: str) -> Texts:
+def _fragments_one_by_one(series: pd.Series[Any], problems: Problems, name: str) -> StringArray:
     found: list[bytes | None] = []
     for row, value in enumerate(values_of(series)):
         written = None
@@ -162,7 +162,9 @@ def _fragments_one_by_one(series: pd.Series[Any], problems: Problems, name: str)
     return pa.array(found, TEXT)
 
 
-def _objects(series: pd.Series[Any], problems: Problems, name: str, columns: dict[str, Texts]) -> Texts | None:
+def _objects(
+    series: pd.Series[Any], problems: Problems, name: str, columns: dict[str, StringArray]
+) -> StringArray | None:
     """Take a column of whole objects; None where its keys went to `columns` (an Arrow struct)."""
     dtype = series.dtype
     if isinstance(dtype, pd.ArrowDtype) and pa.types.is_struct(dtype.pyarrow_dtype):
@@ -211,7 +213,7 @@ def _written(value: object, name: str) -> bytes:
     return _ENCODER.encode(to_json(there, name, nulls=True))
 
 
-def _merged(objects: Texts, columns: Mapping[str, Texts], problems: Problems, name: str) -> Texts:
+def _merged(objects: StringArray, columns: Mapping[str, StringArray], problems: Problems, name: str) -> StringArray:
     """Add single keys to whole objects."""
     keyed = _object(columns, len(objects))
     found: list[bytes | str | None] = []

@@ -10,19 +10,19 @@ import pandas as pd
 import pyarrow as pa
 
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.schema.coerce import texts
+from nucleus_pandas.schema.coerce import to_strings
 from nucleus_pandas.schema.column_names import NamedColumns
-from nucleus_pandas.schema.metadata import Metadata, differing_keys, metadata
+from nucleus_pandas.schema.metadata import MetadataColumns, differing_keys, metadata
 from nucleus_pandas.schema.problems import Problems
-from nucleus_pandas.wire.column_json import Texts, item_objects, quoted, with_commas
+from nucleus_pandas.wire.column_json import StringArray, item_objects, quoted, with_commas
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
     """Checked changes: reference ids, each once, and JSON objects."""
 
-    reference_ids: Texts
-    objects: Texts
+    reference_ids: StringArray
+    objects: StringArray
 
     def __len__(self) -> int:
         return len(self.reference_ids)
@@ -38,7 +38,7 @@ class Changes:
 
 
 def check_changes(
-    frame: pd.DataFrame, columns: Mapping[str, Hashable] | None, metadata_from: Metadata
+    frame: pd.DataFrame, columns: Mapping[str, Hashable] | None, metadata_from: MetadataColumns
 ) -> tuple[Changes, Problems]:
     """Look at a frame of changes; rows that change nothing are left out, and so are repeats.
 
@@ -49,7 +49,7 @@ def check_changes(
     """
     named = NamedColumns(frame, columns)
     problems = Problems(named.index)
-    reference_ids = texts(named.need("reference_id"), problems, required=np.ones(len(named), dtype=bool))
+    reference_ids = to_strings(named.need("reference_id"), problems, required=np.ones(len(named), dtype=bool))
     objects = metadata(named, metadata_from, problems)
     if objects is None:
         raise InvalidInputError(

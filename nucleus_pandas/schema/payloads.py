@@ -15,13 +15,13 @@ import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError, ValidationError
 from nucleus_pandas.schema import NOT_SENT, Checked, Problems, Terms, is_remote, mask_file, readable, to_json
-from nucleus_pandas.schema.kinds import Kind
+from nucleus_pandas.schema.kinds import RowKind
 from nucleus_pandas.wire.content_ids import fill_annotation_ids
 from nucleus_pandas.wire.decoding import convert, item_key
 from nucleus_pandas.wire.entities import AnyAnnotation, Item, Mask, MultiCategory
 
 Payload: TypeAlias = Mapping[str, Any] | Sequence[Mapping[str, Any]]
-Rows: TypeAlias = list[Mapping[str, Any]]
+PayloadRows: TypeAlias = list[Mapping[str, Any]]
 StructT = TypeVar("StructT", bound=Item | AnyAnnotation)
 
 # What may be sent, and what is added on the way back: a dict that was read may be sent again.
@@ -78,7 +78,7 @@ class AnnotationStructs(StructUnits[AnyAnnotation]):
         return {unit for unit in range(start, stop) if isinstance(self.structs[unit], Mask)}
 
 
-def check_item_rows(payload: Payload, *, local: bool = False) -> tuple[Rows, Checked[ItemStructs]]:
+def check_item_rows(payload: Payload, *, local: bool = False) -> tuple[PayloadRows, Checked[ItemStructs]]:
     """Look at items.
 
     Raises
@@ -111,7 +111,9 @@ def check_item_rows(payload: Payload, *, local: bool = False) -> tuple[Rows, Che
     return rows, Checked(ItemStructs(list(items.values()), files), _units(len(rows), items), problems)
 
 
-def check_annotation_rows(payload: Payload, kind: Kind, terms: Terms) -> tuple[Rows, Checked[AnnotationStructs]]:
+def check_annotation_rows(
+    payload: Payload, kind: RowKind, terms: Terms
+) -> tuple[PayloadRows, Checked[AnnotationStructs]]:
     """Look at annotations or predictions, and give ids to those that have none.
 
     Raises
@@ -159,7 +161,7 @@ def _units(count: int, valid: Collection[int]) -> npt.NDArray[np.intp]:
     return unit_of_row
 
 
-def _rows_of(payload: Payload, *names: str) -> Rows:
+def _rows_of(payload: Payload, *names: str) -> PayloadRows:
     """Return the rows of a payload dict, or of a list of dicts."""
     expected = " or ".join(f'{{"{name}": [...]}}' for name in names)
     if isinstance(payload, Mapping):
@@ -170,7 +172,7 @@ def _rows_of(payload: Payload, *names: str) -> Rows:
         parts = [payload[name] for name in names if name in payload]
     else:
         parts = [payload]
-    rows: Rows = []
+    rows: PayloadRows = []
     for part in parts:
         if isinstance(part, (str, bytes, pd.DataFrame)) or not isinstance(part, Sequence):
             raise InvalidInputError(

@@ -13,7 +13,7 @@ from nucleus_pandas.schema import (
     ANY,
     BoxColumn,
     Checked,
-    Metadata,
+    MetadataColumns,
     Terms,
     Units,
     check_annotations,
@@ -21,28 +21,28 @@ from nucleus_pandas.schema import (
     warn,
 )
 from nucleus_pandas.schema.boxes import BoxFormat
-from nucleus_pandas.schema.kinds import Kind, Source
+from nucleus_pandas.schema.kinds import RowKind, SourceRows
 from nucleus_pandas.schema.payloads import Payload, check_annotation_rows, check_item_rows
 
-Rows: TypeAlias = pd.DataFrame | Payload
+SendableRows: TypeAlias = pd.DataFrame | Payload
 """What can be sent: a frame, a payload dict, or a list of dicts."""
 
 _LIKE_CONFIDENCE = ("score", "scores", "conf", "prob", "probability")
 
 
 @dataclass(frozen=True)
-class Layout:
+class ColumnLayout:
     """Which columns of a frame hold what."""
 
     columns: Mapping[str, Hashable] | None = None
     bbox: BoxColumn | None = None
     bbox_format: BoxFormat = "xywh"
-    metadata: Metadata = True
+    metadata: MetadataColumns = True
 
 
-def look_at(
-    kind: Kind, rows: Rows, layout: Layout, *, local: bool = False, terms: Terms = ANY
-) -> tuple[Source, Checked[Units]]:
+def validate(
+    kind: RowKind, rows: SendableRows, layout: ColumnLayout, *, local: bool = False, terms: Terms = ANY
+) -> tuple[SourceRows, Checked[Units]]:
     """Look at what is to be sent.
 
     Returns
@@ -56,7 +56,7 @@ def look_at(
         Nothing can be said of single rows: a column is missing, or this is neither a frame nor a payload.
     """
     if not isinstance(rows, pd.DataFrame):
-        if layout != Layout():
+        if layout != ColumnLayout():
             raise InvalidInputError(
                 "columns=, bbox=, bbox_format= and metadata= are for DataFrames; this is a payload."
             )
@@ -81,7 +81,7 @@ def look_at(
     return rows.copy(deep=False), checked  # what the caller assigns to later is not what was sent
 
 
-def _warn_of_other_scores(frame: pd.DataFrame, layout: Layout) -> None:
+def _warn_of_other_scores(frame: pd.DataFrame, layout: ColumnLayout) -> None:
     """Warn where what looks like the confidence would stay behind, unless it is said what it is."""
     said = {*(layout.columns or {}).values(), *(() if isinstance(layout.metadata, bool) else layout.metadata)}
     names = [*frame.columns, *frame.index.names]

@@ -11,13 +11,13 @@ import msgspec
 from msgspec import Struct
 
 from nucleus_pandas.errors import ValidationError
-from nucleus_pandas.schema.kinds import Kind
+from nucleus_pandas.schema.kinds import RowKind
 from nucleus_pandas.uploads.results import COUNTERS
-from nucleus_pandas.wire.bulk import Outcomes
+from nucleus_pandas.wire.bulk import OutcomeRuns
 from nucleus_pandas.wire.decoding import convert
 from nucleus_pandas.wire.responses import AnnotationCounters, Counters, PredictionCounters
 
-_COUNTERS: dict[Kind, type[Struct]] = {
+_COUNTERS: dict[RowKind, type[Struct]] = {
     "items": Counters,
     "annotations": AnnotationCounters,
     "predictions": PredictionCounters,
@@ -45,7 +45,7 @@ class CountedRows:
     reasons: Sequence[str]
 
 
-def parse_answer(kind: Kind, answer: Mapping[str, Any], size: int) -> Outcomes | CountedRows:
+def parse_answer(kind: RowKind, answer: Mapping[str, Any], size: int) -> OutcomeRuns | CountedRows:
     """Parse the answer to a batch of `size` rows.
 
     Raises
@@ -54,7 +54,7 @@ def parse_answer(kind: Kind, answer: Mapping[str, Any], size: int) -> Outcomes |
         It does not say what became of the rows.
     """
     if "outcomes" in answer:
-        parsed = convert(answer, Outcomes, "The server's answer")
+        parsed = convert(answer, OutcomeRuns, "The server's answer")
         if sum(count for _, count in parsed.outcomes) != size or any(row >= size for row, _ in parsed.row_errors):
             raise ValidationError(f"The server's answer does not match the {size} rows that were sent.")
         return parsed
@@ -64,7 +64,7 @@ def parse_answer(kind: Kind, answer: Mapping[str, Any], size: int) -> Outcomes |
     return CountedRows({name: counters.get(name, 0) for name in COUNTERS[kind]}, counters.get("errors") or [])
 
 
-def job_counts(kind: Kind, message: Mapping[str, Any]) -> dict[str, int] | None:
+def job_counts(kind: RowKind, message: Mapping[str, Any]) -> dict[str, int] | None:
     """Return the counters in the last message of a job; None if it has none."""
     if kind == "items":
         return {name: message[name] for name in COUNTERS[kind] if isinstance(message.get(name), int)} or None

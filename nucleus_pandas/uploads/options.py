@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.schema import ANY, Terms
-from nucleus_pandas.schema.kinds import Kind
+from nucleus_pandas.schema.kinds import RowKind
 from nucleus_pandas.transport.session import Transport
 
 IfExists: TypeAlias = Literal["skip", "update", "error"]
@@ -20,7 +20,7 @@ OnError: TypeAlias = Literal["raise", "collect"]
 class Target:
     """Where rows are sent: the route of the REST API, additional keys of the result, and requirements of the rows."""
 
-    kind: Kind
+    kind: RowKind
     transport: Transport
     route: tuple[str, ...]
     context: Mapping[str, Any]

@@ -15,12 +15,12 @@ import numpy.typing as npt
 
 from nucleus_pandas.errors import APIError, ServerError, ValidationError
 from nucleus_pandas.schema import NOT_SENT, Checked, SendableItems, Units
-from nucleus_pandas.schema.kinds import Kind
+from nucleus_pandas.schema.kinds import RowKind
 from nucleus_pandas.uploads.answers import job_counts, parse_answer, reasons_by_unit, unstored
 from nucleus_pandas.uploads.jobs import Job
 from nucleus_pandas.uploads.journal import JournalEntry, PartJournal
 from nucleus_pandas.uploads.results import ACCEPTED, COUNTERS, ERROR, IGNORED, NEW, SKIPPED, STATUSES, UNSENT
-from nucleus_pandas.wire.bulk import Outcomes
+from nucleus_pandas.wire.bulk import OutcomeRuns
 from nucleus_pandas.wire.responses import JobView
 
 _REASONS = 5  # sentences of a server that an error text repeats
@@ -81,7 +81,7 @@ class RowOutcomes:
     """
 
     def __init__(
-        self, kind: Kind, checked: Checked[Units], journal: PartJournal | None, *, none_may_exist: bool
+        self, kind: RowKind, checked: Checked[Units], journal: PartJournal | None, *, none_may_exist: bool
     ) -> None:
         self.kind = kind
         self.checked = checked
@@ -163,7 +163,7 @@ class RowOutcomes:
             doubts.append(str(error))
             raise ServerError(str(error), 200) from None
         with self._lock:
-            if isinstance(parsed, Outcomes):
+            if isinstance(parsed, OutcomeRuns):
                 self._record_outcomes(units, parsed, is_retry=is_retry, was_sent=was_sent)
                 counts: Mapping[str, int] | None = {}
             else:
@@ -229,7 +229,7 @@ class RowOutcomes:
         self.statuses[units] = ERROR
         self.errors.update(dict.fromkeys(units.tolist(), reason))
 
-    def _record_outcomes(self, units: range, answer: Outcomes, *, is_retry: bool, was_sent: bool) -> None:
+    def _record_outcomes(self, units: range, answer: OutcomeRuns, *, is_retry: bool, was_sent: bool) -> None:
         """Record an answer with the outcome of every unit."""
         # If valid rows are stored all or none, and none is left unsent, those that exist are what was sent before.
         is_own = was_sent and not any(outcome == "unsent" for outcome, _ in answer.outcomes)

@@ -13,12 +13,12 @@ import pandas as pd
 
 from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.errors import UploadError
-from nucleus_pandas.schema.kinds import Kind, Source
+from nucleus_pandas.schema.kinds import RowKind, SourceRows
 
 STATUSES = ("skipped", "unsent", "new", "updated", "ignored", "processed", "accepted", "error")
 SKIPPED, UNSENT, NEW, UPDATED, IGNORED, PROCESSED, ACCEPTED, ERROR = range(len(STATUSES))
 
-COUNTERS: dict[Kind, dict[str, tuple[int, ...]]] = {
+COUNTERS: dict[RowKind, dict[str, tuple[int, ...]]] = {
     "items": {
         "new_items": (NEW,),
         "updated_items": (UPDATED,),
@@ -56,8 +56,8 @@ class UploadResult:
 
     def __init__(
         self,
-        kind: Kind,
-        source: Source,
+        kind: RowKind,
+        source: SourceRows,
         statuses: npt.NDArray[np.int8],
         *,
         errors: Mapping[int, str],
@@ -208,7 +208,7 @@ class ImportResult:
         The file that records what was sent.
     """
 
-    kind: Kind
+    kind: RowKind
     files: int
     rows: int
     counts: Mapping[str, int]

@@ -11,7 +11,7 @@ import pandas as pd
 
 from nucleus_pandas.errors import AlreadyExistsError, APIError, InvalidInputError, NetworkError, UploadError
 from nucleus_pandas.schema import SendableItems, Units, label_of
-from nucleus_pandas.schema.validate import Layout, Rows, look_at
+from nucleus_pandas.schema.validate import ColumnLayout, SendableRows, validate
 from nucleus_pandas.uploads.batches import Upload, send_batches
 from nucleus_pandas.uploads.images import send_items
 from nucleus_pandas.uploads.journal import Journal
@@ -24,8 +24,8 @@ _SHOWN = 5  # rows in an error's text
 
 def upload(
     target: Target,
-    rows: Rows,
-    layout: Layout,
+    rows: SendableRows,
+    layout: ColumnLayout,
     options: Options,
     *,
     local: bool = False,
@@ -40,7 +40,7 @@ def upload(
     UploadError
         The server rejected rows, while the others are stored.
     """
-    source, checked = look_at(target.kind, rows, layout, local=local, terms=target.terms)
+    source, checked = validate(target.kind, rows, layout, local=local, terms=target.terms)
     if journal is None:
         return _upload(Upload(target, options, source, checked))
     if not options.wait:

@@ -14,8 +14,8 @@ from nucleus_pandas.schema import frame, indexed
 from nucleus_pandas.views.base import View
 from nucleus_pandas.views.indexer import CallForm, Indexer, is_whole
 from nucleus_pandas.views.items import ItemsView
-from nucleus_pandas.views.keys import calls, is_mask, members, settled, split, texts
-from nucleus_pandas.views.source import Locator, Source, joined
+from nucleus_pandas.views.keys import calls, id_strings, is_mask, members, settled, split
+from nucleus_pandas.views.source import Locator, RowSource, joined
 from nucleus_pandas.wire.bulk import ROWS
 
 
@@ -106,9 +106,9 @@ class AnnotationIndexer(Indexer):
             raise ValueError("A callable gives rows, not a tuple of rows and columns.")
         return list(found)
 
-    def _labels(self, rows: Any, source: Source) -> np.ndarray[Any, Any]:
+    def _labels(self, rows: Any, source: RowSource) -> np.ndarray[Any, Any]:
         """Let pandas say which of the labels in a key name rows, and in which order."""
-        labels = texts(rows)
+        labels = id_strings(rows)
         stand_in = pd.DataFrame({"row": range(len(labels))}, index=pd.Index(labels, dtype=TEXT))
         try:
             found = stand_in.loc[rows]
@@ -121,7 +121,7 @@ class AnnotationIndexer(Indexer):
         named = [found.name] if isinstance(found, pd.Series) else found.index.tolist()
         return np.fromiter(map(str, named), dtype=object, count=len(named))
 
-    def _rows(self, by: Locator, keys: np.ndarray[Any, Any], columns: Sequence[str], source: Source) -> pd.DataFrame:
+    def _rows(self, by: Locator, keys: np.ndarray[Any, Any], columns: Sequence[str], source: RowSource) -> pd.DataFrame:
         wanted = list(dict.fromkeys(columns)) or ["dataset_item_id"]
         kinds = {name: self._view.kinds[name] for name in wanted}
         if by == "iloc" and is_whole(keys, source):

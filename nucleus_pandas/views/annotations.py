@@ -5,16 +5,16 @@ from __future__ import annotations
 from nucleus_pandas.images.gallery import SIZE, Gallery, check_size, gallery
 from nucleus_pandas.schema import ANNOTATIONS, PREDICTIONS
 from nucleus_pandas.views.annotation_indexer import AnnotatedItems, AnnotationIndexer
-from nucleus_pandas.views.bulk_source import Extension
+from nucleus_pandas.views.bulk_source import BulkSource
 from nucleus_pandas.views.items import ItemsView
 from nucleus_pandas.views.rest_source import (
-    ContractAnnotations,
-    ContractFreePredictions,
-    ContractModelPredictions,
-    ContractPartOfRun,
-    ContractPredictions,
+    RestAnnotations,
+    RestFreePredictions,
+    RestModelPredictions,
+    RestPartOfRun,
+    RestRunPredictions,
 )
-from nucleus_pandas.views.source import Source
+from nucleus_pandas.views.source import RowSource
 from nucleus_pandas.wire.bulk import ROWS
 
 
@@ -49,14 +49,14 @@ class AnnotationsView(AnnotatedItems):
     kinds = ANNOTATIONS
     _noun = "annotations"
 
-    def source(self) -> Source:
+    def source(self) -> RowSource:
         """Create what one operation reads with."""
         if "lookup" in self._transport.extensions:
-            return Extension(self._transport, self._dataset, (*self._route, self._noun))
+            return BulkSource(self._transport, self._dataset, (*self._route, self._noun))
         return self._contract()
 
-    def _contract(self) -> Source:
-        return ContractAnnotations(self._transport, self._dataset)
+    def _contract(self) -> RowSource:
+        return RestAnnotations(self._transport, self._dataset)
 
     def _items(self) -> ItemsView:
         return ItemsView(self._transport, ("dataset", self._dataset()), self._dataset)
@@ -140,8 +140,8 @@ class PredictionsView(AnnotationsView):
     kinds = PREDICTIONS
     _noun = "predictions"
 
-    def _contract(self) -> Source:
-        return ContractPredictions(self._transport, self._dataset, self._route[1])
+    def _contract(self) -> RowSource:
+        return RestRunPredictions(self._transport, self._dataset, self._route[1])
 
 
 class DatasetPredictionsView(PredictionsView):
@@ -150,12 +150,12 @@ class DatasetPredictionsView(PredictionsView):
     As `PredictionsView`; those of a run that spans datasets have positions and reference ids here.
     """
 
-    def source(self) -> Source:
+    def source(self) -> RowSource:
         """Create what one operation reads with."""
         if "model-predictions" in self._transport.extensions:
-            return Extension(self._transport, self._dataset, (*self._route, self._noun))
+            return BulkSource(self._transport, self._dataset, (*self._route, self._noun))
         _, _, kind, public_id = self._route
-        reader = ContractModelPredictions if kind == "model" else ContractPartOfRun
+        reader = RestModelPredictions if kind == "model" else RestPartOfRun
         return reader(self._transport, self._dataset, public_id)
 
 
@@ -167,11 +167,11 @@ class ModelPredictionsView(PredictionsView):
     by item alone, by ``loc`` and ``refloc``.
     """
 
-    def source(self) -> Source:
+    def source(self) -> RowSource:
         """Create what one operation reads with."""
         if "model-predictions" in self._transport.extensions:
-            return Extension(self._transport, self._dataset, (*self._route, self._noun, "rows"))
-        return ContractFreePredictions(self._transport, self._dataset, self._route[1])
+            return BulkSource(self._transport, self._dataset, (*self._route, self._noun, "rows"))
+        return RestFreePredictions(self._transport, self._dataset, self._route[1])
 
     def _items(self) -> ItemsView:
         if "model-predictions" in self._transport.extensions:

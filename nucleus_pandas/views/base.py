@@ -14,7 +14,7 @@ from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.schema import Backend, check_backend, frame, no_backend
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.views.metadata import MetadataAs, check_form, kinds_for, spread
-from nucleus_pandas.views.source import Columns, Source
+from nucleus_pandas.views.source import PageColumns, RowSource
 from nucleus_pandas.wire.bulk import ROWS
 from nucleus_pandas.wire.decoding import uncollected
 
@@ -43,14 +43,14 @@ class View(ABC):
         self._dataset = dataset
 
     @abstractmethod
-    def source(self) -> Source:
+    def source(self) -> RowSource:
         """Create what one operation reads with."""
 
     def empty(self) -> pd.DataFrame:
         """Return the frame without rows."""
         return self._finished(self.partial({}, 0), "dict", no_backend)
 
-    def partial(self, columns: Columns, rows: int) -> pd.DataFrame:
+    def partial(self, columns: PageColumns, rows: int) -> pd.DataFrame:
         """Return a frame of all columns with a RangeIndex, where those that were not read are missing values."""
         return frame({name: columns.get(name, [None] * rows) for name in self.kinds}, self.kinds)
 

@@ -7,14 +7,14 @@ from typing import Any
 
 from nucleus_pandas.errors import ServerError
 from nucleus_pandas.transport.session import Transport
-from nucleus_pandas.views.source import Columns, Keys, Locator, Picked, Source
-from nucleus_pandas.wire.bulk import KEYS, ROWS, AnnotationPage, ItemPage, Selection
+from nucleus_pandas.views.source import Locator, LookUpKeys, PageColumns, Picked, RowSource
+from nucleus_pandas.wire.bulk import KEYS, ROWS, AnnotationPage, ItemPage, RowSelection
 from nucleus_pandas.wire.lenient_responses import RawAnnotationPage, RawItemPage
 
 _FIELDS: dict[Locator, str] = {"iloc": "positions", "refloc": "reference_ids", "loc": "item_ids"}
 
 
-class Extension(Source):
+class BulkSource(RowSource):
     """Reads through the look-up routes.
 
     Parameters
@@ -29,7 +29,7 @@ class Extension(Source):
         super().__init__(transport, dataset)
         self._route = route
 
-    def _ask(self, selection: Selection, raw: bool) -> ItemPage | AnnotationPage:
+    def _ask(self, selection: RowSelection, raw: bool) -> ItemPage | AnnotationPage:
         shape: type[ItemPage | AnnotationPage]
         if self._route[-1] == "items":
             shape = RawItemPage if raw else ItemPage
@@ -37,7 +37,7 @@ class Extension(Source):
             shape = RawAnnotationPage if raw else AnnotationPage
         return self._transport.look_up(shape, "_nucleus_pandas", *self._route, body=selection)
 
-    def pages(self, wanted: Sequence[str], rows: int, *, raw: bool = False) -> Iterator[Columns]:
+    def pages(self, wanted: Sequence[str], rows: int, *, raw: bool = False) -> Iterator[PageColumns]:
         """Read everything in order, page by page."""
         selection = self._selection(min(rows, ROWS), list(wanted))
         while True:
@@ -47,17 +47,17 @@ class Extension(Source):
             if selection.after is None:
                 return
 
-    def _selection(self, rows: int, columns: list[str]) -> Selection:
-        return Selection(limit=rows, columns=columns)
+    def _selection(self, rows: int, columns: list[str]) -> RowSelection:
+        return RowSelection(limit=rows, columns=columns)
 
-    def pick(self, by: Locator, keys: Keys, wanted: Sequence[str], *, raw: bool = False) -> Picked:
+    def pick(self, by: Locator, keys: LookUpKeys, wanted: Sequence[str], *, raw: bool = False) -> Picked:
         """Read the rows of some items, as many keys a request as it takes."""
-        columns: Columns = {name: [] for name in wanted}
+        columns: PageColumns = {name: [] for name in wanted}
         lengths: list[int] = []
         missing: list[int] = []
         while (done := len(lengths)) < len(keys):
             asked: list[Any] = list(keys[done : done + KEYS])
-            page = self._ask(Selection(**{_FIELDS[by]: asked}, columns=list(wanted)), raw)  # type: ignore[arg-type]
+            page = self._ask(RowSelection(**{_FIELDS[by]: asked}, columns=list(wanted)), raw)  # type: ignore[arg-type]
             answered = _lengths(page, len(asked))
             if not 0 < len(answered) <= len(asked):
                 raise ServerError(f"{len(answered)} of {len(asked)} keys were answered.")
@@ -77,7 +77,7 @@ def _lengths(page: ItemPage | AnnotationPage, asked: int) -> list[int]:
     return lengths
 
 
-def _columns(page: ItemPage | AnnotationPage, wanted: Sequence[str], raw: bool) -> Columns:
+def _columns(page: ItemPage | AnnotationPage, wanted: Sequence[str], raw: bool) -> PageColumns:
     columns = {name: getattr(page.columns, name) for name in wanted}
     if raw and "metadata" in columns:
         columns["metadata"] = [str(text, "utf-8") for text in columns["metadata"]]

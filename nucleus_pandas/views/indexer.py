@@ -13,8 +13,8 @@ from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.errors import NotFoundError, PositionError
 from nucleus_pandas.views.base import View
 from nucleus_pandas.views.item_lookup import look_up
-from nucleus_pandas.views.keys import Place, Positions, by_order, by_position, least_size, outside, split
-from nucleus_pandas.views.source import Locator, Source
+from nucleus_pandas.views.keys import KeyPlace, Positions, by_order, by_position, least_size, outside, split
+from nucleus_pandas.views.source import Locator, RowSource
 from nucleus_pandas.wire.bulk import ROWS
 
 _STAND_IN = 1_000_000  # rows; a key that needs more asks for the true size first, for memory's sake
@@ -54,7 +54,7 @@ class Indexer:
         kind, public_id = self._view._route[:2]
         return f"the {'run' if kind == 'modelRun' else kind} '{public_id}'"
 
-    def _place(self, key: Any, source: Source, width: int) -> Place:
+    def _place(self, key: Any, source: RowSource, width: int) -> KeyPlace:
         """Resolve a key of ``iloc``, without asking for the number of items where it does not matter."""
         with suppress(Exception):  # then the true size decides, or tells what is wrong
             least = least_size(split(key)[0])
@@ -70,7 +70,7 @@ class Indexer:
                 raise
             self._raise_outside(places, source)
 
-    def _raise_outside(self, places: Sequence[int], source: Source) -> NoReturn:
+    def _raise_outside(self, places: Sequence[int], source: RowSource) -> NoReturn:
         named = ", ".join(map(str, places))
         what = f"Position {named} is" if len(places) == 1 else f"Positions {named} are"
         holder = "slice" if self._view._route[0] == "slice" else "dataset"
@@ -83,7 +83,7 @@ class Indexer:
                 "give a list of ids."
             )
 
-    def _in_order(self, key: Any, source: Source, items: Source, columns: Iterable[str]) -> Positions:
+    def _in_order(self, key: Any, source: RowSource, items: RowSource, columns: Iterable[str]) -> Positions:
         """Resolve a slice without labels, or a mask."""
         rows = split(key)[0]
         if isinstance(rows, pd.Series):  # pandas aligns it, on the index
@@ -106,7 +106,7 @@ class Indexer:
         raise NotFoundError(text)
 
 
-def is_whole(positions: Positions, source: Source) -> bool:
+def is_whole(positions: Positions, source: RowSource) -> bool:
     """Return whether positions are those of all items in order, as far as that is known without a request."""
     size = source.__dict__.get("size")
     return size is not None and len(positions) == size and bool((positions == np.arange(size)).all())

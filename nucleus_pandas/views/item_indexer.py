@@ -10,8 +10,8 @@ import pandas as pd
 
 from nucleus_pandas.schema import indexed
 from nucleus_pandas.views.indexer import CallForm, Indexer
-from nucleus_pandas.views.keys import Positions, calls, is_mask, members, settled, split, texts
-from nucleus_pandas.views.source import Columns, Source, joined
+from nucleus_pandas.views.keys import Positions, calls, id_strings, is_mask, members, settled, split
+from nucleus_pandas.views.source import PageColumns, RowSource, joined
 from nucleus_pandas.wire.bulk import ROWS
 
 
@@ -58,7 +58,7 @@ class ItemIndexer(Indexer):
     def _indexed(self, rows: pd.DataFrame) -> pd.DataFrame:
         return indexed(rows, "reference_id" if self._by == "refloc" else "dataset_item_id")
 
-    def _by_position(self, key: Any, source: Source) -> Any:
+    def _by_position(self, key: Any, source: RowSource) -> Any:
         names = list(self._view.kinds)[1:]
         place = self._place(key, source, len(names))
         codes, unique = pd.factorize(np.atleast_1d(place.rows))
@@ -67,7 +67,7 @@ class ItemIndexer(Indexer):
         at: Any = (codes if isinstance(place.rows, np.ndarray) else 0, place.columns)
         return found.iloc[at]
 
-    def _by_label(self, key: Any, source: Source) -> Any:
+    def _by_label(self, key: Any, source: RowSource) -> Any:
         rows, columns = split(key)
         self._refuse_labels_in_slice(rows)
         empty = self._indexed(self._view.partial({}, 0))
@@ -86,8 +86,8 @@ class ItemIndexer(Indexer):
             positions = self._in_order(key, source, source, empty.columns)
             found = self._at(positions, names, source)
             return found.loc[:, columns] if type(key) is tuple else found
-        labels = texts(rows)
-        picked: Columns = {}
+        labels = id_strings(rows)
+        picked: PageColumns = {}
         if labels:
             picked = source.pick(self._by, labels, self._wanted(names)).columns
         found = self._framed(picked)
@@ -99,7 +99,7 @@ class ItemIndexer(Indexer):
                 raise
             self._raise_missing(missing)
 
-    def _at(self, positions: Positions, names: Sequence[str], source: Source) -> pd.DataFrame:
+    def _at(self, positions: Positions, names: Sequence[str], source: RowSource) -> pd.DataFrame:
         """Read the items at positions of which no two are equal."""
         wanted = self._wanted(names)
         if len(positions) == source.__dict__.get("size"):
@@ -115,7 +115,7 @@ class ItemIndexer(Indexer):
         index = "reference_id" if self._by == "refloc" else "dataset_item_id"
         return list(dict.fromkeys([index, *names]))
 
-    def _framed(self, columns: Columns) -> pd.DataFrame:
+    def _framed(self, columns: PageColumns) -> pd.DataFrame:
         return self._indexed(self._view.partial(columns, len(next(iter(columns.values()), []))))
 
 

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from nucleus_pandas.errors import InvalidInputError, NotFoundError, PositionError
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.views.source import Locator
-from nucleus_pandas.wire.responses import Grouped, ItemView, PredictionsView
+from nucleus_pandas.wire.responses import AnnotationsByType, ItemAnswer, PredictionsAnswer
 
 
 def look_up(
@@ -18,9 +18,9 @@ def look_up(
     path = (*route, by, _text(by, key, length))
     try:
         if route[0] == "dataset":
-            view = transport.read(ItemView, *path)
+            view = transport.read(ItemAnswer, *path)
             return {"item": view.item, "annotations": _flat(view.annotations)}
-        return {"annotations": _flat(transport.read(PredictionsView, *path).annotations)}
+        return {"annotations": _flat(transport.read(PredictionsAnswer, *path).annotations)}
     except NotFoundError as error:
         if by != "iloc" or isinstance(error, PositionError):
             raise
@@ -50,7 +50,7 @@ def _text(by: Locator, key: object, length: Callable[[], int]) -> str:
     return key
 
 
-def _flat(annotations: Grouped) -> list[dict[str, Any]]:
+def _flat(annotations: AnnotationsByType) -> list[dict[str, Any]]:
     if isinstance(annotations, list):
         return annotations
     found = []

@@ -7,11 +7,11 @@ import pandas as pd
 from nucleus_pandas.images.gallery import SIZE, Gallery, check_size, gallery
 from nucleus_pandas.schema import ITEMS, Backend, indexed
 from nucleus_pandas.views.base import View
-from nucleus_pandas.views.bulk_source import Extension
+from nucleus_pandas.views.bulk_source import BulkSource
 from nucleus_pandas.views.item_indexer import ItemIndexer
 from nucleus_pandas.views.metadata import MetadataAs
-from nucleus_pandas.views.rest_source import ContractItems
-from nucleus_pandas.views.source import Source
+from nucleus_pandas.views.rest_source import RestItems
+from nucleus_pandas.views.source import RowSource
 
 
 class ItemsView(View):
@@ -45,11 +45,11 @@ class ItemsView(View):
     kinds = ITEMS
     _noun = "items"
 
-    def source(self) -> Source:
+    def source(self) -> RowSource:
         """Create what one operation reads with."""
         if "lookup" in self._transport.extensions:
-            return Extension(self._transport, self._dataset, (*self._route, "items"))
-        return ContractItems(self._transport, self._dataset)
+            return BulkSource(self._transport, self._dataset, (*self._route, "items"))
+        return RestItems(self._transport, self._dataset)
 
     @property
     def iloc(self) -> ItemIndexer:

@@ -21,7 +21,7 @@ Positions: TypeAlias = "np.ndarray[Any, np.dtype[np.intp]]"
 
 
 @dataclass(frozen=True)
-class Place:
+class KeyPlace:
     """Rows and columns by position; a plain number where the key named one alone."""
 
     rows: int | Positions
@@ -56,13 +56,13 @@ def split(key: Any) -> tuple[Any, Any]:
     return everything if rows is Ellipsis else rows, everything if columns is Ellipsis else columns
 
 
-def by_position(key: Any, size: int, width: int) -> Place:
+def by_position(key: Any, size: int, width: int) -> KeyPlace:
     """Resolve a key of ``iloc`` on a frame of this shape, or raise what pandas raises.
 
     Examples
     --------
     >>> by_position((slice(None, None, 2), -1), size=5, width=3)
-    Place(rows=array([0, 2, 4]), columns=2)
+    KeyPlace(rows=array([0, 2, 4]), columns=2)
     """
     parts = key if type(key) is tuple else (key,)
     # A boolean Series is aligned by pandas: the labels of the frame that was not read are texts.
@@ -71,13 +71,13 @@ def by_position(key: Any, size: int, width: int) -> Place:
     # Negative labels tell a Series that is a column from one that is a row.
     found = _grid(index, pd.RangeIndex(-width, 0)).iloc[key]
     if isinstance(found, pd.DataFrame):
-        return Place(_numbers(found.index), _numbers(found.columns) + width)
+        return KeyPlace(_numbers(found.index), _numbers(found.columns) + width)
     if isinstance(found, pd.Series):
         name: Any = found.name
         if isinstance(name, str) or name >= 0:
-            return Place(int(name), _numbers(found.index) + width)
-        return Place(_numbers(found.index), int(name) + width)
-    return Place(int(found), range(width)[int(np.asarray(key[-1]))])
+            return KeyPlace(int(name), _numbers(found.index) + width)
+        return KeyPlace(_numbers(found.index), int(name) + width)
+    return KeyPlace(int(found), range(width)[int(np.asarray(key[-1]))])
 
 
 def by_order(key: Any, index: pd.Index[Any], columns: Iterable[str]) -> Positions:
@@ -144,7 +144,7 @@ def members(rows: Any) -> list[Any]:
     return list(rows)
 
 
-def texts(rows: Any) -> list[str]:
+def id_strings(rows: Any) -> list[str]:
     """Return the texts among the labels of a key that can be ids, each once."""
     return list(dict.fromkeys(str.__str__(label) for label in members(rows) if _can_be_id(label)))
 

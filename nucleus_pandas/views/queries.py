@@ -12,16 +12,16 @@ from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.schema import Backend, no_backend
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.views.annotations import AnnotationsView, PredictionsView
-from nucleus_pandas.views.bulk_source import Extension
+from nucleus_pandas.views.bulk_source import BulkSource
 from nucleus_pandas.views.items import ItemsView
 from nucleus_pandas.views.metadata import MetadataAs
-from nucleus_pandas.views.rest_source import ContractAnnotations, ContractItems, Group, listed
-from nucleus_pandas.views.source import Source
-from nucleus_pandas.wire.bulk import Selection
+from nucleus_pandas.views.rest_source import ItemRows, RestAnnotations, RestItems, listed
+from nucleus_pandas.views.source import RowSource
+from nucleus_pandas.wire.bulk import RowSelection
 from nucleus_pandas.wire.lenient_responses import (
-    FoundItem,
-    FoundPrediction,
     ItemsPage,
+    LenientItem,
+    LenientPrediction,
     QueryItems,
     QueryObjects,
     RawItem,
@@ -83,8 +83,8 @@ def query_frame(
     route : tuple of (str, str)
         Where to look: ``("dataset", id)`` or, on an embedded Nucleus, ``("slice", id)``.
     """
-    views: dict[str, type[_Items | _Annotations | _Predictions]]
-    views = {"items": _Items, "annotations": _Annotations, "predictions": _Predictions}
+    views: dict[str, type[_QueriedItemsView | _QueriedAnnotationsView | _QueriedPredictionsView]]
+    views = {"items": _QueriedItemsView, "annotations": _QueriedAnnotationsView, "predictions": _QueriedPredictionsView}
     return views[kind](transport, route, dataset, query).to_frame(metadata_as, dtype_backend)
 
 
@@ -96,65 +96,65 @@ class _Asked:
         self._query = query
 
 
-class _Items(_Asked, ItemsView):
+class _QueriedItemsView(_Asked, ItemsView):
     """The items that a query finds."""
 
-    def source(self) -> Source:
+    def source(self) -> RowSource:
         """Create what the query is asked with."""
         if "queries" in self._transport.extensions:
-            return _Extension(self._transport, self._dataset, (*self._route, "items"), self._query)
+            return _BulkQuerySource(self._transport, self._dataset, (*self._route, "items"), self._query)
         if self._query.run_id is not None:
             raise InvalidInputError("The hosted service takes no run where items are queried; leave run= out.")
-        return _HostedItems(self._transport, self._dataset, self._query)
+        return _RestQueriedItems(self._transport, self._dataset, self._query)
 
 
-class _Annotations(_Asked, AnnotationsView):
+class _QueriedAnnotationsView(_Asked, AnnotationsView):
     """The ground truth that a query finds."""
 
-    def source(self) -> Source:
+    def source(self) -> RowSource:
         """Create what the query is asked with."""
         if "queries" in self._transport.extensions:
-            return _Extension(self._transport, self._dataset, (*self._route, "annotations"), self._query)
-        return _HostedObjects(self._transport, self._dataset, self._query, "ground_truth_only")
+            return _BulkQuerySource(self._transport, self._dataset, (*self._route, "annotations"), self._query)
+        return _RestQueriedObjects(self._transport, self._dataset, self._query, "ground_truth_only")
 
 
-class _Predictions(_Asked, PredictionsView):
+class _QueriedPredictionsView(_Asked, PredictionsView):
     """The predictions that a query finds."""
 
-    def source(self) -> Source:
+    def source(self) -> RowSource:
         """Create what the query is asked with."""
         if "queries" in self._transport.extensions:
             run = ("modelRun", self._query.run_id or "", "predictions")
             route = (*self._route, *run) if self._route[0] == "slice" else run
-            return _Extension(self._transport, self._dataset, route, self._query)
-        return _HostedObjects(self._transport, self._dataset, self._query, "predictions_only")
+            return _BulkQuerySource(self._transport, self._dataset, route, self._query)
+        return _RestQueriedObjects(self._transport, self._dataset, self._query, "predictions_only")
 
 
-class _Extension(Extension):
+class _BulkQuerySource(BulkSource):
     """Asks an embedded Nucleus."""
 
     def __init__(self, transport: Transport, dataset: Callable[[], str], route: tuple[str, ...], query: Query) -> None:
         super().__init__(transport, dataset, route)
         self._query = query
 
-    def _selection(self, rows: int, columns: list[str]) -> Selection:
-        return Selection(limit=rows, columns=columns, query=self._query.text, model_run_id=self._query.run_id)
+    def _selection(self, rows: int, columns: list[str]) -> RowSelection:
+        return RowSelection(limit=rows, columns=columns, query=self._query.text, model_run_id=self._query.run_id)
 
 
-class _HostedItems(ContractItems):
+class _RestQueriedItems(RestItems):
     """Asks by the contract for items."""
 
     def __init__(self, transport: Transport, dataset: Callable[[], str], query: Query) -> None:
         super().__init__(transport, dataset)
         self._query = query
 
-    def _pages(self, rows: int, raw: bool) -> Iterator[list[FoundItem]]:
-        shape = ItemsPage[RawItem] if raw else ItemsPage[FoundItem]
+    def _pages(self, rows: int, raw: bool) -> Iterator[list[LenientItem]]:
+        shape = ItemsPage[RawItem] if raw else ItemsPage[LenientItem]
         wanted = QueryItems(page_size=rows, query=self._query.text)
         return (page.items for page in self._paged(shape, "queryItemsPage", wanted))
 
 
-class _HostedObjects(ContractAnnotations):
+class _RestQueriedObjects(RestAnnotations):
     """Asks by the contract for annotations or predictions, which name their items themselves."""
 
     def __init__(
@@ -168,10 +168,10 @@ class _HostedObjects(ContractAnnotations):
         self._query = query
         self._mode = mode
 
-    def _pages(self, rows: int, raw: bool) -> Iterator[list[Group]]:
-        shape = ItemsPage[RawPrediction] if raw else ItemsPage[FoundPrediction]
+    def _pages(self, rows: int, raw: bool) -> Iterator[list[ItemRows]]:
+        shape = ItemsPage[RawPrediction] if raw else ItemsPage[LenientPrediction]
         wanted = QueryObjects(
             page_size=rows, query=self._query.text, patch_mode=self._mode, model_run_id=self._query.run_id
         )
         for page in self._paged(shape, "queryObjectsPage", wanted):
-            yield [Group(row.dataset_item_id or row.item_id, row.reference_id, [row]) for row in listed(page.items)]
+            yield [ItemRows(row.dataset_item_id or row.item_id, row.reference_id, [row]) for row in listed(page.items)]

@@ -15,7 +15,7 @@ from msgspec import UNSET, Raw
 from nucleus_pandas._util.threads import side_by_side
 from nucleus_pandas.errors import NotFoundError, UnsupportedError
 from nucleus_pandas.transport.session import Transport, shaped
-from nucleus_pandas.views.source import Columns, Keys, Locator, Picked, Source, joined
+from nucleus_pandas.views.source import Locator, LookUpKeys, PageColumns, Picked, RowSource, joined
 from nucleus_pandas.wire.bulk import ROWS
 from nucleus_pandas.wire.column_json import TEXT
 from nucleus_pandas.wire.entities import GROUND_TRUTH_KEYS
@@ -23,44 +23,44 @@ from nucleus_pandas.wire.lenient_responses import (
     ExportPage,
     ExportRequest,
     ExportRow,
-    FoundAnnotation,
-    FoundItem,
-    FoundPrediction,
-    FoundPredictions,
-    FoundRow,
-    FreePredictions,
     ItemsPage,
+    LenientAnnotation,
+    LenientGeometry,
+    LenientItem,
+    LenientItemAnswer,
+    LenientModelPredictions,
+    LenientPrediction,
+    LenientPredictionsAnswer,
     PagingRequest,
     RawAnnotation,
     RawItem,
     RawPrediction,
-    Shape,
 )
 
 LOOK_UPS = 20
 """Single look-ups that cost as much as one page of a whole dataset."""
 
 R = TypeVar("R")
-A = TypeVar("A", bound=FoundAnnotation)
+A = TypeVar("A", bound=LenientAnnotation)
 _Grouped: TypeAlias = dict[str, list[A] | A | None] | list[A] | None
 
 
-class Group(NamedTuple):
+class ItemRows(NamedTuple):
     """An item's two ids, and its annotations or predictions."""
 
     item_id: str | None
     reference_id: str | None
-    rows: Sequence[FoundAnnotation]
+    rows: Sequence[LenientAnnotation]
 
 
-class Contract(Source, Generic[R]):
+class RestSource(RowSource, Generic[R]):
     """Reads records, one an item, and sets them as columns."""
 
     _extra_pages = 0  # beside those with the items
 
-    def pages(self, wanted: Sequence[str], rows: int, *, raw: bool = False) -> Iterator[Columns]:
+    def pages(self, wanted: Sequence[str], rows: int, *, raw: bool = False) -> Iterator[PageColumns]:
         """Read everything in order, a page of items at a time."""
-        waiting: list[Columns] = []
+        waiting: list[PageColumns] = []
         count = 0
         for records in self._pages(min(rows, ROWS), raw):
             waiting.append(self._columns(records, wanted))
@@ -72,7 +72,7 @@ class Contract(Source, Generic[R]):
         if count:
             yield joined(waiting, wanted)
 
-    def pick(self, by: Locator, keys: Keys, wanted: Sequence[str], *, raw: bool = False) -> Picked:
+    def pick(self, by: Locator, keys: LookUpKeys, wanted: Sequence[str], *, raw: bool = False) -> Picked:
         """Read the rows of some items one by one, or page the whole dataset where that is cheaper."""
         if self._costs_more_than_paging(len(keys)):
             records = self._select(by, keys, raw)
@@ -90,7 +90,7 @@ class Contract(Source, Generic[R]):
             return False  # without asking for the size
         return look_ups > LOOK_UPS * (max(1, -(-self.size // ROWS)) + self._extra_pages)
 
-    def _select(self, by: Locator, keys: Keys, raw: bool) -> list[R | None]:
+    def _select(self, by: Locator, keys: LookUpKeys, raw: bool) -> list[R | None]:
         found: dict[object, R] = {}
         position = 0
         for page in self._pages(ROWS, raw):
@@ -99,7 +99,7 @@ class Contract(Source, Generic[R]):
                 position += 1
         return [found.get(key) for key in keys]
 
-    def _look_up(self, by: Locator, keys: Keys, raw: bool) -> list[R | None]:
+    def _look_up(self, by: Locator, keys: LookUpKeys, raw: bool) -> list[R | None]:
         def one(key: object) -> R | None:
             try:
                 return self._one(by, str(key), raw)
@@ -131,7 +131,7 @@ class Contract(Source, Generic[R]):
         """Read the record of one item."""
 
     @abstractmethod
-    def _columns(self, records: list[R], wanted: Sequence[str]) -> Columns:
+    def _columns(self, records: list[R], wanted: Sequence[str]) -> PageColumns:
         """Set records as columns."""
 
     @abstractmethod
@@ -143,27 +143,29 @@ class Contract(Source, Generic[R]):
         """Count the rows of a record."""
 
 
-class ContractItems(Contract[FoundItem]):
+class RestItems(RestSource[LenientItem]):
     """Reads items."""
 
-    def _pages(self, rows: int, raw: bool) -> Iterator[list[FoundItem]]:
-        shape = ItemsPage[RawItem] if raw else ItemsPage[FoundItem]
+    def _pages(self, rows: int, raw: bool) -> Iterator[list[LenientItem]]:
+        shape = ItemsPage[RawItem] if raw else ItemsPage[LenientItem]
         return map(attrgetter("items"), self._paged(shape, "itemsPage", PagingRequest(page_size=rows)))
 
-    def _one(self, by: Locator, key: str, raw: bool) -> FoundItem:
-        shape = FoundRow[RawItem, FoundAnnotation] if raw else FoundRow[FoundItem, FoundAnnotation]
+    def _one(self, by: Locator, key: str, raw: bool) -> LenientItem:
+        shape = (
+            LenientItemAnswer[RawItem, LenientAnnotation] if raw else LenientItemAnswer[LenientItem, LenientAnnotation]
+        )
         answer: Any = self._transport.read(shape, "dataset", self._dataset(), by, key)
-        item: FoundItem = answer.item
+        item: LenientItem = answer.item
         return item
 
-    def _ids(self, record: FoundItem) -> tuple[str | None, str | None]:
+    def _ids(self, record: LenientItem) -> tuple[str | None, str | None]:
         return _ids_of(record)
 
-    def _length(self, record: FoundItem) -> int:
+    def _length(self, record: LenientItem) -> int:
         return 1
 
-    def _columns(self, records: list[FoundItem], wanted: Sequence[str]) -> Columns:
-        columns: Columns = {}
+    def _columns(self, records: list[LenientItem], wanted: Sequence[str]) -> PageColumns:
+        columns: PageColumns = {}
         for name in wanted:
             if name == "metadata":
                 columns[name] = _metadata([item.metadata for item in records])
@@ -176,34 +178,38 @@ class ContractItems(Contract[FoundItem]):
         return columns
 
 
-class ContractAnnotations(Contract[Group]):
+class RestAnnotations(RestSource[ItemRows]):
     """Reads ground truth."""
 
-    def _pages(self, rows: int, raw: bool) -> Iterator[list[Group]]:
-        shape: Any = list[ExportRow[FoundItem, RawAnnotation]] if raw else list[ExportRow[FoundItem, FoundAnnotation]]
+    def _pages(self, rows: int, raw: bool) -> Iterator[list[ItemRows]]:
+        shape: Any = (
+            list[ExportRow[LenientItem, RawAnnotation]] if raw else list[ExportRow[LenientItem, LenientAnnotation]]
+        )
         for page in self._paged(ExportPage, _EXPORT, self._export_request(rows)):
             for text in _in_bits(page.data):
-                yield [Group(*_ids_of(row.item), _exported(row)) for row in shaped(f"POST {_EXPORT}", text, shape)]
+                yield [ItemRows(*_ids_of(row.item), _exported(row)) for row in shaped(f"POST {_EXPORT}", text, shape)]
 
     def _export_request(self, rows: int) -> PagingRequest:
         return ExportRequest(page_size=rows)
 
-    def _one(self, by: Locator, key: str, raw: bool) -> Group:
-        shape = FoundRow[FoundItem, RawAnnotation] if raw else FoundRow[FoundItem, FoundAnnotation]
+    def _one(self, by: Locator, key: str, raw: bool) -> ItemRows:
+        shape = (
+            LenientItemAnswer[LenientItem, RawAnnotation] if raw else LenientItemAnswer[LenientItem, LenientAnnotation]
+        )
         answer: Any = self._transport.read(shape, "dataset", self._dataset(), by, key)
-        return Group(*_ids_of(answer.item), _flat(answer.annotations))
+        return ItemRows(*_ids_of(answer.item), _flat(answer.annotations))
 
-    def _ids(self, record: Group) -> tuple[str | None, str | None]:
+    def _ids(self, record: ItemRows) -> tuple[str | None, str | None]:
         return record.item_id, record.reference_id
 
-    def _length(self, record: Group) -> int:
+    def _length(self, record: ItemRows) -> int:
         return len(record.rows)
 
-    def _columns(self, records: list[Group], wanted: Sequence[str]) -> Columns:
+    def _columns(self, records: list[ItemRows], wanted: Sequence[str]) -> PageColumns:
         rows = [row for record in records for row in record.rows]
         shapes = [row.geometry if row.type == "box" and row.geometry is not None else _NO_SHAPE for row in rows]
         owners = pa.array(np.repeat(np.arange(len(records)), list(map(self._length, records))))
-        columns: Columns = {}
+        columns: PageColumns = {}
         for name in wanted:
             if name in _IDS:
                 ids = [record[_IDS.index(name)] for record in records]
@@ -225,7 +231,7 @@ class ContractAnnotations(Contract[Group]):
         return columns
 
 
-class ContractPredictions(ContractAnnotations):
+class RestRunPredictions(RestAnnotations):
     """Reads the predictions of a run on the items of one dataset.
 
     Parameters
@@ -242,30 +248,30 @@ class ContractPredictions(ContractAnnotations):
         super().__init__(transport, dataset)
         self._run_id = run_id
 
-    def _pages(self, rows: int, raw: bool) -> Iterator[list[Group]]:
+    def _pages(self, rows: int, raw: bool) -> Iterator[list[ItemRows]]:
         self._dataset()  # raises before much is read
-        row_shape: Any = RawPrediction if raw else FoundPrediction
+        row_shape: Any = RawPrediction if raw else LenientPrediction
         shape: Any = dict[str, list[row_shape] | row_shape | None] | list[row_shape]
-        answer: _Grouped[FoundPrediction] = self._transport.read(shape, *self._export())
-        by_item: dict[str, list[FoundPrediction]] = {}
-        by_reference: dict[str, list[FoundPrediction]] = {}
+        answer: _Grouped[LenientPrediction] = self._transport.read(shape, *self._export())
+        by_item: dict[str, list[LenientPrediction]] = {}
+        by_reference: dict[str, list[LenientPrediction]] = {}
         for row in _flat(answer):
             if (item_id := row.dataset_item_id or row.item_id) is not None:
                 by_item.setdefault(item_id, []).append(row)
             elif row.reference_id is not None:
                 by_reference.setdefault(row.reference_id, []).append(row)
-        for page in self._paged(ItemsPage[FoundItem], "itemsPage", PagingRequest(page_size=ROWS)):
+        for page in self._paged(ItemsPage[LenientItem], "itemsPage", PagingRequest(page_size=ROWS)):
             groups = []
             for item in page.items:
                 item_id, reference_id = _ids_of(item)
                 found = by_item.get(item_id or "", []) + by_reference.get(reference_id or "", [])
-                groups.append(Group(item_id, reference_id, found))
+                groups.append(ItemRows(item_id, reference_id, found))
             yield from (groups[start : start + _AT_ONCE] for start in range(0, len(groups), _AT_ONCE))
 
-    def _one(self, by: Locator, key: str, raw: bool) -> Group:
-        shape = FoundPredictions[RawPrediction] if raw else FoundPredictions[FoundPrediction]
+    def _one(self, by: Locator, key: str, raw: bool) -> ItemRows:
+        shape = LenientPredictionsAnswer[RawPrediction] if raw else LenientPredictionsAnswer[LenientPrediction]
         answer: Any = self._transport.read(shape, *self._look_up_one(by, key))
-        rows: list[FoundPrediction] = _flat(answer.annotations)
+        rows: list[LenientPrediction] = _flat(answer.annotations)
         item_id = next((i for row in rows if (i := row.dataset_item_id or row.item_id)), None)
         reference_id = next((row.reference_id for row in rows if row.reference_id), None)
         if by == "loc":
@@ -274,9 +280,11 @@ class ContractPredictions(ContractAnnotations):
             reference_id = key
         if rows and (item_id is None or reference_id is None):
             # The contract asks for one of the two only; frames hold both.
-            place: Any = self._transport.read(FoundRow[FoundItem, FoundAnnotation], "dataset", self._dataset(), by, key)
+            place: Any = self._transport.read(
+                LenientItemAnswer[LenientItem, LenientAnnotation], "dataset", self._dataset(), by, key
+            )
             item_id, reference_id = _ids_of(place.item)
-        return Group(item_id, reference_id, rows)
+        return ItemRows(item_id, reference_id, rows)
 
     def _export(self) -> tuple[str, ...]:
         """Return the route of all predictions."""
@@ -287,17 +295,17 @@ class ContractPredictions(ContractAnnotations):
         return "modelRun", self._run_id, by, key
 
 
-class ContractPartOfRun(ContractPredictions):
+class RestPartOfRun(RestRunPredictions):
     """Reads the predictions of a run that may span datasets, all of them, and keeps those on the items of one."""
 
     def _costs_more_than_paging(self, look_ups: int) -> bool:
         return True  # where datasets are several, no reference id and no position can be asked for
 
 
-class ContractModelPredictions(ContractPredictions):
+class RestModelPredictions(RestRunPredictions):
     """Reads the predictions of the newest run of a model on a dataset; the model stands in for the run."""
 
-    def pick(self, by: Locator, keys: Keys, wanted: Sequence[str], *, raw: bool = False) -> Picked:
+    def pick(self, by: Locator, keys: LookUpKeys, wanted: Sequence[str], *, raw: bool = False) -> Picked:
         """Read the rows of some items."""
         picked = super().pick(by, keys, wanted, raw=raw)
         if picked.missing and len(picked.missing) == len(keys):
@@ -309,13 +317,13 @@ class ContractModelPredictions(ContractPredictions):
 
     def _look_up_one(self, by: Locator, key: str) -> tuple[str, ...]:
         if by == "loc":  # the contract has no route by item id
-            shape = FoundRow[FoundItem, FoundAnnotation]
+            shape = LenientItemAnswer[LenientItem, LenientAnnotation]
             place: Any = self._transport.read(shape, "dataset", self._dataset(), by, key)
             by, key = "refloc", _ids_of(place.item)[1] or ""
         return "dataset", self._dataset(), "model", self._run_id, "referenceId" if by == "refloc" else by, key
 
 
-class ContractFreePredictions(ContractAnnotations):
+class RestFreePredictions(RestAnnotations):
     """Reads predictions that belong to a model and to no run, which the contract gives item by item alone.
 
     Parameters
@@ -335,7 +343,7 @@ class ContractFreePredictions(ContractAnnotations):
         """The number of items, of which nobody knows."""
         raise UnsupportedError(f"This server gives {_ITEM_BY_ITEM}")
 
-    def pick(self, by: Locator, keys: Keys, wanted: Sequence[str], *, raw: bool = False) -> Picked:
+    def pick(self, by: Locator, keys: LookUpKeys, wanted: Sequence[str], *, raw: bool = False) -> Picked:
         """Read the rows of some items one by one."""
         records = self._look_up(by, keys, raw)
         found = [record for record in records if record is not None]
@@ -345,15 +353,15 @@ class ContractFreePredictions(ContractAnnotations):
             self._transport.get("model", self._model_id)  # raises when it is the model that is not there
         return Picked(self._columns(found, wanted), lengths, missing)
 
-    def _pages(self, rows: int, raw: bool) -> Iterator[list[Group]]:
+    def _pages(self, rows: int, raw: bool) -> Iterator[list[ItemRows]]:
         raise UnsupportedError(f"This server gives {_ITEM_BY_ITEM}")
 
-    def _one(self, by: Locator, key: str, raw: bool) -> Group:
-        shape: Any = FreePredictions[RawPrediction] if raw else FreePredictions[FoundPrediction]
+    def _one(self, by: Locator, key: str, raw: bool) -> ItemRows:
+        shape: Any = LenientModelPredictions[RawPrediction] if raw else LenientModelPredictions[LenientPrediction]
         answer: Any = self._transport.read(shape, "model", self._model_id, "predictions", by, key)
-        return Group(key if by == "loc" else None, key if by == "refloc" else None, listed(answer.predictions))
+        return ItemRows(key if by == "loc" else None, key if by == "refloc" else None, listed(answer.predictions))
 
-    def _columns(self, records: list[Group], wanted: Sequence[str]) -> Columns:
+    def _columns(self, records: list[ItemRows], wanted: Sequence[str]) -> PageColumns:
         columns = super()._columns(records, wanted)
         rows: list[Any] = [row for record in records for row in record.rows]  # of one reference id in several datasets
         if "dataset_item_id" in columns:
@@ -374,7 +382,7 @@ _SPELLINGS = {
     "image_url": ("image_url", "original_image_url"),
 }
 _SIDES = ("x", "y", "width", "height")
-_NO_SHAPE = Shape()
+_NO_SHAPE = LenientGeometry()
 _EXPORT = "exportForTrainingPage"
 # So little at once that it is set as columns while the processor's cache holds its objects.
 _AT_ONCE = 256  # items
@@ -391,7 +399,7 @@ def _in_bits(rows: Sequence[Raw]) -> Iterator[bytes]:
             start, size = stop, 0
 
 
-def _ids_of(item: FoundItem) -> tuple[str | None, str | None]:
+def _ids_of(item: LenientItem) -> tuple[str | None, str | None]:
     return item.dataset_item_id or item.id, item.reference_id or item.ref_id
 
 
@@ -412,7 +420,7 @@ def listed(rows: list[A]) -> list[A]:
 _export_groups = attrgetter(*GROUND_TRUTH_KEYS)
 
 
-def _exported(row: ExportRow[FoundItem, FoundAnnotation]) -> list[FoundAnnotation]:
+def _exported(row: ExportRow[LenientItem, LenientAnnotation]) -> list[LenientAnnotation]:
     boxes, *others = _export_groups(row)
     found = _typed(boxes, "box")
     if any(others):
@@ -442,7 +450,7 @@ def _metadata(found: Sequence[Any]) -> list[Any]:
 _GEOMETRY = ("vertices", "keypoints", "names", "skeleton", "position", "dimensions", "yaw")
 
 
-def _geometry(row: FoundAnnotation) -> dict[str, Any]:
+def _geometry(row: LenientAnnotation) -> dict[str, Any]:
     """Put together what a shape that is no box has beside label, confidence and metadata."""
     found: dict[str, Any] = {}
     if row.geometry is not None:

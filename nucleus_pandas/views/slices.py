@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.views.annotations import AnnotationsView, PredictionsView
-from nucleus_pandas.views.bulk_source import Extension
+from nucleus_pandas.views.bulk_source import BulkSource
 from nucleus_pandas.views.items import ItemsView
-from nucleus_pandas.views.rest_source import Contract, ContractAnnotations, ContractItems, ContractPredictions
-from nucleus_pandas.views.source import Source
+from nucleus_pandas.views.rest_source import RestAnnotations, RestItems, RestRunPredictions, RestSource
+from nucleus_pandas.views.source import RowSource
 from nucleus_pandas.wire.bulk import ROWS
 from nucleus_pandas.wire.lenient_responses import PagingRequest, SliceExportRequest
 from nucleus_pandas.wire.slices import SliceSize
@@ -26,21 +26,21 @@ class SliceItemsView(ItemsView):
     page alone, so that there a look-up costs a full read.
     """
 
-    def source(self) -> Source:
+    def source(self) -> RowSource:
         """Create what one operation reads with."""
         if "slices" in self._transport.extensions:
-            return _Extension(self._transport, self._dataset, (*self._route, self._noun), self._route[1])
-        return _Items(self._transport, self._dataset, self._route[1])
+            return _BulkSliceSource(self._transport, self._dataset, (*self._route, self._noun), self._route[1])
+        return _SliceItemsSource(self._transport, self._dataset, self._route[1])
 
 
 class SliceAnnotationsView(AnnotationsView):
     """The ground truth of the items of a slice, in its order: `Slice.annotations`, read when it is asked for."""
 
-    def source(self) -> Source:
+    def source(self) -> RowSource:
         """Create what one operation reads with."""
         if "slices" in self._transport.extensions:
-            return _Extension(self._transport, self._dataset, (*self._route, self._noun), self._route[1])
-        return _Annotations(self._transport, self._dataset, self._route[1])
+            return _BulkSliceSource(self._transport, self._dataset, (*self._route, self._noun), self._route[1])
+        return _SliceAnnotationsSource(self._transport, self._dataset, self._route[1])
 
     def _items(self) -> ItemsView:
         return SliceItemsView(self._transport, self._route, self._dataset)
@@ -63,20 +63,20 @@ class SlicePredictionsView(PredictionsView):
         super().__init__(transport, route, dataset)
         self._of = of
 
-    def source(self) -> Source:
+    def source(self) -> RowSource:
         """Create what one operation reads with."""
         known = "slices" if self._of[0] == "modelRun" else "model-predictions"
         if known in self._transport.extensions:
             route = (*self._route, *self._of, self._noun)
-            return _Extension(self._transport, self._dataset, route, self._route[1])
-        kind = _Predictions if self._of[0] == "modelRun" else _ModelPredictions
+            return _BulkSliceSource(self._transport, self._dataset, route, self._route[1])
+        kind = _SliceRunPredictionsSource if self._of[0] == "modelRun" else _SliceModelPredictionsSource
         return kind(self._transport, self._dataset, self._of[1], self._route[1])
 
     def _items(self) -> ItemsView:
         return SliceItemsView(self._transport, self._route, self._dataset)
 
 
-class _Extension(Extension):
+class _BulkSliceSource(BulkSource):
     """Reads through the look-up routes of slices."""
 
     def __init__(self, transport: Transport, dataset: Callable[[], str], route: tuple[str, ...], slice_id: str) -> None:
@@ -89,7 +89,7 @@ class _Extension(Extension):
         return self._transport.read(SliceSize, "slice", self._slice_id, "info").length
 
 
-class _Paged(Contract[R]):
+class _RestSliceSource(RestSource[R]):
     """Reads a slice, which the contract gives page by page only."""
 
     def __init__(self, *known: Any) -> None:
@@ -111,19 +111,19 @@ class _Paged(Contract[R]):
         return SliceExportRequest(page_size=rows)
 
 
-class _Items(_Paged[Any], ContractItems):
+class _SliceItemsSource(_RestSliceSource[Any], RestItems):
     """Reads items."""
 
 
-class _Annotations(_Paged[Any], ContractAnnotations):
+class _SliceAnnotationsSource(_RestSliceSource[Any], RestAnnotations):
     """Reads ground truth."""
 
 
-class _Predictions(_Paged[Any], ContractPredictions):
+class _SliceRunPredictionsSource(_RestSliceSource[Any], RestRunPredictions):
     """Reads the predictions of a run, all of them, and keeps those on the items of the slice."""
 
 
-class _ModelPredictions(_Paged[Any], ContractAnnotations):
+class _SliceModelPredictionsSource(_RestSliceSource[Any], RestAnnotations):
     """Reads the predictions of the newest run of a model, which the contract exports as it does ground truth."""
 
     def __init__(self, transport: Transport, dataset: Callable[[], str], model_id: str, slice_id: str) -> None:

@@ -16,13 +16,13 @@ from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.wire.responses import DatasetSize
 
 Locator: TypeAlias = Literal["refloc", "iloc", "loc"]
-Values: TypeAlias = Any
+PageValues: TypeAlias = Any
 """A list with None where a value is missing, a `numpy.ndarray` of float64, or a `pyarrow.LargeStringArray`."""
 
-Columns: TypeAlias = dict[str, Values]
+PageColumns: TypeAlias = dict[str, PageValues]
 """Values by column, all of one length; those of one column are of one kind in all pages of a source."""
 
-Keys: TypeAlias = Sequence[str] | Sequence[int]
+LookUpKeys: TypeAlias = Sequence[str] | Sequence[int]
 """Reference ids for ``refloc``, item ids for ``loc``, positions from 0 for ``iloc``."""
 
 
@@ -40,12 +40,12 @@ class Picked:
         Places of the keys that name no item.
     """
 
-    columns: Columns
+    columns: PageColumns
     lengths: list[int]
     missing: list[int]
 
 
-class Source(ABC):
+class RowSource(ABC):
     """Reads items, annotations or predictions, column by column.
 
     It lives as long as one operation does, so it asks for the size of the dataset once.
@@ -68,7 +68,7 @@ class Source(ABC):
         return self._transport.read(DatasetSize, "dataset", self._dataset(), "size").count
 
     @abstractmethod
-    def pages(self, wanted: Sequence[str], rows: int, *, raw: bool = False) -> Iterator[Columns]:
+    def pages(self, wanted: Sequence[str], rows: int, *, raw: bool = False) -> Iterator[PageColumns]:
         """Read everything in order, about so many rows at a time.
 
         Parameters
@@ -82,11 +82,11 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def pick(self, by: Locator, keys: Keys, wanted: Sequence[str], *, raw: bool = False) -> Picked:
+    def pick(self, by: Locator, keys: LookUpKeys, wanted: Sequence[str], *, raw: bool = False) -> Picked:
         """Read the rows of some items, in the order of their keys, of which no two are equal."""
 
 
-def joined(pages: Iterable[Columns], wanted: Sequence[str]) -> Columns:
+def joined(pages: Iterable[PageColumns], wanted: Sequence[str]) -> PageColumns:
     """Put pages together.
 
     Examples
@@ -94,14 +94,14 @@ def joined(pages: Iterable[Columns], wanted: Sequence[str]) -> Columns:
     >>> joined([{"x": [1]}, {"x": [2, 3]}], ["x"]), joined([], ["x"])
     ({'x': [1, 2, 3]}, {'x': []})
     """
-    parts: dict[str, list[Values]] = {name: [] for name in wanted}
+    parts: dict[str, list[PageValues]] = {name: [] for name in wanted}
     for page in pages:
         for name, values in parts.items():
             values.append(page[name])
     return {name: _stacked(values) for name, values in parts.items()}
 
 
-def _stacked(parts: Sequence[Values]) -> Values:
+def _stacked(parts: Sequence[PageValues]) -> PageValues:
     if parts and isinstance(parts[0], np.ndarray):
         return np.concatenate(parts)
     if parts and isinstance(parts[0], pa.Array):

@@ -1,7 +1,7 @@
 """What only an embedded Nucleus takes and answers, under ``_nucleus_pandas/``: columns instead of objects.
 
 ``POST _nucleus_pandas/dataset/{id}/items``, ``…/dataset/{id}/annotations`` and ``…/modelRun/{id}/predictions`` read a
-`Selection`, and so do ``…/slice/{id}/items``, ``…/slice/{id}/annotations`` and
+`RowSelection`, and so do ``…/slice/{id}/items``, ``…/slice/{id}/annotations`` and
 ``…/slice/{id}/modelRun/{id}/predictions``. ``…/append``, ``…/annotate`` and ``…/predict`` take what their namesakes of
 the contract take, besides `if_exists`, boxes as `BoxColumns`, and items whose images came before, by
 ``POST _nucleus_pandas/images``.
@@ -13,7 +13,16 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
-from nucleus_pandas.wire.entities import Chances, Coordinate, Fraction, Item, Metadata, Name, Size, Vector
+from nucleus_pandas.wire.entities import (
+    ClassProbabilities,
+    Coordinate,
+    Fraction,
+    Item,
+    JsonObject,
+    NonEmptyString,
+    SideLength,
+    Vector,
+)
 from nucleus_pandas.wire.requests import Annotate
 
 KEYS = 10_000
@@ -26,10 +35,10 @@ FILES = 64
 """Images that one request holds at most."""
 
 OnConflict: TypeAlias = Literal["skip", "update", "error"]
-Keys: TypeAlias = Annotated[list[str], Meta(max_length=KEYS)]
+IdList: TypeAlias = Annotated[list[str], Meta(max_length=KEYS)]
 
 
-class Selection(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class RowSelection(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """Which rows to read: those of the items that one of the three lists names, or all, page by page.
 
     Attributes
@@ -49,19 +58,19 @@ class Selection(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=
     """
 
     positions: Annotated[list[Annotated[int, Meta(ge=0, lt=2**31)]], Meta(max_length=KEYS)] | None = None
-    reference_ids: Keys | None = None
-    item_ids: Keys | None = None
+    reference_ids: IdList | None = None
+    item_ids: IdList | None = None
     after: str | None = None
     limit: Annotated[int, Meta(ge=1, le=ROWS)] = ROWS
     columns: list[str] | None = None
     query: str | None = None
-    model_run_id: Name | None = None
+    model_run_id: NonEmptyString | None = None
 
 
 class DeleteItems(Struct, kw_only=True, forbid_unknown_fields=True):
     """``POST _nucleus_pandas/dataset/{id}/delete_items``."""
 
-    reference_ids: Keys
+    reference_ids: IdList
 
 
 class ItemsDeleted(Struct, kw_only=True):
@@ -79,7 +88,7 @@ class ItemColumns(Struct, kw_only=True, omit_defaults=True):
     image_url: list[str | None] = []
     width: list[int | None] = []
     height: list[int | None] = []
-    metadata: list[Metadata] = []
+    metadata: list[JsonObject] = []
 
 
 class AnnotationColumns(Struct, kw_only=True, omit_defaults=True):
@@ -100,15 +109,15 @@ class AnnotationColumns(Struct, kw_only=True, omit_defaults=True):
     height: list[float | None] = []
     confidence: list[float | None] = []
     class_pdf: list[dict[str, float] | None] = []
-    geometry: list[Metadata | None] = []
+    geometry: list[JsonObject | None] = []
     track_reference_id: list[str | None] = []
     task_id: list[str | None] = []
     embedding_vector: list[list[float] | None] = []
-    metadata: list[Metadata] = []
+    metadata: list[JsonObject] = []
 
 
 class ItemPage(Struct, kw_only=True):
-    """Items of a `Selection`: those that exist in the order of the keys, or all in that of the dataset.
+    """Items of a `RowSelection`: those that exist in the order of the keys, or all in that of the dataset.
 
     `missing` holds the places (from 0) of keys that name no item.
     """
@@ -119,7 +128,7 @@ class ItemPage(Struct, kw_only=True):
 
 
 class AnnotationPage(Struct, kw_only=True):
-    """Annotations of a `Selection`, item by item in the order of the keys or of the dataset, then by arrival.
+    """Annotations of a `RowSelection`, item by item in the order of the keys or of the dataset, then by arrival.
 
     `lengths` tells for each key how many rows it has; an image may hold many, so fewer keys than were asked for may
     have been answered: then the request is repeated with the others. `missing` holds places of answered keys.
@@ -138,16 +147,16 @@ class BoxColumns(Struct, kw_only=True, omit_defaults=True):
     """
 
     by: Literal["reference_id", "item_id"] = "reference_id"
-    keys: list[Name]
-    annotation_id: list[Name]
-    label: list[Name]
+    keys: list[NonEmptyString]
+    annotation_id: list[NonEmptyString]
+    label: list[NonEmptyString]
     x: list[Coordinate]
     y: list[Coordinate]
-    width: list[Size]
-    height: list[Size]
+    width: list[SideLength]
+    height: list[SideLength]
     confidence: list[Fraction | None] | None = None
-    metadata: list[Metadata | None] | None = None
-    class_pdf: list[Chances | None] | None = None
+    metadata: list[JsonObject | None] | None = None
+    class_pdf: list[ClassProbabilities | None] | None = None
     track_reference_id: list[str | None] | None = None
     task_id: list[str | None] | None = None
     embedding_vector: list[Vector | None] | None = None
@@ -156,7 +165,7 @@ class BoxColumns(Struct, kw_only=True, omit_defaults=True):
 class ReceivedImage(Struct, kw_only=True, omit_defaults=True):
     """What became of a file: the name by which an item may call it, and its size in pixels; or why it was refused."""
 
-    image: Name | None = None
+    image: NonEmptyString | None = None
     width: int | None = None
     height: int | None = None
     error: str | None = None
@@ -171,7 +180,7 @@ class ReceivedImages(Struct, kw_only=True):
 class ItemWithImage(Item, kw_only=True, omit_defaults=True):
     """An item whose image may have been sent before it; one that was sent once may be named once."""
 
-    image: Name | None = None
+    image: NonEmptyString | None = None
 
 
 class AppendRows(Struct, kw_only=True, omit_defaults=True):
@@ -189,18 +198,18 @@ class AnnotateRows(Annotate, kw_only=True, omit_defaults=True):
     if_exists: OnConflict | None = None
 
 
-Outcome: TypeAlias = Literal["new", "updated", "ignored", "error", "exists", "unsent"]
+RowOutcome: TypeAlias = Literal["new", "updated", "ignored", "error", "exists", "unsent"]
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
 
 
-class Outcomes(Struct, kw_only=True):
+class OutcomeRuns(Struct, kw_only=True):
     """What the answer to rows holds beside the counters of the contract.
 
     `outcomes` are runs of equal outcomes in the order of the rows, `row_errors` the rows, from 0, that were refused,
     and why.
     """
 
-    outcomes: list[tuple[Outcome, Count]]
+    outcomes: list[tuple[RowOutcome, Count]]
     row_errors: list[tuple[Count, str]]
 
 

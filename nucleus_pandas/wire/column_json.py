@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from nucleus_pandas.wire.content_ids import Words, hex_digits
 
-Texts: TypeAlias = Any
+StringArray: TypeAlias = Any
 """A `pyarrow.LargeStringArray`; pyarrow ships no type information."""
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -29,7 +29,7 @@ _SPACE, _QUOTE, _BACKSLASH = ord(" "), ord('"'), ord("\\")
 _ENCODER = msgspec.json.Encoder()
 
 
-def quoted(texts: Texts) -> Texts:
+def quoted(texts: StringArray) -> StringArray:
     """Write texts as JSON strings; null stays null.
 
     Examples
@@ -41,7 +41,7 @@ def quoted(texts: Texts) -> Texts:
     return joined(*parts) if len(parts) > 1 else parts[0]
 
 
-def _quoted(texts: Texts) -> list[str | Texts]:
+def _quoted(texts: StringArray) -> list[str | StringArray]:
     """Return what joins to JSON strings: most texts need nothing but quotation marks."""
     first, last = _span(texts)
     used = np.frombuffer(texts.buffers()[2], np.uint8)[first:last] if last > first else np.zeros(0, np.uint8)
@@ -52,7 +52,7 @@ def _quoted(texts: Texts) -> list[str | Texts]:
     return [pa.array(values, TEXT).take(distinct.indices)]
 
 
-def joined(*parts: str | Texts) -> Texts:
+def joined(*parts: str | StringArray) -> StringArray:
     """Join constants and columns row by row; a row that lacks one of the columns is null.
 
     Examples
@@ -63,11 +63,11 @@ def joined(*parts: str | Texts) -> Texts:
     return pc.binary_join_element_wise(*(_scalar(part) for part in parts), _EMPTY)
 
 
-def _scalar(part: str | Texts) -> Any:
+def _scalar(part: str | StringArray) -> Any:
     return pa.scalar(part, TEXT) if isinstance(part, str) else part
 
 
-def numbers(values: Floats) -> Texts:
+def numbers(values: Floats) -> StringArray:
     """Write finite numbers as JSON, in as few digits as give them back; NaN becomes null.
 
     Examples
@@ -78,19 +78,19 @@ def numbers(values: Floats) -> Texts:
     return pc.cast(pa.array(values, from_pandas=True), TEXT)
 
 
-def _or_null(texts: Texts) -> Texts:
+def _or_null(texts: StringArray) -> StringArray:
     """Write what is absent as JSON null."""
     return pc.coalesce(texts, _NULL) if texts.null_count else texts
 
 
-def _optional(*parts: str | Texts) -> list[str | Texts]:
+def _optional(*parts: str | StringArray) -> list[str | StringArray]:
     """Return what joins to a member of an object; rows that lack it are left out."""
     if all(isinstance(part, str) or not part.null_count for part in parts):
         return list(parts)
     return [pc.coalesce(joined(*parts), _EMPTY)]
 
 
-def with_commas(*parts: str | Texts) -> memoryview:
+def with_commas(*parts: str | StringArray) -> memoryview:
     """Join columns row by row, and the rows by commas, to one piece of JSON.
 
     Examples
@@ -103,7 +103,7 @@ def with_commas(*parts: str | Texts) -> memoryview:
     return memoryview(ended.buffers()[2])[first : last - 1] if last > first else memoryview(b"")
 
 
-def lines(*parts: str | Texts) -> bytes:
+def lines(*parts: str | StringArray) -> bytes:
     r"""Join columns row by row, each to a line of its own.
 
     Examples
@@ -116,7 +116,7 @@ def lines(*parts: str | Texts) -> bytes:
     return bytes(memoryview(ended.buffers()[2])[first:last]) if last > first else b""
 
 
-def _span(texts: Texts) -> tuple[int, int]:
+def _span(texts: StringArray) -> tuple[int, int]:
     """Return which bytes of its data a column uses."""
     if not len(texts):
         return 0, 0
@@ -130,36 +130,36 @@ class BoxRows:
 
     Attributes
     ----------
-    keys : Texts
+    keys : StringArray
         What names the item.
     by_item_id : numpy.ndarray of bool or None
         Which of the keys are item ids; None where all are reference ids.
-    labels : Texts
+    labels : StringArray
         The labels.
     sides : numpy.ndarray of shape (4, n), float64
         x, y, width and height in pixels.
     confidences : numpy.ndarray of float64 or None
         NaN where there is none.
-    metadata : Texts or None
+    metadata : StringArray or None
         JSON objects, null where there is none.
-    given_ids : Texts or None
+    given_ids : StringArray or None
         The annotation ids that the caller chose.
     words, occurrences : numpy.ndarray or None
         The annotation ids that were computed, and how often each occurred before.
-    details : dict of str to Texts
+    details : dict of str to StringArray
         JSON values of the fields in `nucleus_pandas.wire.entities.DETAILS`, null where there is none.
     """
 
-    keys: Texts
+    keys: StringArray
     by_item_id: npt.NDArray[np.bool_] | None
-    labels: Texts
+    labels: StringArray
     sides: Floats
     confidences: Floats | None
-    metadata: Texts | None
-    given_ids: Texts | None
+    metadata: StringArray | None
+    given_ids: StringArray | None
     words: Words | None
     occurrences: npt.NDArray[np.int64] | None
-    details: dict[str, Texts] = field(default_factory=dict)
+    details: dict[str, StringArray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -167,7 +167,7 @@ class BoxRows:
     def part(self, start: int, stop: int) -> BoxRows:
         """Return some of the rows, without copying them."""
 
-        def texts(column: Texts | None) -> Texts | None:
+        def texts(column: StringArray | None) -> StringArray | None:
             return None if column is None else column.slice(start, stop - start)
 
         rows = slice(start, stop)
@@ -184,7 +184,7 @@ class BoxRows:
             details={name: texts(column) for name, column in self.details.items()},
         )
 
-    def ids(self) -> Texts:
+    def ids(self) -> StringArray:
         """Return the annotation ids."""
         if self.words is None:
             return self.given_ids
@@ -196,13 +196,13 @@ class BoxRows:
             computed = joined(computed, pc.coalesce(joined("-", again), _EMPTY))
         return computed if self.given_ids is None else pc.coalesce(self.given_ids, computed)
 
-    def annotation_ids(self) -> list[str | Texts]:
+    def annotation_ids(self) -> list[str | StringArray]:
         """Return what joins to the annotation ids, quoted."""
         if self.words is None:
             return _quoted(self.given_ids)
         digits = pa.py_buffer(hex_digits(self.words))
         offsets = pa.py_buffer(np.arange(0, 32 * len(self) + 1, 32))
-        parts: list[str | Texts] = ['"', pa.Array.from_buffers(TEXT, len(self), [None, offsets, digits])]
+        parts: list[str | StringArray] = ['"', pa.Array.from_buffers(TEXT, len(self), [None, offsets, digits])]
         if self.occurrences is not None and self.occurrences.any():
             again = pa.array(self.occurrences, mask=self.occurrences == 0)
             parts += _optional("-", pc.cast(again, TEXT))
@@ -210,10 +210,10 @@ class BoxRows:
         return parts if self.given_ids is None else [pc.coalesce(quoted(self.given_ids), joined(*parts))]
 
 
-def box_objects(boxes: BoxRows) -> list[str | Texts]:
+def box_objects(boxes: BoxRows) -> list[str | StringArray]:
     """Return what joins to boxes as the objects of the contract."""
     x, y, width, height = map(numbers, boxes.sides)
-    key: str | Texts = '"reference_id":'
+    key: str | StringArray = '"reference_id":'
     if boxes.by_item_id is not None:
         key = pc.if_else(pa.array(boxes.by_item_id), pa.scalar('"item_id":', TEXT), pa.scalar(key, TEXT))
     parts = ['{"type":"box",', key, *_quoted(boxes.keys), ',"annotation_id":', *boxes.annotation_ids()]
@@ -231,7 +231,7 @@ def box_objects(boxes: BoxRows) -> list[str | Texts]:
 def box_columns(boxes: BoxRows) -> list[bytes | memoryview]:
     """Write boxes, all keyed alike, as the pieces of a `nucleus_pandas.wire.bulk.BoxColumns`."""
     by_item_id = boxes.by_item_id is not None and bool(boxes.by_item_id.all())
-    columns: dict[str, list[str | Texts]] = {
+    columns: dict[str, list[str | StringArray]] = {
         "keys": _quoted(boxes.keys),
         "annotation_id": boxes.annotation_ids(),
         "label": _quoted(boxes.labels),
@@ -249,12 +249,12 @@ def box_columns(boxes: BoxRows) -> list[bytes | memoryview]:
     return [*pieces, b"}"]
 
 
-def item_objects(fields: dict[str, Texts]) -> list[str | Texts]:
+def item_objects(fields: dict[str, StringArray]) -> list[str | StringArray]:
     """Return what joins to items as the objects of the contract; the first field is never absent.
 
     Parameters
     ----------
-    fields : dict of str to Texts
+    fields : dict of str to StringArray
         JSON values, null where one is absent.
 
     Examples
@@ -263,7 +263,7 @@ def item_objects(fields: dict[str, Texts]) -> list[str | Texts]:
     >>> joined(*item_objects({"image_url": url, "width": pa.array(["7", None], TEXT)})).to_pylist()
     ['{"image_url":"a","width":7}', '{"image_url":"b"}']
     """
-    parts: list[str | Texts] = []
+    parts: list[str | StringArray] = []
     for name, values in fields.items():
         parts += _optional(f'{"," if parts else "{"}"{name}":', values)
     return [*parts, "}"]

@@ -10,12 +10,12 @@ from typing import Annotated, Any, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-Metadata: TypeAlias = dict[str, Any]
-Name: TypeAlias = Annotated[str, Meta(min_length=1)]
+JsonObject: TypeAlias = dict[str, Any]
+NonEmptyString: TypeAlias = Annotated[str, Meta(min_length=1)]
 Coordinate: TypeAlias = Annotated[float, Meta(ge=-1e150, le=1e150)]
-Size: TypeAlias = Annotated[float, Meta(ge=0, le=1e150)]
+SideLength: TypeAlias = Annotated[float, Meta(ge=0, le=1e150)]
 Fraction: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
-Chances: TypeAlias = dict[str, Fraction]
+ClassProbabilities: TypeAlias = dict[str, Fraction]
 Vector: TypeAlias = list[float]
 Pixels: TypeAlias = Annotated[int, Meta(gt=0, lt=2**31)]
 
@@ -23,13 +23,13 @@ Pixels: TypeAlias = Annotated[int, Meta(gt=0, lt=2**31)]
 class Item(Struct, kw_only=True, omit_defaults=True):
     """An image (or a point cloud) on its way to a dataset."""
 
-    reference_id: Name
-    image_url: Name | None = None
-    pointcloud_url: Name | None = None
+    reference_id: NonEmptyString
+    image_url: NonEmptyString | None = None
+    pointcloud_url: NonEmptyString | None = None
     width: Pixels | None = None
     height: Pixels | None = None
-    metadata: Metadata | None = None
-    embedding_info: Metadata | None = None
+    metadata: JsonObject | None = None
+    embedding_info: JsonObject | None = None
     update: bool | None = None
 
 
@@ -38,11 +38,11 @@ class BoxGeometry(Struct, gc=False):
 
     x: Coordinate
     y: Coordinate
-    width: Size
-    height: Size
+    width: SideLength
+    height: SideLength
 
 
-class Point(Struct, gc=False):
+class Vertex(Struct, gc=False):
     """A point of a line or a polygon."""
 
     x: Coordinate
@@ -52,7 +52,7 @@ class Point(Struct, gc=False):
 class Vertices(Struct):
     """The geometry of a line or a polygon."""
 
-    vertices: Annotated[list[Point], Meta(min_length=1)]
+    vertices: Annotated[list[Vertex], Meta(min_length=1)]
 
 
 class Keypoint(Struct, gc=False):
@@ -96,9 +96,9 @@ class Point3D(Struct, gc=False):
 class Size3D(Struct, gc=False):
     """The size of a cuboid along its three axes, in metres."""
 
-    x: Size
-    y: Size
-    z: Size
+    x: SideLength
+    y: SideLength
+    z: SideLength
 
 
 class CuboidGeometry(Struct):
@@ -114,19 +114,19 @@ class Segment(Struct, omit_defaults=True):
 
     label: str
     index: Annotated[int, Meta(ge=0, lt=2**31)]
-    metadata: Metadata | None = None
+    metadata: JsonObject | None = None
 
 
 class Annotation(Struct, kw_only=True, omit_defaults=True, tag_field="type"):
     """What every annotation and prediction may hold."""
 
-    reference_id: Name | None = None
-    item_id: Name | None = None
-    dataset_id: Name | None = None
-    annotation_id: Name | None = None
-    metadata: Metadata | None = None
+    reference_id: NonEmptyString | None = None
+    item_id: NonEmptyString | None = None
+    dataset_id: NonEmptyString | None = None
+    annotation_id: NonEmptyString | None = None
+    metadata: JsonObject | None = None
     confidence: Fraction | None = None
-    class_pdf: Chances | None = None
+    class_pdf: ClassProbabilities | None = None
     track_reference_id: str | None = None
     task_id: str | None = None
     embedding_vector: Vector | None = None
@@ -139,58 +139,58 @@ DETAILS = ("class_pdf", "track_reference_id", "task_id", "embedding_vector")
 class Box(Annotation, kw_only=True, tag="box"):
     """A box."""
 
-    label: Name
+    label: NonEmptyString
     geometry: BoxGeometry
 
 
 class Line(Annotation, kw_only=True, tag="line"):
     """An open line."""
 
-    label: Name
+    label: NonEmptyString
     geometry: Vertices
 
 
 class Polygon(Annotation, kw_only=True, tag="polygon"):
     """A closed line."""
 
-    label: Name
+    label: NonEmptyString
     geometry: Vertices
 
 
 class Keypoints(Annotation, kw_only=True, tag="keypoints"):
     """Keypoints of one object."""
 
-    label: Name
+    label: NonEmptyString
     geometry: KeypointsGeometry
 
 
 class Cuboid(Annotation, kw_only=True, tag="cuboid"):
     """A cuboid in a point cloud."""
 
-    label: Name
+    label: NonEmptyString
     geometry: CuboidGeometry
 
 
 class Category(Annotation, kw_only=True, tag="category"):
     """A label of a whole image or scene."""
 
-    label: Name
-    geometry: Metadata | None = None
+    label: NonEmptyString
+    geometry: JsonObject | None = None
     taxonomy_name: str | None = None
 
 
 class MultiCategory(Annotation, kw_only=True, tag="multicategory"):
     """Several labels of a whole image."""
 
-    labels: list[Name]
-    geometry: Metadata | None = None
+    labels: list[NonEmptyString]
+    geometry: JsonObject | None = None
     taxonomy_name: str | None = None
 
 
 class Mask(Annotation, kw_only=True, tag="mask"):
     """A segmentation: a PNG whose pixel values `annotations` explains."""
 
-    mask_url: Name
+    mask_url: NonEmptyString
     annotations: list[Segment]
 
 

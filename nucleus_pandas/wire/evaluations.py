@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from nucleus_pandas.wire.entities import Metadata, Name
+from nucleus_pandas.wire.entities import JsonObject, NonEmptyString
 from nucleus_pandas.wire.requests import LabelPair
 
 Operator: TypeAlias = Literal["EQ", "IN", "GT", "LT"]
@@ -27,14 +27,14 @@ _CONFIGURATION = {"rollup_groups": "rollupGroups", "exclusion_rules": "exclusion
 class RollupGroup(Struct, kw_only=True, forbid_unknown_fields=True):
     """Labels, of ground truth and predictions, that are evaluated as one class."""
 
-    class_name: Name
-    labels: Annotated[list[Name], Meta(min_length=1)]
+    class_name: NonEmptyString
+    labels: Annotated[list[NonEmptyString], Meta(min_length=1)]
 
 
 class MetadataRule(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="metadata"):
     """Leaves out items by their metadata."""
 
-    key: Name
+    key: NonEmptyString
     op: Operator
     value: Any
     scope: Literal["item"] = "item"
@@ -65,7 +65,7 @@ class CreateEvaluation(Struct, kw_only=True, forbid_unknown_fields=True, rename=
 
     name: str | None = None
     allowed_label_matches: list[LabelPair] | None = None
-    allowed_label_matches_id: Name | None = None
+    allowed_label_matches_id: NonEmptyString | None = None
     class_agnostic: bool | None = None
     rollup_groups: list[RollupGroup] | None = None
     exclusion_rules: list[ExclusionRule] | None = None
@@ -74,8 +74,8 @@ class CreateEvaluation(Struct, kw_only=True, forbid_unknown_fields=True, rename=
 class CreateBenchmarkEvaluation(Struct, kw_only=True, forbid_unknown_fields=True, rename=_CONFIGURATION):
     """``POST benchmarks/{id}/evaluationsV2``."""
 
-    model_id: Name | None = None
-    model_run_id: Name | None = None
+    model_id: NonEmptyString | None = None
+    model_run_id: NonEmptyString | None = None
     name: str | None = None
     rollup_groups: list[RollupGroup] | None = None
     exclusion_rules: list[ExclusionRule] | None = None
@@ -84,7 +84,7 @@ class CreateBenchmarkEvaluation(Struct, kw_only=True, forbid_unknown_fields=True
 class CreatePreset(Struct, kw_only=True, forbid_unknown_fields=True, rename=_CONFIGURATION):
     """``POST evaluationV2Presets``."""
 
-    name: Name
+    name: NonEmptyString
     rollup_groups: list[RollupGroup] | None = None
     exclusion_rules: list[ExclusionRule] | None = None
 
@@ -92,12 +92,12 @@ class CreatePreset(Struct, kw_only=True, forbid_unknown_fields=True, rename=_CON
 class ChangePreset(Struct, kw_only=True, forbid_unknown_fields=True, rename=_CONFIGURATION):
     """``PATCH evaluationV2Presets/{id}``: what is not named stays, null clears."""
 
-    name: Name | UnsetType = UNSET
+    name: NonEmptyString | UnsetType = UNSET
     rollup_groups: list[RollupGroup] | UnsetType | None = UNSET
     exclusion_rules: list[ExclusionRule] | UnsetType | None = UNSET
 
 
-class Range(Struct, kw_only=True, forbid_unknown_fields=True):
+class NumberRange(Struct, kw_only=True, forbid_unknown_fields=True):
     """Numbers from `min` to `max`, both included."""
 
     min: float | None = None
@@ -107,17 +107,17 @@ class Range(Struct, kw_only=True, forbid_unknown_fields=True):
 class Predicate(Struct, kw_only=True, forbid_unknown_fields=True):
     """What the value under a top-level key of metadata has to be."""
 
-    key: Name
+    key: NonEmptyString
     op: Operator
     value: Any = None
 
 
-class Filters(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
+class OutcomeFilters(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
     """Which outcomes count: those that pass every filter; what an outcome does not have passes none."""
 
-    confidence_range: Range | None = None
-    iou_range: Range | None = None
-    gt_area_range: Range | None = None
+    confidence_range: NumberRange | None = None
+    iou_range: NumberRange | None = None
+    gt_area_range: NumberRange | None = None
     pred_labels: list[str] | None = None
     gt_labels: list[str] | None = None
     slice_ids: list[str] | None = None
@@ -132,7 +132,7 @@ class ChartsRequest(Struct, kw_only=True, forbid_unknown_fields=True, rename={"i
     """``POST evaluationsV2/{id}/charts``."""
 
     iou_threshold: Threshold = 0.5
-    filters: Filters | None = None
+    filters: OutcomeFilters | None = None
     query: str | None = None
 
 
@@ -144,7 +144,7 @@ class ExamplesRequest(Struct, kw_only=True, forbid_unknown_fields=True, rename={
     match_type: MatchType | None = None
     sort_by: Literal["confidence", "iou", "dataset_item_id", "gt_area"] | None = None
     sort_order: Literal["ASC", "DESC"] | None = None
-    filters: Filters | None = None
+    filters: OutcomeFilters | None = None
     query: str | None = None
     iou_threshold: Threshold = 0.5
 
@@ -152,11 +152,11 @@ class ExamplesRequest(Struct, kw_only=True, forbid_unknown_fields=True, rename={
 class BenchmarkItem(Struct, kw_only=True, forbid_unknown_fields=True):
     """An item by its dataset and reference id."""
 
-    dataset_id: Name
-    ref_id: Name
+    dataset_id: NonEmptyString
+    ref_id: NonEmptyString
 
 
-class Members(Struct, kw_only=True, forbid_unknown_fields=True):
+class BenchmarkMembers(Struct, kw_only=True, forbid_unknown_fields=True):
     """Where the items of a benchmark come from; they are united. Also ``POST benchmarks/{id}/items``."""
 
     item_ids: list[str] | None = None
@@ -168,13 +168,15 @@ class Members(Struct, kw_only=True, forbid_unknown_fields=True):
     scene_ids: list[str] | None = None
 
 
-class CreateBenchmark(Members, kw_only=True, forbid_unknown_fields=True, rename={"rollup_groups": "rollupGroups"}):
+class CreateBenchmark(
+    BenchmarkMembers, kw_only=True, forbid_unknown_fields=True, rename={"rollup_groups": "rollupGroups"}
+):
     """``POST benchmarks``."""
 
-    name: Name
+    name: NonEmptyString
     description: str | None = None
-    metadata: Metadata | None = None
-    parent_benchmark_id: Name | None = None
+    metadata: JsonObject | None = None
+    parent_benchmark_id: NonEmptyString | None = None
     bump_type: Literal["minor", "major"] | None = None
     version_major: Version | None = None
     version_minor: Version | None = None
@@ -182,18 +184,18 @@ class CreateBenchmark(Members, kw_only=True, forbid_unknown_fields=True, rename=
     removed_item_ids: list[str] | None = None
     draft: bool = False
     rollup_groups: list[RollupGroup] | None = None
-    allowed_label_matches_id: Name | None = None
+    allowed_label_matches_id: NonEmptyString | None = None
     class_agnostic: bool | None = None
 
 
 class ChangeBenchmark(Struct, kw_only=True, forbid_unknown_fields=True, rename={"rollup_groups": "rollupGroups"}):
     """``PATCH benchmarks/{id}``: what is not named stays; a null `allowed_label_matches_id` clears the classes."""
 
-    name: Name | UnsetType = UNSET
+    name: NonEmptyString | UnsetType = UNSET
     description: str | UnsetType | None = UNSET
-    metadata: Metadata | UnsetType | None = UNSET
+    metadata: JsonObject | UnsetType | None = UNSET
     rollup_groups: list[RollupGroup] | UnsetType = UNSET
-    allowed_label_matches_id: Name | UnsetType | None = UNSET
+    allowed_label_matches_id: NonEmptyString | UnsetType | None = UNSET
     class_agnostic: bool | UnsetType = UNSET
 
 
@@ -228,7 +230,7 @@ class ObjectsPage(
     """``POST dataset/{id}/queryObjectsPage``."""
 
     patch_mode: Literal["iou", "false_positive", "false_negative", "predictions_only", "ground_truth_only"]
-    model_run_id: Name | None = None
+    model_run_id: NonEmptyString | None = None
     query: str | None = None
     page_token: str | None = None
     page_size: Annotated[int, Meta(ge=1, lt=2**31)] | None = None
@@ -356,7 +358,7 @@ class Charts(Struct, kw_only=True, rename="camel"):
     stale: bool
 
 
-class Example(Struct, kw_only=True):
+class EvaluationExample(Struct, kw_only=True):
     """An outcome: a true positive, a false positive, which shows the ground truth that it confuses, or a miss."""
 
     id: str
@@ -382,7 +384,7 @@ class Example(Struct, kw_only=True):
 class ExamplesPage(Struct, kw_only=True):
     """``POST evaluationsV2/{id}/examples``; `total` counts all that pass the filters."""
 
-    rows: list[Example]
+    rows: list[EvaluationExample]
     total: int
     stale: bool
 
@@ -436,7 +438,7 @@ class PresetEntry(Struct, kw_only=True):
     updated_at: str
 
 
-class Standing(Struct, kw_only=True):
+class RankingRow(Struct, kw_only=True):
     """One row of ``POST leaderboard/ranking``."""
 
     evaluation_id: str

@@ -10,19 +10,19 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from nucleus_pandas.wire.bulk import AnnotationColumns, AnnotationPage, ItemColumns, ItemPage
-from nucleus_pandas.wire.entities import Metadata
+from nucleus_pandas.wire.entities import JsonObject
 from nucleus_pandas.wire.evaluations import ApBySize, Confusion, MapSummary, Tide, TotalCounts
 
 A = TypeVar("A")
-"""How an annotation is read: `FoundAnnotation`, `FoundPrediction`, or the raw twin of one."""
+"""How an annotation is read: `LenientAnnotation`, `LenientPrediction`, or the raw twin of one."""
 
 I = TypeVar("I")  # noqa: E741
-"""How an item is read: `FoundItem` or `RawItem`."""
+"""How an item is read: `LenientItem` or `RawItem`."""
 
 _NOTHING = Raw(b"null")
 
 
-class Shape(Struct, gc=False):
+class LenientGeometry(Struct, gc=False):
     """The geometry of any type of annotation; what only one type has stays as it was sent."""
 
     x: float | None = None
@@ -38,16 +38,16 @@ class Shape(Struct, gc=False):
     yaw: Any = UNSET
 
 
-class FoundAnnotation(Struct, kw_only=True, gc=False):
+class LenientAnnotation(Struct, kw_only=True, gc=False):
     """An annotation or a prediction of any type; it stands with its item, whose ids it need not repeat."""
 
     type: str | None = None
     label: str | None = None
     annotation_id: str | None = None
     id: str | None = None
-    geometry: Shape | None = None
+    geometry: LenientGeometry | None = None
     confidence: float | None = None
-    metadata: Metadata | None = None
+    metadata: JsonObject | None = None
     labels: list[str] | UnsetType | None = UNSET
     taxonomy_name: str | None = None
     mask_url: str | None = None
@@ -58,13 +58,13 @@ class FoundAnnotation(Struct, kw_only=True, gc=False):
     embedding_vector: list[float] | None = None
 
 
-class RawAnnotation(FoundAnnotation, kw_only=True, gc=False):
+class RawAnnotation(LenientAnnotation, kw_only=True, gc=False):
     """An annotation whose metadata is JSON text."""
 
     metadata: Raw = _NOTHING  # type: ignore[assignment]  # a twin
 
 
-class FoundPrediction(FoundAnnotation, kw_only=True, gc=False):
+class LenientPrediction(LenientAnnotation, kw_only=True, gc=False):
     """A prediction that stands alone, and names its item."""
 
     reference_id: str | None = None
@@ -72,13 +72,13 @@ class FoundPrediction(FoundAnnotation, kw_only=True, gc=False):
     item_id: str | None = None
 
 
-class RawPrediction(FoundPrediction, kw_only=True, gc=False):
+class RawPrediction(LenientPrediction, kw_only=True, gc=False):
     """A prediction whose metadata is JSON text."""
 
     metadata: Raw = _NOTHING  # type: ignore[assignment]  # a twin
 
 
-class FoundItem(Struct, kw_only=True, gc=False):
+class LenientItem(Struct, kw_only=True, gc=False):
     """An item; two spellings of three fields are in use."""
 
     dataset_item_id: str | None = None
@@ -89,10 +89,10 @@ class FoundItem(Struct, kw_only=True, gc=False):
     original_image_url: str | None = None
     width: int | float | None = None
     height: int | float | None = None
-    metadata: Metadata | None = None
+    metadata: JsonObject | None = None
 
 
-class RawItem(FoundItem, kw_only=True, gc=False):
+class RawItem(LenientItem, kw_only=True, gc=False):
     """An item whose metadata is JSON text."""
 
     metadata: Raw = _NOTHING  # type: ignore[assignment]  # a twin
@@ -130,26 +130,26 @@ class ExportPage(Struct, kw_only=True, rename={"next_page_token": "nextPageToken
     next_page_token: Token = None
 
 
-class FoundRow(Struct, Generic[I, A], kw_only=True):
+class LenientItemAnswer(Struct, Generic[I, A], kw_only=True):
     """``GET dataset/{id}/refloc/{reference id}`` and its kin."""
 
     item: I
     annotations: dict[str, list[A] | A | None] | list[A] | None = None
 
 
-class FoundPredictions(Struct, Generic[A], kw_only=True):
+class LenientPredictionsAnswer(Struct, Generic[A], kw_only=True):
     """``GET modelRun/{id}/refloc/{reference id}`` and its kin."""
 
     annotations: dict[str, list[A] | A | None] | list[A] | None
 
 
-class FreePredictions(Struct, Generic[A], kw_only=True):
+class LenientModelPredictions(Struct, Generic[A], kw_only=True):
     """``GET model/{id}/predictions/refloc/{reference id}`` and its kin."""
 
     predictions: list[A]
 
 
-class FoundEvaluation(Struct, kw_only=True):
+class LenientEvaluation(Struct, kw_only=True):
     """What a client needs of ``GET modelRun/{id}/evaluationsV2``, newest first."""
 
     id: str
@@ -160,13 +160,13 @@ class FoundEvaluation(Struct, kw_only=True):
     exclusion_rules: Any = None
 
 
-class ChartsAt(Struct, kw_only=True, rename={"iou_threshold": "iouThreshold"}):
+class ChartsQuery(Struct, kw_only=True, rename={"iou_threshold": "iouThreshold"}):
     """Which charts a client asks for."""
 
     iou_threshold: float
 
 
-class FoundCharts(Struct, kw_only=True, rename="camel"):
+class LenientCharts(Struct, kw_only=True, rename="camel"):
     """What a client needs of ``POST evaluationsV2/{id}/charts``."""
 
     map_summary: MapSummary

@@ -6,17 +6,17 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from nucleus_pandas.wire.entities import AnyAnnotation, Item, Mask, Metadata, Name
+from nucleus_pandas.wire.entities import AnyAnnotation, Item, JsonObject, Mask, NonEmptyString
 
 
 class CreateDataset(Struct, kw_only=True, omit_defaults=True):
     """``POST dataset/create``."""
 
-    name: Name
+    name: NonEmptyString
     is_scene: bool | None = None
     use_privacy_mode: bool | None = None
-    annotation_metadata_schema: Metadata | None = None
-    item_metadata_schema: Metadata | None = None
+    annotation_metadata_schema: JsonObject | None = None
+    item_metadata_schema: JsonObject | None = None
 
 
 class SchemaField(Struct, kw_only=True, omit_defaults=True):
@@ -30,9 +30,9 @@ class SchemaField(Struct, kw_only=True, omit_defaults=True):
 class AddTaxonomy(Struct, kw_only=True):
     """``POST dataset/{id}/add_taxonomy``; with `update` the labels of one that is there grow."""
 
-    taxonomy_name: Name
+    taxonomy_name: NonEmptyString
     type: Literal["category", "multicategory"]
-    labels: list[Name]
+    labels: list[NonEmptyString]
     update: bool = False
 
 
@@ -47,9 +47,9 @@ class Append(Struct, kw_only=True, omit_defaults=True):
 class MetadataChange(Struct, kw_only=True, omit_defaults=True):
     """What is merged into the metadata of one item; `camera_params` becomes the value of that key."""
 
-    reference_id: Name
-    metadata: Metadata
-    camera_params: Metadata | None = None
+    reference_id: NonEmptyString
+    metadata: JsonObject
+    camera_params: JsonObject | None = None
 
 
 class UpdateMetadata(Struct, kw_only=True):
@@ -62,7 +62,7 @@ class UpdateMetadata(Struct, kw_only=True):
 class FromUpload(Struct, kw_only=True, rename={"request_id": "requestId"}):
     """Any ``POST …?async=1`` that consumes a signed upload."""
 
-    request_id: Name
+    request_id: NonEmptyString
     update: bool = False
     trained_slice_id: str | UnsetType | None = UNSET
 
@@ -79,16 +79,16 @@ class Annotate(Struct, kw_only=True, omit_defaults=True):
 class DeleteAnnotations(Struct, kw_only=True):
     """``DELETE annotation/{dataset id}``; an embedded Nucleus has no history that `keep_history` could mean."""
 
-    reference_ids: list[Name] = []
+    reference_ids: list[NonEmptyString] = []
     keep_history: bool = True
 
 
 class AddModel(Struct, kw_only=True, omit_defaults=True):
     """``POST models/add``."""
 
-    name: Name
-    reference_id: Name
-    metadata: Metadata | None = None
+    name: NonEmptyString
+    reference_id: NonEmptyString
+    metadata: JsonObject | None = None
     bundle_name: str | None = None
     tags: list[str] | None = None
     trained_slice_ids: list[str] | None = None
@@ -98,10 +98,10 @@ class CreateModelRun(Struct, kw_only=True, omit_defaults=True):
     """``POST dataset/{id}/modelRun/create`` and ``POST model/{id}/modelRun/create``."""
 
     name: str | None = None
-    reference_id: Name | None = None
-    model_id: Name | None = None
-    metadata: Metadata | None = None
-    annotation_metadata_schema: Metadata | None = None
+    reference_id: NonEmptyString | None = None
+    model_id: NonEmptyString | None = None
+    metadata: JsonObject | None = None
+    annotation_metadata_schema: JsonObject | None = None
 
 
 class LabelPair(Struct, kw_only=True):
@@ -123,25 +123,25 @@ class MergeRuns(Struct, kw_only=True, omit_defaults=True):
 
     model_run_ids: list[str]
     name: str | None = None
-    metadata: Metadata | None = None
+    metadata: JsonObject | None = None
 
 
 class CopyPredictions(Struct, kw_only=True):
     """``POST model/{id}/predictions/copyFromRun``."""
 
-    model_run_id: Name
+    model_run_id: NonEmptyString
 
 
 class Tags(Struct, kw_only=True):
     """``POST`` and ``DELETE`` of ``dataset/{id}/tags`` and ``model/{id}/tag``."""
 
-    tags: list[Name]
+    tags: list[NonEmptyString]
 
 
 class TrainedSlices(Struct, kw_only=True):
     """``POST`` and ``DELETE`` of ``model/{id}/trainedSliceId``."""
 
-    trained_slice_ids: list[Name]
+    trained_slice_ids: list[NonEmptyString]
 
 
 class ListJobs(Struct, kw_only=True):

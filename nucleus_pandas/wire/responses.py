@@ -7,9 +7,9 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from nucleus_pandas.wire.entities import Metadata
+from nucleus_pandas.wire.entities import JsonObject
 
-Grouped: TypeAlias = Mapping[str, list[Metadata] | Metadata | None] | list[Metadata] | None
+AnnotationsByType: TypeAlias = Mapping[str, list[JsonObject] | JsonObject | None] | list[JsonObject] | None
 """Annotations by type; a mask may stand alone."""
 
 
@@ -21,12 +21,12 @@ class DatasetInfo(Struct, kw_only=True):
     length: int
     model_run_ids: list[str]
     slice_ids: list[str]
-    annotation_metadata_schema: Metadata | None = None
-    item_metadata_schema: Metadata | None = None
+    annotation_metadata_schema: JsonObject | None = None
+    item_metadata_schema: JsonObject | None = None
     tags: list[str] | None = None
 
 
-class DatasetEntry(Struct, kw_only=True):
+class DatasetListEntry(Struct, kw_only=True):
     """One row of ``GET dataset/details``."""
 
     id: str
@@ -69,7 +69,7 @@ class ModelEntry(Struct, kw_only=True):
     id: str
     name: str
     ref_id: str
-    metadata: Metadata | None = None
+    metadata: JsonObject | None = None
     tags: list[str] | None = None
     trained_slice_ids: list[str] | None = None
 
@@ -102,17 +102,17 @@ class DatasetSize(Struct, kw_only=True):
     count: int
 
 
-class ItemView(Struct, kw_only=True):
+class ItemAnswer(Struct, kw_only=True):
     """``GET dataset/{id}/refloc/{reference id}`` and its kin; long ago the annotations were one list."""
 
-    item: Metadata
-    annotations: Grouped
+    item: JsonObject
+    annotations: AnnotationsByType
 
 
-class PredictionsView(Struct, kw_only=True):
+class PredictionsAnswer(Struct, kw_only=True):
     """``GET modelRun/{id}/refloc/{reference id}`` and its kin."""
 
-    annotations: Grouped
+    annotations: AnnotationsByType
 
 
 class ModelAdded(Struct, kw_only=True):
@@ -148,7 +148,7 @@ class RunInfo(Struct, kw_only=True):
     model_id: str
     name: str | None
     status: str
-    metadata: Metadata
+    metadata: JsonObject
 
 
 class SignedUrl(Struct, kw_only=True):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
-from nucleus_pandas.wire.entities import Name
+from nucleus_pandas.wire.entities import NonEmptyString
 
 SLICE_IDS = 10_000
 """Ids that one request for a slice names at most."""
@@ -17,25 +17,25 @@ SliceType: TypeAlias = Literal["dataset_item", "object", "scene"]
 class CreateSlice(Struct, kw_only=True, omit_defaults=True):
     """``POST dataset/{id}/create_slice``: of items by either kind of id, or empty where that is allowed."""
 
-    name: Name
-    reference_ids: list[Name] | None = None
-    dataset_item_ids: list[Name] | None = None
-    scene_ids: list[Name] | None = None
-    object_ids: list[Name] | None = None
+    name: NonEmptyString
+    reference_ids: list[NonEmptyString] | None = None
+    dataset_item_ids: list[NonEmptyString] | None = None
+    scene_ids: list[NonEmptyString] | None = None
+    object_ids: list[NonEmptyString] | None = None
     allow_empty: bool | Literal[0, 1] | None = None
 
 
 class BuildFilters(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, rename="camel"):
     """What a sample is drawn from: a slice, the items of an autotag; or the whole dataset."""
 
-    slice_id: Name | None = None
+    slice_id: NonEmptyString | None = None
     autotag: Any = None
 
 
 class BuildSlice(Struct, kw_only=True, omit_defaults=True, rename="camel"):
     """``POST dataset/{id}/build_slice``; the contract has no `seed`."""
 
-    name: Name
+    name: NonEmptyString
     sample_size: Annotated[int, Meta(ge=1, lt=2**31)]
     sample_method: Literal["Random", "Uniqueness"]
     filters: BuildFilters | None = None
@@ -59,14 +59,14 @@ class AppendedToSlice(Struct, kw_only=True):
 class AppendToSlice(Struct, kw_only=True, omit_defaults=True):
     """``POST slice/{id}/append``."""
 
-    reference_ids: list[Name]
+    reference_ids: list[NonEmptyString]
     dataset_id: str | None = None
 
 
 class SliceTags(Struct, kw_only=True):
     """``POST`` and ``DELETE`` of ``slice/{id}/tag``."""
 
-    slice_tags: list[Name]
+    slice_tags: list[NonEmptyString]
 
 
 class SliceCreated(Struct, kw_only=True):
@@ -92,7 +92,7 @@ class SliceSize(Struct, kw_only=True):
     length: int
 
 
-class FoundSlice(Struct, kw_only=True):
+class LenientSlice(Struct, kw_only=True):
     """What a client needs of ``GET slice/{id}/info``."""
 
     name: str
@@ -100,7 +100,7 @@ class FoundSlice(Struct, kw_only=True):
     tags: list[str] | None = None
 
 
-class FoundSliceEntry(Struct, kw_only=True):
+class LenientSliceEntry(Struct, kw_only=True):
     """What a client needs of a row of ``GET dataset/{id}/slices``."""
 
     id: str

@@ -76,7 +76,7 @@ def to_bytes(path: str, endpoint: str, target: str) -> float:
     """Check frames that are in memory, and write the bodies of their requests."""
     import pyarrow.parquet as pq
 
-    from nucleus_pandas.schema.validate import Layout, look_at
+    from nucleus_pandas.schema.validate import ColumnLayout, validate
     from nucleus_pandas.uploads.batches import BATCH, cut
 
     file = pq.ParquetFile(path)
@@ -84,7 +84,7 @@ def to_bytes(path: str, endpoint: str, target: str) -> float:
     for group in range(file.num_row_groups):
         frame = file.read_row_group(group).to_pandas()
         began = time.perf_counter()
-        _, checked = look_at("annotations", frame, Layout())
+        _, checked = validate("annotations", frame, ColumnLayout())
         for batch in cut(checked.units, BATCH):
             checked.units.objects(batch.start, batch.stop)
         seconds += time.perf_counter() - began

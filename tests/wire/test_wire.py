@@ -28,8 +28,8 @@ from nucleus_pandas.wire.entities import (
     Line,
     Mask,
     MultiCategory,
-    Point,
     Polygon,
+    Vertex,
     Vertices,
 )
 from nucleus_pandas.wire.requests import Annotate, Append, CreateDataset
@@ -515,7 +515,7 @@ POLYGONS = st.builds(
     Polygon,
     reference_id=NAMES,
     label=NAMES,
-    geometry=st.builds(Vertices, vertices=st.lists(st.builds(Point, x=NUMBERS, y=NUMBERS), max_size=3)),
+    geometry=st.builds(Vertices, vertices=st.lists(st.builds(Vertex, x=NUMBERS, y=NUMBERS), max_size=3)),
     confidence=CONFIDENCES,
 )
 

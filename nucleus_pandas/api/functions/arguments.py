@@ -7,11 +7,11 @@ from typing import TypeVar
 import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.schema.kinds import Kind
+from nucleus_pandas.schema.kinds import RowKind
 
 T = TypeVar("T")
 
-_KINDS: tuple[Kind, ...] = ("items", "annotations", "predictions")
+_KINDS: tuple[RowKind, ...] = ("items", "annotations", "predictions")
 
 
 def frame_of(frame: object) -> pd.DataFrame:
@@ -31,7 +31,7 @@ def of_type(thing: object, wanted: type[T], verb: str) -> T:
     return thing
 
 
-def kind_of(kind: str) -> Kind:
+def kind_of(kind: str) -> RowKind:
     """Return a kind of rows, or raise InvalidInputError."""
     for known in _KINDS:
         if kind == known:

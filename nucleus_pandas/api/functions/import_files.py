@@ -14,10 +14,10 @@ from nucleus_pandas.io.parquet.importing import Records
 from nucleus_pandas.io.parquet.other_formats import FileFormat
 from nucleus_pandas.io.parquet.prepare import prepare_files_import, prepare_parquet_import
 from nucleus_pandas.io.parquet.sources import ParquetPaths
-from nucleus_pandas.schema import BoxColumn, Metadata
+from nucleus_pandas.schema import BoxColumn, MetadataColumns
 from nucleus_pandas.schema.boxes import BoxFormat
-from nucleus_pandas.schema.kinds import Kind
-from nucleus_pandas.schema.validate import Layout
+from nucleus_pandas.schema.kinds import RowKind
+from nucleus_pandas.schema.validate import ColumnLayout
 from nucleus_pandas.uploads.options import IfExists, OnError, Options, Target
 from nucleus_pandas.uploads.results import ImportResult
 
@@ -25,13 +25,13 @@ from nucleus_pandas.uploads.results import ImportResult
 def import_parquet(
     source: ParquetPaths,
     dataset: Dataset | Callable[[], Dataset],
-    kind: Kind = "items",
+    kind: RowKind = "items",
     run: ModelRun | Callable[[Dataset], ModelRun] | None = None,
     *,
     columns: Mapping[str, Hashable] | None = None,
     bbox: BoxColumn | None = None,
     bbox_format: BoxFormat = "xywh",
-    metadata: Metadata = True,
+    metadata: MetadataColumns = True,
     local: bool = False,
     filesystem: Any = None,
     if_exists: IfExists = "skip",
@@ -154,7 +154,7 @@ def import_parquet(
         raise InvalidInputError("Predictions go to a run: run=dataset.create_model_run(model).")
     options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress)
     records = Records(journal, rejects, max_rejects)
-    layout = Layout(columns, bbox, bbox_format, metadata)
+    layout = ColumnLayout(columns, bbox, bbox_format, metadata)
     ready = prepare_parquet_import(source, kind, layout, options, records, local=local, filesystem=filesystem)
     return ready.run(targets()[kind])
 
@@ -255,7 +255,7 @@ def import_files(
 
 def _targets(
     dataset: Dataset | Callable[[], Dataset], run: ModelRun | Callable[[Dataset], ModelRun] | None, verb: str
-) -> Callable[[], dict[Kind, Target]]:
+) -> Callable[[], dict[RowKind, Target]]:
     """Return what returns where rows of each kind go: predictions to the run, if there is one, else to the dataset.
 
     What is no function is checked at once.
@@ -266,7 +266,7 @@ def _targets(
         The run is one of another dataset.
     """
 
-    def targets() -> dict[Kind, Target]:
+    def targets() -> dict[RowKind, Target]:
         home = of_type(dataset() if callable(dataset) else dataset, Dataset, verb)
         if run is not None:
             return {"predictions": _target_of(run(home) if callable(run) else run, home)}

@@ -15,10 +15,10 @@ from nucleus_pandas.api.functions.arguments import frame_of, kind_of
 from nucleus_pandas.api.model import Model
 from nucleus_pandas.api.model_run import ModelRun
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.schema import BoxColumn, Metadata, label_of, warn
+from nucleus_pandas.schema import BoxColumn, MetadataColumns, label_of, warn
 from nucleus_pandas.schema.boxes import BoxFormat
-from nucleus_pandas.schema.kinds import Kind
-from nucleus_pandas.schema.validate import Layout, Rows, look_at
+from nucleus_pandas.schema.kinds import RowKind
+from nucleus_pandas.schema.validate import ColumnLayout, SendableRows, validate
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,11 +28,11 @@ U = TypeVar("U")
 
 @overload
 def _function_of(
-    method: Callable[Concatenate[T, Rows, P], R], owner: type[T], /
+    method: Callable[Concatenate[T, SendableRows, P], R], owner: type[T], /
 ) -> Callable[Concatenate[pd.DataFrame, T, P], R]: ...
 @overload
 def _function_of(
-    method: Callable[Concatenate[T, Rows, P], R], owner: type[T], other: type[U], /
+    method: Callable[Concatenate[T, SendableRows, P], R], owner: type[T], other: type[U], /
 ) -> Callable[Concatenate[pd.DataFrame, T | U, P], R]: ...
 def _function_of(method: Any, owner: type[Any], *others: type[Any]) -> Any:
     """Create the function whose first argument is the frame from the method of what the frame is sent to.
@@ -81,13 +81,13 @@ predict = _function_of(ModelRun.predict, ModelRun, Model)
 
 def check(
     frame: pd.DataFrame,
-    kind: Kind | None = None,
+    kind: RowKind | None = None,
     *,
     local: bool = False,
     columns: Mapping[str, Hashable] | None = None,
     bbox: BoxColumn | None = None,
     bbox_format: BoxFormat = "xywh",
-    metadata: Metadata = True,
+    metadata: MetadataColumns = True,
 ) -> pd.DataFrame:
     """Return what would be refused; nothing is sent.
 
@@ -133,10 +133,10 @@ def check(
     >>> check(boxes)["column"].to_dict()
     {'first': 'width'}
     """
-    layout = Layout(columns, bbox, bbox_format, metadata)
+    layout = ColumnLayout(columns, bbox, bbox_format, metadata)
     found = []
     for each in [kind_of(kind)] if kind is not None else _kinds(frame_of(frame), layout):
-        _, checked = look_at(each, frame_of(frame), layout, local=local)
+        _, checked = validate(each, frame_of(frame), layout, local=local)
         found.append(checked.problems.frame())
         if checked.repeats:
             count = len(checked.repeats)
@@ -152,9 +152,9 @@ def check(
     return every[~every.duplicated()]
 
 
-def _kinds(frame: pd.DataFrame, layout: Layout) -> list[Kind]:
+def _kinds(frame: pd.DataFrame, layout: ColumnLayout) -> list[RowKind]:
     names = {*frame.columns, *frame.index.names, *(layout.columns or {})}
-    found: list[Kind] = ["items"] if "image_url" in names else []
+    found: list[RowKind] = ["items"] if "image_url" in names else []
     if layout.bbox is not None or {"x", "geometry"} & names:
         found.append("predictions" if "confidence" in names else "annotations")
     if not found:  # something is missing; what else is there tells what the sentence has to be about

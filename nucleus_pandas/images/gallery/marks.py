@@ -15,7 +15,7 @@ from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.inputs import FrameColumns
 from nucleus_pandas.images.gallery.selection import PREDICTED, Selection
 from nucleus_pandas.images.svg_shapes import CUBOID, Extent, Point, SvgShape, keypoints, polygon, rectangle
-from nucleus_pandas.schema import NOT_SENT, NamedColumns, Problems, check_annotations, floats, texts
+from nucleus_pandas.schema import NOT_SENT, NamedColumns, Problems, check_annotations, floats, to_strings
 from nucleus_pandas.schema.geometry import named_columns
 from nucleus_pandas.wire.entities import Category, Keypoints, Line, Mask, MultiCategory, Polygon
 
@@ -185,7 +185,7 @@ class Marks:
         for number, tile in enumerate(self._selection.images):
             if tile.id is not None:
                 tiles.setdefault(tile.id, []).append(number)
-        keys = texts(named.need(key), Problems(named.index))
+        keys = to_strings(named.need(key), Problems(named.index))
         rows = np.flatnonzero(pd.Series(keys.to_numpy(zero_copy_only=False)).isin(list(tiles)))
         return {row: tiles[keys[row].as_py()] for row in rows.tolist()}
 
@@ -250,7 +250,7 @@ def _outcome_marks(named: NamedColumns, side: AnnotationSide) -> list[Mark]:
 def _strings(named: NamedColumns, name: str) -> list[str | None]:
     if not named.holds(named.name(name)):
         return [None] * len(named)
-    strings: list[str | None] = texts(named.own(named.name(name)), Problems(named.index)).to_pylist()
+    strings: list[str | None] = to_strings(named.own(named.name(name)), Problems(named.index)).to_pylist()
     return strings
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from nucleus_pandas._util.arrays import Indices
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.schema import NamedColumns, Problems, floats, label_of, texts
+from nucleus_pandas.schema import NamedColumns, Problems, floats, label_of, to_strings
 from nucleus_pandas.schema.metadata import metadata
 
 KEYS = ("reference_id", "dataset_item_id")
@@ -98,7 +98,7 @@ def select_images(named: NamedColumns, n: int, items: NamedColumns | None = None
         No column names them, or the items have another one.
     """
     key = _key(named, items)
-    ids = texts(named.need(key), Problems(named.index), addresses=key == "image_url")
+    ids = to_strings(named.need(key), Problems(named.index), addresses=key == "image_url")
     missing = ids.is_null().to_numpy(zero_copy_only=False)
     if named.holds(PREDICTED[0]):
         first = ids.slice(0, n).to_pylist()
@@ -160,7 +160,7 @@ def locate_images(
         images = _describe(named, first_rows, labels, sized=not boxes)
     if items is None:
         return images
-    keys = texts(items.need(selection.key), Problems(items.index)).to_pylist()
+    keys = to_strings(items.need(selection.key), Problems(items.index)).to_pylist()
     row_of_id = {image_id: row for row, image_id in reversed(list(enumerate(keys)))}
     positions = [at for at, image in enumerate(selection.images) if image.id is not None and image.id in row_of_id]
     from_items = _describe(
@@ -212,5 +212,5 @@ def _strings(named: NamedColumns, canonical: str, problems: Problems) -> list[st
     series = named.get(canonical)
     if series is None:
         return None
-    strings: list[str | None] = texts(series, problems, addresses=canonical == "image_url").to_pylist()
+    strings: list[str | None] = to_strings(series, problems, addresses=canonical == "image_url").to_pylist()
     return strings

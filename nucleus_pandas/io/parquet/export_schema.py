@@ -19,7 +19,7 @@ from nucleus_pandas.schema import (
     PREDICTIONS,
     Meaning,
     arrow_type,
-    as_texts,
+    as_json_strings,
     frame,
     indexed,
 )
@@ -69,7 +69,7 @@ def schema(what: ExportKind, about: Mapping[str, Any]) -> pa.Schema:
     {'format': 1, 'what': 'predictions', 'dataset_id': 'ds_1'}
     """
     kinds, meanings = _TABLES[what]
-    kinds = as_texts(kinds)
+    kinds = as_json_strings(kinds)
     fields = [pa.field(name, arrow_type(kind), metadata=_descriptions(meanings[name])) for name, kind in kinds.items()]
     own = {KEY: json.dumps({"format": FORMAT, "what": what, **about}, ensure_ascii=False)}
     return pa.schema(fields, metadata={**_for_pandas(what, kinds, pa.schema(fields)), **own})

@@ -22,8 +22,8 @@ from nucleus_pandas.io.parquet.rejects import Rejects, holds_rejects
 from nucleus_pandas.io.parquet.row_groups import ReadPlan, RowGroupFrame, without_views
 from nucleus_pandas.io.parquet.sources import SourceFile, SourceFiles, first_line
 from nucleus_pandas.schema import NOT_SENT, Units, warn
-from nucleus_pandas.schema.kinds import Kind
-from nucleus_pandas.schema.validate import Layout, look_at
+from nucleus_pandas.schema.kinds import RowKind
+from nucleus_pandas.schema.validate import ColumnLayout, validate
 from nucleus_pandas.uploads.batches import Upload
 from nucleus_pandas.uploads.journal import FILE_NAME, Journal, PartJournal, UploadJournal, user_folder
 from nucleus_pandas.uploads.options import Options, Target
@@ -158,7 +158,14 @@ class RowsImport:
     target: Target
 
     def __init__(
-        self, kind: Kind, sources: SourceFiles, layout: Layout, options: Options, records: Records, *, local: bool
+        self,
+        kind: RowKind,
+        sources: SourceFiles,
+        layout: ColumnLayout,
+        options: Options,
+        records: Records,
+        *,
+        local: bool,
     ) -> None:
         self.kind = kind
         self.sources = replace(sources, files=_without_rejects(sources.files))
@@ -206,7 +213,7 @@ class RowsImport:
         """Validate the columns of a file; this happens for all files before a row is sent."""
         plan = ReadPlan(file.schema, file.partitions, self.kind, self.layout)
         try:
-            look_at(self.kind, plan.sample(), self.layout)
+            validate(self.kind, plan.sample(), self.layout)
             plan.check_types()
         except InvalidInputError as error:
             what = exported_as(file.schema)
@@ -313,7 +320,7 @@ class RowsImport:
     def _validate(self, group: _Group, table: Any, bar: Progress) -> tuple[RowGroupFrame, Upload[Units]]:
         try:
             rows = group.plan.rows(table)
-            source, checked = look_at(self.kind, rows.frame, self.layout, local=self.local, terms=self.target.terms)
+            source, checked = validate(self.kind, rows.frame, self.layout, local=self.local, terms=self.target.terms)
         except InvalidInputError as error:
             raise InvalidInputError(f"{self.place}: {error}") from None
         self.repeats += len(checked.repeats)

@@ -12,16 +12,16 @@ from nucleus_pandas.errors import InvalidInputError, UploadError
 from nucleus_pandas.io.parquet.importing import Records, RowsImport
 from nucleus_pandas.io.parquet.other_formats import FileFormat, FrameFile, read_files
 from nucleus_pandas.io.parquet.sources import ParquetPaths, SourceFiles, find
-from nucleus_pandas.schema.kinds import Kind
-from nucleus_pandas.schema.validate import Layout
+from nucleus_pandas.schema.kinds import RowKind
+from nucleus_pandas.schema.validate import ColumnLayout
 from nucleus_pandas.uploads.options import OnError, Options, Target
 from nucleus_pandas.uploads.results import ImportResult
 
 
 def prepare_parquet_import(
     source: ParquetPaths,
-    kind: Kind,
-    layout: Layout,
+    kind: RowKind,
+    layout: ColumnLayout,
     options: Options,
     records: Records,
     *,
@@ -47,10 +47,10 @@ def prepare_parquet_import(
 class FilesImport:
     """The import of COCO, YOLO or Pascal VOC files: one import per kind of rows, in the order of sending."""
 
-    imports: Mapping[Kind, RowsImport]
+    imports: Mapping[RowKind, RowsImport]
     on_error: OnError
 
-    def run(self, targets: Mapping[Kind, Target]) -> dict[str, ImportResult]:
+    def run(self, targets: Mapping[RowKind, Target]) -> dict[str, ImportResult]:
         """Send everything that was not sent before; see `nucleus_pandas.import_files`."""
         results: dict[str, ImportResult] = {}
         rejected = []
@@ -91,7 +91,7 @@ def prepare_files_import(
         A file cannot be read, its boxes have confidences without a run, or a run without confidences.
     """
     content = read_files(source, form, images=images, names=names, ground_truth=ground_truth)
-    files: dict[Kind, FrameFile] = {}
+    files: dict[RowKind, FrameFile] = {}
     if to_run:
         if content.annotations is None or not content.predicted:
             raise InvalidInputError(
@@ -112,14 +112,14 @@ def prepare_files_import(
         options, on_error="collect"
     )  # rejected rows of one kind do not keep the next kind from being sent
 
-    def ready(kind: Kind, file: FrameFile) -> RowsImport:
+    def ready(kind: RowKind, file: FrameFile) -> RowsImport:
         own_records = replace(records, rejects=_rejects_of(records.rejects, kind))
         return RowsImport(
-            kind, SourceFiles([file], str(content.folder), True), Layout(), collected, own_records, local=False
+            kind, SourceFiles([file], str(content.folder), True), ColumnLayout(), collected, own_records, local=False
         )
 
     return FilesImport({kind: ready(kind, file) for kind, file in files.items()}, options.on_error)
 
 
-def _rejects_of(rejects: str | os.PathLike[str] | None, kind: Kind) -> Path | None:
+def _rejects_of(rejects: str | os.PathLike[str] | None, kind: RowKind) -> Path | None:
     return None if rejects is None else Path(rejects).with_suffix(f".{kind}{Path(rejects).suffix}")

@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 from nucleus_pandas._util.arrays import Indices
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.schema import CANONICAL
-from nucleus_pandas.schema.kinds import Kind
-from nucleus_pandas.schema.validate import Layout
+from nucleus_pandas.schema.kinds import RowKind
+from nucleus_pandas.schema.validate import ColumnLayout
 from nucleus_pandas.wire.entities import DETAILS
 
 _PREFIX = "metadata."
@@ -80,11 +80,11 @@ class ReadPlan:
         The values that its folder names give to all rows.
     kind : {"items", "annotations", "predictions"}
         The kind of the rows.
-    layout : Layout
+    layout : ColumnLayout
         The caller's names of the columns; ``objects.bbox`` is the field ``bbox`` of the struct column ``objects``.
     """
 
-    def __init__(self, schema: Any, partitions: Mapping[str, Any], kind: Kind, layout: Layout) -> None:
+    def __init__(self, schema: Any, partitions: Mapping[str, Any], kind: RowKind, layout: ColumnLayout) -> None:
         self.schema = schema
         self.kind = kind
         self.layout = layout

@@ -13,7 +13,7 @@ from nucleus_pandas._util.arrays import Floats
 from nucleus_pandas.server.store import benchmarks, evaluations, models
 from nucleus_pandas.server.store.evaluation_outcomes import SelectedOutcomes
 from nucleus_pandas.server.store.evaluations import StoredEvaluation
-from nucleus_pandas.wire.evaluations import CurveRequest, F1Curve, F1Point, RankingRequest, Standing
+from nucleus_pandas.wire.evaluations import CurveRequest, F1Curve, F1Point, RankingRequest, RankingRow
 
 IOU_THRESHOLD = 0.5  # at which precision, recall and F1 are counted
 STEPS = 101  # confidence thresholds of a curve: 0, 0.01, … 1
@@ -52,7 +52,7 @@ def ranking(
     request: RankingRequest,
     candidates: Sequence[StoredEvaluation],
     is_stale: Callable[[StoredEvaluation], bool],
-) -> list[Standing]:
+) -> list[RankingRow]:
     """Rank evaluations by a metric, best first; those without the metric are left out.
 
     Precision, recall and F1 are at IoU 0.5, of the predictions from a confidence threshold on, by default of all.
@@ -69,7 +69,7 @@ def ranking(
             best.setdefault(pair[1].model, pair)
         scores = list(best.values())
     return [
-        Standing(**_names(evaluation), benchmark_id=f"bm_{evaluation.benchmark_tag}", score=score, rank=rank,
+        RankingRow(**_names(evaluation), benchmark_id=f"bm_{evaluation.benchmark_tag}", score=score, rank=rank,
                  stale=is_stale(evaluation))
         for rank, (score, evaluation) in zip(_ranks([score for score, _ in scores]), scores, strict=True)
     ]  # fmt: skip

@@ -30,13 +30,13 @@ from nucleus_pandas.wire.evaluations import (
     ClassAp,
     Confusion,
     CurvePoint,
-    Example,
+    EvaluationExample,
     ExamplesPage,
     ExamplesRequest,
-    Filters,
     FilterSchema,
     MapSummary,
     MetadataField,
+    OutcomeFilters,
     Tide,
     TotalCounts,
 )
@@ -62,7 +62,7 @@ def charts(db: sqlite3.Connection, evaluation: StoredEvaluation, request: Charts
     filters = request.filters
     items = item_condition(db, filters, request.query)
     selected = SelectedOutcomes(evaluation, request.iou_threshold, filters, items)
-    filtered = _filtered_metrics(db, evaluation, filters or Filters(), items)
+    filtered = _filtered_metrics(db, evaluation, filters or OutcomeFilters(), items)
     metrics = filtered.metrics or EngineMetrics(classes=[], ap=[], precision=[], reasons={})
     reasons = dict(metrics.reasons)
     if filtered.metrics is None:
@@ -141,10 +141,10 @@ def _histogram(counts: dict[int, int]) -> list[Bucket]:
 
 
 def _filtered_metrics(
-    db: sqlite3.Connection, evaluation: StoredEvaluation, filters: Filters, items: Condition | None
+    db: sqlite3.Connection, evaluation: StoredEvaluation, filters: OutcomeFilters, items: Condition | None
 ) -> FilteredMetrics:
     """Return the stored metrics, or compute those of the boxes that filters on items and on either side leave."""
-    if filters == Filters() and items is None:
+    if filters == OutcomeFilters() and items is None:
         return FilteredMetrics(msgspec.json.decode(evaluations.results(db, evaluation), type=EngineMetrics))
     on_outcomes = [name for field, name in _OUTCOME_FILTERS.items() if getattr(filters, field) is not None]
     if on_outcomes:
@@ -184,7 +184,7 @@ def examples(
     return ExamplesPage(rows=rows, total=selected.count(db), stale=stale)
 
 
-def _example(evaluation: StoredEvaluation, row: ExampleRow) -> Example:
+def _example(evaluation: StoredEvaluation, row: ExampleRow) -> EvaluationExample:
     item = item_id(row.dataset_tag, row.item)
     annotation = prediction = None
     if row.annotation_id is not None:
@@ -194,7 +194,7 @@ def _example(evaluation: StoredEvaluation, row: ExampleRow) -> Example:
         box = (row.predicted_x, row.predicted_y, row.predicted_width, row.predicted_height)
         prediction = _box_row(row, item, row.prediction_id, row.predicted_label, box, row.prediction_metadata)
         prediction["confidence"] = row.confidence
-    return Example(
+    return EvaluationExample(
         id=f"ex_{row.dataset_tag}{position_of(row.item):08x}{row.number:08x}_{row.match_type}",
         evaluation_id=evaluation.public_id,
         dataset_item_id=item,

@@ -17,7 +17,7 @@ from nucleus_pandas.server.store.evaluations import EvaluationRequest
 from nucleus_pandas.server.store.ids import owner_sql
 from nucleus_pandas.server.store.scopes import BoxSide, Scope
 from nucleus_pandas.server.store.sql_conditions import BoundValues, Condition, metadata
-from nucleus_pandas.wire.evaluations import AreaRule, ExclusionRule, Filters, LabelsRule, MetadataRule
+from nucleus_pandas.wire.evaluations import AreaRule, ExclusionRule, LabelsRule, MetadataRule, OutcomeFilters
 
 # The run whose predictions an item of an evaluation has; the statement binds the evaluation.
 _RUN = "(SELECT run FROM evaluation_source WHERE evaluation = :evaluation AND evaluation_source.dataset = item.dataset)"
@@ -97,7 +97,7 @@ def exclusion_statistics(
     }
 
 
-def item_condition(db: sqlite3.Connection, filters: Filters | None, query: str | None) -> Condition | None:
+def item_condition(db: sqlite3.Connection, filters: OutcomeFilters | None, query: str | None) -> Condition | None:
     """Return the condition that slices and a query set on items; None without either.
 
     Raises

@@ -15,7 +15,7 @@ from nucleus_pandas.server.store.items import NewItem
 from nucleus_pandas.server.store.layers import AnnotationLayer
 from nucleus_pandas.wire.bulk import BoxColumns
 from nucleus_pandas.wire.decoding import convert
-from nucleus_pandas.wire.entities import AnyAnnotation, Box, Category, Metadata, MultiCategory
+from nucleus_pandas.wire.entities import AnyAnnotation, Box, Category, JsonObject, MultiCategory
 from nucleus_pandas.wire.requests import SchemaField
 
 MetadataSchema: TypeAlias = dict[str, SchemaField]
@@ -24,7 +24,7 @@ _SHOWN = 40  # characters of an invalid value that an error quotes
 _LISTED = 10  # names that an error lists
 
 
-def check_schema(schema: Metadata | None, path: str) -> None:
+def check_schema(schema: JsonObject | None, path: str) -> None:
     """Raise ValidationError if a metadata schema is invalid."""
     if schema is not None:
         convert(schema, MetadataSchema, "The request's body", path)

@@ -19,7 +19,7 @@ from nucleus_pandas.server.store.ids import dataset_of
 from nucleus_pandas.server.store.items import NewItem
 from nucleus_pandas.server.store.layers import AnnotationLayer
 from nucleus_pandas.server.store.pending_files import StoredFile
-from nucleus_pandas.wire.bulk import BoxColumns, Outcome
+from nucleus_pandas.wire.bulk import BoxColumns, RowOutcome
 from nucleus_pandas.wire.content_ids import fill_annotation_ids
 from nucleus_pandas.wire.decoding import item_key
 from nucleus_pandas.wire.entities import AnyAnnotation, Category, Item, Mask, MultiCategory
@@ -40,11 +40,11 @@ class StoredRows:
     `broken` counts the errors that break a rule of the dataset or run; the other rows name no item, or have no image.
     """
 
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[RowOutcome] = field(default_factory=list)
     errors: dict[int, str] = field(default_factory=dict)
     broken: int = 0
 
-    def count(self, *outcomes: Outcome) -> int:
+    def count(self, *outcomes: RowOutcome) -> int:
         """Count the rows with any of these outcomes."""
         return sum(map(self.outcomes.count, outcomes))
 
@@ -63,13 +63,13 @@ def _store_valid(
     or occurs twice, the batch is undone; `exists` returns the error of such a row, and the other rows are "unsent".
     """
     if exists is None:
-        outcomes: Sequence[Outcome] = store()
+        outcomes: Sequence[RowOutcome] = store()
     else:
         outcomes = run_or_undo(db, store, lambda outcomes: "ignored" not in outcomes)
         if "ignored" in outcomes:
             outcomes = ["exists" if outcome == "ignored" else "unsent" for outcome in outcomes]
     if errors:
-        every: list[Outcome] = ["error"] * count
+        every: list[RowOutcome] = ["error"] * count
         valid = [row for row in range(count) if row not in errors]
         for row, outcome in zip(valid, outcomes, strict=True):
             every[row] = outcome

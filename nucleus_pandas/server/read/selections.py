@@ -19,7 +19,7 @@ from nucleus_pandas.server.store.ids import ALL_ITEMS, dataset_of, item_id, item
 from nucleus_pandas.server.store.layers import AnnotationLayer, RowValues
 from nucleus_pandas.server.store.sql_conditions import Condition
 from nucleus_pandas.server.store.subsets import PageTokens, Subset
-from nucleus_pandas.wire.bulk import ROWS, Selection
+from nucleus_pandas.wire.bulk import ROWS, RowSelection
 from nucleus_pandas.wire.entities import DETAILS
 
 ColumnValues: TypeAlias = dict[str, Sequence[Any]]
@@ -54,7 +54,7 @@ _OF_ANNOTATIONS: dict[str, tuple[str, ...]] = {
 }
 
 
-def read_items(db: sqlite3.Connection, subset: Subset, selection: Selection, file_url: FileUrl) -> JsonObject:
+def read_items(db: sqlite3.Connection, subset: Subset, selection: RowSelection, file_url: FileUrl) -> JsonObject:
     """Read a selection of items, as an `ItemPage`."""
     names, needed = _needed(selection, _OF_ITEMS, ("id",))
     numbers = _numbers(db, subset, selection)
@@ -92,7 +92,7 @@ def read_annotations(
     db: sqlite3.Connection,
     layer: AnnotationLayer,
     subset: Subset | None,
-    selection: Selection,
+    selection: RowSelection,
     file_url: FileUrl,
     condition: Condition | None = None,
 ) -> JsonObject:
@@ -224,7 +224,7 @@ def _geometry(kind: str, geometry: str | None, extra: str | None, file_url: File
 
 
 def _needed(
-    selection: Selection, sources: dict[str, tuple[str, ...]], always: tuple[str, ...]
+    selection: RowSelection, sources: dict[str, tuple[str, ...]], always: tuple[str, ...]
 ) -> tuple[list[str], list[str]]:
     """Return the columns to answer with, and the stored columns that they need."""
     names = list(dict.fromkeys(sources if selection.columns is None else selection.columns))
@@ -237,7 +237,7 @@ def _needed(
     return names, list(dict.fromkeys([*always, *(column for name in names for column in sources[name])]))
 
 
-def _numbers(db: sqlite3.Connection, subset: Subset | None, selection: Selection) -> list[int | None] | None:
+def _numbers(db: sqlite3.Connection, subset: Subset | None, selection: RowSelection) -> list[int | None] | None:
     """Return the item number of each key, None for unknown keys; None for a selection without keys."""
     key_lists = [name for name in ("positions", "reference_ids", "item_ids") if getattr(selection, name) is not None]
     if len(key_lists) > 1:

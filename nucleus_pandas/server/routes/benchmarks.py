@@ -26,10 +26,10 @@ from nucleus_pandas.server.store.benchmarks import Benchmark
 from nucleus_pandas.server.store.evaluations import EvaluationRequest
 from nucleus_pandas.server.store.ids import ALL_ITEMS, dataset_of
 from nucleus_pandas.wire.evaluations import (
+    BenchmarkMembers,
     ChangeBenchmark,
     CreateBenchmark,
     CurveRequest,
-    Members,
     RankingRequest,
     RemoveMembers,
     RollupGroup,
@@ -87,7 +87,7 @@ def create() -> Response:
     return create_once(insert)
 
 
-def _has_source(payload: Members) -> bool:
+def _has_source(payload: BenchmarkMembers) -> bool:
     names = ("item_ids", "items", "slice_id", "slice_ids", "dataset_id", "dataset_ids", "scene_ids")
     return any(getattr(payload, name) for name in names)
 
@@ -117,7 +117,7 @@ def _version(payload: CreateBenchmark, parent: Benchmark | None) -> tuple[int, i
     return (previous[0] + 1, 0) if payload.bump_type == "major" else (previous[0], previous[1] + 1)
 
 
-def _add(db: sqlite3.Connection, benchmark: Benchmark, payload: Members) -> None:
+def _add(db: sqlite3.Connection, benchmark: Benchmark, payload: BenchmarkMembers) -> None:
     """Add the items of every source that a request names, each item once."""
     if payload.scene_ids:
         raise UnsupportedError("Scenes are not supported by this server yet; name items or datasets.")
@@ -220,7 +220,7 @@ def list_items(benchmark_id: str) -> Response:
 @blueprint.post("/benchmarks/<id:benchmark_id>/items")
 def add_items(benchmark_id: str) -> Response:
     """``POST benchmarks/{id}/items``: add items to a draft."""
-    payload = body(Members)
+    payload = body(BenchmarkMembers)
     if not _has_source(payload):
         raise BadRequestError(
             "Name items by `item_ids`, `items`, `slice_id`, `slice_ids`, `dataset_id` or `dataset_ids`."

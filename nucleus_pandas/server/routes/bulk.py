@@ -24,7 +24,7 @@ from nucleus_pandas.server.store.layers import AnnotationLayer, id_of_key
 from nucleus_pandas.server.store.models import Run
 from nucleus_pandas.server.store.sql_conditions import Condition
 from nucleus_pandas.server.store.subsets import Subset
-from nucleus_pandas.wire.bulk import DeleteItems, ItemsDeleted, MatchColumns, RunCommit, RunPlace, Selection
+from nucleus_pandas.wire.bulk import DeleteItems, ItemsDeleted, MatchColumns, RowSelection, RunCommit, RunPlace
 
 blueprint = Blueprint("bulk", __name__)
 
@@ -61,7 +61,9 @@ def _subset(db: sqlite3.Connection, dataset_id: str | None = None, slice_id: str
     return subsets.of_slice(db, slice_id or "") if dataset_id is None else Subset(datasets.find(db, dataset_id))
 
 
-def _condition(db: sqlite3.Connection, selection: Selection, target: QueryTarget, dataset: Dataset) -> Condition | None:
+def _condition(
+    db: sqlite3.Connection, selection: RowSelection, target: QueryTarget, dataset: Dataset
+) -> Condition | None:
     """Compile the query of a selection; its `predictions` are those of the run that it names, otherwise of all runs."""
     run = None
     if selection.model_run_id is not None:
@@ -74,7 +76,7 @@ def _condition(db: sqlite3.Connection, selection: Selection, target: QueryTarget
 @blueprint.post("/_nucleus_pandas/slice/<id:slice_id>/items")
 def read_items(**ids: str) -> Response:
     """``POST _nucleus_pandas/{dataset,slice}/{id}/items``: return items; positions count in the dataset or slice."""
-    selection = body(Selection)
+    selection = body(RowSelection)
     with nucleus().database.read() as db:
         subset = _subset(db, **ids)
         condition = _condition(db, selection, "item", subset.dataset) or Condition()
@@ -99,7 +101,7 @@ def delete_items(dataset_id: str) -> Response:
 @blueprint.post("/_nucleus_pandas/slice/<id:slice_id>/annotations")
 def read_annotations(**ids: str) -> Response:
     """``POST _nucleus_pandas/{dataset,slice}/{id}/annotations``: return the ground truth of items."""
-    selection = body(Selection)
+    selection = body(RowSelection)
     with nucleus().database.read() as db:
         subset = _subset(db, **ids)
         condition = _condition(db, selection, "annotation", subset.dataset)
@@ -198,7 +200,7 @@ def predictions_on_slice(slice_id: str, run_id: str | None = None, model_id: str
 
 
 def _read_predictions(db: sqlite3.Connection, run: Run, subset: Subset | None) -> Response:
-    selection = body(Selection)
+    selection = body(RowSelection)
     if subset is None and selection.query:
         raise BadRequestError("This run spans datasets; query its predictions on the items of a slice - at `$.query`.")
     if selection.model_run_id not in (None, run.public_id):
@@ -213,7 +215,7 @@ def predictions_of_model(model_id: str) -> Response:
 
     Positions and reference ids are those of the only dataset with such predictions.
     """
-    selection = body(Selection)
+    selection = body(RowSelection)
     if selection.query or selection.model_run_id:
         raise BadRequestError("Only predictions of a run can be queried, and these have none - at `$.query`.")
     with nucleus().database.read() as db:

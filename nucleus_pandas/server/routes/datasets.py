@@ -11,7 +11,7 @@ from nucleus_pandas.server.read import render
 from nucleus_pandas.server.routes.request import body, create_once, file_url, nucleus, reply, reply_from
 from nucleus_pandas.server.store import datasets, items
 from nucleus_pandas.wire.requests import AddTaxonomy, CreateDataset, Tags
-from nucleus_pandas.wire.responses import DatasetCreated, DatasetEntry, DatasetSize
+from nucleus_pandas.wire.responses import DatasetCreated, DatasetListEntry, DatasetSize
 
 blueprint = Blueprint("datasets", __name__)
 
@@ -39,7 +39,9 @@ def listing() -> Response:
 @blueprint.get("/dataset/details")
 def details() -> Response:
     """``GET dataset/details``: list id and name of all datasets."""
-    return reply_from(lambda db: [DatasetEntry(id=public_id, name=name) for public_id, name in datasets.listing(db)])
+    return reply_from(
+        lambda db: [DatasetListEntry(id=public_id, name=name) for public_id, name in datasets.listing(db)]
+    )
 
 
 @blueprint.get("/dataset/<id:dataset_id>/info")

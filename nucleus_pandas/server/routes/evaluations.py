@@ -34,7 +34,7 @@ from nucleus_pandas.wire.evaluations import (
     CreateEvaluation,
     CreatePreset,
     ExamplesRequest,
-    Filters,
+    OutcomeFilters,
 )
 
 blueprint = Blueprint("evaluations", __name__)
@@ -217,7 +217,7 @@ def read_charts_by_query(evaluation_id: str) -> Response:
         evaluation_id,
         ChartsRequest(
             iou_threshold=threshold,
-            filters=decode(filters.encode("utf-8", "replace"), Filters, "`filters`") if filters else None,
+            filters=decode(filters.encode("utf-8", "replace"), OutcomeFilters, "`filters`") if filters else None,
             query=request.args.get("query"),
         ),
     )

@@ -42,7 +42,7 @@ from nucleus_pandas.wire.bulk import AppendRows, OnConflict
 from nucleus_pandas.wire.decoding import convert, decode
 from nucleus_pandas.wire.entities import Item
 from nucleus_pandas.wire.requests import Append, DeleteAnnotations, FromUpload, UpdateMetadata
-from nucleus_pandas.wire.responses import ItemView
+from nucleus_pandas.wire.responses import ItemAnswer
 
 blueprint = Blueprint("items", __name__)
 
@@ -165,7 +165,7 @@ def view(dataset_id: str, by: str, key: str) -> Response:
             for row in layers.of_item(db, layer, item.id)
         ]
         groups = render.grouped(annotations, predictions=False)
-        return reply(ItemView(item=render.item(item, dataset.tag, file_url), annotations=groups))
+        return reply(ItemAnswer(item=render.item(item, dataset.tag, file_url), annotations=groups))
 
 
 @blueprint.delete("/dataset/<id:dataset_id>/refloc/<rest:key>", defaults={"by": "refloc"})

@@ -29,7 +29,7 @@ from nucleus_pandas.server.routes.request import (
 from nucleus_pandas.server.store import commits, datasets, items, jobs, layers, models
 from nucleus_pandas.server.store.ids import ALL_ITEMS, dataset_of, item_range
 from nucleus_pandas.wire.requests import Commit, CreateModelRun, FromUpload, MergeRuns
-from nucleus_pandas.wire.responses import PredictionsView, RunInfo
+from nucleus_pandas.wire.responses import PredictionsAnswer, RunInfo
 
 blueprint = Blueprint("runs", __name__)
 
@@ -116,7 +116,7 @@ def view(by: str, key: str, **ids: str) -> Response:
             render.annotation(row, dataset.tag, item.reference_id, file_url, run)
             for row in layers.of_item(db, layer, item.id)
         ]
-        return reply(PredictionsView(annotations=render.grouped(predictions, predictions=True)))
+        return reply(PredictionsAnswer(annotations=render.grouped(predictions, predictions=True)))
 
 
 @blueprint.get("/modelRun/<id:run_id>/prediction/loc/<rest:path>")

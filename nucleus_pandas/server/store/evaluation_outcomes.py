@@ -10,7 +10,7 @@ from nucleus_pandas.server.store.evaluations import StoredEvaluation
 from nucleus_pandas.server.store.ids import owner_sql
 from nucleus_pandas.server.store.matches import CONFIDENCE_BIN, outcome_tests
 from nucleus_pandas.server.store.sql_conditions import BoundValues, Condition, metadata, within
-from nucleus_pandas.wire.evaluations import ExamplesRequest, Filters
+from nucleus_pandas.wire.evaluations import ExamplesRequest, OutcomeFilters
 
 _GROUND_TRUTH = ("annotation_id", "label", "class", "x", "y", "width", "height")
 _PREDICTION = (
@@ -132,11 +132,11 @@ class SelectedOutcomes:
         self,
         evaluation: StoredEvaluation,
         iou_threshold: float,
-        filters: Filters | None = None,
+        filters: OutcomeFilters | None = None,
         items: Condition | None = None,
     ) -> None:
         self._values = BoundValues(evaluation=evaluation.id, iou_threshold=iou_threshold)
-        self._conditions = ["1", *_conditions(filters or Filters(), self._values)]
+        self._conditions = ["1", *_conditions(filters or OutcomeFilters(), self._values)]
         if items is not None:
             self._conditions.append(_on_items(items, self._values, "outcome"))
 
@@ -205,7 +205,7 @@ class SelectedOutcomes:
         return scores, count
 
 
-def _conditions(filters: Filters, values: BoundValues) -> Iterator[str]:
+def _conditions(filters: OutcomeFilters, values: BoundValues) -> Iterator[str]:
     ranges = {"confidence": filters.confidence_range, "iou": filters.iou_range, "width * height": filters.gt_area_range}
     for expression, bounds in ranges.items():
         if bounds is not None:
@@ -224,7 +224,7 @@ def _conditions(filters: Filters, values: BoundValues) -> Iterator[str]:
         yield f"coalesce(tide = 'background', 0) = {int(filters.tide_background)}"
 
 
-def _on_item_metadata(filters: Filters, values: BoundValues, table: str) -> Iterator[str]:
+def _on_item_metadata(filters: OutcomeFilters, values: BoundValues, table: str) -> Iterator[str]:
     for number, predicate in enumerate(filters.item_metadata or ()):
         yield _item_test(metadata(predicate, "item.metadata", values, f"$.filters.itemMetadata[{number}]"), table)
 
@@ -242,7 +242,7 @@ def _item_test(test: str, table: str) -> str:
     )
 
 
-def _on_prediction_metadata(filters: Filters, values: BoundValues, table: str) -> Iterator[str]:
+def _on_prediction_metadata(filters: OutcomeFilters, values: BoundValues, table: str) -> Iterator[str]:
     for number, predicate in enumerate(filters.prediction_metadata or ()):
         test = metadata(predicate, "prediction.metadata", values, f"$.filters.predictionMetadata[{number}]")
         yield (
@@ -258,7 +258,7 @@ def _on_prediction_metadata(filters: Filters, values: BoundValues, table: str) -
 def ground_truth(
     db: sqlite3.Connection,
     evaluation: StoredEvaluation,
-    filters: Filters,
+    filters: OutcomeFilters,
     classes: list[str] | None,
     items: Condition | None = None,
 ) -> sqlite3.Cursor:
@@ -279,7 +279,7 @@ def ground_truth(
 def predictions(
     db: sqlite3.Connection,
     evaluation: StoredEvaluation,
-    filters: Filters,
+    filters: OutcomeFilters,
     classes: list[str] | None,
     items: Condition | None = None,
 ) -> sqlite3.Cursor:
