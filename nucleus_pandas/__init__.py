@@ -14,8 +14,8 @@ UploadResult(new_items=1, updated_items=0, ignored_items=0, upload_errors=0)
 
 import logging
 
+from nucleus_pandas._util.compat import __version__
 from nucleus_pandas._util.options import set_options, show_versions
-from nucleus_pandas._util.version import __version__
 from nucleus_pandas.api.accessor import NucleusAccessor as _NucleusAccessor  # noqa: F401  # registers df.nucleus
 from nucleus_pandas.api.client import NucleusClient
 from nucleus_pandas.api.dataset import Dataset

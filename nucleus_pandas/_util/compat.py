@@ -1,8 +1,10 @@
-"""What differs between the versions of our dependencies, in one place."""
+"""The version of the package, and what differs between the versions of its dependencies."""
 
 from __future__ import annotations
 
 import pandas as pd
+
+__version__ = "0.1.0.dev0"
 
 TEXT: str = "str" if int(pd.__version__.split(".")[0]) >= 3 else "object"
 """The dtype of text that is handed out: pandas 3 has its own; before, objects with None where a value is missing."""

@@ -8,7 +8,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
 
-from nucleus_pandas._util.version import __version__
+from nucleus_pandas._util.compat import __version__
 from nucleus_pandas.errors import InvalidInputError
 
 _NEEDED = ("pandas", "numpy", "pyarrow", "msgspec", "requests", "tqdm")

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from nucleus_pandas.api.dataset_admin import Management
+from nucleus_pandas.api.dataset_admin import DatasetAdmin
 from nucleus_pandas.api.model import Model, of_model_or_run
 from nucleus_pandas.api.model_run import ModelRun, parts_of
 from nucleus_pandas.api.slice import Slice, sample_of, slice_of, slices_of
@@ -43,7 +43,7 @@ from nucleus_pandas.views import (
 from nucleus_pandas.wire.responses import DatasetName, DatasetSize, RunCreated
 
 
-class Dataset(Management):
+class Dataset(DatasetAdmin):
     """A dataset: items in their order, and their ground truth.
 
     Made by `NucleusClient.create_dataset`, found by `NucleusClient.get_dataset`.

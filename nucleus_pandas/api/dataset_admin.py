@@ -26,7 +26,7 @@ _CHANGES = 5_000  # a request to an embedded Nucleus
 _HOSTED_CHANGES = 500  # that the hosted service takes without a job
 
 
-class Management(Resource):
+class DatasetAdmin(Resource):
     """What a dataset has for this, by inheritance."""
 
     def delete_items(self, reference_ids: Ids, *, errors: Literal["raise", "ignore"] = "raise") -> int:

@@ -10,9 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from nucleus_pandas.api.hosted_evaluation import ServedEvaluation, find
-from nucleus_pandas.api.run_evaluation import Assessment, RunEvaluation
-from nucleus_pandas.api.run_matches import stored_matches
+from nucleus_pandas.api.run_evaluation import (
+    Assessment,
+    RunEvaluation,
+    ServedEvaluation,
+    find_served_evaluation,
+    stored_matches,
+)
 from nucleus_pandas.api.web_urls import page_url
 from nucleus_pandas.errors import InvalidInputError, ServerError
 from nucleus_pandas.evaluation import Engine, LabelPairs
@@ -318,7 +322,7 @@ class ModelRun(Resource):
         # A server does not tell by which arguments it evaluated: its numbers stand for the defaults alone.
         defaults = as_committed and asked == Parameters.of(iou_threshold=iou_threshold)
         if defaults and "commits" not in self._transport.extensions:
-            served = find(self._transport, self.id, iou_threshold)
+            served = find_served_evaluation(self._transport, self.id, iou_threshold)
             if served is not None:
                 return ServedEvaluation(read, asked, served)
         return read.evaluation(read.as_committed(asked) if as_committed else asked)

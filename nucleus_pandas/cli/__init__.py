@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from nucleus_pandas._util.version import __version__
-from nucleus_pandas.cli import datasets, demo, export, importing, serve
+from nucleus_pandas._util.compat import __version__
+from nucleus_pandas.cli import datasets, demo, importing, serve
 from nucleus_pandas.cli.common import flags_of, with_flags
 from nucleus_pandas.errors import NucleusError, NucleusWarning
 
-COMMANDS = (demo, serve, importing, export, datasets)
-"""The modules of the commands, each of which has an ``add``, in the order of the help."""
+COMMANDS = (demo, serve, importing, datasets)
+"""The modules of the commands in the order of the help; each has an ``add``."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

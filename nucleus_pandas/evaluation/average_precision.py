@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from nucleus_pandas._util.arrays import Bools, Floats, Indices
-from nucleus_pandas._util.version import __version__
+from nucleus_pandas._util.compat import __version__
 from nucleus_pandas.errors import MissingExtraError
 from nucleus_pandas.evaluation.arrays import BoxArrays, EvaluationInputs
 from nucleus_pandas.evaluation.coco_assignment import UNASSIGNED, Agreement, assign

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 import nucleus_pandas as npd
-from nucleus_pandas.cli import COMMANDS, main, parser
+from nucleus_pandas.cli import main, parser
 from nucleus_pandas.cli.common import find_dataset
 
 pytestmark = pytest.mark.smoke
@@ -83,7 +83,7 @@ def commands() -> dict[str, argparse.ArgumentParser]:
 
 
 def test_every_command_and_each_of_its_options_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
-    assert len(commands()) == len(COMMANDS)
+    assert list(commands()) == ["demo", "serve", "import", "export", "datasets"]
     with pytest.raises(SystemExit):
         main(["--help"])
     text = capsys.readouterr().out

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from nucleus_pandas.api.dataset import Dataset
-from nucleus_pandas.api.functions.arguments import kind_of, of_type
+from nucleus_pandas.api.functions.send import kind_of, of_type
 from nucleus_pandas.api.model_run import ModelRun
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.io.parquet.importing import Records

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from nucleus_pandas.api.dataset import Dataset
-from nucleus_pandas.api.functions.arguments import of_type
+from nucleus_pandas.api.functions.send import of_type
 from nucleus_pandas.api.model_run import ModelRun
 from nucleus_pandas.schema import Backend, no_backend
 from nucleus_pandas.views import MetadataAs

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Mapping
 import pandas as pd
 
 from nucleus_pandas.api.dataset import Dataset
-from nucleus_pandas.api.functions.arguments import frame_of
+from nucleus_pandas.api.functions.send import frame_of
 from nucleus_pandas.api.model_run import ModelRun
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.images.gallery import SIZE, ColourBy, FrameSource, Gallery, gallery

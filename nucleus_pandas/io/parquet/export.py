@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nucleus_pandas._util.version import __version__
+from nucleus_pandas._util.compat import __version__
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.io.parquet.atomic_folder import whole_folder
 from nucleus_pandas.io.parquet.export_schema import EXPORT_KINDS, ExportKind, schema

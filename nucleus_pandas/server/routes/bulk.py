@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from flask import Blueprint, Response, current_app, request
 
-from nucleus_pandas._util.version import __version__
+from nucleus_pandas._util.compat import __version__
 from nucleus_pandas.errors import BadRequestError, ConflictError
 from nucleus_pandas.server.evaluation import commit
 from nucleus_pandas.server.ingest.targets import RunPath, dataset_of_run
