@@ -217,7 +217,7 @@ def test_predictions_are_found_by_them(run: npd.ModelRun, dataset: npd.Dataset, 
     found = dataset.query('class_pdf.car + 0.25 = 1 and task_id = "12"', "predictions", run=run)
     assert details_of(found) == [SAID[0]]
     assert details_of(dataset.query('track_reference_id = ""', "annotations"), DETAILS[1:]) == [SAID[2][1:]]
-    with pytest.raises(npd.BadRequestError, match=r"Name a label: class_pdf\.car"):
+    with pytest.raises(npd.BadRequestError, match=r"A label is needed: class_pdf\.car"):
         dataset.query("class_pdf > 0", "predictions", run=run)
     with pytest.raises(npd.BadRequestError, match="There is no field 'embedding_vector'"):
         dataset.query("embedding_vector is null", "predictions", run=run)

@@ -596,7 +596,7 @@ from nucleus_pandas.wire.entities import Keypoints
 from nucleus_pandas.wire.entities import Line
 from nucleus_pandas.wire.entities import Mask
 from nucleus_pandas.wire.entities import MultiCategory
-from nucleus_pandas.wire.entities import Point
+from nucleus_pandas.wire.entities import Vertex
 from nucleus_pandas.wire.entities import Polygon
 from nucleus_pandas.wire.entities import Vertices
 from nucleus_pandas.wire.content_ids import box_ids
