@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from nucleus_pandas.errors import ConflictError, NotFoundError
-from nucleus_pandas.server.store.datasets import json_or_none
-from nucleus_pandas.server.store.ids import batches, dataset_of, item_id, item_range, new_tag, now, owner_sql, tag_of
+from nucleus_pandas.server.store.datasets import datasets_of_rows, json_or_none
+from nucleus_pandas.server.store.ids import batches, item_id, item_range, new_tag, now, owner_sql, tag_of
 from nucleus_pandas.wire.evaluations import BenchmarkEntry, RollupGroup
 
 _COLUMNS = (
@@ -157,17 +157,8 @@ def count(db: sqlite3.Connection, benchmark: Benchmark) -> int:
 
 
 def dataset_numbers(db: sqlite3.Connection, benchmark: Benchmark) -> list[int]:
-    """List the datasets of the items; one look-up per dataset, however many items there are."""
-    numbers: list[int] = []
-    after = 0
-    while row := db.execute(
-        "SELECT item FROM benchmark_item WHERE benchmark = ? AND item >= ? ORDER BY item LIMIT 1",
-        (benchmark.id, after),
-    ).fetchone():
-        numbers.append(dataset_of(row[0]))
-        after = item_range(numbers[-1])[1]
-    existing = {number for (number,) in db.execute("SELECT id FROM dataset WHERE NOT deleted")}
-    return [number for number in numbers if number in existing]
+    """List the datasets of the items."""
+    return datasets_of_rows(db, "benchmark_item", "benchmark", benchmark.id)
 
 
 def item_ids(db: sqlite3.Connection, benchmark: Benchmark, limit: int, offset: int) -> list[str]:

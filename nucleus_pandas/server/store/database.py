@@ -1,4 +1,4 @@
-"""One SQLite file in a folder: connections, transactions, schema version."""
+"""The SQLite database of a store: connections, transactions and schema versions."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ WriteOutcome: TypeAlias = Literal["new", "updated", "ignored"]
 class Database:
     """The database of one store.
 
-    Any number of threads and processes may use it at once, on a local disk. Readers see one moment and never wait;
-    writers take turns. A write that returned survives ``kill -9`` and power loss.
+    Several threads and processes may use it at the same time, on a local disk. Readers see a snapshot and never wait;
+    writers take turns. A committed write survives ``kill -9`` and power loss.
 
     Parameters
     ----------
     folder : pathlib.Path
-        Where the database lies; made when absent.
+        The folder of the database; created if absent.
 
     Raises
     ------
     StoreError
-        The folder cannot be made or opened, or was written by a newer version.
+        The folder cannot be created or opened, is read-only, or was written by a newer version.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -83,7 +83,7 @@ class Database:
                 )
 
     def _check_ours(self, db: sqlite3.Connection) -> bool:
-        """Refuse what was not made by this package or by a newer one; False when nothing is there yet."""
+        """Raise StoreError for other databases and newer versions; return False for a new, empty file."""
         application: int = db.execute("PRAGMA application_id").fetchone()[0]
         version: int = db.execute("PRAGMA user_version").fetchone()[0]
         if application == APPLICATION_ID and version <= VERSION:
@@ -98,7 +98,7 @@ class Database:
         return False
 
     def _migrate(self) -> None:
-        """Bring the tables to this version: all of them for a new store, what an older one lacks."""
+        """Create the tables of a new store, or upgrade an older one to this version."""
         with self.write() as db:
             ours = self._check_ours(db)
             version: int = db.execute("PRAGMA user_version").fetchone()[0] if ours else 0
@@ -126,7 +126,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """Read one consistent moment of the store."""
+        """Read a consistent snapshot of the store."""
         db = self._take()
         try:
             db.execute("BEGIN")
@@ -138,7 +138,7 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """Change the store: all of the block's changes, or none when it raises."""
+        """Change the store: all changes of the block are committed, or none if it raises."""
         with self._writer:
             db = self._take()
             try:
@@ -153,7 +153,7 @@ class Database:
                 self._put_back(db)
 
     def close(self) -> None:
-        """Close every connection that is not in use; those in use are closed when they come back."""
+        """Close the idle connections; those in use are closed when they are returned."""
         with self._idle_lock:
             self._closed = True
             idle, self._idle = self._idle, []
@@ -172,7 +172,7 @@ def run_or_undo(db: sqlite3.Connection, work: Callable[[], T], keep: Callable[[T
 
 
 def modulo(left: float | None, right: float | None) -> float | None:
-    """Return what a division leaves, with the sign of what is divided; SQLite's own operator cuts numbers to integers.
+    """Return the remainder of a division, with the sign of the dividend; SQLite's operator truncates to integers.
 
     Examples
     --------
@@ -188,6 +188,6 @@ def modulo(left: float | None, right: float | None) -> float | None:
 
 
 def _schema() -> list[str]:
-    """Return what makes a store of each version from one of the version before, beginning with version 1."""
+    """Return the statements that upgrade a store to each version from the previous one, from version 1 on."""
     script = files("nucleus_pandas.server").joinpath("schema.sql").read_text("utf-8")
     return re.split(r"^-- Version \d+:.*$", script, flags=re.MULTILINE)[1:]

@@ -11,7 +11,7 @@ import msgspec
 
 from nucleus_pandas.errors import ConflictError, NotFoundError
 from nucleus_pandas.server.store import layers
-from nucleus_pandas.server.store.ids import item_range, new_tag, now, tag_of
+from nucleus_pandas.server.store.ids import dataset_of, item_range, new_tag, now, tag_of
 from nucleus_pandas.server.store.layers import AnnotationLayer
 from nucleus_pandas.wire.requests import AddTaxonomy, CreateDataset
 from nucleus_pandas.wire.responses import DatasetInfo
@@ -79,6 +79,23 @@ def by_number(db: sqlite3.Connection, number: int) -> Dataset:
     """Find a dataset by its number, or raise NotFoundError."""
     row = db.execute("SELECT tag FROM dataset WHERE id = ?", (number,)).fetchone()
     return find(db, f"ds_{row and row[0]}")
+
+
+def datasets_of_rows(db: sqlite3.Connection, table: str, owner: str, number: int) -> list[int]:
+    """List the datasets of the items of a run's or benchmark's rows.
+
+    Each look-up seeks the first row after the last dataset, so there is one per dataset, however many rows there are.
+    The table needs an index on the owner and then on ``item``.
+    """
+    numbers: list[int] = []
+    after = 0
+    while row := db.execute(
+        f"SELECT item FROM {table} WHERE {owner} = ? AND item >= ? ORDER BY item LIMIT 1", (number, after)
+    ).fetchone():
+        numbers.append(dataset_of(row[0]))
+        after = item_range(numbers[-1])[1]
+    existing = tags_by_number(db)
+    return [number for number in numbers if number in existing]
 
 
 def positions(db: sqlite3.Connection, number: int) -> int:

@@ -20,7 +20,7 @@ POSITION = (1 << _POSITION_BITS) - 1
 """The highest position."""
 ALL_ITEMS = (0, 1 << 62)
 """The numbers of the items of all datasets: the first, and the one behind the last."""
-_IN = 10_000  # variables in one statement; SQLite takes 32,766
+_BATCH = 10_000  # values per statement; SQLite allows 32,766 variables
 _ITEM = re.compile(r"di_([0-9a-f]{12})([0-9a-f]{8})")
 
 
@@ -73,17 +73,17 @@ def position_sql(number: str) -> str:
 
 
 def new_tag() -> str:
-    """Draw the random part of a public id."""
+    """Return a new random tag, the random part of a public id."""
     return secrets.token_hex(6)
 
 
 def now() -> str:
-    """Return the time, in UTC, as stored."""
+    """Return the current time in UTC, in the stored format."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def tag_of(public_id: str, prefix: str) -> str | None:
-    """Return the random part of a public id, or None when it is no such id.
+    """Return the tag in a public id, None if the id has another prefix.
 
     Examples
     --------
@@ -105,9 +105,9 @@ def item_id(dataset_tag: str, item: int) -> str:
 
 
 def split_item_id(public_id: str) -> tuple[str, int] | None:
-    """Return the dataset's tag and the position in an item's public id, or None when it is no item id."""
-    found = _ITEM.fullmatch(public_id)
-    return (found[1], int(found[2], 16)) if found else None
+    """Return the tag of the dataset and the position in the public id of an item, None for any other id."""
+    parts = _ITEM.fullmatch(public_id)
+    return (parts[1], int(parts[2], 16)) if parts else None
 
 
 def annotation_id(dataset_tag: str, item: int, arrival: int) -> str:
@@ -121,14 +121,14 @@ def prediction_id(run_tag: str, item: int, arrival: int) -> str:
 
 
 def batches(values: Iterable[T]) -> Iterator[tuple[list[T], str]]:
-    """Part values into as many as one statement takes, each with the question marks that stand for them.
+    """Split values into batches that fit into one statement, each with its placeholders.
 
     Examples
     --------
     >>> list(batches([7, 8]))
     [([7, 8], '?,?')]
     """
-    every = list(values)
-    for start in range(0, len(every), _IN):
-        part = every[start : start + _IN]
+    listed = list(values)
+    for start in range(0, len(listed), _BATCH):
+        part = listed[start : start + _BATCH]
         yield part, ",".join("?" * len(part))

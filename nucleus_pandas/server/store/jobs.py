@@ -1,4 +1,4 @@
-"""Rows of jobs and of signed uploads."""
+"""Jobs and signed uploads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _COLUMNS = "id, tag, type, status, message, done, total, created_at"
 
 
 class JobRow(NamedTuple):
-    """A job as stored."""
+    """A stored job."""
 
     id: int
     tag: str
@@ -37,7 +37,7 @@ class JobRow(NamedTuple):
 
     @property
     def public_id(self) -> str:
-        """The id that users see."""
+        """The public id."""
         return f"job_{self.tag}"
 
     def entry(self) -> JobEntry:
@@ -51,7 +51,7 @@ class JobRow(NamedTuple):
 
 
 def create(db: sqlite3.Connection, job_type: str, dataset: int | None, owner: str) -> JobRow:
-    """Record that a job has begun."""
+    """Create a running job."""
     tag = new_tag()
     db.execute(
         "INSERT INTO job (tag, type, dataset, status, created_at, owner, heartbeat)"
@@ -70,23 +70,23 @@ def find(db: sqlite3.Connection, public_id: str) -> JobRow:
 
 
 def is_running(db: sqlite3.Connection, job: int) -> bool:
-    """Return whether a job was not ended meanwhile."""
+    """Return True if a job is running, not cancelled or ended meanwhile."""
     return db.execute("SELECT 1 FROM job WHERE id = ? AND status = 'Running'", (job,)).fetchone() is not None
 
 
 def progress(db: sqlite3.Connection, job: int, done: int, total: int, errors: Iterable[str] = ()) -> None:
-    """Record how far a job is."""
+    """Record the progress of a job."""
     add_errors(db, job, errors)
     db.execute("UPDATE job SET done = ?, total = ? WHERE id = ?", (done, total, job))
 
 
 def beat(db: sqlite3.Connection, owner: str) -> None:
-    """Return that a process is alive, for the job that it works on and for those that wait."""
+    """Record that a process is alive, for the job that it runs and for those in its queue."""
     db.execute("UPDATE job SET heartbeat = ? WHERE owner = ? AND status = 'Running'", (time.time(), owner))
 
 
 def add_errors(db: sqlite3.Connection, job: int, errors: Iterable[str]) -> None:
-    """Record what a job could not do."""
+    """Record errors of a job."""
     (count,) = db.execute("SELECT count(*) FROM job_error WHERE job = ?", (job,)).fetchone()
     db.executemany(
         "INSERT INTO job_error (job, number, text) VALUES (?, ?, ?)",
@@ -120,14 +120,14 @@ def record(
 
 
 def cancel(db: sqlite3.Connection, job: JobRow) -> None:
-    """Stop a job that runs, or raise ConflictError; who works on it finds that out at its next step."""
+    """Cancel a running job, or raise ConflictError; its worker notices that at its next step."""
     if job.status != "Running":
         raise ConflictError(f"The job '{job.public_id}' is {job.status}; only a running one can be cancelled.")
     db.execute("UPDATE job SET status = 'Cancelled', done = total WHERE id = ?", (job.id,))
 
 
 def any_stale(db: sqlite3.Connection) -> bool:
-    """Return whether there is a job that runs no longer, though it says so."""
+    """Return True if there are running jobs without a recent heartbeat."""
     row = db.execute(
         "SELECT 1 FROM job WHERE status = 'Running' AND heartbeat < ? LIMIT 1", (time.time() - STALE_SECONDS,)
     ).fetchone()
@@ -135,8 +135,10 @@ def any_stale(db: sqlite3.Connection) -> bool:
 
 
 def end_stale(db: sqlite3.Connection) -> None:
-    """End the jobs whose process is gone."""
-    text = msgspec.json.encode({"final_error": "The process that worked on this job stopped; send it again."}).decode()
+    """End the running jobs without a recent heartbeat, whose process ended."""
+    text = msgspec.json.encode(
+        {"final_error": "The process that ran this job stopped; send the request again."}
+    ).decode()
     db.execute(
         "UPDATE job SET status = 'Errored_Server', message = ? WHERE status = 'Running' AND heartbeat < ?",
         (text, time.time() - STALE_SECONDS),
@@ -144,12 +146,12 @@ def end_stale(db: sqlite3.Connection) -> None:
 
 
 def errors(db: sqlite3.Connection, job: JobRow) -> list[str]:
-    """List what a job could not do."""
+    """List the errors of a job."""
     return [text for (text,) in db.execute("SELECT text FROM job_error WHERE job = ? ORDER BY number", (job.id,))]
 
 
 def listing(db: sqlite3.Connection, request: ListJobs) -> list[JobRow]:
-    """List jobs, newest first, as the request narrows them down."""
+    """List jobs, newest first, filtered by the request."""
     conditions: list[str] = ["1"]
     values: list[object] = []
     if request.dataset_id is not None:
@@ -174,17 +176,17 @@ def listing(db: sqlite3.Connection, request: ListJobs) -> list[JobRow]:
 
 
 def _moment(text: str, name: str) -> str:
-    """Write a moment as stored; one without a zone is in UTC."""
+    """Convert a time to the stored format; without a zone it is in UTC."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise BadRequestError(f"`{name}` is a date or a moment as in ISO 8601, not '{text[:50]}'.") from None
+        raise BadRequestError(f"`{name}` must be a date or time in ISO 8601 format, not '{text[:50]}'.") from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return moment.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
 class UploadRow(NamedTuple):
-    """A signed upload as stored."""
+    """A stored signed upload."""
 
     dataset: int
     request_id: str
@@ -194,7 +196,7 @@ class UploadRow(NamedTuple):
 
 
 def sign_upload(db: sqlite3.Connection, dataset: int, request_id: str) -> str:
-    """Return the token of the URL to which one request's rows may be sent; the same request gets the same one."""
+    """Return the token of the upload URL of a request; the same request id gets the same token."""
     row = db.execute("SELECT token FROM upload WHERE dataset = ? AND request_id = ?", (dataset, request_id)).fetchone()
     if row is not None:
         db.execute(
@@ -211,28 +213,28 @@ def sign_upload(db: sqlite3.Connection, dataset: int, request_id: str) -> str:
 
 
 def open_upload(db: sqlite3.Connection, token: str) -> UploadRow:
-    """Find an upload that still takes a body, or raise NotFoundError or ConflictError."""
+    """Find an upload that still accepts a body, or raise NotFoundError or ConflictError."""
     row = db.execute(
         "SELECT dataset, request_id, token, file, job FROM upload WHERE token = ? AND expires_at > ?",
         (token, time.time()),
     ).fetchone()
     if row is None:
-        raise NotFoundError("This upload address is unknown or has expired; ask for a new one.")
+        raise NotFoundError("This upload URL is unknown or has expired; request a new one.")
     upload = UploadRow(*row)
     if upload.job is not None:
-        raise ConflictError("This upload was used already; ask for a new address under another request id.")
+        raise ConflictError("This upload was already used; request a new URL with another request id.")
     return upload
 
 
 def set_upload_file(db: sqlite3.Connection, upload: UploadRow, file: str) -> None:
-    """Record where an upload's body lies."""
+    """Record the file of the body of an upload."""
     db.execute(
         "UPDATE upload SET file = ? WHERE dataset = ? AND request_id = ?", (file, upload.dataset, upload.request_id)
     )
 
 
 def pending_upload(db: sqlite3.Connection, dataset: int, request_id: str) -> str | None:
-    """Return the file of an upload that is not consumed, if there is one."""
+    """Return the file of an upload that is not consumed, None if there is none."""
     row = db.execute(
         "SELECT file FROM upload WHERE dataset = ? AND request_id = ? AND job IS NULL", (dataset, request_id)
     ).fetchone()
@@ -247,7 +249,7 @@ def consume_upload(
     Returns
     -------
     (JobRow, str or None)
-        The job, and the file it has to read; None when the upload was consumed before, by that job.
+        The job, and the file that it has to read; None if the upload was consumed before, by that job.
     """
     row = db.execute(
         "SELECT dataset, request_id, token, file, job FROM upload WHERE dataset = ? AND request_id = ?",
@@ -267,7 +269,7 @@ def consume_upload(
 
 
 def forget_expired_uploads(db: sqlite3.Connection) -> list[str]:
-    """Forget uploads that nobody consumed in time, and list their files."""
+    """Delete uploads that expired before they were consumed, and return their files."""
     expired = "FROM upload WHERE expires_at < ? AND job IS NULL"
     rows = db.execute(f"SELECT file {expired} AND file IS NOT NULL", (time.time(),)).fetchall()
     db.execute(f"DELETE {expired}", (time.time(),))
@@ -275,7 +277,7 @@ def forget_expired_uploads(db: sqlite3.Connection) -> list[str]:
 
 
 def upload_files(db: sqlite3.Connection) -> set[str]:
-    """List the files of uploads that may still be read: not consumed, or by a job that runs."""
+    """List the files of uploads that may still be read: not consumed yet, or read by a running job."""
     rows = db.execute(
         "SELECT file FROM upload LEFT JOIN job ON job.id = upload.job"
         " WHERE file IS NOT NULL AND (upload.job IS NULL OR job.status = 'Running')"

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from nucleus_pandas.errors import BadRequestError, ConflictError, NotFoundError
-from nucleus_pandas.server.store.datasets import Dataset, json_or_none
-from nucleus_pandas.server.store.ids import dataset_of, item_range, new_tag, now, owner_sql, tag_of
+from nucleus_pandas.server.store.datasets import Dataset, datasets_of_rows, json_or_none
+from nucleus_pandas.server.store.ids import item_range, new_tag, now, owner_sql, tag_of
 from nucleus_pandas.server.store.layers import AnnotationLayer
 from nucleus_pandas.wire.requests import AddModel, CreateModelRun
 from nucleus_pandas.wire.responses import ModelEntry
@@ -301,18 +301,8 @@ def runs_on(db: sqlite3.Connection, dataset: Dataset) -> list[RunEntry]:
 
 
 def datasets_of(db: sqlite3.Connection, run: Run) -> list[int]:
-    """List the datasets that a run has predictions on; one look-up per dataset, however many predictions there are."""
-    if run.dataset is not None:
-        return [run.dataset]
-    numbers: list[int] = []
-    after = 0
-    while row := db.execute(
-        "SELECT item FROM prediction WHERE run = ? AND item >= ? ORDER BY item LIMIT 1", (run.id, after)
-    ).fetchone():
-        numbers.append(dataset_of(row[0]))
-        after = item_range(numbers[-1])[1]
-    existing = {number for (number,) in db.execute("SELECT id FROM dataset WHERE NOT deleted")}
-    return [number for number in numbers if number in existing]
+    """List the datasets that a run has predictions on."""
+    return [run.dataset] if run.dataset is not None else datasets_of_rows(db, "prediction", "run", run.id)
 
 
 def delete_run(db: sqlite3.Connection, run: Run) -> None:

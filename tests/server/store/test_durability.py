@@ -468,7 +468,7 @@ def test_a_job_cut_off_is_given_up_once_its_heart_stands_still(store: Path, stor
         with database_of(store) as db:
             db.execute("UPDATE job SET heartbeat = heartbeat - 100")
         assert client.get_job(job).status == "Errored_Server"
-        assert "send it again" in client.get_job(job).info["message"]["final_error"]
+        assert "send the request again" in client.get_job(job).info["message"]["final_error"]
         story._upload("append", rows)(client)
         names = client.get_dataset(route[1]).items.to_frame()["reference_id"]
         assert names.tolist() == [row["reference_id"] for row in rows]

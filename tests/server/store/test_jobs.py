@@ -26,7 +26,7 @@ def test_a_job_whose_process_is_gone_ends(http: StoreHttp, nucleus: EmbeddedNucl
         old = time.time() - jobs.STALE_SECONDS - 1
         db.execute("UPDATE job SET heartbeat = ? WHERE tag = ?", (old, gone.removeprefix("job_")))
     assert http("GET", f"job/{gone}")["status"] == "Errored_Server"
-    assert "send it again" in http("GET", f"job/{gone}")["message"]["final_error"]
+    assert "send the request again" in http("GET", f"job/{gone}")["message"]["final_error"]
     assert http("GET", f"job/{alive}")["status"] == "Running"
     listed = {entry["job_id"]: entry["job_last_known_status"] for entry in http("POST", "jobs/", {})}
     assert listed == {gone: "Errored_Server", alive: "Running"}
