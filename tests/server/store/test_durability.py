@@ -621,7 +621,7 @@ def what_there_is(endpoint: str) -> dict[str, list[str]]:
 def test_what_is_made_is_made_once_when_answers_are_cut(
     served: str, made: dict[str, Any], monkeypatch: pytest.MonkeyPatch, what: str, half: bool
 ) -> None:
-    monkeypatch.setattr(Transport, "_wait", lambda *arguments: False)
+    monkeypatch.setattr(Transport, "_pause", lambda *arguments: False)
     with cutting(served, cuts=3, half=half) as proxy, npd.NucleusClient(endpoint=proxy.endpoint) as client:
         new = CREATIONS[what](client, made)
     assert len(proxy.keys) == 4
