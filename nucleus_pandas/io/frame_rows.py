@@ -107,8 +107,7 @@ class CheckedBoxes:
                 converted.append(value)
             except (ValidationError, RecursionError) as error:
                 problems.add_one(row, name, reason_of(error))
-        if problems.bad.any():
-            raise rows_error(problems, "annotations")
+        check_rows(problems, "annotations")
         return converted
 
     def numbers(self, name: str) -> list[float | None]:
@@ -123,8 +122,7 @@ class CheckedBoxes:
             return [None] * len(self.rows)
         problems = Problems(self.named.index)
         numbers = floats(self.named.own(name), problems)
-        if problems.bad.any():
-            raise rows_error(problems, "annotations")
+        check_rows(problems, "annotations")
         return [None if np.isnan(number) else number for number in numbers[self.rows].tolist()]
 
 
@@ -158,8 +156,7 @@ def check_items_to_write(items: pd.DataFrame) -> CheckedItems:
     if urls is not None:
         places = to_strings(urls, problems, addresses=True).to_pylist()
     metadata_of_rows = _metadata(named, np.arange(len(named)), problems)
-    if problems.bad.any():
-        raise rows_error(problems, "items")
+    check_rows(problems, "items")
     return CheckedItems(named, names.tolist(), list(zip(*sides_of_images, strict=True)), places, metadata_of_rows)
 
 
@@ -217,8 +214,7 @@ def check_boxes_to_write(
         box[unit] = x.min(), y.min(), np.ptp(x), np.ptp(y)
     positions = _images(boxes, rows, images, problems, kept)
     metadata_of_rows = _metadata(named, rows[kept], problems)
-    if problems.bad.any():
-        raise rows_error(problems, "annotations")
+    check_rows(problems, "annotations")
     take = pa.array(kept)
     ids = [None] * len(kept) if boxes.given_ids is None else boxes.given_ids.take(take).to_pylist()
     return CheckedBoxes(
@@ -323,16 +319,17 @@ def paths_of(images: CheckedItems, suffix: str) -> list[str]:
             problems.add_one(row, "reference_id", f"is {shown(name)}, and {shown(other)} has the same file, {path!r}.")
         first.setdefault(path, row)
         paths.append(path)
-    if problems.bad.any():
-        raise rows_error(problems, "items")
+    check_rows(problems, "items")
     return paths
 
 
-def rows_error(problems: Problems, what: str) -> InvalidInputError:
-    """Return the error with the rows that cannot be written."""
+def check_rows(problems: Problems, what: str) -> None:
+    """Raise InvalidInputError if rows cannot be written."""
+    if not problems.bad.any():
+        return
     reasons = problems.reasons()
     lines = [f"{len(reasons)} of {len(problems.index)} rows of the {what} cannot be written:"]
     lines += [f"  {problems.label(row)}: {reasons[row]}" for row in list(reasons)[:_SHOWN]]
     if len(reasons) > _SHOWN:
         lines.append(f"  … and {len(reasons) - _SHOWN} more; .problems lists all.")
-    return InvalidInputError("\n".join(lines), problems=problems.frame())
+    raise InvalidInputError("\n".join(lines), problems=problems.frame())

@@ -15,7 +15,7 @@ from nucleus_pandas._util.threads import side_by_side
 from nucleus_pandas.errors import InvalidInputError, ValidationError
 from nucleus_pandas.images.sizes import EXTENSIONS, read_size
 from nucleus_pandas.io.files import Faults, escapes, files_below
-from nucleus_pandas.schema import IMAGES, frame, warn
+from nucleus_pandas.schema import IMAGES, frame, is_remote, warn
 
 _THREADS = 4
 _FILES = 256  # per call that reads headers
@@ -25,9 +25,8 @@ _Header: TypeAlias = tuple[int | None, int | None, str | None]
 def read_images(folder: str | os.PathLike[str], *, pattern: str | None = None) -> pd.DataFrame:
     """List the images in and below a folder, with their sizes, as items that can be appended.
 
-    Sizes are read from the headers of the files, in parallel; no pixels are decoded. JPEG,
-    PNG, GIF, BMP, WebP, TIFF, JPEG 2000, AVIF and HEIF need no extra; other formats need Pillow
-    (``pip install 'nucleus_pandas[local]'``).
+    Sizes are read from the headers of the files, in parallel; no pixels are decoded. JPEG, PNG, GIF, BMP, WebP,
+    TIFF, JPEG 2000, AVIF and HEIF need no extra; other formats need Pillow (``pip install 'nucleus_pandas[local]'``).
 
     Parameters
     ----------
@@ -146,6 +145,14 @@ def folder_of(path: str | os.PathLike[str], parameter: str) -> Path:
             f"{parameter}=: {folder} {what}. Name the folder that holds the files.", argument=parameter
         )
     return folder
+
+
+def is_known_remote(url: str) -> bool:
+    """Return True for a URL of a known scheme; False for a path and for any other URL."""
+    try:
+        return is_remote(url)
+    except ValidationError:
+        return False
 
 
 def images_in(folder: Path) -> dict[str, Path]:

@@ -20,8 +20,8 @@ from nucleus_pandas.io.frame_rows import (
     CheckedItems,
     check_boxes_to_write,
     check_items_to_write,
+    check_rows,
     paths_of,
-    rows_error,
 )
 from nucleus_pandas.io.frames import LARGEST_BOX, LARGEST_IMAGE, Frames, boxes_frame, items_frame
 from nucleus_pandas.io.image_folder import folder_of, local_url
@@ -343,8 +343,7 @@ def _check_texts(image_items: CheckedItems, boxes: CheckedBoxes) -> None:
         for row, value in zip(rows, values, strict=True):
             if (reason := unwritable(value)) is not None:
                 problems.add_one(row, column, f"{reason}. Clean it: .str.strip().")
-        if problems.bad.any():
-            raise rows_error(problems, "items" if column == "reference_id" else "annotations")
+        check_rows(problems, "items" if column == "reference_id" else "annotations")
 
 
 def _written_image(image_items: CheckedItems, at: int, left_out: set[str]) -> dict[str, Any]:

@@ -22,8 +22,8 @@ from nucleus_pandas.io.frame_rows import (
     CheckedItems,
     check_boxes_to_write,
     check_items_to_write,
+    check_rows,
     paths_of,
-    rows_error,
 )
 from nucleus_pandas.io.frames import Frames, boxes_frame, items_frame
 from nucleus_pandas.io.image_folder import folder_of, images_in, size_of
@@ -131,34 +131,29 @@ def read_yolo(
         )
     class_names = _read_names(_find_names(folder)) if names is None else _names_from(names)
     faults = Faults(str(folder))
-    sized = None if sizes is None else check_items_to_write(sizes)
+    given: dict[str, tuple[tuple[int | None, int | None], str | None, dict[str, Any]]] = {}
+    if sizes is not None:
+        checked = check_items_to_write(sizes)
+        columns = zip(checked.sizes, checked.urls, checked.metadata, strict=True)
+        given = dict(zip(checked.references, columns, strict=True))
     files = {} if images is None else images_in(folder_of(images, "images"))
-    image_names = list(files) if images is not None or sized is None else sized.references
-    positions = {} if sized is None else {name: at for at, name in enumerate(sized.references)}
+    image_names = list(given if images is None else files)
     lines = _read_files(_label_files(folder, image_names, faults), class_names, faults)
-    known_sizes = [
-        None if sized is None or name not in positions else sized.sizes[positions[name]] for name in image_names
-    ]
-    measured = [
-        size if size is not None and None not in size else size_of(files[name], faults) if name in files else size
-        for name, size in zip(image_names, known_sizes, strict=True)
-    ]
     box_sizes = np.ones((len(image_names), 2))
     with_boxes = set(lines.image)
-    for at, size in enumerate(measured):
-        if size is not None and None not in size:
+    rows = []
+    for at, name in enumerate(image_names):
+        size, url, metadata = given.get(name, ((None, None), None, {}))
+        if None in size and name in files:
+            size = size_of(files[name], faults) or size
+        if None not in size:
             box_sizes[at] = size
-        elif at in with_boxes and image_names[at] not in files:
-            faults.add(image_names[at], "has no size: its width or height is missing in sizes=. Fill them.")
+        elif at in with_boxes and name not in files:
+            faults.add(name, "has no size: its width or height is missing in sizes=. Fill them.")
+        rows.append((str(files[name]) if name in files else url, size, metadata))
     faults.check()
-    metadata: list[dict[str, Any]] = [
-        sized.metadata[positions[name]] if sized is not None and name in positions else {} for name in image_names
-    ]
-    urls = [
-        str(files[name]) if name in files else None if sized is None else sized.urls[positions[name]]
-        for name in image_names
-    ]
-    items = items_frame(image_names, urls, [size or (None, None) for size in measured], metadata)
+    urls, image_sizes, metadata_of_images = zip(*rows, strict=True) if rows else ((), (), ())
+    items = items_frame(image_names, urls, image_sizes, metadata_of_images)
     items.attrs[HEAD] = {"names": [class_names.get(number, "") for number in range(max(class_names, default=-1) + 1)]}
     return Frames(items, _boxes(lines, image_names, box_sizes))
 
@@ -452,8 +447,7 @@ def _classes(boxes: CheckedBoxes, items: pd.DataFrame, names: ClassNames | None)
             problems.add_one(
                 row, "label", f"is {shown(label)}, which is not among names=. Add it, or leave names= out."
             )
-    if problems.bad.any():
-        raise rows_error(problems, "annotations")
+    check_rows(problems, "annotations")
     return [number_of[label] for label in boxes.labels], [name or f"class {at}" for at, name in enumerate(known)]
 
 
@@ -464,8 +458,7 @@ def _fractions(boxes: CheckedBoxes, image_names: CheckedItems) -> Floats:
         for name, pixels in zip(("width", "height"), image_names.sizes[image], strict=True):
             if pixels is None:
                 unsized.add_one(image, name, "is missing, but places in YOLO are fractions of it. Fill it.")
-    if unsized.bad.any():
-        raise rows_error(unsized, "items")
+    check_rows(unsized, "items")
     sizes = np.array([image_names.sizes[image] for image in boxes.image], dtype=np.float64).reshape(-1, 2)
     fractions = np.hstack([(boxes.sides[:, :2] + boxes.sides[:, 2:] / 2) / sizes, boxes.sides[:, 2:] / sizes])
     problems = Problems(boxes.named.index)
@@ -477,6 +470,5 @@ def _fractions(boxes: CheckedBoxes, image_names: CheckedItems) -> Floats:
             fault = "puts the centre of the box outside of" if column < 2 else "is larger than"
             reason = f"{fault} the image, which has {pixels} pixels there; YOLO has no such boxes. Clip the box."
             problems.add_one(int(boxes.rows[at]), what, reason)
-    if problems.bad.any():
-        raise rows_error(problems, "annotations")
+    check_rows(problems, "annotations")
     return np.clip(fractions, 0.0, 1.0) + 0.0  # -0 is 0

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from nucleus_pandas._util.arrays import Bools, Floats
 from nucleus_pandas._util.compat import TEXT
-from nucleus_pandas.errors import InvalidInputError, ValidationError
+from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.io.coco.parsing import (
     CocoContent,
     CocoKey,
@@ -31,8 +31,8 @@ from nucleus_pandas.io.coco.parsing import (
 from nucleus_pandas.io.coco.segmentation import box_around, is_empty
 from nucleus_pandas.io.files import Faults
 from nucleus_pandas.io.frames import LARGEST_BOX, LARGEST_IMAGE, Frames, boxes_frame, items_frame
-from nucleus_pandas.io.image_folder import folder_of, local_url
-from nucleus_pandas.schema import column, is_remote
+from nucleus_pandas.io.image_folder import folder_of, is_known_remote, local_url
+from nucleus_pandas.schema import column
 from nucleus_pandas.schema.problems import shown
 from nucleus_pandas.wire.decoding import uncollected
 
@@ -246,12 +246,8 @@ def _side(value: object, place: str, faults: Faults) -> int | None:
 def _url(image: Mapping[str, Any], name: str | None) -> str | None:
     """Return the URL of an image; paths are ignored, since the files that they name would be uploaded."""
     for url in (name, *(image.get(key) for key in _URLS)):
-        if isinstance(url, str) and "://" in url:
-            try:
-                if is_remote(url):
-                    return url
-            except ValidationError:
-                continue
+        if isinstance(url, str) and is_known_remote(url):
+            return url
     return None
 
 

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from nucleus_pandas.errors import InvalidInputError, ValidationError
+from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.io.coco.parsing import CocoContent, CocoKey, CocoSource, key_of, keys_of, parse
 from nucleus_pandas.io.coco.reading import COMPUTED, HEAD, images_of, is_crowd, labels_of
 from nucleus_pandas.io.files import write
@@ -24,9 +24,10 @@ from nucleus_pandas.io.frame_rows import (
     CheckedItems,
     check_boxes_to_write,
     check_items_to_write,
-    rows_error,
+    check_rows,
 )
-from nucleus_pandas.schema import Problems, is_remote
+from nucleus_pandas.io.image_folder import is_known_remote
+from nucleus_pandas.schema import Problems
 from nucleus_pandas.schema.boxes import areas
 from nucleus_pandas.schema.problems import shown
 from nucleus_pandas.wire.decoding import uncollected
@@ -192,8 +193,7 @@ def results_from(items: pd.DataFrame, annotations: pd.DataFrame, like: CocoConte
                 f"is {shown(label)}, which has no COCO id: neither 'category_id' in the metadata nor like= "
                 "has it. Pass the ground truth: like='instances.json'.",
             )
-    if problems.bad.any():
-        raise rows_error(problems, "predictions")
+    check_rows(problems, "predictions")
     segmentations = boxes.values("segmentation")
     written = []
     for at, (row, image) in enumerate(zip(boxes.metadata, boxes.image, strict=True)):
@@ -260,17 +260,10 @@ def _images(image_items: CheckedItems, ids: Sequence[Any]) -> list[dict[str, Any
             if pixels is not None:
                 image[side] = pixels
         url = image_items.urls[at]
-        if url is not None and url != name and url not in row.values() and _is_known_remote(url):
+        if url is not None and url != name and url not in row.values() and is_known_remote(url):
             image["coco_url"] = url
         written.append({**row, **image})
     return written
-
-
-def _is_known_remote(url: str) -> bool:
-    try:
-        return is_remote(url)
-    except ValidationError:
-        return False
 
 
 def _categories(boxes: CheckedBoxes, head: dict[str, Any], *, closed: bool) -> CocoCategories:

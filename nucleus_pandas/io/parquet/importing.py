@@ -262,7 +262,7 @@ class RowsImport:
             send(upload)
             upload.wait_for_jobs()
             counts = counted(upload)
-            counts = +(counts + Counter(failed=len(rows.refused)))
+            counts = +(counts + Counter(failed=len(rows.rejected)))
             self.resumed += outcomes.recalled
             if group.was_sent and outcomes.recalled < len(upload.units):
                 self._warn_changed(group.file)
@@ -328,7 +328,7 @@ class RowsImport:
 
     def _reject(self, group: _Group, upload: Upload[Units], rows: RowGroupFrame, table: Any, rejects: Rejects) -> None:
         """Write the rejected rows of a row group to the rejects."""
-        rejected: list[tuple[int | None, str | None, str]] = [(row, *why) for row, why in rows.refused.items()]
+        rejected: list[tuple[int | None, str | None, str]] = [(row, *why) for row, why in rows.rejected.items()]
         for at, column, reason in rejections(upload):
             box = "" if rows.box is None else f"Box {rows.box[at]}: "
             rejected.append((int(rows.source[at]), column, f"{box}{reason}"))

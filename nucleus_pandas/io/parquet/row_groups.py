@@ -59,14 +59,14 @@ class RowGroupFrame:
         Per row, the row of the group that it comes from.
     box : numpy.ndarray of int or None
         Per row, the number of its box in the row of the group, where that holds several.
-    refused : dict of int to (str, str)
+    rejected : dict of int to (str, str)
         Rows of the group with lists of different lengths, which have no row here: column and reason.
     """
 
     frame: pd.DataFrame
     source: Indices
     box: Indices | None
-    refused: Mapping[int, tuple[str, str]]
+    rejected: Mapping[int, tuple[str, str]]
 
 
 class ReadPlan:
@@ -188,9 +188,9 @@ class ReadPlan:
         columns = {name: self._column(table, name) for name in self.names}
         count = table.num_rows
         source: Indices = np.arange(count)
-        box, refused = None, dict[int, tuple[str, str]]()
+        box, rejected = None, dict[int, tuple[str, str]]()
         if self.lists:
-            columns, source, box, refused = _unfolded(columns, self.lists, count)
+            columns, source, box, rejected = _unfolded(columns, self.lists, count)
         for name, names in self._names.items():
             if name in columns and pa.types.is_integer(columns[name].type):
                 columns[name] = _named(columns[name], names)
@@ -200,7 +200,7 @@ class ReadPlan:
             if columns
             else pd.DataFrame(index=pd.RangeIndex(len(source)))
         )
-        return RowGroupFrame(frame, source, box, refused)
+        return RowGroupFrame(frame, source, box, rejected)
 
     def _column(self, table: Any, name: str) -> Any:
         if name in self.partitions:
@@ -275,11 +275,11 @@ def _unfolded(
         for name in lists
     }
     first = lengths[lists[0]]
-    refused: dict[int, tuple[str, str]] = {}
+    rejected: dict[int, tuple[str, str]] = {}
     is_good = np.ones(count, dtype=bool)
     for name in lists[1:]:
         for row in np.flatnonzero(is_good & (lengths[name] != first)).tolist():
-            refused[row] = (
+            rejected[row] = (
                 name,
                 f"holds {lengths[name][row]} values, and '{lists[0]}' {first[row]}: there must be one per box.",
             )
@@ -298,7 +298,7 @@ def _unfolded(
         flat = _plain(pc.list_flatten(column))
         at = np.repeat((np.append(0, np.cumsum(lengths[name])[:-1]))[rows], counts) + box
         unfolded[name] = flat.take(pa.array(np.where(absent, 0, at), mask=absent))
-    return unfolded, source, box, refused
+    return unfolded, source, box, rejected
 
 
 def _class_names(schema: Any) -> dict[str, list[str]]:

@@ -11,7 +11,7 @@ import os
 import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
 from hashlib import blake2b
@@ -122,43 +122,34 @@ class SourceFile(Protocol):
     @property
     def name(self) -> str:
         """Its name in errors, rejects and the journal."""
-        ...
 
     @property
     def partitions(self) -> Mapping[str, str | int | None]:
         """Columns with one value in all rows."""
-        ...
 
     @property
     def schema(self) -> Any:
         """The Arrow schema."""
-        ...
 
     @property
     def groups(self) -> Sequence[tuple[int, int]]:
         """The number of rows and bytes of each group."""
-        ...
 
     @property
     def identity(self) -> str:
         """Differs between versions of the file: size, time, and a hash of the footer."""
-        ...
 
     def state(self) -> object:
         """Return the current state, which changes with the file."""
-        ...
 
     def is_found(self, state: Any) -> bool:
         """Return True if a state is the one in which the file was found."""
-        ...
 
     def is_same(self, identity: str | None) -> bool:
         """Return True if an identity has the same content."""
-        ...
 
     def open(self) -> Any:
         """Return an object with ``read_row_group(number, columns=names)``."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -224,8 +215,7 @@ def find(source: ParquetPaths, filesystem: Any = None) -> SourceFiles:
 
 
 def _named_below(file: ParquetSource, folder: str) -> ParquetSource:
-    name = Path(file.place).relative_to(folder).as_posix()
-    return ParquetSource(name, file.place, file.filesystem, file.partitions, file.size, file.modified)
+    return replace(file, name=Path(file.place).relative_to(folder).as_posix())
 
 
 def _find_one(source: str, filesystem: Any) -> SourceFiles:
