@@ -22,7 +22,7 @@ from nucleus_pandas.io.parquet.export import ExportFile, check_what, export, row
 from nucleus_pandas.io.parquet.export_schema import EXPORT_KINDS, ExportKind
 from nucleus_pandas.schema import Backend, BoxColumn, ItemKeys, MetadataColumns, item_ids, no_backend, to_json
 from nucleus_pandas.schema.boxes import BoxFormat
-from nucleus_pandas.schema.item_ids import NamedItems
+from nucleus_pandas.schema.items import NamedItems
 from nucleus_pandas.schema.validate import ColumnLayout, SendableRows
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.uploads.options import IfExists, OnError, Options, Target

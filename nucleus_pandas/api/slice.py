@@ -14,7 +14,7 @@ from nucleus_pandas.api.model_run import ModelRun
 from nucleus_pandas.api.web_urls import page_url
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.schema import Backend, ItemKeys, item_ids, no_backend
-from nucleus_pandas.schema.item_ids import NamedItems
+from nucleus_pandas.schema.items import NamedItems
 from nucleus_pandas.transport.resource import Resource
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.uploads.jobs import Job

@@ -16,7 +16,7 @@ from nucleus_pandas.api.model_run import ModelRun
 from nucleus_pandas.cli.common import add_dataset, add_json, add_nucleus, find_dataset, open_nucleus, say, say_json
 from nucleus_pandas.errors import InvalidInputError, NotFoundError
 from nucleus_pandas.io.parquet.other_formats import FILE_FORMATS, formats_with
-from nucleus_pandas.schema.kinds import RowKind
+from nucleus_pandas.schema.checked_rows import RowKind
 from nucleus_pandas.uploads.results import ImportResult
 
 DatasetSource: TypeAlias = Callable[[], Dataset]

@@ -15,10 +15,10 @@ from nucleus_pandas._util.arrays import Floats, Indices
 from nucleus_pandas.errors import InvalidInputError, ValidationError
 from nucleus_pandas.io.files import escapes, stem_of
 from nucleus_pandas.schema import NOT_SENT, NamedColumns, Problems, check_annotations, floats, to_strings, warn
+from nucleus_pandas.schema.checked_rows import reason_of, shown
 from nucleus_pandas.schema.coerce import is_missing, sides
 from nucleus_pandas.schema.json_values import is_json, to_json
 from nucleus_pandas.schema.metadata import PREFIX, metadata
-from nucleus_pandas.schema.problems import reason_of, shown
 from nucleus_pandas.wire.entities import Polygon
 
 _SHOWN = 5  # invalid rows in a message

@@ -27,7 +27,7 @@ from nucleus_pandas.io.frames import LARGEST_BOX, LARGEST_IMAGE, Frames, boxes_f
 from nucleus_pandas.io.image_folder import folder_of, local_url
 from nucleus_pandas.io.safe_xml import Element, document, parse_xml, unwritable, value_of
 from nucleus_pandas.schema import Problems, warn
-from nucleus_pandas.schema.problems import shown
+from nucleus_pandas.schema.checked_rows import shown
 
 VocSource: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 """A folder, a file, or several files."""

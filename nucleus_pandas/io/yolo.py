@@ -28,7 +28,7 @@ from nucleus_pandas.io.frame_rows import (
 from nucleus_pandas.io.frames import Frames, boxes_frame, items_frame
 from nucleus_pandas.io.image_folder import folder_of, images_in, size_of
 from nucleus_pandas.schema import Problems
-from nucleus_pandas.schema.problems import shown
+from nucleus_pandas.schema.checked_rows import shown
 
 ClassNames: TypeAlias = str | os.PathLike[str] | Sequence[str] | Mapping[int, str]
 """The path of a names file, or the names in the order of their numbers, or by their numbers."""

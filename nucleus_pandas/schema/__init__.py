@@ -1,7 +1,16 @@
 """Frame <-> wire: how a frame's columns become objects, and objects a frame's columns."""
 
 from nucleus_pandas.schema.annotations import ANY, AnnotationUnits, Terms, check_annotations
-from nucleus_pandas.schema.checked_rows import NOT_SENT, Checked, SendableAnnotations, SendableItems, Units
+from nucleus_pandas.schema.checked_rows import (
+    NOT_SENT,
+    Checked,
+    Problems,
+    SendableAnnotations,
+    SendableItems,
+    Units,
+    label_of,
+    warn,
+)
 from nucleus_pandas.schema.coerce import floats, to_strings, within
 from nucleus_pandas.schema.column_names import CANONICAL, NamedColumns
 from nucleus_pandas.schema.dtypes import (
@@ -32,12 +41,9 @@ from nucleus_pandas.schema.dtypes import (
 )
 from nucleus_pandas.schema.geometry import BoxColumn
 from nucleus_pandas.schema.image_urls import is_remote, mask_file, readable
-from nucleus_pandas.schema.item_ids import ItemKeys, item_ids
-from nucleus_pandas.schema.items import check_items
+from nucleus_pandas.schema.items import ItemKeys, check_items, item_ids
 from nucleus_pandas.schema.json_values import to_json
-from nucleus_pandas.schema.metadata import MetadataColumns
-from nucleus_pandas.schema.metadata_updates import Changes, check_changes
-from nucleus_pandas.schema.problems import Problems, label_of, warn
+from nucleus_pandas.schema.metadata import Changes, MetadataColumns, check_changes
 
 __all__ = [
     "ANNOTATIONS",

@@ -11,11 +11,11 @@ import pandas as pd
 import pyarrow as pa
 
 from nucleus_pandas.errors import ValidationError
+from nucleus_pandas.schema.checked_rows import Problems, shown
 from nucleus_pandas.schema.coerce import is_missing, to_strings, values_of
 from nucleus_pandas.schema.column_names import NamedColumns
 from nucleus_pandas.schema.json_values import is_json, to_json
 from nucleus_pandas.schema.metadata import MetadataColumns
-from nucleus_pandas.schema.problems import Problems, shown
 from nucleus_pandas.wire.column_json import TEXT, StringArray, quoted
 from nucleus_pandas.wire.decoding import convert
 from nucleus_pandas.wire.entities import ClassProbabilities, Vector

@@ -17,13 +17,12 @@ import pyarrow.compute as pc
 from nucleus_pandas.errors import ValidationError
 from nucleus_pandas.schema.annotation_fields import details, some_details
 from nucleus_pandas.schema.boxes import BoxFormat
-from nucleus_pandas.schema.checked_rows import NOT_SENT, Checked
+from nucleus_pandas.schema.checked_rows import NOT_SENT, Checked, Mask, Problems, shown, warn
 from nucleus_pandas.schema.coerce import flags, floats, to_strings, within
 from nucleus_pandas.schema.column_names import NamedColumns
 from nucleus_pandas.schema.geometry import BoxColumn, box_sides, shapes
 from nucleus_pandas.schema.image_urls import mask_file
 from nucleus_pandas.schema.metadata import MetadataColumns, metadata
-from nucleus_pandas.schema.problems import Mask, Problems, shown, warn
 from nucleus_pandas.wire.column_json import (
     TEXT,
     BoxRows,

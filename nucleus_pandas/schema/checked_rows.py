@@ -1,16 +1,151 @@
-"""The rows of a source that may be sent, and the reasons why the others may not."""
+"""The rows of a source that may be sent, and the problems of those that may not.
+
+Problems are collected over the whole source before anything is sent.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import inspect
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
-from nucleus_pandas.schema.problems import Problems
+from nucleus_pandas._util.compat import TEXT
+from nucleus_pandas.errors import NucleusWarning, ValidationError
+
+RowKind: TypeAlias = Literal["items", "annotations", "predictions"]
+SourceRows: TypeAlias = pd.DataFrame | Sequence[Mapping[str, Any]]
+
+
+Mask: TypeAlias = npt.NDArray[np.bool_]
+Reason: TypeAlias = str | Callable[[int], str]
+
+_LONGEST = 80  # characters of a value that a sentence shows
+
+
+class Problems:
+    """Rows, columns and reasons.
+
+    Parameters
+    ----------
+    index : pandas.Index
+        The labels of the rows.
+    """
+
+    def __init__(self, index: pd.Index[Any]) -> None:
+        self.index = index
+        self.bad: Mask = np.zeros(len(index), dtype=bool)
+        self._found: list[tuple[npt.NDArray[np.intp], str, Reason]] = []
+
+    def add(self, rows: Mask, column: str, reason: Reason) -> None:
+        """Refuse rows, given as a mask; a reason that is a function is asked row by row, by position."""
+        if rows.any():
+            self.bad |= rows
+            self._found.append((np.flatnonzero(rows), column, reason))
+
+    def add_one(self, row: int, column: str, reason: str) -> None:
+        """Refuse one row, given by its position."""
+        self.bad[row] = True
+        self._found.append((np.array([row]), column, reason))
+
+    def extend(self, others: Problems) -> None:
+        """Take over what was found elsewhere in the same rows."""
+        self.bad |= others.bad
+        self._found += others._found
+
+    def bad_in(self, column: str) -> Mask:
+        """Return which rows are refused for this column."""
+        found: Mask = np.zeros(len(self.index), dtype=bool)
+        for rows, name, _ in self._found:
+            if name == column:
+                found[rows] = True
+        return found
+
+    def forget(self, rows: Mask) -> None:
+        """Let rows pass after all."""
+        if rows.any():
+            self.bad &= ~rows
+            self._found = [(found[~rows[found]], column, reason) for found, column, reason in self._found]
+
+    def _each(self) -> Iterator[tuple[int, str, str]]:
+        for rows, column, reason in self._found:
+            for row in rows.tolist():
+                yield row, column, reason if isinstance(reason, str) else reason(row)
+
+    def reasons(self) -> dict[int, str]:
+        """Return one sentence for each refused row, by position."""
+        found: dict[int, list[str]] = {}
+        for row, column, reason in self._each():
+            found.setdefault(row, []).append(f"column '{column}': {reason}" if column else reason)
+        return {row: " ".join(found[row]) for row in sorted(found)}
+
+    def frame(self) -> pd.DataFrame:
+        """Return every refused row, column and reason, in the order of the rows.
+
+        Returns
+        -------
+        pandas.DataFrame
+            On the labels of the rows: ``row`` (the position), ``column`` and ``reason``.
+        """
+        found = sorted(self._each(), key=lambda problem: problem[0])
+        rows = np.array([row for row, _, _ in found], dtype=np.int64)
+        columns = {
+            "row": rows,
+            "column": pd.Series([column for _, column, _ in found], dtype=TEXT).array,
+            "reason": pd.Series([reason for _, _, reason in found], dtype=TEXT).array,
+        }
+        return pd.DataFrame(columns, index=self.index.take(rows))
+
+    def label(self, row: int) -> str:
+        """Name a row for a reader."""
+        return label_of(self.index, row)
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a value is invalid, without the value's own name: a problem names its column instead."""
+    if isinstance(error, RecursionError):
+        return "is nested too deeply, or contains itself."
+    return error.reason if isinstance(error, ValidationError) else str(error)
+
+
+def warn(text: str) -> None:
+    """Warn the caller, at the line that called this package."""
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "nucleus_pandas":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, NucleusWarning, stacklevel=level)
+
+
+def label_of(index: pd.Index[Any], row: int) -> str:
+    """Name a row as its index does, with its position where that says more.
+
+    Examples
+    --------
+    >>> label_of(pd.RangeIndex(3), 2), label_of(pd.Index(["a", "b"]), 1)
+    ('row 2', "row 'b' (position 1)")
+    """
+    if isinstance(index, pd.RangeIndex) and index.start == 0 and index.step == 1:
+        return f"row {row}"
+    return f"row {shown(index[row])} (position {row})"
+
+
+def shown(value: object) -> str:
+    """Show a value in a sentence, cut where it is long."""
+    if isinstance(value, tuple):
+        text = f"({', '.join(map(shown, value))}{',' if len(value) == 1 else ''})"
+    elif isinstance(value, (bool, np.bool_)) or not isinstance(value, (np.integer, np.floating, np.str_)):
+        text = repr(value)
+    else:
+        text = repr(value.item())  # 7 rather than np.int64(7)
+    text = " ".join(text.split()) if "\n" in text else text  # a Series is shown in several lines
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
 
 Positions = npt.NDArray[np.intp]
 NOT_SENT = -1

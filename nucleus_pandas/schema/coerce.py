@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nucleus_pandas.errors import ValidationError
-from nucleus_pandas.schema.problems import Mask, Problems, shown
+from nucleus_pandas.schema.checked_rows import Mask, Problems, shown
 from nucleus_pandas.wire.column_json import TEXT, Floats, StringArray
 
 LARGEST = 1e150  # pixels; beyond, areas would be infinite

@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 from nucleus_pandas.errors import InvalidInputError, ValidationError
 from nucleus_pandas.schema.annotation_fields import detail
 from nucleus_pandas.schema.boxes import BoxFormat, to_xywh
+from nucleus_pandas.schema.checked_rows import Mask, Problems, reason_of, shown
 from nucleus_pandas.schema.coerce import INFINITE, LARGEST, floats, is_missing, number, to_strings, values_of, whole
 from nucleus_pandas.schema.column_names import NamedColumns
 from nucleus_pandas.schema.json_values import to_json
-from nucleus_pandas.schema.problems import Mask, Problems, reason_of, shown
 from nucleus_pandas.wire.column_json import Floats, StringArray
 from nucleus_pandas.wire.decoding import convert
 from nucleus_pandas.wire.entities import AnyAnnotation

@@ -1,12 +1,12 @@
-"""Frames of items."""
+"""Frames of items, and the ids by which callers name items."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -14,13 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nucleus_pandas.errors import InvalidInputError, ValidationError
-from nucleus_pandas.schema.checked_rows import NOT_SENT, Checked, Positions
+from nucleus_pandas.schema.checked_rows import NOT_SENT, Checked, Mask, Positions, Problems, shown
 from nucleus_pandas.schema.coerce import flags, sides, to_strings
 from nucleus_pandas.schema.column_names import NamedColumns
 from nucleus_pandas.schema.geometry import BoxColumn, named_columns
 from nucleus_pandas.schema.image_urls import is_remote, readable
 from nucleus_pandas.schema.metadata import MetadataColumns, differing_keys, metadata, metadata_columns
-from nucleus_pandas.schema.problems import Mask, Problems, shown
 from nucleus_pandas.wire.column_json import TEXT, Floats, StringArray, item_objects, lines, quoted, with_commas
 
 
@@ -237,3 +236,63 @@ def _files(
         except ValidationError as error:
             problems.add_one(row, name, str(error))
     return files
+
+
+ItemKeys: TypeAlias = "pd.DataFrame | Iterable[Any]"
+"""A frame with ``reference_id`` or ``dataset_item_id``, in a column or the index; or ids, one by one."""
+
+
+class NamedItems(NamedTuple):
+    """Which items are named: each once, in the order of the caller."""
+
+    by: Literal["reference_id", "dataset_item_id"]
+    ids: list[str]
+
+
+def item_ids(given: ItemKeys | None, by: Literal["reference_id", "dataset_item_id"] = "reference_id") -> NamedItems:
+    """Take ids of items.
+
+    Parameters
+    ----------
+    given : pandas.DataFrame, or iterable of str or int
+        A frame's ``reference_id`` wins over its ``dataset_item_id``, as it does when frames are sent. None names none.
+    by : {"reference_id", "dataset_item_id"}
+        What ids are that stand alone.
+
+    Raises
+    ------
+    InvalidInputError
+        An id is missing or is no text, or a frame has no column of them.
+
+    Examples
+    --------
+    >>> item_ids(pd.DataFrame({"reference_id": [7, 7, 8], "label": "car"}))
+    NamedItems(by='reference_id', ids=['7', '8'])
+    >>> item_ids(["di_1"], "dataset_item_id").ids
+    ['di_1']
+    """
+    if given is None:
+        return NamedItems(by, [])
+    if isinstance(given, pd.DataFrame):
+        named = NamedColumns(given, None)
+        column = named.get("reference_id")
+        by = "reference_id"
+        if column is None:
+            column, by = named.get("dataset_item_id"), "dataset_item_id"
+        if column is None:
+            raise InvalidInputError(
+                f"{named.missing('reference_id')} Items are named by 'reference_id' or 'dataset_item_id', in a column "
+                "or the index."
+            )
+    else:
+        if isinstance(given, (str, bytes, dict)) or not isinstance(given, Iterable):
+            raise InvalidInputError(
+                f"Items are named by a list of ids, or by a DataFrame, not by {type(given).__name__}."
+            )
+        values = given if isinstance(given, pd.Series) else list(given)
+        column = pd.Series(values, dtype=None if len(values) else object)
+    problems = Problems(column.index)
+    found = to_strings(column.rename(by), problems, required=np.ones(len(column), dtype=bool))
+    for row, reason in problems.reasons().items():
+        raise InvalidInputError(f"In {problems.label(row)}, {reason}")
+    return NamedItems(by, list(dict.fromkeys(found.to_pylist())))

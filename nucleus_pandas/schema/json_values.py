@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.schema.checked_rows import shown
 from nucleus_pandas.schema.coerce import is_missing
-from nucleus_pandas.schema.problems import shown
 
 _NUMBERS = {int, float}
 

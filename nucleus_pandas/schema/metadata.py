@@ -6,7 +6,8 @@ is JSON null. Infinities are refused.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import msgspec
@@ -16,11 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nucleus_pandas.errors import InvalidInputError, ValidationError
-from nucleus_pandas.schema.coerce import NOT_AT_ONCE, flags, is_missing, values_of, whole
+from nucleus_pandas.schema.checked_rows import Problems, reason_of, shown
+from nucleus_pandas.schema.coerce import NOT_AT_ONCE, flags, is_missing, to_strings, values_of, whole
 from nucleus_pandas.schema.column_names import NamedColumns
 from nucleus_pandas.schema.json_values import is_json, to_json
-from nucleus_pandas.schema.problems import Problems, reason_of, shown
-from nucleus_pandas.wire.column_json import TEXT, StringArray, joined, numbers, quoted
+from nucleus_pandas.wire.column_json import TEXT, StringArray, item_objects, joined, numbers, quoted, with_commas
 
 MetadataColumns: TypeAlias = bool | Sequence[Hashable]
 """Whether metadata is sent, or the plain columns that hold it."""
@@ -248,3 +249,55 @@ def _values(text: str | None) -> dict[str, bytes]:
     """Return each key's value as JSON in one spelling, which tells 1 from 1.0, and from true."""
     found: dict[str, object] = {} if text is None else msgspec.json.decode(text)
     return {key: msgspec.json.encode(value, order="sorted") for key, value in found.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Checked changes: reference ids, each once, and JSON objects."""
+
+    reference_ids: StringArray
+    objects: StringArray
+
+    def __len__(self) -> int:
+        return len(self.reference_ids)
+
+    def bodies(self, size: int) -> Iterator[bytes]:
+        """Write them as the bodies of requests that hold so many at most."""
+        for start in range(0, len(self), size):
+            fields = {
+                "reference_id": quoted(self.reference_ids.slice(start, size)),
+                "metadata": self.objects.slice(start, size),
+            }
+            yield b"".join((b'{"metadata":[', with_commas(*item_objects(fields)), b'],"level":"item"}'))
+
+
+def check_changes(
+    frame: pd.DataFrame, columns: Mapping[str, Hashable] | None, metadata_from: MetadataColumns
+) -> tuple[Changes, Problems]:
+    """Look at a frame of changes; rows that change nothing are left out, and so are repeats.
+
+    Raises
+    ------
+    InvalidInputError
+        A column is missing, or there is no metadata at all.
+    """
+    named = NamedColumns(frame, columns)
+    problems = Problems(named.index)
+    reference_ids = to_strings(named.need("reference_id"), problems, required=np.ones(len(named), dtype=bool))
+    objects = metadata(named, metadata_from, problems)
+    if objects is None:
+        raise InvalidInputError(
+            "The frame holds no metadata: name its columns by metadata=['weather'], or call them 'metadata.weather'."
+        )
+    kept: dict[str, int] = {}
+    written = objects.to_pylist()
+    for row, name in enumerate(reference_ids.to_pylist()):
+        if name is None or written[row] is None:
+            continue
+        first = kept.setdefault(name, row)
+        if keys := differing_keys(written[first], written[row]):
+            differing = ", ".join(map(repr, sorted(keys)))
+            reason = f"is that of row {first} too, which differs in {differing}. Keep one of them."
+            problems.add_one(row, str(named.name("reference_id")), reason)
+    rows = pa.array(list(kept.values()), pa.int64())
+    return Changes(reference_ids.take(rows), objects.take(rows)), problems

@@ -15,7 +15,7 @@ import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError, ValidationError
 from nucleus_pandas.schema import NOT_SENT, Checked, Problems, Terms, is_remote, mask_file, readable, to_json
-from nucleus_pandas.schema.kinds import RowKind
+from nucleus_pandas.schema.checked_rows import RowKind
 from nucleus_pandas.wire.content_ids import fill_annotation_ids
 from nucleus_pandas.wire.decoding import convert, item_key
 from nucleus_pandas.wire.entities import AnyAnnotation, Item, Mask, MultiCategory

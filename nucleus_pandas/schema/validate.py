@@ -21,7 +21,7 @@ from nucleus_pandas.schema import (
     warn,
 )
 from nucleus_pandas.schema.boxes import BoxFormat
-from nucleus_pandas.schema.kinds import RowKind, SourceRows
+from nucleus_pandas.schema.checked_rows import RowKind, SourceRows
 from nucleus_pandas.schema.payloads import Payload, check_annotation_rows, check_item_rows
 
 SendableRows: TypeAlias = pd.DataFrame | Payload

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from nucleus_pandas.errors import ValidationError
-from nucleus_pandas.schema.kinds import RowKind
+from nucleus_pandas.schema.checked_rows import RowKind
 from nucleus_pandas.uploads.results import COUNTERS
 from nucleus_pandas.wire.bulk import OutcomeRuns
 from nucleus_pandas.wire.decoding import convert

@@ -15,7 +15,7 @@ from nucleus_pandas._util.options import shows_progress
 from nucleus_pandas._util.threads import workers
 from nucleus_pandas.errors import APIError, InvalidInputError, JournalError, NetworkError, TooLargeError
 from nucleus_pandas.schema import AnnotationUnits, Checked, SendableAnnotations, Units
-from nucleus_pandas.schema.kinds import SourceRows
+from nucleus_pandas.schema.checked_rows import SourceRows
 from nucleus_pandas.transport.multipart import Multipart, UnreadableFileError
 from nucleus_pandas.uploads.jobs import Job
 from nucleus_pandas.uploads.journal import PartJournal, request_key

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.schema import ANY, Terms
-from nucleus_pandas.schema.kinds import RowKind
+from nucleus_pandas.schema.checked_rows import RowKind
 from nucleus_pandas.transport.session import Transport
 
 IfExists: TypeAlias = Literal["skip", "update", "error"]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from nucleus_pandas.errors import APIError, ServerError, ValidationError
 from nucleus_pandas.schema import NOT_SENT, Checked, SendableItems, Units
-from nucleus_pandas.schema.kinds import RowKind
+from nucleus_pandas.schema.checked_rows import RowKind
 from nucleus_pandas.uploads.answers import job_counts, parse_answer, reasons_by_unit, unstored
 from nucleus_pandas.uploads.jobs import Job
 from nucleus_pandas.uploads.journal import JournalEntry, PartJournal

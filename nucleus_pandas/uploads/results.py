@@ -13,7 +13,7 @@ import pandas as pd
 
 from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.errors import UploadError
-from nucleus_pandas.schema.kinds import RowKind, SourceRows
+from nucleus_pandas.schema.checked_rows import RowKind, SourceRows
 
 STATUSES = ("skipped", "unsent", "new", "updated", "ignored", "processed", "accepted", "error")
 SKIPPED, UNSENT, NEW, UPDATED, IGNORED, PROCESSED, ACCEPTED, ERROR = range(len(STATUSES))

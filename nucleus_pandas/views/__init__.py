@@ -8,10 +8,9 @@ from nucleus_pandas.views.annotations import (
     ModelPredictionsView,
     PredictionsView,
 )
-from nucleus_pandas.views.base import View, stacked
+from nucleus_pandas.views.base import MetadataAs, View, stacked
 from nucleus_pandas.views.item_indexer import DatasetIndexer, ItemIndexer
 from nucleus_pandas.views.items import ItemsView
-from nucleus_pandas.views.metadata import MetadataAs
 from nucleus_pandas.views.queries import Query, QueryKind, check_query, query_frame
 from nucleus_pandas.views.slices import SliceAnnotationsView, SliceItemsView, SlicePredictionsView
 

@@ -1,8 +1,11 @@
-"""What the indexers of items and of annotations have in common."""
+"""What the indexers of items and of annotations have in common.
+
+The call form, which the original client has, looks one item up and returns plain dicts as on the wire.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -10,12 +13,13 @@ import numpy as np
 import pandas as pd
 
 from nucleus_pandas._util.compat import TEXT
-from nucleus_pandas.errors import NotFoundError, PositionError
+from nucleus_pandas.errors import InvalidInputError, NotFoundError, PositionError
+from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.views.base import View
-from nucleus_pandas.views.item_lookup import look_up
 from nucleus_pandas.views.keys import KeyPlace, Positions, by_order, by_position, least_size, outside, split
 from nucleus_pandas.views.source import Locator, RowSource
 from nucleus_pandas.wire.bulk import ROWS
+from nucleus_pandas.wire.responses import AnnotationsByType, ItemAnswer, PredictionsAnswer
 
 _STAND_IN = 1_000_000  # rows; a key that needs more asks for the true size first, for memory's sake
 
@@ -145,3 +149,52 @@ class CallForm:
 
     def __repr__(self) -> str:
         return f"<{self._by} of {'/'.join(self._view._route)}>"
+
+
+def look_up(
+    transport: Transport, route: tuple[str, ...], by: Locator, key: object, length: Callable[[], int]
+) -> dict[str, Any]:
+    """Look one item up: ``{"item": …, "annotations": […]}`` of a dataset, ``{"annotations": […]}`` of a run."""
+    path = (*route, by, _text(by, key, length))
+    try:
+        if route[0] == "dataset":
+            view = transport.read(ItemAnswer, *path)
+            return {"item": view.item, "annotations": _flat(view.annotations)}
+        return {"annotations": _flat(transport.read(PredictionsAnswer, *path).annotations)}
+    except NotFoundError as error:
+        if by != "iloc" or isinstance(error, PositionError):
+            raise
+        _raise_outside(key, length, error)
+
+
+def _raise_outside(key: object, length: Callable[[], int], error: NotFoundError) -> NoReturn:
+    """Return of a position what a server that knows only the contract leaves open."""
+    try:
+        size = length()
+    except InvalidInputError:  # a run whose dataset nobody told
+        raise error from None
+    raise PositionError(f"Position {key} is outside the dataset, which holds {size} items.") from None
+
+
+def _text(by: Locator, key: object, length: Callable[[], int]) -> str:
+    if by == "iloc":
+        if isinstance(key, bool) or not hasattr(key, "__index__"):
+            raise InvalidInputError(f"iloc takes a whole number, not {key!r}.")
+        position: int = key.__index__()
+        return str(position if position >= 0 else position + length())
+    if by == "refloc" and isinstance(key, int) and not isinstance(key, bool):
+        return str(key)
+    if not isinstance(key, str) or not key:
+        kind = "a reference id" if by == "refloc" else "an item id"
+        raise InvalidInputError(f"{by} takes {kind}, not {key!r}.")
+    return key
+
+
+def _flat(annotations: AnnotationsByType) -> list[dict[str, Any]]:
+    if isinstance(annotations, list):
+        return annotations
+    found = []
+    for kind, group in (annotations or {}).items():
+        for row in [group] if isinstance(group, dict) else group or []:
+            found.append(row if row.get("type") else {**row, "type": "mask" if kind == "segmentation" else kind})
+    return found

@@ -6,10 +6,9 @@ import pandas as pd
 
 from nucleus_pandas.images.gallery import SIZE, Gallery, check_size, gallery
 from nucleus_pandas.schema import ITEMS, Backend, indexed
-from nucleus_pandas.views.base import View
+from nucleus_pandas.views.base import MetadataAs, View
 from nucleus_pandas.views.bulk_source import BulkSource
 from nucleus_pandas.views.item_indexer import ItemIndexer
-from nucleus_pandas.views.metadata import MetadataAs
 from nucleus_pandas.views.rest_source import RestItems
 from nucleus_pandas.views.source import RowSource
 

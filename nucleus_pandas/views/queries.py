@@ -12,9 +12,9 @@ from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.schema import Backend, no_backend
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.views.annotations import AnnotationsView, PredictionsView
+from nucleus_pandas.views.base import MetadataAs
 from nucleus_pandas.views.bulk_source import BulkSource
 from nucleus_pandas.views.items import ItemsView
-from nucleus_pandas.views.metadata import MetadataAs
 from nucleus_pandas.views.rest_source import ItemRows, RestAnnotations, RestItems, listed
 from nucleus_pandas.views.source import RowSource
 from nucleus_pandas.wire.bulk import RowSelection

@@ -16,7 +16,7 @@ from nucleus_pandas.io.parquet.prepare import prepare_files_import, prepare_parq
 from nucleus_pandas.io.parquet.sources import ParquetPaths
 from nucleus_pandas.schema import BoxColumn, MetadataColumns
 from nucleus_pandas.schema.boxes import BoxFormat
-from nucleus_pandas.schema.kinds import RowKind
+from nucleus_pandas.schema.checked_rows import RowKind
 from nucleus_pandas.schema.validate import ColumnLayout
 from nucleus_pandas.uploads.options import IfExists, OnError, Options, Target
 from nucleus_pandas.uploads.results import ImportResult

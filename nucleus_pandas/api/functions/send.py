@@ -16,7 +16,7 @@ from nucleus_pandas.api.model_run import ModelRun
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.schema import BoxColumn, MetadataColumns, label_of, warn
 from nucleus_pandas.schema.boxes import BoxFormat
-from nucleus_pandas.schema.kinds import RowKind
+from nucleus_pandas.schema.checked_rows import RowKind
 from nucleus_pandas.schema.validate import ColumnLayout, SendableRows, validate
 
 P = ParamSpec("P")

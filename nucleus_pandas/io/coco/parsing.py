@@ -13,7 +13,7 @@ import msgspec
 
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.io.files import Faults, text_of
-from nucleus_pandas.schema.problems import shown
+from nucleus_pandas.schema.checked_rows import shown
 
 CocoSource: TypeAlias = str | os.PathLike[str] | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 """The path of a file, or its content."""

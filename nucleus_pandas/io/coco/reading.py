@@ -33,7 +33,7 @@ from nucleus_pandas.io.files import Faults
 from nucleus_pandas.io.frames import LARGEST_BOX, LARGEST_IMAGE, Frames, boxes_frame, items_frame
 from nucleus_pandas.io.image_folder import folder_of, is_known_remote, local_url
 from nucleus_pandas.schema import column
-from nucleus_pandas.schema.problems import shown
+from nucleus_pandas.schema.checked_rows import shown
 from nucleus_pandas.wire.decoding import uncollected
 
 HEAD = "coco"

@@ -29,7 +29,7 @@ from nucleus_pandas.io.frame_rows import (
 from nucleus_pandas.io.image_folder import is_known_remote
 from nucleus_pandas.schema import Problems
 from nucleus_pandas.schema.boxes import areas
-from nucleus_pandas.schema.problems import shown
+from nucleus_pandas.schema.checked_rows import shown
 from nucleus_pandas.wire.decoding import uncollected
 
 _OURS = ("id", "image_id", "category_id", "bbox", "score", "supercategory", COMPUTED)

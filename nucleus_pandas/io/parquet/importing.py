@@ -22,7 +22,7 @@ from nucleus_pandas.io.parquet.rejects import Rejects, holds_rejects
 from nucleus_pandas.io.parquet.row_groups import ReadPlan, RowGroupFrame, without_views
 from nucleus_pandas.io.parquet.sources import SourceFile, SourceFiles, first_line
 from nucleus_pandas.schema import NOT_SENT, Units, warn
-from nucleus_pandas.schema.kinds import RowKind
+from nucleus_pandas.schema.checked_rows import RowKind
 from nucleus_pandas.schema.validate import ColumnLayout, validate
 from nucleus_pandas.uploads.batches import Upload
 from nucleus_pandas.uploads.journal import FILE_NAME, Journal, PartJournal, UploadJournal, user_folder

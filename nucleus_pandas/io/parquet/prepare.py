@@ -12,7 +12,7 @@ from nucleus_pandas.errors import InvalidInputError, UploadError
 from nucleus_pandas.io.parquet.importing import Records, RowsImport
 from nucleus_pandas.io.parquet.other_formats import FileFormat, FrameFile, read_files
 from nucleus_pandas.io.parquet.sources import ParquetPaths, SourceFiles, find
-from nucleus_pandas.schema.kinds import RowKind
+from nucleus_pandas.schema.checked_rows import RowKind
 from nucleus_pandas.schema.validate import ColumnLayout
 from nucleus_pandas.uploads.options import OnError, Options, Target
 from nucleus_pandas.uploads.results import ImportResult

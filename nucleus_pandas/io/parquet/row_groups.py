@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from nucleus_pandas._util.arrays import Indices
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.schema import CANONICAL
-from nucleus_pandas.schema.kinds import RowKind
+from nucleus_pandas.schema.checked_rows import RowKind
 from nucleus_pandas.schema.validate import ColumnLayout
 from nucleus_pandas.wire.entities import DETAILS
 
