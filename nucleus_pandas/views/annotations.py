@@ -19,10 +19,10 @@ from nucleus_pandas.wire.bulk import ROWS
 
 
 class AnnotationsView(AnnotatedItems):
-    """The ground truth of a dataset, as a frame that is read when it is asked for: `Dataset.annotations`.
+    """The ground truth of a dataset, as a frame read on demand: `Dataset.annotations`.
 
-    The frame has a RangeIndex, a row an annotation, in the order of the items, then of arrival. (A server that knows
-    only the contract answers type by type: boxes first.) Its columns are ``dataset_item_id``, ``reference_id``,
+    The frame has a RangeIndex, one row per annotation, in the order of the items, then of arrival. (The hosted REST API
+    answers type by type: boxes first.) Its columns are ``dataset_item_id``, ``reference_id``,
     ``annotation_id``, ``label`` and ``type`` (text), ``x``, ``y``, ``width`` and ``height`` (``float64``, pixels from
     the top-left corner; those of boxes), ``geometry`` (dicts; of all other types), ``track_reference_id`` and
     ``task_id`` (text), ``embedding_vector`` (lists of float) and ``metadata`` (dicts).
@@ -50,7 +50,7 @@ class AnnotationsView(AnnotatedItems):
     _noun = "annotations"
 
     def source(self) -> RowSource:
-        """Create what one operation reads with."""
+        """Create the source that one operation reads."""
         if "lookup" in self._transport.extensions:
             return BulkSource(self._transport, self._dataset, (*self._route, self._noun))
         return self._contract()
@@ -58,7 +58,8 @@ class AnnotationsView(AnnotatedItems):
     def _contract(self) -> RowSource:
         return RestAnnotations(self._transport, self._dataset)
 
-    def _items(self) -> ItemsView:
+    def items_view(self) -> ItemsView:
+        """Return the view of the items."""
         return ItemsView(self._transport, ("dataset", self._dataset()), self._dataset)
 
     @property
@@ -109,7 +110,7 @@ class AnnotationsView(AnnotatedItems):
         <Gallery of 4 images>
         """
         check_size(n, size)
-        items = self._items().iloc[: int(n)]
+        items = self.items_view().iloc[: int(n)]
         rows = self.loc[items.index.tolist()]
         is_truth = self._noun == "annotations"
         return gallery(
@@ -128,7 +129,7 @@ class AnnotationsView(AnnotatedItems):
 
 
 class PredictionsView(AnnotationsView):
-    """The predictions of a model run, as a frame that is read when it is asked for: `ModelRun.predictions`.
+    """The predictions of a model run, as a frame read on demand: `ModelRun.predictions`.
 
     As `AnnotationsView`, with the columns ``confidence`` (``float64``, from 0 to 1; missing where none was sent) and
     ``class_pdf`` (dicts of labels and their probabilities; None where none was sent).
@@ -145,13 +146,13 @@ class PredictionsView(AnnotationsView):
 
 
 class DatasetPredictionsView(PredictionsView):
-    """The predictions of a model, or of one of its runs, on a dataset: `Dataset.predictions`, read when asked for.
+    """The predictions of a model, or of one of its runs, on a dataset: `Dataset.predictions`, read on demand.
 
     As `PredictionsView`; those of a run that spans datasets have positions and reference ids here.
     """
 
     def source(self) -> RowSource:
-        """Create what one operation reads with."""
+        """Create the source that one operation reads."""
         if "model-predictions" in self._transport.extensions:
             return BulkSource(self._transport, self._dataset, (*self._route, self._noun))
         _, _, kind, public_id = self._route
@@ -160,20 +161,21 @@ class DatasetPredictionsView(PredictionsView):
 
 
 class ModelPredictionsView(PredictionsView):
-    """The predictions of a model that belong to no run: `Model.predictions`, read when they are asked for.
+    """The predictions of a model that belong to no run: `Model.predictions`, read on demand.
 
     As `PredictionsView`. They may lie on items of any dataset: ``loc`` takes item ids, and as long as they all lie on
-    one dataset, ``iloc`` and ``refloc`` are those of its items. A server that knows only the contract gives them item
-    by item alone, by ``loc`` and ``refloc``.
+    one dataset, ``iloc`` and ``refloc`` are those of its items. The hosted REST API returns them item by item
+    only, by ``loc`` and ``refloc``.
     """
 
     def source(self) -> RowSource:
-        """Create what one operation reads with."""
+        """Create the source that one operation reads."""
         if "model-predictions" in self._transport.extensions:
             return BulkSource(self._transport, self._dataset, (*self._route, self._noun, "rows"))
         return RestFreePredictions(self._transport, self._dataset, self._route[1])
 
-    def _items(self) -> ItemsView:
+    def items_view(self) -> ItemsView:
+        """Return the view of the items."""
         if "model-predictions" in self._transport.extensions:
-            return super()._items()
+            return super().items_view()
         return ItemsView(self._transport, self._route, self._dataset)

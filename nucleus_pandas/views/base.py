@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from numbers import Integral
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import pandas as pd
 
@@ -19,11 +19,12 @@ from nucleus_pandas.views.source import PageColumns, RowSource
 from nucleus_pandas.wire.bulk import ROWS
 from nucleus_pandas.wire.decoding import uncollected
 
+T = TypeVar("T")
 MetadataAs: TypeAlias = Literal["dict", "columns", "json", False]
 
 
 def check_form(metadata_as: object) -> None:
-    """Refuse what is no form of metadata."""
+    """Raise InvalidInputError unless this is a form of metadata."""
     if metadata_as is not False and metadata_as not in ("dict", "columns", "json"):
         raise InvalidInputError(
             f"metadata_as is 'dict', 'columns', 'json' or False, not {metadata_as!r}.", argument="metadata_as"
@@ -31,7 +32,7 @@ def check_form(metadata_as: object) -> None:
 
 
 def kinds_for(kinds: Mapping[str, str], metadata_as: MetadataAs) -> dict[str, str]:
-    """Fit a table of dtypes to a form of metadata."""
+    """Return a table of dtypes adapted to a form of metadata."""
     fitted = dict(kinds)
     if metadata_as is False:
         del fitted["metadata"]
@@ -41,9 +42,9 @@ def kinds_for(kinds: Mapping[str, str], metadata_as: MetadataAs) -> dict[str, st
 
 
 def spread(frame: pd.DataFrame, backend: Backend) -> pd.DataFrame:
-    """Set the column ``metadata`` apart, one level deep, in columns ``metadata.<key>`` in order of first appearance.
+    """Split the column ``metadata``, one level deep, into columns ``metadata.<key>`` in order of first appearance.
 
-    Their dtypes are what pandas makes of their values; a key that is absent, and one that is null, is missing.
+    pandas infers their dtypes from the values; absent keys and null are missing values.
 
     Examples
     --------
@@ -54,26 +55,26 @@ def spread(frame: pd.DataFrame, backend: Backend) -> pd.DataFrame:
     """
     rows: list[dict[str, Any]] = frame["metadata"].tolist()
     names = dict.fromkeys(chain.from_iterable(rows))
-    apart = pd.DataFrame(
+    key_columns = pd.DataFrame(
         {f"metadata.{name}": pd.Series([row.get(name) for row in rows], index=frame.index) for name in names},
         index=frame.index,
     )
     if backend is not no_backend:
-        apart = apart.convert_dtypes(dtype_backend=backend)
-    return pd.concat([frame.drop(columns="metadata"), apart], axis=1)
+        key_columns = key_columns.convert_dtypes(dtype_backend=backend)
+    return pd.concat([frame.drop(columns="metadata"), key_columns], axis=1)
 
 
 class View(ABC):
-    """Rows on a server, read when they are asked for.
+    """Rows on a server, read on demand.
 
     Parameters
     ----------
     transport : Transport
-        What to ask with.
+        Sends the requests.
     route : tuple of str
         What the rows belong to: ``("dataset", id)``, ``("modelRun", id)``, ``("model", id)``, or two of them.
     dataset : callable
-        Gives the id of the dataset, or raises an error that says why there is none.
+        Returns the id of the dataset, or raises an error that explains why there is none.
     """
 
     kinds: dict[str, str]
@@ -88,7 +89,16 @@ class View(ABC):
 
     @abstractmethod
     def source(self) -> RowSource:
-        """Create what one operation reads with."""
+        """Create the source that one operation reads."""
+
+    @property
+    def route(self) -> tuple[str, ...]:
+        """The path of what the rows belong to."""
+        return self._route
+
+    def read_route(self, shape: type[T], *path: str) -> T:
+        """Read a route below that of what the rows belong to."""
+        return self._transport.read(shape, *self._route, *path)
 
     def empty(self) -> pd.DataFrame:
         """Return the frame without rows."""
@@ -120,7 +130,7 @@ class View(ABC):
         Raises
         ------
         InvalidInputError
-            `metadata_as` or `dtype_backend` is none of these.
+            `metadata_as` or `dtype_backend` has another value.
         """
         check_form(metadata_as)
         check_backend(dtype_backend)
@@ -131,7 +141,7 @@ class View(ABC):
     ) -> Iterator[pd.DataFrame]:
         """Read frame by frame, so that memory does not grow with the number of rows.
 
-        Put together by ``pd.concat``, the frames are what `to_frame` gives: a RangeIndex continues from frame to
+        Concatenated by ``pd.concat``, the frames are what `to_frame` gives: a RangeIndex continues from frame to
         frame. With ``metadata_as="columns"`` each frame has the columns of its own rows.
 
         Parameters
@@ -156,16 +166,16 @@ class View(ABC):
     def _chunks(self, rows: int, metadata_as: MetadataAs, backend: Backend) -> Iterator[pd.DataFrame]:
         waiting: list[pd.DataFrame] = []
         start = 0
-        for part in self._frames(rows, metadata_as, backend):
-            waiting.append(part)
-            if sum(len(one) for one in waiting) >= rows:
+        for page in self._frames(rows, metadata_as, backend):
+            waiting.append(page)
+            if sum(map(len, waiting)) >= rows:
                 whole = stacked(waiting)
                 full = len(whole) - len(whole) % rows
                 for first in range(0, full, rows):
                     yield self._chunk(whole.iloc[first : first + rows], start, metadata_as, backend)
                     start += rows
                 waiting = [whole.iloc[full:]]
-        if start == 0 or any(len(one) for one in waiting):
+        if start == 0 or any(map(len, waiting)):
             yield self._chunk(stacked(waiting), start, metadata_as, backend)
 
     def _chunk(self, rows: pd.DataFrame, start: int, metadata_as: MetadataAs, backend: Backend) -> pd.DataFrame:
@@ -175,11 +185,11 @@ class View(ABC):
     def _frames(self, rows: int, metadata_as: MetadataAs, backend: Backend) -> Iterator[pd.DataFrame]:
         kinds = kinds_for(self.kinds, metadata_as)
         pages = self.source().pages(list(kinds), rows, raw=metadata_as == "json")
-        made: pd.DataFrame | None = frame({name: [] for name in kinds}, kinds, backend)
-        while made is not None:
-            yield made
+        page_frame: pd.DataFrame | None = frame({name: [] for name in kinds}, kinds, backend)
+        while page_frame is not None:
+            yield page_frame
             with uncollected():
-                made = next((frame(page, kinds, backend) for page in pages), None)
+                page_frame = next((frame(page, kinds, backend) for page in pages), None)
 
     def _finished(self, rows: pd.DataFrame, metadata_as: MetadataAs, backend: Backend) -> pd.DataFrame:
         return spread(rows, backend) if metadata_as == "columns" else rows
@@ -207,7 +217,7 @@ class View(ABC):
 
 
 def stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Put frames of the same columns and dtypes together; at least one."""
+    """Concatenate frames of the same columns and dtypes; at least one."""
     filled = [part for part in frames if len(part)]
     if not filled:
         return frames[0]

@@ -1,4 +1,4 @@
-"""Rows from an embedded Nucleus, which looks many keys up at once and answers in columns."""
+"""The row source for the bulk routes of an embedded Nucleus, which look up many keys at once and answer in columns."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _FIELDS: dict[Locator, str] = {"iloc": "positions", "refloc": "reference_ids", "
 
 
 class BulkSource(RowSource):
-    """Reads through the look-up routes.
+    """Reads by the bulk routes.
 
     Parameters
     ----------
     transport, dataset
-        As of every source.
+        As for every source.
     route : tuple of str
-        Where, below ``_nucleus_pandas/``; the last segment is ``items`` where items are read.
+        The path below ``_nucleus_pandas/``; the last segment is ``items`` where items are read.
     """
 
     def __init__(self, transport: Transport, dataset: Callable[[], str], route: tuple[str, ...]) -> None:
@@ -51,7 +51,11 @@ class BulkSource(RowSource):
         return RowSelection(limit=rows, columns=columns)
 
     def pick(self, by: Locator, keys: LookUpKeys, wanted: Sequence[str], *, raw: bool = False) -> Picked:
-        """Read the rows of some items, as many keys a request as it takes."""
+        """Read the rows of some items, up to `KEYS` keys per request.
+
+        A server may answer fewer keys than a request names, always the first ones: `lengths` has one entry per
+        answered key, so its length is where the next request starts.
+        """
         columns: PageColumns = {name: [] for name in wanted}
         lengths: list[int] = []
         missing: list[int] = []

@@ -5,23 +5,23 @@ The call form, which the original client has, looks one item up and returns plai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
 
+from nucleus_pandas._util.arrays import Indices
 from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.errors import InvalidInputError, NotFoundError, PositionError
-from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.views.base import View
-from nucleus_pandas.views.keys import KeyPlace, Positions, by_order, by_position, least_size, outside, split
+from nucleus_pandas.views.keys import KeyPlace, by_order, by_position, least_size, outside, split
 from nucleus_pandas.views.source import Locator, RowSource
 from nucleus_pandas.wire.bulk import ROWS
 from nucleus_pandas.wire.responses import AnnotationsByType, ItemAnswer, PredictionsAnswer
 
-_STAND_IN = 1_000_000  # rows; a key that needs more asks for the true size first, for memory's sake
+_STAND_IN = 1_000_000  # rows; a key that needs more asks for the true size first, to bound memory
 
 
 class Indexer:
@@ -55,12 +55,12 @@ class Indexer:
 
     @property
     def _owner(self) -> str:
-        kind, public_id = self._view._route[:2]
+        kind, public_id = self._view.route[:2]
         return f"the {'run' if kind == 'modelRun' else kind} '{public_id}'"
 
     def _place(self, key: Any, source: RowSource, width: int) -> KeyPlace:
         """Resolve a key of ``iloc``, without asking for the number of items where it does not matter."""
-        with suppress(Exception):  # then the true size decides, or tells what is wrong
+        with suppress(Exception):  # then the true size decides, or explains what is wrong
             least = least_size(split(key)[0])
             if least is not None and least <= _STAND_IN:
                 return by_position(key, least, width)
@@ -77,17 +77,17 @@ class Indexer:
     def _raise_outside(self, places: Sequence[int], source: RowSource) -> NoReturn:
         named = ", ".join(map(str, places))
         what = f"Position {named} is" if len(places) == 1 else f"Positions {named} are"
-        holder = "slice" if self._view._route[0] == "slice" else "dataset"
+        holder = "slice" if self._view.route[0] == "slice" else "dataset"
         raise PositionError(f"{what} outside the {holder}, which holds {source.size} items.") from None
 
-    def _refuse_labels_in_slice(self, rows: Any) -> None:
+    def _check_slice_has_no_labels(self, rows: Any) -> None:
         if isinstance(rows, slice) and not (rows.start is None and rows.stop is None):
             raise TypeError(
                 f"{self._by} takes no slice from one id to another: ids have no order. Slice positions by iloc, or "
-                "give a list of ids."
+                "pass a list of ids."
             )
 
-    def _in_order(self, key: Any, source: RowSource, items: RowSource, columns: Iterable[str]) -> Positions:
+    def _in_order(self, key: Any, source: RowSource, items: RowSource, columns: Iterable[str]) -> Indices:
         """Resolve a slice without labels, or a mask."""
         rows = split(key)[0]
         if isinstance(rows, pd.Series):  # pandas aligns it, on the index
@@ -104,15 +104,15 @@ class Indexer:
         if self._by == "loc" and any(not label.startswith("di_") for label in strings):
             text += " Item ids start with 'di_'; use refloc for reference ids."
         if self._by == "refloc" and any(label.startswith("di_") for label in strings):
-            text += " What starts with 'di_' is an item id; loc looks those up."
+            text += " What starts with 'di_' is an item id; use loc for item ids."
         if numbers := [label for label in missing if isinstance(label, (int, np.integer))]:
-            text += f" Ids are texts: '{numbers[0]}' instead of {numbers[0]}; iloc takes positions."
+            text += f" Ids are strings: use '{numbers[0]}' instead of {numbers[0]}; iloc takes positions."
         raise NotFoundError(text)
 
 
-def is_whole(positions: Positions, source: RowSource) -> bool:
+def is_whole(positions: Indices, source: RowSource) -> bool:
     """Return whether positions are those of all items in order, as far as that is known without a request."""
-    size = source.__dict__.get("size")
+    size = source.known_size
     return size is not None and len(positions) == size and bool((positions == np.arange(size)).all())
 
 
@@ -123,7 +123,7 @@ class CallForm:
     _view: View
 
     def __call__(self, key: str | int) -> dict[str, Any]:
-        """Look one item up, and return what the original client gave: plain dicts as on the wire.
+        """Look up one item, and return what the original client returns: plain dicts as on the wire.
 
         Parameters
         ----------
@@ -144,44 +144,42 @@ class CallForm:
         PositionError
             The position lies outside the dataset.
         """
-        view = self._view
-        return look_up(view._transport, view._route, self._by, key, lambda: view.source().size)
+        return look_up(self._view, self._by, key)
 
     def __repr__(self) -> str:
-        return f"<{self._by} of {'/'.join(self._view._route)}>"
+        return f"<{self._by} of {'/'.join(self._view.route)}>"
 
 
-def look_up(
-    transport: Transport, route: tuple[str, ...], by: Locator, key: object, length: Callable[[], int]
-) -> dict[str, Any]:
-    """Look one item up: ``{"item": …, "annotations": […]}`` of a dataset, ``{"annotations": […]}`` of a run."""
-    path = (*route, by, _text(by, key, length))
+def look_up(view: View, by: Locator, key: object) -> dict[str, Any]:
+    """Look up one item: ``{"item": …, "annotations": […]}`` of a dataset, ``{"annotations": […]}`` of a run."""
+    path = (by, _key_segment(view, by, key))
     try:
-        if route[0] == "dataset":
-            view = transport.read(ItemAnswer, *path)
-            return {"item": view.item, "annotations": _flat(view.annotations)}
-        return {"annotations": _flat(transport.read(PredictionsAnswer, *path).annotations)}
+        if view.route[0] == "dataset":
+            answer = view.read_route(ItemAnswer, *path)
+            return {"item": answer.item, "annotations": _flat(answer.annotations)}
+        return {"annotations": _flat(view.read_route(PredictionsAnswer, *path).annotations)}
     except NotFoundError as error:
         if by != "iloc" or isinstance(error, PositionError):
             raise
-        _raise_outside(key, length, error)
+        _raise_position_error(view, key, error)
 
 
-def _raise_outside(key: object, length: Callable[[], int], error: NotFoundError) -> NoReturn:
-    """Return of a position what a server that knows only the contract leaves open."""
+def _raise_position_error(view: View, key: object, error: NotFoundError) -> NoReturn:
+    """Raise PositionError for an answer that does not say whether the position or the dataset is missing."""
     try:
-        size = length()
-    except InvalidInputError:  # a run whose dataset nobody told
+        size = view.source().size
+    except InvalidInputError:  # a run whose dataset is not known
         raise error from None
     raise PositionError(f"Position {key} is outside the dataset, which holds {size} items.") from None
 
 
-def _text(by: Locator, key: object, length: Callable[[], int]) -> str:
+def _key_segment(view: View, by: Locator, key: object) -> str:
+    """Return a key as the last segment of a route."""
     if by == "iloc":
         if isinstance(key, bool) or not hasattr(key, "__index__"):
             raise InvalidInputError(f"iloc takes a whole number, not {key!r}.")
         position: int = key.__index__()
-        return str(position if position >= 0 else position + length())
+        return str(position if position >= 0 else position + view.source().size)
     if by == "refloc" and isinstance(key, int) and not isinstance(key, bool):
         return str(key)
     if not isinstance(key, str) or not key:
@@ -193,8 +191,8 @@ def _text(by: Locator, key: object, length: Callable[[], int]) -> str:
 def _flat(annotations: AnnotationsByType) -> list[dict[str, Any]]:
     if isinstance(annotations, list):
         return annotations
-    found = []
+    rows = []
     for kind, group in (annotations or {}).items():
         for row in [group] if isinstance(group, dict) else group or []:
-            found.append(row if row.get("type") else {**row, "type": "mask" if kind == "segmentation" else kind})
-    return found
+            rows.append(row if row.get("type") else {**row, "type": "mask" if kind == "segmentation" else kind})
+    return rows

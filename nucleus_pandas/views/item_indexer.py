@@ -1,4 +1,4 @@
-"""Items by position, item id or reference id, as pandas would give them."""
+"""The indexers of items: by position, item id or reference id, with the results of pandas."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nucleus_pandas._util.arrays import Indices
 from nucleus_pandas.schema import indexed
 from nucleus_pandas.views.indexer import CallForm, Indexer
-from nucleus_pandas.views.keys import Positions, calls, id_strings, is_mask, members, settled, split
+from nucleus_pandas.views.keys import calls, id_strings, is_mask, members, settled, split
 from nucleus_pandas.views.source import PageColumns, RowSource, joined
 from nucleus_pandas.wire.bulk import ROWS
 
@@ -69,7 +70,7 @@ class ItemIndexer(Indexer):
 
     def _by_label(self, key: Any, source: RowSource) -> Any:
         rows, columns = split(key)
-        self._refuse_labels_in_slice(rows)
+        self._check_slice_has_no_labels(rows)
         empty = self._indexed(self._view.partial({}, 0))
         names = list(empty.columns)
         if not isinstance(columns, tuple):  # which means different things to different pandas
@@ -99,10 +100,10 @@ class ItemIndexer(Indexer):
                 raise
             self._raise_missing(missing)
 
-    def _at(self, positions: Positions, names: Sequence[str], source: RowSource) -> pd.DataFrame:
+    def _at(self, positions: Indices, names: Sequence[str], source: RowSource) -> pd.DataFrame:
         """Read the items at positions of which no two are equal."""
         wanted = self._wanted(names)
-        if len(positions) == source.__dict__.get("size"):
+        if len(positions) == source.known_size:
             return self._framed(joined(source.pages(wanted, ROWS), wanted)).iloc[positions]
         if not len(positions):
             return self._framed({})

@@ -14,7 +14,7 @@ from nucleus_pandas.views.source import RowSource
 
 
 class ItemsView(View):
-    """The items of a dataset, as a frame that is read when it is asked for: `Dataset.items`.
+    """The items of a dataset, as a frame read on demand: `Dataset.items`.
 
     ``to_frame()`` is indexed by ``dataset_item_id`` in the order in which the items were added; its columns are
     ``reference_id`` and ``image_url`` (text), ``width`` and ``height`` (``Int64``, pixels) and ``metadata`` (dicts).
@@ -45,7 +45,7 @@ class ItemsView(View):
     _noun = "items"
 
     def source(self) -> RowSource:
-        """Create what one operation reads with."""
+        """Create the source that one operation reads."""
         if "lookup" in self._transport.extensions:
             return BulkSource(self._transport, self._dataset, (*self._route, "items"))
         return RestItems(self._transport, self._dataset)

@@ -1,31 +1,31 @@
-"""What a key asks for, as pandas understands it.
+"""The key resolver of the indexers: which rows and columns a key selects, by the rules of pandas.
 
-pandas itself resolves every key, on a light stand-in for the frame that was not read: a grid in which each cell of a
-row is that row's position, all of them the same memory. So what pandas accepts and refuses is accepted and refused.
+pandas itself resolves every key, on a stand-in for the frame that was not read: a grid in which each cell holds the
+position of its row, broadcast so that it takes no memory. So a key is accepted if and only if pandas accepts it, and
+the cells of the result are the positions to read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from pandas.api.types import infer_dtype, is_bool_dtype, is_integer, is_iterator, is_list_like
 from pandas.errors import IndexingError
 
+from nucleus_pandas._util.arrays import Indices
 from nucleus_pandas._util.compat import TEXT
-
-Positions: TypeAlias = "np.ndarray[Any, np.dtype[np.intp]]"
 
 
 @dataclass(frozen=True)
 class KeyPlace:
-    """Rows and columns by position; a plain number where the key named one alone."""
+    """Rows and columns by position; a plain number where the key named a single one."""
 
-    rows: int | Positions
-    columns: int | Positions
+    rows: int | Indices
+    columns: int | Indices
 
 
 def settled(key: Any) -> Any:
@@ -36,15 +36,15 @@ def settled(key: Any) -> Any:
 
 
 def calls(key: Any) -> bool:
-    """Return whether a callable stands in a key."""
+    """Return True if a key holds a callable."""
     return any(map(callable, key)) if type(key) is tuple else callable(key)
 
 
 def split(key: Any) -> tuple[Any, Any]:
-    """Split a key into what asks for rows and what asks for columns, or raise what pandas raises."""
+    """Split a key into its row part and its column part, or raise what pandas raises."""
     parts = key if type(key) is tuple else (key,)
     if any(isinstance(part, (set, dict)) for part in parts):
-        raise TypeError("A set or a dict has no order; give a list.")
+        raise TypeError("A set or a dict has no order; pass a list.")
     if len(parts) > 1 and any(part is Ellipsis for part in parts) and parts.count(Ellipsis) > 1:
         raise IndexingError("A key holds '...' at most once.")
     if len(parts) > 2 and parts[0] is Ellipsis:
@@ -65,7 +65,7 @@ def by_position(key: Any, size: int, width: int) -> KeyPlace:
     KeyPlace(rows=array([0, 2, 4]), columns=2)
     """
     parts = key if type(key) is tuple else (key,)
-    # A boolean Series is aligned by pandas: the labels of the frame that was not read are texts.
+    # A boolean Series is aligned by pandas: the labels of the frame that was not read are strings.
     series = any(isinstance(part, pd.Series) for part in parts)
     index = pd.Index(list(map(str, range(size))), dtype=TEXT) if series else pd.RangeIndex(size)
     # Negative labels tell a Series that is a column from one that is a row.
@@ -80,7 +80,7 @@ def by_position(key: Any, size: int, width: int) -> KeyPlace:
     return KeyPlace(int(found), range(width)[int(np.asarray(key[-1]))])
 
 
-def by_order(key: Any, index: pd.Index[Any], columns: Iterable[str]) -> Positions:
+def by_order(key: Any, index: pd.Index[Any], columns: Iterable[str]) -> Indices:
     """Resolve the rows of a ``loc`` key that names no labels, a slice or a mask, or raise what pandas raises."""
     found = _grid(index, pd.Index(list(columns))).loc[key]
     places = index.get_indexer(found.index)  # type: ignore[no-untyped-call, unused-ignore]
@@ -92,12 +92,12 @@ def _grid(index: pd.Index[Any], columns: pd.Index[Any]) -> pd.DataFrame:
     return pd.DataFrame(cells, index=index, columns=columns, copy=False)
 
 
-def _numbers(index: pd.Index[Any]) -> Positions:
+def _numbers(index: pd.Index[Any]) -> Indices:
     return index.to_numpy().astype(np.intp)
 
 
 def least_size(rows: Any) -> int | None:
-    """Return how long a frame has to be that holds these positions, if they do not depend on its length.
+    """Return the least length of a frame that holds these positions; None if they depend on its length.
 
     Examples
     --------
@@ -121,7 +121,7 @@ def outside(rows: Any, size: int) -> list[int]:
 
 
 def is_mask(rows: Any) -> bool:
-    """Return whether pandas takes these rows for a boolean mask.
+    """Return True if pandas takes these rows for a boolean mask.
 
     Examples
     --------
@@ -136,7 +136,7 @@ def is_mask(rows: Any) -> bool:
 
 
 def members(rows: Any) -> list[Any]:
-    """Return the labels that stand in the row part of a key: many, or one."""
+    """Return the labels in the row part of a key: many, or one."""
     if isinstance(rows, np.ndarray) and rows.ndim == 0:
         rows = rows.item()
     if isinstance(rows, (dict, set, pd.DataFrame)) or not is_list_like(rows):
@@ -145,7 +145,7 @@ def members(rows: Any) -> list[Any]:
 
 
 def id_strings(rows: Any) -> list[str]:
-    """Return the texts among the labels of a key that can be ids, each once."""
+    """Return the strings among the labels of a key that can be ids, each once."""
     return list(dict.fromkeys(str.__str__(label) for label in members(rows) if _can_be_id(label)))
 
 
@@ -154,6 +154,6 @@ def _can_be_id(label: object) -> bool:
         return False
     try:
         str.encode(label)
-    except UnicodeEncodeError:  # half a surrogate pair is no Unicode: it can neither be sent nor be there
+    except UnicodeEncodeError:  # half a surrogate pair is not Unicode, so no item has it
         return False
     return True

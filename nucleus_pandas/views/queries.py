@@ -1,4 +1,4 @@
-"""What a query finds: items, annotations or predictions, as frames."""
+"""Views of what a query finds (items, annotations or predictions), and the sources that they read."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ QueryKind: TypeAlias = Literal["items", "annotations", "predictions"]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question about items, annotations or predictions.
+    """A query of items, annotations or predictions.
 
     Attributes
     ----------
@@ -48,23 +48,25 @@ class Query:
 
 
 def check_query(text: object, kind: object, run_id: object) -> None:
-    """Refuse what is no question, before anything is asked.
+    """Validate the arguments of a query before it is sent.
 
     Raises
     ------
     InvalidInputError
-        The text says what is allowed.
+        The message says what is allowed.
     """
     if not isinstance(text, str):
         raise InvalidInputError(
-            f"A query is a text, such as 'metadata.weather = \"rain\" and annotations.count > 6', not {text!r}."
+            f"A query is a string, such as 'metadata.weather = \"rain\" and annotations.count > 6', not {text!r}."
         )
     if kind not in get_args(QueryKind):
         raise InvalidInputError(f"kind is 'items', 'annotations' or 'predictions', not {kind!r}.", argument="kind")
     if run_id is not None and (not isinstance(run_id, str) or not run_id):
         raise InvalidInputError(f"run is a ModelRun or its id, not {run_id!r}.", argument="run")
     if kind == "predictions" and run_id is None:
-        raise InvalidInputError("Predictions are those of a run: dataset.query(text, kind='predictions', run=run).")
+        raise InvalidInputError(
+            "Predictions belong to a run; pass run=: dataset.query(text, kind='predictions', run=run)."
+        )
 
 
 def query_frame(
@@ -88,19 +90,19 @@ def query_frame(
     return views[kind](transport, route, dataset, query).to_frame(metadata_as, dtype_backend)
 
 
-class _Asked:
-    """What the views of this module know beside others."""
+class _QueryView:
+    """The query, which the views of this module have in addition."""
 
     def __init__(self, transport: Transport, route: tuple[str, str], dataset: Callable[[], str], query: Query) -> None:
         super().__init__(transport, route, dataset)  # type: ignore[call-arg]  # that of a view
         self._query = query
 
 
-class _QueriedItemsView(_Asked, ItemsView):
+class _QueriedItemsView(_QueryView, ItemsView):
     """The items that a query finds."""
 
     def source(self) -> RowSource:
-        """Create what the query is asked with."""
+        """Create the source that the query reads."""
         if "queries" in self._transport.extensions:
             return _BulkQuerySource(self._transport, self._dataset, (*self._route, "items"), self._query)
         if self._query.run_id is not None:
@@ -108,21 +110,21 @@ class _QueriedItemsView(_Asked, ItemsView):
         return _RestQueriedItems(self._transport, self._dataset, self._query)
 
 
-class _QueriedAnnotationsView(_Asked, AnnotationsView):
+class _QueriedAnnotationsView(_QueryView, AnnotationsView):
     """The ground truth that a query finds."""
 
     def source(self) -> RowSource:
-        """Create what the query is asked with."""
+        """Create the source that the query reads."""
         if "queries" in self._transport.extensions:
             return _BulkQuerySource(self._transport, self._dataset, (*self._route, "annotations"), self._query)
         return _RestQueriedObjects(self._transport, self._dataset, self._query, "ground_truth_only")
 
 
-class _QueriedPredictionsView(_Asked, PredictionsView):
+class _QueriedPredictionsView(_QueryView, PredictionsView):
     """The predictions that a query finds."""
 
     def source(self) -> RowSource:
-        """Create what the query is asked with."""
+        """Create the source that the query reads."""
         if "queries" in self._transport.extensions:
             run = ("modelRun", self._query.run_id or "", "predictions")
             route = (*self._route, *run) if self._route[0] == "slice" else run
@@ -131,7 +133,7 @@ class _QueriedPredictionsView(_Asked, PredictionsView):
 
 
 class _BulkQuerySource(BulkSource):
-    """Asks an embedded Nucleus."""
+    """Reads what a query finds by the bulk routes."""
 
     def __init__(self, transport: Transport, dataset: Callable[[], str], route: tuple[str, ...], query: Query) -> None:
         super().__init__(transport, dataset, route)
@@ -142,7 +144,7 @@ class _BulkQuerySource(BulkSource):
 
 
 class _RestQueriedItems(RestItems):
-    """Asks by the contract for items."""
+    """Asks by the REST API for items."""
 
     def __init__(self, transport: Transport, dataset: Callable[[], str], query: Query) -> None:
         super().__init__(transport, dataset)
@@ -155,7 +157,7 @@ class _RestQueriedItems(RestItems):
 
 
 class _RestQueriedObjects(RestAnnotations):
-    """Asks by the contract for annotations or predictions, which name their items themselves."""
+    """Asks by the REST API for annotations or predictions, which name their items themselves."""
 
     def __init__(
         self,

@@ -1,10 +1,12 @@
-"""Rows from a server that knows only the contract: single look-ups, or whole pages, whatever is cheaper."""
+"""Row sources for the hosted REST API, the fallback where a server has no bulk routes.
+
+The API looks up one item per request, or returns pages of the whole dataset: a source takes whichever is cheaper.
+"""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
 from operator import attrgetter
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
@@ -38,7 +40,7 @@ from nucleus_pandas.wire.lenient_responses import (
 )
 
 LOOK_UPS = 20
-"""Single look-ups that cost as much as one page of a whole dataset."""
+"""How many single look-ups cost as much as one page of a whole dataset."""
 
 R = TypeVar("R")
 A = TypeVar("A", bound=LenientAnnotation)
@@ -54,18 +56,22 @@ class ItemRows(NamedTuple):
 
 
 class RestSource(RowSource, Generic[R]):
-    """Reads records, one an item, and sets them as columns."""
+    """Reads records, one per item, and turns them into columns.
 
-    _extra_pages = 0  # beside those with the items
+    A key costs one request and a full read costs one request per page, so keys are looked up one by one until there
+    are `LOOK_UPS` of them per page. Pages keep the order of the dataset, so the position of a record is its count.
+    """
+
+    _extra_pages = 0  # requests of a full read besides the pages of items
 
     def pages(self, wanted: Sequence[str], rows: int, *, raw: bool = False) -> Iterator[PageColumns]:
-        """Read everything in order, a page of items at a time."""
+        """Read all rows in order, one page of items at a time."""
         waiting: list[PageColumns] = []
         count = 0
         for records in self._pages(min(rows, ROWS), raw):
             waiting.append(self._columns(records, wanted))
             count += sum(map(self._length, records))
-            del records  # its many objects go as soon as they can
+            del records  # frees its many objects before the next page is read
             if count >= rows:
                 yield joined(waiting, wanted)
                 waiting, count = [], 0
@@ -80,10 +86,10 @@ class RestSource(RowSource, Generic[R]):
             records = self._look_up(by, keys, raw)
         missing = [place for place, record in enumerate(records) if record is None]
         if missing and len(missing) == len(keys):
-            _ = self.size  # raises when it is the dataset that is not there
-        found = [record for record in records if record is not None]
+            _ = self.size  # raises if the dataset itself does not exist
+        existing = [record for record in records if record is not None]
         lengths = [0 if record is None else self._length(record) for record in records]
-        return Picked(self._columns(found, wanted), lengths, missing)
+        return Picked(self._columns(existing, wanted), lengths, missing)
 
     def _costs_more_than_paging(self, look_ups: int) -> bool:
         if look_ups <= LOOK_UPS * (1 + self._extra_pages):
@@ -91,16 +97,16 @@ class RestSource(RowSource, Generic[R]):
         return look_ups > LOOK_UPS * (max(1, -(-self.size // ROWS)) + self._extra_pages)
 
     def _select(self, by: Locator, keys: LookUpKeys, raw: bool) -> list[R | None]:
-        found: dict[object, R] = {}
+        record_of: dict[object, R] = {}
         position = 0
         for page in self._pages(ROWS, raw):
             for record in page:
-                found[position if by == "iloc" else self._ids(record)[by == "refloc"]] = record
+                record_of[position if by == "iloc" else self._ids(record)[by == "refloc"]] = record
                 position += 1
-        return [found.get(key) for key in keys]
+        return [record_of.get(key) for key in keys]
 
     def _look_up(self, by: Locator, keys: LookUpKeys, raw: bool) -> list[R | None]:
-        def one(key: object) -> R | None:
+        def look_up_one(key: object) -> R | None:
             try:
                 return self._one(by, str(key), raw)
             except NotFoundError:
@@ -108,8 +114,8 @@ class RestSource(RowSource, Generic[R]):
 
         workers = min(self._transport.max_concurrency, len(keys))
         if workers <= 1:
-            return [one(key) for key in keys]
-        return side_by_side(one, keys, workers, "nucleus_pandas-read")
+            return [look_up_one(key) for key in keys]
+        return side_by_side(look_up_one, keys, workers, "nucleus_pandas-read")
 
     def _place(self) -> tuple[str, ...]:
         return "dataset", self._dataset()
@@ -132,7 +138,7 @@ class RestSource(RowSource, Generic[R]):
 
     @abstractmethod
     def _columns(self, records: list[R], wanted: Sequence[str]) -> PageColumns:
-        """Set records as columns."""
+        """Turn records into columns."""
 
     @abstractmethod
     def _ids(self, record: R) -> tuple[str | None, str | None]:
@@ -144,7 +150,7 @@ class RestSource(RowSource, Generic[R]):
 
 
 class RestItems(RestSource[LenientItem]):
-    """Reads items."""
+    """Reads items by the REST API."""
 
     def _pages(self, rows: int, raw: bool) -> Iterator[list[LenientItem]]:
         shape = ItemsPage[RawItem] if raw else ItemsPage[LenientItem]
@@ -179,7 +185,7 @@ class RestItems(RestSource[LenientItem]):
 
 
 class RestAnnotations(RestSource[ItemRows]):
-    """Reads ground truth."""
+    """Reads ground truth by the REST API."""
 
     def _pages(self, rows: int, raw: bool) -> Iterator[list[ItemRows]]:
         shape: Any = (
@@ -237,7 +243,7 @@ class RestRunPredictions(RestAnnotations):
     Parameters
     ----------
     transport, dataset
-        As of every source.
+        As for every source.
     run_id : str
         The run.
     """
@@ -264,8 +270,8 @@ class RestRunPredictions(RestAnnotations):
             groups = []
             for item in page.items:
                 item_id, reference_id = _ids_of(item)
-                found = by_item.get(item_id or "", []) + by_reference.get(reference_id or "", [])
-                groups.append(ItemRows(item_id, reference_id, found))
+                rows_of_item = by_item.get(item_id or "", []) + by_reference.get(reference_id or "", [])
+                groups.append(ItemRows(item_id, reference_id, rows_of_item))
             yield from (groups[start : start + _AT_ONCE] for start in range(0, len(groups), _AT_ONCE))
 
     def _one(self, by: Locator, key: str, raw: bool) -> ItemRows:
@@ -279,11 +285,11 @@ class RestRunPredictions(RestAnnotations):
         elif by == "refloc":
             reference_id = key
         if rows and (item_id is None or reference_id is None):
-            # The contract asks for one of the two only; frames hold both.
-            place: Any = self._transport.read(
+            # The API requires one of the two ids only; frames hold both.
+            item_answer: Any = self._transport.read(
                 LenientItemAnswer[LenientItem, LenientAnnotation], "dataset", self._dataset(), by, key
             )
-            item_id, reference_id = _ids_of(place.item)
+            item_id, reference_id = _ids_of(item_answer.item)
         return ItemRows(item_id, reference_id, rows)
 
     def _export(self) -> tuple[str, ...]:
@@ -296,10 +302,10 @@ class RestRunPredictions(RestAnnotations):
 
 
 class RestPartOfRun(RestRunPredictions):
-    """Reads the predictions of a run that may span datasets, all of them, and keeps those on the items of one."""
+    """Reads all predictions of a run that may span datasets, and keeps those on the items of one dataset."""
 
     def _costs_more_than_paging(self, look_ups: int) -> bool:
-        return True  # where datasets are several, no reference id and no position can be asked for
+        return True  # a run of several datasets has neither reference ids nor positions
 
 
 class RestModelPredictions(RestRunPredictions):
@@ -309,27 +315,27 @@ class RestModelPredictions(RestRunPredictions):
         """Read the rows of some items."""
         picked = super().pick(by, keys, wanted, raw=raw)
         if picked.missing and len(picked.missing) == len(keys):
-            self._transport.get(*self._export())  # raises when it is the run that is not there
+            self._transport.get(*self._export())  # raises if the run itself does not exist
         return picked
 
     def _export(self) -> tuple[str, ...]:
         return "dataset", self._dataset(), "model", self._run_id, "export"
 
     def _look_up_one(self, by: Locator, key: str) -> tuple[str, ...]:
-        if by == "loc":  # the contract has no route by item id
+        if by == "loc":  # the API has no route by item id
             shape = LenientItemAnswer[LenientItem, LenientAnnotation]
-            place: Any = self._transport.read(shape, "dataset", self._dataset(), by, key)
-            by, key = "refloc", _ids_of(place.item)[1] or ""
+            item_answer: Any = self._transport.read(shape, "dataset", self._dataset(), by, key)
+            by, key = "refloc", _ids_of(item_answer.item)[1] or ""
         return "dataset", self._dataset(), "model", self._run_id, "referenceId" if by == "refloc" else by, key
 
 
 class RestFreePredictions(RestAnnotations):
-    """Reads predictions that belong to a model and to no run, which the contract gives item by item alone.
+    """Reads predictions that belong to a model and to no run, which the API returns item by item only.
 
     Parameters
     ----------
     transport, dataset
-        As of every source.
+        As for every source.
     model_id : str
         The model.
     """
@@ -338,23 +344,21 @@ class RestFreePredictions(RestAnnotations):
         super().__init__(transport, dataset)
         self._model_id = model_id
 
-    @cached_property
-    def size(self) -> int:
-        """The number of items, of which nobody knows."""
-        raise UnsupportedError(f"This server gives {_ITEM_BY_ITEM}")
+    def _read_size(self) -> int:
+        raise UnsupportedError(f"This server returns {_ITEM_BY_ITEM}")
 
     def pick(self, by: Locator, keys: LookUpKeys, wanted: Sequence[str], *, raw: bool = False) -> Picked:
         """Read the rows of some items one by one."""
         records = self._look_up(by, keys, raw)
-        found = [record for record in records if record is not None]
+        existing = [record for record in records if record is not None]
         lengths = [0 if record is None else len(record.rows) for record in records]
         missing = [place for place, record in enumerate(records) if record is None]
-        if missing and not found:
-            self._transport.get("model", self._model_id)  # raises when it is the model that is not there
-        return Picked(self._columns(found, wanted), lengths, missing)
+        if missing and not existing:
+            self._transport.get("model", self._model_id)  # raises if the model itself does not exist
+        return Picked(self._columns(existing, wanted), lengths, missing)
 
     def _pages(self, rows: int, raw: bool) -> Iterator[list[ItemRows]]:
-        raise UnsupportedError(f"This server gives {_ITEM_BY_ITEM}")
+        raise UnsupportedError(f"This server returns {_ITEM_BY_ITEM}")
 
     def _one(self, by: Locator, key: str, raw: bool) -> ItemRows:
         shape: Any = LenientModelPredictions[RawPrediction] if raw else LenientModelPredictions[LenientPrediction]
@@ -372,8 +376,8 @@ class RestFreePredictions(RestAnnotations):
 
 
 _ITEM_BY_ITEM = (
-    "predictions without a run item by item alone: model.predictions.loc[item ids], or .refloc[reference ids]. "
-    "dataset.predictions(model) reads what was sent with dataset=."
+    "predictions without a run item by item only: use model.predictions.loc[item ids], or .refloc[reference ids]. "
+    "dataset.predictions(model) reads those that were sent with dataset=."
 )
 _IDS = ("dataset_item_id", "reference_id")
 _SPELLINGS = {
@@ -384,13 +388,13 @@ _SPELLINGS = {
 _SIDES = ("x", "y", "width", "height")
 _NO_SHAPE = LenientGeometry()
 _EXPORT = "exportForTrainingPage"
-# So little at once that it is set as columns while the processor's cache holds its objects.
+# Small enough that its objects are still in the processor's cache when they are turned into columns.
 _AT_ONCE = 256  # items
 _BIT = 1 << 17  # bytes of JSON
 
 
 def _in_bits(rows: Sequence[Raw]) -> Iterator[bytes]:
-    """Cut a list into lists, as JSON."""
+    """Join rows to JSON arrays of about `_BIT` bytes each."""
     start, size = 0, 0
     for stop, row in enumerate(rows, 1):
         size += len(memoryview(row))
@@ -404,7 +408,7 @@ def _ids_of(item: LenientItem) -> tuple[str | None, str | None]:
 
 
 def _flat(groups: _Grouped[A]) -> list[A]:
-    """Set groups by type one after another, in the order in which the contract names them."""
+    """Concatenate groups by type, in the order in which the API lists the types."""
     if groups is None:
         return []
     if isinstance(groups, list):
@@ -413,7 +417,7 @@ def _flat(groups: _Grouped[A]) -> list[A]:
 
 
 def listed(rows: list[A]) -> list[A]:
-    """Return annotations that came in a list; a mask, the one type that the contract lets go without, gets its type."""
+    """Return annotations that came in a list, with the type of masks filled in: the API lets only masks omit it."""
     return list(_typed(rows, "segmentation"))
 
 
@@ -422,11 +426,11 @@ _export_groups = attrgetter(*GROUND_TRUTH_KEYS)
 
 def _exported(row: ExportRow[LenientItem, LenientAnnotation]) -> list[LenientAnnotation]:
     boxes, *others = _export_groups(row)
-    found = _typed(boxes, "box")
+    rows = _typed(boxes, "box")
     if any(others):
         for key, group in zip(GROUND_TRUTH_KEYS[1:], others, strict=True):
-            found = found + _typed(group, key)
-    return found + _flat(row.annotations) if row.annotations else found
+            rows = rows + _typed(group, key)
+    return rows + _flat(row.annotations) if row.annotations else rows
 
 
 def _typed(rows: list[A] | A | None, key: str) -> list[A]:
@@ -440,22 +444,22 @@ def _typed(rows: list[A] | A | None, key: str) -> list[A]:
     return rows
 
 
-def _metadata(found: Sequence[Any]) -> list[Any]:
-    if found and isinstance(found[0], Raw):
-        texts = [str(text, "utf-8") for text in found]
-        return ["{}" if text == "null" else text for text in texts]
-    return [{} if one is None else one for one in found]
+def _metadata(values: Sequence[Any]) -> list[Any]:
+    if values and isinstance(values[0], Raw):
+        strings = [str(value, "utf-8") for value in values]
+        return ["{}" if string == "null" else string for string in strings]
+    return [{} if value is None else value for value in values]
 
 
 _GEOMETRY = ("vertices", "keypoints", "names", "skeleton", "position", "dimensions", "yaw")
 
 
 def _geometry(row: LenientAnnotation) -> dict[str, Any]:
-    """Put together what a shape that is no box has beside label, confidence and metadata."""
-    found: dict[str, Any] = {}
+    """Return what an annotation of another type than box has besides label, confidence and metadata."""
+    fields: dict[str, Any] = {}
     if row.geometry is not None:
-        found = {name: part for name in _GEOMETRY if (part := getattr(row.geometry, name)) is not UNSET}
+        fields = {name: part for name in _GEOMETRY if (part := getattr(row.geometry, name)) is not UNSET}
     for name in ("labels", "taxonomy_name", "mask_url", "annotations"):
         if (part := getattr(row, name)) is not UNSET and part is not None:
-            found[name] = part
-    return found
+            fields[name] = part
+    return fields

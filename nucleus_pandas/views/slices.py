@@ -1,9 +1,8 @@
-"""The items of a slice, with their annotations or predictions."""
+"""Views of the items of a slice, of their annotations and their predictions, and the sources that they read."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any, TypeVar
 
 from nucleus_pandas.transport.session import Transport
@@ -20,36 +19,37 @@ R = TypeVar("R")
 
 
 class SliceItemsView(ItemsView):
-    """The items of a slice, in its order: `Slice.items`, a frame that is read when it is asked for.
+    """The items of a slice, in its order: `Slice.items`, a frame that is read on demand.
 
-    As `Dataset.items`; positions are those in the slice. A server that knows only the contract gives slices page by
-    page alone, so that there a look-up costs a full read.
+    As `Dataset.items`; positions are those in the slice. The hosted REST API returns slices page by page only, so that
+    a look-up costs a full read there.
     """
 
     def source(self) -> RowSource:
-        """Create what one operation reads with."""
+        """Create the source that one operation reads."""
         if "slices" in self._transport.extensions:
             return _BulkSliceSource(self._transport, self._dataset, (*self._route, self._noun), self._route[1])
-        return _SliceItemsSource(self._transport, self._dataset, self._route[1])
+        return _SliceItemsSource(self._transport, self._dataset, slice_id=self._route[1])
 
 
 class SliceAnnotationsView(AnnotationsView):
-    """The ground truth of the items of a slice, in its order: `Slice.annotations`, read when it is asked for."""
+    """The ground truth of the items of a slice, in its order: `Slice.annotations`, read on demand."""
 
     def source(self) -> RowSource:
-        """Create what one operation reads with."""
+        """Create the source that one operation reads."""
         if "slices" in self._transport.extensions:
             return _BulkSliceSource(self._transport, self._dataset, (*self._route, self._noun), self._route[1])
-        return _SliceAnnotationsSource(self._transport, self._dataset, self._route[1])
+        return _SliceAnnotationsSource(self._transport, self._dataset, slice_id=self._route[1])
 
-    def _items(self) -> ItemsView:
+    def items_view(self) -> ItemsView:
+        """Return the view of the items of the slice."""
         return SliceItemsView(self._transport, self._route, self._dataset)
 
 
 class SlicePredictionsView(PredictionsView):
     """The predictions of a run, or of the newest run of a model, on the items of a slice: `Slice.predictions`.
 
-    They come in the order of the slice, and are read when they are asked for.
+    They are in the order of the slice, and are read on demand.
 
     Parameters
     ----------
@@ -64,42 +64,39 @@ class SlicePredictionsView(PredictionsView):
         self._of = of
 
     def source(self) -> RowSource:
-        """Create what one operation reads with."""
-        known = "slices" if self._of[0] == "modelRun" else "model-predictions"
-        if known in self._transport.extensions:
+        """Create the source that one operation reads."""
+        extension = "slices" if self._of[0] == "modelRun" else "model-predictions"
+        if extension in self._transport.extensions:
             route = (*self._route, *self._of, self._noun)
             return _BulkSliceSource(self._transport, self._dataset, route, self._route[1])
-        kind = _SliceRunPredictionsSource if self._of[0] == "modelRun" else _SliceModelPredictionsSource
-        return kind(self._transport, self._dataset, self._of[1], self._route[1])
+        source = _SliceRunPredictionsSource if self._of[0] == "modelRun" else _SliceModelPredictionsSource
+        return source(self._transport, self._dataset, self._of[1], slice_id=self._route[1])
 
-    def _items(self) -> ItemsView:
+    def items_view(self) -> ItemsView:
+        """Return the view of the items of the slice."""
         return SliceItemsView(self._transport, self._route, self._dataset)
 
 
 class _BulkSliceSource(BulkSource):
-    """Reads through the look-up routes of slices."""
+    """Reads by the bulk routes of slices."""
 
     def __init__(self, transport: Transport, dataset: Callable[[], str], route: tuple[str, ...], slice_id: str) -> None:
         super().__init__(transport, dataset, route)
         self._slice_id = slice_id
 
-    @cached_property
-    def size(self) -> int:
-        """The number of items in the slice."""
+    def _read_size(self) -> int:
         return self._transport.read(SliceSize, "slice", self._slice_id, "info").length
 
 
 class _RestSliceSource(RestSource[R]):
-    """Reads a slice, which the contract gives page by page only."""
+    """Reads a slice by the REST API, which returns slices page by page only."""
 
-    def __init__(self, *known: Any) -> None:
-        *others, self._slice_id = known
-        super().__init__(*others)
+    def __init__(self, transport: Transport, dataset: Callable[[], str], *run_id: str, slice_id: str) -> None:
+        super().__init__(transport, dataset, *run_id)
+        self._slice_id = slice_id
 
-    @cached_property
-    def size(self) -> int:
-        """The number of items in the slice, which the contract does not tell otherwise."""
-        return sum(map(len, self._pages(ROWS, False)))
+    def _read_size(self) -> int:
+        return sum(map(len, self._pages(ROWS, False)))  # no route of the REST API returns it
 
     def _place(self) -> tuple[str, ...]:
         return "slice", self._slice_id
@@ -124,10 +121,10 @@ class _SliceRunPredictionsSource(_RestSliceSource[Any], RestRunPredictions):
 
 
 class _SliceModelPredictionsSource(_RestSliceSource[Any], RestAnnotations):
-    """Reads the predictions of the newest run of a model, which the contract exports as it does ground truth."""
+    """Reads the predictions of the newest run of a model, which the REST API exports as it does ground truth."""
 
-    def __init__(self, transport: Transport, dataset: Callable[[], str], model_id: str, slice_id: str) -> None:
-        super().__init__(transport, dataset, slice_id)
+    def __init__(self, transport: Transport, dataset: Callable[[], str], model_id: str, *, slice_id: str) -> None:
+        super().__init__(transport, dataset, slice_id=slice_id)
         self._model_id = model_id
 
     def _place(self) -> tuple[str, ...]:

@@ -1,11 +1,13 @@
-"""Where the rows of a view come from: one interface for every kind of server."""
+"""The interface of row sources: what a view reads its rows with, for every kind of server.
+
+`bulk_source` reads by the bulk routes of an embedded Nucleus, `rest_source` by the hosted REST API.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import chain
 from typing import Any, Literal, TypeAlias
 
@@ -20,7 +22,7 @@ PageValues: TypeAlias = Any
 """A list with None where a value is missing, a `numpy.ndarray` of float64, or a `pyarrow.LargeStringArray`."""
 
 PageColumns: TypeAlias = dict[str, PageValues]
-"""Values by column, all of one length; those of one column are of one kind in all pages of a source."""
+"""Values by column, all of one length; a column has the same type in all pages of a source."""
 
 LookUpKeys: TypeAlias = Sequence[str] | Sequence[int]
 """Reference ids for ``refloc``, item ids for ``loc``, positions from 0 for ``iloc``."""
@@ -33,7 +35,7 @@ class Picked:
     Attributes
     ----------
     columns : dict of str to values
-        The rows, those of one key after those of another.
+        The rows, grouped by key in the order of the keys.
     lengths : list of int
         How many rows each key has.
     missing : list of int
@@ -48,46 +50,58 @@ class Picked:
 class RowSource(ABC):
     """Reads items, annotations or predictions, column by column.
 
-    It lives as long as one operation does, so it asks for the size of the dataset once.
+    One source serves one operation, so that it asks for the size of the dataset once at most.
 
     Parameters
     ----------
     transport : Transport
-        What to ask with.
+        Sends the requests.
     dataset : callable
-        Gives the id of the dataset, or raises an error that says why there is none.
+        Returns the id of the dataset, or raises an error that explains why there is none.
     """
 
     def __init__(self, transport: Transport, dataset: Callable[[], str]) -> None:
         self._transport = transport
         self._dataset = dataset
 
-    @cached_property
+        self._size: int | None = None
+
+    @property
     def size(self) -> int:
-        """The number of items."""
+        """The number of items, asked for once."""
+        if self._size is None:
+            self._size = self._read_size()
+        return self._size
+
+    @property
+    def known_size(self) -> int | None:
+        """The number of items, as far as it is known without a request."""
+        return self._size
+
+    def _read_size(self) -> int:
         return self._transport.read(DatasetSize, "dataset", self._dataset(), "size").count
 
     @abstractmethod
     def pages(self, wanted: Sequence[str], rows: int, *, raw: bool = False) -> Iterator[PageColumns]:
-        """Read everything in order, about so many rows at a time.
+        """Read all rows in order, page by page.
 
         Parameters
         ----------
         wanted : sequence of str
-            The columns to give.
+            The columns to read.
         rows : int
-            Rows of a page; a source may have reasons to give more or fewer.
+            Rows per page, approximately.
         raw : bool
-            Whether metadata is given as JSON text instead of dicts.
+            Whether metadata is returned as JSON strings instead of dicts.
         """
 
     @abstractmethod
     def pick(self, by: Locator, keys: LookUpKeys, wanted: Sequence[str], *, raw: bool = False) -> Picked:
-        """Read the rows of some items, in the order of their keys, of which no two are equal."""
+        """Read the rows of some items, in the order of their keys, which are distinct."""
 
 
 def joined(pages: Iterable[PageColumns], wanted: Sequence[str]) -> PageColumns:
-    """Put pages together.
+    """Concatenate pages.
 
     Examples
     --------

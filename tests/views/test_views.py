@@ -322,7 +322,7 @@ def test_a_missing_key_names_all_of_them(three: npd.Dataset, run: npd.ModelRun) 
         assert isinstance(caught.value, npd.NotFoundError)
         with pytest.raises(KeyError, match="1, 2 .* '1' instead of 1"):
             indexer[["a", 1, 2]]
-        with pytest.raises(KeyError, match="loc looks those up"):
+        with pytest.raises(KeyError, match="use loc for item ids"):
             indexer[three.items.to_frame().index[0]]
     for indexer in (three.loc, three.annotations.loc, run.loc):
         with pytest.raises(KeyError, match="use refloc for reference ids"):

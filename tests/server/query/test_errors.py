@@ -109,10 +109,10 @@ def test_what_this_server_does_not_have_is_told(queried: QueriedDataset, field: 
 @pytest.mark.parametrize(
     ("given", "options", "reason"),
     [
-        (7, {}, "A query is a text"),
-        (None, {}, "A query is a text"),
+        (7, {}, "A query is a string"),
+        (None, {}, "A query is a string"),
         ("true", {"kind": "boxes"}, "kind is 'items', 'annotations' or 'predictions'"),
-        ("true", {"kind": "predictions"}, "Predictions are those of a run"),
+        ("true", {"kind": "predictions"}, "Predictions belong to a run; pass run="),
         ("true", {"run": 7}, "run is a ModelRun or its id"),
         ("true", {"metadata_as": "flat"}, "metadata_as"),
     ],
