@@ -131,11 +131,14 @@ def page(db: sqlite3.Connection, run: Run, after: tuple[int, int], limit: int) -
 
 
 def of_item(
-    db: sqlite3.Connection, run_number: int, item: int
-) -> list[tuple[str | None, str | None, float | None, int]]:
-    """Read the matches of an item: (annotation_id, prediction_id, iou, agrees)."""
+    db: sqlite3.Connection, run_number: int, item: int, iou_threshold: float
+) -> list[tuple[str | None, str | None, float | None, int, int]]:
+    """Read the matches of an item: (annotation_id, prediction_id, iou, is close, is a true positive)."""
+    tests = outcome_tests()
     return db.execute(
-        "SELECT annotation_id, prediction_id, iou, agrees FROM match WHERE run = ? AND item = ?", (run_number, item)
+        f"SELECT annotation_id, prediction_id, iou, {tests.close}, {tests.true_positive} FROM match"
+        " WHERE run = :run AND item = :item",
+        {"run": run_number, "item": item, "iou_threshold": iou_threshold},
     ).fetchall()
 
 

@@ -118,10 +118,8 @@ def _is_one_of(wanted: list[Any], values: BoundValues, place: str) -> str:
 
 
 def within(expression: str, low: float | None, high: float | None, values: BoundValues) -> list[str]:
-    """Return the tests that a number exists and is from `low` to `high`, both included."""
-    tests = [f"{expression} IS NOT NULL"]
-    if low is not None:
-        tests.append(f"{expression} >= {values.bind(low)}")
-    if high is not None:
-        tests.append(f"{expression} <= {values.bind(high)}")
-    return tests
+    """Write tests that a number exists and is from `low` to `high`, both included; NULL is within no bound."""
+    tests = [
+        f"{expression} {sign} {values.bind(bound)}" for sign, bound in ((">=", low), ("<=", high)) if bound is not None
+    ]
+    return tests or [f"{expression} IS NOT NULL"]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import sqlite3
 import time
 from typing import NamedTuple
 
-from nucleus_pandas.evaluation.outcomes import classify
 from nucleus_pandas.server.store import commits, datasets, matches
 from nucleus_pandas.server.store.ids import item_range
 from nucleus_pandas.server.store.matches import MatchSource, StoredMatch
@@ -39,19 +37,13 @@ def item_outcomes(db: sqlite3.Connection, run: RunEntry, item: int, iou_threshol
     if run.committed_at is None:
         return None
     outcomes = ItemOutcomes({}, {})
-    for ground_truth, prediction, stored_iou, agrees in commits.of_item(db, run.number, item):
-        iou = math.nan if stored_iou is None else stored_iou
-        flags = classify(iou, ground_truth is not None, prediction is not None, bool(agrees), iou_threshold)
+    for ground_truth, prediction, iou, is_close, is_right in commits.of_item(db, run.number, item, iou_threshold):
         if ground_truth is not None:
-            outcomes.ground_truth[ground_truth] = BoxOutcome(
-                "FN" if flags.false_negative else "TP",
-                prediction if flags.close else None,
-                stored_iou if flags.close else None,
-            )
+            partner, shown_iou = (prediction, iou) if is_close else (None, None)
+            outcomes.ground_truth[ground_truth] = BoxOutcome("TP" if is_right else "FN", partner, shown_iou)
         if prediction is not None:
-            outcomes.predictions[prediction] = BoxOutcome(
-                "FP" if flags.false_positive else "TP", ground_truth if flags.close else None, stored_iou
-            )
+            partner = ground_truth if is_close else None
+            outcomes.predictions[prediction] = BoxOutcome("TP" if is_right else "FP", partner, iou)
     return outcomes
 
 
