@@ -1,4 +1,4 @@
-"""``df.nucleus``: each method is one line onto its function in `nucleus_pandas.api.functions`."""
+"""``df.nucleus``: the functions of `nucleus_pandas.api.functions` as methods of a DataFrame."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ R = TypeVar("R")
 
 
 def _method(function: Callable[Concatenate[pd.DataFrame, P], R]) -> Callable[Concatenate[NucleusAccessor, P], R]:
-    """Create a method of a function whose first argument is the frame."""
+    """Create a method from a function whose first argument is the frame."""
 
     @wraps(function)
     def method(self: NucleusAccessor, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -28,7 +28,7 @@ def _method(function: Callable[Concatenate[pd.DataFrame, P], R]) -> Callable[Con
 class NucleusAccessor:
     """Send the rows of a frame: ``df.nucleus.append(dataset)``, ``.annotate(dataset)``, ``.predict(run)``.
 
-    Or evaluate them where they are, ``df.nucleus.evaluate(ground_truth)``, and look at them, ``df.nucleus.show()``.
+    Or work without a server: ``df.nucleus.check()``, ``df.nucleus.evaluate(ground_truth)``, ``df.nucleus.show()``.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The client: where everything begins."""
+"""The client: a connection to a server, with the datasets, models, runs, slices and jobs on it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ from nucleus_pandas.wire.responses import (
 from nucleus_pandas.wire.slices import LenientSlice
 
 HOSTED = "https://api.scale.com/v1/nucleus"
-_MODEL = ("name", "reference_id", "metadata", "tags", "bundle_name", "trained_slice_ids")
+_DATASET_FIELDS = {"name", "is_scene", "use_privacy_mode", "annotation_metadata_schema", "item_metadata_schema"}
+_MODEL_FIELDS = ("name", "reference_id", "metadata", "tags", "bundle_name", "trained_slice_ids")
 
 
 class NucleusClient:
@@ -50,22 +51,22 @@ class NucleusClient:
     Parameters
     ----------
     api_key : str, optional
-        The key; by default what ``NUCLEUS_API_KEY`` holds.
+        The API key; by default the value of ``NUCLEUS_API_KEY``.
     endpoint : str, optional
-        Where the API stands; by default what ``NUCLEUS_ENDPOINT`` holds, else Scale's hosted service.
+        The base URL of the API; by default the value of ``NUCLEUS_ENDPOINT``, else Scale's hosted service.
     limited_access_key : str, optional
-        A key of the limited kind, instead of `api_key`.
+        A limited-access key, instead of `api_key`.
     max_retries : int
-        How often a request is sent again after a passing failure.
+        Maximum number of retries after transient failures.
     timeout : float
-        Seconds to wait for a connection, and between two bytes of an answer.
+        Seconds to wait for a connection, and between two bytes of a response.
     max_concurrency : int
-        Connections at once.
+        Maximum number of connections.
 
     Raises
     ------
     ConfigurationError
-        There is neither a key nor an endpoint, or something that is none.
+        There is neither a key nor an endpoint, or an argument is invalid.
 
     Examples
     --------
@@ -86,24 +87,24 @@ class NucleusClient:
         max_concurrency: int = 8,
     ) -> None:
         if api_key is not None and limited_access_key is not None:
-            raise ConfigurationError("Give api_key or limited_access_key, not both.")
+            raise ConfigurationError("Pass either api_key or limited_access_key, not both.")
         if api_key is None and limited_access_key is None:
             api_key = os.environ.get("NUCLEUS_API_KEY") or None
         endpoint = endpoint or os.environ.get("NUCLEUS_ENDPOINT") or None
         for key in (api_key, limited_access_key):
             if key is not None and (not isinstance(key, str) or not key or not key.isascii() or not key.isprintable()):
                 raise ConfigurationError(
-                    "A key is a text of printable ASCII characters; this one is empty or holds others."
+                    "A key is a string of printable ASCII characters; this one is empty or contains others."
                 )
         if endpoint is None and api_key is None and limited_access_key is None:
             raise ConfigurationError(
-                "There is no API key. Give one as NucleusClient(api_key) or in NUCLEUS_API_KEY; "
+                "There is no API key. Pass one as NucleusClient(api_key) or set NUCLEUS_API_KEY; "
                 "or work without an account: NucleusClient.local('my_store')."
             )
         _check_number("max_retries", max_retries, least=0)
         _check_number("max_concurrency", max_concurrency, least=1)
         if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
-            raise ConfigurationError(f"timeout is a number of seconds above 0, not {timeout!r}.")
+            raise ConfigurationError(f"timeout must be a number of seconds above 0, not {timeout!r}.")
         self._transport = Transport(
             endpoint or HOSTED,
             Key(api_key, limited_access_key),
@@ -114,12 +115,13 @@ class NucleusClient:
 
     @classmethod
     def local(cls, path: str | os.PathLike[str] | None = None) -> NucleusClient:
-        """Open an embedded Nucleus, in process: no account, no key, no port.
+        """Open an embedded Nucleus in process, without an account, a key or a port.
 
         Parameters
         ----------
         path : str or path-like, optional
-            The folder of its store, made when absent. None makes a temporary one, which goes with the client.
+            The folder of its store, created when absent. None creates a temporary store, which is
+            deleted when the client is closed.
 
         Raises
         ------
@@ -139,7 +141,7 @@ class NucleusClient:
             ) from error
         nucleus = EmbeddedNucleus(path)
         client = cls.__new__(cls)
-        # Nothing passes that a second try would mend: there is no network in between. But images wait for the disk.
+        # No retries: there is no network in between. Several connections, since images wait for the disk.
         client._transport = Transport(
             ENDPOINT,
             Key(),
@@ -152,7 +154,7 @@ class NucleusClient:
         return client
 
     def close(self) -> None:
-        """Close all connections; an embedded Nucleus in process finishes its jobs and is closed too."""
+        """Close all connections; an embedded Nucleus in process finishes its jobs and closes too."""
         self._transport.close()
 
     def __enter__(self) -> NucleusClient:
@@ -169,29 +171,28 @@ class NucleusClient:
         Parameters
         ----------
         name : str or dict
-            The name, which need not be unique; or the fields, ``{"name": …}``, perhaps with ``is_scene``,
+            The name, which need not be unique; or the fields, ``{"name": …}``, optionally with ``is_scene``,
             ``use_privacy_mode`` (every item then needs its size), ``annotation_metadata_schema`` and
-            ``item_metadata_schema`` (rows whose metadata does not fit are refused).
+            ``item_metadata_schema`` (rows whose metadata does not match are rejected).
         exist_ok : bool
-            Whether to give the oldest dataset of that name where there is one, so that a notebook can run twice.
+            If True, return the oldest existing dataset of that name, so that a notebook can run twice.
 
         Returns
         -------
         Dataset
-            It also answers ``["dataset_id"]``.
+            Also supports ``["dataset_id"]``.
         """
         fields = {"name": name} if isinstance(name, str) else name
         if not isinstance(fields, Mapping) or not isinstance(fields.get("name"), str) or not fields["name"]:
             raise InvalidInputError("A dataset needs a name: create_dataset('My Dataset').")
-        known = {"name", "is_scene", "use_privacy_mode", "annotation_metadata_schema", "item_metadata_schema"}
-        if unknown := set(fields) - known:
-            raise InvalidInputError(f"A dataset has no {', '.join(sorted(map(repr, unknown)))}.")
+        if unknown := set(fields) - _DATASET_FIELDS:
+            raise InvalidInputError(f"A dataset has no field {', '.join(sorted(map(repr, unknown)))}.")
         if exist_ok:
             for entry in self._transport.read(list[DatasetListEntry], "dataset", "details"):
                 if entry.name == fields["name"]:
                     return Dataset(self._transport, entry.id, entry.name)
-        made = self._transport.create(DatasetCreated, "dataset", "create", body=to_json(fields, "$"))
-        return Dataset(self._transport, made.dataset_id, fields["name"])
+        created = self._transport.create(DatasetCreated, "dataset", "create", body=to_json(fields, "$"))
+        return Dataset(self._transport, created.dataset_id, fields["name"])
 
     def get_dataset(self, dataset_id: str) -> Dataset:
         """Find a dataset by its id, or raise NotFoundError."""
@@ -199,27 +200,27 @@ class NucleusClient:
         try:
             name = self._transport.read(DatasetName, "dataset", dataset_id, "name").name
         except NotFoundError as error:
-            if not dataset_id.startswith("ds_"):
-                error.args = (
-                    f"{error} Ids start with 'ds_'; client.datasets lists them with their names, and "
-                    "client.create_dataset(name, exist_ok=True) finds a dataset by its name.",
-                )
-            raise
+            if dataset_id.startswith("ds_"):
+                raise
+            raise NotFoundError(
+                f"{error} Ids start with 'ds_'; client.datasets lists them with their names, and "
+                "client.create_dataset(name, exist_ok=True) finds a dataset by its name."
+            ) from error
         return Dataset(self._transport, dataset_id, name)
 
     def url(self, thing: Dataset | ModelRun | Slice | None = None) -> str:
-        """Return the address of the page that shows something, for a browser.
+        """Return the URL of the web page that shows datasets, a run or a slice.
 
         Parameters
         ----------
         thing : Dataset, ModelRun or Slice, optional
-            What it shows; by default all datasets.
+            What the page shows; by default all datasets.
 
         Raises
         ------
         ConfigurationError
-            The server has no page. An embedded Nucleus in process has none: ``nucleus-pandas serve`` serves it. Of the
-            hosted service's dashboard no addresses of runs are known.
+            The server has no page. An embedded Nucleus in process has none: ``nucleus-pandas serve`` serves it. The
+            URLs of runs on the hosted service's dashboard are not documented.
 
         Examples
         --------
@@ -231,14 +232,14 @@ class NucleusClient:
 
     def list_datasets(self) -> list[str]:
         """List the ids of all datasets, oldest first."""
-        shape: Any = list[str] | dict[str, list[str]]  # the oldest documentation shows a dict
-        answer = self._transport.read(shape, "dataset", "")
+        response_type: Any = list[str] | dict[str, list[str]]  # the oldest documentation shows a dict
+        answer = self._transport.read(response_type, "dataset", "")
         ids: list[str] = answer if isinstance(answer, list) else next(iter(answer.values()), [])
         return ids
 
     @property
     def datasets(self) -> pd.DataFrame:
-        """All datasets, oldest first: ``id``, ``name`` (text) and ``is_public`` (bool).
+        """All datasets, oldest first: ``id``, ``name`` (strings) and ``is_public`` (bool).
 
         Examples
         --------
@@ -251,7 +252,7 @@ class NucleusClient:
         return frame({name: [getattr(entry, name) for entry in entries] for name in DATASETS}, DATASETS)
 
     def delete_dataset(self, dataset_id: str | Dataset) -> dict[str, Any]:
-        """Delete a dataset with its items, annotations and runs; return the server's answer."""
+        """Delete a dataset with its items, annotations and runs; return the server's response."""
         return self._delete("dataset", dataset_id)
 
     def add_model(
@@ -268,36 +269,37 @@ class NucleusClient:
         name : str or dict
             The name; or all fields, ``{"name": …, "reference_id": …, "metadata": …}``.
         reference_id : str
-            An id of your choice. With a known one and equal fields the model that is there is given.
+            An id of your choice. If a model with it and the same fields exists, that model is returned.
         metadata : dict, optional
-            Anything worth noting.
+            Any metadata.
         **fields
             ``tags``, ``bundle_name``, ``trained_slice_ids``.
 
         Returns
         -------
         Model
-            It also answers ``["model_id"]``.
+            Also supports ``["model_id"]``.
 
         Raises
         ------
         ConflictError
             Another model has that reference id.
         """
-        given: dict[str, Any] = dict(name) if isinstance(name, Mapping) else {"name": name}
+        model: dict[str, Any] = dict(name) if isinstance(name, Mapping) else {"name": name}
         if reference_id is not None:
-            given["reference_id"] = reference_id
+            model["reference_id"] = reference_id
         if metadata is not None:
-            given["metadata"] = metadata
-        given |= fields
-        if unknown := set(given) - set(_MODEL):
+            model["metadata"] = metadata
+        model |= fields
+        if unknown := set(model) - set(_MODEL_FIELDS):
             raise InvalidInputError(
-                f"A model has no {', '.join(sorted(map(repr, unknown)))}; there are {', '.join(map(repr, _MODEL))}."
+                f"A model has no field {', '.join(sorted(map(repr, unknown)))}; its fields are "
+                f"{', '.join(map(repr, _MODEL_FIELDS))}."
             )
         for key in ("name", "reference_id"):
-            if not isinstance(given.get(key), str) or not given[key]:
+            if not isinstance(model.get(key), str) or not model[key]:
                 raise InvalidInputError(f"A model needs a {key}: add_model('My Model', reference_id='model-0.5').")
-        return model_of(self._transport, given)
+        return model_of(self._transport, model)
 
     create_model = add_model
 
@@ -309,7 +311,7 @@ class NucleusClient:
 
     @property
     def models(self) -> pd.DataFrame:
-        """All models: ``id``, ``name``, ``reference_id`` (text), ``metadata`` (dicts) and ``tags`` (lists of str).
+        """All models: ``id``, ``name``, ``reference_id`` (strings), ``metadata`` (dicts) and ``tags`` (lists of str).
 
         Examples
         --------
@@ -330,7 +332,7 @@ class NucleusClient:
         return frame(columns, MODELS)
 
     def delete_model(self, model_id: str | Model) -> dict[str, Any]:
-        """Delete a model with its runs; return the server's answer."""
+        """Delete a model with its runs; return the server's response."""
         return self._delete("model", model_id)
 
     def get_model_run(self, model_run_id: str, dataset_id: str | None = None) -> ModelRun:
@@ -339,14 +341,14 @@ class NucleusClient:
         Parameters
         ----------
         dataset_id : str, optional
-            Its dataset. An embedded Nucleus tells it; elsewhere frames of predictions need it.
+            Its dataset. An embedded Nucleus knows it; on other servers, frames of predictions need it.
         """
         _check_id("model run", model_run_id)
         self._transport.get("modelRun", model_run_id, "info")
         return ModelRun(self._transport, model_run_id, dataset_id)
 
     def delete_model_run(self, model_run_id: str | ModelRun) -> dict[str, Any]:
-        """Delete a model run with its predictions and matches; return the server's answer."""
+        """Delete a model run with its predictions and matches; return the server's response."""
         return self._delete("modelRun", model_run_id)
 
     def merge_model_runs(
@@ -355,26 +357,27 @@ class NucleusClient:
         name: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> ModelRun:
-        """Create a run that holds the predictions of several runs of one model; these stay as they are.
+        """Create a run that holds the predictions of several runs of one model; those are not changed.
 
         Parameters
         ----------
         runs : iterable of ModelRun or str
-            At least two, or their ids. Of predictions with one annotation id on an item that of the first run stays.
+            At least two runs, or their ids. Where several have a prediction with one annotation id on one item, that
+            of the first run is kept.
         name : str, optional
             By default that of the model.
         metadata : dict, optional
-            Anything worth noting.
+            Any metadata.
 
         Returns
         -------
         ModelRun
-            On the dataset of the runs; it spans datasets where they are on several.
+            On the dataset of the runs; it spans datasets if they are on several.
 
         Raises
         ------
         BadRequestError
-            There are fewer than two runs, one is named twice, or they are those of different models.
+            There are fewer than two runs, one is named twice, or they belong to different models.
 
         Examples
         --------
@@ -387,23 +390,22 @@ class NucleusClient:
         """
         ids = [id_of(run, "run_", "a ModelRun") for run in runs]
         body = MergeRuns(model_run_ids=ids, name=name, metadata=None if metadata is None else to_json(metadata, "$"))
-        made = self._transport.create(RunsMerged, "modelRun", "merge", body=body)
-        job = Job(self._transport, made.job_id).ended()
+        merged = self._transport.create(RunsMerged, "modelRun", "merge", body=body)
+        job = Job(self._transport, merged.job_id).ended()
         if job.status.startswith("Errored"):
             raise ServerError(f"The runs could not be merged: {job.message}")
-        # An embedded Nucleus tells of the run itself; elsewhere the ids are those of all its predictions.
-        told = "lookup" not in self._transport.extensions and len(made.dataset_ids) == 1
-        home = made.dataset_ids[0] if told else None
-        return ModelRun(self._transport, made.model_run_id, home)
+        # An embedded Nucleus knows the dataset of a run; elsewhere it is the one of all merged predictions, if any.
+        single = "lookup" not in self._transport.extensions and len(merged.dataset_ids) == 1
+        return ModelRun(self._transport, merged.model_run_id, merged.dataset_ids[0] if single else None)
 
     def get_slice(self, slice_id: str) -> Slice:
         """Find a slice by its id, or raise NotFoundError."""
         _check_id("slice", slice_id)
-        found = self._transport.read(LenientSlice, "slice", slice_id, "info")
-        return Slice(self._transport, slice_id, found.name, found.dataset_id)
+        info = self._transport.read(LenientSlice, "slice", slice_id, "info")
+        return Slice(self._transport, slice_id, info.name, info.dataset_id)
 
     def delete_slice(self, slice_id: str | Slice) -> dict[str, Any]:
-        """Delete a slice, while its items stay; return the server's answer."""
+        """Delete a slice, but not its items; return the server's response."""
         return self._delete("slice", slice_id)
 
     def get_job(self, job_id: str) -> Job:
@@ -414,7 +416,7 @@ class NucleusClient:
 
     @property
     def jobs(self) -> pd.DataFrame:
-        """All jobs, newest first: ``id``, ``type``, ``status`` (text) and ``created_at`` (UTC).
+        """All jobs, newest first: ``id``, ``type``, ``status`` (strings) and ``created_at`` (UTC).
 
         Examples
         --------
@@ -435,7 +437,7 @@ class NucleusClient:
         except NotFoundError as error:
             if not doubts:
                 raise
-            return {"message": f"{error} An earlier try of this request, which got no answer, may have deleted it."}
+            return {"message": f"{error} An earlier attempt, which got no response, may have deleted it."}
         return answer
 
     def __repr__(self) -> str:
@@ -452,9 +454,9 @@ class NucleusClient:
 
 def _check_id(kind: str, public_id: object) -> None:
     if not isinstance(public_id, str) or not public_id:
-        raise InvalidInputError(f"The id of a {kind} is a text, not {public_id!r}.")
+        raise InvalidInputError(f"The id of a {kind} must be a string, not {public_id!r}.")
 
 
 def _check_number(name: str, value: object, *, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise ConfigurationError(f"{name} is a whole number, at least {least}, not {value!r}.")
+        raise ConfigurationError(f"{name} must be an integer of at least {least}, not {value!r}.")

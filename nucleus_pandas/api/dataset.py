@@ -1,11 +1,11 @@
-"""Datasets."""
+"""Datasets: items with their ground truth."""
 
 from __future__ import annotations
 
 import os
 import webbrowser
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import partial
 from itertools import chain
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ import pandas as pd
 
 from nucleus_pandas.api.dataset_admin import DatasetAdmin
 from nucleus_pandas.api.model import Model, of_model_or_run
-from nucleus_pandas.api.model_run import ModelRun, parts_of
+from nucleus_pandas.api.model_run import ModelRun, export_files
 from nucleus_pandas.api.slice import Slice, sample_of, slice_of, slices_of
 from nucleus_pandas.api.web_urls import page_url
 from nucleus_pandas.errors import InvalidInputError
@@ -44,20 +44,24 @@ from nucleus_pandas.wire.responses import DatasetName, DatasetSize, RunCreated
 
 
 class Dataset(DatasetAdmin):
-    """A dataset: items in their order, and their ground truth.
+    """A dataset: ordered items and their ground truth.
 
-    Made by `NucleusClient.create_dataset`, found by `NucleusClient.get_dataset`.
+    Created by `NucleusClient.create_dataset`, found by `NucleusClient.get_dataset`.
     """
 
     def __init__(self, transport: Transport, dataset_id: str, name: str | None = None) -> None:
         super().__init__(transport, dataset_id)
-        if name is not None:
-            self.name = name
+        self._name = name
 
-    @cached_property
+    @property
     def name(self) -> str:
         """The name."""
-        return self._transport.read(DatasetName, "dataset", self.id, "name").name
+        if self._name is None:
+            self._name = self._transport.read(DatasetName, "dataset", self.id, "name").name
+        return self._name
+
+    def _known(self) -> dict[str, object]:
+        return {"name": self._name}
 
     @property
     def info(self) -> dict[str, Any]:
@@ -66,11 +70,11 @@ class Dataset(DatasetAdmin):
 
     @property
     def url(self) -> str:
-        """The address of the page that shows the images; see `NucleusClient.url`."""
+        """The URL of the page that shows the images; see `NucleusClient.url`."""
         return page_url(self._transport, "datasets", self.id)
 
     def open(self) -> str:
-        """Show the images in the browser, and return the address of their page; see `NucleusClient.url`."""
+        """Open the page of the images in the browser, and return its URL; see `NucleusClient.url`."""
         url = self.url
         webbrowser.open(url)
         return url
@@ -107,47 +111,46 @@ class Dataset(DatasetAdmin):
     ) -> UploadResult:
         """Add items to a dataset.
 
-        A frame, or as in the original client ``{"items": […]}`` or that list of dicts: `Dataset.append` takes all
-        three. Local images are uploaded on up to ``max_concurrency`` connections, and read while they are sent.
-        An embedded Nucleus gives their items the order of the frame all the same. The hosted service orders ten at a
-        time as they arrive; with ``NucleusClient(max_concurrency=1)`` the order is kept there too. Where a frame has no
-        sizes, the embedded one takes them from the headers, as the pixels are stored; `read_images` does so for both.
+        `Dataset.append` accepts a frame, or as in the original client ``{"items": […]}`` or that list of dicts. Local
+        images are uploaded on up to ``max_concurrency`` connections, and read while they are sent. An embedded Nucleus
+        keeps the order of the frame all the same. The hosted service orders them in groups of ten as they arrive; with
+        ``NucleusClient(max_concurrency=1)`` the order is kept there too. If a frame has no sizes, an embedded Nucleus
+        reads them from the files' headers, as the pixels are stored; `read_images` does so for both.
 
         Parameters
         ----------
         items : pandas.DataFrame, dict or list of dict
-            Columns ``reference_id``, ``image_url`` and perhaps ``width`` and ``height`` (pixels) and metadata. A URL
-            (http, https, s3, gs, gcs) is sent as it is, a local file is uploaded. A row with an ``image_error``, as
+            Columns ``reference_id``, ``image_url`` and optionally ``width`` and ``height`` (pixels) and metadata. A URL
+            (http, https, s3, gs, gcs) is sent as is, a local file is uploaded. A row with an ``image_error``, as
             `read_images` returns it, is rejected for that reason. Rows that share a ``reference_id`` and
-            agree are one item, so a frame with one row per box can be sent as it is: beside ``x`` and ``y``, ``width``
-            and ``height`` are those of the boxes, and the
-            image's stand in ``image_width`` and ``image_height``.
+            agree are one item, so a frame with one row per box can be sent as is: next to ``x`` and ``y``, ``width``
+            and ``height`` are those of the boxes, and ``image_width`` and ``image_height`` are those of the images.
         local : bool
-            Whether every ``image_url`` is a path; without it a path is known by having no ``://``.
+            If True, every ``image_url`` is a path; otherwise values without ``://`` are paths.
         columns : dict, optional
-            Canonical names and what the frame calls them: ``{"image_url": "path"}``. Named index levels count too.
+            Canonical names and the frame's names for them: ``{"image_url": "path"}``. Named index levels count too.
         bbox : hashable or sequence of four, optional
             The columns of the boxes in a frame with one row per box; they are not sent.
         metadata : bool or list of str
-            True sends the column ``metadata`` (dicts, structs, JSON texts) and the columns ``metadata.<key>``, a list
-            names plain columns to send instead, False sends none. Missing values are left out.
+            True sends the column ``metadata`` (dicts, structs, JSON strings) and the columns ``metadata.<key>``, a list
+            names plain columns to send instead, False sends none. Missing values are omitted.
         if_exists : {"skip", "update", "error"}
-            What becomes of an item whose ``reference_id`` is there already: nothing, or it is replaced, its metadata
-            included, or an error is raised.
+            What to do with an item whose ``reference_id`` exists: leave it, replace it including its metadata, or raise
+            an error.
         on_error : {"raise", "collect"}
-            Whether refused rows raise an error, or are only told in the result.
+            Whether rejected rows raise an error, or are only reported in the result.
         batch_size : int, optional
-            Rows a request; local images go at most ten a request to the hosted service, and at most 32
-            to an embedded Nucleus.
+            Rows per request; local images go to the hosted service with at most ten per request, and to an embedded
+            Nucleus with at most 32.
         progress : bool, optional
-            Whether to show a bar; by default on a terminal or in a notebook only.
+            Whether to show a progress bar; by default only on a terminal or in a notebook.
         wait : bool
-            Whether to wait for the jobs that the hosted service makes of uploads. Without it, ``result.wait()`` does,
+            Whether to wait for the jobs that the hosted service starts for uploads. Without it, ``result.wait()`` does,
             and items that took several uploads may be stored in another order.
         journal : path-like, optional
-            A file, made when absent, that remembers which requests were answered, so that the same call goes on where
-            an earlier one ended. A request is known by its content; images by the size and the time of their files.
-            With ``if_exists="update"`` it knows the last frame alone.
+            A file, created when absent, that records which requests were answered, so that the same call resumes where
+            an earlier one ended. A request is identified by its content, an image by the size and time of its file.
+            With ``if_exists="update"`` only the last frame is recorded.
 
         Returns
         -------
@@ -157,11 +160,11 @@ class Dataset(DatasetAdmin):
         Raises
         ------
         InvalidInputError
-            A column is missing, a row is wrong, or its file is missing, empty or unreadable; nothing was sent.
+            A column is missing, a row is invalid, or its file is missing, empty or unreadable; nothing was sent.
         UploadError
-            The server refused rows; the others are stored. AlreadyExistsError where rows exist and `if_exists` is
-            ``"error"``; a batch with such a row is refused whole by an embedded Nucleus. An image that goes, or
-            changes while it is sent, is refused alone.
+            The server rejected rows; the others are stored. AlreadyExistsError where rows exist and `if_exists` is
+            ``"error"``; an embedded Nucleus rejects a batch with such a row as a whole. An image that is removed or
+            changed while it is sent is rejected alone.
 
         Examples
         --------
@@ -197,44 +200,43 @@ class Dataset(DatasetAdmin):
     ) -> UploadResult:
         """Add ground truth to a dataset.
 
-        A frame, or as in the original client ``{"annotations": […]}`` or that list of dicts, which name their item by
-        ``reference_id`` or ``item_id``: `Dataset.annotate` takes all three.
+        `Dataset.annotate` accepts a frame, or as in the original client ``{"annotations": […]}`` or that list of dicts,
+        which name their item by ``reference_id`` or ``item_id``.
 
         Parameters
         ----------
         annotations : pandas.DataFrame, dict or list of dict
             Columns ``reference_id`` or ``dataset_item_id``, ``label``, and ``x``, ``y``, ``width``, ``height``
-            (pixels from the top-left corner); perhaps with ``annotation_id``, metadata, ``track_reference_id``,
-            ``task_id``, ``embedding_vector`` (lists or arrays of numbers, or their JSON text), and for other types than
-            boxes ``type`` and ``geometry`` (dicts, structs or JSON texts, as the views give them back; a category may
-            have its taxonomy in ``taxonomy_name`` instead). Without ``annotation_id`` one is computed from the content,
-            so that sending the same again changes nothing. A row of a frame without any side of its box is an image
-            without boxes, and is skipped. The ``mask_url`` of a mask may be a PNG local file, which is
-            uploaded.
+            (pixels from the top-left corner); optionally ``annotation_id``, metadata, ``track_reference_id``,
+            ``task_id``, ``embedding_vector`` (lists or arrays of numbers, or JSON strings), and for other types than
+            boxes ``type`` and ``geometry`` (dicts, structs or JSON strings, as the views return them; a category may
+            have its taxonomy in ``taxonomy_name`` instead). A missing ``annotation_id`` is computed from the content,
+            so that sending the same again changes nothing. A row of a frame without any coordinate of a box is an image
+            without boxes, and is skipped. The ``mask_url`` of a mask may be a local PNG file, which is uploaded.
         columns : dict, optional
-            Canonical names and what the frame calls them: ``{"label": "class"}``. Named index levels count too.
+            Canonical names and the frame's names for them: ``{"label": "class"}``. Named index levels count too.
         bbox : hashable or sequence of four, optional
             One column of lists, arrays or structs, or four columns, that hold the boxes instead.
         bbox_format : {"xywh", "xyxy", "cxcywh"}
-            What the four numbers of `bbox` are: corner and size, two corners, or centre and size.
+            The meaning of the four numbers of `bbox`: corner and size, two corners, or centre and size.
         metadata : bool or list of str
             True sends the column ``metadata`` (dicts, structs, JSON strings) and the columns ``metadata.<key>``, a list
-            names plain columns to send instead, False sends none. Missing values are left out. Metadata belongs to
-            what is being sent, here to the annotations.
+            names plain columns to send instead, False sends none. Missing values are omitted. Metadata belongs to
+            the rows that are sent, here the annotations.
         if_exists : {"skip", "update", "error"}
-            What becomes of one whose ``annotation_id`` its item has already.
+            What to do with an annotation whose ``annotation_id`` exists on its item.
         on_error : {"raise", "collect"}
-            Whether refused rows raise an error, or are only told in the result.
+            Whether rejected rows raise an error, or are only reported in the result.
         batch_size : int, optional
-            Rows a request. Requests that travel side by side, as those to the hosted service do, end where the rows of
-            an image end, so that these keep their order.
+            Rows per request. Concurrent requests, such as those to the hosted service, end where the rows of an
+            image end, so that these keep their order.
         progress : bool, optional
-            Whether to show a bar; by default on a terminal or in a notebook only.
+            Whether to show a progress bar; by default only on a terminal or in a notebook.
         wait : bool
-            Whether to wait for the jobs that the hosted service makes of uploads. Without it, ``result.wait()`` does.
+            Whether to wait for the jobs that the hosted service starts for uploads. Without it, ``result.wait()`` does.
         journal : path-like, optional
-            A file, created when absent, that remembers which requests were answered, so that the same call resumes
-            where an earlier one ended. With ``if_exists="update"`` it knows the last frame alone.
+            A file, created when absent, that records which requests were answered, so that the same call resumes
+            where an earlier one ended. With ``if_exists="update"`` only the last frame is recorded.
 
         Returns
         -------
@@ -244,9 +246,9 @@ class Dataset(DatasetAdmin):
         Raises
         ------
         InvalidInputError
-            A column is missing or a row is wrong; nothing was sent.
+            A column is missing or a row is invalid; nothing was sent.
         UploadError
-            The server refused rows, such as those of unknown items; the others are stored.
+            The server rejected rows, such as those of unknown items; the others are stored.
 
         Examples
         --------
@@ -266,7 +268,7 @@ class Dataset(DatasetAdmin):
         return upload(self._target("annotations"), annotations, layout, options, journal=journal)
 
     def _target(self, kind: Literal["items", "annotations"]) -> Target:
-        """Return where rows go."""
+        """Return the target of an upload."""
         verb = "append" if kind == "items" else "annotate"
         return Target(kind, self._transport, ("dataset", self.id, verb), {"dataset_id": self.id})
 
@@ -276,26 +278,26 @@ class Dataset(DatasetAdmin):
         Parameters
         ----------
         model : Model or dict
-            The model, or the fields of the run: ``reference_id`` or ``model_id``, perhaps ``name`` and ``metadata``.
+            The model, or the fields of the run: ``reference_id`` or ``model_id``, optionally ``name`` and ``metadata``.
         **fields
-            ``name`` and ``metadata`` beside a model.
+            ``name`` and ``metadata``, with a model.
 
         Raises
         ------
         NotFoundError
-            There is no such model.
+            The model does not exist.
         """
         if isinstance(model, Model):
             body = {"reference_id": model.reference_id, **fields}
         elif isinstance(model, Mapping):
             body = {**model, **fields}
         else:
-            raise InvalidInputError(f"A run is made of a Model or of a dict, not {type(model).__name__}.")
+            raise InvalidInputError(f"A run is created from a Model or from a dict, not {type(model).__name__}.")
         unknown = set(body) - {"model_id", "reference_id", "name", "metadata", "annotation_metadata_schema"}
         if unknown:
-            raise InvalidInputError(f"A run has no {', '.join(sorted(map(repr, unknown)))}.")
-        made = self._transport.create(RunCreated, "dataset", self.id, "modelRun", "create", body=to_json(body, "$"))
-        return ModelRun(self._transport, made.model_run_id, self.id)
+            raise InvalidInputError(f"A run has no field {', '.join(sorted(map(repr, unknown)))}.")
+        created = self._transport.create(RunCreated, "dataset", self.id, "modelRun", "create", body=to_json(body, "$"))
+        return ModelRun(self._transport, created.model_run_id, self.id)
 
     @property
     def model_runs(self) -> list[ModelRun]:
@@ -305,27 +307,28 @@ class Dataset(DatasetAdmin):
 
     @property
     def items(self) -> ItemsView:
-        """The items, as a frame that is read when it is asked for."""
+        """The items, as a frame that is read on demand."""
         return ItemsView(self._transport, ("dataset", self.id), lambda: self.id)
 
     @property
     def annotations(self) -> AnnotationsView:
-        """The ground truth, as a frame that is read when it is asked for."""
+        """The ground truth, as a frame that is read on demand."""
         return AnnotationsView(self._transport, ("dataset", self.id), lambda: self.id)
 
     def predictions(self, of: Model | ModelRun | str) -> DatasetPredictionsView:
-        """Return the predictions of a model on this dataset, as a frame that is read when it is asked for.
+        """Return the predictions of a model on this dataset, as a frame that is read on demand.
 
         Parameters
         ----------
         of : Model, ModelRun or str
-            A model, whose newest run is read, committed or not: where ``model.predict(rows, dataset=dataset)`` sent
-            them. Or a run, or the id of either; one that spans datasets has positions and reference ids here.
+            A model, whose newest run on the dataset is read, committed or not: the one that
+            ``model.predict(rows, dataset=dataset)`` sends to. Or a run, or the id of either; a run that spans datasets
+            can be indexed by position and reference id here.
 
         Returns
         -------
         DatasetPredictionsView
-            As ``run.predictions``; reading raises NotFoundError where the model has no run on the dataset.
+            As ``run.predictions``; reading raises NotFoundError if the model has no run on the dataset.
 
         Examples
         --------
@@ -348,30 +351,30 @@ class Dataset(DatasetAdmin):
         """Write items and annotations as a COCO file.
 
         ``dataset.to_coco(path)`` is ``npd.to_coco(dataset.items.to_frame(), dataset.annotations.to_frame(), path)``,
-        which says what is kept.
+        whose documentation lists what is kept.
 
         Parameters
         ----------
         path : path, optional
-            Where to write.
+            The file to write.
         like : path or dict, optional
-            A COCO file whose ids, ``info``, ``licenses`` and categories are used: the one that the dataset was made
-            of, for example.
+            A COCO file whose ids, ``info``, ``licenses`` and categories are used, for example the one that the dataset
+            was imported from.
 
         Returns
         -------
         dict
-            What was written.
+            The content of the file.
 
         Raises
         ------
         InvalidInputError
-            An entry of `like` is wrong.
+            An entry of `like` is invalid.
 
         Warns
         -----
         NucleusWarning
-            Annotations are left out, for they are neither boxes nor polygons.
+            Annotations that are neither boxes nor polygons are omitted.
 
         Examples
         --------
@@ -394,41 +397,41 @@ class Dataset(DatasetAdmin):
     ) -> pd.DataFrame:
         """Write the dataset into Parquet files.
 
-        The folder holds ``items.parquet``, ``annotations.parquet``, and for every run
+        The folder contains ``items.parquet``, ``annotations.parquet``, and for every run
         ``predictions/model_run_id={id}/predictions.parquet`` and, if it is committed,
-        ``matches/model_run_id={id}/matches.parquet``. `pandas.read_parquet` gives the frame of a file as the library
-        does, ``to_frame(metadata_as="json")`` with ``geometry``, ``class_pdf`` and ``embedding_vector`` as JSON text
-        too; of the folder ``predictions`` it gives those of all runs, with a column ``model_run_id``. Such frames can
-        be sent to another dataset as they are.
+        ``matches/model_run_id={id}/matches.parquet``. `pandas.read_parquet` reads a file as the frame that
+        ``to_frame(metadata_as="json")`` returns, with ``geometry``, ``class_pdf`` and ``embedding_vector`` as JSON
+        strings too; from the folder ``predictions`` it reads those of all runs, with a column ``model_run_id``. Such
+        frames can be sent to another dataset as they are.
 
-        Files are compressed with zstd, their row groups hold 100,000 rows, and no more than that is in memory at once.
-        (The hosted service gives the predictions of a run in one piece; its matches are made here.) Each column says
-        in the schema what it means, and in which unit; the schema's metadata ``nucleus_pandas`` is a JSON object with
-        the ids of dataset, model run and model, and the time. Images are not written: ``image_url`` is what the
-        frame of the items has, an address, or the path of an image that was uploaded to an embedded Nucleus.
+        Files are compressed with zstd and have row groups of 100,000 rows, the most that is in memory at once. (The
+        hosted service returns the predictions of a run in one piece; its matches are computed here.) The schema
+        describes each column and its unit; its metadata ``nucleus_pandas`` is a JSON object with the ids of dataset,
+        model run and model, and the time. Images are not written: ``image_url`` is that of the frame of items, a URL,
+        or the path of an image that was uploaded to an embedded Nucleus.
 
         Parameters
         ----------
         path : str or path-like
-            The folder, made when absent. It appears when all files are written; what fails leaves nothing. (A process
-            that is killed leaves a hidden folder, ``.nucleus-export-…``, beside it, which the next export of that name
+            The folder, created when absent. It appears when all files are written; a failed export leaves nothing. (A
+            killed process leaves a hidden folder, ``.nucleus-export-…``, next to it, which the next export of that name
             removes.)
         what : iterable of {"items", "annotations", "predictions", "matches"}
             What to write; by default everything.
         runs : iterable of ModelRun or str, optional
-            The runs, or their ids, whose predictions and matches are written; by default all of the dataset.
+            The runs, or their ids, whose predictions and matches are written; by default all runs of the dataset.
         overwrite : bool
-            Whether an earlier export is replaced as a whole. A folder that holds anything else is not.
+            If True, an earlier export is replaced as a whole. A folder with any other content is not.
 
         Returns
         -------
         pandas.DataFrame
-            A row for each file: ``what``, ``model_run_id`` and ``path`` (text), ``rows`` and ``bytes`` (``Int64``).
+            One row per file: ``what``, ``model_run_id`` and ``path`` (strings), ``rows`` and ``bytes`` (``Int64``).
 
         Raises
         ------
         InvalidInputError
-            The folder holds something already, or an argument is none of those above.
+            The folder is not empty, or an argument is invalid.
         FileError
             The files cannot be written, such as on a full disk.
 
@@ -450,38 +453,38 @@ class Dataset(DatasetAdmin):
         >>> items["reference_id"].tolist()
         ['a.jpg']
         """
-        wanted = check_what(what)
-        chosen = self._chosen_runs(wanted, runs)
+        kinds = check_what(what)
+        exported_runs = self._runs_to_export(kinds, runs)
         views: dict[ExportKind, View] = {"items": self.items, "annotations": self.annotations}
-        parts = [ExportFile(one, partial(rows_of, view)) for one, view in views.items() if one in wanted]
-        of_runs = (part for run in chosen for part in parts_of(run, wanted))
+        dataset_files = [ExportFile(kind, partial(rows_of, view)) for kind, view in views.items() if kind in kinds]
+        run_files = (file for run in exported_runs for file in export_files(run, kinds))
         about = {"dataset_id": self.id, "dataset_name": self.name}
-        return export(path, chain(parts, of_runs), about, overwrite=overwrite)
+        return export(path, chain(dataset_files, run_files), about, overwrite=overwrite)
 
-    def _chosen_runs(self, what: Sequence[ExportKind], runs: Iterable[ModelRun | str] | None) -> list[ModelRun]:
+    def _runs_to_export(self, what: Sequence[ExportKind], runs: Iterable[ModelRun | str] | None) -> list[ModelRun]:
         if not {"predictions", "matches"} & set(what):
             if runs is not None:
                 raise InvalidInputError(
-                    "runs= chooses predictions and matches, and what= leaves out both.", argument="runs"
+                    "runs= selects predictions and matches, but what= includes neither.", argument="runs"
                 )
             return []
-        known = {run.id: run for run in self.model_runs}
+        by_id = {run.id: run for run in self.model_runs}
         if runs is None:
-            return list(known.values())
-        given = [runs] if isinstance(runs, (str, ModelRun)) else runs
-        ids = dict.fromkeys(run.id if isinstance(run, ModelRun) else run for run in given)
-        if unknown := [run_id for run_id in ids if run_id not in known]:
+            return list(by_id.values())
+        runs = [runs] if isinstance(runs, (str, ModelRun)) else runs
+        ids = dict.fromkeys(run.id if isinstance(run, ModelRun) else run for run in runs)
+        if unknown := [run_id for run_id in ids if run_id not in by_id]:
             raise InvalidInputError(
-                f"The dataset has no run {unknown[0]!r}; there are {', '.join(map(repr, known)) or 'none'}."
+                f"The dataset has no run {unknown[0]!r}; its runs are {', '.join(map(repr, by_id)) or 'none'}."
             )
-        return [known[run_id] for run_id in ids]
+        return [by_id[run_id] for run_id in ids]
 
     @property
     def iloc(self) -> DatasetIndexer:
         """Items by position.
 
         ``dataset.iloc[key]`` equals ``dataset.items.to_frame().iloc[key]`` for every key that pandas accepts, but
-        reads those rows alone. A callable costs a full read. ``dataset.iloc(0)`` is a call: one item with its
+        reads only those rows. A callable costs a full read. ``dataset.iloc(0)`` is a call: one item with its
         annotations, as plain dicts.
 
         Examples
@@ -504,8 +507,8 @@ class Dataset(DatasetAdmin):
         """Items by item id.
 
         ``dataset.loc[key]`` equals ``dataset.items.to_frame().loc[key]``, except that a slice from one id to another
-        raises TypeError, for ids have no order. A callable costs a full read. ``dataset.loc("di_…")`` is a call: one
-        item with its annotations.
+        raises TypeError, because ids have no order. A callable costs a full read. ``dataset.loc("di_…")`` is a call:
+        one item with its annotations.
         """
         return DatasetIndexer(self.items, "loc")
 
@@ -544,26 +547,26 @@ class Dataset(DatasetAdmin):
         Parameters
         ----------
         name : str or dict
-            The name, which no other slice of the dataset may have; or the fields, ``{"name": …}`` with
+            The name, unique in the dataset; or the fields, ``{"name": …}`` with
             ``reference_ids`` or ``dataset_item_ids``.
         reference_ids : iterable of str, or pandas.DataFrame, optional
             Reference ids; or a frame with ``reference_id`` or ``dataset_item_id``, in a column or the index: items,
-            annotations, or what `query` gives. Each item is in the slice once, in the order in which it comes first.
-            Without any the slice is empty.
+            annotations, or the result of `query`. Each item is in the slice once, in the order of first occurrence.
+            By default the slice is empty.
 
         Returns
         -------
         Slice
-            It also answers ``["slice_id"]``.
+            Also supports ``["slice_id"]``.
 
         Raises
         ------
         InvalidInputError
-            An id is missing or no text, or a frame names no items.
+            An id is missing or not a string, or a frame names no items.
         NotFoundError
-            Items are not in the dataset; no slice was made, or with more than 10,000 items, it holds those before.
+            Items are not in the dataset; no slice was created, or, with more than 10,000 items, one of those before.
         ConflictError
-            The dataset has a slice of that name.
+            The dataset already has a slice of that name.
 
         Examples
         --------
@@ -596,23 +599,23 @@ class Dataset(DatasetAdmin):
         Parameters
         ----------
         name : str
-            The name, which no other slice of the dataset may have.
+            The name, unique in the dataset.
         sample_size : int
-            How many items, if there are so many.
+            Number of items, at most all.
         sample_method : {"Random", "Uniqueness"}
-            How to draw. Uniqueness needs the embeddings of the hosted service.
+            The sampling method. Uniqueness needs the embeddings of the hosted service.
         filters : dict, optional
-            ``{"slice_id": …}``: the slice from whose items to draw, instead of all.
+            ``{"slice_id": …}``: the slice to sample from, instead of the whole dataset.
         seed : int, optional
-            What an embedded Nucleus draws by: the same items, the same seed, the same sample. Without it the name
-            stands for the seed.
+            Seed of an embedded Nucleus: the same items and seed give the same sample. By default it is derived from the
+            name.
 
         Raises
         ------
         ConflictError
-            The dataset has a slice of that name.
+            The dataset already has a slice of that name.
         UnsupportedError
-            The server cannot draw by that method.
+            The server does not support that method.
 
         Examples
         --------
@@ -627,7 +630,7 @@ class Dataset(DatasetAdmin):
         >>> client.close()
         """
         if unknown := set(filters or {}) - {"slice_id"}:
-            raise InvalidInputError(f"A sample is filtered by 'slice_id', not by {', '.join(map(repr, unknown))}.")
+            raise InvalidInputError(f"filters= takes 'slice_id', not {', '.join(map(repr, unknown))}.")
         source = (filters or {}).get("slice_id")
         return sample_of(self._transport, self.id, name, sample_size, sample_method, source, seed)
 
@@ -640,17 +643,17 @@ class Dataset(DatasetAdmin):
         metadata_as: MetadataAs = "dict",
         dtype_backend: Backend = no_backend,
     ) -> pd.DataFrame:
-        """Find items, annotations or predictions by what they are like.
+        """Find items, annotations or predictions by a query.
 
         Parameters
         ----------
         text : str
-            The query, as below. An empty one finds everything.
+            The query; see the notes. An empty one finds everything.
         kind : {"items", "annotations", "predictions"}
             What to find.
         run : ModelRun or str, optional
-            The run whose predictions are found, or are meant by ``predictions``. Without it ``predictions`` are those
-            of any run.
+            The run whose predictions are found, or that ``predictions`` in the query refers to. Without it
+            ``predictions`` refers to those of all runs.
         metadata_as, dtype_backend
             As in `ItemsView.to_frame`.
 
@@ -658,50 +661,50 @@ class Dataset(DatasetAdmin):
         -------
         pandas.DataFrame
             As ``dataset.items.to_frame()``, ``dataset.annotations.to_frame()`` or ``run.predictions.to_frame()``, with
-            the rows that the query finds.
+            only the matching rows.
 
         Raises
         ------
         BadRequestError
-            The query is wrong; the text shows the line, and the place by a caret. Refused are also queries of more
-            than 50,000 characters or 200 fields and values, and those nested more than 10 deep.
+            The query is invalid; the message shows the line, with a caret at the position. Queries of more than 50,000
+            characters or 200 fields and values, or nested more than 10 deep, are rejected too.
         UnsupportedError
-            It asks for scenes, autotags or labeling tasks, which an embedded Nucleus does not have.
+            The query refers to scenes, autotags or labeling tasks, which an embedded Nucleus does not have.
         InvalidInputError
-            An argument is none of those above.
+            An argument is invalid.
 
         Notes
         -----
         **Fields of items**: ``reference_id``, ``dataset_item_id``, ``width``, ``height``, ``metadata.<key>``, deeper
-        ``metadata.<key>.<key>``, and ``slice``, the name of a slice that holds the item. Names that are no word stand
-        in quotation marks: ``metadata."time of day"``.
+        ``metadata.<key>.<key>``, and ``slice``, the name of a slice that contains the item. Names that are not
+        single words are quoted: ``metadata."time of day"``.
 
         **Their annotations** (and likewise ``predictions``): ``annotations.count`` and ``annotations.<label>`` are
-        numbers, as ``annotations."traffic light" >= 2``; ``annotations.box.count`` and ``annotations.box.<label>``
-        those of one type. Categories have no place in the image and are counted by ``annotations.category.count``
-        alone. ``annotations.label``, ``.type``, ``.annotation_id``, ``.x``, ``.y``, ``.width``, ``.height``,
+        numbers, as in ``annotations."traffic light" >= 2``; ``annotations.box.count`` and ``annotations.box.<label>``
+        those of one type. Categories have no position in the image and are counted by ``annotations.category.count``
+        only. ``annotations.label``, ``.type``, ``.annotation_id``, ``.x``, ``.y``, ``.width``, ``.height``,
         ``.area``, ``.confidence``, ``.metadata.<key>``, ``.position.x``, ``.dimensions.x``, ``.taxonomy_name``,
         ``.track_reference_id``, ``.task_id``, ``.class_pdf.<label>`` and ``annotations.<label>.<key>`` (metadata of
-        those with that label) are those of any one annotation: a comparison holds if it holds for one of them.
-        ``annotations.<taxonomy> = "rainy"`` asks for a category. What one and the same annotation is to be like stands
+        those with that label) are those of any annotation: a comparison holds if it holds for one of them.
+        ``annotations.<taxonomy> = "rainy"`` tests for a category. Conditions on one and the same annotation are written
         in brackets: ``annotations[label = "car" and width < 20]``, or ``annotations[…].count > 2``.
 
         **Fields of annotations and predictions**, where these are found: those that follow ``annotations.`` above,
-        without it (``label = "car"``, ``metadata.occluded``); of their item ``item.metadata.<key>``, ``item.width``
-        and so on, ``reference_id``, ``annotations.count``.
+        without that prefix (``label = "car"``, ``metadata.occluded``); those of their item: ``item.metadata.<key>``,
+        ``item.width`` and so on, ``reference_id``, ``annotations.count``.
 
-        **Operators**, from the weakest: ``or``, ``and``, ``not``; ``=``, ``!=``, ``<``, ``<=``, ``>``, ``>=``,
-        ``in ("rain", "fog")``, ``like "night%"`` (``%`` is any text, ``_`` any character, case does not matter),
-        ``is null``, ``is not null``, ``not in``, ``not like``; ``+``, ``-``; ``*``, ``/``, ``%``; parentheses. Texts
-        stand in ``"`` or ``'``, doubled where a text holds one itself; a single word may go without on the right of a
+        **Operators**, by increasing precedence: ``or``, ``and``, ``not``; ``=``, ``!=``, ``<``, ``<=``, ``>``, ``>=``,
+        ``in ("rain", "fog")``, ``like "night%"`` (``%`` matches any string, ``_`` any character, case does not matter),
+        ``is null``, ``is not null``, ``not in``, ``not like``; ``+``, ``-``; ``*``, ``/``, ``%``; parentheses. Strings
+        are quoted by ``"`` or ``'``, doubled within a string; a single word needs no quotes on the right of a
         comparison.
 
-        **Missing values** are null, and so is JSON null; what is said of null is null, as in SQL, and finds nothing:
-        ``metadata.weather != "rain"`` finds no item without weather. Texts, numbers and true or false are never equal
-        to each other, and none is less than the other, which is no error; what is no number cannot be calculated with,
-        and gives null, as division by zero does.
+        **Missing values** are null, and so is JSON null; comparisons with null are null, as in SQL, and match nothing:
+        ``metadata.weather != "rain"`` finds no item without weather. Values of different types (strings, numbers,
+        booleans) are neither equal nor ordered, which is not an error. Arithmetic with anything but numbers is null, as
+        is division by zero.
 
-        This is what an embedded Nucleus takes. The hosted service has its own language, which agrees in
+        This is the language of an embedded Nucleus. That of the hosted service agrees in
         ``metadata.<key>``, ``annotations.count``, ``annotations.<label>``, ``annotations.metadata.<key>`` and
         ``reference_id``, the comparisons, ``+``, ``-``, ``%``, ``and`` and ``or``.
 
@@ -723,20 +726,19 @@ class Dataset(DatasetAdmin):
         """
         run_id = run.id if isinstance(run, ModelRun) else run
         check_query(text, kind, run_id)
-        here = ("dataset", self.id)
+        route = ("dataset", self.id)
         return query_frame(
-            self._transport, here, lambda: self.id, Query(text, run_id), kind, metadata_as, dtype_backend
+            self._transport, route, lambda: self.id, Query(text, run_id), kind, metadata_as, dtype_backend
         )
 
 
 def _slice_fields(fields: Mapping[str, Any], reference_ids: ItemKeys | None) -> tuple[str, NamedItems]:
-    """Take the fields of a slice from a payload dict."""
-    known = {"name", "reference_ids", "dataset_item_ids", "allow_empty"}
-    if unknown := set(fields) - known:
-        raise InvalidInputError(f"A slice has no {', '.join(sorted(map(repr, unknown)))}.")
-    both = [name for name in ("reference_ids", "dataset_item_ids") if fields.get(name)]
-    if len(both) + (reference_ids is not None) > 1:
-        raise InvalidInputError("A slice is made of reference_ids or of dataset_item_ids, not of both.")
+    """Return the name of a slice and its items from a payload dict."""
+    if unknown := set(fields) - {"name", "reference_ids", "dataset_item_ids", "allow_empty"}:
+        raise InvalidInputError(f"A slice has no field {', '.join(sorted(map(repr, unknown)))}.")
+    sources = (reference_ids is not None, bool(fields.get("reference_ids")), bool(fields.get("dataset_item_ids")))
+    if sum(sources) > 1:
+        raise InvalidInputError("A slice is created from reference_ids or from dataset_item_ids, not from both.")
     if reference_ids is not None:
         return fields.get("name", ""), item_ids(reference_ids)
     if fields.get("dataset_item_ids"):

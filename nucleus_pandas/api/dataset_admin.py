@@ -1,4 +1,4 @@
-"""What is done to a dataset besides adding to it: deleting, tagging, merging metadata, naming the labels there are."""
+"""Administration of a dataset: deletions, tags, metadata updates and taxonomies."""
 
 from __future__ import annotations
 
@@ -18,37 +18,39 @@ from nucleus_pandas.wire.bulk import KEYS, DeleteItems, ItemPage, ItemsDeleted, 
 from nucleus_pandas.wire.requests import DeleteAnnotations, Tags
 from nucleus_pandas.wire.responses import JobEntry
 
-Ids: TypeAlias = "str | int | Sequence[str] | Sequence[int] | pd.Series[Any] | pd.Index[Any] | np.ndarray[Any, Any]"
-"""One reference id, or many; integers become decimal strings."""
+ReferenceIds: TypeAlias = (
+    "str | int | Sequence[str] | Sequence[int] | pd.Series[Any] | pd.Index[Any] | np.ndarray[Any, Any]"
+)
+"""One or several reference ids; integers become decimal strings."""
 
-_SHOWN = 10  # ids or reasons that a sentence lists
-_CHANGES = 5_000  # a request to an embedded Nucleus
-_HOSTED_CHANGES = 500  # that the hosted service takes without a job
+_LISTED = 10  # ids or reasons in a message
+_CHANGES = 5_000  # per request to an embedded Nucleus
+_HOSTED_CHANGES = 500  # the most that the hosted service accepts without a job
 
 
 class DatasetAdmin(Resource):
-    """What a dataset has for this, by inheritance."""
+    """The administrative methods of `Dataset`."""
 
-    def delete_items(self, reference_ids: Ids, *, errors: Literal["raise", "ignore"] = "raise") -> int:
+    def delete_items(self, reference_ids: ReferenceIds, *, errors: Literal["raise", "ignore"] = "raise") -> int:
         """Delete items with their annotations and predictions; the others keep their order.
 
         Parameters
         ----------
         reference_ids : str or list-like of str
-            A list, a Series, an Index, such as ``frame.loc[frame["blurred"], "reference_id"]``.
+            A list, a Series or an Index, such as ``frame.loc[frame["blurred"], "reference_id"]``.
         errors : {"raise", "ignore"}
-            What becomes of ids that are not there, as in `pandas.DataFrame.drop`.
+            What to do with missing ids, as in `pandas.DataFrame.drop`.
 
         Returns
         -------
         int
-            How many were deleted.
+            Number of deleted items.
 
         Raises
         ------
         NotFoundError
-            Items are not there; a KeyError, which names them. An embedded Nucleus has deleted nothing then, the hosted
-            service the others.
+            Items do not exist; the error is a KeyError that names them. An embedded Nucleus then deletes nothing, the
+            hosted service deletes the others.
 
         Examples
         --------
@@ -60,45 +62,45 @@ class DatasetAdmin(Resource):
         (2, ['b'])
         """
         if errors not in ("raise", "ignore"):
-            raise InvalidInputError(f"errors is 'raise' or 'ignore', not {errors!r}.", argument="errors")
+            raise InvalidInputError(f"errors must be 'raise' or 'ignore', not {errors!r}.", argument="errors")
         names = ids_of(reference_ids)
         if "delete" in self._transport.extensions:
             return self._delete_at_once(names, strict=errors == "raise")
-        refusals = side_by_side(
+        not_found = side_by_side(
             lambda name: _delete_one(self._transport, self.id, name),
             names,
             max(1, min(self._transport.max_concurrency, len(names))),
             "nucleus_pandas-delete",
         )
-        missing = {name: text for name, text in zip(names, refusals, strict=True) if text is not None}
+        missing = {name: error for name, error in zip(names, not_found, strict=True) if error is not None}
         if missing and errors == "raise":
             others = " The others are deleted." if len(missing) < len(names) else ""
-            raise NotFoundError(f"{self._no_items(list(missing))}{others} {next(iter(missing.values()))}")
+            raise NotFoundError(f"{self._missing_items(list(missing))}{others} {next(iter(missing.values()))}")
         return len(names) - len(missing)
 
     def _delete_at_once(self, names: list[str], *, strict: bool) -> int:
-        parts = [names[start : start + KEYS] for start in range(0, len(names), KEYS)]
+        batches = [names[start : start + KEYS] for start in range(0, len(names), KEYS)]
         if strict:
             missing: list[str] = []
-            for part in parts:
-                selection = RowSelection(reference_ids=part, columns=["reference_id"])
+            for batch in batches:
+                selection = RowSelection(reference_ids=batch, columns=["reference_id"])
                 page = self._transport.look_up(ItemPage, "_nucleus_pandas", "dataset", self.id, "items", body=selection)
-                missing += [part[place] for place in page.missing]
+                missing += [batch[position] for position in page.missing]
             if missing:
-                raise NotFoundError(f"{self._no_items(missing)} Nothing was deleted.")
+                raise NotFoundError(f"{self._missing_items(missing)} Nothing was deleted.")
         route = ("_nucleus_pandas", "dataset", self.id, "delete_items")
         return sum(
-            self._transport.look_up(ItemsDeleted, *route, body=DeleteItems(reference_ids=part)).deleted
-            for part in parts
+            self._transport.look_up(ItemsDeleted, *route, body=DeleteItems(reference_ids=batch)).deleted
+            for batch in batches
         )
 
-    def _no_items(self, names: Sequence[str]) -> str:
+    def _missing_items(self, names: Sequence[str]) -> str:
         listed = ", ".join(map(repr, names))
         return f"There {'is no item' if len(names) == 1 else 'are no items'} {listed} in the dataset '{self.id}'."
 
     @property
     def jobs(self) -> pd.DataFrame:
-        """The jobs of this dataset, newest first, as `NucleusClient.jobs` gives those of all.
+        """The jobs of this dataset, newest first, as in `NucleusClient.jobs`.
 
         Examples
         --------
@@ -113,15 +115,15 @@ class DatasetAdmin(Resource):
         """
         return jobs_frame(self._transport, self.id)
 
-    def delete_annotations(self, reference_ids: Ids, *, wait: bool = True) -> Job:
-        """Delete the ground truth of items, all of it; predictions stay.
+    def delete_annotations(self, reference_ids: ReferenceIds, *, wait: bool = True) -> Job:
+        """Delete all ground truth of items; predictions are kept.
 
         Parameters
         ----------
         reference_ids : str or list-like of str
-            The items, as `delete_items` takes them.
+            The items, as in `delete_items`.
         wait : bool
-            Whether to wait for the job that does it.
+            Whether to wait for the job.
 
         Returns
         -------
@@ -131,12 +133,12 @@ class DatasetAdmin(Resource):
         Raises
         ------
         NotFoundError
-            Items are not there; the ground truth of the others is deleted.
+            Items do not exist; the ground truth of the others is deleted.
         """
         names = ids_of(reference_ids)
         if not names:
             raise InvalidInputError(
-                "There is no id, so nothing was deleted; name the items: delete_annotations(['a.jpg'])."
+                "There are no ids, so nothing was deleted. Name the items: delete_annotations(['a.jpg'])."
             )
         entry = self._transport.request(
             "DELETE", "annotation", self.id, body=DeleteAnnotations(reference_ids=names), shape=JobEntry
@@ -158,29 +160,29 @@ class DatasetAdmin(Resource):
         columns: Mapping[str, Hashable] | None = None,
         metadata: MetadataColumns = True,
     ) -> int:
-        """Merge metadata into that of items: keys that are not named keep their values.
+        """Merge metadata into that of items; other keys keep their values.
 
         `append` with ``if_exists="update"`` replaces all metadata of an item instead.
 
         Parameters
         ----------
         changes : pandas.DataFrame or dict
-            A frame with ``reference_id`` and metadata, as `append` takes it, one row an item; a missing value changes
-            nothing. Or reference ids with what is merged: ``{"a.jpg": {"weather": "rain"}}``.
+            A frame with ``reference_id`` and metadata, as in `append`, with one row per item; missing values change
+            nothing. Or the changes by reference id: ``{"a.jpg": {"weather": "rain"}}``.
         columns, metadata
             As in `append`, for frames.
 
         Returns
         -------
         int
-            How many items were changed.
+            Number of changed items.
 
         Raises
         ------
         InvalidInputError
-            A column is missing or a row is wrong; nothing was sent.
+            A column is missing or a row is invalid; nothing was sent.
         BadRequestError
-            Items are not there, or metadata breaks the schema of the dataset; the others are changed.
+            Items do not exist, or metadata does not match the schema of the dataset; the others are changed.
 
         Examples
         --------
@@ -197,23 +199,23 @@ class DatasetAdmin(Resource):
         if isinstance(changes, Mapping):
             if columns is not None or metadata is not True:
                 raise InvalidInputError(
-                    "columns= and metadata= are for DataFrames; this is a dict.", argument="columns"
+                    "columns= and metadata= apply to DataFrames only; this is a dict.", argument="columns"
                 )
             values = pd.Series(list(changes.values()), dtype=object)
             changes = pd.DataFrame({"reference_id": pd.Series(list(changes), dtype=object), "metadata": values})
         rows, problems = check_changes(changes, columns, metadata)
-        _refuse(problems)
+        _raise_problems(problems)
         size = _CHANGES if "outcomes" in self._transport.extensions else _HOSTED_CHANGES
         reasons: list[str] = []
         for body in rows.bodies(size):
             answer = self._transport.request(
                 "POST", "dataset", self.id, "metadata", params={"async": 0}, body=body, shape=dict[str, Any]
             )
-            found = answer.get("errors")
-            reasons += map(str, found) if isinstance(found, list) else []
+            errors = answer.get("errors")
+            reasons += map(str, errors) if isinstance(errors, list) else []
         if reasons:
             raise BadRequestError(
-                f"{len(reasons)} of {len(rows)} changes were refused; the others are made. {_listed(reasons)}"
+                f"{len(reasons)} of {len(rows)} changes were rejected; the others are applied. {_listed(reasons)}"
             )
         return len(rows)
 
@@ -223,7 +225,7 @@ class DatasetAdmin(Resource):
         return self._transport.read(Tags, "dataset", self.id, "tags").tags
 
     def add_tags(self, tags: str | Sequence[str]) -> list[str]:
-        """Tag the dataset, and return all its tags; those that it has already change nothing.
+        """Add tags to the dataset, and return all its tags; tags that it already has are ignored.
 
         Examples
         --------
@@ -236,7 +238,7 @@ class DatasetAdmin(Resource):
         return self._change_tags("POST", tags)
 
     def remove_tags(self, tags: str | Sequence[str]) -> list[str]:
-        """Take tags off the dataset, and return those that are left."""
+        """Remove tags from the dataset, and return the remaining ones."""
         return self._change_tags("DELETE", tags)
 
     def _change_tags(self, method: str, tags: str | Sequence[str]) -> list[str]:
@@ -253,23 +255,23 @@ class DatasetAdmin(Resource):
         kind: Literal["category", "multicategory"] = "category",
         update: bool = False,
     ) -> dict[str, Any]:
-        """Say which labels the categories of a taxonomy may have; others are refused from now on.
+        """Create or extend a taxonomy; categories with other labels are rejected from now on.
 
         Parameters
         ----------
         name : str
-            What annotations call it, in their ``taxonomy_name``.
+            The ``taxonomy_name`` of annotations.
         labels : sequence of str
             The labels.
         kind : {"category", "multicategory"}
-            Whether an item has one of the labels, or several.
+            Whether an item has one label or several.
         update : bool
-            Whether a taxonomy of that name that is there already gets the labels too; else it stays as it is.
+            If True, the labels are added to an existing taxonomy of that name; otherwise it is not changed.
 
         Returns
         -------
         dict
-            The server's answer, whose ``status`` says what became of it.
+            The server's response; ``status`` describes the result.
 
         Examples
         --------
@@ -285,7 +287,7 @@ class DatasetAdmin(Resource):
         return answer
 
     def delete_taxonomy(self, name: str) -> dict[str, Any]:
-        """Delete a taxonomy with its annotations and predictions, and return the server's answer."""
+        """Delete a taxonomy with its annotations and predictions, and return the server's response."""
         answer: dict[str, Any] = self._transport.request(
             "DELETE", "dataset", self.id, "taxonomy", name, body={}, shape=dict[str, Any]
         )
@@ -293,45 +295,48 @@ class DatasetAdmin(Resource):
 
 
 def names_of(names: str | Sequence[str]) -> list[str]:
-    """Return texts as a list, one alone too."""
-    found = [names] if isinstance(names, str) else list(names)
-    if not all(isinstance(name, str) and name for name in found):
-        raise InvalidInputError(f"A list of texts is wanted, none of them empty, not {names!r}.")
-    return found
+    """Return one or several strings as a list."""
+    strings = [names] if isinstance(names, str) else list(names)
+    if not all(isinstance(name, str) and name for name in strings):
+        raise InvalidInputError(f"Expected a list of non-empty strings, not {names!r}.")
+    return strings
 
 
-def ids_of(reference_ids: Ids) -> list[str]:
-    """Return reference ids as texts, each once, or raise InvalidInputError."""
+def ids_of(reference_ids: ReferenceIds) -> list[str]:
+    """Return unique reference ids as strings, or raise InvalidInputError."""
     if isinstance(reference_ids, pd.DataFrame):
-        raise InvalidInputError("This takes reference ids, not a frame: give frame['reference_id'].")
-    given: Any = [reference_ids] if isinstance(reference_ids, (str, int, np.integer)) else reference_ids
-    if not isinstance(given, Iterable):
-        raise InvalidInputError(f"Reference ids are texts, not {reference_ids!r}.")
-    series = given if isinstance(given, pd.Series) else pd.Series(list(given), dtype=object)
+        raise InvalidInputError("This takes reference ids, not a frame: pass frame['reference_id'].")
+    values: Any = [reference_ids] if isinstance(reference_ids, (str, int, np.integer)) else reference_ids
+    if not isinstance(values, Iterable):
+        raise InvalidInputError(f"Reference ids must be strings, not {reference_ids!r}.")
+    series = values if isinstance(values, pd.Series) else pd.Series(list(values), dtype=object)
     problems = Problems(series.index)
-    found = to_strings(series.rename("reference_id"), problems, required=np.ones(len(series), dtype=bool))
-    _refuse(problems)
-    return list(dict.fromkeys(found.to_pylist()))
+    strings = to_strings(series.rename("reference_id"), problems, required=np.ones(len(series), dtype=bool))
+    _raise_problems(problems)
+    return list(dict.fromkeys(strings.to_pylist()))
 
 
-def _refuse(problems: Problems) -> None:
+def _raise_problems(problems: Problems) -> None:
     reasons = problems.reasons()
     if reasons:
-        lines = [f"{label_of(problems.index, row)}: {reason}" for row, reason in list(reasons.items())[:_SHOWN]]
-        more = f" And {len(reasons) - _SHOWN} others." if len(reasons) > _SHOWN else ""
+        lines = [f"{label_of(problems.index, row)}: {reason}" for row, reason in list(reasons.items())[:_LISTED]]
+        more = f" And {len(reasons) - _LISTED} others." if len(reasons) > _LISTED else ""
         raise InvalidInputError(
-            f"{len(reasons)} of {len(problems.index)} rows are refused, and nothing was sent. {' '.join(lines)}{more}",
+            f"{len(reasons)} of {len(problems.index)} rows are invalid, and nothing was sent. {' '.join(lines)}{more}",
             problems=problems.frame(),
         )
 
 
 def _listed(reasons: Sequence[str]) -> str:
-    more = [f"And {len(reasons) - _SHOWN} others."] if len(reasons) > _SHOWN else []
-    return " ".join([*reasons[:_SHOWN], *more])
+    more = [f"And {len(reasons) - _LISTED} others."] if len(reasons) > _LISTED else []
+    return " ".join([*reasons[:_LISTED], *more])
 
 
 def _delete_one(transport: Transport, dataset_id: str, name: str) -> str | None:
-    """Delete an item; tell why there is none, unless an earlier try, which got no answer, may have deleted it."""
+    """Delete an item; return the error if it does not exist.
+
+    An earlier attempt that got no response may have deleted it: then this is not an error.
+    """
     doubts: list[str] = []
     try:
         transport.request("DELETE", "dataset", dataset_id, "refloc", name, body={}, doubts=doubts)

@@ -1,10 +1,9 @@
-"""Models."""
+"""Models, their runs and their predictions."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 from nucleus_pandas.api.dataset_admin import names_of
@@ -23,35 +22,36 @@ from nucleus_pandas.wire.bulk import RunPlace
 from nucleus_pandas.wire.requests import CopyPredictions
 from nucleus_pandas.wire.responses import ModelAdded, ModelEntry, RunCreated
 
-_WITHOUT_RUN = ("box", "polygon", "cuboid")  # what the contract lets belong to a model alone
+_WITHOUT_RUN = ("box", "polygon", "cuboid")  # the types that the contract allows without a run
 
 
 class Model(Resource):
-    """A model: what makes predictions. Made by `NucleusClient.add_model`, found by `NucleusClient.get_model`."""
+    """A model, which makes predictions. Created by `NucleusClient.add_model`, found by `NucleusClient.get_model`."""
 
     def __init__(self, transport: Transport, model_id: str, reference_id: str | None = None) -> None:
         super().__init__(transport, model_id)
-        if reference_id is not None:
-            self.reference_id = reference_id
+        self._reference_id = reference_id
+        self._entry: ModelEntry | None = None
 
-    @cached_property
-    def _entry(self) -> ModelEntry:
-        return self._transport.read(ModelEntry, "model", self.id)
+    def _cached_entry(self) -> ModelEntry:
+        if self._entry is None:
+            self._entry = self._transport.read(ModelEntry, "model", self.id)
+        return self._entry
 
     @property
     def name(self) -> str:
         """The name."""
-        return self._entry.name
+        return self._cached_entry().name
 
-    @cached_property
+    @property
     def reference_id(self) -> str:
-        """The id that its maker chose."""
-        return self._entry.ref_id
+        """The id that its creator chose."""
+        return self._reference_id or self._cached_entry().ref_id
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What its maker noted."""
-        return self._entry.metadata or {}
+        """The metadata that its creator set."""
+        return self._cached_entry().metadata or {}
 
     @property
     def info(self) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class Model(Resource):
         return self._transport.read(ModelEntry, "model", self.id).tags or []
 
     def add_tags(self, tags: str | Sequence[str]) -> None:
-        """Tag the model; those that it has already change nothing.
+        """Add tags to the model; tags that it already has are ignored.
 
         Examples
         --------
@@ -79,7 +79,7 @@ class Model(Resource):
         self._change("POST", "tag", "tags", tags)
 
     def remove_tags(self, tags: str | Sequence[str]) -> None:
-        """Take tags off the model, or raise BadRequestError where it has not all of them."""
+        """Remove tags from the model, or raise BadRequestError if it lacks one of them."""
         self._change("DELETE", "tag", "tags", tags)
 
     @property
@@ -92,18 +92,18 @@ class Model(Resource):
         self._change("POST", "trainedSliceId", "trained_slice_ids", slice_ids)
 
     def remove_trained_slice_ids(self, slice_ids: str | Sequence[str]) -> None:
-        """Forget slices, or raise BadRequestError where not all of them are noted."""
+        """Remove slices from those that the model was trained on, or raise BadRequestError if one is not among them."""
         self._change("DELETE", "trainedSliceId", "trained_slice_ids", slice_ids)
 
     def create_model_run(self, name: str | None = None, metadata: Mapping[str, Any] | None = None) -> ModelRun:
-        """Create a run of the model that may span datasets; `Dataset.create_model_run` makes one on a dataset.
+        """Create a run of the model that may span datasets; `Dataset.create_model_run` creates one on a dataset.
 
         Parameters
         ----------
         name : str, optional
             By default that of the model.
         metadata : dict, optional
-            Anything worth noting.
+            Any metadata.
 
         Examples
         --------
@@ -121,8 +121,8 @@ class Model(Resource):
         >>> client.close()
         """
         body = to_json({"name": name, "reference_id": None, "metadata": metadata}, "$")
-        made = self._transport.create(RunCreated, "model", self.id, "modelRun", "create", body=body)
-        return ModelRun(self._transport, made.model_run_id)
+        created = self._transport.create(RunCreated, "model", self.id, "modelRun", "create", body=body)
+        return ModelRun(self._transport, created.model_run_id)
 
     @property
     def model_runs(self) -> list[ModelRun]:
@@ -146,32 +146,31 @@ class Model(Resource):
         wait: bool = True,
         journal: str | os.PathLike[str] | None = None,
     ) -> UploadResult:
-        """Send predictions of the model: on a dataset, whose run is found or made, or without any run.
+        """Send predictions of the model: to its run on a dataset, or without any run.
 
         Parameters
         ----------
         predictions : pandas.DataFrame, dict or list of dict
-            As `ModelRun.predict` takes them.
+            As in `ModelRun.predict`.
         dataset : Dataset or str, optional
-            The dataset. The predictions go to the newest run of the model on it that is not committed, which is made
-            where there is none; the result answers ``["model_run_id"]``, and `Dataset.predictions` reads them back.
-            Without a dataset they belong to no run, and `predictions` reads them back: boxes, polygons and cuboids, on
-            items of any dataset. These are named by ``dataset_item_id`` where a row has one, else by a
-            ``reference_id`` that is one in a single dataset.
+            The dataset. The predictions go to the newest run of the model on it that is not committed, or to a new
+            one; the result supports ``["model_run_id"]``, and `Dataset.predictions` reads them back. Without a dataset
+            they belong to no run, and `predictions` reads them back: boxes, polygons and cuboids, on items of any
+            dataset. Items are named by ``dataset_item_id``, or by a ``reference_id`` that only one dataset contains.
         columns, bbox, bbox_format, metadata, if_exists, on_error, batch_size, progress, wait, journal
             As in `Dataset.annotate`.
 
         Returns
         -------
         UploadResult
-            Counters and the outcome of every row, on the index of the frame; also answers ``["model_id"]``.
+            Counters and the outcome of every row, on the index of the frame; also supports ``["model_id"]``.
 
         Raises
         ------
         InvalidInputError
-            A column is missing or a row is wrong; nothing was sent.
+            A column is missing or a row is invalid; nothing was sent.
         UploadError
-            The server refused rows, such as those of unknown items; the others are stored.
+            The server rejected rows, such as those of unknown items; the others are stored.
 
         Examples
         --------
@@ -198,35 +197,35 @@ class Model(Resource):
         return upload(self._target(dataset), predictions, layout, options, journal=journal)
 
     def _target(self, dataset: Resource | str | None) -> Target:
-        """Return where rows go."""
+        """Return the target of an upload."""
         if dataset is None:
-            terms = Terms(_WITHOUT_RUN, "Send the others by dataset=, or to a run.", lambda: True)
+            terms = Terms(_WITHOUT_RUN, "Send the others with dataset=, or to a run.", lambda: True)
             route: tuple[str, ...] = ("model", self.id, "predictions")
             return Target("predictions", self._transport, route, {"model_id": self.id}, terms)
-        home = id_of(dataset, "ds_", "a Dataset")
-        route = ("dataset", home, "model", self.id, "uploadPredictions")
-        return Target("predictions", self._transport, route, {"model_id": self.id, "dataset_id": home})
+        dataset_id = id_of(dataset, "ds_", "a Dataset")
+        route = ("dataset", dataset_id, "model", self.id, "uploadPredictions")
+        return Target("predictions", self._transport, route, {"model_id": self.id, "dataset_id": dataset_id})
 
     @property
     def predictions(self) -> ModelPredictionsView:
-        """The predictions that belong to no run, as a frame that is read when it is asked for.
+        """The predictions that belong to no run, as a frame that is read on demand.
 
-        `Dataset.predictions` has those of the model on a dataset.
+        `Dataset.predictions` returns those of the model on a dataset.
         """
         return ModelPredictionsView(self._transport, ("model", self.id), self._only_dataset)
 
     def _only_dataset(self) -> str:
         if "model-predictions" in self._transport.extensions:
-            found = self._transport.read(RunPlace, "_nucleus_pandas", "model", self.id).dataset_id
-            if found is not None:
-                return found
+            dataset_id = self._transport.read(RunPlace, "_nucleus_pandas", "model", self.id).dataset_id
+            if dataset_id is not None:
+                return dataset_id
         raise InvalidInputError(
-            f"The predictions without a run of the model '{self.id}' lie on no single dataset, as far as is known, so "
-            "positions and reference ids name no items. model.predictions.loc[…] takes item ids."
+            f"The predictions without a run of the model '{self.id}' are not known to be on a single dataset, so "
+            "positions and reference ids are ambiguous. Use item ids: model.predictions.loc[…]."
         )
 
     def copy_predictions_from_run(self, run: ModelRun | str) -> dict[str, Any]:
-        """Copy the predictions of a run of the model to those without a run; the run stays as it is.
+        """Copy the predictions of a run of the model to those without a run; the run is not changed.
 
         Parameters
         ----------
@@ -236,13 +235,13 @@ class Model(Resource):
         Returns
         -------
         dict
-            ``model_id``, ``model_run_ids``, ``predictions_copied`` (those that were there already are not counted), and
-            ``predictions_skipped_unsupported``: how many are neither boxes, polygons nor cuboids.
+            ``model_id``, ``model_run_ids``, ``predictions_copied`` (without those that existed already), and
+            ``predictions_skipped_unsupported``, the number of those that are neither boxes, polygons nor cuboids.
 
         Raises
         ------
         BadRequestError
-            It is a run of another model.
+            The run belongs to another model.
         """
         body = CopyPredictions(model_run_id=id_of(run, "run_", "a ModelRun"))
         route = ("model", self.id, "predictions", "copyFromRun")
@@ -250,12 +249,11 @@ class Model(Resource):
         return answer
 
     def _change(self, method: str, route: str, field: str, names: str | Sequence[str]) -> None:
-        self.__dict__.pop("_entry", None)
+        self._entry = None
         self._transport.request(method, "model", self.id, route, body={field: names_of(names)})
 
     def _known(self) -> dict[str, object]:
-        entry: ModelEntry | None = self.__dict__.get("_entry")
-        return {"name": entry and entry.name, "reference_id": self.__dict__.get("reference_id")}
+        return {"name": self._entry and self._entry.name, "reference_id": self._reference_id}
 
     def __getitem__(self, key: str) -> str:
         if key == "model_id":
@@ -266,12 +264,12 @@ class Model(Resource):
 def model_of(transport: Transport, fields: Mapping[str, Any]) -> Model:
     """Create a model on the server."""
     body = to_json({"metadata": {}, **fields}, "$")
-    made = transport.create(ModelAdded, "models", "add", body=body)
-    return Model(transport, made.model_id, fields["reference_id"])
+    added = transport.create(ModelAdded, "models", "add", body=body)
+    return Model(transport, added.model_id, fields["reference_id"])
 
 
 def of_model_or_run(thing: Model | ModelRun | str) -> tuple[str, str]:
-    """Return whether a run or a model is named, by itself or by its id, as a route does: the kind and the id."""
+    """Return the kind and the id of a model or a run, as routes name them."""
     is_run = isinstance(thing, ModelRun) or (isinstance(thing, str) and thing.startswith("run_"))
     prefix, kind = ("run_", "modelRun") if is_run else ("prj_", "model")
     return kind, id_of(thing, prefix, "a Model or a ModelRun")

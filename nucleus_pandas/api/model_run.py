@@ -1,17 +1,17 @@
-"""Model runs: predictions on a dataset, and what they match."""
+"""Model runs: the predictions of a model on a dataset, and their matches."""
 
 from __future__ import annotations
 
 import numbers
 import os
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
 from nucleus_pandas.api.run_evaluation import (
-    Assessment,
+    RunData,
     RunEvaluation,
     ServedEvaluation,
     find_served_evaluation,
@@ -40,14 +40,15 @@ from nucleus_pandas.wire.bulk import RunPlace
 
 
 class ModelRun(Resource):
-    """A run of a model on a dataset: its predictions, and after `commit` what they matched.
+    """A run of a model on a dataset: its predictions, and after `commit` their matches.
 
-    Made by `Dataset.create_model_run`, found by `NucleusClient.get_model_run`.
+    Created by `Dataset.create_model_run`, found by `NucleusClient.get_model_run`.
     """
 
     def __init__(self, transport: Transport, run_id: str, dataset_id: str | None = None) -> None:
         super().__init__(transport, run_id)
         self._dataset_id = dataset_id
+        self._looked_up = False
 
     @property
     def info(self) -> dict[str, Any]:
@@ -56,19 +57,19 @@ class ModelRun(Resource):
 
     @property
     def url(self) -> str:
-        """The address of the page that shows what the run found; see `NucleusClient.url`."""
+        """The URL of the page that shows the run; see `NucleusClient.url`."""
         return page_url(self._transport, "runs", self.id)
 
     def _known(self) -> dict[str, object]:
-        return {"dataset_id": self.__dict__.get("_home", self._dataset_id)}
+        return {"dataset_id": self._dataset_id}
 
     def __getitem__(self, key: str) -> Any:
         if key == "model_run_id":
             return self.id
         if key in ("model_id", "name", "status", "metadata"):
             return self.info[key]
-        known = "'model_run_id', 'model_id', 'name', 'status', 'metadata'"
-        raise KeyError(f"{key!r} is not a key of a model run; there are {known}.")
+        keys = "'model_run_id', 'model_id', 'name', 'status', 'metadata'"
+        raise KeyError(f"{key!r} is not a key of a model run; its keys are {keys}.")
 
     def predict(
         self,
@@ -88,74 +89,74 @@ class ModelRun(Resource):
     ) -> UploadResult:
         """Send predictions to a run, or to a model.
 
-        A frame, or as in the original client ``{"annotations": […]}`` or that list of dicts: `ModelRun.predict` takes
-        all three. `Model.predict` says where the predictions of a model go.
+        `ModelRun.predict` accepts a frame, or as in the original client ``{"annotations": […]}`` or that list of dicts.
+        `Model.predict` documents where the predictions of a model go.
 
         Parameters
         ----------
         predictions : pandas.DataFrame, dict or list of dict
-            The columns of `Dataset.annotate`, ``confidence`` in [0, 1], and perhaps ``class_pdf`` (dicts, structs or
+            The columns of `Dataset.annotate`, ``confidence`` in [0, 1], and optionally ``class_pdf`` (dicts, structs or
             JSON strings of labels and their probabilities).
         dataset : Dataset or str, optional
-            The dataset that reference ids are looked up in: of a model, or of a run that spans datasets
-            (`Model.create_model_run`). Without it such a run takes items by ``dataset_item_id``. A run on one dataset
-            needs none.
+            The dataset to look up reference ids in, for a model or for a run that spans datasets
+            (`Model.create_model_run`). Without it, such a run needs ``dataset_item_id``. A run on one dataset needs no
+            `dataset`.
         columns : dict, optional
-            Canonical names and what the frame calls them: ``{"label": "class"}``. Named index levels count too.
+            Canonical names and the frame's names for them: ``{"label": "class"}``. Named index levels count too.
         bbox : hashable or sequence of four, optional
             One column of lists, arrays or structs, or four columns, that hold the boxes instead.
         bbox_format : {"xywh", "xyxy", "cxcywh"}
-            What the four numbers of `bbox` are: corner and size, two corners, or centre and size.
+            The meaning of the four numbers of `bbox`: corner and size, two corners, or centre and size.
         metadata : bool or list of str
             True sends the column ``metadata`` (dicts, structs, JSON strings) and the columns ``metadata.<key>``, a list
-            names plain columns to send instead, False sends none. Missing values are left out.
+            names plain columns to send instead, False sends none. Missing values are omitted.
         if_exists : {"skip", "update", "error"}
-            What becomes of a prediction whose ``annotation_id`` its item has already: nothing, or it is replaced, its
-            metadata included, or an error is raised.
+            What to do with a prediction whose ``annotation_id`` exists on its item: leave it, replace it including its
+            metadata, or raise an error.
         on_error : {"raise", "collect"}
             Whether rejected rows raise an error, or are only reported in the result.
         batch_size : int, optional
             Rows per request.
         progress : bool, optional
-            Whether to show a bar; by default on a terminal or in a notebook only.
+            Whether to show a progress bar; by default only on a terminal or in a notebook.
         wait : bool
-            Whether to wait for the jobs that the hosted service makes of uploads. Without it, ``result.wait()`` does.
+            Whether to wait for the jobs that the hosted service starts for uploads. Without it, ``result.wait()`` does.
         journal : path-like, optional
-            A file, created when absent, that remembers which requests were answered, so that the same call resumes
-            where an earlier one ended. With ``if_exists="update"`` it knows the last frame alone.
+            A file, created when absent, that records which requests were answered, so that the same call resumes
+            where an earlier one ended. With ``if_exists="update"`` only the last frame is recorded.
 
         Returns
         -------
         UploadResult
-            Counters and the outcome of every row, on the index of the frame; also answers ``["model_id"]``,
+            Counters and the outcome of every row, on the index of the frame; also supports ``["model_id"]``,
             ``["name"]``, ``["status"]`` and ``["metadata"]``.
 
         Raises
         ------
         InvalidInputError
-            A column is missing or a row is wrong; nothing was sent.
+            A column is missing or a row is invalid; nothing was sent.
         UploadError
-            The server refused rows, such as those of unknown items; the others are stored.
+            The server rejected rows, such as those of unknown items; the others are stored.
         FrozenRunError
-            The run is committed, and this would change it.
+            The run is committed, and the call would change it.
         """
         layout = ColumnLayout(columns, bbox, bbox_format, metadata)
         options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress, wait=wait)
         return upload(self._target(dataset), predictions, layout, options, journal=journal)
 
     def _target(self, dataset: Resource | str | None = None) -> Target:
-        """Return where rows go."""
+        """Return the target of an upload."""
         names = ("model_id", "name", "status", "metadata")
         context = {"model_run_id": self.id} | {name: lambda name=name: self.info[name] for name in names}
         if dataset is not None:
-            home = id_of(dataset, "ds_", "a Dataset")
-            route: tuple[str, ...] = ("dataset", home, "modelRun", self.id, "uploadPredictions")
-            return Target("predictions", self._transport, route, context | {"dataset_id": home})
+            dataset_id = id_of(dataset, "ds_", "a Dataset")
+            route: tuple[str, ...] = ("dataset", dataset_id, "modelRun", self.id, "uploadPredictions")
+            return Target("predictions", self._transport, route, context | {"dataset_id": dataset_id})
         route = ("modelRun", self.id, "predict")
         return Target("predictions", self._transport, route, context, Terms(by_item_id=self._spans_datasets))
 
     def _spans_datasets(self) -> bool:
-        return self._home is None and "lookup" in self._transport.extensions
+        return self._known_dataset_id() is None and "lookup" in self._transport.extensions
 
     def commit(
         self,
@@ -166,14 +167,14 @@ class ModelRun(Resource):
         """Match the predictions with the ground truth, and freeze the run.
 
         In each image the pair of boxes with the highest IoU is matched first, each box at most once. Annotations
-        whose metadata says ``iscrowd`` are left out. Committing again matches again, also with other parameters.
+        with ``iscrowd`` in their metadata are ignored. Committing again matches again, also with other parameters.
 
         Parameters
         ----------
         class_agnostic : bool, optional
-            Whether boxes of different labels may match; they may, unless pairs are given.
+            Whether boxes of different labels may match. By default they may, unless `allowed_label_matches` is given.
         allowed_label_matches : sequence of (str, str), optional
-            Pairs of a ground-truth label and a predicted label. They alone may match, and count as right.
+            Pairs of a ground-truth label and a predicted label. Only these may match, and they count as correct.
 
         Returns
         -------
@@ -183,7 +184,7 @@ class ModelRun(Resource):
         Raises
         ------
         InvalidInputError
-            `class_agnostic=True` together with pairs, or something that is no pair.
+            `class_agnostic=True` together with pairs, or an invalid pair.
         """
         body: dict[str, Any] = {}
         if allowed_label_matches is not None:
@@ -193,34 +194,34 @@ class ModelRun(Resource):
             except ValueError as error:
                 raise InvalidInputError(str(error)) from None
             body["allowed_label_matches"] = [
-                {"ground_truth_label": truth, "model_prediction_label": predicted} for truth, predicted in pairs
+                {"ground_truth_label": label, "model_prediction_label": predicted} for label, predicted in pairs
             ]
         if class_agnostic is not None:
             body["class_agnostic"] = class_agnostic
         answer = self._transport.look_up(dict[str, Any], "modelRun", self.id, "commit", body=body)
         if "model_run_id" not in answer:
-            raise ServerError(f"The server's answer does not say whether the run '{self.id}' is committed.")
+            raise ServerError(f"The server's response does not show whether the run '{self.id}' is committed.")
         return answer
 
     def matches(self, iou_threshold: float | None = None) -> pd.DataFrame:
-        """Read what the commit matched.
+        """Return the matches of the commit.
 
-        The hosted service does not give its matches: there they are made here, from what it gives back, whatever the
-        labels; ``run.evaluate(class_agnostic=False).matches`` has others.
+        The hosted service does not provide its matches: they are computed here from its data, regardless of labels;
+        ``run.evaluate(class_agnostic=False).matches`` respects them.
 
         Parameters
         ----------
         iou_threshold : float in [0, 1], optional
-            Pairs below it fall apart into a false positive and a false negative. None keeps every pair that overlaps.
+            Pairs below it count as a false positive and a false negative. None keeps every overlapping pair.
 
         Returns
         -------
         pandas.DataFrame
             Columns ``dataset_item_id``, ``reference_id``, ``annotation_id``, ``prediction_id``, ``label``,
-            ``predicted_label``, ``confidence``, ``iou`` and ``match_type`` (``TP``, ``FP`` or ``FN``). The side that is
-            missing is null, and then ``iou`` is NaN. A pair with different labels gives two rows: the FP shows both
-            sides, so that confusions can be counted from it, the FN shows the ground truth alone. Hence at every
-            threshold TP + FN is the number of ground truths, and TP + FP the number of predictions.
+            ``predicted_label``, ``confidence``, ``iou`` and ``match_type`` (``TP``, ``FP`` or ``FN``). A missing side
+            is null, and then ``iou`` is NaN. A pair with different labels gives two rows: the FP shows both sides, so
+            that confusions can be counted from it, the FN shows only the ground truth. At every threshold TP + FN is
+            therefore the number of ground-truth objects, and TP + FP the number of predictions.
 
         Raises
         ------
@@ -229,19 +230,19 @@ class ModelRun(Resource):
         """
         if iou_threshold is not None and not isinstance(iou_threshold, numbers.Real):
             raise InvalidInputError(
-                f"iou_threshold is a number from 0 to 1, not {iou_threshold!r}.", argument="iou_threshold"
+                f"iou_threshold must be a number from 0 to 1, not {iou_threshold!r}.", argument="iou_threshold"
             )
         return stacked(list(self._match_frames(iou_threshold)))
 
     def _match_frames(self, iou_threshold: float | None) -> Iterator[pd.DataFrame]:
         if "matches" in self._transport.extensions:
             return stored_matches(self._transport, self.id, iou_threshold)
-        return iter([self._matched_here(iou_threshold)])
+        return iter([self._computed_matches(iou_threshold)])
 
-    def _matched_here(self, iou_threshold: float | None) -> pd.DataFrame:
-        read = Assessment.read(self._transport, self.id, self._single_dataset())
+    def _computed_matches(self, iou_threshold: float | None) -> pd.DataFrame:
+        data = RunData.read(self._transport, self.id, self._single_dataset())
         try:
-            return matches_frame(read.sides, match_rows(read.sides, Parameters.of()), iou_threshold)
+            return matches_frame(data.sides, match_rows(data.sides, Parameters.of()), iou_threshold)
         except ValueError as error:
             raise InvalidInputError(str(error)) from None
 
@@ -255,42 +256,42 @@ class ModelRun(Resource):
         area_ranges: Mapping[str, tuple[float, float]] | None = None,
         engine: Engine | None = None,
     ) -> RunEvaluation:
-        """Evaluate the predictions against the ground truth as both are now.
+        """Evaluate the current predictions against the current ground truth.
 
         Boxes are read from the server with all items of the dataset, so that images without boxes count and
-        `Evaluation.by` knows the metadata; the numbers are computed here. Where the hosted service has finished an
-        evaluation of its own, and no argument but `iou_threshold` is given, its numbers are taken as far as it gives
-        them; `RunEvaluation.computed_by` and the notes say so. The run need not be committed.
+        `Evaluation.by` has the metadata; the numbers are computed here. If the hosted service has finished an
+        evaluation of its own, and only `iou_threshold` is given, its numbers are used as far as it provides them;
+        `RunEvaluation.computed_by` and the notes record that. The run need not be committed.
 
         Parameters
         ----------
         iou_threshold : float in (0, 1], default 0.5
-            From which IoU on a pair counts, in all that the Nucleus match counts. The COCO numbers have their own ten.
+            Minimum IoU of a pair in the Nucleus match. The COCO numbers use their own ten thresholds.
         class_agnostic : bool, optional
             Whether boxes of different labels may match in the Nucleus match.
         allowed_label_matches : iterable of (str, str), optional
-            Pairs of a ground-truth label and a predicted label, which alone may match, and are right. Where neither
-            this nor `class_agnostic` is given, labels may pair as in the commit of the run; without one, or where the
-            server does not tell of it, they all may.
+            Pairs of a ground-truth label and a predicted label. Only these may match, and they count as correct. If
+            neither this nor `class_agnostic` is given, labels pair as in the commit of the run; without a commit, or if
+            the server does not report it, all labels may pair.
         max_dets, area_ranges, engine
             As in `nucleus_pandas.evaluate`.
 
         Returns
         -------
         RunEvaluation
-            An `Evaluation` that also says whether the commit is stale.
+            An `Evaluation` that also reports whether the commit is stale.
 
         Raises
         ------
         InvalidInputError
-            An argument is none of those above, or the run spans datasets.
+            An argument is invalid, or the run spans datasets.
         MissingExtraError
-            hotcoco is asked for and not installed.
+            `engine="hotcoco"` is given, and hotcoco is not installed.
 
         Warns
         -----
         NucleusWarning
-            Boxes have changed since the commit; `max_dets` leaves predictions out; rows are not boxes.
+            Boxes have changed since the commit; `max_dets` excludes predictions; rows are not boxes.
 
         Examples
         --------
@@ -308,7 +309,7 @@ class ModelRun(Resource):
         {'animal': 2, 'kitchen': 2, 'sky': 1, 'sports': 2, 'street': 3, 'table': 2}
         >>> client.close()
         """
-        asked = Parameters.of(
+        parameters = Parameters.of(
             iou_threshold=iou_threshold,
             class_agnostic=class_agnostic,
             allowed_label_matches=allowed_label_matches,
@@ -316,16 +317,16 @@ class ModelRun(Resource):
             area_ranges=area_ranges,
             engine=engine,
         )
-        require(asked)
-        read = Assessment.read(self._transport, self.id, self._single_dataset())
+        require(parameters)
+        data = RunData.read(self._transport, self.id, self._single_dataset())
         as_committed = class_agnostic is None and allowed_label_matches is None
-        # A server does not tell by which arguments it evaluated: its numbers stand for the defaults alone.
-        defaults = as_committed and asked == Parameters.of(iou_threshold=iou_threshold)
+        # A server does not report the arguments of its evaluations, so its numbers are used for the defaults only.
+        defaults = as_committed and parameters == Parameters.of(iou_threshold=iou_threshold)
         if defaults and "commits" not in self._transport.extensions:
             served = find_served_evaluation(self._transport, self.id, iou_threshold)
             if served is not None:
-                return ServedEvaluation(read, asked, served)
-        return read.evaluation(read.as_committed(asked) if as_committed else asked)
+                return ServedEvaluation(data, parameters, served)
+        return data.evaluation(data.as_committed(parameters) if as_committed else parameters)
 
     def examples(
         self,
@@ -336,44 +337,44 @@ class ModelRun(Resource):
         limit: int | None = None,
         iou_threshold: float = 0.5,
     ) -> pd.DataFrame:
-        """Return true positives, false positives or false negatives with all that is needed to look at them.
+        """Return true positives, false positives or false negatives with all that is needed to inspect them.
 
-        They are those of ``run.evaluate(iou_threshold=…).matches``: of the boxes as they are now, whose labels pair as
-        in the commit. No engine is needed.
+        They are those of ``run.evaluate(iou_threshold=…).matches``, from the current boxes, with labels paired as in
+        the commit. No engine is needed.
 
         Parameters
         ----------
         match_type : {"TP", "FP", "FN"}
-            Which to give.
+            Which rows to return.
         sort_by : str, optional
             A column of the frame, such as ``"confidence"``, ``"iou"``, ``"area"`` or ``"reference_id"``; missing values
             stand last. By default they stand in the order of the images.
         ascending : bool
             Whether the smallest stands first; by default the largest.
         limit : int, optional
-            How many to give at most.
+            Maximum number of rows.
         iou_threshold : float in (0, 1], default 0.5
-            From which IoU on a pair counts.
+            Minimum IoU of a pair.
 
         Returns
         -------
         pandas.DataFrame
-            Text: ``dataset_item_id``, ``reference_id``, ``image_url``, ``match_type``; of the ground truth
+            Strings: ``dataset_item_id``, ``reference_id``, ``image_url``, ``match_type``; of the ground truth
             ``annotation_id`` and ``label``, of the prediction ``prediction_id`` and ``predicted_label``. Int64, in
-            pixels: ``image_width``, ``image_height`` of the image as its item tells them. float64, in pixels: ``x``,
+            pixels: ``image_width``, ``image_height`` of the image according to its item. float64, in pixels: ``x``,
             ``y``, ``width``, ``height`` of the ground truth, ``predicted_x``, ``predicted_y``, ``predicted_width``,
             ``predicted_height`` of the prediction; then ``confidence``, ``iou``, and ``area`` (square pixels) of the
-            box in question, which is the prediction of an FP, else the ground truth. The side that is missing is null.
+            box in question, which is the prediction for an FP, else the ground truth. A missing side is null.
             A confusion is an FP that shows both sides, and an FN that shows the ground truth.
 
-            The frame can be sent on: its ground truth as it is, its predictions with
+            The frame can be sent to a server: its ground truth as it is, its predictions with
             ``columns={"label": "predicted_label"}`` and
             ``bbox=("predicted_x", "predicted_y", "predicted_width", "predicted_height")``.
 
         Raises
         ------
         InvalidInputError
-            An argument is none of those above, or the run spans datasets.
+            An argument is invalid, or the run spans datasets.
 
         Warns
         -----
@@ -397,12 +398,11 @@ class ModelRun(Resource):
         >>> client.close()
         """
         check_choice(match_type, sort_by, limit)
-        asked = Parameters.of(iou_threshold=iou_threshold)
-        read = Assessment.read(self._transport, self.id, self._single_dataset())
+        data = RunData.read(self._transport, self.id, self._single_dataset())
         return examples(
-            read.sides,
-            read.as_committed(asked),
-            read.items,
+            data.sides,
+            data.as_committed(Parameters.of(iou_threshold=iou_threshold)),
+            data.items,
             match_type,
             sort_by=sort_by,
             ascending=ascending,
@@ -411,8 +411,8 @@ class ModelRun(Resource):
 
     @property
     def predictions(self) -> PredictionsView:
-        """The predictions, as a frame that is read when it is asked for."""
-        return PredictionsView(self._transport, ("modelRun", self.id), self._dataset)
+        """The predictions, as a frame that is read on demand."""
+        return PredictionsView(self._transport, ("modelRun", self.id), self._require_dataset_id)
 
     @property
     def iloc(self) -> RunIndexer:
@@ -455,45 +455,46 @@ class ModelRun(Resource):
         """
         return RunIndexer(self.predictions, "refloc")
 
-    @cached_property
-    def _home(self) -> str | None:
-        """The dataset, as far as it can be known."""
-        if self._dataset_id is None and "lookup" in self._transport.extensions:
-            return self._transport.read(RunPlace, "_nucleus_pandas", "modelRun", self.id).dataset_id
+    def _known_dataset_id(self) -> str | None:
+        """Return the dataset as far as it can be known; only an embedded Nucleus looks it up, once."""
+        if self._dataset_id is None and not self._looked_up and "lookup" in self._transport.extensions:
+            self._dataset_id = self._transport.read(RunPlace, "_nucleus_pandas", "modelRun", self.id).dataset_id
+            self._looked_up = True
         return self._dataset_id
 
     def _single_dataset(self) -> str:
-        """Return the dataset to evaluate on."""
+        """Return the id of the dataset to evaluate on."""
         if self._spans_datasets():
             raise InvalidInputError(
-                f"The run '{self.id}' spans datasets, and is evaluated on one at a time: give npd.evaluate its "
+                f"The run '{self.id}' spans datasets, and is evaluated on one at a time: pass npd.evaluate its "
                 "run.predictions.to_frame(), without those on items of other datasets, and "
                 "dataset.annotations.to_frame()."
             )
-        return self._dataset()
+        return self._require_dataset_id()
 
-    def _dataset(self) -> str:
-        if self._home is not None:
-            return self._home
+    def _require_dataset_id(self) -> str:
+        dataset_id = self._known_dataset_id()
+        if dataset_id is not None:
+            return dataset_id
         if "lookup" in self._transport.extensions:
             raise InvalidInputError(
-                f"The run '{self.id}' spans datasets: its items have no positions and no single reference ids. "
+                f"The run '{self.id}' spans datasets: its items have no positions and no unique reference ids. "
                 "run.predictions.to_frame() reads everything, run.loc[…] takes item ids, and dataset.predictions(run) "
-                "has those on one dataset."
+                "returns those on one dataset."
             )
         raise InvalidInputError(
-            f"This server does not tell to which dataset the run '{self.id}' belongs; give it: "
+            f"This server does not report which dataset the run '{self.id}' belongs to. Name it: "
             f"client.get_model_run('{self.id}', dataset_id='ds_…')."
         )
 
 
-def parts_of(run: ModelRun, what: Collection[ExportKind]) -> list[ExportFile]:
-    """Return what an export writes of a run; matches if it is committed."""
+def export_files(run: ModelRun, what: Collection[ExportKind]) -> list[ExportFile]:
+    """Return the files that an export writes for a run; matches only if it is committed."""
     info = run.info
     about = {"model_run_id": run.id, "model_run_name": info.get("name"), "model_id": info.get("model_id")}
-    parts = []
+    files = []
     if "predictions" in what:
-        parts.append(ExportFile("predictions", partial(rows_of, run.predictions), about))
+        files.append(ExportFile("predictions", partial(rows_of, run.predictions), about))
     if "matches" in what and info.get("status") == "committed":
-        parts.append(ExportFile("matches", partial(run._match_frames, None), about))
-    return parts
+        files.append(ExportFile("matches", partial(run._match_frames, None), about))
+    return files

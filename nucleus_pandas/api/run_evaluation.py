@@ -27,41 +27,41 @@ from nucleus_pandas.views import AnnotationsView, ItemsView, PredictionsView
 from nucleus_pandas.wire.bulk import MatchColumns, MatchPage, RunCommit
 from nucleus_pandas.wire.lenient_responses import ChartsQuery, LenientCharts, LenientEvaluation
 
-_ABSENT = (400, 404, 405, 501)  # what servers without the routes, or without these charts, answer
+_ABSENT = (400, 404, 405, 501)  # statuses of servers without the routes or without these charts
 
 
 class RunEvaluation(Evaluation):
-    """The evaluation of a model run: an `Evaluation` that knows where it comes from. Made by `ModelRun.evaluate`.
+    """The evaluation of a model run: an `Evaluation` that records its origin. Created by `ModelRun.evaluate`.
 
     Attributes
     ----------
     run_id : str
         The run.
     computed_by : {"client", "server"}
-        Who computed it: this package, from the predictions, ground truth and items that the server gave; or the hosted
-        service, as far as it gives numbers of its own: then `summary`, `ap_by_size`, `confusion_matrix` and `tide` are
-        the service's, and all else is computed here.
+        ``client`` if this package computed it from the server's predictions, ground truth and items; ``server`` if the
+        hosted service has its own evaluation: then `summary`, `ap_by_size`, `confusion_matrix` and `tide` are the
+        service's, and all else is computed here.
     evaluation_id : str or None
-        The service's evaluation, where numbers are of one.
+        The service's evaluation, if its numbers are used.
     committed_at : str or None
-        When the run was committed (ISO 8601, UTC); None where it is not, or where the server does not tell.
+        When the run was committed (ISO 8601, UTC); None if it is not, or if the server does not report it.
     stale : bool or None
-        Whether boxes have changed since the commit, so that the stored matches (`ModelRun.matches`) are of another
-        time than this evaluation. None where there is no commit, or where the server does not tell.
+        Whether boxes have changed since the commit, so that the stored matches (`ModelRun.matches`) are older than this
+        evaluation. None if there is no commit, or if the server does not report it.
     """
 
-    def __init__(self, assessment: Assessment, parameters: Parameters) -> None:
-        super().__init__(assessment.sides, parameters, assessment.sources)
-        self.run_id = assessment.run_id
+    def __init__(self, data: RunData, parameters: Parameters) -> None:
+        super().__init__(data.sides, parameters, data.sources)
+        self.run_id = data.run_id
         self.computed_by: Literal["client", "server"] = "client"
         self.evaluation_id: str | None = None
-        self.committed_at = assessment.commit.committed_at
-        self.stale = assessment.commit.stale
-        self._remarks = assessment.remarks
+        self.committed_at = data.commit.committed_at
+        self.stale = data.commit.stale
+        self._remarks = data.remarks
 
     @cached_property
     def notes(self) -> list[str]:
-        """What a reader of the numbers has to know: of the run, why some are NaN, what was left out."""
+        """Remarks about the run, NaN values and excluded rows."""
         return [*self._remarks, *super().notes]
 
     @property
@@ -70,19 +70,19 @@ class RunEvaluation(Evaluation):
 
 
 @dataclass(frozen=True, eq=False)
-class Assessment:
-    """A run, read from the server.
+class RunData:
+    """The data of a run, read from the server.
 
     Attributes
     ----------
     run_id : str
         The run.
     commit : RunCommit
-        How it was committed, as far as the server tells.
+        Its commit, as far as the server reports it.
     predictions, ground_truth, items : pandas.DataFrame
-        What the server holds now.
+        The current rows on the server.
     remarks : list of str
-        What has to be said of the run.
+        Remarks about the run, for `RunEvaluation.notes`.
     """
 
     run_id: str
@@ -93,8 +93,8 @@ class Assessment:
     remarks: list[str]
 
     @classmethod
-    def read(cls, transport: Transport, run_id: str, dataset_id: str) -> Assessment:
-        """Read both sides, and what is known of the commit.
+    def read(cls, transport: Transport, run_id: str, dataset_id: str) -> RunData:
+        """Read both sides, and the commit as far as it is known.
 
         Warns
         -----
@@ -105,21 +105,18 @@ class Assessment:
         if "commits" in transport.extensions:
             commit = transport.read(RunCommit, "_nucleus_pandas", "modelRun", run_id, "commit")
         else:
-            remarks.append("The server does not tell how the run was committed; labels pair as asked for here.")
+            remarks.append("The server does not report how the run was committed; labels pair as the arguments say.")
         if commit.stale:
             remarks.append(
-                f"Boxes have changed since the run '{run_id}' was committed at {commit.committed_at}: this is an "
-                "evaluation of what is there now, and the stored matches are stale. run.commit() matches again."
+                f"Boxes have changed since the run '{run_id}' was committed at {commit.committed_at}: this "
+                "evaluation uses the current boxes, and the stored matches are stale. run.commit() matches again."
             )
             warn(remarks[-1])
 
-        def dataset() -> str:
-            return dataset_id
-
         route = ("dataset", dataset_id)
-        predictions = PredictionsView(transport, ("modelRun", run_id), dataset).to_frame(metadata_as=False)
-        ground_truth = AnnotationsView(transport, route, dataset).to_frame()
-        items = ItemsView(transport, route, dataset).to_frame()
+        predictions = PredictionsView(transport, ("modelRun", run_id), lambda: dataset_id).to_frame(metadata_as=False)
+        ground_truth = AnnotationsView(transport, route, lambda: dataset_id).to_frame()
+        items = ItemsView(transport, route, lambda: dataset_id).to_frame()
         for what, rows in (("predictions", predictions), ("ground truth", ground_truth)):
             if rows.empty:
                 remarks.append(f"There are no {what}." if what == "predictions" else f"There is no {what}.")
@@ -135,45 +132,44 @@ class Assessment:
         """The frames, for `Evaluation.by`."""
         return grouping_frames(self.predictions, self.ground_truth, self.items, FrameColumns())
 
-    def as_committed(self, asked: Parameters) -> Parameters:
-        """Let labels pair as in the commit."""
+    def as_committed(self, parameters: Parameters) -> Parameters:
+        """Return the parameters with labels paired as in the commit."""
         if self.commit.committed_at is None:
-            return asked
-        return replace(asked, rule=LabelRule.of(self.commit.class_agnostic, self.commit.allowed_label_matches))
+            return parameters
+        return replace(parameters, rule=LabelRule.of(self.commit.class_agnostic, self.commit.allowed_label_matches))
 
     def evaluation(self, parameters: Parameters) -> RunEvaluation:
-        """Evaluate.
+        """Return the evaluation of the run.
 
         Warns
         -----
         NucleusWarning
-            `max_dets` leaves predictions out.
+            `max_dets` excludes predictions.
         """
-        if (cut := left_out(self.sides, parameters)) is not None:
-            warn(cut)
+        if (message := left_out(self.sides, parameters)) is not None:
+            warn(message)
         return RunEvaluation(self, parameters)
 
 
-class Served(NamedTuple):
-    """A finished evaluation of a server, and its charts at the IoU threshold that was asked for."""
+class FinishedEvaluation(NamedTuple):
+    """A finished evaluation of a server, and its charts at the requested IoU threshold."""
 
     evaluation_id: str
     charts: LenientCharts
 
 
-def find_served_evaluation(transport: Transport, run_id: str, iou_threshold: float) -> Served | None:
-    """Find the newest evaluation of a whole run that a server has finished; None where there is none.
+def find_served_evaluation(transport: Transport, run_id: str, iou_threshold: float) -> FinishedEvaluation | None:
+    """Return the newest finished evaluation of a whole run, or None.
 
-    One of a benchmark, with labels rolled up or with boxes left out answers another question.
+    Evaluations of benchmarks or slices, with grouped labels or with excluded boxes measure something else.
     """
     try:
-        listed = transport.read(list[LenientEvaluation], "modelRun", run_id, "evaluationsV2")
-        for found in listed:
-            whole = not (found.benchmark_id or found.slice_id or found.rollup_groups or found.exclusion_rules)
-            if found.status == "succeeded" and whole:
-                asked = ChartsQuery(iou_threshold=iou_threshold)
-                return Served(
-                    found.id, transport.look_up(LenientCharts, "evaluationsV2", found.id, "charts", body=asked)
+        for entry in transport.read(list[LenientEvaluation], "modelRun", run_id, "evaluationsV2"):
+            whole = not (entry.benchmark_id or entry.slice_id or entry.rollup_groups or entry.exclusion_rules)
+            if entry.status == "succeeded" and whole:
+                query = ChartsQuery(iou_threshold=iou_threshold)
+                return FinishedEvaluation(
+                    entry.id, transport.look_up(LenientCharts, "evaluationsV2", entry.id, "charts", body=query)
                 )
     except APIError as error:
         if error.status_code not in _ABSENT:
@@ -184,49 +180,49 @@ def find_served_evaluation(transport: Transport, run_id: str, iou_threshold: flo
 class ServedEvaluation(RunEvaluation):
     """The evaluation of a run by the server: `summary`, `ap_by_size`, `confusion_matrix` and `tide` are its numbers.
 
-    The contract gives no other tables, or not whole ones: all others are computed here, from what the server gave
-    back. Of `summary` the contract has no average recalls and no ``best_confidence``; they are NaN.
+    The contract has no other complete tables: all others are computed here, from the server's data. The contract has no
+    average recalls and no ``best_confidence``; they are NaN in `summary`.
 
     Attributes
     ----------
     computed_by : {"server"}
-        Who computed it.
+        Always ``server``.
     evaluation_id : str
         The server's evaluation.
     """
 
-    def __init__(self, assessment: Assessment, parameters: Parameters, served: Served) -> None:
-        super().__init__(assessment, parameters)
+    def __init__(self, data: RunData, parameters: Parameters, served: FinishedEvaluation) -> None:
+        super().__init__(data, parameters)
         self.computed_by = "server"
         self.evaluation_id = served.evaluation_id
         self._charts = served.charts
 
     @cached_property
     def notes(self) -> list[str]:
-        """What a reader of the numbers has to know, first of all whose they are."""
+        """Remarks about the numbers, starting with their origin."""
         return [
             f"summary, ap_by_size, confusion_matrix and tide are those of the server's evaluation "
-            f"'{self.evaluation_id}', which gives no average recalls and no best confidence; all else is computed "
-            "here, from what the server gave back.",
+            f"'{self.evaluation_id}', which has no average recalls and no best confidence; all else is computed "
+            "here, from the server's data.",
             *super().notes,
         ]
 
     @cached_property
     def summary(self) -> pd.Series[float]:
-        """The server's numbers, by the names that `Evaluation.summary` has."""
+        """The server's numbers, with the names of `Evaluation.summary`."""
         mean, total, sizes = self._charts.map_summary, self._charts.total_counts, self._charts.ap_by_size
-        told = {"AP": mean.mapAt5095, "AP50": mean.mapAt50, "AP75": mean.mapAt75}
-        told |= {"AP_small": sizes.small, "AP_medium": sizes.medium, "AP_large": sizes.large}
+        values = {"AP": mean.mapAt5095, "AP50": mean.mapAt50, "AP75": mean.mapAt75}
+        values |= {"AP_small": sizes.small, "AP_medium": sizes.medium, "AP_large": sizes.large}
         tp, fp, fn = total.tp, total.fp, total.fn
-        told["precision"] = tp / (tp + fp) if tp + fp else None
-        told["recall"] = tp / (tp + fn) if tp + fn else None
-        told["F1"] = 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else None
+        values["precision"] = tp / (tp + fp) if tp + fp else None
+        values["recall"] = tp / (tp + fn) if tp + fn else None
+        values["F1"] = 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else None
         names = super().summary.index
-        return pd.Series([told.get(str(name)) for name in names], index=names, dtype=np.float64, name="value")
+        return pd.Series([values.get(str(name)) for name in names], index=names, dtype=np.float64, name="value")
 
     @cached_property
     def ap_by_size(self) -> pd.DataFrame:
-        """As `Evaluation.ap_by_size`: ``AP`` by the server, numbers that it does not give NaN."""
+        """As `Evaluation.ap_by_size`, with the server's ``AP``; numbers that it does not provide are NaN."""
         table = super().ap_by_size.copy()
         table[["AP", "AP50", "AP75", "AR"]] = np.nan
         for area in ("small", "medium", "large"):
@@ -240,10 +236,10 @@ class ServedEvaluation(RunEvaluation):
         cells = self._charts.confusion_matrix
         labels = {cell.gt_label for cell in cells} | {cell.pred_label for cell in cells} | set(super().counts.index)
         names = pd.Series([*sorted(labels - {BACKGROUND}), BACKGROUND], dtype=TEXT)
-        place = {name: at for at, name in enumerate(names)}
-        table = np.zeros((len(place), len(place)), dtype=np.int64)
+        position = {name: number for number, name in enumerate(names)}
+        table = np.zeros((len(names), len(names)), dtype=np.int64)
         for cell in cells:
-            table[place[cell.gt_label], place[cell.pred_label]] += cell.count
+            table[position[cell.gt_label], position[cell.pred_label]] += cell.count
         index, columns = pd.Index(names, name="label"), pd.Index(names, name="predicted_label")
         return pd.DataFrame(table, index=index, columns=columns)
 
@@ -258,28 +254,28 @@ class ServedEvaluation(RunEvaluation):
 
 
 def stored_matches(transport: Transport, run_id: str, iou_threshold: float | None) -> Iterator[pd.DataFrame]:
-    """Read the matches of a run, at least one frame; put together they are what `ModelRun.matches` gives.
+    """Read the matches of a run page by page, in at least one frame; concatenated they are `ModelRun.matches`.
 
     Raises
     ------
     ConflictError
         The run is not committed.
     InvalidInputError
-        `iou_threshold` is not from 0 to 1.
+        `iou_threshold` is not between 0 and 1.
     """
-    place: dict[str, object] = {}
+    cursor: dict[str, object] = {}
     while True:
-        page = transport.read(MatchPage, "_nucleus_pandas", "modelRun", run_id, "matches", **place)
+        page = transport.read(MatchPage, "_nucleus_pandas", "modelRun", run_id, "matches", **cursor)
         yield _matches_frame(page.columns, iou_threshold)
         if page.next is None:
             return
-        place["after"] = page.next
+        cursor["after"] = page.next
 
 
 def _matches_frame(columns: MatchColumns, iou_threshold: float | None) -> pd.DataFrame:
     stored = {name: np.array(getattr(columns, name), dtype=object) for name in MatchColumns.__struct_fields__}
     try:
-        found = outcome_rows(
+        rows = outcome_rows(
             stored["iou"].astype(np.float64),
             stored["annotation_id"] != None,  # noqa: E711  # elementwise
             stored["prediction_id"] != None,  # noqa: E711
@@ -288,19 +284,19 @@ def _matches_frame(columns: MatchColumns, iou_threshold: float | None) -> pd.Dat
         )
     except ValueError as error:
         raise InvalidInputError(str(error)) from None
-    shown: dict[str, np.ndarray[Any, Any]] = {
-        name: stored[name][found.row] for name in ("dataset_item_id", "reference_id")
+    table: dict[str, np.ndarray[Any, Any]] = {
+        name: stored[name][rows.row] for name in ("dataset_item_id", "reference_id")
     }
     sides = {
-        "annotation_id": found.ground_truth,
-        "prediction_id": found.prediction,
-        "label": found.ground_truth,
-        "predicted_label": found.prediction,
-        "confidence": found.prediction,
-        "iou": found.ground_truth & found.prediction,
+        "annotation_id": rows.ground_truth,
+        "prediction_id": rows.prediction,
+        "label": rows.ground_truth,
+        "predicted_label": rows.prediction,
+        "confidence": rows.prediction,
+        "iou": rows.ground_truth & rows.prediction,
     }
     for name, side in sides.items():
-        shown[name] = stored[name][found.row]
-        shown[name][~side] = None
-    shown["match_type"] = found.match_type.astype(object)
-    return frame(shown, MATCHES)
+        table[name] = stored[name][rows.row]
+        table[name][~side] = None
+    table["match_type"] = rows.match_type.astype(object)
+    return frame(table, MATCHES)

@@ -1,9 +1,8 @@
-"""Slices: items of a dataset under a name."""
+"""Slices: named, ordered subsets of the items of a dataset."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -46,10 +45,10 @@ from nucleus_pandas.wire.slices import (
 
 
 class Slice(Resource):
-    """A slice: some items of a dataset under a name, in the order in which they were put there.
+    """A slice: a named subset of the items of a dataset, in the order in which they were added.
 
-    Made by `Dataset.create_slice` and `Dataset.build_slice`, found by `NucleusClient.get_slice` and `Dataset.slices`.
-    Items that are deleted vanish from it.
+    Created by `Dataset.create_slice` and `Dataset.build_slice`, found by `NucleusClient.get_slice` and
+    `Dataset.slices`. Deleted items disappear from it.
 
     Examples
     --------
@@ -71,10 +70,8 @@ class Slice(Resource):
         self, transport: Transport, slice_id: str, name: str | None = None, dataset_id: str | None = None
     ) -> None:
         super().__init__(transport, slice_id)
-        if name is not None:
-            self.name = name
-        if dataset_id is not None:
-            self.dataset_id = dataset_id
+        self._name = name
+        self._dataset_id = dataset_id
 
     @property
     def info(self) -> dict[str, Any]:
@@ -83,23 +80,23 @@ class Slice(Resource):
 
     @property
     def url(self) -> str:
-        """The address of the page that shows the images; see `NucleusClient.url`."""
+        """The URL of the page that shows the images; see `NucleusClient.url`."""
         return page_url(self._transport, "slices", self.id, dataset=lambda: self.dataset_id)
 
     def _read(self) -> LenientSlice:
-        found = self._transport.read(LenientSlice, "slice", self.id, "info")
-        self.name, self.dataset_id = found.name, found.dataset_id
-        return found
+        info = self._transport.read(LenientSlice, "slice", self.id, "info")
+        self._name, self._dataset_id = info.name, info.dataset_id
+        return info
 
-    @cached_property
+    @property
     def name(self) -> str:
-        """The name, which its dataset has once."""
-        return self._read().name
+        """The name, unique in the dataset."""
+        return self._read().name if self._name is None else self._name
 
-    @cached_property
+    @property
     def dataset_id(self) -> str:
         """The id of its dataset."""
-        return self._read().dataset_id
+        return self._read().dataset_id if self._dataset_id is None else self._dataset_id
 
     @property
     def tags(self) -> list[str]:
@@ -123,25 +120,24 @@ class Slice(Resource):
 
     @property
     def items(self) -> ItemsView:
-        """The items in the order of the slice, as a frame that is read when it is asked for."""
+        """The items in the order of the slice, as a frame that is read on demand."""
         return SliceItemsView(self._transport, ("slice", self.id), lambda: self.dataset_id)
 
     @property
     def annotations(self) -> SliceAnnotationsView:
-        """The ground truth of the items, as a frame that is read when it is asked for."""
+        """The ground truth of the items, as a frame that is read on demand."""
         return SliceAnnotationsView(self._transport, ("slice", self.id), lambda: self.dataset_id)
 
     def predictions(self, run: ModelRun | Model | str) -> SlicePredictionsView:
-        """Return the predictions of a run on the items, as a frame that is read when it is asked for.
+        """Return the predictions of a run on the items, as a frame that is read on demand.
 
         Parameters
         ----------
         run : ModelRun, Model or str
-            The run, or the model whose newest run on the dataset is read; or the id of either. Of a run the hosted
-            service gives all predictions, and those on other items are left out here.
+            The run, or the model whose newest run on the dataset is read; or the id of either. The hosted service
+            returns all predictions of a run, and those on other items are dropped here.
         """
-        kind, public_id = of_model_or_run(run)
-        return SlicePredictionsView(self._transport, ("slice", self.id), lambda: self.dataset_id, (kind, public_id))
+        return SlicePredictionsView(self._transport, ("slice", self.id), lambda: self.dataset_id, of_model_or_run(run))
 
     def to_frame(self, metadata_as: MetadataAs = "dict", dtype_backend: Backend = no_backend) -> pd.DataFrame:
         """Read the items into one frame, as ``slice.items.to_frame`` does."""
@@ -173,8 +169,8 @@ class Slice(Resource):
     ) -> pd.DataFrame:
         """Find items of the slice, or their annotations or predictions, in the order of the slice.
 
-        The hosted service queries whole datasets alone: there what the query finds in the dataset is read, and what is
-        not of the slice left out.
+        The hosted service only queries whole datasets: there all matches in the dataset are read, and those outside
+        the slice are dropped.
 
         Parameters
         ----------
@@ -184,81 +180,82 @@ class Slice(Resource):
         Returns
         -------
         pandas.DataFrame
-            As `Dataset.query` gives it.
+            As in `Dataset.query`.
         """
         run_id = run.id if isinstance(run, ModelRun) else run
         check_query(text, kind, run_id)
         embedded = "queries" in self._transport.extensions
         route = ("slice", self.id) if embedded else ("dataset", self.dataset_id)
         query = Query(text, run_id)
-        found = query_frame(self._transport, route, lambda: self.dataset_id, query, kind, metadata_as, dtype_backend)
-        return found if embedded else self._own(found, kind)
+        rows = query_frame(self._transport, route, lambda: self.dataset_id, query, kind, metadata_as, dtype_backend)
+        return rows if embedded else self._rows_in_slice(rows, kind)
 
-    def _own(self, found: pd.DataFrame, kind: QueryKind) -> pd.DataFrame:
-        """Keep what is of the slice, in its order."""
-        names = self.to_frame(metadata_as=False)["reference_id"]
-        places = found["reference_id"].map(pd.Series(range(len(names)), index=names)).to_numpy(np.float64, na_value=-1)
-        order = np.argsort(places, kind="stable")
-        kept = found.iloc[order[places[order] >= 0]]
-        return kept if kind == "items" else kept.reset_index(drop=True)
+    def _rows_in_slice(self, rows: pd.DataFrame, kind: QueryKind) -> pd.DataFrame:
+        """Return the rows on items of the slice, in the order of the slice."""
+        reference_ids = self.to_frame(metadata_as=False)["reference_id"]
+        position_of = pd.Series(range(len(reference_ids)), index=reference_ids)
+        positions = rows["reference_id"].map(position_of).to_numpy(np.float64, na_value=-1)
+        order = np.argsort(positions, kind="stable")
+        selected = rows.iloc[order[positions[order] >= 0]]
+        return selected if kind == "items" else selected.reset_index(drop=True)
 
     def append(self, reference_ids: ItemKeys) -> dict[str, Any]:
-        """Put items of the dataset at the end of the slice; those that are in it stay where they are.
+        """Append items of the dataset to the slice; items that it already contains keep their position.
 
         Parameters
         ----------
         reference_ids : iterable of str, or pandas.DataFrame
             Reference ids; or a frame with ``reference_id`` or ``dataset_item_id``, in a column or the index, such as
-            ``dataset.query(…)`` gives.
+            the result of ``dataset.query(…)``.
 
         Returns
         -------
         dict
-            ``{"slice_id": …, "new_items": […]}``: the ids of the items that were not in it.
+            ``{"slice_id": …, "new_items": […]}``: the ids of the added items.
 
         Raises
         ------
         NotFoundError
-            Items are not in the dataset. Up to 10,000 go in one request, which is refused whole; those of the
-            requests before are in the slice.
+            Items are not in the dataset. A request of up to 10,000 items is rejected as a whole; those of earlier
+            requests are in the slice.
         """
         new: list[Any] = []
-        for part in _parts(self._reference_ids(item_ids(reference_ids))):
-            body = AppendToSlice(reference_ids=part, dataset_id=self.dataset_id)
+        for batch in _batches(self._reference_ids(item_ids(reference_ids))):
+            body = AppendToSlice(reference_ids=batch, dataset_id=self.dataset_id)
             new += self._transport.look_up(AppendedToSlice, "slice", self.id, "append", body=body).new_items
         return {"slice_id": self.id, "new_items": new}
 
     def _reference_ids(self, named: NamedItems) -> list[str]:
         if named.by == "reference_id" or not named.ids:
             return named.ids
-        # the contract appends by reference id alone
-        whole = ItemsView(self._transport, ("dataset", self.dataset_id), lambda: self.dataset_id)
-        found: list[str] = whole.loc[named.ids, "reference_id"].tolist()
-        return found
+        # the contract only appends by reference id
+        items = ItemsView(self._transport, ("dataset", self.dataset_id), lambda: self.dataset_id)
+        reference_ids: list[str] = items.loc[named.ids, "reference_id"].tolist()
+        return reference_ids
 
     def add_tags(self, tags: Iterable[str]) -> list[str]:
-        """Add tags, and return all that the slice has then."""
+        """Add tags, and return all tags of the slice."""
         return self._change_tags("POST", tags)
 
     def remove_tags(self, tags: Iterable[str]) -> list[str]:
-        """Remove tags, and return those that are left. The contract of the hosted service knows no such request."""
+        """Remove tags, and return the remaining ones. The hosted service's contract does not have this request."""
         return self._change_tags("DELETE", tags)
 
     def _change_tags(self, method: str, tags: Iterable[str]) -> list[str]:
-        wanted = [tags] if isinstance(tags, str) else list(tags)
-        if not all(isinstance(tag, str) and tag for tag in wanted):
-            raise InvalidInputError(f"Tags are texts: add_tags(['night', 'wet']), not {wanted!r}.")
-        self._transport.request(method, "slice", self.id, "tag", body=SliceTags(slice_tags=wanted))
+        names = [tags] if isinstance(tags, str) else list(tags)
+        if not all(isinstance(tag, str) and tag for tag in names):
+            raise InvalidInputError(f"Tags must be strings, as in add_tags(['night', 'wet']), not {names!r}.")
+        self._transport.request(method, "slice", self.id, "tag", body=SliceTags(slice_tags=names))
         return self.tags
 
     def _known(self) -> dict[str, object]:
-        return {"name": self.__dict__.get("name"), "dataset_id": self.__dict__.get("dataset_id")}
+        return {"name": self._name, "dataset_id": self._dataset_id}
 
 
 def slice_of(transport: Transport, dataset_id: str, name: str, named: NamedItems) -> Slice:
-    """Create a slice on the server, of any number of items."""
+    """Create a slice of any number of items on the server."""
     _check_name(name)
-    first, *others = _parts(named.ids) or [[]]
+    first, *others = _batches(named.ids) or [[]]
     body = CreateSlice(name=name)
     if not first:
         body.allow_empty = 1
@@ -266,24 +263,26 @@ def slice_of(transport: Transport, dataset_id: str, name: str, named: NamedItems
         body.reference_ids = first
     else:
         body.dataset_item_ids = first
-    made = transport.create(SliceCreated, "dataset", dataset_id, "create_slice", body=body)
-    found = Slice(transport, made.slice_id, name, dataset_id)
-    for part in others:
-        found.append(pd.DataFrame({named.by: part}))
-    return found
+    created = transport.create(SliceCreated, "dataset", dataset_id, "create_slice", body=body)
+    new_slice = Slice(transport, created.slice_id, name, dataset_id)
+    for batch in others:
+        new_slice.append(pd.DataFrame({named.by: batch}))
+    return new_slice
 
 
 def sample_of(
     transport: Transport, dataset_id: str, name: str, size: int, method: str, source: str | None, seed: int | None
 ) -> Slice:
-    """Have the server draw a slice."""
+    """Create a slice of a random sample, drawn by the server."""
     _check_name(name)
     if method not in ("Random", "Uniqueness"):
-        raise InvalidInputError(f"sample_method is 'Random' or 'Uniqueness', not {method!r}.", argument="sample_method")
+        raise InvalidInputError(
+            f"sample_method must be 'Random' or 'Uniqueness', not {method!r}.", argument="sample_method"
+        )
     if isinstance(size, bool) or not hasattr(size, "__index__") or not 0 < size.__index__() < 2**31:
-        raise InvalidInputError(f"sample_size is a number of items, at least 1, not {size!r}.", argument="sample_size")
+        raise InvalidInputError(f"sample_size must be an integer of at least 1, not {size!r}.", argument="sample_size")
     if seed is not None and "slices" not in transport.extensions:
-        raise InvalidInputError("Only an embedded Nucleus draws by a seed; leave seed= out.")
+        raise InvalidInputError("Only an embedded Nucleus supports seed=; omit it.")
     body = BuildSlice(
         name=name,
         sample_size=size.__index__(),
@@ -291,12 +290,12 @@ def sample_of(
         filters=BuildFilters(slice_id=source),
         seed=seed,
     )
-    made = transport.create(SliceBuilt, "dataset", dataset_id, "build_slice", body=body)
-    if made.job_id is not None:
-        view = Job(transport, made.job_id).ended()
+    built = transport.create(SliceBuilt, "dataset", dataset_id, "build_slice", body=body)
+    if built.job_id is not None:
+        view = Job(transport, built.job_id).ended()
         if view.status.startswith("Errored"):
-            raise InvalidInputError(f"The slice '{name}' could not be drawn: {view.message}")
-    return Slice(transport, made.slice_id, name, dataset_id)
+            raise InvalidInputError(f"The slice '{name}' could not be sampled: {view.message}")
+    return Slice(transport, built.slice_id, name, dataset_id)
 
 
 def slices_of(transport: Transport, dataset_id: str) -> list[Slice]:
@@ -310,6 +309,5 @@ def _check_name(name: object) -> None:
         raise InvalidInputError(f"A slice needs a name: create_slice('rainy', ['a.jpg']), not {name!r}.")
 
 
-def _parts(ids: Sequence[str]) -> list[list[str]]:
-    starts: Iterator[int] = iter(range(0, len(ids), SLICE_IDS))
-    return [list(ids[start : start + SLICE_IDS]) for start in starts]
+def _batches(ids: list[str]) -> list[list[str]]:
+    return [ids[start : start + SLICE_IDS] for start in range(0, len(ids), SLICE_IDS)]

@@ -1,4 +1,4 @@
-"""Addresses of what a server shows to people."""
+"""URLs of the web pages of a server."""
 
 from __future__ import annotations
 
@@ -10,31 +10,30 @@ from nucleus_pandas.errors import ConfigurationError
 from nucleus_pandas.transport.session import Transport, quoted
 
 DASHBOARD = "https://dashboard.scale.com/nucleus"
-"""Of the hosted service. Its own command line shows datasets by ``DASHBOARD/<id>``, slices by ``DASHBOARD/<id of the
-dataset>/<id>``."""
+"""The hosted service's dashboard. A dataset is at ``DASHBOARD/<id>``, a slice at ``DASHBOARD/<dataset id>/<id>``."""
 
 _HOSTED = "api.scale.com"
 _API = "/v1/nucleus"
 
 
 def page_url(transport: Transport, *segments: str, dataset: Callable[[], str] | None = None) -> str:
-    """Return the address of a page.
+    """Return the URL of a page.
 
     Parameters
     ----------
     segments : str
-        The kind and the id of what it shows, ``("datasets", "ds_…")``; none for the first page.
+        The kind and the id of the resource, ``("datasets", "ds_…")``; empty for the start page.
     dataset : callable, optional
-        Tells the dataset of a slice, where it is needed.
+        Returns the dataset id of a slice, when it is needed.
 
     Raises
     ------
     ConfigurationError
-        The server has no page, or none of this.
+        The server has no pages, or none for this resource.
     """
     if transport.folder is not None:
         raise ConfigurationError(
-            "This embedded Nucleus works inside this process, and has no page. Serve it, in a terminal: "
+            "This embedded Nucleus runs inside this process, and has no page. Serve it from a terminal: "
             f"nucleus-pandas serve {shlex.quote(str(transport.folder))}"
         )
     parts = urlsplit(transport.endpoint)
@@ -48,7 +47,7 @@ def page_url(transport: Transport, *segments: str, dataset: Callable[[], str] | 
 def _hosted(kind: str = "", public_id: str = "", *, dataset: Callable[[], str] | None) -> str:
     if kind == "runs":
         raise ConfigurationError(
-            "The dashboard of the hosted service has no documented address for runs; open that of the dataset: "
+            "The hosted service's dashboard has no documented URL for runs; open the dataset instead: "
             "client.url(dataset)."
         )
     segments = [public_id] if public_id else []

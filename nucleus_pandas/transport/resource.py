@@ -33,12 +33,12 @@ class Resource:
         return hash((type(self), self.id))
 
     def __repr__(self) -> str:
-        name = self.__dict__.get("name")
+        name = self._known().get("name")
         return f"<{type(self).__name__} {self.id}{'' if name is None else f' {name!r}'}>"
 
     def _known(self) -> dict[str, object]:
         """Return the attributes that are known without a request."""
-        return {"name": self.__dict__.get("name")}
+        return {}
 
     def _repr_html_(self) -> str:
         known = {type(self).__name__: self.id, **self._known()}

@@ -254,7 +254,7 @@ def test_loc_hints_at_refloc(dataset: npd.Dataset) -> None:
 def test_unknown_ids_are_told(client: npd.NucleusClient, call: str) -> None:
     with pytest.raises(npd.NotFoundError, match=r"There is no .*'nothing/at\?all'"):
         getattr(client, call)("nothing/at?all")
-    with pytest.raises(npd.InvalidInputError, match="is a text, not None"):
+    with pytest.raises(npd.InvalidInputError, match="must be a string, not None"):
         getattr(client, call)(None)
 
 

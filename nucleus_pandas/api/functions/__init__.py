@@ -1,4 +1,4 @@
-"""The functional interface: frames in, frames out. `DataFrame.nucleus` has the same verbs."""
+"""The functional interface: frames in, frames out. `DataFrame.nucleus` has the same functions as methods."""
 
 from nucleus_pandas.api.functions.import_files import import_files, import_parquet
 from nucleus_pandas.api.functions.read import read_annotations, read_items, read_predictions

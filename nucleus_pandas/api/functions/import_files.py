@@ -1,4 +1,4 @@
-"""Files to datasets and runs."""
+"""Import files into datasets and runs."""
 
 from __future__ import annotations
 
@@ -44,85 +44,85 @@ def import_parquet(
 ) -> ImportResult:
     """Send Parquet files to a dataset or a run, row group by row group.
 
-    No more than two row groups are in memory, whatever the size of the files. Each answer of the server is written
-    down, so that the same call goes on where an earlier one ended, and the end is as if nothing had happened; when all
-    was sent, the same call sends nothing but the requests that held refused rows, which change nothing else.
+    No more than two row groups are in memory, whatever the size of the files. Each response of the server is recorded,
+    so that the same call resumes where an earlier one ended, with an identical result; once everything is sent, the
+    same call only repeats the requests with rejected rows, which changes nothing else.
 
     Parameters
     ----------
     source : str, path-like, or several
         A file, a folder (with the folders in it; ``split=train`` in their names is a column), a pattern such as
-        ``boxes/**/part-*.parquet``, or an address such as ``s3://bucket/boxes`` that pyarrow or fsspec know.
+        ``boxes/**/part-*.parquet``, or a URL such as ``s3://bucket/boxes`` that pyarrow or fsspec support.
     dataset : Dataset or callable
-        Where the rows go. A function that returns the dataset is called when the files have been checked, so that
-        none is created for files that cannot be sent.
+        The dataset to send to. A function that returns it is called after the files have been checked, so that no
+        dataset is created for files that cannot be sent.
     kind : {"items", "annotations", "predictions"}
-        What the rows are. A file with one row per box and the columns of its image can be sent as each of them.
+        The kind of rows. A file with one row per box and the columns of its image can be sent as each kind.
     run : ModelRun or callable, optional
-        Where predictions go; or a function that returns the run on a dataset, called after that of `dataset`.
+        The run to send predictions to; or a function that takes the dataset and returns the run.
     columns : dict, optional
-        Canonical names and what the files call them: ``{"label": "class"}``. A field of a struct has a dotted name:
+        Canonical names and the files' names for them: ``{"label": "class"}``. A field of a struct has a dotted name:
         ``{"label": "objects.category"}``.
     bbox : str or sequence of four str, optional
         One column of lists or structs, or four columns, that hold the boxes instead of x, y, width and height. With
-        one row an image it is a list of boxes, and so are the labels and all else that belongs to boxes; every box is
-        a row then. Classes that Hugging Face's datasets write as numbers get the names that they wrote down.
+        one row per image it is a column of lists of boxes, with lists of labels and of all else that belongs to boxes;
+        every box becomes a row. Class numbers of Hugging Face datasets are replaced by the class names stored in them.
     bbox_format : {"xywh", "xyxy", "cxcywh"}
-        What the four numbers of `bbox` are: corner and size, two corners, or centre and size.
+        The meaning of the four numbers of `bbox`: corner and size, two corners, or centre and size.
     metadata : bool or list of str
-        True sends the column ``metadata`` (structs, JSON texts) and the columns ``metadata.<key>``, a list names plain
-        columns to send instead, False sends none. Missing values are left out.
+        True sends the column ``metadata`` (structs, JSON strings) and the columns ``metadata.<key>``, a list names
+        plain columns to send instead, False sends none. Missing values are omitted.
     local : bool
-        Whether every ``image_url`` is a path; without it a path is known by having no ``://``.
+        If True, every ``image_url`` is a path; otherwise values without ``://`` are paths.
     filesystem : pyarrow.fs.FileSystem or fsspec file system, optional
-        Where paths are looked for.
+        The file system that paths refer to.
     if_exists : {"skip", "update", "error"}
-        What becomes of rows that are there already: nothing, or they are replaced, or refused.
+        What to do with rows that exist: leave, replace or reject them.
     on_error : {"raise", "collect"}
-        Whether refused rows raise an error, after the others are stored, or are only told in the result.
+        Whether rejected rows raise an error after the others are stored, or are only reported in the result.
     max_rejects : int, optional
-        The import ends early when more rows than these are refused.
+        The import stops when more rows than this are rejected.
     batch_size : int, optional
-        Rows a request.
+        Rows per request.
     progress : bool, optional
-        Whether to show a bar; by default on a terminal or in a notebook only.
+        Whether to show a progress bar; by default only on a terminal or in a notebook.
     journal : path-like or bool, optional
-        Where answers are written down. By default the hidden file ``.nucleus_import.sqlite`` in the folder of the
-        source or, where that cannot be written to, below the user's cache folder. It knows a file by its path below its
-        folder, and where rows went by the ids of the dataset and the run, not by the server's address. False writes
-        nothing down, and sends everything.
+        The file that records responses. By default the hidden file ``.nucleus_import.sqlite`` in the folder of the
+        source or, if that is not writable, below the user's cache folder. It identifies files by their path relative to
+        its folder, and targets by the ids of the dataset and the run, not by the server's URL. False records nothing,
+        and sends everything.
     rejects : path-like, optional
-        Where refused rows go, as Parquet; by default ``_<name>.<kind>.rejects.parquet`` beside the journal.
+        The Parquet file for rejected rows; by default ``_<name>.<kind>.rejects.parquet`` next to the journal.
 
     Returns
     -------
     ImportResult
-        How many rows are new, updated, ignored, skipped and refused, and where the refused ones are.
+        The numbers of new, updated, ignored, skipped and rejected rows, and the file of the rejected ones.
 
     Raises
     ------
     InvalidInputError
-        There is no such file, one is no Parquet file or is damaged, a column is missing or of a wrong type. All files
-        are looked at before a row is sent; what only shows when rows are read, as that a file changes meanwhile, ends
-        the import there.
+        A file does not exist, is not a Parquet file or is damaged, or a column is missing or of a wrong type. All files
+        are checked before a row is sent; an error that only shows when rows are read, such as a file that changes
+        meanwhile, ends the import there.
     UploadError
-        Rows were refused, or the import ended early; ``.result`` is the `ImportResult`.
+        Rows were rejected, or the import ended early; ``.result`` is the `ImportResult`.
     JournalError
         The journal cannot be read or written.
     FileError
-        The refused rows cannot be written.
+        The rejected rows cannot be written.
     MissingExtraError
         A package that reads the source is not installed.
 
     Warns
     -----
     NucleusWarning
-        A row group is giant, or a file has changed since it was imported.
+        A row group is very large, or a file has changed since it was imported.
 
     Notes
     -----
-    Rows that repeat another of their row group exactly are sent under ids of their own; one that repeats a row of
-    another row group is the same annotation, and is counted as ignored.
+    Exact duplicates within a row group are sent under separate ids; a duplicate of a row in another row group is the
+    same annotation, and is counted as ignored.
 
     Examples
     --------
@@ -148,10 +148,10 @@ def import_parquet(
     targets = _targets(dataset, run, "import_parquet")
     if kind != "predictions" and run is not None:
         raise InvalidInputError(
-            f"run= is where predictions go; these are {kind}. Is kind='predictions' meant?", argument="run"
+            f"run= is for predictions, but these are {kind}. Is kind='predictions' meant?", argument="run"
         )
     if kind == "predictions" and run is None:
-        raise InvalidInputError("Predictions go to a run: run=dataset.create_model_run(model).")
+        raise InvalidInputError("Predictions need a run: run=dataset.create_model_run(model).")
     options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress)
     records = Records(journal, rejects, max_rejects)
     layout = ColumnLayout(columns, bbox, bbox_format, metadata)
@@ -176,54 +176,54 @@ def import_files(
     journal: str | os.PathLike[str] | bool | None = None,
     rejects: str | os.PathLike[str] | None = None,
 ) -> dict[str, ImportResult]:
-    """Send what COCO, YOLO or Pascal VOC files say, or a folder of images, to a dataset or a run.
+    """Send COCO, YOLO or Pascal VOC files, or a folder of images, to a dataset or a run.
 
-    Read by `read_coco`, `read_yolo`, `read_voc` or `read_images`, and then sent as `import_parquet` sends: the same
-    call goes on where an earlier one ended, and refused rows go to a Parquet file.
+    They are read by `read_coco`, `read_yolo`, `read_voc` or `read_images`, and sent as in `import_parquet`: the same
+    call resumes where an earlier one ended, and rejected rows are written to a Parquet file.
 
     Parameters
     ----------
     source : str or path-like
-        A COCO file, a folder of YOLO's texts, a folder of VOC's XML, or a folder of images.
+        A COCO file, a folder of YOLO text files, a folder of VOC XML files, or a folder of images.
     dataset : Dataset or callable
-        Where images and ground truth go; a function as in `import_parquet`.
+        The dataset of images and ground truth, or a function, as in `import_parquet`.
     form : {"coco", "yolo", "voc", "images"}
-        What is read.
+        The format to read.
     run : ModelRun or callable, optional
-        Where boxes go that have confidences. Their images are in the dataset already, and are not sent.
+        The run for boxes with confidences. Their images must be in the dataset already, and are not sent.
     images : str or path-like, optional
-        The folder of the images, which are uploaded. By default their own addresses are taken, as COCO has them, and
-        where there are none a folder ``images`` beside the source or above it that holds them all.
+        The folder of the images, which are uploaded. By default the URLs in the files are used, as in COCO, or else a
+        folder ``images`` next to the source or above it that contains all images.
     names : str or path-like, optional
-        YOLO's names of classes, where they do not stand beside the texts.
+        The file of YOLO class names, if it is not next to the text files.
     ground_truth : str or path-like, optional
-        The COCO file that says what the numbers in a file of COCO's results mean.
+        The COCO file that defines the ids in a file of COCO results.
     if_exists : {"skip", "update", "error"}
-        What becomes of what is there already: nothing, or it is replaced, or refused.
+        What to do with rows that exist: leave, replace or reject them.
     on_error : {"raise", "collect"}
-        Whether refused rows raise an error, after the others are stored, or are only told in the results.
+        Whether rejected rows raise an error after the others are stored, or are only reported in the results.
     max_rejects : int, optional
-        The import ends early when more rows than these are refused.
+        The import stops when more rows than this are rejected.
     batch_size : int, optional
-        Rows a request.
+        Rows per request.
     progress : bool, optional
-        Whether to show a bar; by default on a terminal or in a notebook only.
+        Whether to show a progress bar; by default only on a terminal or in a notebook.
     journal : path-like or bool, optional
-        As `import_parquet` takes it.
+        As in `import_parquet`.
     rejects : path-like, optional
-        Where refused rows go, as Parquet; the kind of rows is put before the ending.
+        The Parquet file for rejected rows; the kind of rows is inserted before the extension.
 
     Returns
     -------
     dict of str to ImportResult
-        Under ``items``, ``annotations`` and ``predictions``, what was sent of these.
+        The results for ``items``, ``annotations`` and ``predictions``.
 
     Raises
     ------
     InvalidInputError
-        A file cannot be read, or images have no addresses; nothing was sent.
+        A file cannot be read, or images have no URLs; nothing was sent.
     UploadError
-        Rows were refused, or the import ended early; ``.result`` is what is told above.
+        Rows were rejected, or the import ended early; ``.result`` is the dict described above.
 
     Examples
     --------
@@ -254,33 +254,33 @@ def import_files(
 
 
 def _targets(
-    dataset: Dataset | Callable[[], Dataset], run: ModelRun | Callable[[Dataset], ModelRun] | None, verb: str
+    dataset: Dataset | Callable[[], Dataset], run: ModelRun | Callable[[Dataset], ModelRun] | None, function: str
 ) -> Callable[[], dict[RowKind, Target]]:
-    """Return what returns where rows of each kind go: predictions to the run, if there is one, else to the dataset.
+    """Return a function that returns the target of each kind of rows: the run if there is one, else the dataset.
 
-    What is no function is checked at once.
+    Objects are checked at once, functions are called later.
 
     Raises
     ------
     InvalidInputError
-        The run is one of another dataset.
+        The run belongs to another dataset.
     """
 
     def targets() -> dict[RowKind, Target]:
-        home = of_type(dataset() if callable(dataset) else dataset, Dataset, verb)
+        receiver = of_type(dataset() if callable(dataset) else dataset, Dataset, function)
         if run is not None:
-            return {"predictions": _target_of(run(home) if callable(run) else run, home)}
-        return {"items": home._target("items"), "annotations": home._target("annotations")}
+            return {"predictions": _target_of(run(receiver) if callable(run) else run, receiver)}
+        return {"items": receiver._target("items"), "annotations": receiver._target("annotations")}
 
     if callable(dataset):
         return targets
-    known = targets()
-    return lambda: known
+    checked = targets()
+    return lambda: checked
 
 
 def _target_of(run: ModelRun, dataset: Dataset) -> Target:
-    """Return where the predictions of an import go."""
-    home = of_type(run, ModelRun, "run=")._known()["dataset_id"]
-    if home is not None and home != dataset.id:
-        raise InvalidInputError(f"The run '{run.id}' belongs to the dataset '{home}', not to '{dataset.id}'.")
+    """Return the target of imported predictions."""
+    dataset_id = of_type(run, ModelRun, "run=")._known()["dataset_id"]
+    if dataset_id is not None and dataset_id != dataset.id:
+        raise InvalidInputError(f"The run '{run.id}' belongs to the dataset '{dataset_id}', not to '{dataset.id}'.")
     return run._target(dataset if run._spans_datasets() else None)

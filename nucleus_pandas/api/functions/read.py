@@ -1,4 +1,4 @@
-"""Whole datasets and runs as frames."""
+"""Read whole datasets and runs into frames."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def read_items(
     Parameters
     ----------
     dataset : Dataset
-        Where they are.
+        The dataset to read.
     metadata_as, dtype_backend
         As in ``dataset.items.to_frame``.
 
     Returns
     -------
     pandas.DataFrame
-        A row each, in the order in which they were added, indexed by ``dataset_item_id``.
+        One row per item, in the order in which they were added, indexed by ``dataset_item_id``.
 
     Examples
     --------
@@ -47,14 +47,14 @@ def read_annotations(
     Parameters
     ----------
     dataset : Dataset
-        Where they are.
+        The dataset to read.
     metadata_as, dtype_backend
         As in ``dataset.annotations.to_frame``.
 
     Returns
     -------
     pandas.DataFrame
-        A row each, by the position of their items, then by arrival; boxes in pixels.
+        One row per annotation, ordered by the position of the item, then by arrival; boxes in pixels.
 
     Examples
     --------
@@ -75,14 +75,15 @@ def read_predictions(
     Parameters
     ----------
     run : ModelRun
-        Where they are.
+        The run to read.
     metadata_as, dtype_backend
         As in ``run.predictions.to_frame``.
 
     Returns
     -------
     pandas.DataFrame
-        A row each, by the position of their items, then by arrival; boxes in pixels, ``confidence`` in [0, 1].
+        One row per prediction, ordered by the position of the item, then by arrival; boxes in pixels, ``confidence``
+        in [0, 1].
     """
     predictions = of_type(run, ModelRun, "read_predictions").predictions
     return predictions.to_frame(metadata_as=metadata_as, dtype_backend=dtype_backend)

@@ -1,4 +1,4 @@
-"""Rows to datasets, runs and models, and what of them would be rejected."""
+"""Send the rows of frames to datasets, runs and models, or check them without sending."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _KINDS: tuple[RowKind, ...] = ("items", "annotations", "predictions")
 
 
 def frame_of(frame: object) -> pd.DataFrame:
-    """Return a frame, or raise InvalidInputError."""
+    """Return the argument if it is a frame, or raise InvalidInputError."""
     if not isinstance(frame, pd.DataFrame):
         raise InvalidInputError(
             f"Expected a DataFrame, got {type(frame).__name__}. Lists of dicts and payloads go to dataset.append, "
@@ -37,19 +37,19 @@ def frame_of(frame: object) -> pd.DataFrame:
     return frame
 
 
-def of_type(thing: object, wanted: type[T], verb: str) -> T:
-    """Return a thing of a type, or raise InvalidInputError."""
-    if not isinstance(thing, wanted):
-        raise InvalidInputError(f"{verb} takes a {wanted.__name__}, not {type(thing).__name__}.")
-    return thing
+def of_type(value: object, expected: type[T], function: str) -> T:
+    """Return the argument of a function if it has the expected type, or raise InvalidInputError."""
+    if not isinstance(value, expected):
+        raise InvalidInputError(f"{function} takes a {expected.__name__}, not {type(value).__name__}.")
+    return value
 
 
 def kind_of(kind: str) -> RowKind:
-    """Return a kind of rows, or raise InvalidInputError."""
-    for known in _KINDS:
-        if kind == known:
-            return known
-    raise InvalidInputError(f"kind is {', '.join(map(repr, _KINDS))} or None, not {kind!r}.", argument="kind")
+    """Return the argument if it is a kind of rows, or raise InvalidInputError."""
+    for valid in _KINDS:
+        if kind == valid:
+            return valid
+    raise InvalidInputError(f"kind must be {', '.join(map(repr, _KINDS))} or None, not {kind!r}.", argument="kind")
 
 
 @overload
@@ -61,10 +61,10 @@ def _function_of(
     method: Callable[Concatenate[T, SendableRows, P], R], owner: type[T], other: type[U], /
 ) -> Callable[Concatenate[pd.DataFrame, T | U, P], R]: ...
 def _function_of(method: Any, owner: type[Any], *others: type[Any]) -> Any:
-    """Create the function whose first argument is the frame from the method of what the frame is sent to.
+    """Create a function from the method of the object that a frame is sent to; the frame becomes its first argument.
 
-    Signature and docstring are those of the method, which are the only ones: its rows become ``frame``, and its owner
-    the second argument.
+    Signature and docstring are derived from those of the method: its rows become ``frame``, and its owner becomes the
+    second argument.
     """
     name, owners = method.__name__, (owner, *others)
     target = "run" if owner is ModelRun else "dataset"
@@ -82,10 +82,10 @@ def _function_of(method: Any, owner: type[Any], *others: type[Any]) -> Any:
 
     @wraps(method)
     def function(*args: Any, **kwargs: Any) -> Any:
-        frame, sent_to = (bound := signature.bind(*args, **kwargs)).args
-        if not isinstance(sent_to, owners):
-            raise InvalidInputError(f"{name} takes a {kinds.replace(' or ', ' or a ')}, not {type(sent_to).__name__}.")
-        return getattr(sent_to, name)(frame_of(frame), **bound.kwargs)
+        frame, receiver = (bound := signature.bind(*args, **kwargs)).args
+        if not isinstance(receiver, owners):
+            raise InvalidInputError(f"{name} takes a {kinds.replace(' or ', ' or a ')}, not {type(receiver).__name__}.")
+        return getattr(receiver, name)(frame_of(frame), **bound.kwargs)
 
     function.__signature__ = signature  # type: ignore[attr-defined]
     function.__qualname__, function.__module__ = name, __name__
@@ -115,42 +115,42 @@ def check(
     bbox_format: BoxFormat = "xywh",
     metadata: MetadataColumns = True,
 ) -> pd.DataFrame:
-    """Return what would be refused; nothing is sent.
+    """Return the rows that would be rejected, without sending anything.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        What is to be sent.
+        The rows to check.
     kind : {"items", "annotations", "predictions"}, optional
-        As what. By default as all that its columns allow: as items with ``image_url``, as predictions with
-        ``confidence``, else as annotations with boxes, ``bbox`` or ``geometry``.
+        The kind of rows. By default every kind that the columns allow: items with ``image_url``, predictions with
+        ``confidence``, otherwise annotations with boxes, ``bbox`` or ``geometry``.
     local : bool
-        Whether every ``image_url`` is a path; without it a path is known by having no ``://``.
+        If True, every ``image_url`` is a path; otherwise values without ``://`` are paths.
     columns : dict, optional
-        Canonical names and what the frame calls them: ``{"label": "class"}``. Named index levels count too.
+        Canonical names and the frame's names for them: ``{"label": "class"}``. Named index levels count too.
     bbox : hashable or sequence of four, optional
         One column of lists, arrays or structs, or four columns, that hold the boxes instead.
     bbox_format : {"xywh", "xyxy", "cxcywh"}
-        What the four numbers of `bbox` are: corner and size, two corners, or centre and size.
+        The meaning of the four numbers of `bbox`: corner and size, two corners, or centre and size.
     metadata : bool or list of str
-        True sends the column ``metadata`` (dicts, structs, JSON texts) and the columns ``metadata.<key>``, a list
-        names plain columns to send instead, False sends none. Missing values are left out.
+        True sends the column ``metadata`` (dicts, structs, JSON strings) and the columns ``metadata.<key>``, a list
+        names plain columns to send instead, False sends none. Missing values are omitted.
 
     Returns
     -------
     pandas.DataFrame
-        On the labels of the frame, a row for each offence: ``row`` (the position), ``column`` and ``reason``. Empty
-        where everything may be sent.
+        One row per problem, indexed by the labels of the frame: ``row`` (the position), ``column`` and ``reason``.
+        Empty if everything can be sent.
 
     Raises
     ------
     InvalidInputError
-        A column is missing, so that nothing can be said of single rows.
+        A column is missing, so that rows cannot be checked.
 
     Warns
     -----
     NucleusWarning
-        Rows repeat others exactly, or no number of any box is above 1.
+        Rows are exact duplicates, or no coordinate of any box is above 1.
 
     Examples
     --------
@@ -160,29 +160,29 @@ def check(
     {'first': 'width'}
     """
     layout = ColumnLayout(columns, bbox, bbox_format, metadata)
-    found = []
-    for each in [kind_of(kind)] if kind is not None else _kinds(frame_of(frame), layout):
-        _, checked = validate(each, frame_of(frame), layout, local=local)
-        found.append(checked.problems.frame())
+    problems = []
+    for row_kind in [kind_of(kind)] if kind is not None else _kinds(frame_of(frame), layout):
+        _, checked = validate(row_kind, frame_of(frame), layout, local=local)
+        problems.append(checked.problems.frame())
         if checked.repeats:
             count = len(checked.repeats)
             warn(
                 f"{count} {'row repeats another' if count == 1 else 'rows repeat others'} exactly, the first is "
-                f"{label_of(frame.index, checked.repeats[0])}. Each is sent under an id of its own; "
+                f"{label_of(frame.index, checked.repeats[0])}. Each is sent under its own id; "
                 "frame.drop_duplicates() removes them."
             )
-    if len(found) == 1:
-        return found[0]
-    every = pd.concat(found)
-    every = every.iloc[every["row"].argsort(kind="stable")]  # by position: an index may be called "row" as well
-    return every[~every.duplicated()]
+    if len(problems) == 1:
+        return problems[0]
+    combined = pd.concat(problems)
+    combined = combined.iloc[combined["row"].argsort(kind="stable")]  # by position: an index may be named "row" too
+    return combined[~combined.duplicated()]
 
 
 def _kinds(frame: pd.DataFrame, layout: ColumnLayout) -> list[RowKind]:
     names = {*frame.columns, *frame.index.names, *(layout.columns or {})}
-    found: list[RowKind] = ["items"] if "image_url" in names else []
+    kinds: list[RowKind] = ["items"] if "image_url" in names else []
     if layout.bbox is not None or {"x", "geometry"} & names:
-        found.append("predictions" if "confidence" in names else "annotations")
-    if not found:  # something is missing; what else is there tells what the sentence has to be about
-        found.append("predictions" if "confidence" in names else "annotations" if "label" in names else "items")
-    return found
+        kinds.append("predictions" if "confidence" in names else "annotations")
+    if not kinds:  # a required column is missing; the others tell which kind the error has to name
+        kinds.append("predictions" if "confidence" in names else "annotations" if "label" in names else "items")
+    return kinds

@@ -1,4 +1,4 @@
-"""Images of frames."""
+"""Show the images of a frame with their boxes."""
 
 from __future__ import annotations
 
@@ -29,105 +29,107 @@ def show(
     bbox: BoxColumn | None = None,
     bbox_format: BoxFormat = "xywh",
 ) -> Gallery:
-    """Show the first images that a frame names, with the boxes on them.
+    """Show the first images of a frame with their boxes.
 
-    Local images are put into the gallery, as small copies; those of the web are linked, so that a browser
-    loads them. One that cannot be shown leaves its name and the reason. Ground truth is drawn in solid lines and named
-    above, predictions in dashed ones and named below. A row that cannot be drawn is counted below its image.
+    Local images are embedded as thumbnails; images on the web are linked, so that the browser loads them. For an image
+    that cannot be shown, its name and the reason are displayed. Ground truth is drawn with solid lines and labelled
+    above, predictions with dashed lines and labelled below. Rows that cannot be drawn are counted below their image.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        Any of these; the order of the images is that in which it first names them.
+        One of these; images are ordered by first occurrence.
 
-        * Items: ``image_url`` and ``reference_id``, perhaps ``width`` and ``height``.
-        * Boxes, as `annotate` and `predict` take them; with ``confidence`` they are predictions. Each image is shown
+        * Items: ``image_url`` and ``reference_id``, optionally ``width`` and ``height``.
+        * Boxes, as for `annotate` and `predict`; with ``confidence`` they are predictions. Each image is shown
           once. Lines, polygons, keypoints and masks are drawn too, and categories written below.
-        * What `ModelRun.examples` gives: each row is shown, with the boxes of both sides.
-        * What names boxes by their ids, which `ground_truth` and `predictions` explain: matches, of `ModelRun.matches`
-          or `Evaluation.matches`, where a true positive is drawn with both of its boxes; `Evaluation.suspects`; what a
-          `Comparison` has won and lost.
+        * The result of `ModelRun.examples`: each row is shown, with the boxes of both sides.
+        * Rows that name boxes by their ids, which `ground_truth` and `predictions` resolve: `ModelRun.matches` and
+          `Evaluation.matches`, where a true positive is drawn with both of its boxes; `Evaluation.suspects`; ``won``
+          and ``lost`` of a `Comparison`.
     n : int
-        How many images.
+        Number of images.
     items : pandas.DataFrame or Dataset, optional
-        Where the images are, if the frame has no ``image_url``; and their sizes, without which boxes on images of
-        the web cannot be placed. By default that of `ground_truth` or `predictions`. The images that a Nucleus
-        server keeps are fetched and put into the gallery if a `Dataset` or a `ModelRun` is given, since only these
-        know how to ask; otherwise they are linked.
+        The URLs of the images, if the frame has no ``image_url``; and their sizes, without which boxes on images of
+        the web cannot be placed. By default the dataset of `ground_truth` or `predictions`. Images stored on a Nucleus
+        server are fetched and embedded if a `Dataset` or a `ModelRun` is given, since only these can authenticate;
+        otherwise they are linked.
     ground_truth : pandas.DataFrame or Dataset, optional
-        Ground truth to draw besides.
+        Additional ground truth to draw.
     predictions : pandas.DataFrame or ModelRun, optional
-        Predictions to draw besides.
+        Additional predictions to draw.
     color : {"label", "match_type"}, optional
-        What the colours tell; by default true and false positives and false negatives where the frame has
+        The meaning of colours; by default true and false positives and false negatives if the frame has
         ``match_type``, else labels.
     size : int
-        Of an image's longer side, in pixels of the page.
+        Length of an image's longer side, in pixels of the page.
     columns : dict, optional
-        Canonical names and what the frame calls them: ``{"image_url": "path"}``. Named index levels count too.
+        Canonical names and the frame's names for them: ``{"image_url": "path"}``. Named index levels count too.
     bbox : hashable or sequence of four, optional
         One column of lists, arrays or structs, or four columns, that hold the boxes instead.
     bbox_format : {"xywh", "xyxy", "cxcywh"}
-        What the four numbers of `bbox` are: corner and size, two corners, or centre and size.
+        The meaning of the four numbers of `bbox`: corner and size, two corners, or centre and size.
 
     Returns
     -------
     Gallery
-        A notebook shows it; ``save("gallery.html")`` writes a page that needs no server and no script.
+        Displayed by notebooks; ``save("gallery.html")`` writes a page that needs no server and no script.
 
     Raises
     ------
     InvalidInputError
-        A column is missing, so that nobody knows where the images or the boxes are; an argument is none of those.
+        A column is missing, so that images or boxes cannot be located; or an argument is none of those.
     MissingExtraError
-        Pillow is not installed, and images have to be made small.
+        Pillow is not installed, and thumbnails are needed.
 
     Notes
     -----
-    Boxes go by the ``width`` and ``height`` that are told of an image, else by those of its file; so a copy of another
-    size than the one that was annotated is drawn rightly where the frame tells the size of that.
+    Boxes are scaled by the frame's ``width`` and ``height`` of the image, else by those of its file, so resized copies
+    of the annotated image are drawn correctly if the frame has the original size.
 
     Examples
     --------
     >>> from nucleus_pandas import sample
-    >>> found = sample.detections("careful")
-    >>> found.nucleus.show(items=sample.items(), ground_truth=sample.ground_truth())
+    >>> detections = sample.detections("careful")
+    >>> detections.nucleus.show(items=sample.items(), ground_truth=sample.ground_truth())
     <Gallery of 12 images>
     """
     run = predictions if isinstance(predictions, ModelRun) else None
-    home = next((one for one in (items, ground_truth) if isinstance(one, Dataset)), None)
-    if home is None and run is not None:
-        home = Dataset(run._transport, run._single_dataset())
+    dataset = next((source for source in (items, ground_truth) if isinstance(source, Dataset)), None)
+    if dataset is None and run is not None:
+        dataset = Dataset(run._transport, run._single_dataset())
     return gallery(
         frame_of(frame),
         n,
-        items=_read(home if items is None else items, "items"),
-        ground_truth=_read(ground_truth, "ground_truth"),
-        predictions=_read(predictions, "predictions"),
+        items=_frame_source(dataset if items is None else items, "items"),
+        ground_truth=_frame_source(ground_truth, "ground_truth"),
+        predictions=_frame_source(predictions, "predictions"),
         color=color,
         size=size,
         columns=columns,
         bbox=bbox,
         bbox_format=bbox_format,
-        fetch=None if home is None else home._transport.image,
+        fetch=None if dataset is None else dataset._transport.image,
     )
 
 
-def _read(given: object, name: str) -> FrameSource | None:
-    """Return a frame, or what reads one of the images that are asked for."""
-    if given is None or isinstance(given, pd.DataFrame):
-        return given
+def _frame_source(source: object, name: str) -> FrameSource | None:
+    """Return a frame, or a function that reads the rows of given images."""
+    if source is None or isinstance(source, pd.DataFrame):
+        return source
     view: ItemsView | AnnotationsView
-    if isinstance(given, ModelRun) and name == "predictions":
-        view = given.predictions
-    elif isinstance(given, Dataset) and name != "predictions":
-        view = given.items if name == "items" else given.annotations
+    if isinstance(source, ModelRun) and name == "predictions":
+        view = source.predictions
+    elif isinstance(source, Dataset) and name != "predictions":
+        view = source.items if name == "items" else source.annotations
     else:
-        wanted = "ModelRun" if name == "predictions" else "Dataset"
-        raise InvalidInputError(f"{name}= takes a DataFrame or a {wanted}, not {type(given).__name__}.", argument=name)
+        expected = "ModelRun" if name == "predictions" else "Dataset"
+        raise InvalidInputError(
+            f"{name}= takes a DataFrame or a {expected}, not {type(source).__name__}.", argument=name
+        )
 
     def read(key: str, ids: list[str]) -> pd.DataFrame:
-        found: pd.DataFrame = view.refloc[ids] if key == "reference_id" else view.loc[ids]
-        return found
+        rows: pd.DataFrame = view.refloc[ids] if key == "reference_id" else view.loc[ids]
+        return rows
 
     return read
