@@ -52,7 +52,7 @@ FRAMES = {
 }
 CASES = sorted(FRAMES)
 BATCH = 5
-INTERRUPTED = "Interrupted. The same command again goes on where it ended."
+INTERRUPTED = "Interrupted. The same command resumes where it ended."
 
 
 @dataclass(frozen=True)
