@@ -14,13 +14,12 @@ from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.errors import APIError, InvalidInputError
 from nucleus_pandas.evaluation import Evaluation
 from nucleus_pandas.evaluation.arrays import EvaluationInputs
-from nucleus_pandas.evaluation.counts import BACKGROUND
 from nucleus_pandas.evaluation.groups import GroupingFrames
 from nucleus_pandas.evaluation.inputs import FrameColumns, evaluation_inputs, grouping_frames
+from nucleus_pandas.evaluation.match_rows import outcome_rows
 from nucleus_pandas.evaluation.matching import LabelRule
-from nucleus_pandas.evaluation.outcomes import outcome_rows
 from nucleus_pandas.evaluation.parameters import Parameters
-from nucleus_pandas.evaluation.tables import left_out
+from nucleus_pandas.evaluation.tables import BACKGROUND, left_out
 from nucleus_pandas.schema import MATCHES, frame, warn
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.views import AnnotationsView, ItemsView, PredictionsView

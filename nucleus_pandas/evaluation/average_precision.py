@@ -7,10 +7,8 @@ Both return the numbers of pycocotools to the last bit, so a result does not dep
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -50,12 +48,12 @@ class PrecisionRecall:
     version: str
 
     def ap(self, iou_threshold: float | None = None, area: int = 0) -> Floats:
-        """Average precision of each label at one threshold, or over all ten; NaN where there is none."""
+        """Average precision of each label at one threshold, or over all ten; NaN where it does not exist."""
         values: Floats = self.precision[_thresholds(iou_threshold), :, :, area, -1].mean(axis=(0, 1))
         return values
 
     def ar(self, area: int = 0, max_dets: int = -1) -> Floats:
-        """Average recall of each label over all ten thresholds; NaN where there is none."""
+        """Average recall of each label over all ten thresholds; NaN where it does not exist."""
         values: Floats = self.recall[:, :, area, max_dets].mean(axis=0)
         return values
 
@@ -100,10 +98,10 @@ def require(parameters: Parameters) -> None:
 
 
 def _hotcoco_version() -> str | None:
-    with suppress(ImportError):
-        import_module("hotcoco")
-        return version("hotcoco")
-    return None
+    try:
+        return str(import_module("hotcoco").__version__)
+    except ImportError:
+        return None
 
 
 def engine_of(inputs: EvaluationInputs, parameters: Parameters) -> tuple[Engine, str]:
@@ -143,7 +141,7 @@ def precision_recall(inputs: EvaluationInputs, parameters: Parameters) -> Precis
 def accumulate(inputs: EvaluationInputs, parameters: Parameters) -> tuple[Floats, Floats, Floats]:
     """Accumulate precision, recall and scores over COCO's assignment.
 
-    Predictions take ground truths as in pycocotools, but of all labels that the pairs allow. For a ground-truth label
+    Predictions take ground truth as in pycocotools, but of all labels that the pairs allow. For a ground-truth label
     a prediction is a true positive if it took one of that label; a false positive if it could have, and took nothing;
     and does not count if it took one of another label. So a prediction "vehicle" is not held against "car" because
     it found a truck. With pairs of equal labels this is pycocotools' average precision, to the last bit.

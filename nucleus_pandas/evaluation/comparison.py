@@ -15,8 +15,7 @@ from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas._util.html import safe
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.arrays import EvaluationInputs
-from nucleus_pandas.evaluation.match_rows import NONE, MatchRows
-from nucleus_pandas.evaluation.outcomes import MatchFlags
+from nucleus_pandas.evaluation.match_rows import NONE, MatchFlags, MatchRows
 from nucleus_pandas.schema import frame
 from nucleus_pandas.wire.column_json import TEXT as ARROW_TEXT
 

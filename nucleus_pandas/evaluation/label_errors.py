@@ -11,8 +11,7 @@ from nucleus_pandas._util.arrays import Bools, Floats
 from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.arrays import EvaluationInputs
-from nucleus_pandas.evaluation.match_rows import NONE, MatchRows, columns_of
-from nucleus_pandas.evaluation.outcomes import MatchFlags
+from nucleus_pandas.evaluation.match_rows import NONE, MatchFlags, MatchRows, columns_of
 from nucleus_pandas.evaluation.overlaps import overlaps
 from nucleus_pandas.evaluation.tide import BACKGROUND_IOU
 from nucleus_pandas.schema import MATCHES, frame

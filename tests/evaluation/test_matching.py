@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nucleus_pandas.evaluation import matching
+from nucleus_pandas.evaluation.match_rows import outcome_rows
 from nucleus_pandas.evaluation.matching import PAIR_BUDGET, LabelRule, MatchBoxes, match, match_pairs
-from nucleus_pandas.evaluation.outcomes import outcome_rows
 from nucleus_pandas.schema.boxes import iou_pairs
 from tests.support.effort import CountedNumpy
 

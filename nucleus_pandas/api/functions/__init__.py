@@ -4,7 +4,7 @@ from nucleus_pandas.api.functions.import_files import import_files, import_parqu
 from nucleus_pandas.api.functions.read import read_annotations, read_items, read_predictions
 from nucleus_pandas.api.functions.send import annotate, append, check, predict
 from nucleus_pandas.api.functions.show import show
-from nucleus_pandas.evaluation.evaluate import evaluate
+from nucleus_pandas.evaluation.report import evaluate
 
 __all__ = [
     "annotate",

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.evaluation.counts import BACKGROUND
 from nucleus_pandas.evaluation.plots.canvas import (
     DARK,
     GREY,
@@ -24,6 +23,7 @@ from nucleus_pandas.evaluation.plots.canvas import (
     short,
     title,
 )
+from nucleus_pandas.evaluation.tables import BACKGROUND
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

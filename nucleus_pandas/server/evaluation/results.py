@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from nucleus_pandas.evaluation.counts import BACKGROUND, BIN_EDGES
 from nucleus_pandas.evaluation.parameters import AREA_RANGES, EVERY
+from nucleus_pandas.evaluation.tables import BACKGROUND, BIN_EDGES
 from nucleus_pandas.server.evaluation.arrays import StoredBoxes, to_inputs
 from nucleus_pandas.server.evaluation.metrics import RECALL_POINTS, THRESHOLDS, EngineMetrics, compute_metrics
 from nucleus_pandas.server.evaluation.scope import item_condition

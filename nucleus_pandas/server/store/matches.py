@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from nucleus_pandas.errors import ConflictError, NotFoundError
-from nucleus_pandas.evaluation.counts import BINS
-from nucleus_pandas.evaluation.outcomes import MatchFlags, classify
+from nucleus_pandas.evaluation.match_rows import MatchFlags, classify
+from nucleus_pandas.evaluation.tables import BINS
 from nucleus_pandas.evaluation.tide import BACKGROUND_IOU
 from nucleus_pandas.server.store import evaluations
 from nucleus_pandas.server.store.evaluations import StoredEvaluation
@@ -33,7 +33,7 @@ class OutcomeTests(NamedTuple):
 
 
 def outcome_tests(alias: str = "", threshold: str = ":iou_threshold") -> OutcomeTests:
-    """Write `evaluation.outcomes.classify` in SQL, for rows that are no crowds.
+    """Write `evaluation.match_rows.classify` in SQL, for rows that are no crowds.
 
     A missing side has no IoU, and NULL is neither close nor a true positive. The tests need no
     further parentheses.
@@ -58,7 +58,7 @@ def outcome_tests(alias: str = "", threshold: str = ":iou_threshold") -> Outcome
 
 _BIN = f"min(CAST(confidence * {BINS} AS INTEGER), {BINS - 1})"  # or one too high, where the product is rounded up
 CONFIDENCE_BIN = f"({_BIN} - (confidence < {_BIN} / {BINS}.0))"
-"""`evaluation.counts.bin_of` in SQL."""
+"""The bin between `evaluation.tables.BIN_EDGES`, in SQL."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from nucleus_pandas.evaluation.counts import BIN_EDGES
+from nucleus_pandas.evaluation.tables import BIN_EDGES
 from nucleus_pandas.server.evaluation.metrics import RECALL_POINTS, EngineMetrics
 
 CURVES = 60

@@ -12,9 +12,9 @@ import msgspec
 from msgspec import Struct
 
 from nucleus_pandas.errors import MissingExtraError
-from nucleus_pandas.evaluation.counts import BINS
+from nucleus_pandas.evaluation.match_rows import MatchFlags, classify
 from nucleus_pandas.evaluation.matching import LabelRule
-from nucleus_pandas.evaluation.outcomes import MatchFlags, classify
+from nucleus_pandas.evaluation.tables import BINS
 from nucleus_pandas.evaluation.tide import ERRORS
 from nucleus_pandas.server.evaluation import commit, compute
 from nucleus_pandas.server.evaluation.arrays import to_inputs
