@@ -9,31 +9,22 @@ from typing import Literal, TypeAlias, get_args
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nucleus_pandas._util.arrays import Bools, Floats, Indices, Integers
 from nucleus_pandas.errors import ValidationError
 from nucleus_pandas.schema.annotation_fields import details, some_details
 from nucleus_pandas.schema.boxes import BoxFormat
-from nucleus_pandas.schema.checked_rows import NOT_SENT, Checked, Mask, Problems, shown, warn
+from nucleus_pandas.schema.checked_rows import NOT_SENT, Checked, Problems, shown, warn
 from nucleus_pandas.schema.coerce import flags, floats, to_strings, within
 from nucleus_pandas.schema.column_names import NamedColumns
 from nucleus_pandas.schema.geometry import BoxColumn, box_sides, shapes
 from nucleus_pandas.schema.image_urls import mask_file
 from nucleus_pandas.schema.metadata import MetadataColumns, metadata
-from nucleus_pandas.wire.column_json import (
-    TEXT,
-    BoxRows,
-    Floats,
-    StringArray,
-    box_columns,
-    box_objects,
-    joined,
-    with_commas,
-)
-from nucleus_pandas.wire.content_ids import Words, box_words, fill_annotation_ids, text_words
+from nucleus_pandas.wire.column_json import TEXT, BoxRows, StringArray, box_columns, box_objects, joined, with_commas
+from nucleus_pandas.wire.content_ids import Words, box_words, fill_annotation_ids, string_words
 from nucleus_pandas.wire.entities import DETAILS, AnyAnnotation
 from nucleus_pandas.wire.entities import Mask as MaskAnnotation
 
@@ -44,27 +35,27 @@ _TYPES = tuple(str(shape.__struct_config__.tag) for shape in get_args(AnyAnnotat
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a target asks of annotations or predictions besides.
+    """What a target requires of annotations or predictions.
 
     Attributes
     ----------
     types : sequence of str, optional
-        The types that it takes; all without it.
+        The types that it takes; None takes all.
     others : str
-        Where those of other types go.
+        A sentence on where annotations of other types can be sent.
     by_item_id : callable
-        Tells whether a row that holds both ids names its item by the item id; else it does by the reference id.
+        Returns True if a row that holds both ids names its item by the item id, False if by the reference id.
     """
 
     types: Sequence[str] | None = None
     others: str = ""
     by_item_id: Callable[[], bool] = bool
 
-    def refusal(self, kind: str) -> str | None:
-        """Return why a type is not taken; None where it is."""
+    def rejection(self, kind: str) -> str | None:
+        """Return why a type is rejected; None if it is taken."""
         if self.types is None or kind in self.types:
             return None
-        return f"is {shown(kind)}, and here only {', '.join(self.types)} are taken. {self.others}"
+        return f"is {shown(kind)}; only {', '.join(self.types)} can be sent here. {self.others}"
 
 
 ANY = Terms()
@@ -77,9 +68,9 @@ class AnnotationUnits:
     Attributes
     ----------
     boxes : BoxRows
-        A row for each unit.
+        One row per unit.
     others : dict of int to annotation
-        The units that are no boxes; their rows in `boxes` mean nothing.
+        The units of other types; their rows in `boxes` have no meaning.
     files : dict of int to pathlib.Path
         The local files that go with some of the masks.
     """
@@ -92,7 +83,7 @@ class AnnotationUnits:
         return len(self.boxes)
 
     def objects(self, start: int, stop: int) -> bytes | memoryview:
-        """Write some as JSON objects, parted by commas."""
+        """Write units as JSON objects, separated by commas."""
         rows = box_objects(self.boxes.part(start, stop))
         if not self.others:
             return with_commas(*rows)
@@ -102,12 +93,12 @@ class AnnotationUnits:
         return ",".join(written).encode()
 
     def keys(self, start: int, stop: int) -> list[str]:
-        """Return what names the items."""
-        found: list[str] = self.boxes.keys.slice(start, stop - start).to_pylist()
-        return found
+        """Return the id by which each unit names its item."""
+        keys: list[str] = self.boxes.keys.slice(start, stop - start).to_pylist()
+        return keys
 
     def columns(self, start: int, stop: int) -> bytes | None:
-        """Write some as JSON columns; None where they are no boxes that are keyed alike."""
+        """Write units as JSON columns; None unless all are boxes with one kind of key."""
         boxes = self.boxes.part(start, stop)
         if boxes.by_item_id is not None and boxes.by_item_id.any() and not boxes.by_item_id.all():
             return None
@@ -116,7 +107,7 @@ class AnnotationUnits:
         return b"".join(box_columns(boxes))
 
     def masks(self, start: int, stop: int) -> set[int]:
-        """Return which of some are masks."""
+        """Return the units that are masks."""
         if not self.others:
             return set()
         return {unit for unit in range(start, stop) if isinstance(self.others.get(unit), MaskAnnotation)}
@@ -132,7 +123,11 @@ def check_annotations(
     metadata_from: MetadataColumns = True,
     terms: Terms = ANY,
 ) -> Checked[AnnotationUnits]:
-    """Look at a frame of annotations or predictions.
+    """Validate a frame of annotations or predictions.
+
+    Every row ends in one of three states: it has problems, it has a unit, or it has neither because it is the row of
+    an image without boxes. `unit_of_row` numbers the units in the order of the rows, and everything that is indexed by
+    unit (boxes, `others`, files) uses these numbers; a unit of another type than box still has a row in `boxes`.
 
     Warns
     -----
@@ -142,7 +137,7 @@ def check_annotations(
     Raises
     ------
     InvalidInputError
-        A column is missing or ambiguous; nothing can be said of single rows.
+        A column is missing or ambiguous, so that no single row can be validated.
     """
     named = NamedColumns(frame, columns)
     problems = Problems(named.index)
@@ -152,11 +147,11 @@ def check_annotations(
     wanted = ~is_empty
     keys, by_item_id = _keys(named, wanted, problems, terms)
     labels = _labels(named, wanted, shape_rows, problems)
-    given_ids = _given_ids(named, wanted, problems)
-    confidences = _confidences(named, layer, wanted, problems)
+    given_ids = _given_ids(named, problems)
+    confidences = _confidences(named, layer, problems)
     objects = metadata(named, metadata_from, problems)
     more = details(named, DETAILS if layer == "predictions" else DETAILS[1:], metadata_from, problems)
-    problems.forget(is_empty)  # a row that goes nowhere is judged by nothing
+    problems.forget(is_empty)  # a row without an annotation has nothing to validate
     if given_ids is not None:
         _check_repeated_ids(keys, given_ids, wanted, problems, str(named.name("annotation_id")))
     others = shapes(
@@ -204,7 +199,7 @@ def check_annotations(
 
 
 def _check_single_masks(others: Mapping[int, AnyAnnotation], problems: Problems, name: str) -> None:
-    """Refuse a second mask of an item, of which only one would stay."""
+    """Reject a second mask of an item: only one would be kept."""
     firsts: dict[str | None, int] = {}
     for row, annotation in others.items():
         if isinstance(annotation, MaskAnnotation):
@@ -213,14 +208,14 @@ def _check_single_masks(others: Mapping[int, AnyAnnotation], problems: Problems,
                 problems.add_one(
                     row,
                     name,
-                    f"is a mask, as in {problems.label(first)} for the same item, and Nucleus keeps one mask an item. "
+                    f"is a mask, as in {problems.label(first)} for the same item, and Nucleus keeps one mask per item. "
                     "Put both into one file, with an index each.",
                 )
 
 
 def _mask_files(others: Mapping[int, AnyAnnotation], problems: Problems, name: str) -> dict[int, Path]:
-    """Find the masks that are local files, by row, and take their paths off the annotations."""
-    found: dict[int, Path] = {}
+    """Return the local files of masks by row, and replace their paths in the annotations by names."""
+    paths: dict[int, Path] = {}
     for row, annotation in others.items():
         if isinstance(annotation, MaskAnnotation):
             try:
@@ -229,18 +224,20 @@ def _mask_files(others: Mapping[int, AnyAnnotation], problems: Problems, name: s
                 problems.add_one(row, name, str(error))
                 continue
             if path is not None:
-                found[row], annotation.mask_url = path, path.name  # no path of this machine leaves it
-    return found
+                paths[row], annotation.mask_url = path, path.name  # local paths are never sent
+    return paths
 
 
-def _types(named: NamedColumns, layer: AnnotationKind, problems: Problems, terms: Terms) -> tuple[Mask, dict[int, str]]:
+def _types(
+    named: NamedColumns, layer: AnnotationKind, problems: Problems, terms: Terms
+) -> tuple[Bools, dict[int, str]]:
     """Return which rows are boxes, and the types of the others."""
     series = named.get("type")
     is_box = np.ones(len(named), dtype=bool)
     if series is None:
         return is_box, {}
     column = to_strings(series, problems)
-    is_box &= ~problems.bad  # nobody knows what a row of a wrong type is
+    is_box &= ~problems.bad  # a row of an invalid type is not a box
     coded = column.dictionary_encode()
     distinct: list[str] = coded.dictionary.to_pylist()
     codes = pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False)
@@ -253,31 +250,35 @@ def _types(named: NamedColumns, layer: AnnotationKind, problems: Problems, terms
         if kind not in _TYPES:
             problems.add(rows, str(series.name), f"is {shown(kind)}; there are {', '.join(_TYPES)}.")
         elif kind == "multicategory" and layer == "predictions":
-            problems.add(rows, str(series.name), "is 'multicategory', and predictions of that type do not exist.")
-        elif (reason := terms.refusal(kind)) is not None:
+            problems.add(
+                rows,
+                str(series.name),
+                "is 'multicategory', which predictions cannot be. Use 'category', or drop the row.",
+            )
+        elif (reason := terms.rejection(kind)) is not None:
             problems.add(rows, str(series.name), reason)
         else:
             others.update(dict.fromkeys(np.flatnonzero(rows).tolist(), kind))
     return is_box, others
 
 
-def _check_geometry_of_boxes(named: NamedColumns, is_box: Mask, problems: Problems) -> Mask:
-    """Refuse boxes that have a geometry, and tell which ones: without its type a shape would pass as no box at all."""
+def _check_geometry_of_boxes(named: NamedColumns, is_box: Bools, problems: Problems) -> Bools:
+    """Reject boxes that have a geometry, and return which: a shape without its type would pass as an empty row."""
     series = named.get("geometry")
     if series is None or not is_box.any():
         return np.zeros(len(named), dtype=bool)
-    there: Mask = is_box & series.notna().to_numpy(dtype=bool)
+    has_geometry: Bools = is_box & series.notna().to_numpy(dtype=bool)
     problems.add(
-        there,
+        has_geometry,
         str(series.name),
-        "belongs to a box, whose place stands in x, y, width and height (or in what bbox= names). Move it there, or "
+        "belongs to a box, whose position is in x, y, width and height (or in what bbox= names). Move it there, or "
         "leave it empty; a shape of another kind needs its name in the column 'type'.",
     )
-    return there
+    return has_geometry
 
 
-def _keys(named: NamedColumns, wanted: Mask, problems: Problems, terms: Terms) -> tuple[StringArray, Mask]:
-    """Take what names each row's item: the reference id where there is one, else the item id; or the other way."""
+def _keys(named: NamedColumns, wanted: Bools, problems: Problems, terms: Terms) -> tuple[StringArray, Bools]:
+    """Return the key of each row's item, and which keys are item ids; `terms` say which id wins where both are set."""
     if not named.has("reference_id") and not named.has("dataset_item_id"):
         named.need("reference_id")
     by_item_id = np.zeros(len(named), dtype=bool)
@@ -305,39 +306,41 @@ def _keys(named: NamedColumns, wanted: Mask, problems: Problems, terms: Terms) -
     return keys, by_item_id
 
 
-def _labels(named: NamedColumns, wanted: Mask, shape_rows: Mapping[int, str], problems: Problems) -> StringArray:
+def _labels(named: NamedColumns, wanted: Bools, shape_rows: Mapping[int, str], problems: Problems) -> StringArray:
     free = np.zeros(len(named), dtype=bool)
     free[[row for row, kind in shape_rows.items() if kind in ("mask", "multicategory")]] = True
-    unknown = free | problems.bad_in(str(named.name("type")))  # who knows whether a row of a wrong type needs one
+    unknown = free | problems.bad_in(str(named.name("type")))  # a row of an invalid type may not need one
     if not named.has("label") and unknown.any() and not (wanted & ~unknown).any():
         return pa.nulls(len(named), TEXT)
     return to_strings(named.need("label"), problems, required=wanted & ~free)
 
 
-def _given_ids(named: NamedColumns, wanted: Mask, problems: Problems) -> StringArray | None:
+def _given_ids(named: NamedColumns, problems: Problems) -> StringArray | None:
     series = named.get("annotation_id")
     if series is None:
         return None
-    found = to_strings(series, problems)
-    return None if found.null_count == len(found) else found
+    ids = to_strings(series, problems)
+    return None if ids.null_count == len(ids) else ids
 
 
-def _confidences(named: NamedColumns, layer: AnnotationKind, wanted: Mask, problems: Problems) -> Floats | None:
+def _confidences(named: NamedColumns, layer: AnnotationKind, problems: Problems) -> Floats | None:
     series = named.get("confidence") if layer == "predictions" else None
     if series is None:
         return None
-    found = floats(series, problems)
+    confidences = floats(series, problems)
     within(
-        found,
+        confidences,
         problems,
         str(series.name),
         lambda value: (value >= 0) & (value <= 1),
         "a confidence lies in [0, 1]. Divide percentages by 100; apply a softmax or a sigmoid to logits.",
     )
-    return found
+    return confidences
 
 
-def _check_repeated_ids(keys: StringArray, given_ids: StringArray, wanted: Mask, problems: Problems, name: str) -> None:
+def _check_repeated_ids(
+    keys: StringArray, given_ids: StringArray, wanted: Bools, problems: Problems, name: str
+) -> None:
     pairs = _pairs(keys, given_ids)
     pairs[~wanted | problems.bad] = -1
     rows = np.flatnonzero(pairs >= 0)
@@ -357,32 +360,32 @@ def _check_repeated_ids(keys: StringArray, given_ids: StringArray, wanted: Mask,
     )
 
 
-def _pairs(keys: StringArray, ids: StringArray) -> npt.NDArray[np.int64]:
-    """Return each pair of texts a number; -1 where one is missing."""
+def _pairs(keys: StringArray, ids: StringArray) -> Integers:
+    """Return a number per row that is equal for equal pairs of strings; -1 where one is missing."""
     first, second = (pc.fill_null(column.dictionary_encode().indices, -1) for column in (keys, ids))
     one = first.to_numpy(zero_copy_only=False).astype(np.int64)
     two = second.to_numpy(zero_copy_only=False).astype(np.int64)
     return np.where((one < 0) | (two < 0), -1, one * (int(two.max(initial=0)) + 1) + two)
 
 
-def _some(boxes: BoxRows, rows: npt.NDArray[np.intp]) -> BoxRows:
+def _some(boxes: BoxRows, rows: Indices) -> BoxRows:
     """Return some of the rows."""
     take = pa.array(rows)
 
-    def texts_of(column: StringArray | None) -> StringArray | None:
+    def taken(column: StringArray | None) -> StringArray | None:
         return None if column is None else column.take(take)
 
     return BoxRows(
-        keys=texts_of(boxes.keys),
+        keys=taken(boxes.keys),
         by_item_id=None if boxes.by_item_id is None else boxes.by_item_id[rows],
-        labels=texts_of(boxes.labels),
+        labels=taken(boxes.labels),
         sides=boxes.sides[:, rows],
         confidences=None if boxes.confidences is None else boxes.confidences[rows],
-        metadata=texts_of(boxes.metadata),
-        given_ids=texts_of(boxes.given_ids),
+        metadata=taken(boxes.metadata),
+        given_ids=taken(boxes.given_ids),
         words=None,
         occurrences=None,
-        details=some_details(boxes.details, texts_of),
+        details=some_details(boxes.details, taken),
     )
 
 
@@ -395,8 +398,8 @@ def _with_ids(boxes: BoxRows, others: Mapping[int, AnyAnnotation], *, prediction
     if predictions and confidences is None:
         confidences = np.full(len(boxes), np.nan)
     words = box_words(
-        (keys.indices.to_numpy(), text_words(keys.dictionary.to_pylist())),
-        (labels.indices.to_numpy(), text_words(labels.dictionary.to_pylist())),
+        (keys.indices.to_numpy(), string_words(keys.dictionary.to_pylist())),
+        (labels.indices.to_numpy(), string_words(labels.dictionary.to_pylist())),
         np.ascontiguousarray(boxes.sides),
         confidences if predictions else None,
     )
@@ -407,7 +410,7 @@ def _with_ids(boxes: BoxRows, others: Mapping[int, AnyAnnotation], *, prediction
     return replace(boxes, words=words, occurrences=_occurrences(words, computed))
 
 
-def _occurrences(words: Words, computed: Mask) -> npt.NDArray[np.int64] | None:
+def _occurrences(words: Words, computed: Bools) -> Integers | None:
     """Count for each row how many rows before it have the same hash; None where no hash occurs twice."""
     rows = np.flatnonzero(computed)
     first = pd.Series(words[rows, 0])

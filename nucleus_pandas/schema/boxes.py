@@ -10,17 +10,17 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from nucleus_pandas._util.arrays import Floats
 
 __all__ = ["BoxFormat", "to_xywh", "areas", "edges", "edge_iou", "iou_pairs", "iou_matrix"]
 
 BoxFormat: TypeAlias = Literal["xywh", "xyxy", "cxcywh"]
 """Corner and size, two opposite corners (top-left, bottom-right), or centre and size."""
 
-FloatArray: TypeAlias = NDArray[np.float64]
 
-
-def to_xywh(boxes: ArrayLike, box_format: BoxFormat) -> FloatArray:
+def to_xywh(boxes: ArrayLike, box_format: BoxFormat) -> Floats:
     """Convert boxes to ``(x, y, width, height)``.
 
     Parameters
@@ -58,7 +58,7 @@ def to_xywh(boxes: ArrayLike, box_format: BoxFormat) -> FloatArray:
     return converted
 
 
-def areas(boxes: ArrayLike) -> FloatArray:
+def areas(boxes: ArrayLike) -> Floats:
     """Area of each box.
 
     Parameters
@@ -85,7 +85,7 @@ def areas(boxes: ArrayLike) -> FloatArray:
     return size[:, 0] * size[:, 1]
 
 
-def iou_pairs(a: ArrayLike, b: ArrayLike) -> FloatArray:
+def iou_pairs(a: ArrayLike, b: ArrayLike) -> Floats:
     """IoU of each box of `a` with the box of `b` in the same row.
 
     Parameters
@@ -120,7 +120,7 @@ def iou_pairs(a: ArrayLike, b: ArrayLike) -> FloatArray:
     return edge_iou(first, second)
 
 
-def iou_matrix(a: ArrayLike, b: ArrayLike) -> FloatArray:
+def iou_matrix(a: ArrayLike, b: ArrayLike) -> Floats:
     """IoU of each box of `a` with each box of `b`.
 
     Parameters
@@ -148,7 +148,7 @@ def iou_matrix(a: ArrayLike, b: ArrayLike) -> FloatArray:
     return edge_iou(edges(a)[:, :, None], edges(b)[:, None, :])
 
 
-def edges(boxes: ArrayLike) -> FloatArray:
+def edges(boxes: ArrayLike) -> Floats:
     """Left, top, right and bottom edge of each box.
 
     Parameters
@@ -175,7 +175,7 @@ def edges(boxes: ArrayLike) -> FloatArray:
     return np.stack((x, y, x + width, y + height))
 
 
-def edge_iou(a: FloatArray | Sequence[FloatArray], b: FloatArray | Sequence[FloatArray]) -> FloatArray:
+def edge_iou(a: Floats | Sequence[Floats], b: Floats | Sequence[Floats]) -> Floats:
     """IoU of boxes given by their edges; every IoU of this package comes from here.
 
     Parameters
@@ -198,11 +198,11 @@ def edge_iou(a: FloatArray | Sequence[FloatArray], b: FloatArray | Sequence[Floa
     intersection = np.maximum(width, 0.0) * np.maximum(height, 0.0)
     union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - intersection
     # a box with area in common with another has area itself: the union is positive wherever it divides
-    overlap: FloatArray = np.divide(intersection, union, out=np.zeros_like(intersection), where=intersection > 0)
+    overlap: Floats = np.divide(intersection, union, out=np.zeros_like(intersection), where=intersection > 0)
     return overlap
 
 
-def _as_boxes(boxes: ArrayLike) -> FloatArray:
+def _as_boxes(boxes: ArrayLike) -> Floats:
     array = np.asarray(boxes, dtype=np.float64)
     if array.size == 0 and array.ndim < 2:
         return array.reshape(0, 4)

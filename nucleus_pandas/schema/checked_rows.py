@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from nucleus_pandas._util.arrays import Bools, Indices
 from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.errors import NucleusWarning, ValidationError
 
@@ -23,7 +23,6 @@ RowKind: TypeAlias = Literal["items", "annotations", "predictions"]
 SourceRows: TypeAlias = pd.DataFrame | Sequence[Mapping[str, Any]]
 
 
-Mask: TypeAlias = npt.NDArray[np.bool_]
 Reason: TypeAlias = str | Callable[[int], str]
 
 _LONGEST = 80  # characters of a value that a sentence shows
@@ -40,10 +39,10 @@ class Problems:
 
     def __init__(self, index: pd.Index[Any]) -> None:
         self.index = index
-        self.bad: Mask = np.zeros(len(index), dtype=bool)
-        self._found: list[tuple[npt.NDArray[np.intp], str, Reason]] = []
+        self.bad: Bools = np.zeros(len(index), dtype=bool)
+        self._found: list[tuple[Indices, str, Reason]] = []
 
-    def add(self, rows: Mask, column: str, reason: Reason) -> None:
+    def add(self, rows: Bools, column: str, reason: Reason) -> None:
         """Refuse rows, given as a mask; a reason that is a function is asked row by row, by position."""
         if rows.any():
             self.bad |= rows
@@ -59,15 +58,15 @@ class Problems:
         self.bad |= others.bad
         self._found += others._found
 
-    def bad_in(self, column: str) -> Mask:
+    def bad_in(self, column: str) -> Bools:
         """Return which rows are refused for this column."""
-        found: Mask = np.zeros(len(self.index), dtype=bool)
+        found: Bools = np.zeros(len(self.index), dtype=bool)
         for rows, name, _ in self._found:
             if name == column:
                 found[rows] = True
         return found
 
-    def forget(self, rows: Mask) -> None:
+    def forget(self, rows: Bools) -> None:
         """Let rows pass after all."""
         if rows.any():
             self.bad &= ~rows
@@ -147,7 +146,6 @@ def shown(value: object) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
-Positions = npt.NDArray[np.intp]
 NOT_SENT = -1
 
 
@@ -214,6 +212,6 @@ class Checked(Generic[UnitsT_co]):
     """
 
     units: UnitsT_co
-    unit_of_row: Positions
+    unit_of_row: Indices
     problems: Problems
     repeats: Sequence[int] = ()

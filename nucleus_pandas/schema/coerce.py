@@ -9,14 +9,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nucleus_pandas._util.arrays import Bools, Floats
 from nucleus_pandas.errors import ValidationError
-from nucleus_pandas.schema.checked_rows import Mask, Problems, shown
-from nucleus_pandas.wire.column_json import TEXT, Floats, StringArray
+from nucleus_pandas.schema.checked_rows import Problems, shown
+from nucleus_pandas.wire.column_json import TEXT, StringArray
 
 LARGEST = 1e150  # pixels; beyond, areas would be infinite
 INFINITE = "is infinite. JSON has no infinity; correct it, or drop the row."
@@ -31,7 +31,7 @@ def to_strings(
     series: pd.Series[Any],
     problems: Problems,
     *,
-    required: Mask | None = None,
+    required: Bools | None = None,
     addresses: bool = False,
     may_be_empty: bool = False,
 ) -> StringArray:
@@ -74,9 +74,9 @@ def to_strings(
     return column
 
 
-def flags(column: Any) -> Mask:
+def flags(column: Any) -> Bools:
     """Return an Arrow column of booleans as NumPy has them; null is False."""
-    found: Mask = pc.fill_null(column, False).to_numpy(zero_copy_only=False)
+    found: Bools = pc.fill_null(column, False).to_numpy(zero_copy_only=False)
     return found
 
 
@@ -258,14 +258,14 @@ def number(value: object) -> float:
     )
 
 
-def within(column: Floats, problems: Problems, name: str, test: Callable[[Floats], Mask], reason: str) -> None:
+def within(column: Floats, problems: Problems, name: str, test: Callable[[Floats], Bools], reason: str) -> None:
     """Refuse numbers for which `test` is false; missing ones pass."""
     with np.errstate(invalid="ignore"):
         wrong = ~test(column) & ~np.isnan(column)
     problems.add(wrong, name, lambda row: f"is {column[row]:g}; {reason}")
 
 
-def sides(series: pd.Series[Any], problems: Problems) -> npt.NDArray[np.float64]:
+def sides(series: pd.Series[Any], problems: Problems) -> Floats:
     """Take the widths or heights of images: whole positive numbers; missing values are absent.
 
     Returns

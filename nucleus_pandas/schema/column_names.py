@@ -46,14 +46,14 @@ class NamedColumns:
     frame : pandas.DataFrame
         The caller's; never changed.
     columns : dict of str to hashable, optional
-        Canonical names and what the caller calls them.
+        The caller's column names by canonical name.
     canonical : sequence of str
-        The names that there are.
+        The known canonical names.
 
     Raises
     ------
     InvalidInputError
-        This is no frame, its column names are ambiguous, or the mapping names something that is not there.
+        This is not a frame, its column names are ambiguous, or the mapping names a column that does not exist.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class NamedColumns:
                 like = difflib.get_close_matches(str(name), canonical, 1)
                 hint = f" Is {like[0]!r} meant?" if like else ""
                 raise InvalidInputError(
-                    f"columns= maps {name!r}, which is no name of a column; there are "
+                    f"columns= maps {name!r}, which is not a known column name; known are "
                     f"{', '.join(map(repr, canonical))}.{hint} Write columns={{'reference_id': 'your_column'}}.",
                     argument="columns",
                 )
@@ -96,7 +96,7 @@ class NamedColumns:
         return len(self.frame)
 
     def some(self, rows: Sequence[int]) -> NamedColumns:
-        """Return some rows, by their positions, under the same names."""
+        """Return the rows at some positions, under the same names."""
         return NamedColumns(self.frame.iloc[list(rows)], self._mapping, self._canonical)
 
     @property
@@ -106,25 +106,25 @@ class NamedColumns:
 
     @property
     def names(self) -> list[Hashable]:
-        """What the caller's columns and index levels are called."""
+        """The caller's names of columns and index levels."""
         return [*self._positions, *(name for name in self._levels if name not in self._positions)]
 
     def holds(self, own: Hashable) -> bool:
-        """Return whether there is a column or an index level that the caller calls so."""
+        """Return True if the caller has a column or an index level of this name."""
         if not isinstance(own, Hashable):
-            raise InvalidInputError(f"{own!r}, a {type(own).__name__}, is no name of a column.")
+            raise InvalidInputError(f"{own!r}, a {type(own).__name__}, is not a column name.")
         try:
             return own in self._positions or own in self._levels
         except TypeError:  # a tuple that holds a list
-            raise InvalidInputError(f"{own!r} is no name of a column.") from None
+            raise InvalidInputError(f"{own!r} is not a column name.") from None
 
     def own(self, own: Hashable, use: str = "") -> pd.Series[Any]:
-        """Return a column, or an index level, by the name that the caller uses."""
+        """Return a column, or an index level, by the caller's name."""
         if not self.holds(own):
             raise InvalidInputError(self.missing(own, use))
         if own in self._positions:
-            found: pd.Series[Any] = self.frame.iloc[:, self._positions[own]]
-            return found
+            column: pd.Series[Any] = self.frame.iloc[:, self._positions[own]]
+            return column
         if list(self.index.names).count(own) > 1:
             raise InvalidInputError(f"The index has several levels named {own!r}. Rename all but one.")
         # By its number, without names: a level may be called 1, and be the first.
@@ -132,16 +132,12 @@ class NamedColumns:
         return pd.Series(unnamed.get_level_values(self._levels[own]), index=None, name=own)
 
     def name(self, canonical: str) -> Hashable:
-        """Return what the caller calls a canonical column."""
+        """Return the caller's name of a canonical column."""
         return self._mapping.get(canonical, canonical)
 
     def has(self, canonical: str) -> bool:
-        """Return whether a canonical column is there."""
+        """Return True if the caller has a canonical column."""
         return self.holds(self.name(canonical))
-
-    def maps(self, canonical: str) -> bool:
-        """Return whether `columns` names what stands for a canonical column."""
-        return canonical in self._mapping
 
     def get(self, canonical: str) -> pd.Series[Any] | None:
         """Return a canonical column, or None."""
@@ -168,7 +164,7 @@ class NamedColumns:
         return [names[name] for name in dict.fromkeys(near)]
 
     def missing(self, own: Hashable, use: str = "") -> str:
-        """Say that there is no such column, and what there is."""
+        """Return the message for a missing column: what was looked up, what exists, and what may be meant."""
         names = self.names
         there = ", ".join(map(repr, names[:_SHOWN])) + (", …" if len(names) > _SHOWN else "")
         near = self._near(own)

@@ -1,4 +1,8 @@
-"""The dtypes of every frame that is handed out, and how its columns are built."""
+"""The columns and dtypes of every frame that the package returns, and how columns are built.
+
+The columns of a frame of items are in `ITEMS`, of annotations in `ANNOTATIONS`, of predictions in `PREDICTIONS`, of
+matches in `MATCHES`; what they mean is in `ITEM_COLUMNS` and its siblings. All are in the order of the frame.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from nucleus_pandas.errors import InvalidInputError
 
 
 class NoBackend(Enum):
-    """The default of ``dtype_backend``; as in pandas, None is no backend either, and refused."""
+    """The default of ``dtype_backend``; as in pandas, None is rejected."""
 
     NO_BACKEND = "no_backend"
 
@@ -73,7 +77,7 @@ IMAGES: dict[str, str] = {
     "height": "Int64",
     "image_error": TEXT,
 }
-"""Columns of the frames that `read_images` gives."""
+"""Columns of the frames that `read_images` returns."""
 
 JOBS: dict[str, str] = {"id": TEXT, "type": TEXT, "status": TEXT}
 """Columns of the frames of jobs, beside the time."""
@@ -89,7 +93,7 @@ MATCHES: dict[str, str] = {
     "iou": "float64",
     "match_type": TEXT,
 }
-"""Columns of the frames that `ModelRun.matches` gives."""
+"""Columns of the frames that `ModelRun.matches` returns."""
 
 EXAMPLES: dict[str, str] = {
     "dataset_item_id": TEXT,
@@ -114,7 +118,7 @@ EXAMPLES: dict[str, str] = {
     "iou": "float64",
     "area": "float64",
 }
-"""Columns of the frames that `ModelRun.examples` gives."""
+"""Columns of the frames that `ModelRun.examples` returns."""
 
 DATASETS: dict[str, str] = {"id": TEXT, "name": TEXT, "is_public": "bool"}
 """Columns of `NucleusClient.datasets`."""
@@ -129,7 +133,7 @@ MODELS: dict[str, str] = {
 """Columns of `NucleusClient.models`."""
 
 EXPORTED: dict[str, str] = {"what": TEXT, "model_run_id": TEXT, "path": TEXT, "rows": "Int64", "bytes": "Int64"}
-"""Columns of the frame that `Dataset.to_parquet` gives."""
+"""Columns of the frame that `Dataset.to_parquet` returns."""
 
 _ARROW = {TEXT: pa.string(), "Int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}
 DTYPES: dict[Backend, dict[str, Any]] = {
@@ -143,7 +147,7 @@ DTYPES: dict[Backend, dict[str, Any]] = {
     },
     "pyarrow": {kind: pd.ArrowDtype(arrow) for kind, arrow in _ARROW.items()} | {OBJECT: np.dtype(object)},
 }
-"""What becomes of the dtypes of the tables above, by default and for each `dtype_backend`."""
+"""The dtypes that those of the tables above become, by default and for each `dtype_backend`."""
 
 
 def arrow_type(kind: str) -> pa.DataType:
@@ -158,7 +162,7 @@ def arrow_type(kind: str) -> pa.DataType:
 
 
 def as_json_strings(kinds: Mapping[str, str]) -> dict[str, str]:
-    """Fit a table to what holds dicts as JSON text.
+    """Return a table of dtypes for files, which hold dicts as JSON strings.
 
     Examples
     --------
@@ -169,7 +173,7 @@ def as_json_strings(kinds: Mapping[str, str]) -> dict[str, str]:
 
 
 def check_backend(backend: object) -> None:
-    """Refuse what is no `dtype_backend`, as pandas does, by a ValueError."""
+    """Raise InvalidInputError, a ValueError as in pandas, unless this is a `dtype_backend`."""
     if backend is not no_backend and backend not in ("numpy_nullable", "pyarrow"):
         raise InvalidInputError(
             f"dtype_backend is 'numpy_nullable' or 'pyarrow', not {backend!r}.", argument="dtype_backend"
@@ -177,7 +181,7 @@ def check_backend(backend: object) -> None:
 
 
 ColumnValues: TypeAlias = Sequence[Any] | np.ndarray[Any, Any] | Any
-"""What a column is built of: None where a value is missing. Numbers may come as an array, text as Arrow's."""
+"""What a column is built from: None where a value is missing. Numbers may be a NumPy array, strings an Arrow array."""
 
 
 def column(values: ColumnValues, kind: str, backend: Backend = no_backend) -> pd.Series[Any]:
@@ -238,7 +242,7 @@ def frame(
 
 
 def indexed(rows: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Create a column the index, in the dtype that it has.
+    """Return a frame with a column as its index, which keeps the dtype of the column.
 
     `DataFrame.set_index` infers another one, and warns, on pandas 2 with ``future.infer_string``.
 

@@ -14,14 +14,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nucleus_pandas._util.arrays import Bools, Floats
 from nucleus_pandas.errors import InvalidInputError, ValidationError
 from nucleus_pandas.schema.annotation_fields import detail
 from nucleus_pandas.schema.boxes import BoxFormat, to_xywh
-from nucleus_pandas.schema.checked_rows import Mask, Problems, reason_of, shown
+from nucleus_pandas.schema.checked_rows import Problems, reason_of, shown
 from nucleus_pandas.schema.coerce import INFINITE, LARGEST, floats, is_missing, number, to_strings, values_of, whole
 from nucleus_pandas.schema.column_names import NamedColumns
 from nucleus_pandas.schema.json_values import to_json
-from nucleus_pandas.wire.column_json import Floats, StringArray
+from nucleus_pandas.wire.column_json import StringArray
 from nucleus_pandas.wire.decoding import convert
 from nucleus_pandas.wire.entities import AnyAnnotation
 
@@ -37,8 +38,8 @@ _FIELDS: dict[BoxFormat, tuple[tuple[str, ...], ...]] = {
 
 
 def box_sides(
-    named: NamedColumns, is_box: Mask, problems: Problems, bbox: BoxColumn | None, bbox_format: BoxFormat
-) -> tuple[Floats, Mask]:
+    named: NamedColumns, is_box: Bools, problems: Problems, bbox: BoxColumn | None, bbox_format: BoxFormat
+) -> tuple[Floats, Bools]:
     """Take the boxes.
 
     Returns
@@ -68,7 +69,7 @@ def box_sides(
     if not is_box.all():
         sides = np.where(is_box, sides, np.nan)
     missing = np.isnan(sides)
-    is_empty: Mask = is_box & missing.all(axis=0) & ~found.bad
+    is_empty: Bools = is_box & missing.all(axis=0) & ~found.bad
     partly = is_box & missing.any(axis=0) & ~is_empty
     if partly.any():
         _refuse_partly(partly, missing, names, found)
@@ -77,12 +78,12 @@ def box_sides(
     return sides, is_empty
 
 
-def _of_nothing(named: NamedColumns) -> Mask:
+def _of_nothing(named: NamedColumns) -> Bools:
     """Return which rows have neither a type nor a geometry, as a left join of shapes to images leaves them."""
     kind, geometry = named.get("type"), named.get("geometry")
     if kind is None or geometry is None:
         return np.zeros(len(named), dtype=bool)
-    found: Mask = (kind.isna() & geometry.isna()).to_numpy(dtype=bool)
+    found: Bools = (kind.isna() & geometry.isna()).to_numpy(dtype=bool)
     return found
 
 
@@ -138,7 +139,7 @@ def _check_names(names: Sequence[Hashable], bbox_format: BoxFormat) -> None:
         )
 
 
-def _refuse_partly(partly: Mask, missing: np.ndarray[Any, Any], names: Sequence[Hashable], problems: Problems) -> None:
+def _refuse_partly(partly: Bools, missing: np.ndarray[Any, Any], names: Sequence[Hashable], problems: Problems) -> None:
     if len(set(names)) == 1:
         partly = partly & ~problems.bad_in(str(names[0]))
         problems.add(partly, str(names[0]), "lacks some of the four numbers. Fill them, or leave the box out whole.")
@@ -186,7 +187,7 @@ def _negative(sides: Floats, number: int, what: str, row: int) -> str:
     )
 
 
-def _one_column(series: pd.Series[Any], problems: Problems, bbox_format: BoxFormat, is_box: Mask) -> Floats:
+def _one_column(series: pd.Series[Any], problems: Problems, bbox_format: BoxFormat, is_box: Bools) -> Floats:
     """Take a column of lists, arrays, structs or dicts of four numbers."""
     found = np.full((4, len(series)), np.nan)
     rows = np.flatnonzero(is_box & series.notna().to_numpy(dtype=bool))
@@ -276,7 +277,7 @@ def shapes(
     problems: Problems,
     *,
     keys: StringArray,
-    by_item_id: Mask,
+    by_item_id: Bools,
     labels: StringArray,
     given_ids: StringArray | None,
     confidences: Floats | None,

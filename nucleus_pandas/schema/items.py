@@ -13,14 +13,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nucleus_pandas._util.arrays import Bools, Floats, Indices
 from nucleus_pandas.errors import InvalidInputError, ValidationError
-from nucleus_pandas.schema.checked_rows import NOT_SENT, Checked, Mask, Positions, Problems, shown
+from nucleus_pandas.schema.checked_rows import NOT_SENT, Checked, Problems, shown
 from nucleus_pandas.schema.coerce import flags, sides, to_strings
 from nucleus_pandas.schema.column_names import NamedColumns
 from nucleus_pandas.schema.geometry import BoxColumn, named_columns
 from nucleus_pandas.schema.image_urls import is_remote, readable
 from nucleus_pandas.schema.metadata import MetadataColumns, differing_keys, metadata, metadata_columns
-from nucleus_pandas.wire.column_json import TEXT, Floats, StringArray, item_objects, lines, quoted, with_commas
+from nucleus_pandas.wire.column_json import TEXT, StringArray, item_objects, lines, quoted, with_commas
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +51,11 @@ class ItemUnits:
         return fields
 
     def objects(self, start: int, stop: int) -> memoryview:
-        """Write some as JSON objects, parted by commas."""
+        """Write units as JSON objects, separated by commas."""
         return with_commas(*item_objects(self._fields(start, stop)))
 
     def lines(self, start: int, stop: int) -> bytes:
-        """Write some as JSON objects, one a line."""
+        """Write units as JSON objects, one per line."""
         return lines(*item_objects(self._fields(start, stop)))
 
     def keys(self, start: int, stop: int) -> list[str]:
@@ -63,7 +64,7 @@ class ItemUnits:
         return found
 
     def images(self, start: int, stop: int, *, update: bool) -> bytes:
-        """Write some that go with their images, as a JSON array."""
+        """Write units that are sent with their images, as a JSON array."""
         fields = self._fields(start, stop)
         fields["update"] = pa.array(["true" if update else "false"] * (stop - start), TEXT)
         return b"".join((b"[", with_commas(*item_objects(fields)), b"]"))
@@ -77,12 +78,16 @@ def check_items(
     metadata_from: MetadataColumns = True,
     local: bool = False,
 ) -> Checked[ItemUnits]:
-    """Look at a frame of items, or at a joint frame whose rows repeat them.
+    """Validate a frame of items, or a joint frame whose rows repeat them.
+
+    A unit is a distinct reference id, and all rows of one id share its outcome: if one of them is invalid, all are. So
+    units are numbered by first occurrence, those with an invalid row are dropped, and the rest is renumbered without
+    holes; `unit_of_row` maps every row to its new number.
 
     Raises
     ------
     InvalidInputError
-        A column is missing or ambiguous; nothing can be said of single rows.
+        A column is missing or ambiguous, so that no single row can be validated.
     """
     named = NamedColumns(frame, columns)
     problems = Problems(named.index)
@@ -90,7 +95,7 @@ def check_items(
     reference_ids = to_strings(named.need("reference_id"), problems, required=everywhere)
     urls = to_strings(named.need("image_url"), problems, required=everywhere, addresses=True)
     if named.has("image_error"):
-        _refuse_unreadable(named, problems)
+        _reject_unreadable(named, problems)
     for own in named_columns(named, bbox):
         named.own(own, " for bbox")
     width, height = _sizes(named, problems, has_boxes=bbox is not None or named.has("x") or named.has("y"))
@@ -108,14 +113,18 @@ def check_items(
     bad_units[unit_of_row[problems.bad & (unit_of_row != NOT_SENT)]] = True
     if bad_units.any():
         shares = (unit_of_row != NOT_SENT) & bad_units[unit_of_row] & ~problems.bad
-        problems.add(shares, str(named.name("reference_id")), "is that of an item of which another row is refused.")
+        problems.add(
+            shares,
+            str(named.name("reference_id")),
+            "belongs to an item of which another row is rejected. Correct that row, or drop all rows of the item.",
+        )
     kept = np.flatnonzero(~bad_units)
     number = np.append(np.where(bad_units, NOT_SENT, np.cumsum(~bad_units) - 1), NOT_SENT)
     rows = first[kept]
     take = pa.array(rows)
     files = {int(number[unit]): path for unit, path in files.items() if number[unit] != NOT_SENT}
     sent_urls = urls.take(take)
-    if files:  # no path of this machine leaves it
+    if files:  # local paths are never sent
         places = np.zeros(len(rows), dtype=bool)
         places[list(files)] = True
         names = [files[unit].name for unit in sorted(files)]
@@ -131,15 +140,15 @@ def check_items(
     return Checked(units, number[unit_of_row], problems)
 
 
-def _refuse_unreadable(named: NamedColumns, problems: Problems) -> None:
-    """Refuse what `read_images` could not read."""
+def _reject_unreadable(named: NamedColumns, problems: Problems) -> None:
+    """Reject images that `read_images` could not read."""
     reasons = named.need("image_error")
-    bad: Mask = reasons.notna().to_numpy(dtype=bool)
+    bad: Bools = reasons.notna().to_numpy(dtype=bool)
     problems.add(bad, str(named.name("image_url")), lambda row: f"{reasons.iloc[row]}. Mend the file, or drop the row.")
 
 
 def _sizes(named: NamedColumns, problems: Problems, *, has_boxes: bool) -> tuple[Floats | None, Floats | None]:
-    """Take the sizes of the images; beside boxes, ``width`` and ``height`` are those of the boxes."""
+    """Return the sizes of the images; beside boxes, ``width`` and ``height`` are those of the boxes."""
     found: list[Floats | None] = []
     for side in ("width", "height"):
         name = f"image_{side}" if named.has(f"image_{side}") else side
@@ -155,14 +164,14 @@ def _sizes(named: NamedColumns, problems: Problems, *, has_boxes: bool) -> tuple
     return found[0], found[1]
 
 
-def _units(reference_ids: StringArray) -> Positions:
-    """Return the distinct ids numbers, in the order of their first rows."""
+def _units(reference_ids: StringArray) -> Indices:
+    """Return the number of each row's id among the distinct ids, in the order of their first rows."""
     codes = reference_ids.dictionary_encode().indices
-    found: Positions = pc.fill_null(codes, NOT_SENT).to_numpy(zero_copy_only=False).astype(np.intp)
+    found: Indices = pc.fill_null(codes, NOT_SENT).to_numpy(zero_copy_only=False).astype(np.intp)
     return found
 
 
-def _first(unit_of_row: Positions) -> Positions:
+def _first(unit_of_row: Indices) -> Indices:
     """Return the first row of each unit."""
     rows = np.flatnonzero(unit_of_row != NOT_SENT)[::-1]
     first = np.empty(int(unit_of_row.max(initial=NOT_SENT)) + 1, dtype=np.intp)
@@ -173,13 +182,13 @@ def _first(unit_of_row: Positions) -> Positions:
 def _check_repeats(
     named: NamedColumns,
     metadata_from: MetadataColumns,
-    unit_of_row: Positions,
-    first: Positions,
+    unit_of_row: Indices,
+    first: Indices,
     reference_ids: StringArray,
     compared: Mapping[str, Any],
     problems: Problems,
 ) -> None:
-    """Refuse items whose rows disagree: choosing one of them would be a guess."""
+    """Reject items whose rows disagree: choosing one of them would be a guess."""
     rows = np.flatnonzero(unit_of_row != NOT_SENT)
     firsts = first[unit_of_row[rows]]
     for name, column in compared.items():
@@ -199,7 +208,7 @@ def _check_repeats(
         for own_name, differing in found.items():
             units = np.zeros(len(first), dtype=bool)
             units[unit_of_row[differing]] = True
-            wrong: Mask = (unit_of_row != NOT_SENT) & units[unit_of_row]
+            wrong: Bools = (unit_of_row != NOT_SENT) & units[unit_of_row]
             problems.add(wrong, own_name, partial(_disagree, reference_ids))
 
 
@@ -211,9 +220,9 @@ def _disagree(reference_ids: StringArray, row: int) -> str:
 
 
 def _differing_metadata(
-    named: NamedColumns, metadata_from: MetadataColumns, column: StringArray, rows: Positions, firsts: Positions
+    named: NamedColumns, metadata_from: MetadataColumns, column: StringArray, rows: Indices, firsts: Indices
 ) -> dict[str, list[int]]:
-    """Return in which of the caller's columns rows differ from the first ones of their items."""
+    """Return, by caller's column, the rows that differ from the first rows of their items."""
     found: dict[str, list[int]] = {}
     for row, first in zip(rows.tolist(), firsts.tolist(), strict=True):
         keys = differing_keys(column[row].as_py(), column[first].as_py())
@@ -223,9 +232,9 @@ def _differing_metadata(
 
 
 def _files(
-    urls: StringArray, first: Positions, remote: Mask, problems: Problems, name: str, *, local: bool
+    urls: StringArray, first: Indices, remote: Bools, problems: Problems, name: str, *, local: bool
 ) -> dict[int, Path]:
-    """Find the local images, and see whether they can be read."""
+    """Return the local images by unit, and reject those that cannot be read."""
     files: dict[int, Path] = {}
     for unit in np.flatnonzero(~remote[first] & ~problems.bad[first]).tolist():
         row = int(first[unit])
@@ -249,20 +258,21 @@ class NamedItems(NamedTuple):
     ids: list[str]
 
 
-def item_ids(given: ItemKeys | None, by: Literal["reference_id", "dataset_item_id"] = "reference_id") -> NamedItems:
-    """Take ids of items.
+def item_ids(items: ItemKeys | None, by: Literal["reference_id", "dataset_item_id"] = "reference_id") -> NamedItems:
+    """Return the ids of items that the caller names.
 
     Parameters
     ----------
-    given : pandas.DataFrame, or iterable of str or int
-        A frame's ``reference_id`` wins over its ``dataset_item_id``, as it does when frames are sent. None names none.
+    items : pandas.DataFrame, or iterable of str or int
+        A frame's ``reference_id`` takes precedence over its ``dataset_item_id``, as when frames are sent.
+        None names no items.
     by : {"reference_id", "dataset_item_id"}
-        What ids are that stand alone.
+        The kind of ids in a list.
 
     Raises
     ------
     InvalidInputError
-        An id is missing or is no text, or a frame has no column of them.
+        An id is missing or not a string, or a frame has no column of them.
 
     Examples
     --------
@@ -271,10 +281,10 @@ def item_ids(given: ItemKeys | None, by: Literal["reference_id", "dataset_item_i
     >>> item_ids(["di_1"], "dataset_item_id").ids
     ['di_1']
     """
-    if given is None:
+    if items is None:
         return NamedItems(by, [])
-    if isinstance(given, pd.DataFrame):
-        named = NamedColumns(given, None)
+    if isinstance(items, pd.DataFrame):
+        named = NamedColumns(items, None)
         column = named.get("reference_id")
         by = "reference_id"
         if column is None:
@@ -285,11 +295,11 @@ def item_ids(given: ItemKeys | None, by: Literal["reference_id", "dataset_item_i
                 "or the index."
             )
     else:
-        if isinstance(given, (str, bytes, dict)) or not isinstance(given, Iterable):
+        if isinstance(items, (str, bytes, dict)) or not isinstance(items, Iterable):
             raise InvalidInputError(
-                f"Items are named by a list of ids, or by a DataFrame, not by {type(given).__name__}."
+                f"Items are named by a list of ids, or by a DataFrame, not by {type(items).__name__}."
             )
-        values = given if isinstance(given, pd.Series) else list(given)
+        values = items if isinstance(items, pd.Series) else list(items)
         column = pd.Series(values, dtype=None if len(values) else object)
     problems = Problems(column.index)
     found = to_strings(column.rename(by), problems, required=np.ones(len(column), dtype=bool))

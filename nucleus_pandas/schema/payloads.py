@@ -1,4 +1,4 @@
-"""Payload dicts and lists of dicts, looked at whole."""
+"""Validate payload dicts and lists of dicts, as a whole before anything is sent."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Payload: TypeAlias = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 PayloadRows: TypeAlias = list[Mapping[str, Any]]
 StructT = TypeVar("StructT", bound=Item | AnyAnnotation)
 
-# What may be sent, and what is added on the way back: a dict that was read may be sent again.
+# What may be sent, and what servers add to answers: a dict that was read may be sent again.
 _READ_BACK = frozenset({"id", "dataset_item_id", "ref_id", "original_image_url", "phash", "processed_url"})
 _ITEM_KEYS = frozenset(Item.__struct_fields__) | _READ_BACK
 _ANNOTATION_KEYS = frozenset(name for shape in get_args(AnyAnnotation) for name in shape.__struct_fields__)
@@ -79,12 +79,12 @@ class AnnotationStructs(StructUnits[AnyAnnotation]):
 
 
 def check_item_rows(payload: Payload, *, local: bool = False) -> tuple[PayloadRows, Checked[ItemStructs]]:
-    """Look at items.
+    """Validate items.
 
     Raises
     ------
     InvalidInputError
-        This is no payload.
+        This is not a payload.
     """
     rows = _rows_of(payload, "items")
     problems = Problems(pd.RangeIndex(len(rows)))
@@ -104,7 +104,7 @@ def check_item_rows(payload: Payload, *, local: bool = False) -> tuple[PayloadRo
             path = _file_of(item.image_url, place, local=local)
             if path is not None:
                 files[len(items)] = path
-                item.image_url = path.name  # no path of this machine leaves it
+                item.image_url = path.name  # local paths are never sent
             items[row] = item
         except ValidationError as error:
             problems.add_one(row, "", str(error))
@@ -114,26 +114,26 @@ def check_item_rows(payload: Payload, *, local: bool = False) -> tuple[PayloadRo
 def check_annotation_rows(
     payload: Payload, kind: RowKind, terms: Terms
 ) -> tuple[PayloadRows, Checked[AnnotationStructs]]:
-    """Look at annotations or predictions, and give ids to those that have none.
+    """Validate annotations or predictions, and set the ids of those that have none.
 
     Raises
     ------
     InvalidInputError
-        This is no payload.
+        This is not a payload.
     """
     rows = _rows_of(payload, "annotations", "segmentations")
     problems = Problems(pd.RangeIndex(len(rows)))
     annotations: dict[int, AnyAnnotation] = {}
     files: dict[int, Path] = {}
     seen: dict[tuple[str, str], int] = {}
-    shape: Any = AnyAnnotation  # a union is no type to a type checker
+    shape: Any = AnyAnnotation  # a type checker does not take a union as a type
     for row, given in enumerate(rows):
         place = f"$.annotations[{row}]"
         try:
             annotation: AnyAnnotation = convert(_named(given, place, _ANNOTATION_KEYS), shape, "The annotation", place)
             if isinstance(annotation, MultiCategory) and kind == "predictions":
-                raise InvalidInputError(f"Predictions of type multicategory do not exist - at `{place}.type`.")
-            if (reason := terms.refusal(str(annotation.__struct_config__.tag))) is not None:
+                raise InvalidInputError(f"Predictions cannot be of type multicategory - at `{place}.type`.")
+            if (reason := terms.rejection(str(annotation.__struct_config__.tag))) is not None:
                 raise InvalidInputError(f"The type {reason.removesuffix('.')} - at `{place}.type`.")
             key = item_key(annotation, place)[1]
             if annotation.annotation_id is not None:
@@ -145,7 +145,7 @@ def check_annotation_rows(
                 path = _mask_of(annotation.mask_url, place)
                 if path is not None:
                     files[len(annotations)] = path
-                    annotation.mask_url = path.name  # no path of this machine leaves it
+                    annotation.mask_url = path.name  # local paths are never sent
             annotations[row] = annotation
         except ValidationError as error:
             problems.add_one(row, "", str(error))
@@ -155,7 +155,7 @@ def check_annotation_rows(
 
 
 def _units(count: int, valid: Collection[int]) -> npt.NDArray[np.intp]:
-    """Return the unit of each row: the valid rows are numbered, the others have none."""
+    """Return the unit of each row: valid rows are numbered in order, others are `NOT_SENT`."""
     unit_of_row = np.full(count, NOT_SENT, dtype=np.intp)
     unit_of_row[list(valid)] = np.arange(len(valid))
     return unit_of_row
@@ -183,12 +183,12 @@ def _rows_of(payload: Payload, *names: str) -> PayloadRows:
 
 
 def _named(given: object, place: str, known: frozenset[str]) -> dict[str, Any]:
-    """Create a row plain, with integer ids as text: COCO counts its images and categories."""
+    """Return a row as plain JSON values, with integer ids as strings: COCO numbers its images and categories."""
     if not isinstance(given, Mapping):
         raise InvalidInputError(f"A row is a dict, not {type(given).__name__} - at `{place}`.")
     if unknown := [key for key in given if key not in known]:
         near = difflib.get_close_matches(str(unknown[0]), known, 1)
-        hint = f" Is `{near[0]}` meant?" if near else " Metadata stands under `metadata`."
+        hint = f" Is `{near[0]}` meant?" if near else " Put metadata under `metadata`."
         raise InvalidInputError(f"There is no field {unknown[0]!r} - at `{place}`.{hint}")
     try:
         row: dict[str, Any] = to_json(given, place)
@@ -201,7 +201,7 @@ def _named(given: object, place: str, known: frozenset[str]) -> dict[str, Any]:
 
 
 def _mask_of(url: str, place: str) -> Path | None:
-    """Return the local file that the address of a mask stands for."""
+    """Return the local file of a mask URL; None if it is remote."""
     try:
         return mask_file(url)
     except ValidationError as error:
@@ -209,7 +209,7 @@ def _mask_of(url: str, place: str) -> Path | None:
 
 
 def _file_of(url: str | None, place: str, *, local: bool) -> Path | None:
-    """Return the local image that an address stands for."""
+    """Return the local file of an image URL; None if it is remote."""
     try:
         return None if url is None or (not local and is_remote(url)) else readable(url)
     except ValidationError as error:

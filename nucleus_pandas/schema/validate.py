@@ -1,4 +1,4 @@
-"""A frame or a payload, looked at whole before anything is sent."""
+"""Validate a frame or a payload, as a whole before anything is sent."""
 
 from __future__ import annotations
 
@@ -43,22 +43,22 @@ class ColumnLayout:
 def validate(
     kind: RowKind, rows: SendableRows, layout: ColumnLayout, *, local: bool = False, terms: Terms = ANY
 ) -> tuple[SourceRows, Checked[Units]]:
-    """Look at what is to be sent.
+    """Validate what is to be sent.
 
     Returns
     -------
     (pandas.DataFrame or list of dict, Checked)
-        The rows as they were given, which of them can be sent, and why the others cannot.
+        The rows as the caller passed them; which of them can be sent, and the problems of the others.
 
     Raises
     ------
     InvalidInputError
-        Nothing can be said of single rows: a column is missing, or this is neither a frame nor a payload.
+        A column is missing, or this is neither a frame nor a payload: no single row can be validated.
     """
     if not isinstance(rows, pd.DataFrame):
         if layout != ColumnLayout():
             raise InvalidInputError(
-                "columns=, bbox=, bbox_format= and metadata= are for DataFrames; this is a payload."
+                "columns=, bbox=, bbox_format= and metadata= are for DataFrames; this is a payload. Leave them out."
             )
         return check_item_rows(rows, local=local) if kind == "items" else check_annotation_rows(rows, kind, terms)
     checked: Checked[Units]
@@ -78,11 +78,11 @@ def validate(
             metadata_from=layout.metadata,
             terms=terms,
         )
-    return rows.copy(deep=False), checked  # what the caller assigns to later is not what was sent
+    return rows.copy(deep=False), checked  # later assignments by the caller do not change what was sent
 
 
 def _warn_of_other_scores(frame: pd.DataFrame, layout: ColumnLayout) -> None:
-    """Warn where what looks like the confidence would stay behind, unless it is said what it is."""
+    """Warn if a column that looks like the confidence would not be sent, unless the caller names it otherwise."""
     said = {*(layout.columns or {}).values(), *(() if isinstance(layout.metadata, bool) else layout.metadata)}
     names = [*frame.columns, *frame.index.names]
     if "confidence" in names or "confidence" in (layout.columns or {}):

@@ -29,7 +29,7 @@ from nucleus_pandas.errors import (
 )
 from nucleus_pandas.transport.auth import Key, hide_signed_urls, unlogged
 from nucleus_pandas.transport.multipart import Multipart
-from nucleus_pandas.wire.decoding import known
+from nucleus_pandas.wire.decoding import prepared
 
 T = TypeVar("T")
 
@@ -401,7 +401,7 @@ def _failure(error: requests.RequestException) -> str:
 def shaped(what: str, text: bytes, shape: Any, kind: str = "something else") -> Any:
     """Parse JSON of a server; raise ServerError if it is not of the expected type."""
     try:
-        return msgspec.json.decode(text, type=known(shape))
+        return msgspec.json.decode(text, type=prepared(shape))
     except msgspec.ValidationError as error:
         reason = f"in an unexpected form: {error}"
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

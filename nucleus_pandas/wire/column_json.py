@@ -1,7 +1,7 @@
 """Whole columns as JSON, without an object for each row.
 
 The bytes are those of the Structs in `nucleus_pandas.wire.entities`, in another order of fields; a test holds the two
-together. Arrow joins the texts outside of Python's global lock, so batches are written by several threads at once.
+together. Arrow joins strings outside of Python's global lock, so batches are written by several threads at once.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 
 from nucleus_pandas.wire.content_ids import Words, hex_digits
 
-StringArray: TypeAlias = Any
-"""A `pyarrow.LargeStringArray`; pyarrow ships no type information."""
+StringArray: TypeAlias = pa.LargeStringArray
+"""A column of strings, null where one is missing; pyarrow ships no type information."""
 
-Floats: TypeAlias = npt.NDArray[np.float64]
+_Floats: TypeAlias = npt.NDArray[np.float64]
 
 TEXT = pa.large_string()
 _EMPTY = pa.scalar("", TEXT)
@@ -30,7 +30,7 @@ _ENCODER = msgspec.json.Encoder()
 
 
 def quoted(texts: StringArray) -> StringArray:
-    """Write texts as JSON strings; null stays null.
+    """Write strings as JSON strings; null stays null.
 
     Examples
     --------
@@ -42,7 +42,7 @@ def quoted(texts: StringArray) -> StringArray:
 
 
 def _quoted(texts: StringArray) -> list[str | StringArray]:
-    """Return what joins to JSON strings: most texts need nothing but quotation marks."""
+    """Return the parts that join to JSON strings: most strings need nothing but quotation marks."""
     first, last = _span(texts)
     used = np.frombuffer(texts.buffers()[2], np.uint8)[first:last] if last > first else np.zeros(0, np.uint8)
     if not ((used < _SPACE) | (used == _QUOTE) | (used == _BACKSLASH)).any():
@@ -67,8 +67,8 @@ def _scalar(part: str | StringArray) -> Any:
     return pa.scalar(part, TEXT) if isinstance(part, str) else part
 
 
-def numbers(values: Floats) -> StringArray:
-    """Write finite numbers as JSON, in as few digits as give them back; NaN becomes null.
+def numbers(values: _Floats) -> StringArray:
+    """Write finite numbers as JSON, in as few digits as restore them; NaN becomes null.
 
     Examples
     --------
@@ -79,19 +79,19 @@ def numbers(values: Floats) -> StringArray:
 
 
 def _or_null(texts: StringArray) -> StringArray:
-    """Write what is absent as JSON null."""
+    """Replace null by JSON ``null``."""
     return pc.coalesce(texts, _NULL) if texts.null_count else texts
 
 
 def _optional(*parts: str | StringArray) -> list[str | StringArray]:
-    """Return what joins to a member of an object; rows that lack it are left out."""
+    """Return the parts that join to a member of an object; empty in rows without it."""
     if all(isinstance(part, str) or not part.null_count for part in parts):
         return list(parts)
     return [pc.coalesce(joined(*parts), _EMPTY)]
 
 
 def with_commas(*parts: str | StringArray) -> memoryview:
-    """Join columns row by row, and the rows by commas, to one piece of JSON.
+    """Join columns row by row, and the rows by commas, to one JSON fragment.
 
     Examples
     --------
@@ -117,7 +117,7 @@ def lines(*parts: str | StringArray) -> bytes:
 
 
 def _span(texts: StringArray) -> tuple[int, int]:
-    """Return which bytes of its data a column uses."""
+    """Return the range of bytes that a column uses of its data buffer."""
     if not len(texts):
         return 0, 0
     offsets = np.frombuffer(texts.buffers()[1], np.int64)
@@ -153,8 +153,8 @@ class BoxRows:
     keys: StringArray
     by_item_id: npt.NDArray[np.bool_] | None
     labels: StringArray
-    sides: Floats
-    confidences: Floats | None
+    sides: _Floats
+    confidences: _Floats | None
     metadata: StringArray | None
     given_ids: StringArray | None
     words: Words | None
@@ -165,23 +165,23 @@ class BoxRows:
         return len(self.keys)
 
     def part(self, start: int, stop: int) -> BoxRows:
-        """Return some of the rows, without copying them."""
+        """Return a range of rows, without copying them."""
 
-        def texts(column: StringArray | None) -> StringArray | None:
+        def sliced(column: StringArray | None) -> StringArray | None:
             return None if column is None else column.slice(start, stop - start)
 
         rows = slice(start, stop)
         return BoxRows(
-            keys=texts(self.keys),
+            keys=sliced(self.keys),
             by_item_id=None if self.by_item_id is None else self.by_item_id[rows],
-            labels=texts(self.labels),
+            labels=sliced(self.labels),
             sides=self.sides[:, rows],
             confidences=None if self.confidences is None else self.confidences[rows],
-            metadata=texts(self.metadata),
-            given_ids=texts(self.given_ids),
+            metadata=sliced(self.metadata),
+            given_ids=sliced(self.given_ids),
             words=None if self.words is None else self.words[rows],
             occurrences=None if self.occurrences is None else self.occurrences[rows],
-            details={name: texts(column) for name, column in self.details.items()},
+            details={name: sliced(column) for name, column in self.details.items()},
         )
 
     def ids(self) -> StringArray:
@@ -197,7 +197,7 @@ class BoxRows:
         return computed if self.given_ids is None else pc.coalesce(self.given_ids, computed)
 
     def annotation_ids(self) -> list[str | StringArray]:
-        """Return what joins to the annotation ids, quoted."""
+        """Return the parts that join to the quoted annotation ids."""
         if self.words is None:
             return _quoted(self.given_ids)
         digits = pa.py_buffer(hex_digits(self.words))
@@ -211,7 +211,7 @@ class BoxRows:
 
 
 def box_objects(boxes: BoxRows) -> list[str | StringArray]:
-    """Return what joins to boxes as the objects of the contract."""
+    """Return the parts that join to boxes as objects of the REST API."""
     x, y, width, height = map(numbers, boxes.sides)
     key: str | StringArray = '"reference_id":'
     if boxes.by_item_id is not None:
@@ -250,7 +250,7 @@ def box_columns(boxes: BoxRows) -> list[bytes | memoryview]:
 
 
 def item_objects(fields: dict[str, StringArray]) -> list[str | StringArray]:
-    """Return what joins to items as the objects of the contract; the first field is never absent.
+    """Return the parts that join to items as objects of the REST API; the first field is never absent.
 
     Parameters
     ----------

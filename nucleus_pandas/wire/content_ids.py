@@ -4,9 +4,12 @@ An id depends on item key, type, label and geometry, for predictions also on the
 sending the same annotation twice changes nothing, correcting its metadata updates it. Numbers count as float64, so
 1 and 1.0 agree, and -0.0 is 0.0.
 
-Two 64-bit lanes absorb one word after the other, each followed by a bijective mix in the manner of MurmurHash3's
-finalizer (https://github.com/aappleby/smhasher); strings enter by their BLAKE2b digest. That can be computed for
-whole columns at once; it is no protection against someone who wants a collision.
+Invariant: an id is a function of the sequence of words alone, always in the order item key, type, label, content (of
+other types than box), numbers; a column-wise call and a call per object return the same id. Two 64-bit lanes start at
+zero and absorb one word after the other, each followed by a bijective mix in the manner of MurmurHash3's finalizer
+(https://github.com/aappleby/smhasher), so that two sequences of one length that differ in a single number always
+differ in both lanes. Strings enter by the two halves of their 128-bit BLAKE2b digest, one per lane. Stored ids
+depend on all of this, so it must not change. They do not protect against deliberate collisions.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ Words: TypeAlias = npt.NDArray[np.uint64]
 """Of shape (n, 2): the 128 bits of a hash."""
 
 Coded: TypeAlias = tuple[npt.NDArray[np.integer[Any]], Words]
-"""A column of texts: which of the distinct ones each row holds, and their hashes."""
+"""A column of strings: the code of each row, and the hashes of the distinct strings by code."""
 
 _FIRST = (np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53), np.uint64(0x9E3779B97F4A7C15))
 _SECOND = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB), np.uint64(0xD6E8FEB86659FD93))
@@ -64,12 +67,12 @@ def box_ids(
     """
     sides = np.ascontiguousarray(np.asarray(boxes, dtype=np.float64).reshape(-1, 4).T)
     confidence = None if confidences is None else np.asarray(confidences, dtype=np.float64)
-    return _texts(box_words(_coded(item_keys), _coded(labels), sides, confidence))
+    return _id_strings(box_words(_coded(item_keys), _coded(labels), sides, confidence))
 
 
-def text_words(texts: Iterable[str]) -> Words:
-    """Hash texts."""
-    return _digests(text.encode("utf-8", "surrogatepass") for text in texts)
+def string_words(strings: Iterable[str]) -> Words:
+    """Return the hashes of strings."""
+    return _digests(text.encode("utf-8", "surrogatepass") for text in strings)
 
 
 def box_words(
@@ -80,7 +83,7 @@ def box_words(
     Parameters
     ----------
     keys, labels : (codes of shape (n,), words of shape (m, 2))
-        Which of the distinct texts each row holds, and what `text_words` gives for these.
+        The code of each row, and what `string_words` returns for the distinct strings.
     sides : numpy.ndarray of shape (4, n), float64
         x, y, width and height in pixels.
     confidences : numpy.ndarray of shape (n,), float64, optional
@@ -89,15 +92,15 @@ def box_words(
     Returns
     -------
     numpy.ndarray of shape (n, 2), uint64
-        What `hex_digits` writes as text.
+        What `hex_digits` formats.
     """
     numbers = [*sides] if confidences is None else [*sides, confidences]
-    box = np.zeros(1, np.intp), text_words(["box"])
+    box = np.zeros(1, np.intp), string_words(["box"])
     return _mixed(len(keys[0]), [keys, (np.broadcast_to(box[0], len(keys[0])), box[1]), labels], numbers)
 
 
 def hex_digits(words: Words) -> bytes:
-    """Write each hash in 32 hexadecimal digits, one behind the other.
+    """Format each hash as 32 hexadecimal digits, concatenated.
 
     Examples
     --------
@@ -110,7 +113,7 @@ def hex_digits(words: Words) -> bytes:
 def fill_annotation_ids(
     annotations: Sequence[AnyAnnotation], *, predictions: bool, seen: dict[tuple[str, str], int] | None = None
 ) -> None:
-    """Return every annotation that has none its id, in place.
+    """Set the id of every annotation that has none, in place.
 
     Exact repeats within the sequence get an occurrence number, so that none is lost.
 
@@ -147,7 +150,7 @@ def fill_annotation_ids(
             (every, _digests(_canonical(a) for a in others)),
         ]
         numbers = [np.array(_confidences(others), dtype=np.float64)] if predictions else []
-        computed = _texts(_mixed(len(others), coded, numbers))
+        computed = _id_strings(_mixed(len(others), coded, numbers))
         ids.update(zip(map(id, others), computed, strict=True))
     seen = {} if seen is None else seen
     for annotation in annotations:
@@ -181,7 +184,10 @@ def _canonical(annotation: AnyAnnotation) -> bytes:
 
 
 def _spell(value: object) -> bytes:
-    """Write plain values as bytes in one way only: numbers as float64, keys sorted, null left out, lengths stated."""
+    """Encode a plain value as bytes, equal values equally: numbers as float64, keys sorted, null members left out.
+
+    Every string, list and object is preceded by its length, so that no two different values have the same bytes.
+    """
     if value is None:
         return b"n"
     if isinstance(value, bool):
@@ -196,7 +202,7 @@ def _spell(value: object) -> bytes:
         return b"{" + len(parts).to_bytes(8, "little") + b"".join(parts)
     if isinstance(value, (list, tuple)):
         return b"[" + len(value).to_bytes(8, "little") + b"".join(map(_spell, value))
-    raise TypeError(f"{type(value).__name__} is no JSON value.")
+    raise TypeError(f"{type(value).__name__} is not a JSON value.")
 
 
 def _digests(texts: Iterable[bytes]) -> Words:
@@ -207,11 +213,11 @@ def _digests(texts: Iterable[bytes]) -> Words:
 def _coded(texts: Sequence[str]) -> Coded:
     numbers: dict[str, int] = {}
     codes = np.fromiter((numbers.setdefault(text, len(numbers)) for text in texts), np.intp, len(texts))
-    return codes, text_words(numbers)
+    return codes, string_words(numbers)
 
 
 def _mixed(count: int, coded: Sequence[Coded], numbers: Sequence[npt.NDArray[np.float64]]) -> Words:
-    """Absorb columns of texts, then columns of numbers, block by block."""
+    """Absorb columns of strings, then columns of numbers, block by block."""
     out = np.empty((count, 2), np.uint64)
     for start in range(0, count, _BLOCK):
         rows = slice(start, start + _BLOCK)
@@ -246,6 +252,6 @@ def _mix(
     return lane
 
 
-def _texts(words: Words) -> list[str]:
+def _id_strings(words: Words) -> list[str]:
     digits = hex_digits(words).decode()
     return [digits[start : start + 32] for start in range(0, len(digits), 32)]

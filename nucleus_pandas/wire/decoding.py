@@ -1,4 +1,4 @@
-"""JSON bytes and plain objects into Structs, with errors that name the path."""
+"""Decode JSON bytes and plain objects to Structs, with errors that name the path of an invalid value."""
 
 from __future__ import annotations
 
@@ -15,20 +15,24 @@ from nucleus_pandas.wire.entities import Annotation
 
 T = TypeVar("T")
 
-_known: set[Any] = set()
-_learning = threading.Lock()
+_prepared: set[Any] = set()
+_preparing = threading.Lock()
 
 
-def known(shape: type[T]) -> type[T]:
-    """Return a shape after msgspec has learned it.
+def prepared(shape: type[T]) -> type[T]:
+    """Return a shape after msgspec has built what it decodes the shape with.
 
-    It learns a Struct when one is read for the first time, and threads that do so at once see it half learned, which
-    ends the process.
+    msgspec builds the field types of a Struct when a decoder for it is first created, and caches them on the class.
+    With msgspec 0.19 to 0.22, a second thread that decodes the same class meanwhile crashes the process with a
+    segmentation fault; 0.23 passed the test below. To reproduce: set ``sys.setswitchinterval(1e-6)``, create nested
+    Structs of 20 fields, and let 8 threads wait at a barrier and then decode the outer one by msgspec alone; else as
+    ``test_structs_are_read_first_by_several_threads_at_once`` does. (msgspec states that its functions are thread-safe:
+    https://github.com/msgspec/msgspec/issues/401.) The lock lets one thread create the first decoder of each shape.
     """
-    if shape not in _known:
-        with _learning:
+    if shape not in _prepared:
+        with _preparing:
             msgspec.json.Decoder(shape)
-            _known.add(shape)
+            _prepared.add(shape)
     return shape
 
 
@@ -40,9 +44,9 @@ def decode(body: bytes | memoryview, shape: type[T], place: str = "The request's
     body : bytes
         UTF-8 encoded JSON.
     shape : type
-        What it has to be.
+        The type of the result.
     place : str
-        What to call the body in an error.
+        What an error calls the body.
 
     Raises
     ------
@@ -60,7 +64,7 @@ def decode(body: bytes | memoryview, shape: type[T], place: str = "The request's
     if not len(body):
         raise ValidationError(f"{place} is empty; it must be JSON.")
     try:
-        return msgspec.json.decode(body, type=known(shape))
+        return msgspec.json.decode(body, type=prepared(shape))
     except msgspec.ValidationError as error:
         raise ValidationError(f"{place} is refused: {_sentence(error)}") from None
     except msgspec.DecodeError as error:
@@ -79,11 +83,11 @@ def convert(value: object, shape: type[T], place: str = "The payload", path: str
     value : object
         Dicts, lists, text, numbers.
     shape : type
-        What it has to be.
+        The type of the result.
     place : str
-        What to call the value in an error.
+        What an error calls the value.
     path : str
-        Where it stands in something larger.
+        Its path in a larger value.
 
     Raises
     ------
@@ -91,7 +95,7 @@ def convert(value: object, shape: type[T], place: str = "The payload", path: str
         The value is not of that shape; the text ends with the path of the offending value.
     """
     try:
-        return msgspec.convert(value, type=known(shape))
+        return msgspec.convert(value, type=prepared(shape))
     except msgspec.ValidationError as error:
         raise ValidationError(f"{place} is refused: {_sentence(error, path)}") from None
     except RecursionError:
@@ -106,12 +110,12 @@ def _sentence(error: Exception, path: str = "$") -> str:
 
 
 def item_key(annotation: Annotation, place: str) -> tuple[bool, str]:
-    """Return by which key an annotation names its item.
+    """Return the key by which an annotation names its item.
 
     Returns
     -------
     (bool, str)
-        Whether it is a reference id (else an item id), and the key.
+        True for a reference id, False for an item id; and the key.
 
     Raises
     ------
@@ -128,15 +132,15 @@ def item_key(annotation: Annotation, place: str) -> tuple[bool, str]:
         return True, annotation.reference_id
     if annotation.item_id is not None and annotation.reference_id is None:
         return False, annotation.item_id
-    found = "neither is" if annotation.item_id is None else "both are"
+    count = "neither is" if annotation.item_id is None else "both are"
     raise ValidationError(
-        f"An annotation names its item by exactly one of `reference_id` and `item_id`; {found} given - at `{place}`."
+        f"An annotation names its item by exactly one of `reference_id` and `item_id`; {count} given - at `{place}`."
     )
 
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Pause the garbage collector: it would go through all objects again and again while more are made."""
+    """Pause the garbage collector, which would traverse all objects again and again while more are created."""
     enabled = gc.isenabled()
     gc.disable()
     try:

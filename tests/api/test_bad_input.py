@@ -81,7 +81,7 @@ def test_any_text_is_a_reference_id(client: npd.NucleusClient, name: str) -> Non
         ({"metadata": {"a": pd.NaT}}, ["NaT", "metadata.a"]),
         ({"metadata": CIRCLE}, ["nested too deeply, or holds itself"]),
         ({"lable": "car"}, ["no field 'lable'", "Is `label` meant?"]),
-        ({"weather": "rain"}, ["no field 'weather'", "Metadata stands under `metadata`"]),
+        ({"weather": "rain"}, ["no field 'weather'", "Put metadata under `metadata`"]),
         ({"geometry": {"x": 1e308, "y": 2, "width": 3, "height": 4}}, ["<= 1e+150", "geometry.x"]),
         ({"type": "polygon", "geometry": {"vertices": []}}, ["length >= 1", "geometry.vertices"]),
         ({"metadata": {"a": "\ud800"}}, ["surrogate", "metadata.a"]),

@@ -121,7 +121,7 @@ def test_those_without_a_run_are_read_by_item(
         assert whole.dtypes.equals(found.dtypes)
         assert len(model.predictions.refloc[[False, True, False]]) == 2
     else:
-        with pytest.raises(npd.UnsupportedError, match=r"item by item alone: model\.predictions\.loc"):
+        with pytest.raises(npd.UnsupportedError, match=r"item by item only: use model\.predictions\.loc"):
             model.predictions.to_frame()
 
 

@@ -328,7 +328,7 @@ ARGUMENTS: list[tuple[dict[str, Any], str]] = [
     ({"bbox_format": "xyxy"}, "needs bbox="),
     ({"bbox": "label", "bbox_format": "xy"}, "bbox_format is one of"),
     ({"columns": ["label"]}, "columns= is a dict"),
-    ({"columns": {"label": ["a"]}}, "is no name of a column"),
+    ({"columns": {"label": ["a"]}}, "is not a column name"),
     ({"items": "a.jpg"}, "Expected a DataFrame of items, got str"),
 ]  # fmt: skip
 

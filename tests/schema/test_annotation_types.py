@@ -139,7 +139,7 @@ def test_a_type_that_no_prediction_has_is_told_before_its_label_is_missed(datase
     rows = pd.DataFrame({"reference_id": ["a.jpg"], "type": "multicategory", "geometry": [{"labels": ["x"]}]})
     found = rows.nucleus.check("predictions")
     assert found["column"].tolist() == ["type"]
-    assert "predictions of that type do not exist" in found["reason"].iloc[0]
+    assert "which predictions cannot be" in found["reason"].iloc[0]
 
 
 @pytest.mark.parametrize(
@@ -178,5 +178,5 @@ def test_a_second_mask_of_an_item_is_refused_instead_of_lost(dataset: npd.Datase
     rows = pd.DataFrame({"reference_id": ["a.jpg", "b.jpg", "a.jpg"], "type": "mask", "geometry": [shape] * 3})
     found = rows.assign(annotation_id=["1", "2", "3"]).nucleus.check(kind)
     assert found[["row", "column"]].to_numpy().tolist() == [[2, "type"]]
-    assert "as in row 0 for the same item, and Nucleus keeps one mask an item" in found["reason"].iloc[0]
+    assert "as in row 0 for the same item, and Nucleus keeps one mask per item" in found["reason"].iloc[0]
     assert rows.nucleus.annotate(dataset, on_error="collect").annotations_processed == 2

@@ -100,7 +100,7 @@ def test_a_wrong_row_keeps_the_other_rows_of_its_item_back(local: npd.NucleusCli
     result = local.create_dataset("other").append(wrong, on_error="collect")
     assert result.rows["status"].tolist() == ["error", "error", "new"]
     assert "does not exist" in result.rows["error"].iloc[0]
-    assert "an item of which another row is refused" in result.rows["error"].iloc[1]
+    assert "an item of which another row is rejected" in result.rows["error"].iloc[1]
 
 
 @pytest.mark.parametrize(
