@@ -166,7 +166,7 @@ def as_json_strings(kinds: Mapping[str, str]) -> dict[str, str]:
 
     Examples
     --------
-    >>> as_texts({"metadata": OBJECT, "iou": "float64"}) == {"metadata": TEXT, "iou": "float64"}
+    >>> as_json_strings({"metadata": OBJECT, "iou": "float64"}) == {"metadata": TEXT, "iou": "float64"}
     True
     """
     return {name: TEXT if kind == OBJECT else kind for name, kind in kinds.items()}
