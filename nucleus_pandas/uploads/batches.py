@@ -108,7 +108,7 @@ class Upload(Generic[UnitsT_co]):
             self.outcomes.abort(error)
 
     def wait_for_jobs(self) -> None:
-        """Wait until all jobs have ended; send nothing more if that cannot be found out."""
+        """Wait until all jobs have ended; send nothing more if the server does not say how they ended."""
         if self.outcomes.jobs and self.outcomes.failure is None:
             try:
                 self.outcomes.wait()
@@ -210,7 +210,7 @@ class Batch(Generic[UnitsT_co]):
         return replace(self, units=units)
 
     def journal_key(self) -> bytes:
-        """Return what identifies the batch in the journal: its body."""
+        """Return the identity of the batch in the journal: its body."""
         return self.body()
 
     def file_states(self) -> bytes:
@@ -274,7 +274,7 @@ class MaskFilesBatch(Batch[Units]):
         return self.post(doubts, multipart=Multipart({"serialized_request": self.body()}, parts))
 
     def journal_key(self) -> bytes:
-        """Return what identifies the batch in the journal: its rows and its files."""
+        """Return the identity of the batch in the journal: its rows and its files."""
         return b"\n".join([self.body(), self.file_states()])
 
 

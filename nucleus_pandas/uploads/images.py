@@ -45,7 +45,7 @@ class ItemFilesBatch(Batch[SendableItems]):
         return self.post(doubts, multipart=body, params={} if "outcomes" in upload.extensions else {"async": 1})
 
     def journal_key(self) -> bytes:
-        """Return what identifies the batch in the journal: its items, the option and the files."""
+        """Return the identity of the batch in the journal: its items, the option and the files."""
         return b"\n".join([bytes(self.objects()), self.upload.options.if_exists.encode(), self.file_states()])
 
 
@@ -79,7 +79,7 @@ class ReceivedImagesBatch(Batch[SendableItems]):
         return replace(self, units=units, key=None)
 
     def journal_key(self) -> bytes:
-        """Return what identifies the batch in the journal."""
+        """Return the identity of the batch in the journal."""
         return self.body() if self.key is None else self.key
 
 

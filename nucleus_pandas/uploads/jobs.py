@@ -19,7 +19,7 @@ _UNFINISHED = ("Queued", "Running")
 
 
 class Job(Resource):
-    """A job on a server. Found in `UploadResult.jobs`, or by `NucleusClient.get_job`.
+    """A job on a server. See `UploadResult.jobs` and `NucleusClient.get_job`.
 
     Examples
     --------

@@ -108,7 +108,7 @@ def _result_of_jobs(upload: Upload[Units]) -> UploadResult:
         return result
     lines = [_describe(upload, result)] if outcomes.has_failures else []
     names = ", ".join(f"'{job.id}'" for job in result.jobs)
-    lines.append(f"The rows were accepted, but it could not be found out how {names} ended: {reason}")
+    lines.append(f"The rows were accepted, but the server did not say how {names} ended: {reason}")
     lines.append("The server continues; .result.wait() waits for it again.")
     raise UploadError("\n".join(lines), result)
 

@@ -129,7 +129,7 @@ def check_rows(result: npd.UploadResult, wanted: list[str], there: list[str], er
             assert name not in there, f"{name} is said to be {status}: {reason}"
     assert (error is not None) == (result.rows["status"].eq("error").any() or bool(result.jobs))
     if result.jobs:
-        assert "it could not be found out how" in str(error)
+        assert "the server did not say how" in str(error)
         with suppress(npd.UploadError):  # of the rows that were not sent
             result.wait()
         assert result.jobs == []
@@ -459,7 +459,7 @@ def test_nothing_overtakes_a_job_that_cannot_be_looked_at(hosted: FaultyNetwork)
     with (
         hosted.client() as client,
         hosted.proxy.breaking(only("/job/", "503")),
-        pytest.raises(npd.UploadError, match="it could not be found out how") as caught,
+        pytest.raises(npd.UploadError, match="the server did not say how") as caught,
     ):
         handle(client, dataset).append(frame)
     assert caught.value.result.rows["status"].tolist() == ["accepted", "error", "error"]
