@@ -7,4 +7,4 @@ import pandas as pd
 __version__ = "0.1.0.dev0"
 
 TEXT: str = "str" if int(pd.__version__.split(".")[0]) >= 3 else "object"
-"""The dtype of text that is handed out: pandas 3 has its own; before, objects with None where a value is missing."""
+"""The dtype of strings in returned frames: ``str`` in pandas 3; before, objects with None for missing values."""

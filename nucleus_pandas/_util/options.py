@@ -1,4 +1,4 @@
-"""What holds for every call, and what is installed."""
+"""Options for all calls, and the versions of installed packages."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from types import TracebackType
 from nucleus_pandas._util.compat import __version__
 from nucleus_pandas.errors import InvalidInputError
 
-_NEEDED = ("pandas", "numpy", "pyarrow", "msgspec", "requests", "tqdm")
+_REQUIRED = ("pandas", "numpy", "pyarrow", "msgspec", "requests", "tqdm")
 _OPTIONAL = ("hotcoco", "flask", "waitress", "pillow", "lark", "matplotlib", "fsspec", "dask", "scale-nucleus")
 
 _progress: bool | None = None
 
 
-def shows_progress(wanted: bool | None) -> bool | None:
-    """Return whether a bar is shown, where a call says nothing; None shows it where somebody watches."""
-    return _progress if wanted is None else wanted
+def shows_progress(progress: bool | None) -> bool | None:
+    """Return the effective `progress=` of a call; None means on a terminal and in a notebook."""
+    return _progress if progress is None else progress
 
 
 class set_options:  # used as a function is
-    """Set what holds for every call, from now on or in a ``with`` block.
+    """Set options for all calls, permanently or in a ``with`` block.
 
     Parameters
     ----------
     progress : bool or None
-        Whether calls that are given no ``progress=`` show a bar: always, never, or (None, as it is at first) on a
-        terminal and in a notebook.
+        Whether calls without ``progress=`` show a progress bar: always, never, or (None, the default) on a terminal and
+        in a notebook.
 
     Raises
     ------
     InvalidInputError
-        An option has no such value.
+        A value is invalid.
 
     Examples
     --------
@@ -45,12 +45,12 @@ class set_options:  # used as a function is
     def __init__(self, *, progress: bool | None) -> None:
         global _progress
         if progress is not None and not isinstance(progress, bool):
-            raise InvalidInputError(f"progress is True, False or None, not {progress!r}.", argument="progress")
+            raise InvalidInputError(f"progress must be True, False or None, not {progress!r}.", argument="progress")
         self._before = _progress
         _progress = progress
 
     def __enter__(self) -> None:
-        """Leave it set until the block ends."""
+        """Keep the options until the block ends."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -60,31 +60,31 @@ class set_options:  # used as a function is
 
 
 def show_versions(as_json: bool = False) -> None:
-    """Print the versions of Python, of this package and of those that it uses, as a report of an error needs them.
+    """Print the versions of Python, of this package and of its dependencies, for bug reports.
 
     Parameters
     ----------
     as_json : bool
-        Whether to print JSON; what is not installed is null.
+        Whether to print JSON; packages that are not installed are null.
 
     Examples
     --------
     >>> show_versions()
     nucleus_pandas ...
     """
-    found: dict[str, str | None] = {
+    versions: dict[str, str | None] = {
         "nucleus_pandas": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
     }
-    for name in (*_NEEDED, *_OPTIONAL):
+    for name in (*_REQUIRED, *_OPTIONAL):
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = None
+            versions[name] = None
     if as_json:
-        text = json.dumps(found)
+        text = json.dumps(versions)
     else:
-        width = max(map(len, found))
-        text = "\n".join(f"{name:<{width}}  {told or 'not installed'}" for name, told in found.items())
+        width = max(map(len, versions))
+        text = "\n".join(f"{name:<{width}}  {installed or 'not installed'}" for name, installed in versions.items())
     sys.stdout.write(f"{text}\n")

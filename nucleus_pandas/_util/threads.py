@@ -1,4 +1,4 @@
-"""Threads that send requests side by side."""
+"""Threads that send requests concurrently."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _Call = tuple["Future[Any]", Callable[..., Any], tuple[Any, ...]]
 
 
 class Workers:
-    """A few threads that work through calls, in order.
+    """A pool of threads that processes calls in order.
 
-    Unlike those of a ThreadPoolExecutor they are never waited for, neither by who is interrupted nor by an interpreter
-    that ends: a request without an answer would hold both until its time is up.
+    Unlike those of a ThreadPoolExecutor, the threads are never joined, neither on interrupts nor at interpreter exit: a
+    request without a response would block both until its timeout.
 
     Parameters
     ----------
     count : int
-        How many threads.
+        Number of threads.
     name : str
-        What they are called, beside a number.
+        Prefix of their names, before a number.
     """
 
     def __init__(self, count: int, name: str) -> None:
@@ -37,13 +37,13 @@ class Workers:
             thread.start()
 
     def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
-        """Have a function called."""
+        """Schedule a call of a function."""
         future: Future[T] = Future()
         self._calls.put((future, function, arguments))
         return future
 
     def stop(self) -> None:
-        """Begin no other call, and let the threads end; who waits for one that was not begun gets CancelledError."""
+        """Start no other call, and end the threads; futures of calls that were not started raise CancelledError."""
         self._stopped = True
         for _ in self._threads:
             self._calls.put(None)
@@ -58,21 +58,21 @@ class Workers:
                     future.set_result(function(*arguments))
                 except BaseException as error:
                     future.set_exception(error)
-            del call, future, function, arguments  # what came of it belongs to who asked
+            del call, future, function, arguments  # the result belongs to the caller
 
 
 @contextmanager
 def workers(count: int, name: str) -> Iterator[Workers]:
     """Return threads that end with the block."""
-    made = Workers(count, name)
+    pool = Workers(count, name)
     try:
-        yield made
+        yield pool
     finally:
-        made.stop()
+        pool.stop()
 
 
 def side_by_side(function: Callable[[Any], T], values: Iterable[Any], count: int, name: str) -> list[T]:
-    """Call a function with each value, several at once, and return what came of it in their order."""
+    """Call a function with each value, several at once, and return the results in order."""
     with workers(count, name) as threads:
         futures = [threads.submit(function, value) for value in values]
         return [future.result() for future in futures]

@@ -1,4 +1,4 @@
-"""The command line: every command is one call of the library."""
+"""The command line; every command is one call of the library."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, optional
-        By default those of the process.
+        Command-line arguments; by default those of the process.
 
     Returns
     -------
     int
-        What the process ends with: 0, or 1 after an error, 2 after a wrong command line, 3 where rows were refused, 130
-        after Ctrl+C.
+        The exit code: 0 for success, 1 after an error, 2 after invalid arguments, 3 if rows were rejected, 130 after
+        Ctrl+C.
     """
     options = parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int | None] = options.run_command
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"nucleus-pandas: {with_flags(str(error), flags, getattr(error, 'argument', None))}\n")
         return 1
     except BrokenPipeError:
-        # Who read the output, such as head, has seen enough; what is still to be written goes nowhere.
+        # The reader of the output, such as head, has closed it; discard what is still buffered.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:  # a file that cannot be opened, a folder that cannot be read
@@ -58,14 +58,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Create the parser of the command line."""
-    made = argparse.ArgumentParser("nucleus-pandas", description="Vision datasets, pandas-first.")
-    made.add_argument("--version", action="version", version=f"nucleus_pandas {__version__}")
-    commands = made.add_subparsers(required=True, metavar="command")
+    root = argparse.ArgumentParser("nucleus-pandas", description="Vision datasets, pandas-first.")
+    root.add_argument("--version", action="version", version=f"nucleus_pandas {__version__}")
+    commands = root.add_subparsers(required=True, metavar="command")
     for module in COMMANDS:
         module.add(commands)
     for command in commands.choices.values():
         command.set_defaults(flags=flags_of(command))
-    return made
+    return root
 
 
 def _show_warning(flags: Mapping[str, str], message: Warning | str, *_: Any, **__: Any) -> None:

@@ -1,4 +1,4 @@
-"""What ``python -m nucleus_pandas.cli`` runs."""
+"""Entry point of ``python -m nucleus_pandas.cli``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Which Nucleus a command works on, and which dataset of it."""
+"""Options and output that commands share."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from nucleus_pandas.errors import ConfigurationError, InvalidInputError, NotFoun
 
 STORE = "NUCLEUS_PANDAS_STORE"
 _ARGUMENT = re.compile(r"(?<![\w.-])(\w+)=(\{[^}]*\}|\([^)]*\)|\[[^\]]*\]|'[^']*'|\w+|…)?")
-_WAYS_OUT = (
+_NO_NUCLEUS = (
     f"There is no Nucleus to work on. Name a store (--store PATH, or {STORE}), or a server (--endpoint URL, or "
-    "NUCLEUS_ENDPOINT); or give the key of the hosted service in NUCLEUS_API_KEY."
+    "NUCLEUS_ENDPOINT); or set the key of the hosted service in NUCLEUS_API_KEY."
 )
 
 
 def add_nucleus(command: argparse.ArgumentParser) -> None:
-    """Let a command be told which Nucleus it works on."""
+    """Add the options that select a Nucleus to a command."""
     group = command.add_argument_group(
         "which Nucleus",
-        f"Without either: the store that {STORE} names, else the server that NUCLEUS_ENDPOINT names, else the hosted "
-        "service. A key, where one is needed, is taken from NUCLEUS_API_KEY.",
+        f"By default the store in {STORE}, else the server in NUCLEUS_ENDPOINT, else the hosted service. API keys are "
+        "read from NUCLEUS_API_KEY.",
     )
     either = group.add_mutually_exclusive_group()
     either.add_argument("--store", type=Path, metavar="PATH", help="the folder of an embedded Nucleus")
@@ -39,24 +39,24 @@ def add_nucleus(command: argparse.ArgumentParser) -> None:
 
 
 def add_dataset(command: argparse.ArgumentParser) -> None:
-    """Let a command be told which dataset it works on."""
+    """Add the argument that selects a dataset to a command."""
     command.add_argument("dataset", metavar="DATASET", help="the id (ds_…) or the name of a dataset")
 
 
-def open_nucleus(options: argparse.Namespace, *, make: bool = False) -> NucleusClient:
+def open_nucleus(options: argparse.Namespace, *, create: bool = False) -> NucleusClient:
     """Connect to the Nucleus that the command line or the environment names.
 
     Parameters
     ----------
     options : argparse.Namespace
-        With what `add_nucleus` adds.
-    make : bool
-        Whether a store is made when absent; without it, a mistyped folder stays none.
+        With the options of `add_nucleus`.
+    create : bool
+        Whether to create a store when absent; by default that is an error, so that typing errors create none.
 
     Raises
     ------
     ConfigurationError
-        None is named; the text holds the ways out.
+        No Nucleus is named; the message lists the options.
     StoreError
         There is no store in the folder.
     """
@@ -64,55 +64,55 @@ def open_nucleus(options: argparse.Namespace, *, make: bool = False) -> NucleusC
     if store is None and options.endpoint is None and os.environ.get(STORE):
         store = Path(os.environ[STORE])
     if store is not None:
-        if not make:
+        if not create:
             _check_store(store)
         return NucleusClient.local(store)
     if options.endpoint is None and not any(map(os.environ.get, ("NUCLEUS_ENDPOINT", "NUCLEUS_API_KEY"))):
-        raise ConfigurationError(_WAYS_OUT)
+        raise ConfigurationError(_NO_NUCLEUS)
     return NucleusClient(endpoint=options.endpoint)
 
 
 def _check_store(folder: Path) -> None:
     file = ""
-    with suppress(ImportError):  # NucleusClient.local tells what is not installed
+    with suppress(ImportError):  # NucleusClient.local raises MissingExtraError
         from nucleus_pandas.server.store.database import FILE_NAME as file
     if not (folder.expanduser() / file).exists():
         raise StoreError(
-            f"There is no store of an embedded Nucleus in '{folder}'. NucleusClient.local({str(folder)!r}) makes one."
+            f"There is no store of an embedded Nucleus in '{folder}'. NucleusClient.local({str(folder)!r}) creates one."
         )
 
 
-def find_dataset(client: NucleusClient, wanted: str) -> Dataset:
+def find_dataset(client: NucleusClient, name: str) -> Dataset:
     """Find a dataset by its id or by its name.
 
     Raises
     ------
     NotFoundError
-        There is none; the text names those that are called nearly so.
+        There is no such dataset; the message lists similar names.
     InvalidInputError
-        Several datasets have that name; the text lists their ids.
+        Several datasets have that name; the message lists their ids.
     """
-    if wanted.startswith("ds_"):
+    if name.startswith("ds_"):
         with suppress(NotFoundError):
-            return client.get_dataset(wanted)
-    known = client.datasets
-    ids = known.loc[known["name"] == wanted, "id"].tolist()
+            return client.get_dataset(name)
+    datasets = client.datasets
+    ids = datasets.loc[datasets["name"] == name, "id"].tolist()
     if len(ids) > 1:
-        raise InvalidInputError(f"{len(ids)} datasets are named '{wanted}': {', '.join(ids)}. Name one by its id.")
+        raise InvalidInputError(f"{len(ids)} datasets are named '{name}': {', '.join(ids)}. Name one by its id.")
     if ids:
         return client.get_dataset(ids[0])
-    near = get_close_matches(wanted, known["name"].unique().tolist())
-    hint = f" Nearly so: {', '.join(map(repr, near))}." if near else ""
-    raise NotFoundError(f"There is no dataset {wanted!r}, by id or by name.{hint} `nucleus-pandas datasets` lists all.")
+    similar = get_close_matches(name, datasets["name"].unique().tolist())
+    hint = f" Similar names: {', '.join(map(repr, similar))}." if similar else ""
+    raise NotFoundError(f"There is no dataset {name!r}, by id or by name.{hint} `nucleus-pandas datasets` lists all.")
 
 
 def add_json(command: argparse.ArgumentParser, what: str) -> None:
-    """Let a command print JSON instead of text for people."""
+    """Add the option to print JSON to a command."""
     command.add_argument("--json", action="store_true", help=f"print {what} as JSON")
 
 
 def say(text: str) -> None:
-    """Print text, at once."""
+    """Print a string and flush."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
@@ -132,8 +132,8 @@ def flags_of(command: argparse.ArgumentParser) -> dict[str, str]:
 def with_flags(message: str, flags: Mapping[str, str], argument: str | None = None) -> str:
     """Return a message of the library with its arguments as the flags of a command.
 
-    Arguments with their values are known by Python's syntax for them, ``name=value``; what a message is about is said
-    in front where it does not name it so.
+    Arguments with values are recognised by Python's syntax, ``name=value``. If a message does not name its argument in
+    this way, the flag is put in front.
 
     Examples
     --------
@@ -144,24 +144,24 @@ def with_flags(message: str, flags: Mapping[str, str], argument: str | None = No
     '--bbox: There is no such column.'
     """
 
-    def flag(found: re.Match[str]) -> str:
-        name, text = found.groups()
+    def flag(match: re.Match[str]) -> str:
+        name, text = match.groups()
         if name not in flags:
-            return found[0]
+            return match[0]
         try:
             value = literal_eval(text or "")
         except (SyntaxError, ValueError):  # none, or a name
             value = name.upper() if text == "…" else text
         if value is False:
-            return flags.get(f"no_{name}", found[0])
+            return flags.get(f"no_{name}", match[0])
         if isinstance(value, dict):
             return " ".join(f"{flags[name]} {key}={column}" for key, column in value.items())
         values = value if isinstance(value, (list, tuple)) else [] if value is None or value is True else [value]
         return " ".join([flags[name], *map(str, values)])
 
-    said = _ARGUMENT.sub(flag, message)
+    translated = _ARGUMENT.sub(flag, message)
     if argument is not None and argument in flags and message.startswith(f"{argument} "):
-        return flags[argument] + said.removeprefix(argument)
-    if argument is not None and argument in flags and said == message and flags[argument] not in message:
+        return flags[argument] + translated.removeprefix(argument)
+    if argument is not None and argument in flags and translated == message and flags[argument] not in message:
         return f"{flags[argument]}: {message}"
-    return said
+    return translated

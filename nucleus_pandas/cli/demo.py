@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
     """Add the command."""
     command = commands.add_parser("demo", help="run the main job on the packaged sample")
     command.add_argument(
-        "folder", nargs="?", type=Path, default=Path("nucleus_demo"), help="where the store goes (%(default)s)"
+        "folder", nargs="?", type=Path, default=Path("nucleus_demo"), help="the folder of the store (%(default)s)"
     )
     add_json(command, "the report")
     command.set_defaults(run_command=_command)
@@ -46,22 +46,22 @@ def _command(options: argparse.Namespace) -> None:
 
 @dataclass(frozen=True)
 class Report:
-    """What the demo found.
+    """The results of the demo.
 
     Attributes
     ----------
     folder : pathlib.Path
         The store.
     counts : dict of str to int
-        Images, ground-truth boxes and predictions that the store holds.
+        Images, ground-truth boxes and predictions in the store.
     evaluations : dict of str to Evaluation
-        Of each detector, at IoU 0.5 and with equal labels.
+        The evaluation of each detector, at IoU 0.5 and with equal labels.
     comparison : Comparison
-        What the second detector finds better and worse than the first.
+        The comparison of the first detector with the second.
     seconds : float
-        How long it took.
+        Duration.
     plot : pathlib.Path or None
-        The image of both precision-recall curves; None where matplotlib is not installed.
+        The image of both precision-recall curves; None if matplotlib is not installed.
     """
 
     folder: Path
@@ -73,8 +73,8 @@ class Report:
 
     @property
     def per_class(self) -> dict[str, pd.DataFrame]:
-        """A detector's AP, TP, FP and FN, one row each class, the most frequent class first."""
-        every = {name: found.per_class for name, found in self.evaluations.items()}
+        """A detector's AP, TP, FP and FN, one row per class, the most frequent class first."""
+        every = {name: evaluation.per_class for name, evaluation in self.evaluations.items()}
         frequent = pd.concat(every.values())["ground_truths"].groupby(level="label").max()
         order = frequent.sort_values(ascending=False, kind="stable").index
         shown = ["AP", "TP", "FP", "FN"]
@@ -93,7 +93,7 @@ class Report:
             "iou_threshold": IOU,
             "engine": f"{one.engine} {one.engine_version}",
             "matchers": {"AP": one.matchers["summary"], "TP, FP, FN, precision, recall, F1": one.matchers["counts"]},
-            "summary": {name: _plain(found.summary) for name, found in self.evaluations.items()},
+            "summary": {name: _plain(evaluation.summary) for name, evaluation in self.evaluations.items()},
             "difference": _plain(compared.summary["difference"]),
             "won": len(compared.won),
             "lost": len(compared.lost),
@@ -106,21 +106,23 @@ class Report:
         }
 
     def text(self) -> str:
-        """Set the report for a terminal."""
+        """Format the report for a terminal."""
         tables = self.per_class
         labels = next(iter(tables.values())).index
         rest = f"{len(labels) - _SHOWN} others"
         width = max(map(len, ("all classes", rest, *labels[:_SHOWN])))
         lines = [
-            _line(label, [[table["AP"].iloc[at], *table[_COUNTS].iloc[at]] for table in tables.values()], width)
-            for at, label in enumerate(labels[:_SHOWN])
+            _line(label, [[table["AP"].iloc[row], *table[_COUNTS].iloc[row]] for table in tables.values()], width)
+            for row, label in enumerate(labels[:_SHOWN])
         ]
         if len(labels) > _SHOWN:
             others = [table.iloc[_SHOWN:] for table in tables.values()]
             lines.append(_line(rest, [[table["AP"].mean(), *table[_COUNTS].sum()] for table in others], width))
         whole = zip(self.evaluations.values(), tables.values(), strict=True)
         lines.append(
-            _line("all classes", [[found.summary["AP"], *table[_COUNTS].sum()] for found, table in whole], width)
+            _line(
+                "all classes", [[evaluation.summary["AP"], *table[_COUNTS].sum()] for evaluation, table in whole], width
+            )
         )
         one, compared = next(iter(self.evaluations.values())), self.comparison
         first, second = self.evaluations
@@ -144,7 +146,7 @@ class Report:
                 "",
                 f"Objects found by the {second} detector alone: {len(compared.won)}, "
                 f"by the {first} one alone: {len(compared.lost)}.",
-                f"AP is COCO's ({one.engine} {one.engine_version}). The rest counts what was matched in each image, "
+                f"AP is COCO's ({one.engine} {one.engine_version}). The rest counts matches in each image, "
                 "highest IoU first,",
                 f"at IoU {IOU} and with equal labels.",
                 "",
@@ -153,7 +155,7 @@ class Report:
                 if self.plot is None
                 else f"Precision over recall is drawn in {self.plot}",
                 "",
-                "Go on in Python:",
+                "Continue in Python:",
                 "    import nucleus_pandas as npd",
                 f"    client = npd.NucleusClient.local({json.dumps(str(self.folder))})",
                 f'    dataset = client.create_dataset("{_NAME}", exist_ok=True)',
@@ -185,12 +187,12 @@ def _line(label: str, groups: list[list[float]], width: int) -> str:
 
 
 def run(folder: Path) -> Report:
-    """Run the main job in a folder; again in the same folder it finds everything there and changes nothing.
+    """Run the main job in a folder; a second run in the same folder changes nothing.
 
     Parameters
     ----------
     folder : pathlib.Path
-        The store; made when absent.
+        The store; created when absent.
     """
     began = time.perf_counter()
     with NucleusClient.local(folder) as client:
@@ -210,16 +212,16 @@ def run(folder: Path) -> Report:
 
 
 def draw(evaluations: Mapping[str, Evaluation], path: Path) -> Path | None:
-    """Draw the precision of each detector over its recall, and return the image; None where matplotlib is missing."""
+    """Draw the precision of each detector over its recall, and return the image; None if matplotlib is missing."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
         return None
     figure = Figure(figsize=(12.0, 4.8), layout="constrained")
-    places: Any = figure.subfigures(1, len(evaluations), squeeze=False)[0]
-    for place, (name, found) in zip(places, evaluations.items(), strict=True):
-        place.suptitle(f"{name} detector (simulated)")
-        found.plot_pr_curve(ax=place.subplots())
+    panels: Any = figure.subfigures(1, len(evaluations), squeeze=False)[0]
+    for panel, (name, evaluation) in zip(panels, evaluations.items(), strict=True):
+        panel.suptitle(f"{name} detector (simulated)")
+        evaluation.plot_pr_curve(ax=panel.subplots())
     figure.savefig(path, dpi=100, metadata={"Software": None})
     return path
 

@@ -22,7 +22,7 @@ from nucleus_pandas.uploads.results import ImportResult
 DatasetSource: TypeAlias = Callable[[], Dataset]
 RunSource: TypeAlias = Callable[[Dataset], ModelRun] | None
 
-REJECTED = 3  # the exit code where rows were rejected
+REJECTED = 3  # the exit code if rows were rejected
 _EXAMPLES = """\
 examples:
   nucleus-pandas import items.parquet "Street scenes" --store my_store --metadata weather hour
@@ -31,8 +31,8 @@ examples:
   nucleus-pandas import 's3://bucket/run-7/*.parquet' "Street scenes" --kind predictions --model det-0.5
   nucleus-pandas import instances.json "Street scenes" --format coco --images images/
 
-It ends with 0 when all rows are stored, with 3 when rows were refused (they stand in a Parquet file beside the source,
-with their numbers, columns and reasons), with 1 after an error. The same command again goes on where it ended.
+Exit codes: 0 if all rows are stored, 3 if rows were rejected (a Parquet file next to the source lists them with their
+numbers, columns and reasons), 1 after an error. The same command again resumes where it ended.
 """
 
 
@@ -42,24 +42,24 @@ def add(commands: Any) -> None:
         "import",
         help="send files to a dataset or a run",
         description="Send Parquet, COCO, YOLO or Pascal VOC files to a dataset or a run.\n"
-        "A dataset that does not exist is made when images are imported.",
+        "A dataset that does not exist is created when images are imported.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument(
-        "source", metavar="SOURCE", nargs="+", help="files, folders, patterns, or addresses such as s3://bucket/boxes"
+        "source", metavar="SOURCE", nargs="+", help="files, folders, patterns, or URLs such as s3://bucket/boxes"
     )
     add_dataset(command)
     command.add_argument(
         "--format",
         choices=("parquet", *FILE_FORMATS),
         default="parquet",
-        help="what the files are (%(default)s); all but Parquet hold images and boxes at once",
+        help="the format of the files (%(default)s); all but Parquet contain images and boxes together",
     )
     command.add_argument(
         "--kind",
         choices=("items", "annotations", "predictions"),
-        help="what the rows of Parquet files are (items)",
+        help="the kind of rows in Parquet files (items)",
     )
     _add_formats(command.add_argument_group("other formats"))
     where = command.add_argument_group("where predictions go")
@@ -68,12 +68,12 @@ def add(commands: Any) -> None:
     either.add_argument(
         "--model",
         metavar="MODEL",
-        help="the id or the reference id of a model, made when absent: its newest run on the dataset that is not "
-        "committed, or a new one",
+        help="the id or the reference id of a model, created when absent; its newest run on the dataset that is not "
+        "committed is used, or a new one",
     )
     _add_columns(command.add_argument_group("columns"))
     _add_sending(command.add_argument_group("sending"))
-    add_json(command, "what became of the rows")
+    add_json(command, "the outcome of the rows")
     add_nucleus(command)
     command.set_defaults(run_command=_run)
 
@@ -82,10 +82,10 @@ def _add_formats(group: Any) -> None:
     group.add_argument(
         "--images",
         metavar="FOLDER",
-        help="the folder of the images, which are uploaded (one named images beside the source)",
+        help="the folder of the images, which are uploaded (default: images next to the source)",
     )
-    group.add_argument("--names", metavar="FILE", help="YOLO's names of classes, where they are not beside the texts")
-    group.add_argument("--ground-truth", metavar="FILE", help="the COCO file that COCO's results are about")
+    group.add_argument("--names", metavar="FILE", help="the file of YOLO class names, if not next to the text files")
+    group.add_argument("--ground-truth", metavar="FILE", help="the COCO file that defines the ids of COCO results")
 
 
 def _add_columns(group: Any) -> None:
@@ -94,14 +94,14 @@ def _add_columns(group: Any) -> None:
         action="append",
         default=[],
         metavar="NAME=COLUMN",
-        help="what the files call a column, such as label=class; objects.category is a field of the struct objects",
+        help="the name of a column in the files, as label=class; objects.category is a field of the struct objects",
     )
-    group.add_argument("--bbox", nargs="+", metavar="COLUMN", help="one column that holds the boxes, or four")
+    group.add_argument("--bbox", nargs="+", metavar="COLUMN", help="one column of boxes, or four columns")
     group.add_argument(
         "--bbox-format",
         choices=("xywh", "xyxy", "cxcywh"),
         default="xywh",
-        help="what the four numbers are (%(default)s)",
+        help="the meaning of the four numbers (%(default)s)",
     )
     either = group.add_mutually_exclusive_group()
     either.add_argument(
@@ -111,7 +111,7 @@ def _add_columns(group: Any) -> None:
         help="plain columns to send as metadata; by default the columns metadata and metadata.<key>",
     )
     either.add_argument("--no-metadata", action="store_true", help="send no metadata")
-    group.add_argument("--local", action="store_true", help="every image_url is a path of this machine")
+    group.add_argument("--local", action="store_true", help="every image_url is a local path")
 
 
 def _add_sending(group: Any) -> None:
@@ -119,42 +119,42 @@ def _add_sending(group: Any) -> None:
         "--if-exists",
         choices=("skip", "update", "error"),
         default="skip",
-        help="what becomes of rows that are there already (%(default)s)",
+        help="what to do with rows that exist (%(default)s)",
     )
-    group.add_argument("--batch-size", type=int, metavar="ROWS", help="rows a request")
+    group.add_argument("--batch-size", type=int, metavar="ROWS", help="rows per request")
+    group.add_argument("--max-rejects", type=int, metavar="ROWS", help="stop when more rows than this are rejected")
     group.add_argument(
-        "--max-rejects", type=int, metavar="ROWS", help="end early when more rows than these are refused"
+        "--rejects", type=Path, metavar="FILE", help="the file for rejected rows (default: next to the source)"
     )
-    group.add_argument("--rejects", type=Path, metavar="FILE", help="where refused rows go (beside the source)")
     either = group.add_mutually_exclusive_group()
     either.add_argument(
-        "--journal", type=Path, metavar="FILE", help="where answers are written down (beside the source)"
+        "--journal", type=Path, metavar="FILE", help="the file that records responses (default: next to the source)"
     )
-    either.add_argument("--no-journal", action="store_true", help="write no answers down, and send everything")
-    group.add_argument("--no-progress", action="store_true", help="show no bar")
+    either.add_argument("--no-journal", action="store_true", help="record no responses, and send everything")
+    group.add_argument("--no-progress", action="store_true", help="show no progress bar")
 
 
 def _run(options: argparse.Namespace) -> int:
     with ExitStack() as opened:
-        sent_to: dict[str, Any] = {}
+        targets: dict[str, Any] = {}
 
         def dataset() -> Dataset:
-            client = sent_to["client"] = opened.enter_context(open_nucleus(options, make=_makes_items(options)))
-            sent_to["dataset"] = _dataset(client, options)
-            return cast(Dataset, sent_to["dataset"])
+            client = targets["client"] = opened.enter_context(open_nucleus(options, create=_sends_images(options)))
+            targets["dataset"] = _dataset(client, options)
+            return cast(Dataset, targets["dataset"])
 
-        def run(home: Dataset) -> ModelRun:
-            sent_to["run"] = _model_run(sent_to["client"], home, options)
-            return cast(ModelRun, sent_to["run"])
+        def run(dataset: Dataset) -> ModelRun:
+            targets["run"] = _model_run(targets["client"], dataset, options)
+            return cast(ModelRun, targets["run"])
 
-        # Both are called when the files have been checked, so that nothing is created for files that cannot be sent.
+        # Both are called after the files have been checked, so that nothing is created for files that cannot be sent.
         send = _import_parquet if options.format == "parquet" else _import_files
         try:
             results = send(options, dataset, run if options.run or options.model else None)
         except KeyboardInterrupt:
             sys.stderr.write("Interrupted. The same command resumes where it ended.\n")
             raise
-    ids: dict[str, str] = {name: sent_to[name].id for name in ("dataset", "run") if name in sent_to}
+    ids: dict[str, str] = {name: targets[name].id for name in ("dataset", "run") if name in targets}
     if options.json:
         counted: dict[str, Any] = {kind: result.as_dict() for kind, result in results.items()}
         say_json({**ids, **(counted if options.format != "parquet" else next(iter(counted.values())))})
@@ -164,8 +164,8 @@ def _run(options: argparse.Namespace) -> int:
     return REJECTED if any(result.failed for result in results.values()) else 0
 
 
-def _makes_items(options: argparse.Namespace) -> bool:
-    """Return whether images are sent, for which a dataset may be made."""
+def _sends_images(options: argparse.Namespace) -> bool:
+    """Return True if images are sent, so that the dataset may be created."""
     if options.format == "parquet":
         return (options.kind or "items") == "items"
     return not (options.run or options.model)
@@ -189,7 +189,7 @@ def _import_parquet(options: argparse.Namespace, dataset: DatasetSource, run: Ru
             raise InvalidInputError(f"{name}= goes with --format {' or '.join(formats_with(name))}.")
     kind: RowKind = options.kind or "items"
     if kind == "predictions" and run is None:
-        raise InvalidInputError("Predictions go to a run: name it by --run RUN, or a model by --model MODEL.")
+        raise InvalidInputError("Predictions need a run: name it with --run RUN, or a model with --model MODEL.")
     if kind != "predictions" and run is not None:
         raise InvalidInputError("--run and --model are for predictions. Is --kind predictions meant?")
     source = options.source if len(options.source) > 1 else options.source[0]
@@ -212,10 +212,12 @@ def _import_parquet(options: argparse.Namespace, dataset: DatasetSource, run: Ru
 def _import_files(options: argparse.Namespace, dataset: DatasetSource, run: RunSource) -> Mapping[str, ImportResult]:
     if len(options.source) > 1:
         raise InvalidInputError(f"--format {options.format} takes one source, not {len(options.source)}.")
-    given = [name for name in ("kind", "column", "bbox", "metadata", "no_metadata", "local") if getattr(options, name)]
-    if given or options.bbox_format != "xywh":
-        name = (given or ["bbox_format"])[0].replace("_", "-")
-        raise InvalidInputError(f"--{name} is about the columns of Parquet files, not of --format {options.format}.")
+    unsupported = [
+        name for name in ("kind", "column", "bbox", "metadata", "no_metadata", "local") if getattr(options, name)
+    ]
+    if unsupported or options.bbox_format != "xywh":
+        name = (unsupported or ["bbox_format"])[0].replace("_", "-")
+        raise InvalidInputError(f"--{name} applies to the columns of Parquet files, not to --format {options.format}.")
     return import_files(
         options.source[0],
         dataset,
@@ -232,7 +234,7 @@ def _dataset(client: NucleusClient, options: argparse.Namespace) -> Dataset:
     try:
         return find_dataset(client, options.dataset)
     except NotFoundError:
-        if not _makes_items(options) or options.dataset.startswith("ds_"):
+        if not _sends_images(options) or options.dataset.startswith("ds_"):
             raise
     return client.create_dataset(options.dataset)
 
@@ -241,8 +243,8 @@ def _model_run(client: NucleusClient, dataset: Dataset, options: argparse.Namesp
     if options.run:
         return client.get_model_run(options.run, dataset.id)
     models = client.models
-    known = models.loc[(models["id"] == options.model) | (models["reference_id"] == options.model), "id"].tolist()
-    model = client.get_model(known[0]) if known else client.add_model(options.model, reference_id=options.model)
+    ids = models.loc[(models["id"] == options.model) | (models["reference_id"] == options.model), "id"].tolist()
+    model = client.get_model(ids[0]) if ids else client.add_model(options.model, reference_id=options.model)
     for run in reversed(dataset.model_runs):
         info = run.info
         if info["model_id"] == model.id and info["status"] != "committed":
@@ -251,13 +253,13 @@ def _model_run(client: NucleusClient, dataset: Dataset, options: argparse.Namesp
 
 
 def _mapping(pairs: list[str]) -> dict[str, str] | None:
-    found = {}
+    columns = {}
     for pair in pairs:
-        name, parted, own = pair.partition("=")
-        if not parted or not name or not own:
+        name, _, column = pair.partition("=")
+        if not name or not column:
             raise InvalidInputError(f"--column takes NAME=COLUMN, such as label=class, not {pair!r}.")
-        found[name] = own
-    return found or None
+        columns[name] = column
+    return columns or None
 
 
 def _text(result: ImportResult, ids: Mapping[str, str]) -> str:
@@ -267,12 +269,12 @@ def _text(result: ImportResult, ids: Mapping[str, str]) -> str:
         if getattr(result, name)
     ]
     if result.failed:
-        parts.append(f"{result.failed:,} refused")
+        parts.append(f"{result.failed:,} rejected")
     if result.resumed:
-        parts.append(f"of these {result.resumed:,} sent earlier")
+        parts.append(f"{result.resumed:,} of these sent earlier")
     files = "1 file" if result.files == 1 else f"{result.files:,} files"
     where = f"the run '{ids['run']}'" if "run" in ids else f"the dataset '{ids['dataset']}'"
     lines = [f"{result.kind}: {result.rows:,} rows of {files} into {where}: {', '.join(parts) or 'nothing to send'}"]
     if result.failed:
-        lines.append(f"The refused rows, with columns and reasons, are in '{result.rejects}'.")
+        lines.append(f"The rejected rows, with columns and reasons, are in '{result.rejects}'.")
     return "\n".join(lines)

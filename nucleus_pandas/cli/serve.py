@@ -16,23 +16,27 @@ _KEYS = "NUCLEUS_PANDAS_API_KEYS"
 
 def add(commands: Any) -> None:
     """Add the command."""
-    command = commands.add_parser("serve", help="serve an embedded Nucleus over HTTP, with a page for people")
-    command.add_argument("path", type=Path, help="the folder of the store, made when absent")
-    command.add_argument("--host", default="127.0.0.1", help="beyond loopback keys are needed (%(default)s)")
-    command.add_argument("--port", type=int, default=8765, help="0 takes a free one (%(default)s)")
-    command.add_argument("--public-url", help="where others reach the server, such as https://nucleus.example.org")
+    command = commands.add_parser("serve", help="serve an embedded Nucleus over HTTP, with a web page")
+    command.add_argument("path", type=Path, help="the folder of the store, created when absent")
+    command.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="the address to listen on; keys are required unless it is loopback (%(default)s)",
+    )
+    command.add_argument("--port", type=int, default=8765, help="the port; 0 selects a free one (%(default)s)")
+    command.add_argument("--public-url", help="the public URL of the server, such as https://nucleus.example.org")
     command.add_argument(
         "--api-key-file",
         type=Path,
-        help=f"a file with the keys that are let in, a line each; or {_KEYS} holds them, parted by commas",
+        help=f"a file of accepted API keys, one per line; or set {_KEYS}, separated by commas",
     )
     command.add_argument(
-        "--request-seconds", type=float, default=600.0, help="how long a request may take to arrive (%(default)s)"
+        "--request-seconds", type=float, default=600.0, help="seconds that a request may take to arrive (%(default)s)"
     )
     command.add_argument(
         "--remote-images",
         action="store_true",
-        help="have the browser load the images that stand on other servers, which see who looks at them",
+        help="allow the browser to load images from other servers, which can then track the viewers",
     )
     add_json(command, "the endpoint")
     command.set_defaults(run_command=_run)
@@ -67,7 +71,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _api_keys(file: Path | None) -> list[str]:
-    """Read the keys; they never stand on a command line, which everybody on the machine can see."""
+    """Read the API keys; they are never arguments, which all users of the machine can see."""
     if file is None:
         return [key.strip() for key in os.environ.get(_KEYS, "").split(",") if key.strip()]
     try:
@@ -76,5 +80,5 @@ def _api_keys(file: Path | None) -> list[str]:
         raise ConfigurationError(f"The keys cannot be read from '{file}': {error}.") from None
     keys = [line.strip() for line in lines if line.strip()]
     if not keys:
-        raise ConfigurationError(f"The file '{file}' holds no key.")
+        raise ConfigurationError(f"The file '{file}' contains no keys.")
     return keys

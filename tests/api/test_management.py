@@ -93,13 +93,13 @@ def test_missing_items_may_be_ignored(dataset: npd.Dataset) -> None:
 @pytest.mark.parametrize(
     ("ids", "words"),
     [
-        (pd.DataFrame({"reference_id": ["a.jpg"]}), "give frame\\['reference_id'\\]"),
+        (pd.DataFrame({"reference_id": ["a.jpg"]}), "pass frame\\['reference_id'\\]"),
         (["a.jpg", None], "row 1: column 'reference_id': is missing"),
         (pd.Series(["a.jpg", 7.0], index=["x", "y"]), "row 'y' \\(position 1\\): .*is the number 7.0"),
         ([True], "bool"),
         ([""], "is an empty text"),
-        (None, "Reference ids are texts, not None"),
-        (7.5, "Reference ids are texts, not 7.5"),
+        (None, "Reference ids must be strings, not None"),
+        (7.5, "Reference ids must be strings, not 7.5"),
     ],
     ids=str,
 )
@@ -186,7 +186,7 @@ def test_plain_columns_are_named_and_missing_values_change_nothing(dataset: npd.
 
 
 def test_an_item_that_is_not_there_is_named_and_the_others_change(dataset: npd.Dataset) -> None:
-    with pytest.raises(npd.BadRequestError, match="1 of 2 changes were refused.*Item with id x doesn't exist"):
+    with pytest.raises(npd.BadRequestError, match="1 of 2 changes were rejected.*Item with id x doesn't exist"):
         dataset.update_item_metadata({"x": {"hour": 1}, "a.jpg": {"hour": 1}})
     assert dataset.refloc["a.jpg", "metadata"]["hour"] == 1
 
@@ -249,7 +249,7 @@ def test_tags_and_slices_of_a_model(dataset: npd.Dataset) -> None:
 @pytest.mark.parametrize("tags", [[""], [None], [7], ["a", ""]], ids=str)
 def test_tags_are_texts(dataset: npd.Dataset, tags: Any) -> None:
     for change in (dataset.add_tags, dataset.remove_tags, _model(dataset).add_tags):
-        with pytest.raises(npd.InvalidInputError, match="A list of texts is wanted"):
+        with pytest.raises(npd.InvalidInputError, match="Expected a list of non-empty strings"):
             change(tags)
 
 

@@ -305,7 +305,7 @@ class TestElsewhere:
         pd.testing.assert_frame_equal(there.per_class, here.per_class)
         pd.testing.assert_frame_equal(there.by("metadata.scene"), here.by("metadata.scene"))
         assert (there.computed_by, there.committed_at, there.stale) == ("client", None, None)
-        assert any("does not tell how the run was committed" in note for note in there.notes)
+        assert any("does not report how the run was committed" in note for note in there.notes)
         assert len(run.examples("FN")) == here.counts["FN"].sum()
 
     @pytest.mark.parametrize("threshold", [0.5, 0.7])

@@ -45,7 +45,7 @@ def test_bars_are_shown_or_not_for_every_call(
     assert shown() == (True, True)
     npd.set_options(progress=None)
     assert shown() == (False, False)
-    with pytest.raises(npd.InvalidInputError, match="progress is True, False or None, not 1"):
+    with pytest.raises(npd.InvalidInputError, match="progress must be True, False or None, not 1"):
         npd.set_options(progress=1)  # type: ignore[arg-type]
 
 

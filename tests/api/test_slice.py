@@ -184,7 +184,7 @@ def test_what_names_no_items_is_refused_before_anything_is_sent(
     [
         (lambda d: d.create_slice(""), "A slice needs a name"),
         (lambda d: d.create_slice({"reference_ids": ["a"]}), "A slice needs a name"),
-        (lambda d: d.create_slice({"name": "s", "items": ["a"]}), "A slice has no 'items'"),
+        (lambda d: d.create_slice({"name": "s", "items": ["a"]}), "A slice has no field 'items'"),
         (lambda d: d.create_slice({"name": "s", "reference_ids": ["a"]}, ["b"]), "not of both"),
         (lambda d: d.create_slice({"name": "s", "reference_ids": ["a"], "dataset_item_ids": ["b"]}), "not of both"),
         (lambda d: d.build_slice("s", 0), "at least 1"),
@@ -192,8 +192,8 @@ def test_what_names_no_items_is_refused_before_anything_is_sent(
         (lambda d: d.build_slice("s", 5.0), "at least 1"),
         (lambda d: d.build_slice(None, 5), "A slice needs a name"),
         (lambda d: d.build_slice("s", 5, "Best"), "'Random' or 'Uniqueness'"),
-        (lambda d: d.build_slice("s", 5, filters={"autotag": "x"}), "filtered by 'slice_id', not by 'autotag'"),
-        (lambda d: d.create_slice("s").add_tags(["x", None]), "Tags are texts"),
+        (lambda d: d.build_slice("s", 5, filters={"autotag": "x"}), "filters= takes 'slice_id', not 'autotag'"),
+        (lambda d: d.create_slice("s").add_tags(["x", None]), "Tags must be strings"),
     ],
 )
 def test_mistakes_are_told_here(local: npd.NucleusClient, act: Any, reason: str) -> None:
@@ -210,7 +210,7 @@ def test_a_seed_draws_the_same_again(local: npd.NucleusClient) -> None:
     assert drawn[0] == drawn[1]
     with pytest.raises(npd.UnsupportedError, match="embeddings"):
         dataset.build_slice("unique", 6, "Uniqueness")
-    with pytest.raises(npd.InvalidInputError, match="Only an embedded Nucleus draws by a seed"):
+    with pytest.raises(npd.InvalidInputError, match="Only an embedded Nucleus supports seed="):
         dataset_handle(contract_only(local), dataset.id).build_slice("seeded", 6, seed=3)
 
 

@@ -221,7 +221,7 @@ def test_a_name_that_several_datasets_have_is_refused_with_their_ids(local: npd.
 def test_an_unknown_dataset_is_told_with_its_near_misses(
     local: npd.NucleusClient, two_datasets: list[npd.Dataset]
 ) -> None:
-    with pytest.raises(npd.NotFoundError, match="no dataset 'street scene'.* Nearly so: 'Street scenes'"):
+    with pytest.raises(npd.NotFoundError, match="no dataset 'street scene'.* Similar names: 'Street scenes'"):
         find_dataset(local, "street scene")
     with pytest.raises(npd.NotFoundError, match="'ds_0'.*`nucleus-pandas datasets` lists all"):
         find_dataset(local, "ds_0")

@@ -55,7 +55,7 @@ def test_the_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     imported = names["imported"]
     told = [getattr(imported, name) for name in ("new", "ignored", "skipped", "failed", "resumed")]
     assert f"imported.resumed  # {tuple(told)}" in README.read_text()
-    assert len(names["truth"]) == 3  # type: ignore[arg-type]
+    assert len(names["ground_truth"]) == 3  # type: ignore[arg-type]
     assert len(names["dataset"]) == 5  # type: ignore[arg-type]
     names["client"].close()  # type: ignore[attr-defined]
 

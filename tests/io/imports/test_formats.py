@@ -128,7 +128,7 @@ def test_a_folder_of_images_is_imported(files: Path, run_command: Any, store: Pa
     code, out, _ = run_command(images, "Images", "--format", "images")
     assert code == 3
     assert "items: 101 rows" in out
-    assert "99 new, 2 refused" in out
+    assert "99 new, 2 rejected" in out
     rejects = pd.read_parquet(images / "_images.items.rejects.parquet")
     assert rejects["reference_id"].tolist() == ["2007_000032.jpg", "2007_000033.jpg"]
     with npd.NucleusClient.local(store) as client:
@@ -156,7 +156,7 @@ def test_a_folder_with_names_of_any_bytes_is_imported(run_command: Any, tmp_path
     (folder / "lost.png").symlink_to("nowhere")
     for _ in range(2):
         code, out, _ = run_command(folder, "Images", "--format", "images")
-        assert (code, "1 new, 2 refused" in out) == (3, True)
+        assert (code, "1 new, 2 rejected" in out) == (3, True)
     rejects = pd.read_parquet(folder / "_folder.items.rejects.parquet")
     assert rejects["reference_id"].tolist() == ["caf�.png", "lost.png"]
     assert rejects["reject_reason"].str.contains("has a name that is not UTF-8|No such file").all()
@@ -199,9 +199,9 @@ def test_images_that_cannot_be_found_are_told_before_anything_is_sent(
 def test_what_does_not_go_together_is_refused(files: Path, run_command: Any, local: npd.NucleusClient) -> None:
     coco = files / "coco_cvat.json"
     for arguments, says in (
-        ((coco, "D", "--format", "coco", "--kind", "items"), "--kind is about the columns of Parquet files"),
-        ((coco, "D", "--format", "coco", "--bbox", "b"), "--bbox is about the columns"),
-        ((coco, "D", "--format", "coco", "--bbox-format", "xyxy"), "--bbox-format is about the columns"),
+        ((coco, "D", "--format", "coco", "--kind", "items"), "--kind applies to the columns of Parquet files"),
+        ((coco, "D", "--format", "coco", "--bbox", "b"), "--bbox applies to the columns"),
+        ((coco, "D", "--format", "coco", "--bbox-format", "xyxy"), "--bbox-format applies to the columns"),
         ((coco, coco, "D", "--format", "coco"), "takes one source, not 2"),
         ((coco, "D", "--format", "coco", "--names", "n"), "--names applies to 'yolo', not to 'coco'"),
         ((coco, "D", "--images", "n"), "--images goes with --format coco or yolo or voc"),
@@ -324,7 +324,7 @@ def test_nothing_is_made_for_files_that_cannot_be_sent(
     ):
         assert run_command(*arguments)[0] == 1
     code, _, err = run_command(mine, "Mime", *names, "--column", "label=class", "--kind", "annotations", *CORNERS)
-    assert (code, "There is no dataset 'Mime', by id or by name. Nearly so: 'Mine'" in err) == (1, True)
+    assert (code, "There is no dataset 'Mime', by id or by name. Similar names: 'Mine'" in err) == (1, True)
     with npd.NucleusClient.local(store) as client:
         (dataset,) = client.list_datasets()
         assert client.models.empty
@@ -355,7 +355,7 @@ def test_the_exit_code_tells_of_refused_rows(mine: Path, run_command: Any, tmp_p
     corners = ("--bbox", "xmin", "ymin", "xmax", "ymax", "--bbox-format", "xyxy", "--kind", "annotations")
     code, out, _ = run_command(mine, "Mine", *names, *corners)
     assert code == 3
-    assert "28 new, 2 refused" in out
+    assert "28 new, 2 rejected" in out
     assert f"are in '{tmp_path / '_mine.annotations.rejects.parquet'}'" in out
     rejects = pd.read_parquet(tmp_path / "_mine.annotations.rejects.parquet")
     assert rejects["reject_row"].tolist() == [3, 17]

@@ -566,7 +566,7 @@ def test_arguments_that_do_not_go_together_are_refused(
     run = scene.create_model_run(local.add_model("Detector", "det"))
     other = local.create_dataset("Other")
     calls: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
-        ((scene, "predictions"), {}, "Predictions go to a run: run="),
+        ((scene, "predictions"), {}, "Predictions need a run: run="),
         ((other, "predictions", run), {}, f"belongs to the dataset '{scene.id}'"),
         ((scene, "annotations", run), {}, "Is kind='predictions' meant"),
         ((scene, "boxes"), {}, "'items'"),
