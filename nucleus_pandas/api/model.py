@@ -220,7 +220,7 @@ class Model(Resource):
             if dataset_id is not None:
                 return dataset_id
         raise InvalidInputError(
-            f"The predictions without a run of the model '{self.id}' are not known to be on a single dataset, so "
+            f"The predictions without a run of the model '{self.id}' are on no single dataset, as far as is known, so "
             "positions and reference ids are ambiguous. Use item ids: model.predictions.loc[…]."
         )
 

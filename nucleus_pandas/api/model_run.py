@@ -398,10 +398,11 @@ class ModelRun(Resource):
         >>> client.close()
         """
         check_choice(match_type, sort_by, limit)
+        parameters = Parameters.of(iou_threshold=iou_threshold)
         data = RunData.read(self._transport, self.id, self._single_dataset())
         return examples(
             data.sides,
-            data.as_committed(Parameters.of(iou_threshold=iou_threshold)),
+            data.as_committed(parameters),
             data.items,
             match_type,
             sort_by=sort_by,

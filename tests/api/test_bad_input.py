@@ -263,7 +263,7 @@ def test_a_run_needs_a_known_model(client: npd.NucleusClient, dataset: npd.Datas
         dataset.create_model_run({"reference_id": "nobody"})
     with pytest.raises(npd.BadRequestError, match="neither is given"):
         dataset.create_model_run({"name": "a run"})
-    with pytest.raises(npd.InvalidInputError, match="no 'referenceid'"):
+    with pytest.raises(npd.InvalidInputError, match="no field 'referenceid'"):
         dataset.create_model_run({"referenceid": "x"})
 
 

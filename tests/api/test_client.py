@@ -628,7 +628,9 @@ def test_ids_are_quoted(name: str, segment: str) -> None:
 
 
 def test_what_a_model_can_have_is_listed() -> None:
-    with pytest.raises(npd.InvalidInputError, match="has no 'ref_id'; there are 'name', 'reference_id', 'metadata'"):
+    with pytest.raises(
+        npd.InvalidInputError, match="has no field 'ref_id'; its fields are 'name', 'reference_id', 'metadata'"
+    ):
         npd.NucleusClient(KEY, HOST).add_model("M", ref_id="m")
 
 

@@ -112,7 +112,7 @@ def test_what_is_no_id_is_refused_before_anything_is_sent(dataset: npd.Dataset, 
 
 
 def test_errors_is_one_of_two(dataset: npd.Dataset) -> None:
-    with pytest.raises(npd.InvalidInputError, match="errors is 'raise' or 'ignore', not 'coerce'"):
+    with pytest.raises(npd.InvalidInputError, match="errors must be 'raise' or 'ignore', not 'coerce'"):
         dataset.delete_items("a.jpg", errors="coerce")  # type: ignore[arg-type]
 
 
@@ -149,7 +149,7 @@ def test_unknown_items_are_told_of_and_the_others_lose_theirs(dataset: npd.Datas
 
 
 def test_no_items_are_no_request(dataset: npd.Dataset) -> None:
-    with pytest.raises(npd.InvalidInputError, match="name the items"):
+    with pytest.raises(npd.InvalidInputError, match="Name the items"):
         dataset.delete_annotations([])
     assert len(dataset.annotations) == len(NAMES)
 
@@ -211,7 +211,7 @@ def test_wrong_changes_are_refused_before_anything_is_sent(dataset: npd.Dataset,
 
 
 def test_options_of_frames_are_refused_for_dicts(dataset: npd.Dataset) -> None:
-    with pytest.raises(npd.InvalidInputError, match="are for DataFrames"):
+    with pytest.raises(npd.InvalidInputError, match="apply to DataFrames"):
         dataset.update_item_metadata({"a.jpg": {"h": 1}}, metadata=["h"])
 
 
@@ -323,7 +323,7 @@ def test_a_cancelled_upload_stops_between_two_steps(store: Path, monkeypatch: py
 
 def test_a_server_that_knows_only_the_contract_cancels_nothing(local: npd.NucleusClient) -> None:
     job = job_handle(contract_only(local), "job_1")
-    with pytest.raises(npd.UnsupportedError, match="only an embedded Nucleus does"):
+    with pytest.raises(npd.UnsupportedError, match="only an embedded Nucleus can"):
         job.cancel()
 
 
