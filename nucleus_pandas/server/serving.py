@@ -134,7 +134,7 @@ class Server:
             self._turn(0.1)
 
     def stop(self) -> None:
-        """Make `run` return soon; may be called from another thread or a signal handler."""
+        """Request that `run` returns soon; may be called from another thread or a signal handler."""
         self._stopping.set()
         with suppress(OSError):  # the loop may end before it is woken
             self._server.pull_trigger()

@@ -71,13 +71,13 @@ _FILTER = _Unlogged()
 
 
 def hide_signed_urls() -> None:
-    """Have urllib3's logger, which records every URL at DEBUG, respect `unlogged`; a second call changes nothing."""
+    """Add the filter of `unlogged` to urllib3's logger, which records every URL at DEBUG; idempotent."""
     logging.getLogger("urllib3.connectionpool").addFilter(_FILTER)
 
 
 @contextmanager
 def unlogged() -> Iterator[None]:
-    """Have urllib3 log nothing of this thread's requests, while they go to URLs that contain a key."""
+    """Suppress urllib3's log of this thread's requests, while they go to URLs that contain a key."""
     _thread.is_unlogged = True
     try:
         yield

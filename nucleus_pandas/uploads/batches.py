@@ -85,12 +85,12 @@ class Upload(Generic[UnitsT_co]):
 
     @property
     def replaces(self) -> bool:
-        """Whether rows that exist are replaced."""
+        """True if rows that exist are replaced."""
         return self.options.if_exists == "update"
 
     @property
     def rejects_existing(self) -> bool:
-        """Whether the server rejects rows that exist, because they must not."""
+        """True if the server is asked to reject rows that exist."""
         return self.options.if_exists == "error" and "refuse-existing" in self.extensions
 
     def fail(self, units: range, error: Exception, doubts: Sequence[str] = ()) -> None:

@@ -100,7 +100,7 @@ class RowOutcomes:
         self._lock = threading.RLock()
 
     def recall(self, units: range, key: bytes) -> bool:
-        """Take the outcome of a request from the journal; return whether it is there."""
+        """Restore the outcome of a request from the journal; return True if the journal has it."""
         entry = None if self.journal is None else self.journal.entry(key)
         if entry is None or sum(rows for _, rows in entry.outcomes) != len(units):
             return False
@@ -188,12 +188,12 @@ class RowOutcomes:
 
     @property
     def has_failures(self) -> bool:
-        """Whether anything is invalid or was not stored as asked."""
+        """True if any row is invalid or was not stored as asked."""
         return bool(self.errors or self.notes or self.existing or self.checked.problems.bad.any())
 
     @property
     def has_stored(self) -> bool:
-        """Whether anything was stored."""
+        """True if any row was stored."""
         return bool(((self.statuses != ERROR) & (self.statuses != UNSENT)).any())
 
     @property

@@ -114,7 +114,7 @@ class UploadResult:
 
     @property
     def is_error(self) -> npt.NDArray[np.bool_]:
-        """Whether each row is invalid or was rejected."""
+        """Boolean array: True for each row that is invalid or was rejected."""
         is_error: npt.NDArray[np.bool_] = self._statuses == ERROR
         return is_error
 

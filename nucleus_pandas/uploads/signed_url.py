@@ -134,7 +134,7 @@ def _signed_url(upload: Upload[Any], request_id: str) -> str | None:
 
 
 def _start_job(upload: Upload[Any], units: range, request_id: str, doubts: list[str], key: bytes) -> None:
-    """Have a job process an uploaded file; doubts are about the job alone."""
+    """Start a job that processes an uploaded file; doubts are about the job alone."""
     transport = upload.target.transport
     body = FromUpload(request_id=request_id, update=upload.replaces)
     job: JobEntry = transport.request(

@@ -61,12 +61,12 @@ class Expression:
 
     @property
     def is_null(self) -> str:
-        """Whether the value is missing."""
+        """SQL that is true if the value is missing."""
         return f"coalesce({self.type}, 'null') = 'null'" if self.kind == "any" else f"{self.sql} IS NULL"
 
     @property
     def holds(self) -> str:
-        """Whether the value is true."""
+        """SQL that is true if the value is true, false for any other value, and NULL if it is missing."""
         if self.kind == "boolean":
             return self.sql
         return f"CASE WHEN {self.type} {_TYPES['boolean']} THEN {self.sql} WHEN {self.type} <> 'null' THEN 0 END"

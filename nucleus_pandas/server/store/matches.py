@@ -186,7 +186,7 @@ class OutcomeFilter:
 
     @property
     def shows_confidence(self) -> bool:
-        """Whether the outcome shows the confidence of a prediction."""
+        """True if the outcome shows the confidence of a prediction."""
         return self.match != "FN" and not (self.alone and self.truth is not None)
 
     def condition(self, source: MatchSource) -> Condition:

@@ -133,7 +133,7 @@ class Subset(PageTokens):
 
     @property
     def has_condition(self) -> bool:
-        """Whether some items of the dataset or slice may be left out."""
+        """True if a condition may exclude items of the dataset or slice."""
         return self.condition != _NO_CONDITION
 
     @property

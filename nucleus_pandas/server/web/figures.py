@@ -155,7 +155,7 @@ def shape_of(row: AnnotationRow, *, small: bool, guess: bool) -> SvgShape | None
 
 
 def undrawn(row: AnnotationRow) -> str:
-    """Say why an annotation that has a place is not drawn; empty where it is drawn, or belongs to the whole image."""
+    """Return why a localized annotation is not drawn; empty if it is drawn, or belongs to the whole image."""
     if row.type == "cuboid":
         return CUBOID
     if row.type == "keypoints" and shape_of(row, small=False, guess=False) is None:

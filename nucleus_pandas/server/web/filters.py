@@ -98,12 +98,12 @@ class ImageFilters:
 
     @property
     def needs_match(self) -> bool:
-        """Whether outcomes of a match are filtered."""
+        """True if outcomes of a match are filtered."""
         return bool(self.match) or self.iou != (None, None)
 
     @property
     def needs_run(self) -> bool:
-        """Whether predictions are filtered."""
+        """True if predictions are filtered."""
         return self.needs_match or self.confidence != (None, None)
 
     def outcomes(self) -> OutcomeFilter:
@@ -118,7 +118,7 @@ class ImageFilters:
 
     @property
     def is_query(self) -> bool:
-        """Whether a query is the only filter."""
+        """True if a query is the only filter."""
         return bool(self.query) and not (self.needs_run or self.label or self.key)
 
     def condition(self, run: RunEntry | None, source: MatchSource | None) -> Condition:

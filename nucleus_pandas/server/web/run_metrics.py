@@ -92,7 +92,7 @@ def _flags_by_level(threshold: int) -> tuple[list[MatchFlags[bool]], list[MatchF
 
 
 def metrics_computation(db: sqlite3.Connection, source: MatchSource) -> Computation[RunMetrics]:
-    """Return what the metrics of a match depend on."""
+    """Return the computation of the metrics of a match: the key and the revision of its result."""
     is_small = matches.count_arrivals(db, source) <= compute.SMALL
     if source.evaluation is not None:
         revisions = [evaluations.revisions(db, evaluated) for evaluated in evaluations.sources(db, source.evaluation)]
@@ -310,7 +310,7 @@ class LabelDifference(NamedTuple):
 def differences_computation(
     db: sqlite3.Connection, first: MatchSource, second: MatchSource, threshold: int
 ) -> Computation[list[LabelDifference]]:
-    """Return what the differences of two runs depend on."""
+    """Return the computation of the differences of two runs."""
     sides = [metrics_computation(db, source) for source in (first, second)]
     return Computation(
         "__".join([*(side.subject for side in sides), str(threshold)]),
