@@ -1,4 +1,4 @@
-"""What an annotation may say beside its label, place and metadata: its classes' chances, track, task and embedding."""
+"""Optional fields of annotations: class probabilities, track, task and embedding."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ENCODER = msgspec.json.Encoder()
 def details(
     named: NamedColumns, names: Sequence[str], metadata: MetadataColumns, problems: Problems
 ) -> dict[str, StringArray]:
-    """Take the columns of a frame that say more of annotations.
+    """Return the optional fields of annotations from the columns of a frame.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def details(
 
 
 def detail(columns: Mapping[str, StringArray], row: int) -> dict[str, Any]:
-    """Return what a row says, as plain values."""
+    """Return the fields of a row as plain values."""
     there = ((name, column[row]) for name, column in columns.items())
     return {name: msgspec.json.decode(value.as_py()) for name, value in there if value.is_valid}
 
@@ -64,7 +64,7 @@ def detail(columns: Mapping[str, StringArray], row: int) -> dict[str, Any]:
 def some_details(
     columns: Mapping[str, StringArray], take: Callable[[StringArray], StringArray]
 ) -> dict[str, StringArray]:
-    """Choose rows of all columns."""
+    """Return all columns after `take` selected their rows."""
     return {name: take(column) for name, column in columns.items()}
 
 

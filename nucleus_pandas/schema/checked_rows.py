@@ -43,23 +43,23 @@ class Problems:
         self._found: list[tuple[Indices, str, Reason]] = []
 
     def add(self, rows: Bools, column: str, reason: Reason) -> None:
-        """Refuse rows, given as a mask; a reason that is a function is asked row by row, by position."""
+        """Reject the rows of a mask; a reason that is a function is called with the position of each row."""
         if rows.any():
             self.bad |= rows
             self._found.append((np.flatnonzero(rows), column, reason))
 
     def add_one(self, row: int, column: str, reason: str) -> None:
-        """Refuse one row, given by its position."""
+        """Reject one row by its position."""
         self.bad[row] = True
         self._found.append((np.array([row]), column, reason))
 
     def extend(self, others: Problems) -> None:
-        """Take over what was found elsewhere in the same rows."""
+        """Add the problems of the same rows from elsewhere."""
         self.bad |= others.bad
         self._found += others._found
 
     def bad_in(self, column: str) -> Bools:
-        """Return which rows are refused for this column."""
+        """Return the mask of the rows that are rejected for this column."""
         found: Bools = np.zeros(len(self.index), dtype=bool)
         for rows, name, _ in self._found:
             if name == column:
@@ -67,7 +67,7 @@ class Problems:
         return found
 
     def forget(self, rows: Bools) -> None:
-        """Let rows pass after all."""
+        """Remove all problems of some rows."""
         if rows.any():
             self.bad &= ~rows
             self._found = [(found[~rows[found]], column, reason) for found, column, reason in self._found]
@@ -78,14 +78,14 @@ class Problems:
                 yield row, column, reason if isinstance(reason, str) else reason(row)
 
     def reasons(self) -> dict[int, str]:
-        """Return one sentence for each refused row, by position."""
+        """Return one sentence per rejected row, by position."""
         found: dict[int, list[str]] = {}
         for row, column, reason in self._each():
             found.setdefault(row, []).append(f"column '{column}': {reason}" if column else reason)
         return {row: " ".join(found[row]) for row in sorted(found)}
 
     def frame(self) -> pd.DataFrame:
-        """Return every refused row, column and reason, in the order of the rows.
+        """Return every rejected row, column and reason, in the order of the rows.
 
         Returns
         -------

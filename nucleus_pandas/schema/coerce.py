@@ -35,27 +35,27 @@ def to_strings(
     addresses: bool = False,
     may_be_empty: bool = False,
 ) -> StringArray:
-    """Take a column of ids, labels or addresses.
+    """Convert a column of ids, labels or URLs to Arrow strings.
 
-    Integers become decimal strings; floats and booleans are refused, since 7.0 and "7" would be two ids.
+    Integers become decimal strings; floats and booleans are rejected, since 7.0 and "7" would be two ids.
 
     Parameters
     ----------
     series : pandas.Series
         Text, integers, categories or objects of these.
     problems : Problems
-        Takes what is refused.
+        Receives the rejected rows.
     required : numpy.ndarray of bool, optional
         Rows that must have a value.
     addresses : bool
-        Whether paths (`os.PathLike`) are taken too.
+        Whether paths (`os.PathLike`) are accepted.
     may_be_empty : bool
-        Whether texts without any character are taken too.
+        Whether empty strings are accepted.
 
     Returns
     -------
     pyarrow.LargeStringArray
-        Null where a value is missing or refused.
+        Null where a value is missing or rejected.
     """
     name = str(series.name)
     try:
@@ -94,7 +94,7 @@ def values_of(series: pd.Series[Any]) -> list[Any]:
 
 
 def _texts(series: pd.Series[Any]) -> StringArray | None:
-    """Take a column whose dtype, or whose values, allow it as a whole; None when they must be looked at one by one."""
+    """Convert a column as a whole; None if its values must be converted one by one."""
     dtype = series.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         distinct = _texts(pd.Series(dtype.categories, name=series.name))
@@ -172,19 +172,19 @@ def is_missing(value: object) -> bool:
 
 
 def floats(series: pd.Series[Any], problems: Problems) -> Floats:
-    """Take a column of numbers as float64.
+    """Convert a column of numbers to float64.
 
     Parameters
     ----------
     series : pandas.Series
         Integers, floats, decimals, categories or objects of these.
     problems : Problems
-        Takes what is refused: text, booleans, infinities.
+        Receives the rejected rows: strings, booleans, infinities.
 
     Returns
     -------
     numpy.ndarray of float64
-        A new array, or the caller's own; NaN where a value is missing or refused.
+        A new array, or the caller's own; NaN where a value is missing or rejected.
     """
     name = str(series.name)
     try:
@@ -231,12 +231,12 @@ def _floats_one_by_one(series: pd.Series[Any], problems: Problems, name: str) ->
 
 
 def number(value: object) -> float:
-    """Take one number; NaN where it is missing.
+    """Convert one number; NaN if it is missing.
 
     Raises
     ------
     ValidationError
-        It is no number, or none that a float64 holds.
+        It is not a number, or does not fit into a float64.
 
     Examples
     --------
@@ -259,14 +259,14 @@ def number(value: object) -> float:
 
 
 def within(column: Floats, problems: Problems, name: str, test: Callable[[Floats], Bools], reason: str) -> None:
-    """Refuse numbers for which `test` is false; missing ones pass."""
+    """Reject numbers for which `test` is false; missing ones pass."""
     with np.errstate(invalid="ignore"):
         wrong = ~test(column) & ~np.isnan(column)
     problems.add(wrong, name, lambda row: f"is {column[row]:g}; {reason}")
 
 
 def sides(series: pd.Series[Any], problems: Problems) -> Floats:
-    """Take the widths or heights of images: whole positive numbers; missing values are absent.
+    """Convert the widths or heights of images: whole positive numbers; missing values are absent.
 
     Returns
     -------

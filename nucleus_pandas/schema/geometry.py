@@ -40,7 +40,7 @@ _FIELDS: dict[BoxFormat, tuple[tuple[str, ...], ...]] = {
 def box_sides(
     named: NamedColumns, is_box: Bools, problems: Problems, bbox: BoxColumn | None, bbox_format: BoxFormat
 ) -> tuple[Floats, Bools]:
-    """Take the boxes.
+    """Read the boxes of a frame.
 
     Returns
     -------
@@ -113,7 +113,7 @@ def named_columns(named: NamedColumns, bbox: BoxColumn | None) -> list[Hashable]
 
 
 def _remedy(side: str, named: NamedColumns) -> str:
-    """Say how to name boxes that stand elsewhere, by the names that are there if they are usual ones."""
+    """Return a remedy for missing box columns; it names columns of the frame if they have usual names."""
     shapes = " Shapes in 'geometry' that are no boxes need a column 'type'." if named.has("geometry") else ""
     for bbox_format, layouts in _FIELDS.items():
         for names in layouts:
@@ -130,7 +130,7 @@ def _remedy(side: str, named: NamedColumns) -> str:
 
 
 def _check_names(names: Sequence[Hashable], bbox_format: BoxFormat) -> None:
-    """Refuse a format that the names of four columns contradict: it is easily forgotten, and any numbers fit."""
+    """Reject a format that the names of four columns contradict: it is easily forgotten, and any numbers fit."""
     folded = tuple(str(name).lower().replace("_", "") for name in names)
     if bbox_format == "xywh" and folded in _FIELDS["xyxy"]:
         raise InvalidInputError(
@@ -153,7 +153,7 @@ def _refuse_partly(partly: Bools, missing: np.ndarray[Any, Any], names: Sequence
 
 
 def _checked(sides: Floats, names: Sequence[str], bbox_format: BoxFormat, problems: Problems) -> Floats:
-    """Look at the numbers of the boxes, and return their x, y, width and height."""
+    """Validate the numbers of the boxes, and return their x, y, width and height."""
     sides = _within(sides, names, problems)
     if bbox_format == "xyxy":
         for low, high, letter in ((0, 2, "x"), (1, 3, "y")):
@@ -188,7 +188,7 @@ def _negative(sides: Floats, number: int, what: str, row: int) -> str:
 
 
 def _one_column(series: pd.Series[Any], problems: Problems, bbox_format: BoxFormat, is_box: Bools) -> Floats:
-    """Take a column of lists, arrays, structs or dicts of four numbers."""
+    """Read a column of lists, arrays, structs or dicts of four numbers."""
     found = np.full((4, len(series)), np.nan)
     rows = np.flatnonzero(is_box & series.notna().to_numpy(dtype=bool))
     there = series if len(rows) == len(series) else series.iloc[rows]
@@ -205,7 +205,7 @@ def _one_column(series: pd.Series[Any], problems: Problems, bbox_format: BoxForm
 
 
 def _at_once(series: pd.Series[Any], bbox_format: BoxFormat) -> Floats | None:
-    """Take a column in which every row has four finite numbers; None where that is not so."""
+    """Read a column in which every row has four finite numbers; None if a row has not."""
     array: Any
     if isinstance(series.dtype, pd.ArrowDtype):
         array = _arrow_numbers(whole(pa.array(series)), bbox_format)
@@ -260,7 +260,7 @@ def _length(value: Collection[Any]) -> int:
 
 
 def _four(value: Any, bbox_format: BoxFormat) -> list[float]:
-    """Take the numbers of one box; NaN where one is missing."""
+    """Return the numbers of one box; NaN where one is missing."""
     if isinstance(value, Mapping):
         value = [value[name] for name in _fields(value, bbox_format)]
     if isinstance(value, (str, bytes, Set)) or not isinstance(value, Collection) or _length(value) != 4:
@@ -284,7 +284,7 @@ def shapes(
     objects: StringArray | None,
     more: Mapping[str, StringArray],
 ) -> dict[int, AnyAnnotation]:
-    """Create annotations of the rows that are no boxes, from what their geometry says."""
+    """Create the annotations of the rows of other types than box, from their geometry."""
     if not kinds:
         return {}
     series = named.get("geometry")
@@ -378,7 +378,7 @@ _WITHOUT_SHAPE = {
 
 
 def _check_named(found: Mapping[str, Any], kind: str) -> None:
-    """Refuse what would be lost."""
+    """Reject fields that would be lost."""
     allowed = {**_SHAPES, **_WITHOUT_SHAPE}[kind]
     if unknown := set(found) - set(allowed):
         raise ValidationError(

@@ -33,7 +33,7 @@ def to_json(value: object, place: str, *, nulls: bool = False) -> Any:
     place : str
         Its path, for the error.
     nulls : bool
-        Whether what is missing (NaN, NaT, pandas.NA) becomes null; else it is refused.
+        Whether what is missing (NaN, NaT, pandas.NA) becomes null; otherwise it is rejected.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Metadata: from dicts, structs, JSON texts or plain columns to one JSON object a row.
+"""Metadata: from dicts, structs, JSON strings or plain columns to one JSON object per row.
 
 The null rule: a missing value (None, NaN, NaT, pandas.NA) at the top level means that the key is absent, a nested one
-is JSON null. Infinities are refused.
+is JSON null. Infinities are rejected.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _ENCODER = msgspec.json.Encoder()
 
 
 def metadata(named: NamedColumns, wanted: MetadataColumns, problems: Problems) -> StringArray | None:
-    """Take the metadata of every row.
+    """Return the metadata of every row.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def _fragments_one_by_one(series: pd.Series[Any], problems: Problems, name: str)
 def _objects(
     series: pd.Series[Any], problems: Problems, name: str, columns: dict[str, StringArray]
 ) -> StringArray | None:
-    """Take a column of whole objects; None where its keys went to `columns` (an Arrow struct)."""
+    """Read a column of whole objects; None where its keys went to `columns` (an Arrow struct)."""
     dtype = series.dtype
     if isinstance(dtype, pd.ArrowDtype) and pa.types.is_struct(dtype.pyarrow_dtype):
         structs = whole(pa.array(series))
@@ -274,7 +274,7 @@ class Changes:
 def check_changes(
     frame: pd.DataFrame, columns: Mapping[str, Hashable] | None, metadata_from: MetadataColumns
 ) -> tuple[Changes, Problems]:
-    """Look at a frame of changes; rows that change nothing are left out, and so are repeats.
+    """Validate a frame of changes; rows that change nothing are left out, and so are repeats.
 
     Raises
     ------

@@ -64,7 +64,7 @@ class AnnotationIndexer(Indexer):
         PositionError
             A position lies outside; an IndexError.
         TypeError
-            A slice from one id to another, and what pandas refuses by it.
+            A slice from one id to another, or what pandas rejects with it.
         """
         key = settled(key)
         if calls(key):
@@ -106,7 +106,7 @@ class AnnotationIndexer(Indexer):
         return list(found)
 
     def _labels(self, rows: Any, source: RowSource) -> np.ndarray[Any, Any]:
-        """Let pandas say which of the labels in a key name rows, and in which order."""
+        """Return the labels of a key that name rows, in the order that pandas gives them."""
         labels = id_strings(rows)
         stand_in = pd.DataFrame({"row": range(len(labels))}, index=pd.Index(labels, dtype=TEXT))
         try:

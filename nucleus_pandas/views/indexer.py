@@ -123,7 +123,7 @@ class CallForm:
     _view: View
 
     def __call__(self, key: str | int) -> dict[str, Any]:
-        """Look up one item, and return what the original client returns: plain dicts as on the wire.
+        """Read one item, and return what the original client returns: plain dicts as on the wire.
 
         Parameters
         ----------
@@ -151,7 +151,7 @@ class CallForm:
 
 
 def look_up(view: View, by: Locator, key: object) -> dict[str, Any]:
-    """Look up one item: ``{"item": …, "annotations": […]}`` of a dataset, ``{"annotations": […]}`` of a run."""
+    """Read one item: ``{"item": …, "annotations": […]}`` of a dataset, ``{"annotations": […]}`` of a run."""
     path = (by, _key_segment(view, by, key))
     try:
         if view.route[0] == "dataset":

@@ -47,7 +47,7 @@ class ItemIndexer(Indexer):
         PositionError
             A position lies outside; an IndexError.
         TypeError
-            A slice from one id to another, and what pandas refuses by it.
+            A slice from one id to another, or what pandas rejects with it.
         """
         key = settled(key)
         if calls(key) or (self._by != "iloc" and _nests(key)):

@@ -163,7 +163,7 @@ class BoxColumns(Struct, kw_only=True, omit_defaults=True):
 
 
 class ReceivedImage(Struct, kw_only=True, omit_defaults=True):
-    """What became of a file: the name by which an item may call it, and its size in pixels; or why it was refused."""
+    """What became of a file: the name by which an item may call it, and its size in pixels; or why it was rejected."""
 
     image: NonEmptyString | None = None
     width: int | None = None
@@ -205,7 +205,7 @@ Count: TypeAlias = Annotated[int, Meta(ge=0)]
 class OutcomeRuns(Struct, kw_only=True):
     """What the answer to rows holds beside the counters of the contract.
 
-    `outcomes` are runs of equal outcomes in the order of the rows, `row_errors` the rows, from 0, that were refused,
+    `outcomes` are runs of equal outcomes in the order of the rows, `row_errors` the rows, from 0, that were rejected,
     and why.
     """
 

@@ -59,14 +59,14 @@ def decode(body: bytes | memoryview, shape: type[T], place: str = "The request's
     >>> decode(b'{"name": 7}', CreateDataset)
     Traceback (most recent call last):
         ...
-    nucleus_pandas.errors.ValidationError: The request's body is refused: expected `str`, got `int` - at `$.name`.
+    nucleus_pandas.errors.ValidationError: The request's body is invalid: expected `str`, got `int` - at `$.name`.
     """
     if not len(body):
         raise ValidationError(f"{place} is empty; it must be JSON.")
     try:
         return msgspec.json.decode(body, type=prepared(shape))
     except msgspec.ValidationError as error:
-        raise ValidationError(f"{place} is refused: {_sentence(error)}") from None
+        raise ValidationError(f"{place} is invalid: {_sentence(error)}") from None
     except msgspec.DecodeError as error:
         raise ValidationError(f"{place} is not valid JSON: {_sentence(error)}") from None
     except UnicodeDecodeError:
@@ -97,7 +97,7 @@ def convert(value: object, shape: type[T], place: str = "The payload", path: str
     try:
         return msgspec.convert(value, type=prepared(shape))
     except msgspec.ValidationError as error:
-        raise ValidationError(f"{place} is refused: {_sentence(error, path)}") from None
+        raise ValidationError(f"{place} is invalid: {_sentence(error, path)}") from None
     except RecursionError:
         raise ValidationError(f"{place} is nested too deeply - at `{path}`.") from None
 

@@ -71,7 +71,7 @@ class KeypointsGeometry(Struct):
     skeleton: list[tuple[int, int]] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what the official client could not read back."""
+        """Reject what the official client could not read back."""
         count = len(self.keypoints)
         if len(self.names) != count:
             raise ValueError(f"There are {count} keypoints and {len(self.names)} names")

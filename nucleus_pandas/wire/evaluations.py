@@ -1,7 +1,7 @@
 """Evaluations, benchmarks, presets and leaderboards: what requests hold, and what is answered.
 
 Charts and filters are spelled ``camelCase`` on the wire, everything else ``snake_case``, but for `rollupGroups` and
-`exclusionRules` of requests. A field that is not known is refused, since what it asks for would be ignored.
+`exclusionRules` of requests. A field that is not known is rejected, since what it asks for would be ignored.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from nucleus_pandas.wire.entities import JsonObject, NonEmptyString
+from nucleus_pandas.wire.entities import Fraction, JsonObject, NonEmptyString
 from nucleus_pandas.wire.requests import LabelPair
 
 Operator: TypeAlias = Literal["EQ", "IN", "GT", "LT"]
 MatchType: TypeAlias = Literal["TP", "FP", "FN"]
 Threshold: TypeAlias = Annotated[float, Meta(gt=0, le=1)]
-Fraction: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 Offset: TypeAlias = Annotated[int, Meta(ge=0, lt=2**62)]
 Limit: TypeAlias = Annotated[int, Meta(ge=1, le=10_000)]
 Version: TypeAlias = Annotated[int, Meta(ge=0, lt=2**31)]
