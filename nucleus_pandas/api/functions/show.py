@@ -78,7 +78,7 @@ def show(
     Raises
     ------
     InvalidInputError
-        A column is missing, so that images or boxes cannot be located; or an argument is none of those.
+        A column is missing, so that images or boxes cannot be located; or an argument is invalid.
     MissingExtraError
         Pillow is not installed, and thumbnails are needed.
 

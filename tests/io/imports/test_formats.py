@@ -291,7 +291,7 @@ def test_each_error_says_what_to_type(mine: Path, run_command: Any, store: Path)
     code, out, _ = run_command(*typed, "--metadata", "weather", "--json")
     assert (code, json.loads(out)["new"]) == (0, 30)
     code, _, err = run_command(*typed, "--kind", "predictions", "--column", "confidence=score")
-    assert (code, "name it by --run RUN, or a model by --model MODEL" in err) == (1, True)
+    assert (code, "name it with --run RUN, or a model with --model MODEL" in err) == (1, True)
     code, out, _ = run_command(*typed, "--kind", "predictions", "--column", "confidence=score", "--model", "det")
     assert (code, "into the run 'run_" in out) == (0, True)
     with npd.NucleusClient.local(store) as client:
@@ -405,6 +405,6 @@ def test_the_help_of_an_import_is_complete() -> None:
     for option in (
         *("--format", "--kind", "--run", "--model", "--column", "--bbox", "--bbox-format", "--metadata", "--local"),
         *("--if-exists", "--batch-size", "--max-rejects", "--rejects", "--journal", "--no-journal", "--no-progress"),
-        *("--images", "--names", "--ground-truth", "--json", "--store", "--endpoint", "ends with 0"),
+        *("--images", "--names", "--ground-truth", "--json", "--store", "--endpoint", "Exit codes: 0"),
     ):
         assert option in text
