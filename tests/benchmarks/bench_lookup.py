@@ -161,7 +161,7 @@ def delete_half(store: Store) -> float:
         with nucleus.database.write() as db:
             dataset = datasets.find(db, store.dataset_id)
             for n in numbers:
-                items.delete(db, dataset, items.by_reference_id(db, dataset, name_of(chosen[n])))
+                items.delete(db, dataset, items.by_reference_id(db, dataset, name_of(chosen[n])).id)
     seconds = time.perf_counter() - start
     nucleus.close()
     store.removed = frozenset(chosen)

@@ -8,11 +8,10 @@ from typing import Literal, TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A string, number, true, false or null (None); a `bare` string was written without quotes."""
+    """A string, number, true, false or null (None)."""
 
     at: int
     value: str | int | float | bool | None
-    bare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +30,6 @@ class Field:
     at: int
     names: tuple[FieldName, ...]
     condition: Node | None = None
-
-    @property
-    def shown(self) -> str:
-        """The field as text."""
-        first, *others = [f'"{name.text}"' if name.quoted else name.text for name in self.names]
-        return ".".join([f"{first}[…]" if self.condition is not None else first, *others])
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,7 +198,7 @@ class _Builder(Transformer[Token, Any]):
         *signs, token = tokens
         assert token is not None
         if token.type == "NAME":
-            return Constant(_place(token), str(token), bare=True)
+            return Constant(_place(token), str(token))
         constant = _literal(token)
         if signs and signs[0] == "-":
             assert isinstance(constant.value, (int, float))
@@ -233,7 +233,7 @@ def _literal(token: Token) -> Constant:
     if token.type == "NUMBER":
         whole = int(token) if token.isdigit() and len(token) < 20 else 1 << 63
         return Constant(at, whole if whole < 1 << 63 else float(token))
-    return Constant(at, _text(token) if token.type == "TEXT" else str(token), bare=token.type == "DATE")
+    return Constant(at, _text(token) if token.type == "TEXT" else str(token))
 
 
 @cache

@@ -91,7 +91,7 @@ def delete_items(dataset_id: str) -> Response:
         dataset = datasets.find(db, dataset_id)
         numbers = items.ids_of(db, dataset, reference_ids)
         for number in numbers.values():
-            items.delete_number(db, dataset, number)
+            items.delete(db, dataset, number)
     nucleus().purge()
     missing = [index for index, name in enumerate(reference_ids) if name not in numbers]
     return reply(ItemsDeleted(deleted=len(numbers), missing=missing))

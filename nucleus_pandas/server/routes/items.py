@@ -175,7 +175,7 @@ def delete_item(dataset_id: str, by: str, key: str) -> Response:
     with nucleus().database.write() as db:
         dataset = datasets.find(db, dataset_id)
         item = find_item(db, dataset, by, key)
-        items.delete(db, dataset, item)
+        items.delete(db, dataset, item.id)
     nucleus().purge()
     return reply({"message": "Item deleted.", "dataset_id": dataset_id, "reference_id": item.reference_id})
 

@@ -241,13 +241,8 @@ def page(db: sqlite3.Connection, dataset: Dataset, after: int | None = None, lim
     return map(ItemRow._make, select_page(db, dataset, after, limit, COLUMNS))
 
 
-def delete(db: sqlite3.Connection, dataset: Dataset, item: ItemRow) -> None:
+def delete(db: sqlite3.Connection, dataset: Dataset, number: int) -> None:
     """Delete an item with its annotations, predictions and matches; the other items keep their order."""
-    delete_number(db, dataset, item.id)
-
-
-def delete_number(db: sqlite3.Connection, dataset: Dataset, number: int) -> None:
-    """Delete an item by its number, as `delete` does."""
     db.execute("DELETE FROM annotation WHERE item = ?", (number,))
     for (run,) in db.execute("SELECT id FROM run WHERE dataset = ? OR dataset IS NULL", (dataset.id,)).fetchall():
         db.execute("DELETE FROM prediction WHERE run = ? AND item = ?", (run, number))

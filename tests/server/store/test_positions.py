@@ -44,7 +44,9 @@ class Positions:
         with self.nucleus.database.write() as db:
             for place in places:
                 items.delete(
-                    db, self.find(db), items.by_reference_id(db, dataset=self.find(db), reference_id=self.names[place])
+                    db,
+                    self.find(db),
+                    items.by_reference_id(db, dataset=self.find(db), reference_id=self.names[place]).id,
                 )
         self.names = [name for place, name in enumerate(self.names) if place not in places]
 

@@ -106,7 +106,7 @@ def test_layers_do_not_mix(nucleus: EmbeddedNucleus) -> None:
         for label, layer in zip("abc", (truth, *runs), strict=True):
             assert [row.label for row in layers.of_items(db, layer, 0, 1 << 62)] == [label, label]
         number = items.by_reference_id(db, dataset, "0").id
-        items.delete(db, dataset, items.by_reference_id(db, dataset, "0"))
+        items.delete(db, dataset, items.by_reference_id(db, dataset, "0").id)
         for layer in (truth, *runs):
             assert list(layers.of_item(db, layer, number)) == []
             assert len(list(layers.of_items(db, layer, 0, 1 << 62))) == 1
