@@ -112,7 +112,7 @@ class BoxArrays:
     ids : StringArray
         Annotation ids, unique within an image.
     crowd : numpy.ndarray of shape (n,), bool
-        Which ground truths are crowds, regions of many objects; never true for predictions.
+        Which ground truth boxes are crowds, regions of many objects; never true for predictions.
     confidence : numpy.ndarray of shape (n,), float64, or None
         NaN where a prediction has none. None for ground truth.
     masks : list of dict, or None

@@ -54,7 +54,7 @@ class Agreement:
 def assign(
     pairs: Overlaps, ground_truth: BoxArrays, predictions: BoxArrays, thresholds: Floats, ignored: Bools
 ) -> Indices:
-    """Assign ground truths to predictions.
+    """Assign ground truth boxes to predictions.
 
     Predictions have turns: the first of every image, then the second of every image, and so on. Those of one turn lie
     in different images, so they cannot take from each other, and a turn is one array operation over all thresholds and
@@ -70,7 +70,7 @@ def assign(
     thresholds : numpy.ndarray of shape (t,), float64
         IoU thresholds.
     ignored : numpy.ndarray of shape (a, n), bool
-        For each area range the ground truths that do not count; crowds are among them.
+        For each area range the ground truth boxes that do not count; crowds are among them.
 
     Returns
     -------

@@ -45,12 +45,12 @@ class Comparison:
     per_class : pandas.DataFrame
         Indexed by ``label``, every label of either: for each of ``AP``, ``AP50``, ``AR`` (float64) and ``TP``, ``FP``,
         ``FN`` (int64) a column of this one, one ``…_other`` and one ``…_difference``; ``won`` and ``lost`` (int64),
-        ground truths of the label that only the other one, or only this one, finds.
+        ground truth boxes of the label that only the other one, or only this one, finds.
     per_item : pandas.DataFrame
         A row for each image, in their order: ``dataset_item_id``, ``reference_id`` (text); for each of ``TP``,
         ``FP``, ``FN`` the three columns; ``won`` and ``lost`` (int64).
     won, lost : pandas.DataFrame
-        The ground truths that only the other one, or only this one, finds: ``dataset_item_id``, ``reference_id``,
+        The ground truth boxes that only the other one, or only this one, finds: ``dataset_item_id``, ``reference_id``,
         ``annotation_id``, ``label``, ``prediction_id``, ``prediction_id_other`` (text), ``iou``, ``iou_other``,
         ``confidence``, ``confidence_other`` (float64). The partners in both are shown, also where a match is too loose
         or of a wrong label; null and NaN where one matched nothing.
@@ -64,7 +64,7 @@ class Comparison:
 
     def __repr__(self) -> str:
         ap = float(self.summary["difference"]["AP"])
-        return f"Comparison(AP {ap:+.3f}; {len(self.won)} ground truths won, {len(self.lost)} lost)"
+        return f"Comparison(AP {ap:+.3f}; {len(self.won)} ground truth boxes won, {len(self.lost)} lost)"
 
     def _repr_html_(self) -> str:
         return f"<p>{safe(repr(self))}</p>{self.summary.to_html(float_format='{:.3f}'.format, na_rep='NaN')}"
@@ -89,7 +89,7 @@ def compare(this: ComparedEvaluation, other: ComparedEvaluation) -> Comparison:
     Raises
     ------
     InvalidInputError
-        The ground truths or the parameters differ.
+        The ground truth boxes or the parameters differ.
     """
     differing = [name for name, value in this.parameters.items() if other.parameters[name] != value]
     if differing:
@@ -151,7 +151,7 @@ def _rows_in(other: EvaluationInputs, this: EvaluationInputs) -> Indices:
     if missing or additional or images:
         example = f", such as {missing[0][1]!r} on {missing[0][0]!r}" if missing else ""
         raise InvalidInputError(
-            f"Only evaluations of the same ground truth can be compared: of {len(keys)} ground truths "
+            f"Only evaluations of the same ground truth can be compared: of {len(keys)} ground truth boxes "
             f"{len(missing)} are not in the other evaluation{example}, which has {additional} others, and "
             f"{len(images)} images are in only one of them."
         )

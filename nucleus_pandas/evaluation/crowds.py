@@ -1,4 +1,4 @@
-"""Crowds: ground truths that stand for many objects each."""
+"""Crowds: ground truth boxes that stand for many objects each."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ def outcome_rows(
 
 @dataclass(frozen=True, eq=False)
 class MatchRows:
-    """The rows that a commit stores: by image, in it the predictions in their order, then the ground truths left over.
+    """The rows that a commit stores: by image, then the predictions in their order, then unmatched ground truth.
 
     Attributes
     ----------

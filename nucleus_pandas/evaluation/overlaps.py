@@ -1,4 +1,4 @@
-"""Which ground truths and predictions overlap, and how much, as COCO measures it."""
+"""Which ground truth boxes and predictions overlap, and how much, as COCO measures it."""
 
 from __future__ import annotations
 

@@ -201,7 +201,7 @@ class Evaluation:
             Indexed by ``label`` (text, sorted), every label of both sides: ``ground_truths`` (crowds left out),
             ``predictions``, ``TP``, ``FP``, ``FN`` (int64), ``precision``, ``recall``, ``F1`` (float64). TP and FN
             count for the label of the ground truth, FP for that of the prediction. In all, TP + FN is the number of
-            ground truths and TP + FP the number of predictions; without pairs of labels, so it is for each label.
+            ground truth boxes and TP + FP the number of predictions; without pairs of labels, so it is for each label.
         """
         return tables.by_label(self._inputs, self._rows, self._flags)
 
@@ -213,8 +213,8 @@ class Evaluation:
         -------
         pandas.DataFrame of int64
             Rows are the labels of the ground truth (``label``), columns those of predictions (``predicted_label``);
-            ``__background__`` comes last in both, for boxes that met nothing. A row sums to the ground truths of its
-            label, a column to its predictions.
+            ``__background__`` comes last in both, for boxes that met nothing. A row sums to the ground truth boxes of
+            its label, a column to its predictions.
         """
         return tables.confusion(self._inputs, self._rows, self._flags)
 
@@ -331,7 +331,7 @@ class Evaluation:
         return tables.by_group(rows, names, list(self.summary.index))
 
     def suspects(self, *, min_confidence: float = 0.5) -> pd.DataFrame:
-        """Find ground truth that is probably wrong, by what confident predictions say of it.
+        """Find ground truth that is probably wrong, judged by confident predictions.
 
         Parameters
         ----------
@@ -372,7 +372,7 @@ class Evaluation:
         Raises
         ------
         InvalidInputError
-            The ground truths or the parameters differ.
+            The ground truth boxes or the parameters differ.
         """
         if not isinstance(other, Evaluation):
             raise InvalidInputError(f"compare takes an Evaluation, not {type(other).__name__}.")
@@ -402,7 +402,7 @@ class Evaluation:
     def _title(self) -> str:
         inputs = self._inputs
         return (
-            f"{len(inputs.predictions)} predictions against {len(inputs.countable)} ground truths on "
+            f"{len(inputs.predictions)} predictions against {len(inputs.countable)} ground truth boxes on "
             f"{len(inputs.images)} images"
         )
 
@@ -515,7 +515,7 @@ def evaluate(
     Raises
     ------
     InvalidInputError
-        A column is missing, rows are wrong, an argument is none of those above, or no image of the predictions is
+        A column is missing, rows are wrong, an argument is invalid, or no image of the predictions is
         one of the ground truth (or of `items`).
     MissingExtraError
         hotcoco is not installed, and `engine` or the masks need it.

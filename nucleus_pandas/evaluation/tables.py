@@ -51,7 +51,7 @@ def ratio(part: NDArray[np.integer], whole: NDArray[np.integer]) -> Floats:
 
 
 def by_label(inputs: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools]) -> pd.DataFrame:
-    """Count ground truths, predictions, TP, FP and FN of each label."""
+    """Count ground truth boxes, predictions, TP, FP and FN of each label."""
     count = len(inputs.labels)
     truth_label, predicted_label = inputs.countable.label, inputs.predictions.label
     tp = np.bincount(truth_label[rows.ground_truth[flags.true_positive]], minlength=count)
@@ -102,7 +102,7 @@ def over_confidence(inputs: EvaluationInputs, rows: MatchRows, flags: MatchFlags
     """Count the outcomes of the predictions from a confidence on, for each confidence that occurs.
 
     Predictions are sorted by falling confidence, so those from a confidence on are a prefix, up to the last of equal
-    ones, and their true positives are a cumulative sum. Ground truths that no such prediction finds are missed.
+    ones, and their true positives are a cumulative sum. Ground truth boxes that no such prediction finds are missed.
     """
     confidence = inputs.predictions.confidence
     assert confidence is not None
@@ -213,7 +213,7 @@ def ap_by_size(inputs: EvaluationInputs, curves: PrecisionRecall, parameters: Pa
 
 
 def by_image(inputs: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools]) -> dict[str, NDArray[np.int64]]:
-    """Count ground truths, predictions, TP, FP and FN in each image."""
+    """Count ground truth boxes, predictions, TP, FP and FN in each image."""
     count = len(inputs.images)
     of_ground_truth, of_predictions = inputs.countable.image, inputs.predictions.image
     images_by_count = (
@@ -240,7 +240,7 @@ def _unranked(inputs: EvaluationInputs) -> bool:
 
 
 def reasons(inputs: EvaluationInputs, parameters: Parameters, f1_curve: pd.DataFrame) -> list[str]:
-    """Say why numbers are NaN, and how predictions without a confidence are ranked."""
+    """Return notes on why numbers are NaN, and on how predictions without a confidence are ranked."""
     notes = []
     confidence = inputs.predictions.confidence
     missing_confidences = 0 if confidence is None else int(np.isnan(confidence).sum())
@@ -277,7 +277,7 @@ def _without_ground_truth(inputs: EvaluationInputs, parameters: Parameters) -> l
 
 
 def left_out(inputs: EvaluationInputs, parameters: Parameters) -> str | None:
-    """Say how many predictions the COCO numbers and TIDE leave out; None where they use all."""
+    """Return a note on how many predictions the COCO numbers and TIDE leave out; None where they use all."""
     most = parameters.max_dets[-1]
     rows = np.flatnonzero(inputs.predictions.place >= most)
     if not len(rows):

@@ -25,7 +25,7 @@ ERRORS = ("classification", "localization", "both", "duplicate", "background", "
 
 @dataclass(frozen=True, eq=False)
 class BestOverlap:
-    """The ground truth that each prediction overlaps most, -1 where there is none; crowds are left out."""
+    """The ground truth that each prediction overlaps most, -1 where it overlaps nothing; crowds are left out."""
 
     iou: Floats
     ground_truth: Indices
@@ -47,7 +47,7 @@ class BestOverlap:
 
 @dataclass(frozen=True, eq=False)
 class TideResult:
-    """The category of each prediction, and the ground truths that no prediction comes near.
+    """The category of each prediction, and the ground truth boxes that no prediction comes near.
 
     Attributes
     ----------
@@ -58,9 +58,9 @@ class TideResult:
     errors : dict of str to numpy.ndarray of bool
         For each category but ``missed``: the predictions in it. Each of `kept` is a true positive, ignored or in one.
     missed : numpy.ndarray of bool
-        The ground truths (crowds left out) in ``missed``.
+        The ground truth boxes (crowds left out) in ``missed``.
     found : numpy.ndarray of bool
-        The ground truths that were found.
+        The ground truth boxes that were found.
     """
 
     kept: Indices
@@ -74,7 +74,7 @@ class TideResult:
 def tide(inputs: EvaluationInputs, parameters: Parameters) -> TideResult:
     """Put every prediction that is wrong into one category, and every ground truth that nothing came near.
 
-    Predictions take ground truths as COCO does at IoU 0.5. Of the others, the first category that fits:
+    Predictions take ground truth boxes as COCO does at IoU 0.5. Of the others, the first category that fits:
 
     * localization: the most it overlaps ground truth of its label is IoU 0.1 or more, but below 0.5;
     * classification: it overlaps ground truth of another label by 0.5 or more;

@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.evaluation.plots.canvas import (
-    BLUE,
-    DARK,
-    GREY,
-    HATCH,
-    LEGIBLE,
-    ORANGE,
-    Tables,
-    axes,
-    coco,
-    matched,
-    names,
-    overlap,
-    plain,
-    sentence,
-    size,
-    title,
-)
+from nucleus_pandas.evaluation.plots import canvas
+from nucleus_pandas.evaluation.plots.canvas import BLUE, DARK, GREY, HATCH, LEGIBLE, ORANGE, Tables
 from nucleus_pandas.evaluation.tide import BACKGROUND_IOU, FOREGROUND_IOU
 
 if TYPE_CHECKING:
@@ -65,34 +49,22 @@ def score_histogram(evaluation: Tables, *, ax: Axes | None = None) -> Axes:
     >>> found.plot_score_histogram().get_legend_handles_labels()[1]
     ['TP: 1', 'FP: 1']
     """
-    ax = axes(ax)
-    title(ax, "Confidence of true and false positives", matched(evaluation))
-    ax.set_xlabel("confidence")
-    ax.set_ylabel("predictions")
+    how = canvas.matched(evaluation)
+    ax = canvas.begin(ax, "Confidence of true and false positives", how, x="confidence", y="predictions")
     bins = evaluation.score_histogram
     right, wrong = bins["TP"], bins["FP"]
     if not (right + wrong).any():
-        return sentence(ax, *evaluation.notes)
+        return canvas.sentence(ax, *evaluation.notes)
     left, width = bins["low"], bins["high"] - bins["low"]
-    ax.bar(left, right, width, align="edge", color=BLUE, edgecolor="white", linewidth=0.6, label=f"TP: {right.sum()}")
-    ax.bar(
-        left,
-        wrong,
-        width,
-        bottom=right,
-        align="edge",
-        color=ORANGE,
-        edgecolor="white",
-        linewidth=0.6,
-        hatch=HATCH,
-        label=f"FP: {wrong.sum()}",
-    )
+    style: dict[str, Any] = {"align": "edge", "edgecolor": "white", "linewidth": 0.6}
+    ax.bar(left, right, width, color=BLUE, label=f"TP: {right.sum()}", **style)
+    ax.bar(left, wrong, width, bottom=right, color=ORANGE, hatch=HATCH, label=f"FP: {wrong.sum()}", **style)
     missing = int(evaluation.counts["predictions"].sum() - right.sum() - wrong.sum())
     if missing:
         ax.set_xlabel(f"confidence ({missing} predictions without one are not drawn)")
     ax.set(xlim=(0, 1), ylim=(0, 1.2 * float((right + wrong).max())))
     ax.locator_params(axis="y", integer=True)
-    plain(ax, "y")
+    canvas.plain(ax, "y")
     ax.legend(fontsize="small")
     return ax
 
@@ -125,35 +97,27 @@ def tide(evaluation: Tables, *, ax: Axes | None = None) -> Axes:
     >>> [text.get_text() for text in found.plot_tide().texts]
     ['0', '2 (100%)', '0', '0', '0', '0']
     """
-    ax = axes(ax, height=3.6)
-    near = f"foreground from {overlap(evaluation)} {FOREGROUND_IOU:g}, background up to {BACKGROUND_IOU:g}"
-    title(ax, "Errors by category", f"matcher: tide, {near}")
-    ax.set_xlabel("errors")
+    near = f"foreground from {canvas.overlap(evaluation)} {FOREGROUND_IOU:g}, background up to {BACKGROUND_IOU:g}"
+    ax = canvas.begin(ax, "Errors by category", f"matcher: tide, {near}", x="errors", height=3.6)
     errors = evaluation.tide
     counts = errors["count"].to_numpy()
     if not evaluation.counts[["ground_truths", "predictions"]].to_numpy().any():
-        return sentence(ax, *evaluation.notes)
+        return canvas.sentence(ax, *evaluation.notes)
     rows = np.arange(len(errors))
     missed = errors.index == "missed"
     for which, colour, hatch, label in (
         (~missed, ORANGE, None, "predictions that are wrong"),
-        (missed, BLUE, HATCH, "ground truths that nothing came near"),
+        (missed, BLUE, HATCH, "ground truth boxes that nothing came near"),
     ):
         ax.barh(rows[which], counts[which], color=colour, edgecolor="white", hatch=hatch, height=0.72, label=label)
     for row, (count, share) in enumerate(zip(counts, errors["share"], strict=True)):
-        ax.annotate(
-            f"{count} ({share:.0%})" if count else "0",
-            (count, row),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize="small",
-        )
-    names(ax, errors.index.tolist())
+        text = f"{count} ({share:.0%})" if count else "0"
+        ax.annotate(text, (count, row), xytext=(4, 0), textcoords="offset points", va="center", fontsize="small")
+    canvas.names(ax, errors.index.tolist())
     ax.invert_yaxis()
     ax.set_xlim(0, max(1.0, 1.18 * counts.max()))
     ax.locator_params(axis="x", integer=True)
-    plain(ax, "x")
+    canvas.plain(ax, "x")
     ax.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False)
     return ax
 
@@ -201,29 +165,28 @@ def per_class(
     ['car', 'bus']
     """
     _check(metric, get_args(ClassMetric))
-    table = _chosen(evaluation.per_class, labels).sort_values(metric, ascending=False, kind="stable")
-    ax = axes(ax, height=_height(len(table)))
-    title(ax, f"{_long(metric)} by label", coco(evaluation, _range(metric)))
-    ax.set_xlabel(metric)
+    table = _rows_of(evaluation.per_class, labels).sort_values(metric, ascending=False, kind="stable")
+    how = canvas.coco(evaluation, _range(metric))
+    ax = canvas.begin(ax, f"{_long(metric)} by label", how, x=metric, height=_height(len(table)))
     if not len(table):
-        return sentence(ax, *evaluation.notes)
+        return canvas.sentence(ax, *evaluation.notes)
     values = table[metric].to_numpy()
     is_defined = ~np.isnan(values)
     rows = np.arange(len(table))
     ax.barh(rows[is_defined], values[is_defined], color=BLUE, height=0.76)
-    names(ax, table.index.tolist())
-    points = size(ax, len(table))
+    canvas.names(ax, table.index.tolist())
+    points = canvas.size(ax, len(table))
     for row, value in zip(rows[is_defined], values[is_defined], strict=True):
         _beside(ax, value, row, f"{value:.3f}", points, DARK)
     for row in rows[~is_defined]:
         _beside(ax, 0.0, row, f"NaN: {table['reason'].iloc[row]}", points, GREY)
     if is_defined.sum() > 1:
         mean = values[is_defined].mean()
-        whose = "all" if labels is None else "these"
+        averaged = "all" if labels is None else "these"
         ax.axvline(mean, color=DARK, linewidth=1.0, linestyle="--")
-        ax.set_xlabel(f"{metric} (dashed: the mean of {whose}, {mean:.3f})")
+        ax.set_xlabel(f"{metric} (dashed: the mean of {averaged}, {mean:.3f})")
     ax.set(xlim=(0, 1.08), ylim=(len(table) - 0.4, -0.6))
-    plain(ax, "x")
+    canvas.plain(ax, "x")
     return ax
 
 
@@ -237,7 +200,7 @@ def comparison(
 ) -> Axes:
     """Draw by how much another evaluation is better or worse for each label, the most won first.
 
-    Beside the bars are the ground truths that only the other one finds (+), and that only this one finds (-).
+    Beside the bars are the ground truth boxes that only the other one finds (+), and that only this one finds (-).
 
     Parameters
     ----------
@@ -258,7 +221,7 @@ def comparison(
     Raises
     ------
     InvalidInputError
-        There is no such label or metric, or the ground truths or the parameters differ.
+        There is no such label or metric, or the ground truth boxes or the parameters differ.
     MissingExtraError
         matplotlib is not installed.
 
@@ -276,23 +239,24 @@ def comparison(
     _check(metric, get_args(ComparedMetric))
     compared = evaluation.compare(other)
     column = f"{metric}_difference"
-    table = _chosen(compared.per_class, labels).sort_values([column, "won"], ascending=False, kind="stable")
-    ax = axes(ax, height=_height(len(table)))
-    before, after, change = compared.summary.loc[_summary_name(metric, evaluation), ["this", "other", "difference"]]
-    title(
+    table = _rows_of(compared.per_class, labels).sort_values([column, "won"], ascending=False, kind="stable")
+    name = f"AR_{evaluation.parameters['max_dets'][-1]}" if metric == "AR" else metric
+    before, after, change = compared.summary.loc[name, ["this", "other", "difference"]]
+    ax = canvas.begin(
         ax,
         f"{_long(metric)} by label; in all {before:.3f} → {after:.3f} ({change:+.3f})",
-        f"{coco(evaluation, _range(metric))}\nwon and lost: {matched(evaluation)}",
+        f"{canvas.coco(evaluation, _range(metric))}\nwon and lost: {canvas.matched(evaluation)}",
+        x=f"{metric} of the other less {metric} of this one\n← this one is better | the other is better →",
+        height=_height(len(table)),
     )
-    ax.set_xlabel(f"{metric} of the other less {metric} of this one\n← this one is better | the other is better →")
     if not len(table):
-        return sentence(ax, *evaluation.notes)
+        return canvas.sentence(ax, *evaluation.notes)
     values = table[column].to_numpy()
     rows = np.arange(len(table))
     for which, colour, hatch in ((values >= 0, BLUE, None), (values < 0, ORANGE, HATCH)):
         ax.barh(rows[which], values[which], color=colour, edgecolor="white", hatch=hatch, height=0.76)
-    names(ax, table.index.tolist())
-    points = size(ax, len(table))
+    canvas.names(ax, table.index.tolist())
+    points = canvas.size(ax, len(table))
     reasons = evaluation.per_class["reason"].combine_first(other.per_class["reason"])
     for row, (value, won, lost) in enumerate(zip(values, table["won"], table["lost"], strict=True)):
         text = f"NaN: {reasons[table.index[row]]}" if np.isnan(value) else f"{value:+.3f}" if value else "0.000"
@@ -305,7 +269,7 @@ def comparison(
     reach = 1.45 * max(0.02, float(np.nanmax(np.abs(values), initial=0.0)))
     ax.axvline(0, color=DARK, linewidth=0.8)
     ax.set(xlim=(-reach, reach), ylim=(len(table) - 0.4, -0.6))
-    plain(ax, "x")
+    canvas.plain(ax, "x")
     return ax
 
 
@@ -316,7 +280,7 @@ def _check(metric: str, allowed: tuple[str, ...]) -> None:
         )
 
 
-def _chosen(table: pd.DataFrame, labels: Sequence[str] | None) -> pd.DataFrame:
+def _rows_of(table: pd.DataFrame, labels: Sequence[str] | None) -> pd.DataFrame:
     if labels is None:
         return table
     strange = [label for label in labels if label not in table.index]
@@ -352,7 +316,3 @@ def _long(metric: str) -> str:
 
 def _range(metric: str) -> str:
     return f"≥ 0.{metric[2:]}" if metric[2:] else "0.5 to 0.95"
-
-
-def _summary_name(metric: str, evaluation: Tables) -> str:
-    return f"AR_{evaluation.parameters['max_dets'][-1]}" if metric == "AR" else metric

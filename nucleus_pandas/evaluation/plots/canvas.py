@@ -28,58 +28,45 @@ _LONGEST = 28  # characters of a name that is shown whole
 class Tables(Protocol):
     """What plots draw: the tables of an `Evaluation`."""
 
+    notes: list[str]
+    summary: pd.Series[float]
+    per_class: pd.DataFrame
+    pr_curve: pd.DataFrame
+    f1_curve: pd.DataFrame
+    counts: pd.DataFrame
+    confusion_matrix: pd.DataFrame
+    score_histogram: pd.DataFrame
+    tide: pd.DataFrame
+
     @property
     def parameters(self) -> dict[str, Any]:
         """What it was evaluated with."""
-
-    @property
-    def notes(self) -> list[str]:
-        """What a reader has to know."""
-
-    @property
-    def summary(self) -> pd.Series[float]:
-        """The numbers of the whole."""
-
-    @property
-    def per_class(self) -> pd.DataFrame:
-        """Numbers by label."""
-
-    @property
-    def pr_curve(self) -> pd.DataFrame:
-        """Precision over recall."""
-
-    @property
-    def f1_curve(self) -> pd.DataFrame:
-        """F1 over confidence."""
-
-    @property
-    def counts(self) -> pd.DataFrame:
-        """TP, FP and FN by label."""
-
-    @property
-    def confusion_matrix(self) -> pd.DataFrame:
-        """Predicted labels over true ones."""
-
-    @property
-    def score_histogram(self) -> pd.DataFrame:
-        """TP and FP by confidence."""
-
-    @property
-    def tide(self) -> pd.DataFrame:
-        """Errors by category."""
 
     def compare(self, other: Any) -> Comparison:
         """Compare with another evaluation."""
         ...
 
 
-def axes(ax: Axes | None, width: float = 6.4, height: float = 4.8) -> Axes:
-    """Return the axes to draw on: the caller's, or those of a new figure of pyplot.
+def begin(
+    ax: Axes | None,
+    what: str,
+    how: str,
+    *,
+    x: str,
+    y: str = "",
+    width: float = 6.4,
+    height: float = 4.8,
+) -> Axes:
+    """Return titled axes to draw on: the caller's, or those of a new figure of pyplot.
 
     Parameters
     ----------
     ax : matplotlib.axes.Axes or None
-        What the caller gave.
+        Those of the caller.
+    what, how : str
+        What is drawn, and in a second line how it was computed.
+    x, y : str
+        The labels of both directions; an empty one is left as it is.
     width, height : float
         Of a new figure, in inches.
 
@@ -88,23 +75,21 @@ def axes(ax: Axes | None, width: float = 6.4, height: float = 4.8) -> Axes:
     MissingExtraError
         matplotlib is not installed; the text holds the line to type.
     """
-    if ax is not None:
-        return ax
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise MissingExtraError("Plots need matplotlib: pip install 'nucleus_pandas[plot]'") from error
-    _, new = pyplot.subplots(figsize=(width, height), layout="constrained")
-    return new
-
-
-def title(ax: Axes, what: str, how: str) -> None:
-    """Say what is drawn, and in a second line how it was computed."""
+    if ax is None:
+        try:
+            from matplotlib import pyplot
+        except ImportError as error:
+            raise MissingExtraError("Plots need matplotlib: pip install 'nucleus_pandas[plot]'") from error
+        _, ax = pyplot.subplots(figsize=(width, height), layout="constrained")
     ax.set_title(f"{what}\n{how}", loc="left", fontsize="medium", linespacing=1.4)
+    ax.set_xlabel(x)
+    if y:
+        ax.set_ylabel(y)
+    return ax
 
 
 def matched(evaluation: Tables) -> str:
-    """Say what the Nucleus match of an evaluation goes by."""
+    """Return the rules of the Nucleus match of an evaluation, for a title."""
     parameters = evaluation.parameters
     if parameters["allowed_label_matches"] is not None:
         labels = ", pairs of labels"
@@ -114,12 +99,12 @@ def matched(evaluation: Tables) -> str:
 
 
 def overlap(evaluation: Tables) -> str:
-    """Name the overlap, which is of boxes unless something else is said."""
+    """Return the name of the overlap: the IoU of boxes, or that of masks."""
     return "mask IoU" if evaluation.parameters["iou_type"] == "segm" else "IoU"
 
 
 def coco(evaluation: Tables, at: str) -> str:
-    """Say what COCO's matcher goes by, beside the thresholds."""
+    """Return the rules of the COCO matcher, for a title."""
     return f"matcher: coco, {overlap(evaluation)} {at}, max_dets {evaluation.parameters['max_dets'][-1]}"
 
 
@@ -134,7 +119,7 @@ def sentence(ax: Axes, *texts: str) -> Axes:
 
 
 def plain(ax: Axes, grid: Literal["x", "y", "both"] | None = None) -> None:
-    """Take away the lines that say nothing; draw a pale grid along an axis."""
+    """Hide the lines that carry no information; draw a pale grid along an axis."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.set_axisbelow(True)
     if grid is not None:

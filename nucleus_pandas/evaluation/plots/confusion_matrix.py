@@ -8,21 +8,8 @@ import numpy as np
 import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.evaluation.plots.canvas import (
-    DARK,
-    GREY,
-    LEGIBLE,
-    PALE,
-    Tables,
-    axes,
-    extent,
-    matched,
-    names,
-    plain,
-    sentence,
-    short,
-    title,
-)
+from nucleus_pandas.evaluation.plots import canvas
+from nucleus_pandas.evaluation.plots.canvas import DARK, GREY, LEGIBLE, PALE, Tables
 from nucleus_pandas.evaluation.tables import BACKGROUND
 
 if TYPE_CHECKING:
@@ -30,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.colors import Normalize
 
 _WRITTEN = 24  # rows up to which numbers are written into the cells
-_OF = {"truth": "ground truths", "predicted": "predictions"}
+_OF = {"truth": "ground truth boxes", "predicted": "predictions"}
 
 
 def confusion_matrix(
@@ -48,11 +35,11 @@ def confusion_matrix(
     Parameters
     ----------
     normalize : {"truth", "predicted"}, optional
-        Draw shares of the ground truths of a label, so that rows sum to 1, or of the predictions, so that columns do.
-        Without it counts, in colours of a logarithmic scale.
+        Draw shares of the ground truth boxes of a label, so that rows sum to 1, or of the predictions, so that
+        columns do. Without it counts, in colours of a logarithmic scale.
     top : int or None
-        Show so many labels, those with the most ground truths and predictions together, and sum all the others into
-        one row and one column. `None` shows all.
+        Show so many labels, those with the most ground truth boxes and predictions together, and sum all the others
+        into one row and one column. `None` shows all.
     ax : matplotlib.axes.Axes, optional
         Where to draw; without it in a new figure of pyplot.
 
@@ -85,14 +72,19 @@ def confusion_matrix(
         raise InvalidInputError(f"top is a number of labels, at least 1, or None, not {top!r}.", argument="top")
     counts, labels, note = _grouped(evaluation.confusion_matrix, top)
     cells = len(counts) * (0.34 if len(counts) <= _WRITTEN else 0.15)
-    beside = 0.7 + 0.085 * max(len(short(label)) for label in labels)
-    ax = axes(ax, min(24.0, max(2.6, cells) + beside + 0.9), min(24.0, max(2.6, cells) + beside))
+    beside = 0.7 + 0.085 * max(len(canvas.short(label)) for label in labels)
     shown = f"shares of the {_OF[normalize]}" if normalize else "counts"
-    title(ax, f"Confusion matrix, {shown}", matched(evaluation) + note)
-    ax.set_xlabel("predicted label")
-    ax.set_ylabel("label of the ground truth")
+    ax = canvas.begin(
+        ax,
+        f"Confusion matrix, {shown}",
+        canvas.matched(evaluation) + note,
+        x="predicted label",
+        y="label of the ground truth",
+        width=min(24.0, max(2.6, cells) + beside + 0.9),
+        height=min(24.0, max(2.6, cells) + beside),
+    )
     if not counts.any():
-        return sentence(ax, *evaluation.notes)
+        return canvas.sentence(ax, *evaluation.notes)
     values = counts.astype(np.float64)
     if normalize:
         total = counts.sum(axis=1, keepdims=True) if normalize == "truth" else counts.sum(axis=0, keepdims=True)
@@ -132,15 +124,15 @@ def _draw(ax: Axes, values: np.ndarray, normalize: str | None, labels: list[str]
     colours = ListedColormap(colormaps["Blues"](np.linspace(0.15, 1.0, 256)))  # the palest differs from white
     norm = Normalize(0, 1) if normalize else LogNorm(1, max(2.0, float(values.max())))
     image = ax.imshow(np.ma.masked_where(~(values > 0), values), cmap=colours, norm=norm, aspect="equal")
-    names(ax, labels, "x")
-    names(ax, labels, "y")
+    canvas.names(ax, labels, "x")
+    canvas.names(ax, labels, "y")
     ax.set_xticks(np.arange(count + 1) - 0.5, minor=True)
     ax.set_yticks(np.arange(count + 1) - 0.5, minor=True)
     ax.tick_params(which="minor", length=0)
     ax.grid(visible=True, which="minor", color=PALE, linewidth=0.4, alpha=0.7)
     for line in (ax.axhline, ax.axvline):  # parts the background from the labels
         line(count - 1.5, color=GREY, linewidth=1.0)
-    plain(ax)
+    canvas.plain(ax)
     # what met nothing on either side is nothing
     ax.fill_between([count - 1.5, count - 0.5], count - 1.5, count - 0.5, facecolor="none", edgecolor=PALE, hatch="xxx")
     if count <= _WRITTEN:
@@ -156,7 +148,7 @@ def _write(ax: Axes, values: np.ndarray, norm: Normalize, normalize: str | None)
     filled = np.argwhere(values > 0).tolist()
     texts = [_text(float(values[row, column]), normalize is not None) for row, column in filled]
     # a digit is 0.65 times as wide as type is high, and names and scale take a fifth of the axes
-    cell = 0.8 * min(extent(ax, "x"), extent(ax, "y")) / len(values)
+    cell = 0.8 * min(canvas.extent(ax, "x"), canvas.extent(ax, "y")) / len(values)
     points = min(9.0, cell / (0.65 * max(map(len, texts))))
     if points < LEGIBLE:
         return

@@ -9,21 +9,8 @@ import numpy as np
 
 from nucleus_pandas._util.colours import PALETTE, colours_of, own_colour
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.evaluation.plots.canvas import (
-    BLUE,
-    DARK,
-    GREY,
-    ORANGE,
-    PALE,
-    Tables,
-    axes,
-    coco,
-    matched,
-    plain,
-    sentence,
-    short,
-    title,
-)
+from nucleus_pandas.evaluation.plots import canvas
+from nucleus_pandas.evaluation.plots.canvas import BLUE, DARK, GREY, ORANGE, PALE, Tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,12 +68,11 @@ def pr_curve(
     """
     thresholds = list(np.atleast_1d(np.asarray(iou_thresholds, dtype=np.float64)))
     curves = _curves(evaluation.pr_curve, labels, thresholds)
-    ax = axes(ax)
-    title(ax, "Precision over recall", coco(evaluation, f"≥ {thresholds[0]:g}" if len(thresholds) == 1 else "as named"))
-    ax.set_xlabel("recall")
-    ax.set_ylabel("precision, the highest at this recall or beyond")
+    how = canvas.coco(evaluation, f"≥ {thresholds[0]:g}" if len(thresholds) == 1 else "as named")
+    y = "precision, the highest at this recall or beyond"
+    ax = canvas.begin(ax, "Precision over recall", how, x="recall", y=y)
     if not len(evaluation.pr_curve):
-        return sentence(ax, *evaluation.notes)
+        return canvas.sentence(ax, *evaluation.notes)
     if len(thresholds) > 1:
         for at, curve in enumerate(curves):
             mean = (curve if labels is None else curve[list(labels)]).mean(axis=1)
@@ -102,10 +88,9 @@ def pr_curve(
                 label=f"IoU {thresholds[at]:.2f}: AP {mean.mean():.3f}",
             )
     else:
-        counts = evaluation.per_class["ground_truths"]
-        _labels(ax, curves[0], counts, labels)
+        _draw_labels(ax, curves[0], evaluation.per_class["ground_truths"], labels)
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.03))
-    plain(ax, "both")
+    canvas.plain(ax, "both")
     for text in ax.legend(loc="lower left", fontsize="small", framealpha=0.9).get_texts():
         text.set_parse_math(False)
     return ax
@@ -128,7 +113,7 @@ def _curves(frame: pd.DataFrame, labels: Sequence[str] | None, thresholds: list[
     return curves
 
 
-def _labels(ax: Axes, curve: pd.DataFrame, counts: pd.Series[int], labels: Sequence[str] | None) -> None:
+def _draw_labels(ax: Axes, curve: pd.DataFrame, counts: pd.Series[int], labels: Sequence[str] | None) -> None:
     """Draw the curves of labels, and their mean above them."""
     by_frequency = counts[counts.index.isin(curve.columns)].sort_values(ascending=False, kind="stable").index.tolist()
     colours = colours_of(by_frequency)
@@ -147,7 +132,7 @@ def _labels(ax: Axes, curve: pd.DataFrame, counts: pd.Series[int], labels: Seque
             marker=_MARKS[at % len(_MARKS)],
             markevery=(at * 2 % 12, 12),
             markersize=4,
-            label=f"AP {curve[label].mean():.3f}  {short(label)}",
+            label=f"AP {curve[label].mean():.3f}  {canvas.short(label)}",
             zorder=2,
         )
     mean = curve.mean(axis=1)
@@ -185,32 +170,25 @@ def f1_curve(evaluation: Tables, *, ax: Axes | None = None) -> Axes:
     >>> found.plot_f1_curve().get_legend_handles_labels()[1]
     ['F1', 'precision', 'recall', 'best: F1 0.667 from 0.9 on']
     """
-    ax = axes(ax)
-    title(ax, "F1 over confidence", f"{matched(evaluation)}, all labels together")
-    ax.set_xlabel("lowest confidence that is kept")
-    ax.set_ylabel("F1, precision, recall")
+    how = f"{canvas.matched(evaluation)}, all labels together"
+    ax = canvas.begin(ax, "F1 over confidence", how, x="lowest confidence that is kept", y="F1, precision, recall")
     curve = evaluation.f1_curve
     if not len(curve):
-        return sentence(ax, *evaluation.notes)
+        return canvas.sentence(ax, *evaluation.notes)
     # predictions from a confidence on are kept: up to each confidence that occurs, its row holds
     lines = (("F1", DARK, "-", 2.4), ("precision", BLUE, "--", 1.3), ("recall", ORANGE, "-.", 1.3))
     for name, colour, dashes, width in lines:
-        ax.plot(
-            curve["confidence"][::-1],
-            curve[name][::-1],
-            color=colour,
-            linestyle=dashes,
-            linewidth=width,
-            drawstyle="steps-pre",
-            label=name,
-        )
+        x, y = curve["confidence"][::-1], curve[name][::-1]
+        ax.plot(x, y, color=colour, linestyle=dashes, linewidth=width, drawstyle="steps-pre", label=name)
     best = curve[curve["confidence"] == evaluation.summary["best_confidence"]]
     if len(best):
-        x, y = float(best["confidence"].iloc[0]), float(best["F1"].iloc[0])
-        ax.axvline(x, color=GREY, linewidth=0.8, linestyle=":")
-        words = f"best: F1 {y:.3f} from {x:.3g} on"
-        ax.plot([x], [y], marker="*", markersize=14, color=ORANGE, markeredgecolor=DARK, linestyle="", label=words)
+        confidence, f1 = float(best["confidence"].iloc[0]), float(best["F1"].iloc[0])
+        ax.axvline(confidence, color=GREY, linewidth=0.8, linestyle=":")
+        words = f"best: F1 {f1:.3f} from {confidence:.3g} on"
+        ax.plot(
+            [confidence], [f1], marker="*", markersize=14, color=ORANGE, markeredgecolor=DARK, linestyle="", label=words
+        )
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.03))
-    plain(ax, "both")
+    canvas.plain(ax, "both")
     ax.legend(loc="best", fontsize="small", framealpha=0.9)
     return ax

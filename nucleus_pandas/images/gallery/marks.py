@@ -41,7 +41,7 @@ class Mark:
     shape : SvgShape or None
         How it is drawn; None for a mask, and for what belongs to the whole image.
     confidence, iou : float
-        NaN where there is none.
+        NaN where unknown.
     match_type : {"TP", "FP", "FN"} or None
         Its outcome; None if it has none, as the ground truth beside a wrong prediction.
     segments : tuple of (str, int)

@@ -71,7 +71,7 @@ class LocatedImage:
     size : (int, int) or None
         Width and height in pixels, to which its boxes refer; None if unknown.
     metadata : str
-        The metadata of its item, as JSON; empty if there is none.
+        The metadata of its item, as JSON; empty without any.
     """
 
     name: str

@@ -94,7 +94,7 @@ def drawing(marks: Sequence[Mark], size: tuple[int, int], scale: float, colours:
 
 
 def described(mark: Mark) -> str:
-    """Say in words what a mark is."""
+    """Describe a mark in words."""
     parts = [mark.match_type or "", mark.side]
     if not isnan(mark.confidence):
         parts.append(f"confidence {mark.confidence:.3g}")
