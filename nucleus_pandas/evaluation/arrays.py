@@ -40,11 +40,6 @@ class EvaluatedImages:
     def __len__(self) -> int:
         return len(self.ids)
 
-    @property
-    def both(self) -> tuple[StringArray, StringArray]:
-        """Reference ids and dataset item ids."""
-        return self.reference_ids, self.dataset_item_ids
-
     @cached_property
     def rank(self) -> Indices:
         """The rank of each image when they are sorted by id: as numbers where all ids are integers, else as strings.

@@ -237,13 +237,6 @@ def _curve(right: Bools, wrong: Bools, positives: int, confidence: Floats) -> tu
 
 def _by_hotcoco(inputs: EvaluationInputs, parameters: Parameters) -> tuple[Floats, Floats, Floats]:
     """Accumulate precision, recall and scores by hotcoco; see `accumulate`."""
-    curves = _hotcoco_curves(inputs, parameters)
-    precision, recall = (np.where(curves[name] == -1, np.nan, curves[name]) for name in ("precision", "recall"))
-    # a score of -1 may also be a missing confidence
-    return precision, recall, np.where(np.isnan(precision), np.nan, curves["scores"])
-
-
-def _hotcoco_curves(inputs: EvaluationInputs, parameters: Parameters) -> Mapping[str, Floats]:
     hotcoco: Any = import_module("hotcoco")
     ground_truth = inputs.ground_truth
     # what no number can depend on is not handed over
@@ -273,4 +266,6 @@ def _hotcoco_curves(inputs: EvaluationInputs, parameters: Parameters) -> Mapping
     evaluation.evaluate()
     evaluation.accumulate()
     curves: Mapping[str, Floats] = evaluation.eval
-    return curves
+    precision, recall = (np.where(curves[name] == -1, np.nan, curves[name]) for name in ("precision", "recall"))
+    # a score of -1 may also be a missing confidence
+    return precision, recall, np.where(np.isnan(precision), np.nan, curves["scores"])

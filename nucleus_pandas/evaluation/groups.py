@@ -163,7 +163,8 @@ def _aligned(series: pd.Series[Any], images: EvaluatedImages) -> pd.Series[Any]:
         raise InvalidInputError("The index of the Series to group by holds ids more than once.")
     if not len(images):
         return series.iloc[:0]
-    for ids in (images.ids, *(np.array(ids.to_pylist(), dtype=object) for ids in images.both)):
+    other_ids = (images.reference_ids, images.dataset_item_ids)
+    for ids in (images.ids, *(np.array(ids.to_pylist(), dtype=object) for ids in other_ids)):
         at = index.get_indexer(pd.Index(ids))
         if (at >= 0).any():
             missing = [str(key) for key in ids[at < 0]]

@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from nucleus_pandas._util.arrays import Bools, Floats, Indices
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.evaluation.arrays import BoxArrays, EvaluatedImages, EvaluationInputs, natural_order
+from nucleus_pandas.evaluation.arrays import BoxArrays, EvaluatedImages, EvaluationInputs, RleMask, natural_order
 from nucleus_pandas.evaluation.crowds import crowds
 from nucleus_pandas.evaluation.groups import GroupingFrames
-from nucleus_pandas.evaluation.masks import Masks, MaskSize, masks_of, sizes_of
+from nucleus_pandas.evaluation.masks import MaskSize, boxed, codec, masks_of, missing_masks, sizes_of
 from nucleus_pandas.evaluation.parameters import IouType
 from nucleus_pandas.schema import (
     CANONICAL,
@@ -57,23 +57,24 @@ class FrameColumns:
             return FrameColumns(columns)
         return FrameColumns(columns, self.bbox, self.bbox_format)
 
-    def without_boxes(self) -> FrameColumns:
-        """Leave out the columns of boxes."""
-        return FrameColumns({name: column for name, column in (self.columns or {}).items() if name not in SIDES})
+    def named(self, frame: pd.DataFrame) -> NamedColumns:
+        """Return a frame by the canonical names of its columns."""
+        return NamedColumns(frame, self.of(frame).columns, _NAMES)
 
 
 @dataclass(frozen=True, eq=False)
 class _FrameBoxes:
     """The rows of a frame that are boxes, and the images that it names."""
 
-    mentions: ImageMentions
+    image_ids: dict[str, StringArray]  # by the kind of id, for each row that names an image; null where not given
+    mentions: Indices  # the rows of these ids that have a box
     labels: StringArray
     box: Floats
     ids: StringArray
     confidence: Floats | None
     crowd: Bools
     area: Floats  # NaN where the frame has none
-    masks: Masks | None
+    masks: list[RleMask] | None
     left_out: int  # rows of other types
 
 
@@ -114,12 +115,15 @@ def evaluation_inputs(
             raise InvalidInputError(f"Expected a DataFrame of {name}, got {type(frame).__name__}.")
     _check_layout(layout, *frames.values())
     key = _key(frames, items, layout)
-    sizes = _sizes(key, layout, *frames.values(), items) if iou_type == "segm" else {}
+    sizes: Mapping[str, MaskSize] = {}
+    if iou_type == "segm":
+        named_frames = [layout.named(frame) for frame in (*frames.values(), items) if frame is not None]
+        sizes = sizes_of((named, to_strings(named.need(key), Problems(named.index))) for named in named_frames)
     ground_truth_boxes = _read_boxes(ground_truth, "ground truth", key, layout, iou_type, sizes)
     prediction_boxes = _read_boxes(predictions, "predictions", key, layout, iou_type, sizes)
     item_ids = None if items is None else _item_ids(items, key, layout)
-    images, codes, notes = join_images(key, ground_truth_boxes.mentions, prediction_boxes.mentions, item_ids)
-    labels, label_codes = encode([ground_truth_boxes.labels, prediction_boxes.labels])
+    images, codes, notes = _join_images(key, ground_truth_boxes, prediction_boxes, item_ids)
+    labels, label_codes = _encode([ground_truth_boxes.labels, prediction_boxes.labels])
     order = sorted(range(len(labels)), key=natural_order(labels).__getitem__)
     rank = np.empty(len(order), dtype=np.intp)
     rank[order] = np.arange(len(order))
@@ -127,7 +131,7 @@ def evaluation_inputs(
         _box_arrays(boxes, image, rank[label], iou_type)
         for boxes, image, label in zip((ground_truth_boxes, prediction_boxes), codes, label_codes, strict=True)
     )
-    named = NamedColumns(predictions, layout.of(predictions).columns, _NAMES)
+    named = layout.named(predictions)
     if len(predictions) and not named.has("confidence"):
         hint = named.missing(named.name("confidence"))
         warn(f"The predictions cannot be ranked, and average precision is NaN: {hint}")
@@ -147,17 +151,8 @@ def grouping_frames(
     """Keep the frames as they are now, to look up their columns later."""
     frames = {"items": items, "ground truth": ground_truth, "predictions": predictions}
     return GroupingFrames(
-        [
-            (name, NamedColumns(frame.copy(deep=False), layout.of(frame).columns, _NAMES))
-            for name, frame in frames.items()
-            if frame is not None
-        ]
+        [(name, layout.named(frame.copy(deep=False))) for name, frame in frames.items() if frame is not None]
     )
-
-
-def _sizes(key: str, layout: FrameColumns, *frames: pd.DataFrame | None) -> dict[str, MaskSize]:
-    named_frames = [NamedColumns(frame, layout.of(frame).columns, _NAMES) for frame in frames if frame is not None]
-    return sizes_of((named, to_strings(named.need(key), Problems(named.index))) for named in named_frames)
 
 
 def _check_layout(layout: FrameColumns, *frames: pd.DataFrame) -> None:
@@ -176,25 +171,22 @@ def _check_layout(layout: FrameColumns, *frames: pd.DataFrame) -> None:
 def _key(frames: Mapping[str, pd.DataFrame], items: pd.DataFrame | None, layout: FrameColumns) -> str:
     """Choose the id by which the frames are joined: the reference id where all of them have it."""
     all_frames = {**frames, **({} if items is None else {"items": items})}
-    named = {name: NamedColumns(frame, layout.of(frame).columns, _NAMES) for name, frame in all_frames.items()}
+    named = {name: layout.named(frame) for name, frame in all_frames.items()}
     shared = [key for key in KEYS if all(frame_columns.has(key) for frame_columns in named.values())]
     for key in shared:
         if not any(bool(frame_columns.need(key).isna().any()) for frame_columns in named.values()):
             return key
     if shared:
         return shared[0]
+    neither = "neither 'reference_id' nor 'dataset_item_id'"
     described = "; ".join(
-        f"the {name} have {_listed_keys([k for k in KEYS if frame_columns.has(k)])}"
+        f"the {name} have {' and '.join(repr(key) for key in KEYS if frame_columns.has(key)) or neither}"
         for name, frame_columns in named.items()
     )
     raise InvalidInputError(
         f"The frames share no id of images: {described}. All of them need 'reference_id', or all of them "
         "'dataset_item_id'; columns={'reference_id': 'your_column'} names another column."
     )
-
-
-def _listed_keys(names: list[str]) -> str:
-    return " and ".join(map(repr, names)) or "neither 'reference_id' nor 'dataset_item_id'"
 
 
 def _read_boxes(
@@ -205,18 +197,18 @@ def _read_boxes(
     problems = Problems(named.index)
     # invalid ids are reported by the validation of whole rows
     keys = {kind: to_strings(named.need(kind), Problems(named.index)) for kind in KEYS if named.has(kind)}
-    masks = None
+    columns = {name: column for name, column in (layout_of_frame.columns or {}).items() if name in CANONICAL}
+    bbox, masks = layout_of_frame.bbox, None
     if iou_type == "segm":
         masks = masks_of(named, keys[key], problems, sizes)
-        frame, layout_of_frame = masks.boxed(named), layout_of_frame.without_boxes()
+        frame, bbox = boxed(masks, named), None
+        columns = {name: column for name, column in columns.items() if name not in SIDES}
     checked = check_annotations(
         frame,
         "annotations" if name == "ground truth" else "predictions",
-        columns={
-            canonical: column for canonical, column in (layout_of_frame.columns or {}).items() if canonical in CANONICAL
-        },
-        bbox=layout_of_frame.bbox,
-        bbox_format=layout_of_frame.bbox_format,
+        columns=columns,
+        bbox=bbox,
+        bbox_format="xywh" if masks is not None else layout_of_frame.bbox_format,
         metadata_from=False,
     )
     problems.extend(checked.problems)
@@ -235,17 +227,16 @@ def _read_boxes(
     boxes = units.boxes
     confidence = np.full(len(boxes), np.nan) if boxes.confidences is None else boxes.confidences
     return _FrameBoxes(
-        mentions=ImageMentions(
-            {kind: column.filter(pa.array(mentions)) for kind, column in keys.items()}, np.flatnonzero(is_box[mentions])
-        ),
+        image_ids={kind: column.filter(pa.array(mentions)) for kind, column in keys.items()},
+        mentions=np.flatnonzero(is_box[mentions]),
         labels=boxes.labels.take(of_unit),
         box=np.ascontiguousarray(boxes.sides.T[of_unit]),
         ids=boxes.ids().take(of_unit),
         confidence=None if is_ground_truth else confidence[of_unit],
         crowd=crowds(named)[rows] if is_ground_truth else np.zeros(len(rows), dtype=np.bool_),
         area=area[rows],
-        masks=None if masks is None else masks.take(rows),
-        left_out=int(np.count_nonzero(is_unit & ~is_box)) if masks is None else masks.missing(named),
+        masks=None if masks is None else [masks[row] for row in rows.tolist()],
+        left_out=int(np.count_nonzero(is_unit & ~is_box)) if masks is None else missing_masks(masks, named),
     )
 
 
@@ -268,7 +259,7 @@ def _invalid(problems: Problems, name: str, count: int) -> InvalidInputError:
 
 
 def _item_ids(items: pd.DataFrame, key: str, layout: FrameColumns) -> dict[str, StringArray]:
-    named = NamedColumns(items, layout.of(items).columns, _NAMES)
+    named = layout.named(items)
     problems = Problems(named.index)
     required = np.ones(len(named), dtype=np.bool_)
     ids = {key: to_strings(named.need(key), problems, required=required)}
@@ -282,7 +273,9 @@ def _item_ids(items: pd.DataFrame, key: str, layout: FrameColumns) -> dict[str, 
 
 def _box_arrays(boxes: _FrameBoxes, image: Indices, label: Indices, iou_type: IouType) -> tuple[BoxArrays, str]:
     has_area = ~np.isnan(boxes.area)
-    computed = areas(boxes.box) if boxes.masks is None else boxes.masks.areas()
+    computed = areas(boxes.box)
+    if boxes.masks is not None:
+        computed = np.array([codec().area(mask) for mask in boxes.masks], dtype=np.float64)
     computed_how = "width times height" if iou_type == "bbox" else "pixels of the mask"
     source = "the column 'area'" if has_area.all() and len(has_area) else computed_how
     if has_area.any() and not has_area.all():
@@ -295,33 +288,17 @@ def _box_arrays(boxes: _FrameBoxes, image: Indices, label: Indices, iou_type: Io
         ids=boxes.ids,
         crowd=boxes.crowd,
         confidence=boxes.confidence,
-        masks=None if boxes.masks is None else boxes.masks.encoded,
+        masks=boxes.masks,
     )
     return arrays, source
 
 
-@dataclass(frozen=True, eq=False)
-class ImageMentions:
-    """The images that the rows of a frame name.
-
-    Attributes
-    ----------
-    keys : dict of str to StringArray
-        By the kind of id, one row each; null where a row has only the other one.
-    rows : numpy.ndarray of intp
-        The rows that have a box.
-    """
-
-    keys: dict[str, StringArray]
-    rows: Indices
-
-
-def encode(columns: list[StringArray]) -> tuple[list[str], list[Indices]]:
+def _encode(columns: list[StringArray]) -> tuple[list[str], list[Indices]]:
     """Return the distinct texts of several columns in the order of their first appearance, and their numbers.
 
     Examples
     --------
-    >>> names, numbers = encode([pa.array(["b", "a"], TEXT), pa.array(["a", "c"], TEXT)])
+    >>> names, numbers = _encode([pa.array(["b", "a"], TEXT), pa.array(["a", "c"], TEXT)])
     >>> names, [column.tolist() for column in numbers]
     (['b', 'a', 'c'], [[0, 1], [1, 2]])
     """
@@ -330,8 +307,8 @@ def encode(columns: list[StringArray]) -> tuple[list[str], list[Indices]]:
     return encoded.dictionary.to_pylist(), np.split(codes, np.cumsum([len(column) for column in columns])[:-1])
 
 
-def join_images(
-    key: str, ground_truth: ImageMentions, predictions: ImageMentions, items: dict[str, StringArray] | None
+def _join_images(
+    key: str, ground_truth: _FrameBoxes, predictions: _FrameBoxes, items: dict[str, StringArray] | None
 ) -> tuple[EvaluatedImages, list[Indices], list[str]]:
     """Join frames by the ids of their images.
 
@@ -342,7 +319,7 @@ def join_images(
     ----------
     key : {"reference_id", "dataset_item_id"}
         The kind of id; no row lacks it.
-    ground_truth, predictions : Mentions
+    ground_truth, predictions : _FrameBoxes
         The images that the rows of each side name.
     items : dict of str to StringArray, optional
         All images there are, by the kind of id.
@@ -363,12 +340,9 @@ def join_images(
     NucleusWarning
         Some images of the predictions are not in the ground truth.
     """
-    ids_by_frame = [
-        predictions.keys,
-        ground_truth.keys,
-        {} if items is None else items,
-    ]  # the last one that has an id wins
-    ids, codes = encode([source.get(key, pa.array([], TEXT)) for source in reversed(ids_by_frame)])
+    # the last one that has an id wins
+    ids_by_frame = [predictions.image_ids, ground_truth.image_ids, {} if items is None else items]
+    ids, codes = _encode([source.get(key, pa.array([], TEXT)) for source in reversed(ids_by_frame)])
     of_items, of_ground_truth, of_predictions = codes
     notes = []
     if items is None:
@@ -380,7 +354,7 @@ def join_images(
         kind: _known_ids(kind, len(ids), ids_by_frame, [of_predictions, of_ground_truth, of_items]) for kind in KEYS
     }
     images = EvaluatedImages(key, np.array(ids, dtype=object), known_ids["reference_id"], known_ids["dataset_item_id"])
-    return images, [of_ground_truth[ground_truth.rows], of_predictions[predictions.rows]], notes
+    return images, [of_ground_truth[ground_truth.mentions], of_predictions[predictions.mentions]], notes
 
 
 def _known_ids(

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from nucleus_pandas._util.arrays import Floats, Indices
 from nucleus_pandas.evaluation.arrays import RleMask
 from nucleus_pandas.schema import NamedColumns, Problems
 from nucleus_pandas.wire.column_json import StringArray
@@ -27,47 +25,28 @@ def codec() -> Any:
     return import_module("hotcoco.mask")
 
 
-@dataclass(frozen=True, eq=False)
-class Masks:
-    """The masks of a frame's rows.
-
-    Attributes
-    ----------
-    encoded : list of dict
-        Compressed run-length encodings; None where a row has no mask.
-    """
-
-    encoded: list[Any]
-
-    def take(self, rows: Indices) -> Masks:
-        """Return some of the rows."""
-        return Masks([self.encoded[row] for row in rows.tolist()])
-
-    def areas(self) -> Floats:
-        """Count the pixels of each mask."""
-        return np.array([codec().area(mask) for mask in self.encoded], dtype=np.float64)
-
-    def missing(self, named: NamedColumns) -> int:
-        """Count the rows that have a box, but no mask."""
-        x = named.get("x")
-        if x is None:
-            return 0
-        has_box: Any = x.notna()
-        return sum(mask is None and bool(box) for mask, box in zip(self.encoded, has_box.tolist(), strict=True))
-
-    def boxed(self, named: NamedColumns) -> pd.DataFrame:
-        """Return the frame with the box around each mask as its geometry; rows without a mask have none."""
-        has_mask = [row for row, mask in enumerate(self.encoded) if mask is not None]
-        box = np.full((len(named), 4), np.nan)
-        if has_mask:
-            box[has_mask] = codec().toBbox([self.encoded[row] for row in has_mask])
-        box_columns = [named.name(name) for name in (*_SIDES, "type", "geometry")]
-        frame = named.frame.drop(columns=[name for name in box_columns if name in named.frame.columns])
-        return frame.assign(**dict(zip(_SIDES, box.T, strict=True)))
+def missing_masks(masks: Sequence[RleMask | None], named: NamedColumns) -> int:
+    """Count the rows of a frame that have a box, but no mask."""
+    x = named.get("x")
+    if x is None:
+        return 0
+    has_box: Any = x.notna()
+    return sum(mask is None and bool(box) for mask, box in zip(masks, has_box.tolist(), strict=True))
 
 
-def masks_of(named: NamedColumns, keys: StringArray, problems: Problems, sizes: Mapping[str, MaskSize]) -> Masks:
-    """Read the masks of a frame: its column ``segmentation``, else the polygons in ``geometry``.
+def boxed(masks: Sequence[RleMask | None], named: NamedColumns) -> pd.DataFrame:
+    """Return the frame with the box around each mask as its geometry; rows without a mask have none."""
+    has_mask = [row for row, mask in enumerate(masks) if mask is not None]
+    box = np.full((len(named), 4), np.nan)
+    if has_mask:
+        box[has_mask] = codec().toBbox([masks[row] for row in has_mask])
+    box_columns = [named.name(name) for name in (*_SIDES, "type", "geometry")]
+    frame = named.frame.drop(columns=[name for name in box_columns if name in named.frame.columns])
+    return frame.assign(**dict(zip(_SIDES, box.T, strict=True)))
+
+
+def masks_of(named: NamedColumns, keys: StringArray, problems: Problems, sizes: Mapping[str, MaskSize]) -> list[Any]:
+    """Read the masks of a frame, None where a row has none: ``segmentation``, else the polygons in ``geometry``.
 
     Parameters
     ----------
@@ -92,7 +71,7 @@ def masks_of(named: NamedColumns, keys: StringArray, problems: Problems, sizes: 
             except (ValueError, TypeError, KeyError) as error:
                 problems.add_one(row, column, f"is not a mask: {error}")
         encoded.append(mask)
-    return Masks(encoded)
+    return encoded
 
 
 def sizes_of(frames: Iterable[tuple[NamedColumns, StringArray]]) -> dict[str, MaskSize]:

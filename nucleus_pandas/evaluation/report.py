@@ -96,8 +96,6 @@ class Evaluation:
         self._inputs = inputs
         self._parameters = parameters
         self._sources = GroupingFrames() if sources is None else sources
-        self.engine: str
-        self.engine_version: str
         self.engine, self.engine_version = engine_of(inputs, parameters)
         self.matchers: dict[str, str] = dict(MATCHERS)
         self.area_source = inputs.area_source

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from nucleus_pandas._util.arrays import Bools, Floats
+from nucleus_pandas._util.arrays import Bools, Floats, Indices, Integers
 from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.evaluation.arrays import EvaluationInputs
 from nucleus_pandas.evaluation.average_precision import PrecisionRecall
@@ -52,20 +52,31 @@ def ratio(part: NDArray[np.integer], whole: NDArray[np.integer]) -> Floats:
 
 def by_label(inputs: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools]) -> pd.DataFrame:
     """Count ground truth boxes, predictions, TP, FP and FN of each label."""
-    count = len(inputs.labels)
-    truth_label, predicted_label = inputs.countable.label, inputs.predictions.label
-    tp = np.bincount(truth_label[rows.ground_truth[flags.true_positive]], minlength=count)
-    fp = np.bincount(predicted_label[rows.prediction[flags.false_positive]], minlength=count)
-    fn = np.bincount(truth_label[rows.ground_truth[flags.false_negative]], minlength=count)
-    columns = {
-        "ground_truths": np.bincount(truth_label, minlength=count),
-        "predictions": np.bincount(predicted_label, minlength=count),
-        "TP": tp,
-        "FP": fp,
-        "FN": fn,
-    }
-    table = pd.DataFrame({name: column.astype(np.int64) for name, column in columns.items()}, index=index_of(inputs))
+    counts = _counts(inputs.countable.label, inputs.predictions.label, rows, flags, len(inputs.labels))
+    tp, fp, fn = counts["TP"], counts["FP"], counts["FN"]
+    table = pd.DataFrame(counts, index=index_of(inputs))
     return table.assign(precision=ratio(tp, tp + fp), recall=ratio(tp, tp + fn), F1=ratio(2 * tp, 2 * tp + fp + fn))
+
+
+def by_image(inputs: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools]) -> dict[str, Integers]:
+    """Count ground truth boxes, predictions, TP, FP and FN in each image."""
+    return _counts(inputs.countable.image, inputs.predictions.image, rows, flags, len(inputs.images))
+
+
+def _counts(
+    ground_truth: Indices, predictions: Indices, rows: MatchRows, flags: MatchFlags[Bools], count: int
+) -> dict[str, Integers]:
+    """Count boxes and outcomes by a number that each box of both sides has, below `count`."""
+    numbers = (
+        ground_truth,
+        predictions,
+        ground_truth[rows.ground_truth[flags.true_positive]],
+        predictions[rows.prediction[flags.false_positive]],
+        ground_truth[rows.ground_truth[flags.false_negative]],
+    )
+    return {
+        name: np.bincount(each, minlength=count).astype(np.int64) for name, each in zip(COUNTS, numbers, strict=True)
+    }
 
 
 def confusion(inputs: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools]) -> pd.DataFrame:
@@ -174,7 +185,8 @@ def pr_curve(inputs: EvaluationInputs, curves: PrecisionRecall) -> pd.DataFrame:
     confidence = scores[:, :, has_curve].transpose(2, 0, 1).ravel()
     is_reached = confidence != -1
     if count:
-        is_reached &= _reached(curves, has_curve).ravel()
+        highest = curves.recall[:, has_curve, 0, -1].T[:, :, None]
+        is_reached &= (np.linspace(0.0, 1.0, RECALLS) <= highest).ravel()
     return pd.DataFrame(
         {
             "label": column(labels, TEXT),
@@ -184,12 +196,6 @@ def pr_curve(inputs: EvaluationInputs, curves: PrecisionRecall) -> pd.DataFrame:
             "confidence": np.where(is_reached, confidence, np.nan),
         }
     )
-
-
-def _reached(curves: PrecisionRecall, labels: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Return which recalls are reached, of shape (labels, 10, 101)."""
-    highest = curves.recall[:, labels, 0, -1].T
-    return np.asarray(np.linspace(0.0, 1.0, RECALLS) <= highest[:, :, None])
 
 
 def ap_by_size(inputs: EvaluationInputs, curves: PrecisionRecall, parameters: Parameters) -> pd.DataFrame:
@@ -210,23 +216,6 @@ def ap_by_size(inputs: EvaluationInputs, curves: PrecisionRecall, parameters: Pa
         )
     names = pd.Index(pd.Series(list(parameters.area_ranges), dtype=TEXT), name="area")
     return pd.DataFrame(rows, index=names)
-
-
-def by_image(inputs: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools]) -> dict[str, NDArray[np.int64]]:
-    """Count ground truth boxes, predictions, TP, FP and FN in each image."""
-    count = len(inputs.images)
-    of_ground_truth, of_predictions = inputs.countable.image, inputs.predictions.image
-    images_by_count = (
-        of_ground_truth,
-        of_predictions,
-        of_ground_truth[rows.ground_truth[flags.true_positive]],
-        of_predictions[rows.prediction[flags.false_positive]],
-        of_ground_truth[rows.ground_truth[flags.false_negative]],
-    )
-    return {
-        name: np.bincount(images, minlength=count).astype(np.int64)
-        for name, images in zip(COUNTS, images_by_count, strict=True)
-    }
 
 
 def by_group(rows: Sequence[Mapping[str, Any]], names: pd.Index[Any], numbers: Sequence[str]) -> pd.DataFrame:

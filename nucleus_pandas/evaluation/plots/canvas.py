@@ -28,19 +28,45 @@ _LONGEST = 28  # characters of a name that is shown whole
 class Tables(Protocol):
     """What plots draw: the tables of an `Evaluation`."""
 
-    notes: list[str]
-    summary: pd.Series[float]
-    per_class: pd.DataFrame
-    pr_curve: pd.DataFrame
-    f1_curve: pd.DataFrame
-    counts: pd.DataFrame
-    confusion_matrix: pd.DataFrame
-    score_histogram: pd.DataFrame
-    tide: pd.DataFrame
-
     @property
     def parameters(self) -> dict[str, Any]:
         """What it was evaluated with."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader has to know."""
+
+    @property
+    def summary(self) -> pd.Series[float]:
+        """The numbers of the whole."""
+
+    @property
+    def per_class(self) -> pd.DataFrame:
+        """Numbers by label."""
+
+    @property
+    def pr_curve(self) -> pd.DataFrame:
+        """Precision over recall."""
+
+    @property
+    def f1_curve(self) -> pd.DataFrame:
+        """F1 over confidence."""
+
+    @property
+    def counts(self) -> pd.DataFrame:
+        """TP, FP and FN by label."""
+
+    @property
+    def confusion_matrix(self) -> pd.DataFrame:
+        """Predicted labels over true ones."""
+
+    @property
+    def score_histogram(self) -> pd.DataFrame:
+        """TP and FP by confidence."""
+
+    @property
+    def tide(self) -> pd.DataFrame:
+        """Errors by category."""
 
     def compare(self, other: Any) -> Comparison:
         """Compare with another evaluation."""

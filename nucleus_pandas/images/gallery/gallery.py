@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from numbers import Integral
 from pathlib import Path
 from typing import TypeAlias, get_args
@@ -101,9 +102,9 @@ def gallery(
     else:
         for side, boxes in other_boxes.items():
             marks.add_others(boxes, side, layout)
-    sources = _Sources(int(size), fetch)
+    source_of = cache(partial(_source, longer_side=int(size), fetch=fetch))  # each image is scaled down once
     tiles = [
-        _tile(image, sources.of(image), *_load_masks(marks.of_tile[at], marks.problems[at], fetch))
+        _tile(image, source_of(image.url, image.size), *_load_masks(marks.of_tile[at], marks.problems[at], fetch))
         for at, image in enumerate(images)
     ]
     if color is None:
@@ -174,36 +175,23 @@ class _Source:
     reason: str = ""
 
 
-class _Sources:
-    """The sources of images; each image is scaled down once."""
-
-    def __init__(self, size: int, fetch: Fetch | None) -> None:
-        self._size = size
-        self._fetch = fetch
-        self._known: dict[tuple[str | None, tuple[int, int] | None], _Source] = {}
-
-    def of(self, image: LocatedImage) -> _Source:
-        key = image.url, image.size
-        if key not in self._known:
-            self._known[key] = self._made(*key)
-        return self._known[key]
-
-    def _made(self, url: str | None, known: tuple[int, int] | None) -> _Source:
-        if url is None:
-            return _Source(None, None, "has no URL")
-        scheme, parted, _ = url.partition("://")
-        content: Path | bytes | None = None if parted else Path(url)
-        if parted and scheme.lower() in _WEB:
-            content = None if self._fetch is None else self._fetch(url)
-            if content is None:
-                return _Source(url)
-        elif parted:
-            return _Source(None, None, f"is in {cut(scheme, 12)}://, which no browser opens")
-        assert content is not None
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # a decoder's remarks on an image do not matter here
-                small = thumbnail(content, self._size, known)
-        except UnshowableError as error:
-            return _Source(None, None, str(error))
-        return _Source(small.uri, (small.width, small.height))
+def _source(url: str | None, size: tuple[int, int] | None, longer_side: int, fetch: Fetch | None) -> _Source:
+    """Find what the page loads for an image, whose size is that of the boxes on it."""
+    if url is None:
+        return _Source(None, None, "has no URL")
+    scheme, separator, _ = url.partition("://")
+    content: Path | bytes | None = None if separator else Path(url)
+    if separator and scheme.lower() in _WEB:
+        content = None if fetch is None else fetch(url)
+        if content is None:
+            return _Source(url)
+    elif separator:
+        return _Source(None, None, f"is in {cut(scheme, 12)}://, which no browser opens")
+    assert content is not None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a decoder's remarks on an image do not matter here
+            small = thumbnail(content, longer_side, size)
+    except UnshowableError as error:
+        return _Source(None, None, str(error))
+    return _Source(small.uri, (small.width, small.height))
