@@ -270,8 +270,8 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        reason = f"Cannot listen on {host}:{port}: {_reason(error)}. Port 0 selects a free port."
-        raise ConfigurationError(reason) from error
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise ConfigurationError(f"Cannot listen on {host}:{port}: {reason}. Port 0 selects a free port.") from error
 
 
 class _JsonErrorTask(ErrorTask):
@@ -360,10 +360,6 @@ class _Channel(HTTPChannel):
             channel.requests.append(channel.request)
             channel.request = None
             channel.server.add_task(self)
-
-
-def _reason(error: OSError) -> str:
-    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def _is_loopback(host: str) -> bool:

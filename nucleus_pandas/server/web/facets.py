@@ -17,7 +17,7 @@ from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.store import datasets, items, layers
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.models import RunEntry
-from nucleus_pandas.server.web import colours
+from nucleus_pandas.server.web.formatting import use_colours
 from nucleus_pandas.server.web.page import page
 from nucleus_pandas.server.web.result_cache import Computation, Pending
 
@@ -58,7 +58,7 @@ def facets_of(db: sqlite3.Connection, dataset: Dataset) -> Facets:
     facets = Facets()
     with suppress(Pending):
         facets = page().cache.get(computation, lambda: _facets(nucleus, dataset))
-    colours.use(label for label, _ in facets.labels)
+    use_colours(label for label, _ in facets.labels)
     return facets
 
 

@@ -14,7 +14,7 @@ from nucleus_pandas.images.svg_shapes import CUBOID, SvgShape, coordinate, keypo
 from nucleus_pandas.server.media.thumbnails import PIXELS
 from nucleus_pandas.server.store.items import ItemRow
 from nucleus_pandas.server.store.layers import AnnotationRow
-from nucleus_pandas.server.web.colours import colour
+from nucleus_pandas.server.web.formatting import colour
 from nucleus_pandas.server.web.page import link, page
 
 _SHOWN = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".avif", ".svg")  # what browsers can show
@@ -90,14 +90,16 @@ class Figure:
     def masks(self) -> list[list[Drawn]]:
         """The masks of each layer, which lie below everything else."""
         return [
-            [one for one in layer if one.shape is not None and one.shape.element == "image"] for layer in self.layers
+            [drawn for drawn in layer if drawn.shape is not None and drawn.shape.element == "image"]
+            for layer in self.layers
         ]
 
     @property
     def shapes(self) -> list[list[Drawn]]:
         """What each layer has beside its masks."""
         return [
-            [one for one in layer if one.shape is not None and one.shape.element != "image"] for layer in self.layers
+            [drawn for drawn in layer if drawn.shape is not None and drawn.shape.element != "image"]
+            for layer in self.layers
         ]
 
     @property
@@ -171,21 +173,21 @@ def undrawn(row: AnnotationRow) -> str:
 
 def segments(row: AnnotationRow) -> list[tuple[str, int]]:
     """Return the labels of a mask, each with the number that stands for it."""
-    return [(one["label"], one["index"]) for one in _extra(row).get("annotations") or ()]
+    return [(segment["label"], segment["index"]) for segment in _extra(row).get("annotations") or ()]
 
 
 def _extra(row: AnnotationRow) -> dict[str, Any]:
-    found: dict[str, Any] = msgspec.json.decode(row.extra) if row.extra else {}
-    return found
+    extra: dict[str, Any] = msgspec.json.decode(row.extra) if row.extra else {}
+    return extra
 
 
 def _mask(row: AnnotationRow, *, small: bool, guess: bool) -> SvgShape | None:
     if undrawn(row):
         return None
     numbers = [f"{index}-{colour(label)}" for label, index in segments(row)[:MOST_SEGMENTS]]
-    given = {"c": ".".join(numbers), "size": "small" if small else "large"}
-    given |= {"striped": "1"} if guess else {}
-    address = link("mask", name=_extra(row)["mask_file"], **given)
+    parameters = {"c": ".".join(numbers), "size": "small" if small else "large"}
+    parameters |= {"striped": "1"} if guess else {}
+    address = link("mask", name=_extra(row)["mask_file"], **parameters)
     return SvgShape("image", {"href": str(escape(address)), "preserveAspectRatio": "none"}, None, None)
 
 

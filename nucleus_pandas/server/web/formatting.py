@@ -1,15 +1,18 @@
-"""Strings of users and numbers as the page shows them, and as its URLs hold them."""
+"""Labels, other strings of users, and numbers as the page shows them and as its URLs hold them."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from functools import partial
 from hashlib import blake2b
 from typing import Any
 
+from flask import g, has_app_context
 from markupsafe import Markup
 
+from nucleus_pandas._util.colours import colours_of, own_colour
 from nucleus_pandas._util.html import isolated, isolated_text
 from nucleus_pandas.images.svg_shapes import coordinate
 
@@ -34,6 +37,23 @@ def label_key(label: str) -> str:
     ('car', 25)
     """
     return short(label, blake2b(label.encode("utf-8", "replace"), digest_size=12).hexdigest())
+
+
+def use_colours(labels: Iterable[str]) -> None:
+    """Set the colours of the labels of a dataset, the most frequent first, for this request."""
+    g.colours = colours_of(labels)
+
+
+def colour(label: str | None) -> int:
+    """Return the number of the colour of a label, by which the style sheet knows it.
+
+    Examples
+    --------
+    >>> colour("car") == colour("car")
+    True
+    """
+    colours: dict[str | None, int] = g.get("colours", {}) if has_app_context() else {}
+    return colours[label] if label in colours else own_colour(label or "")
 
 
 def count(number: int | None) -> str:
@@ -112,5 +132,6 @@ FILTERS = {
     "coordinate": coordinate,
     "day": day,
     "label_key": label_key,
+    "colour": colour,
 }
 """The filters of the templates."""

@@ -2,7 +2,6 @@
 
 from flask import Flask
 
-from nucleus_pandas.server.web.colours import colour
 from nucleus_pandas.server.web.formatting import FILTERS
 from nucleus_pandas.server.web.page import blueprint
 from nucleus_pandas.server.web.routes import compare, datasets, examples, files, grid, item, login, run
@@ -12,6 +11,6 @@ MODULES = (compare, datasets, examples, files, grid, item, login, run)
 
 def register(app: Flask) -> None:
     """Add the routes and templates of the page to an application."""
-    app.jinja_env.filters.update(FILTERS, colour=colour)
+    app.jinja_env.filters.update(FILTERS)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.register_blueprint(blueprint)
