@@ -15,7 +15,7 @@ from nucleus_pandas.evaluation.tables import BACKGROUND, BIN_EDGES
 from nucleus_pandas.server.evaluation.arrays import StoredBoxes, to_inputs
 from nucleus_pandas.server.evaluation.metrics import RECALL_POINTS, THRESHOLDS, EngineMetrics, compute_metrics
 from nucleus_pandas.server.evaluation.scope import item_condition
-from nucleus_pandas.server.read.render import EMPTY
+from nucleus_pandas.server.read.render import raw_metadata
 from nucleus_pandas.server.store import evaluation_outcomes, evaluations
 from nucleus_pandas.server.store.evaluation_outcomes import ExampleRow, OutcomeGroup, SelectedOutcomes
 from nucleus_pandas.server.store.evaluations import StoredEvaluation
@@ -161,8 +161,8 @@ def _filtered_metrics(
     if rule.allowed is None:  # classes are measured one by one: those that pass both filters
         filtered = [set(names) for names in (classes, predicted_classes) if names is not None]
         classes = predicted_classes = sorted(set.intersection(*filtered)) if filtered else None
-    ground_truth = evaluation_outcomes.ground_truth(db, evaluation, filters, classes, items)
-    predictions = evaluation_outcomes.predictions(db, evaluation, filters, predicted_classes, items)
+    ground_truth = evaluation_outcomes.boxes(db, evaluation, "groundTruth", filters, classes, items)
+    predictions = evaluation_outcomes.boxes(db, evaluation, "prediction", filters, predicted_classes, items)
     inputs = to_inputs(
         StoredBoxes.read([ground_truth], are_predictions=False),
         StoredBoxes.read([predictions], are_predictions=True),
@@ -209,15 +209,11 @@ def _example(evaluation: StoredEvaluation, row: ExampleRow) -> EvaluationExample
         iou=row.iou,
         confidence=row.confidence,
         gt_area=None if row.width is None or row.height is None else row.width * row.height,
-        item_metadata=_metadata(row.item_metadata),
+        item_metadata=raw_metadata(row.item_metadata),
         prediction_metadata=None if prediction is None else prediction["metadata"],
         prediction_row=prediction,
         annotation_row=annotation,
     )
-
-
-def _metadata(text: str | None) -> msgspec.Raw:
-    return EMPTY if text is None else msgspec.Raw(text.encode())
 
 
 def _box_row(
@@ -230,7 +226,7 @@ def _box_row(
         "annotation_id": id_of_key(key),
         "label": label,
         "geometry": dict(zip(("x", "y", "width", "height"), box, strict=True)),
-        "metadata": _metadata(metadata),
+        "metadata": raw_metadata(metadata),
     }
 
 

@@ -63,7 +63,7 @@ class GroundTruthOf:
     def check(self, db: sqlite3.Connection, trained_slice_id: str | None = None) -> tuple[AnnotationLayer, Dataset]:
         """Find the layer and the dataset."""
         dataset = datasets.find(db, self.dataset_id)
-        return AnnotationLayer(None, ("dataset", dataset.id)), dataset
+        return dataset.layer, dataset
 
     open = check
 

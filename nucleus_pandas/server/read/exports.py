@@ -95,7 +95,7 @@ class Export:
 
     @property
     def _layer(self) -> AnnotationLayer:
-        return AnnotationLayer(None, ("dataset", self.subset.dataset.id)) if self.run is None else self.run.layer
+        return self.subset.dataset.layer if self.run is None else self.run.layer
 
     def rows(self, after: int | None, limit: int) -> tuple[list[JsonObject], str | None]:
         """Return a page of items with their annotations, and the token of the next page; many annotations end it early.
@@ -125,14 +125,12 @@ class Export:
         return by_item
 
     def _row(self, row: ItemRow, annotations: Sequence[AnnotationRow]) -> JsonObject:
-        own = [
-            render.annotation(one, self.subset.dataset.tag, row.reference_id, self.file_url, self.run)
-            for one in annotations
-        ]
-        groups = render.grouped(own, predictions=False)
+        tag = self.subset.dataset.tag
+        described = [render.annotation(each, tag, row.reference_id, self.file_url, self.run) for each in annotations]
+        groups = render.grouped(described, predictions=False)
         masks = groups.pop("segmentation")
-        described = render.item(row, self.subset.dataset.tag, self.file_url)
-        return {"item": described, **groups, "segmentation": masks[0] if masks else None}
+        item = render.item(row, tag, self.file_url)
+        return {"item": item, **groups, "segmentation": masks[0] if masks else None}
 
     def every(self) -> msgspec.Raw:
         """Return all items with their annotations, as a JSON array."""

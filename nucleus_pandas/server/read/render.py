@@ -19,6 +19,11 @@ FileUrl: TypeAlias = Callable[[str, str], str]  # ("images" or "masks", name) ->
 EMPTY = msgspec.Raw(b"{}")
 
 
+def raw_metadata(text: str | None) -> msgspec.Raw:
+    """Return stored metadata as it is written into an answer; an empty object without any."""
+    return EMPTY if text is None else msgspec.Raw(text.encode())
+
+
 def item(row: ItemRow, dataset_tag: str, file_url: FileUrl) -> JsonObject:
     """Render an item."""
     public_id = item_id(dataset_tag, row.id)
@@ -28,7 +33,7 @@ def item(row: ItemRow, dataset_tag: str, file_url: FileUrl) -> JsonObject:
         "dataset_item_id": public_id,
         "ref_id": row.reference_id,
         "reference_id": row.reference_id,
-        "metadata": EMPTY if row.metadata is None else msgspec.Raw(row.metadata.encode()),
+        "metadata": raw_metadata(row.metadata),
         "width": row.width,
         "height": row.height,
         **extra,
@@ -51,7 +56,7 @@ def annotation(
         "reference_id": reference_id,
         "dataset_item_id": item_id(dataset_tag, row.item),
         "annotation_id": row.key,
-        "metadata": EMPTY if row.metadata is None else msgspec.Raw(row.metadata.encode()),
+        "metadata": raw_metadata(row.metadata),
     }
     if row.label is not None:
         described["label"] = row.label

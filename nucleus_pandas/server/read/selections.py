@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from nucleus_pandas.errors import BadRequestError
-from nucleus_pandas.server.read.render import EMPTY, FileUrl, JsonObject
+from nucleus_pandas.server.read.render import FileUrl, JsonObject, raw_metadata
 from nucleus_pandas.server.store import datasets, items, layers
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import ALL_ITEMS, dataset_of, item_id, item_range
@@ -84,7 +84,7 @@ def _item_column(name: str, stored: ColumnValues, dataset: Dataset, file_url: Fi
         pairs = zip(stored["url"], stored["file"], strict=True)
         return [url if file is None else file_url("images", file) for url, file in pairs]
     if name == "metadata":
-        return _metadata(stored)
+        return list(map(raw_metadata, stored["metadata"]))
     return stored[name]
 
 
@@ -184,8 +184,8 @@ def _annotation_columns(
         return [ids[number] for number in stored["item"]]
 
     def reference_ids() -> list[str]:
-        known: dict[int, str] = dict(items.select(db, stored["item"], "id, reference_id"))
-        return [known[number] for number in stored["item"]]
+        names: dict[int, str] = dict(items.select(db, stored["item"], "id, reference_id"))
+        return [names[number] for number in stored["item"]]
 
     def annotation_ids() -> list[str]:
         pairs = zip(stored["key"], stored["own"], strict=True)
@@ -207,7 +207,7 @@ def _annotation_columns(
         "reference_id": reference_ids,
         "annotation_id": annotation_ids,
         "geometry": geometries,
-        "metadata": lambda: _metadata(stored),
+        "metadata": lambda: list(map(raw_metadata, stored["metadata"])),
         **{name: partial(detail, name) for name in DETAILS},
     }
 
@@ -219,8 +219,8 @@ def _geometry(kind: str, geometry: str | None, extra: str | None, file_url: File
     fields = msgspec.json.decode(extra or "{}")
     if kind == "mask" and (file := fields.pop("mask_file", None)) is not None:
         fields["mask_url"] = file_url("masks", file)
-    own = ("mask_url", "annotations") if kind == "mask" else ("labels", "taxonomy_name")
-    return {name: fields[name] for name in own if name in fields}
+    names = ("mask_url", "annotations") if kind == "mask" else ("labels", "taxonomy_name")
+    return {name: fields[name] for name in names if name in fields}
 
 
 def _needed(
@@ -249,17 +249,17 @@ def _numbers(db: sqlite3.Connection, subset: Subset | None, selection: RowSelect
     if key_lists and selection.after is not None:
         raise BadRequestError(f"A selection by `{key_lists[0]}` has no pages; leave `after` out - at `$.after`.")
     if selection.item_ids is not None:
-        known = items.existing(db, selection.item_ids)
+        numbers = items.existing(db, selection.item_ids)
         if subset is not None:
-            known = subset.members(db, known)
-        return list(map(known.get, selection.item_ids))
+            numbers = subset.members(db, numbers)
+        return list(map(numbers.get, selection.item_ids))
     if not key_lists:
         return None
     if subset is None:
         raise BadRequestError(f"This run spans datasets, in which `{key_lists[0]}` are ambiguous; use `item_ids`.")
     if selection.reference_ids is not None:
-        known = subset.members(db, items.ids_of(db, subset.dataset, selection.reference_ids))
-        return list(map(known.get, selection.reference_ids))
+        numbers = subset.members(db, items.ids_of(db, subset.dataset, selection.reference_ids))
+        return list(map(numbers.get, selection.reference_ids))
     return subset.at_positions(db, selection.positions or [])
 
 
@@ -270,7 +270,3 @@ def _without_none(numbers: Iterable[int | None]) -> list[int]:
 def _transposed(names: Sequence[str], rows: Sequence[RowValues]) -> ColumnValues:
     columns: Iterable[Sequence[Any]] = zip(*rows, strict=True) if rows else [()] * len(names)
     return {name.rpartition(" ")[2]: column for name, column in zip(names, columns, strict=True)}
-
-
-def _metadata(stored: ColumnValues) -> list[Raw]:
-    return [EMPTY if text is None else Raw(text.encode()) for text in stored["metadata"]]

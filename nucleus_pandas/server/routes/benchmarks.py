@@ -63,15 +63,7 @@ def create() -> Response:
             if groups is None and agnostic is None:
                 groups, agnostic = parent.rollup_groups, parent.class_agnostic
         benchmark = benchmarks.create(
-            db,
-            name=payload.name,
-            description=payload.description,
-            metadata=payload.metadata,
-            parent=parent,
-            version=_version(payload, parent),
-            version_label=payload.version_label,
-            rollup_groups=groups,
-            class_agnostic=agnostic,
+            db, payload, parent, version=_version(payload, parent), rollup_groups=groups, class_agnostic=agnostic
         )
         if parent is not None:
             benchmarks.inherit(db, benchmark, parent)

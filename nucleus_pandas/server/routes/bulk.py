@@ -105,8 +105,7 @@ def read_annotations(**ids: str) -> Response:
     with nucleus().database.read() as db:
         subset = _subset(db, **ids)
         condition = _condition(db, selection, "annotation", subset.dataset)
-        layer = AnnotationLayer(None, ("dataset", subset.dataset.id))
-        return reply(selections.read_annotations(db, layer, subset, selection, file_url, condition))
+        return reply(selections.read_annotations(db, subset.dataset.layer, subset, selection, file_url, condition))
 
 
 # Runs and predictions

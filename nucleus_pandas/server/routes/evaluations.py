@@ -170,20 +170,15 @@ def info(evaluation_id: str) -> Response:
 
 
 @blueprint.get("/model/<id:model_id>/evaluationsV2")
-def of_model(model_id: str) -> Response:
-    """``GET model/{id}/evaluationsV2``: list the evaluations of a model and of its runs, newest first."""
-    end_stale_jobs()
-    with nucleus().database.read() as db:
-        rows = evaluations.listing(db, "model", models.find(db, model_id).id)
-    return reply([_entry(row) for row in rows])
-
-
 @blueprint.get("/modelRun/<id:run_id>/evaluationsV2")
-def of_run(run_id: str) -> Response:
-    """``GET modelRun/{id}/evaluationsV2``: list the evaluations of a run, newest first."""
+def listing(model_id: str = "", run_id: str | None = None) -> Response:
+    """``GET {model,modelRun}/{id}/evaluationsV2``: list the evaluations of a model or of a run, newest first."""
     end_stale_jobs()
     with nucleus().database.read() as db:
-        rows = evaluations.listing(db, "run", models.find_run(db, run_id).id)
+        if run_id is None:
+            rows = evaluations.listing(db, "model", models.find(db, model_id).id)
+        else:
+            rows = evaluations.listing(db, "run", models.find_run(db, run_id).id)
     return reply([_entry(row) for row in rows])
 
 
@@ -287,7 +282,7 @@ def label_schema(dataset_id: str) -> Response:
     """``GET dataset/{id}/labelSchema``: list the labels of a dataset's ground truth, and those of predictions on it."""
     with nucleus().database.read() as db:
         dataset = datasets.find(db, dataset_id)
-        ground_truth, predicted = datasets.truth_labels(db, dataset), datasets.predicted_labels(db, dataset)
+        ground_truth, predicted = datasets.ground_truth_labels(db, dataset), datasets.predicted_labels(db, dataset)
     return reply({"gt_labels": ground_truth, "prediction_labels": predicted})
 
 

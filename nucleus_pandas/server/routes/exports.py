@@ -65,7 +65,7 @@ def whole_export(dataset_id: str) -> Response:
 @blueprint.get("/dataset/<id:dataset_id>/class_labels")
 def class_labels(dataset_id: str) -> Response:
     """``GET dataset/{id}/class_labels``: list the labels of the ground truth."""
-    return reply_from(lambda db: {"data": datasets.truth_labels(db, datasets.find(db, dataset_id))})
+    return reply_from(lambda db: {"data": datasets.ground_truth_labels(db, datasets.find(db, dataset_id))})
 
 
 # Objects
@@ -83,7 +83,7 @@ def objects_page(dataset_id: str) -> Response:
     with nucleus().database.read() as db:
         subset = Subset(datasets.find(db, dataset_id))
         run: Run | None = None
-        layer = AnnotationLayer(None, ("dataset", subset.dataset.id))
+        layer = subset.dataset.layer
         if payload.model_run_id is not None:
             run, predictions, _ = RunPath(run_id=payload.model_run_id, dataset_id=dataset_id).find(db)
             layer = layer if of_ground_truth else predictions

@@ -235,11 +235,7 @@ def export_page(slice_id: str, model_id: str | None = None) -> Response:
 @blueprint.get("/slice/<id:slice_id>/export_raw_json")
 def export_raw_json(slice_id: str) -> Response:
     """``GET slice/{id}/export_raw_json``: return the items, each under ``item``."""
-    return reply_from(lambda db: _export(db, slice_id).every_item(_as_item))
-
-
-def _as_item(rows: Iterable[JsonObject]) -> list[JsonObject]:
-    return [{"item": row} for row in rows]
+    return reply_from(lambda db: _export(db, slice_id).every_item(lambda rows: [{"item": row} for row in rows]))
 
 
 @blueprint.get("/slice/<id:slice_id>/exportRawItems")

@@ -12,7 +12,7 @@ import msgspec
 from nucleus_pandas.errors import ConflictError, NotFoundError
 from nucleus_pandas.server.store.datasets import datasets_of_rows, json_or_none
 from nucleus_pandas.server.store.ids import batches, item_id, item_range, new_tag, now, owner_sql, tag_of
-from nucleus_pandas.wire.evaluations import BenchmarkEntry, RollupGroup
+from nucleus_pandas.wire.evaluations import BenchmarkEntry, CreateBenchmark, RollupGroup
 
 _COLUMNS = (
     "id, tag, name, description, metadata, parent, version_major, version_minor, version_label, draft, skipped,"
@@ -69,29 +69,26 @@ def _benchmark(row: tuple[Any, ...]) -> Benchmark:
 
 def create(
     db: sqlite3.Connection,
-    *,
-    name: str,
-    description: str | None,
-    metadata: Any,
+    request: CreateBenchmark,
     parent: Benchmark | None,
+    *,
     version: tuple[int, int],
-    version_label: str | None,
     rollup_groups: list[RollupGroup] | None,
     class_agnostic: bool | None,
 ) -> Benchmark:
-    """Create a draft without items."""
+    """Create a draft without items, as a request describes it except for its items."""
     tag = new_tag()
     db.execute(
         "INSERT INTO benchmark (tag, name, description, metadata, parent, version_major, version_minor, version_label,"
         " draft, rollup_groups, class_agnostic, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?)",
         (
             tag,
-            name,
-            description,
-            json_or_none(metadata),
+            request.name,
+            request.description,
+            json_or_none(request.metadata),
             parent and parent.tag,
             *version,
-            version_label,
+            request.version_label,
             json_or_none(rollup_groups),
             class_agnostic,
             now(),

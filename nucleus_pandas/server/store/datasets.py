@@ -201,7 +201,7 @@ def remove_tags(db: sqlite3.Connection, dataset: Dataset, tags: Iterable[str]) -
     db.executemany("DELETE FROM dataset_tag WHERE dataset = ? AND tag = ?", [(dataset.id, tag) for tag in tags])
 
 
-def truth_labels(db: sqlite3.Connection, dataset: Dataset) -> list[str]:
+def ground_truth_labels(db: sqlite3.Connection, dataset: Dataset) -> list[str]:
     """List the labels of the ground truth."""
     rows = db.execute(
         "SELECT DISTINCT label FROM annotation WHERE item >= ? AND item < ? AND label IS NOT NULL ORDER BY 1",

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from nucleus_pandas.server.store.evaluations import StoredEvaluation
 from nucleus_pandas.server.store.ids import owner_sql
 from nucleus_pandas.server.store.matches import CONFIDENCE_BIN, outcome_tests
+from nucleus_pandas.server.store.scopes import BoxSide
 from nucleus_pandas.server.store.sql_conditions import BoundValues, Condition, metadata, within
 from nucleus_pandas.wire.evaluations import ExamplesRequest, OutcomeFilters
 
@@ -138,7 +139,7 @@ class SelectedOutcomes:
         self._values = BoundValues(evaluation=evaluation.id, iou_threshold=iou_threshold)
         self._conditions = ["1", *_conditions(filters or OutcomeFilters(), self._values)]
         if items is not None:
-            self._conditions.append(_on_items(items, self._values, "outcome"))
+            self._conditions.append(_on_items(items, self._values))
 
     def narrow(self, condition: str) -> None:
         """Add a condition on the columns of outcomes."""
@@ -214,8 +215,8 @@ def _conditions(filters: OutcomeFilters, values: BoundValues) -> Iterator[str]:
         yield f"predicted_class IN {values.bind_all(filters.pred_labels)}"
     if filters.gt_labels is not None:
         yield f"class IN {values.bind_all(filters.gt_labels)}"
-    yield from _on_item_metadata(filters, values, "outcome")
-    yield from _on_prediction_metadata(filters, values, "outcome")
+    yield from _on_item_metadata(filters, values)
+    yield from _on_prediction_metadata(filters, values)
     if filters.label_equality is not None:
         yield f"class {'=' if filters.label_equality == 'EQ' else '<>'} predicted_class"
     if filters.has_ground_truth is not None:
@@ -224,80 +225,71 @@ def _conditions(filters: OutcomeFilters, values: BoundValues) -> Iterator[str]:
         yield f"coalesce(tide = 'background', 0) = {int(filters.tide_background)}"
 
 
-def _on_item_metadata(filters: OutcomeFilters, values: BoundValues, table: str) -> Iterator[str]:
+def _on_item_metadata(filters: OutcomeFilters, values: BoundValues) -> Iterator[str]:
     for number, predicate in enumerate(filters.item_metadata or ()):
-        yield _item_test(metadata(predicate, "item.metadata", values, f"$.filters.itemMetadata[{number}]"), table)
+        yield _item_test(metadata(predicate, "item.metadata", values, f"$.filters.itemMetadata[{number}]"))
 
 
-def _on_items(items: Condition, values: BoundValues, table: str) -> str:
+def _on_items(items: Condition, values: BoundValues) -> str:
     values.named |= items.values
-    return _item_test(items.sql, table)
+    return _item_test(items.sql)
 
 
-def _item_test(test: str, table: str) -> str:
-    """Apply a test to the item of a row; it is evaluated once for each item of the evaluation."""
+def _item_test(test: str) -> str:
+    """Apply a test to the item of an outcome; it is evaluated once for each item of the evaluation."""
     return (
-        f"{table}.item IN (SELECT item.id FROM (SELECT DISTINCT item FROM evaluation_match WHERE evaluation ="
+        "outcome.item IN (SELECT item.id FROM (SELECT DISTINCT item FROM evaluation_match WHERE evaluation ="
         f" :evaluation) AS evaluated CROSS JOIN item ON item.id = evaluated.item WHERE {test})"
     )
 
 
-def _on_prediction_metadata(filters: OutcomeFilters, values: BoundValues, table: str) -> Iterator[str]:
+def _on_prediction_metadata(filters: OutcomeFilters, values: BoundValues) -> Iterator[str]:
     for number, predicate in enumerate(filters.prediction_metadata or ()):
         test = metadata(predicate, "prediction.metadata", values, f"$.filters.predictionMetadata[{number}]")
         yield (
-            f"EXISTS (SELECT 1 FROM prediction WHERE prediction.run = source.run AND prediction.item = {table}.item"
-            f" AND prediction.key = {table}.prediction_id AND {test})"
+            "EXISTS (SELECT 1 FROM prediction WHERE prediction.run = source.run AND prediction.item = outcome.item"
+            f" AND prediction.key = outcome.prediction_id AND {test})"
         )
 
 
-# The boxes of either side that pass the filters on items and on that side, as rows of (item, key, class, x, y, width,
-# height, confidence, crowd)
+_SIDES: dict[BoxSide, tuple[str, str, str]] = {
+    "groundTruth": ("annotation_id", "class", "x, y, width, height, NULL, crowd"),
+    "prediction": (
+        "prediction_id",
+        "predicted_class",
+        "predicted_x, predicted_y, predicted_width, predicted_height, confidence, 0",
+    ),
+}
+"""By side, the columns of the key, of the class, and of the rest of a box."""
 
 
-def ground_truth(
+def boxes(
     db: sqlite3.Connection,
     evaluation: StoredEvaluation,
+    side: BoxSide,
     filters: OutcomeFilters,
     classes: list[str] | None,
     items: Condition | None = None,
 ) -> sqlite3.Cursor:
-    """Read the ground truth with its crowds, by item."""
-    values = BoundValues(evaluation=evaluation.id)
-    conditions = ["annotation_id IS NOT NULL", *_on_item_metadata(filters, values, "stored")]
-    if items is not None:
-        conditions.append(_on_items(items, values, "stored"))
-    if classes is not None:
-        conditions.append(f"class IN {values.bind_all(classes)}")
-    return db.execute(
-        "SELECT item, annotation_id, class, x, y, width, height, NULL, crowd FROM evaluation_match AS stored"
-        f" WHERE evaluation = :evaluation AND {' AND '.join(conditions)} ORDER BY item, number",
-        values.named,
-    )
+    """Read the boxes of one side that pass the filters on items and on that side, by item; ground truth with crowds.
 
-
-def predictions(
-    db: sqlite3.Connection,
-    evaluation: StoredEvaluation,
-    filters: OutcomeFilters,
-    classes: list[str] | None,
-    items: Condition | None = None,
-) -> sqlite3.Cursor:
-    """Read the predictions, by item."""
+    Rows are (item, key, class, x, y, width, height, confidence, is crowd).
+    """
+    key, class_name, columns = _SIDES[side]
     values = BoundValues(evaluation=evaluation.id)
-    conditions = ["prediction_id IS NOT NULL", *_on_item_metadata(filters, values, "stored")]
+    conditions = [f"{key} IS NOT NULL", *_on_item_metadata(filters, values)]
     if items is not None:
-        conditions.append(_on_items(items, values, "stored"))
-    conditions += _on_prediction_metadata(filters, values, "stored")
-    if filters.confidence_range is not None:
-        conditions += within("confidence", filters.confidence_range.min, filters.confidence_range.max, values)
+        conditions.append(_on_items(items, values))
+    if side == "prediction":
+        conditions += _on_prediction_metadata(filters, values)
+        if filters.confidence_range is not None:
+            conditions += within("confidence", filters.confidence_range.min, filters.confidence_range.max, values)
     if classes is not None:
-        conditions.append(f"predicted_class IN {values.bind_all(classes)}")
+        conditions.append(f"{class_name} IN {values.bind_all(classes)}")
+    source = _SOURCE if side == "prediction" else ""
     return db.execute(
-        "SELECT item, prediction_id, predicted_class, predicted_x, predicted_y, predicted_width, predicted_height,"
-        " confidence, 0 FROM evaluation_match AS stored JOIN evaluation_source AS source ON source.evaluation ="
-        f" :evaluation AND source.dataset = {owner_sql('stored.item')} WHERE stored.evaluation = :evaluation AND"
-        f" {' AND '.join(conditions)} ORDER BY item, number",
+        f"SELECT item, {key}, {class_name}, {columns} FROM evaluation_match AS outcome {source}"
+        f" WHERE outcome.evaluation = :evaluation AND {' AND '.join(conditions)} ORDER BY item, number",
         values.named,
     )
 

@@ -190,7 +190,6 @@ class UploadRow(NamedTuple):
 
     dataset: int
     request_id: str
-    token: str
     file: str | None
     job: int | None
 
@@ -212,15 +211,17 @@ def sign_upload(db: sqlite3.Connection, dataset: int, request_id: str) -> str:
     return token
 
 
+def _find_upload(db: sqlite3.Connection, condition: str, *values: object) -> UploadRow | None:
+    columns = ", ".join(UploadRow._fields)
+    row = db.execute(f"SELECT {columns} FROM upload WHERE {condition}", values).fetchone()
+    return row and UploadRow(*row)
+
+
 def open_upload(db: sqlite3.Connection, token: str) -> UploadRow:
     """Find an upload that still accepts a body, or raise NotFoundError or ConflictError."""
-    row = db.execute(
-        "SELECT dataset, request_id, token, file, job FROM upload WHERE token = ? AND expires_at > ?",
-        (token, time.time()),
-    ).fetchone()
-    if row is None:
+    upload = _find_upload(db, "token = ? AND expires_at > ?", token, time.time())
+    if upload is None:
         raise NotFoundError("This upload URL is unknown or has expired; request a new one.")
-    upload = UploadRow(*row)
     if upload.job is not None:
         raise ConflictError("This upload was already used; request a new URL with another request id.")
     return upload
@@ -235,10 +236,8 @@ def set_upload_file(db: sqlite3.Connection, upload: UploadRow, file: str) -> Non
 
 def pending_upload(db: sqlite3.Connection, dataset: int, request_id: str) -> str | None:
     """Return the file of an upload that is not consumed, None if there is none."""
-    row = db.execute(
-        "SELECT file FROM upload WHERE dataset = ? AND request_id = ? AND job IS NULL", (dataset, request_id)
-    ).fetchone()
-    return None if row is None else row[0]
+    upload = _find_upload(db, "dataset = ? AND request_id = ? AND job IS NULL", dataset, request_id)
+    return upload and upload.file
 
 
 def consume_upload(
@@ -251,16 +250,12 @@ def consume_upload(
     (JobRow, str or None)
         The job, and the file that it has to read; None if the upload was consumed before, by that job.
     """
-    row = db.execute(
-        "SELECT dataset, request_id, token, file, job FROM upload WHERE dataset = ? AND request_id = ?",
-        (dataset, request_id),
-    ).fetchone()
-    if row is None or (row[3] is None and row[4] is None):
+    upload = _find_upload(db, "dataset = ? AND request_id = ?", dataset, request_id)
+    if upload is None or (upload.file is None and upload.job is None):
         raise BadRequestError(
             f"Nothing was uploaded under the request id '{request_id}': ask for its signed URL, PUT the rows there, "
             "then send this again."
         )
-    upload = UploadRow(*row)
     if upload.job is not None:
         return JobRow(*db.execute(f"SELECT {_COLUMNS} FROM job WHERE id = ?", (upload.job,)).fetchone()), None
     job = create(db, job_type, dataset, owner)

@@ -18,7 +18,7 @@ from nucleus_pandas.wire.responses import ModelEntry
 _MODEL = "id, tag, name, reference_id, metadata, bundle_name, tags, trained_slice_ids"
 _RUN = (
     "run.id, run.tag, run.model, model.tag, run.dataset, run.name, run.metadata, run.committed_at, run.parameters,"
-    " run.content, run.created_at"
+    " run.created_at"
 )
 _PUBLIC = "run.id NOT IN (SELECT run FROM free_run)"
 
@@ -66,7 +66,6 @@ class Run:
     metadata: Any
     committed_at: str | None
     parameters: Any
-    content: str | None
     created_at: str
 
     @property

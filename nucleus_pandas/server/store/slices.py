@@ -81,19 +81,18 @@ def _slice(row: tuple[Any, ...]) -> Slice:
 
 def create(db: sqlite3.Connection, dataset: Dataset, name: str, numbers: Iterable[int]) -> Slice:
     """Create a slice of items of a dataset, or raise ConflictError if the dataset has one with this name."""
-    there = db.execute(
+    existing = db.execute(
         "SELECT tag FROM slice WHERE dataset = ? AND name = ? AND NOT deleted", (dataset.id, name)
     ).fetchone()
-    if there is not None:
+    if existing is not None:
         raise ConflictError(
-            f"The dataset '{dataset.public_id}' has a slice '{name}' already, 'slc_{there[0]}'. Choose another name, "
-            "or append to that slice."
+            f"The dataset '{dataset.public_id}' has a slice '{name}' already, 'slc_{existing[0]}'. Choose another "
+            "name, or append to that slice."
         )
     tag = new_tag()
     db.execute("INSERT INTO slice (tag, dataset, name, created_at) VALUES (?, ?, ?, ?)", (tag, dataset.id, name, now()))
-    made = find(db, f"slc_{tag}")
-    add(db, made, numbers)
-    return find(db, made.public_id)
+    add(db, find(db, f"slc_{tag}"), numbers)
+    return find(db, f"slc_{tag}")
 
 
 def find(db: sqlite3.Connection, public_id: str) -> Slice:

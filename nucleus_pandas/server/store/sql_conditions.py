@@ -83,12 +83,10 @@ def metadata(condition: MetadataTest, metadata: str, values: BoundValues, place:
 
 def _storable(value: object, place: str) -> object:
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        return float(value) if abs(value) < 2**1023 else _too_large(place)
+        if abs(value) >= 2**1023:
+            raise BadRequestError(f"The number is too large - at `{place}.value`.")
+        return float(value)
     return value
-
-
-def _too_large(place: str) -> object:
-    raise BadRequestError(f"The number is too large - at `{place}.value`.")
 
 
 def _is_one_of(wanted: list[Any], values: BoundValues, place: str) -> str:

@@ -276,5 +276,5 @@ class Subset(PageTokens):
 
 def of_slice(db: sqlite3.Connection, slice_id: str) -> Subset:
     """Find a slice, or raise NotFoundError."""
-    found = slices.find(db, slice_id)
-    return Subset(datasets.by_number(db, found.dataset), found)
+    stored_slice = slices.find(db, slice_id)
+    return Subset(datasets.by_number(db, stored_slice.dataset), stored_slice)
