@@ -184,17 +184,14 @@ def _area_ranges(ranges: object) -> dict[str, tuple[float, float]]:
     for name, bounds in ranges.items():
         if not isinstance(name, str) or not name:
             raise InvalidInputError(f"area_ranges names its ranges by strings, not by {name!r}.")
-        if not isinstance(bounds, (tuple, list)) or len(bounds) != 2 or not all(map(_is_area, bounds)):
+        is_pair = isinstance(bounds, (tuple, list)) and len(bounds) == 2
+        if not is_pair or not all(isinstance(bound, numbers.Real) and float(bound) >= 0 for bound in bounds):
             raise InvalidInputError(f"The area range {name!r} is two numbers (low, high) from 0 on, not {bounds!r}.")
         low, high = float(bounds[0]), float(bounds[1])
         if low > high:
             raise InvalidInputError(f"The area range {name!r} ends at {high:g}, before it begins at {low:g}.")
         bounds_by_name[name] = (low, high)
     return bounds_by_name
-
-
-def _is_area(value: object) -> bool:
-    return isinstance(value, numbers.Real) and float(value) >= 0
 
 
 def _one_of(value: Any, name: str, allowed: tuple[str, ...]) -> Any:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.inputs import FrameColumns
-from nucleus_pandas.images.gallery.selection import PREDICTED, Selection
+from nucleus_pandas.images.gallery.selection import PREDICTED, Selection, strings_of
 from nucleus_pandas.images.svg_shapes import CUBOID, Extent, Point, SvgShape, keypoints, polygon, rectangle
 from nucleus_pandas.schema import NOT_SENT, NamedColumns, Problems, check_annotations, floats, to_strings
 from nucleus_pandas.schema.geometry import named_columns
@@ -132,8 +132,8 @@ class Marks:
         selected, has_outcomes = named.some([row for row, _ in rows]), named.holds("match_type")
         for side, frame in sides.items():
             marks_by_id = self._marks_by_id(frame, side, layout.of(frame))
-            ids = _strings(selected, "annotation_id" if side == "ground truth" else "prediction_id")
-            labels = _strings(selected, "label" if side == "ground truth" else "predicted_label")
+            ids = strings_of(selected, "annotation_id" if side == "ground truth" else "prediction_id")
+            labels = strings_of(selected, "label" if side == "ground truth" else "predicted_label")
             for (_, tile), box_id, label, outcome in zip(
                 rows, ids, labels, _outcome_marks(selected, side), strict=True
             ):
@@ -233,7 +233,7 @@ def _marks(
 
 def _outcome_marks(named: NamedColumns, side: AnnotationSide) -> list[Mark]:
     """Return a mark with the outcome of each row, and without a shape."""
-    kinds = _strings(named, "match_type")
+    kinds = strings_of(named, "match_type")
     confidences, ious = (_numbers(named, name) for name in ("confidence", "iou"))
     return [
         Mark(
@@ -247,17 +247,11 @@ def _outcome_marks(named: NamedColumns, side: AnnotationSide) -> list[Mark]:
     ]
 
 
-def _strings(named: NamedColumns, name: str) -> list[str | None]:
-    if not named.holds(named.name(name)):
-        return [None] * len(named)
-    strings: list[str | None] = to_strings(named.own(named.name(name)), Problems(named.index)).to_pylist()
-    return strings
-
-
 def _numbers(named: NamedColumns, name: str) -> list[float]:
-    if not named.holds(named.name(name)):
+    series = named.get(name)
+    if series is None:
         return [nan] * len(named)
-    numbers: list[float] = floats(named.own(named.name(name)), Problems(named.index)).tolist()
+    numbers: list[float] = floats(series, Problems(named.index)).tolist()
     return numbers
 
 

@@ -178,12 +178,8 @@ def _describe(named: NamedColumns, rows: list[int], fallbacks: list[str], *, siz
     """Describe the images of some rows."""
     selected = named.some(rows)
     problems = Problems(selected.index)
-    names = (
-        _strings(selected, "reference_id", problems)
-        or _strings(selected, "dataset_item_id", problems)
-        or [None] * len(rows)
-    )
-    urls = _strings(selected, "image_url", problems) or [None] * len(rows)
+    names = strings_of(selected, "reference_id" if selected.has("reference_id") else "dataset_item_id")
+    urls = strings_of(selected, "image_url")
     sides = []
     for side in ("width", "height"):
         name = f"image_{side}" if selected.has(f"image_{side}") else side
@@ -208,9 +204,10 @@ def _metadata(named: NamedColumns, problems: Problems) -> Any:
         return None
 
 
-def _strings(named: NamedColumns, canonical: str, problems: Problems) -> list[str | None] | None:
+def strings_of(named: NamedColumns, canonical: str) -> list[str | None]:
+    """Return the strings of a column; None where a row, or the whole frame, has none."""
     series = named.get(canonical)
     if series is None:
-        return None
-    strings: list[str | None] = to_strings(series, problems, addresses=canonical == "image_url").to_pylist()
-    return strings
+        return [None] * len(named)
+    strings = to_strings(series, Problems(named.index), addresses=canonical == "image_url")
+    return list(strings.to_pylist())
