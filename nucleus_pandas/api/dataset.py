@@ -721,7 +721,7 @@ class Dataset(DatasetAdmin):
         14
         >>> dataset.query('metadata.scene = street andd width > 5')
         Traceback (most recent call last):
-        nucleus_pandas.errors.BadRequestError: There cannot be 'andd' here; expected an operator, 'and', 'or' or ...
+        nucleus_pandas.errors.BadRequestError: 'andd' is unexpected here; expected an operator, 'and', 'or' or ...
         >>> client.close()
         """
         run_id = run.id if isinstance(run, ModelRun) else run

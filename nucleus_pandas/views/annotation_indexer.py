@@ -23,7 +23,7 @@ class AnnotatedItems(View):
     """Rows that belong to items, which have a view of their own."""
 
     @abstractmethod
-    def items_view(self) -> ItemsView:
+    def _items_view(self) -> ItemsView:
         """Return the items, or raise InvalidInputError where positions and reference ids have no meaning."""
 
 
@@ -70,7 +70,7 @@ class AnnotationIndexer(Indexer):
         if calls(key):
             key = self._called(key)
         if self._by != "loc":
-            self._view.items_view()  # raises where positions and reference ids have no meaning
+            self._view._items_view()  # raises where positions and reference ids have no meaning
         source = self._view.source()
         if self._by == "iloc":
             names = list(self._view.kinds)
@@ -83,7 +83,7 @@ class AnnotationIndexer(Indexer):
         columns = list(map(str, [selected.name] if isinstance(selected, pd.Series) else selected.columns))
         if isinstance(rows, slice) or is_mask(rows):
             return self._rows(
-                "iloc", self._in_order(rows, source, self._view.items_view().source(), ["row"]), columns, source
+                "iloc", self._in_order(rows, source, self._view._items_view().source(), ["row"]), columns, source
             )
         return self._rows(self._by, self._labels(rows, source), columns, source)
 
@@ -97,7 +97,7 @@ class AnnotationIndexer(Indexer):
     def _call_rows(self, rows: Any) -> Any:
         if not callable(rows):
             return rows
-        whole = self._view.items_view().to_frame()
+        whole = self._view._items_view().to_frame()
         found = rows(indexed(whole.reset_index(), "reference_id") if self._by == "refloc" else whole)
         if type(found) is not tuple:
             return found

@@ -58,7 +58,7 @@ class AnnotationsView(AnnotatedItems):
     def _contract(self) -> RowSource:
         return RestAnnotations(self._transport, self._dataset)
 
-    def items_view(self) -> ItemsView:
+    def _items_view(self) -> ItemsView:
         """Return the view of the items."""
         return ItemsView(self._transport, ("dataset", self._dataset()), self._dataset)
 
@@ -110,7 +110,7 @@ class AnnotationsView(AnnotatedItems):
         <Gallery of 4 images>
         """
         check_size(n, size)
-        items = self.items_view().iloc[: int(n)]
+        items = self._items_view().iloc[: int(n)]
         rows = self.loc[items.index.tolist()]
         is_truth = self._noun == "annotations"
         return gallery(
@@ -174,8 +174,8 @@ class ModelPredictionsView(PredictionsView):
             return BulkSource(self._transport, self._dataset, (*self._route, self._noun, "rows"))
         return RestFreePredictions(self._transport, self._dataset, self._route[1])
 
-    def items_view(self) -> ItemsView:
+    def _items_view(self) -> ItemsView:
         """Return the view of the items."""
         if "model-predictions" in self._transport.extensions:
-            return super().items_view()
+            return super()._items_view()
         return ItemsView(self._transport, self._route, self._dataset)

@@ -91,12 +91,7 @@ class View(ABC):
     def source(self) -> RowSource:
         """Create the source that one operation reads."""
 
-    @property
-    def route(self) -> tuple[str, ...]:
-        """The path of what the rows belong to."""
-        return self._route
-
-    def read_route(self, shape: type[T], *path: str) -> T:
+    def _read_route(self, shape: type[T], *path: str) -> T:
         """Read a route below that of what the rows belong to."""
         return self._transport.read(shape, *self._route, *path)
 

@@ -55,7 +55,7 @@ class Indexer:
 
     @property
     def _owner(self) -> str:
-        kind, public_id = self._view.route[:2]
+        kind, public_id = self._view._route[:2]
         return f"the {'run' if kind == 'modelRun' else kind} '{public_id}'"
 
     def _place(self, key: Any, source: RowSource, width: int) -> KeyPlace:
@@ -77,7 +77,7 @@ class Indexer:
     def _raise_outside(self, places: Sequence[int], source: RowSource) -> NoReturn:
         named = ", ".join(map(str, places))
         what = f"Position {named} is" if len(places) == 1 else f"Positions {named} are"
-        holder = "slice" if self._view.route[0] == "slice" else "dataset"
+        holder = "slice" if self._view._route[0] == "slice" else "dataset"
         raise PositionError(f"{what} outside the {holder}, which holds {source.size} items.") from None
 
     def _check_slice_has_no_labels(self, rows: Any) -> None:
@@ -147,17 +147,17 @@ class CallForm:
         return look_up(self._view, self._by, key)
 
     def __repr__(self) -> str:
-        return f"<{self._by} of {'/'.join(self._view.route)}>"
+        return f"<{self._by} of {'/'.join(self._view._route)}>"
 
 
 def look_up(view: View, by: Locator, key: object) -> dict[str, Any]:
     """Read one item: ``{"item": …, "annotations": […]}`` of a dataset, ``{"annotations": […]}`` of a run."""
     path = (by, _key_segment(view, by, key))
     try:
-        if view.route[0] == "dataset":
-            answer = view.read_route(ItemAnswer, *path)
+        if view._route[0] == "dataset":
+            answer = view._read_route(ItemAnswer, *path)
             return {"item": answer.item, "annotations": _flat(answer.annotations)}
-        return {"annotations": _flat(view.read_route(PredictionsAnswer, *path).annotations)}
+        return {"annotations": _flat(view._read_route(PredictionsAnswer, *path).annotations)}
     except NotFoundError as error:
         if by != "iloc" or isinstance(error, PositionError):
             raise

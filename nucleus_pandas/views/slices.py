@@ -41,7 +41,7 @@ class SliceAnnotationsView(AnnotationsView):
             return _BulkSliceSource(self._transport, self._dataset, (*self._route, self._noun), self._route[1])
         return _SliceAnnotationsSource(self._transport, self._dataset, slice_id=self._route[1])
 
-    def items_view(self) -> ItemsView:
+    def _items_view(self) -> ItemsView:
         """Return the view of the items of the slice."""
         return SliceItemsView(self._transport, self._route, self._dataset)
 
@@ -72,7 +72,7 @@ class SlicePredictionsView(PredictionsView):
         source = _SliceRunPredictionsSource if self._of[0] == "modelRun" else _SliceModelPredictionsSource
         return source(self._transport, self._dataset, self._of[1], slice_id=self._route[1])
 
-    def items_view(self) -> ItemsView:
+    def _items_view(self) -> ItemsView:
         """Return the view of the items of the slice."""
         return SliceItemsView(self._transport, self._route, self._dataset)
 

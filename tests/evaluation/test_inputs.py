@@ -278,7 +278,7 @@ class TestRows:
     @pytest.mark.parametrize(
         ("columns", "text"),
         [
-            ({"score": "confidence"}, "maps 'score', which is no name"),
+            ({"score": "confidence"}, "maps 'score', which is not a known column name"),
             ({"label": "klass"}, "'klass' for 'label' not found"),
         ],
     )

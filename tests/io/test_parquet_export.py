@@ -402,8 +402,8 @@ def test_what_and_runs_choose_what_is_written(
     [
         ({"what": ["item"]}, "what= is a list of 'items', 'annotations', 'predictions', 'matches', not"),
         ({"what": []}, "what= is a list of"),
-        ({"runs": ["run_0"]}, "has no run 'run_0'; there are none"),
-        ({"what": ["items"], "runs": ["run_0"]}, "what= leaves out both"),
+        ({"runs": ["run_0"]}, "has no run 'run_0'; its runs are none"),
+        ({"what": ["items"], "runs": ["run_0"]}, "what= includes neither"),
     ],
 )
 def test_wrong_arguments_are_refused_before_anything_is_made(
@@ -417,7 +417,7 @@ def test_wrong_arguments_are_refused_before_anything_is_made(
 def test_the_run_of_another_dataset_is_refused(local: npd.NucleusClient, plain: npd.Dataset, folder: Path) -> None:
     model = local.add_model("Detector", "det")
     own, other = plain.create_model_run(model), local.create_dataset("Other").create_model_run(model)
-    with pytest.raises(npd.InvalidInputError, match=f"has no run '{other.id}'; there are '{own.id}'"):
+    with pytest.raises(npd.InvalidInputError, match=f"has no run '{other.id}'; its runs are '{own.id}'"):
         plain.to_parquet(folder, runs=[other])
 
 

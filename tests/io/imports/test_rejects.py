@@ -241,7 +241,7 @@ def test_too_many_refused_rows_end_an_import_early(
         (
             ["--max-rejects", "3"],
             3,
-            "12 new, 1 ignored, 3 refused\nThe refused rows, with columns and reasons, are in '",
+            "12 new, 1 ignored, 3 rejected\nThe rejected rows, with columns and reasons, are in '",
         ),
         (["--max-rejects", "2"], 1, "More rows are rejected than --max-rejects 2 allows, so the import ended at"),
         (["--journal", "."], 1, "Name another file with --journal, or work without one with --no-journal."),
@@ -261,7 +261,7 @@ def test_the_exit_code_tells_of_refused_rows(
     assert said in told.out + told.err
     if code == 3:
         assert cli.main(arguments) == 3
-        assert "3 refused, of these 12 sent earlier" in capsys.readouterr().out
+        assert "3 rejected, 12 of these sent earlier" in capsys.readouterr().out
         good = write(box_rows(), source / "good.parquet")
         assert cli.main([*destination.arguments(good, 2), "--store", str(store)]) == 0
 

@@ -198,7 +198,7 @@ def test_a_check_looks_at_a_frame_as_all_that_it_may_be() -> None:
     assert npd.check(joint, "annotations").empty
     assert npd.check(joint, "items")["column"].tolist() == ["image_url"]
     with pytest.raises(
-        npd.InvalidInputError, match="kind is 'items', 'annotations', 'predictions' or None, not 'boxes'"
+        npd.InvalidInputError, match="kind must be 'items', 'annotations', 'predictions' or None, not 'boxes'"
     ):
         npd.check(joint, "boxes")
     with pytest.raises(npd.InvalidInputError, match="Expected a DataFrame, got list"):

@@ -97,7 +97,7 @@ def of_models() -> list[Case]:
         ),
         Case(
             "NucleusClient.merge_model_runs",
-            lambda at: at.client.merge_model_runs([at.run, "run_2"], name="both")._dataset(),
+            lambda at: at.client.merge_model_runs([at.run, "run_2"], name="both")._require_dataset_id(),
             [
                 post("modelRun/merge", {"model_run_ids": ["run_1", "run_2"], "name": "both"}, merged),
                 get("job/job_1", ENDED),

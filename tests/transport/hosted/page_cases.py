@@ -8,7 +8,7 @@ from tests.transport.hosted.exchanges import HOSTILE, QUOTED, Case, get, opened,
 
 def pages() -> list[Case]:
     dashboard = "https://dashboard.scale.com/nucleus"
-    unknown = "The dashboard of the hosted service has no documented address for runs"
+    unknown = "The hosted service's dashboard has no documented URL for runs"
     info = {"name": "S", "slice_id": "slc_2", "dataset_id": "ds_2"}
     return [
         Case(
