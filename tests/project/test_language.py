@@ -13,8 +13,8 @@ import nucleus_pandas as npd
 
 PACKAGE = Path(npd.__file__).parent
 BANNED = re.compile(
-    r"\b(pictures?|lest|whence|hence|told(?! apart)|(?<!connection was )refuse[sd]?(?!-existing)|goes on|looks? at|"
-    r"of this machine|is none of)\b",
+    r"\b(pictures?|lest|whence|hence|told(?! apart)|(?<!connection was )(?<!connection )refuse[sd]?(?!-existing)|"
+    r"goes on|looks? at|of this machine|is none of)\b",
     re.IGNORECASE,
 )
 OPENINGS = re.compile(r"(Give|Gives|Tell|Tells|Say|Says|Whether|Take|Look|Note|Make|Let|Have|Part) ")
