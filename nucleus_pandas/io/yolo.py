@@ -424,8 +424,21 @@ def to_yolo(
         file.parent.mkdir(parents=True, exist_ok=True)
         write(file, "".join(text).encode())
     data = {"train": "images", "val": "images", "names": dict(enumerate(written_names))}
-    data_yaml = yaml.safe_dump(data, allow_unicode=True, sort_keys=False, width=math.inf)
+    data_yaml = yaml.dump(data, Dumper=_DataYaml, allow_unicode=True, sort_keys=False, width=math.inf)
     write(place / "data.yaml", data_yaml.encode())
+
+
+class _DataYaml(yaml.SafeDumper):
+    """Writes strings so that they are read back as they are."""
+
+
+def _represent_string(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    # in quotes with escapes, since YAML folds line breaks, of which it knows more than \n, to spaces
+    style = None if value.isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_DataYaml.add_representer(str, _represent_string)
 
 
 def _classes(boxes: CheckedBoxes, items: pd.DataFrame, names: ClassNames | None) -> tuple[list[int], list[str]]:

@@ -7,6 +7,7 @@ again and compare the texts.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import sys
@@ -43,7 +44,8 @@ def run(name: str) -> Any:
         kernel = client.create_kernel_manager()
         kernel.transport, kernel.ip = "ipc", f"{sockets}/kernel"  # not by ports, which others on the machine could open
         inherited = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}  # plots show themselves
-        client.execute(env={**inherited, "PYTHONPATH": os.pathsep.join(filter(None, paths))})
+        # in a loop of its own, which is closed: that of execute() leaves its sockets to the garbage collector
+        asyncio.run(client.async_execute(env={**inherited, "PYTHONPATH": os.pathsep.join(filter(None, paths))}))
     return cleaned(notebook)
 
 
