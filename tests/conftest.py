@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,13 @@ from tests import factories
 # A shell that runs the tests in the background has them ignore Ctrl+C, and servers that they start would too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A busy machine is no reason to fail. The environment of the older official client has no Hypothesis.
+with suppress(ImportError):
+    from hypothesis import settings
+
+    settings.register_profile("tests", deadline=None)
+    settings.load_profile("tests")
 
 # Stores that tests create lie in memory where there is room for them: each is synced to its disk many times.
 MEMORY = Path("/dev/shm")

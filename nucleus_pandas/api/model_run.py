@@ -21,7 +21,7 @@ from nucleus_pandas.api.web_urls import page_url
 from nucleus_pandas.errors import InvalidInputError, ServerError
 from nucleus_pandas.evaluation import Engine, LabelPairs
 from nucleus_pandas.evaluation.average_precision import require
-from nucleus_pandas.evaluation.examples import MatchType, check_choice, examples
+from nucleus_pandas.evaluation.examples import check_choice, examples
 from nucleus_pandas.evaluation.match_rows import match_rows, matches_frame
 from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.evaluation.parameters import Parameters, label_pairs
@@ -37,6 +37,7 @@ from nucleus_pandas.uploads.results import UploadResult
 from nucleus_pandas.uploads.upload import upload
 from nucleus_pandas.views import PredictionsView, RunIndexer, stacked
 from nucleus_pandas.wire.bulk import RunPlace
+from nucleus_pandas.wire.evaluations import MatchType
 
 
 class ModelRun(Resource):

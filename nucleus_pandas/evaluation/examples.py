@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -15,8 +15,7 @@ from nucleus_pandas.evaluation.match_rows import columns_of, match_rows
 from nucleus_pandas.evaluation.parameters import Parameters
 from nucleus_pandas.schema import EXAMPLES, column, frame, indexed
 from nucleus_pandas.schema.boxes import areas
-
-MatchType: TypeAlias = Literal["TP", "FP", "FN"]
+from nucleus_pandas.wire.evaluations import MatchType
 
 
 def check_choice(match_type: object, sort_by: object, limit: object) -> None:

@@ -20,10 +20,10 @@ from nucleus_pandas.schema.geometry import named_columns
 from nucleus_pandas.wire.entities import Category, Keypoints, Line, Mask, MultiCategory, Polygon
 
 AnnotationSide: TypeAlias = Literal["ground truth", "prediction"]
-AnnotationKind: TypeAlias = Literal["annotations", "predictions"]
+MarkKind: TypeAlias = Literal["annotations", "predictions"]
 
 _TAKEN = ("label", "type", "x", "y", "width", "height", "geometry", "confidence")
-_KINDS_OF_SIDE: dict[AnnotationSide, AnnotationKind] = {"ground truth": "annotations", "prediction": "predictions"}
+_KINDS_OF_SIDE: dict[AnnotationSide, MarkKind] = {"ground truth": "annotations", "prediction": "predictions"}
 _OUTCOMES: dict[AnnotationSide, tuple[str, ...]] = {"ground truth": ("TP", "FN"), "prediction": ("TP", "FP")}
 """The possible outcomes of the marks of each side."""
 

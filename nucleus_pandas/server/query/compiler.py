@@ -11,7 +11,7 @@ from nucleus_pandas.server.query.fields import Collection, Fields, QueryTarget, 
 from nucleus_pandas.server.query.nodes import (
     Arithmetic,
     BooleanGroup,
-    Comparison,
+    ComparisonNode,
     Constant,
     Field,
     InList,
@@ -81,7 +81,7 @@ class _Compiler:
             case Not(value=value):
                 with self._within(positive=False):
                     return f"NOT {self._part(value)}"
-            case Comparison():
+            case ComparisonNode():
                 return self._searching(lambda: self._compare(node))
             case InList():
                 return self._negated(node.negated, self._searching(lambda: self._in_list(node)))
@@ -118,7 +118,7 @@ class _Compiler:
         finally:
             self._fields.searches = outer
 
-    def _compare(self, node: Comparison) -> str:
+    def _compare(self, node: ComparisonNode) -> str:
         left, right = self._side(node.left, node.right), self._side(node.right, node.left, word=True)
         if left.kind in ("number", "boolean") and isinstance(node.right, Field) and self._is_word(node.right):
             raise self._fields.unknown(node.right.names[0])

@@ -50,7 +50,7 @@ class Arithmetic:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ComparisonNode:
     """A comparison of two values."""
 
     at: int
@@ -105,7 +105,9 @@ class BooleanGroup:
     parts: list[Node] = field(default_factory=list)
 
 
-Node: TypeAlias = Constant | Field | Negation | Arithmetic | Comparison | InList | Like | IsNull | Not | BooleanGroup
+Node: TypeAlias = (
+    Constant | Field | Negation | Arithmetic | ComparisonNode | InList | Like | IsNull | Not | BooleanGroup
+)
 
 
 def parts_of(node: Node) -> list[Node]:
@@ -117,7 +119,7 @@ def parts_of(node: Node) -> list[Node]:
             return [] if condition is None else [condition]
         case Arithmetic(first=first, others=others):
             return [first, *(other for _, _, other in others)]
-        case Comparison(left=left, right=right):
+        case ComparisonNode(left=left, right=right):
             return [left, right]
         case InList(value=value, choices=choices):
             return [value, *choices]

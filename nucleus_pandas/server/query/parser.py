@@ -14,7 +14,7 @@ from nucleus_pandas.server.query.errors import QueryErrors
 from nucleus_pandas.server.query.nodes import (
     Arithmetic,
     BooleanGroup,
-    Comparison,
+    ComparisonNode,
     Constant,
     Field,
     FieldName,
@@ -146,9 +146,9 @@ class _Builder(Transformer[Token, Any]):
     def negation(self, token: Token, node: Node) -> Not:
         return Not(_place(token), _bare(node))
 
-    def compare(self, left: Node, sign: Token, right: Node) -> Comparison:
+    def compare(self, left: Node, sign: Token, right: Node) -> ComparisonNode:
         operator: Any = _EQUAL.get(str(sign), str(sign))
-        return Comparison(_place(sign), operator, _bare(left), _bare(right))
+        return ComparisonNode(_place(sign), operator, _bare(left), _bare(right))
 
     def among(self, value: Node, negated: Token | None, choices: list[Constant]) -> InList:
         return InList(_begin(value), _bare(value), choices, negated is not None)

@@ -12,12 +12,13 @@ from msgspec import Struct
 
 from nucleus_pandas.errors import BadRequestError, UnsupportedError
 from nucleus_pandas.server.read import render
-from nucleus_pandas.server.read.render import FileUrl, JsonObject
+from nucleus_pandas.server.read.render import FileUrl
 from nucleus_pandas.server.store import items, layers
 from nucleus_pandas.server.store.items import ItemRow
 from nucleus_pandas.server.store.layers import AnnotationLayer, AnnotationRow
 from nucleus_pandas.server.store.models import Run
 from nucleus_pandas.server.store.subsets import Subset
+from nucleus_pandas.wire.entities import JsonObject
 
 ITEMS = 100_000  # per page, at most
 ROWS = 10_000  # items with their annotations per page, at most

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
@@ -11,9 +11,8 @@ from nucleus_pandas.server.store.ids import annotation_id, item_id, prediction_i
 from nucleus_pandas.server.store.items import ItemRow
 from nucleus_pandas.server.store.layers import AnnotationRow
 from nucleus_pandas.server.store.models import Run
-from nucleus_pandas.wire.entities import GROUND_TRUTH_KEYS, PREDICTION_KEYS
+from nucleus_pandas.wire.entities import GROUND_TRUTH_KEYS, PREDICTION_KEYS, JsonObject
 
-JsonObject: TypeAlias = dict[str, Any]
 FileUrl: TypeAlias = Callable[[str, str], str]  # ("images" or "masks", name) -> URL
 
 EMPTY = msgspec.Raw(b"{}")

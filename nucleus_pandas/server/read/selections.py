@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from nucleus_pandas.errors import BadRequestError
-from nucleus_pandas.server.read.render import FileUrl, JsonObject, raw_metadata
+from nucleus_pandas.server.read.render import FileUrl, raw_metadata
 from nucleus_pandas.server.store import datasets, items, layers
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import ALL_ITEMS, dataset_of, item_id, item_range
@@ -20,9 +20,9 @@ from nucleus_pandas.server.store.layers import AnnotationLayer, RowValues
 from nucleus_pandas.server.store.sql_conditions import Condition
 from nucleus_pandas.server.store.subsets import PageTokens, Subset
 from nucleus_pandas.wire.bulk import ROWS, RowSelection
-from nucleus_pandas.wire.entities import DETAILS
+from nucleus_pandas.wire.entities import DETAILS, JsonObject
 
-ColumnValues: TypeAlias = dict[str, Sequence[Any]]
+ColumnData: TypeAlias = dict[str, Sequence[Any]]
 """Stored values by column."""
 
 _KEYS = 1_000  # items whose annotations are counted at once, before those in the answer are read
@@ -77,7 +77,7 @@ def read_items(db: sqlite3.Connection, subset: Subset, selection: RowSelection, 
     return {"columns": columns, "missing": missing, "next": after}
 
 
-def _item_column(name: str, stored: ColumnValues, dataset: Dataset, file_url: FileUrl) -> Sequence[Any]:
+def _item_column(name: str, stored: ColumnData, dataset: Dataset, file_url: FileUrl) -> Sequence[Any]:
     if name == "dataset_item_id":
         return [item_id(dataset.tag, number) for number in stored["id"]]
     if name == "image_url":
@@ -174,7 +174,7 @@ def _of_keys(
 
 
 def _annotation_columns(
-    db: sqlite3.Connection, dataset: Dataset | None, stored: ColumnValues, file_url: FileUrl
+    db: sqlite3.Connection, dataset: Dataset | None, stored: ColumnData, file_url: FileUrl
 ) -> dict[str, Callable[[], Sequence[Any]]]:
     """Return functions that compute the columns of an answer that are not stored as such."""
 
@@ -267,6 +267,6 @@ def _without_none(numbers: Iterable[int | None]) -> list[int]:
     return [number for number in numbers if number is not None]
 
 
-def _transposed(names: Sequence[str], rows: Sequence[RowValues]) -> ColumnValues:
+def _transposed(names: Sequence[str], rows: Sequence[RowValues]) -> ColumnData:
     columns: Iterable[Sequence[Any]] = zip(*rows, strict=True) if rows else [()] * len(names)
     return {name.rpartition(" ")[2]: column for name, column in zip(names, columns, strict=True)}

@@ -11,7 +11,6 @@ from nucleus_pandas.server.ingest.targets import RunPath
 from nucleus_pandas.server.query import compile_query
 from nucleus_pandas.server.read import render
 from nucleus_pandas.server.read.exports import Export, Paging
-from nucleus_pandas.server.read.render import JsonObject
 from nucleus_pandas.server.routes.request import body, file_url, nucleus, reply, reply_from
 from nucleus_pandas.server.store import commits, datasets, items, layers
 from nucleus_pandas.server.store.commits import ObjectKind
@@ -20,6 +19,7 @@ from nucleus_pandas.server.store.layers import AnnotationLayer, AnnotationRow
 from nucleus_pandas.server.store.models import Run
 from nucleus_pandas.server.store.sql_conditions import Condition
 from nucleus_pandas.server.store.subsets import Subset
+from nucleus_pandas.wire.entities import JsonObject
 from nucleus_pandas.wire.evaluations import ObjectsPage
 
 blueprint = Blueprint("exports", __name__)

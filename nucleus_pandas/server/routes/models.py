@@ -29,7 +29,7 @@ from nucleus_pandas.server.routes.request import (
 from nucleus_pandas.server.store import datasets, items, layers, models
 from nucleus_pandas.server.store.ids import dataset_of
 from nucleus_pandas.server.store.models import Run
-from nucleus_pandas.wire.entities import Box, Cuboid, Polygon
+from nucleus_pandas.wire.entities import Box, Cuboid, JsonObject, Polygon
 from nucleus_pandas.wire.requests import AddModel, CopyPredictions, CreateModelRun, Tags, TrainedSlices
 from nucleus_pandas.wire.responses import ModelAdded, ModelList, RunCreated
 
@@ -150,7 +150,7 @@ def view_predictions(model_id: str, by: str, key: str) -> Response:
     with nucleus().database.read() as db:
         run = models.find_free_run(db, models.find(db, model_id))
         numbers = _by_position(db, run, key) if by == "iloc" else _by_id(db, by, key)
-        predictions: list[render.JsonObject] = []
+        predictions: list[JsonObject] = []
         if run is not None:
             for number in numbers:
                 tag = datasets.by_number(db, dataset_of(number)).tag

@@ -11,11 +11,11 @@ from flask import Blueprint, Response, request
 
 from nucleus_pandas.errors import BadRequestError, NotFoundError, UnsupportedError
 from nucleus_pandas.server.read.exports import Export, Paging
-from nucleus_pandas.server.read.render import JsonObject
 from nucleus_pandas.server.routes.request import body, create_once, file_url, nucleus, reply, reply_from
 from nucleus_pandas.server.store import datasets, items, jobs, models, slices, subsets
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import dataset_of, item_id
+from nucleus_pandas.wire.entities import JsonObject
 from nucleus_pandas.wire.slices import (
     SLICE_IDS,
     AppendToSlice,
