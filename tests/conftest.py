@@ -21,6 +21,7 @@ import nucleus_pandas as npd
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.serving import Server
 from tests import factories
+from tests.support.draws import draws
 
 # A shell that runs the tests in the background has them ignore Ctrl+C, and servers that they start would too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -30,7 +31,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 with suppress(ImportError):
     from hypothesis import settings
 
-    settings.register_profile("tests", deadline=None)
+    settings.register_profile("tests", deadline=None, max_examples=draws(50))
     settings.load_profile("tests")
 
 # Stores that tests create lie in memory where there is room for them: each is synced to its disk many times.

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import nucleus_pandas as npd
+from tests.support.draws import draws
 from tests.support.every_type import IDS, METADATA, SHAPES, annotations, fill, spelled, without_ids
 
 
@@ -132,7 +133,7 @@ json_values = st.recursive(
 objects = st.dictionaries(keys, json_values.filter(lambda value: value is not None), max_size=4)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=draws(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(metadata=st.lists(objects, min_size=1, max_size=4))
 def test_metadata_of_any_json_value_survives(local: npd.NucleusClient, metadata: list[dict[str, Any]]) -> None:
     dataset = local.create_dataset("Any")

@@ -16,6 +16,7 @@ from pandas.testing import assert_frame_equal
 import nucleus_pandas as npd
 from nucleus_pandas.schema import item_ids
 from tests.support.contract_only import contract_only, count_requests
+from tests.support.draws import draws
 from tests.support.private import dataset_handle, send_request
 
 NAMES = [f"{number:02}.jpg" for number in range(30)]
@@ -36,7 +37,9 @@ def sliced(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield dataset.create_slice("some", ORDER)
 
 
-many_examples = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many_examples = settings(
+    max_examples=draws(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 positions = st.integers(-20, 20)
 labels = st.sampled_from([*ORDER, "01.jpg", "nobody"])
 columns = st.sampled_from(["reference_id", "width", ["metadata", "width"], slice(None)])

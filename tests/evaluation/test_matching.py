@@ -10,6 +10,7 @@ from nucleus_pandas.evaluation import matching
 from nucleus_pandas.evaluation.match_rows import outcome_rows
 from nucleus_pandas.evaluation.matching import PAIR_BUDGET, LabelRule, MatchBoxes, match, match_pairs
 from nucleus_pandas.schema.boxes import iou_pairs
+from tests.support.draws import draws
 from tests.support.effort import CountedNumpy
 
 RULES = [
@@ -108,7 +109,7 @@ def sides(draw):
     return made
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=draws(150))
 @given(
     sides(),
     st.sampled_from(RULES),

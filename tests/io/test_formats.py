@@ -18,6 +18,7 @@ from nucleus_pandas.schema.json_values import is_json, to_json
 from tests.factories import SIDES
 from tests.support.coco_val2014 import FOLDER as VAL2014
 from tests.support.coco_val2014 import published
+from tests.support.draws import draws
 from tests.support.paths import DATA
 
 VOC2012 = DATA / "voc2012_100"
@@ -208,7 +209,7 @@ STRANGE = st.sampled_from(
 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=draws(25))
 @given(st.recursive(JSON | STRANGE, lambda part: st.lists(part) | st.dictionaries(TEXT | st.integers(), part)))
 def test_what_json_holds_needs_no_conversion(value: object) -> None:
     if is_json(value):
@@ -216,7 +217,7 @@ def test_what_json_holds_needs_no_conversion(value: object) -> None:
         assert msgspec.json.decode(json.dumps(value, allow_nan=False)) == value
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=draws(25), deadline=None)
 @given(
     frames(TEXT.filter(lambda text: "\\" not in text), TEXT),
     st.lists(st.dictionaries(TEXT, JSON, max_size=3), min_size=4),
@@ -236,7 +237,7 @@ def test_any_frame_comes_back_from_coco(
     assert npd.to_coco(*back) == json.loads(path.read_text())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=draws(25), deadline=None)
 @given(frames(NAMES, PLAIN))
 def test_any_frame_comes_back_from_voc(tmp_path_factory: pytest.TempPathFactory, stored_scene: npd.Frames) -> None:
     folder = tmp_path_factory.mktemp("voc")
@@ -248,7 +249,7 @@ def test_any_frame_comes_back_from_voc(tmp_path_factory: pytest.TempPathFactory,
     same(back, npd.Frames(items, stored_scene.annotations.loc[rank.sort_values(kind="stable").index]))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=draws(25), deadline=None)
 @given(frames(NAMES, TEXT), st.data())
 def test_any_frame_comes_back_from_yolo(
     tmp_path_factory: pytest.TempPathFactory, stored_scene: npd.Frames, data: st.DataObject

@@ -36,6 +36,7 @@ from nucleus_pandas.schema import (
     PREDICTIONS,
 )
 from tests.support.contract_only import contract_only, count_requests
+from tests.support.draws import draws
 from tests.support.every_type import IDS, annotations, fill, spelled, without_ids
 
 BACKENDS: list[Any] = [{}, {"dtype_backend": "numpy_nullable"}, {"dtype_backend": "pyarrow"}]
@@ -253,7 +254,7 @@ box_rows = st.fixed_dictionaries(
 
 
 @pytest.mark.parametrize("how", ["frames", "files"])
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=draws(12), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(boxes=st.lists(box_rows, min_size=1, max_size=4))
 @pytest.mark.filterwarnings("ignore:No number of any box is above 1")
 def test_any_boxes_with_any_metadata_survive(

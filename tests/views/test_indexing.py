@@ -19,6 +19,7 @@ from pandas.testing import assert_frame_equal, assert_index_equal, assert_series
 
 import nucleus_pandas as npd
 from tests.support.contract_only import contract_only
+from tests.support.draws import draws
 
 Key = Callable[[], Any]  # makes a fresh key: iterators are used up
 
@@ -97,7 +98,9 @@ def known_datasets(
 
 
 many_examples = settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=draws(40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 

@@ -21,8 +21,9 @@ from nucleus_pandas.wire.bulk import BoxColumns
 from nucleus_pandas.wire.column_json import TEXT, BoxRows, box_columns, box_objects, numbers, quoted, with_commas
 from nucleus_pandas.wire.content_ids import fill_annotation_ids
 from nucleus_pandas.wire.entities import Box, BoxGeometry, Item
+from tests.support.draws import draws
 
-many_examples = settings(deadline=None)
+many_examples = settings(deadline=None, max_examples=draws(50))
 texts = st.text(min_size=1)
 hostile = st.sampled_from(
     ['"', "\\", "\x00", "\x1f", "\x7f", "\u2028", "\N{GRINNING FACE}", "null", ',"x":', "{}", "é\n"]
