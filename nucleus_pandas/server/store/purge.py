@@ -11,6 +11,8 @@ number is not assigned again meanwhile. Runs are purged before datasets, since t
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
+from functools import partial
 
 from nucleus_pandas.server.store import pending_files
 from nucleus_pandas.server.store.ids import ALL_ITEMS, item_range
@@ -20,36 +22,21 @@ STEP = 20_000  # rows per transaction
 
 def is_left(db: sqlite3.Connection) -> bool:
     """Return True if there are rows or files to remove."""
-    (left,) = db.execute(
-        "SELECT EXISTS (SELECT 1 FROM dataset WHERE deleted) OR EXISTS (SELECT 1 FROM run WHERE deleted)"
-        " OR EXISTS (SELECT 1 FROM evaluation WHERE deleted) OR EXISTS (SELECT 1 FROM benchmark WHERE deleted)"
-        " OR EXISTS (SELECT 1 FROM slice WHERE deleted) OR EXISTS (SELECT 1 FROM released)"
-    ).fetchone()
+    deleted = " OR ".join(f"EXISTS (SELECT 1 FROM {table} WHERE deleted)" for table in _PURGES)
+    (left,) = db.execute(f"SELECT {deleted} OR EXISTS (SELECT 1 FROM released)").fetchone()
     return bool(left) or pending_files.any_too_long(db)
 
 
 def purge_some(db: sqlite3.Connection) -> None:
     """Remove up to `STEP` rows of a deleted evaluation, else of a benchmark, of a slice, of a run, of a dataset."""
-    for table, rows in (("evaluation", "evaluation_match"), ("benchmark", "benchmark_item")):
+    for table, purge in _PURGES.items():
         deleted = db.execute(f"SELECT id FROM {table} WHERE deleted LIMIT 1").fetchone()
         if deleted is not None:
-            _purge_rows_of(db, table, rows, deleted[0])
+            purge(db, deleted[0])
             return
-    deleted = db.execute("SELECT id FROM slice WHERE deleted LIMIT 1").fetchone()
-    if deleted is not None:
-        _purge_slice(db, deleted[0])
-        return
-    run = db.execute("SELECT id FROM run WHERE deleted LIMIT 1").fetchone()
-    if run is not None:
-        if _clear_run(db, run[0], *ALL_ITEMS):
-            db.execute("DELETE FROM run WHERE id = ?", run)
-        return
-    dataset = db.execute("SELECT id FROM dataset WHERE deleted LIMIT 1").fetchone()
-    if dataset is not None:
-        _purge_dataset(db, dataset[0])
 
 
-def _purge_rows_of(db: sqlite3.Connection, table: str, rows: str, number: int) -> None:
+def _purge_rows_of(table: str, rows: str, db: sqlite3.Connection, number: int) -> None:
     last = db.execute(
         f"SELECT item FROM {rows} WHERE {table} = ? ORDER BY item LIMIT 1 OFFSET ?", (number, STEP)
     ).fetchone()
@@ -72,6 +59,11 @@ def _purge_slice(db: sqlite3.Connection, number: int) -> None:
     if last is None:
         db.execute("DELETE FROM slice_hole WHERE slice = ?", (number,))
         db.execute("DELETE FROM slice WHERE id = ?", (number,))
+
+
+def _purge_run(db: sqlite3.Connection, number: int) -> None:
+    if _clear_run(db, number, *ALL_ITEMS):
+        db.execute("DELETE FROM run WHERE id = ?", (number,))
 
 
 def _clear_run(db: sqlite3.Connection, run: int, first: int, end: int) -> bool:
@@ -114,6 +106,16 @@ def _purge_dataset(db: sqlite3.Connection, dataset: int) -> None:
     db.execute("DELETE FROM hole WHERE dataset = ?", (dataset,))
     db.execute("DELETE FROM upload WHERE dataset = ?", (dataset,))
     db.execute("DELETE FROM dataset WHERE id = ?", (dataset,))
+
+
+_PURGES: dict[str, Callable[[sqlite3.Connection, int], None]] = {
+    "evaluation": partial(_purge_rows_of, "evaluation", "evaluation_match"),
+    "benchmark": partial(_purge_rows_of, "benchmark", "benchmark_item"),
+    "slice": _purge_slice,
+    "run": _purge_run,
+    "dataset": _purge_dataset,
+}
+"""The functions that remove some rows of a deleted object, by its table, in the order in which they are done."""
 
 
 def released(db: sqlite3.Connection) -> list[tuple[str, str]]:
