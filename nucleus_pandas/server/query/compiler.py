@@ -214,7 +214,7 @@ class _Compiler:
         finally:
             self._positive = outer
 
-    # BoundValues
+    # Values
 
     def value(self, node: Node) -> Expression:
         """Return the SQL of a value."""

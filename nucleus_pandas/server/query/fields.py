@@ -76,21 +76,22 @@ class Fields:
     def value(self, field: Field) -> Expression:
         """Return the SQL of a field; for annotations, predictions and slices that of the row which is searched."""
         names = field.names
-        own = self.brackets
-        if own is None and self.target in ("annotation", "prediction"):
-            own = ("annotations" if self.target == "annotation" else "predictions", "object")
+        row = self.brackets
+        if row is None and self.target in ("annotation", "prediction"):
+            row = ("annotations" if self.target == "annotation" else "predictions", "object")
         if names[0].text == "item" and len(names) > 1:
             return self._of_item(names[1:])
-        if own is not None:
-            if names[0].text == own[0] and len(names) > 1 and self._is_own(names[1]):
-                return self._of_object(names[1:], own[1])
+        if row is not None:
+            collection, alias = row
+            if names[0].text == collection and len(names) > 1 and self._is_of_object(names[1]):
+                return self._of_object(names[1:], alias)
             if names[0].text in ("metadata", *_OF_OBJECT):
-                return self._of_object(names, own[1])
-        if own is None and self.target == "match" and names[0].text in _OF_MATCH:
+                return self._of_object(names, alias)
+        elif self.target == "match" and names[0].text in _OF_MATCH:
             return self._of_match(names)
         return self._of_item(names)
 
-    def _is_own(self, name: FieldName) -> bool:
+    def _is_of_object(self, name: FieldName) -> bool:
         return not name.quoted and name.text in ("metadata", *_OF_OBJECT)
 
     def unknown(self, name: FieldName) -> Exception:
@@ -155,7 +156,7 @@ class Fields:
             if head.text == "count":
                 self._no_more(head, rest)
                 return self._number_of(what, [])
-            if self._is_own(head):
+            if self._is_of_object(head):
                 return self._of_object(others, self._search(what).alias)
             if head.text in TYPES:
                 return self._of_type(what, head, rest)
@@ -187,19 +188,14 @@ class Fields:
 
     def _number_of(self, what: Collection, conditions: Sequence[str]) -> Expression:
         """Count annotations or predictions of an item; without a type, those with a position in the image."""
-        table, alias = what.removesuffix("s"), self.alias()
+        alias = self.alias()
         if not any(condition.startswith("type") for condition in conditions):
             conditions = [_GEOMETRIC, *conditions]
-        tests = [f"{alias}.{condition}" for condition in conditions]
-        return Expression(
-            "number", f"(SELECT count(*) FROM {table} AS {alias} WHERE {self._belongs(what, alias, tests)})"
-        )
+        return self.count_where(what, alias, " AND ".join(f"{alias}.{condition}" for condition in conditions))
 
     def count_where(self, what: Collection, alias: str, condition: str) -> Expression:
         """Count the annotations or predictions of an item for which a condition on an alias holds."""
-        table = what.removesuffix("s")
-        where = self._belongs(what, alias, [f"({condition})"])
-        return Expression("number", f"(SELECT count(*) FROM {table} AS {alias} WHERE {where})")
+        return Expression("number", f"(SELECT count(*) {self._from(what, alias, [f'({condition})'])})")
 
     def exists(self, what: Collection, search: RowSearch, condition: str) -> str:
         """Return the SQL for: there is a row for which a condition on its alias holds."""
@@ -213,12 +209,13 @@ class Fields:
                 f" ON {search.alias}.id = {owner_sql(f'{membership}.place')} WHERE {membership}.item = item.id"
                 f" AND NOT {search.alias}.deleted AND {' AND '.join(tests)})"
             )
-        table = what.removesuffix("s")
-        return f"EXISTS (SELECT 1 FROM {table} AS {search.alias} WHERE {self._belongs(what, search.alias, tests)})"
+        return f"EXISTS (SELECT 1 {self._from(what, search.alias, tests)})"
 
-    def _belongs(self, what: Collection, alias: str, tests: Sequence[str]) -> str:
-        own = [f"{alias}.item = item.id", *([self.runs.format(f"{alias}.run")] if what == "predictions" else [])]
-        return " AND ".join([*own, *tests])
+    def _from(self, what: Collection, alias: str, tests: Sequence[str]) -> str:
+        """Return the FROM and WHERE clauses of the annotations or predictions of an item that pass tests."""
+        runs = [self.runs.format(f"{alias}.run")] if what == "predictions" else []
+        conditions = " AND ".join([f"{alias}.item = item.id", *runs, *tests])
+        return f"FROM {what.removesuffix('s')} AS {alias} WHERE {conditions}"
 
     def _search(self, what: Collection) -> RowSearch:
         if what not in self.searches:
@@ -236,13 +233,12 @@ class Fields:
         if field.condition is not None or len(names) != 2 or names[0].text not in ("annotations", "predictions"):
             return None
         what: Collection = "annotations" if names[0].text == "annotations" else "predictions"
-        if not names[1].quoted and (names[1].text in ("count", *TYPES) or self._is_own(names[1])):
+        if not names[1].quoted and (names[1].text in ("count", *TYPES) or self._is_of_object(names[1])):
             return None
         key, alias = self.values.bind(f"\x1fcategory\x1f{names[1].text}"), self.alias()
-        where = self._belongs(what, alias, [f"{alias}.key = {key}"])
+        rows = self._from(what, alias, [f"{alias}.key = {key}"])
         newest = f" ORDER BY {alias}.run DESC LIMIT 1" if what == "predictions" else ""
-        sql = f"(SELECT {alias}.label FROM {what.removesuffix('s')} AS {alias} WHERE {where}{newest})"
-        return Expression("string", sql)
+        return Expression("string", f"(SELECT {alias}.label {rows}{newest})")
 
     # Annotations and predictions
 
@@ -262,8 +258,8 @@ class Fields:
         if first.text == "area":
             return Expression("number", f"({alias}.width * {alias}.height)")
         if first.text == "annotation_id":
-            own = f"json_extract({alias}.extra, '$.annotation_id')"
-            return Expression("string", f"CASE WHEN {alias}.key >= ' ' THEN {alias}.key ELSE {own} END")
+            in_extra = f"json_extract({alias}.extra, '$.annotation_id')"
+            return Expression("string", f"CASE WHEN {alias}.key >= ' ' THEN {alias}.key ELSE {in_extra} END")
         if first.text in _TEXTS:
             return Expression("string", f"json_extract({alias}.extra, '$.{first.text}')")
         return Expression("string", f"{alias}.{first.text}")

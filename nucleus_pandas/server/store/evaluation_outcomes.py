@@ -26,7 +26,7 @@ _PREDICTION = (
     "predicted_height",
 )
 MOST_VALUES = 1_000
-"""BoundValues of one key of metadata that a filter schema lists at most."""
+"""Values of one key of metadata that a filter schema lists at most."""
 
 _TESTS = outcome_tests()
 
@@ -123,7 +123,7 @@ class SelectedOutcomes:
         Its match.
     iou_threshold : float
         In (0, 1].
-    filters : Filters, optional
+    filters : OutcomeFilters, optional
         An outcome has to pass all of them.
     items : Condition, optional
         A condition on its item.
