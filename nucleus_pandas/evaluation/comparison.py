@@ -17,7 +17,7 @@ from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.arrays import EvaluationInputs
 from nucleus_pandas.evaluation.match_rows import NONE, MatchFlags, MatchRows
 from nucleus_pandas.schema import frame
-from nucleus_pandas.wire.column_json import TEXT as ARROW_TEXT
+from nucleus_pandas.wire.column_json import ARROW_STRING
 
 CHANGES: dict[str, str] = {
     "dataset_item_id": TEXT,
@@ -185,7 +185,7 @@ def _changes(
         "dataset_item_id": this.images.dataset_item_ids.take(image),
         "reference_id": this.images.reference_ids.take(image),
         "annotation_id": boxes.ids.take(pa.array(at)),
-        "label": pa.array(this.labels, ARROW_TEXT).take(pa.array(boxes.label[at])),
+        "label": pa.array(this.labels, ARROW_STRING).take(pa.array(boxes.label[at])),
     }
     for suffix, predictions, partners in (("", this.predictions, first), ("_other", other.predictions, second)):
         prediction = partners.prediction[at]

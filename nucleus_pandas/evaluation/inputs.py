@@ -29,7 +29,7 @@ from nucleus_pandas.schema import (
     within,
 )
 from nucleus_pandas.schema.boxes import BoxFormat, areas
-from nucleus_pandas.wire.column_json import TEXT, StringArray
+from nucleus_pandas.wire.column_json import ARROW_STRING, StringArray
 
 SIDES = ("x", "y", "width", "height")
 _NAMES = (*CANONICAL, "area", "iscrowd", "segmentation")
@@ -298,11 +298,11 @@ def _encode(columns: list[StringArray]) -> tuple[list[str], list[Indices]]:
 
     Examples
     --------
-    >>> names, numbers = _encode([pa.array(["b", "a"], TEXT), pa.array(["a", "c"], TEXT)])
+    >>> names, numbers = _encode([pa.array(["b", "a"], ARROW_STRING), pa.array(["a", "c"], ARROW_STRING)])
     >>> names, [column.tolist() for column in numbers]
     (['b', 'a', 'c'], [[0, 1], [1, 2]])
     """
-    encoded = pa.concat_arrays([pa.array([], TEXT), *columns]).dictionary_encode()
+    encoded = pa.concat_arrays([pa.array([], ARROW_STRING), *columns]).dictionary_encode()
     codes = encoded.indices.to_numpy().astype(np.intp)
     return encoded.dictionary.to_pylist(), np.split(codes, np.cumsum([len(column) for column in columns])[:-1])
 
@@ -342,7 +342,7 @@ def _join_images(
     """
     # the last one that has an id wins
     ids_by_frame = [predictions.image_ids, ground_truth.image_ids, {} if items is None else items]
-    ids, codes = _encode([source.get(key, pa.array([], TEXT)) for source in reversed(ids_by_frame)])
+    ids, codes = _encode([source.get(key, pa.array([], ARROW_STRING)) for source in reversed(ids_by_frame)])
     of_items, of_ground_truth, of_predictions = codes
     notes = []
     if items is None:
@@ -361,7 +361,7 @@ def _known_ids(
     kind: str, count: int, ids_by_frame: list[dict[str, StringArray]], numbers: list[Indices]
 ) -> StringArray:
     """Return a kind of id of each image; null where no row has it."""
-    columns = [pa.array([], TEXT)]
+    columns = [pa.array([], ARROW_STRING)]
     row = np.full(count, -1, dtype=np.intp)
     start = 0
     for source, codes in zip(ids_by_frame, numbers, strict=True):

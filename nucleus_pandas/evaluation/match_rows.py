@@ -16,7 +16,7 @@ from nucleus_pandas.evaluation.matching import LabelRule, MatchBoxes, Matches, m
 from nucleus_pandas.evaluation.overlaps import Overlaps, overlaps
 from nucleus_pandas.evaluation.parameters import Parameters
 from nucleus_pandas.schema import MATCHES, frame
-from nucleus_pandas.wire.column_json import TEXT
+from nucleus_pandas.wire.column_json import ARROW_STRING
 
 NONE = -1
 
@@ -213,7 +213,7 @@ def matches_frame(inputs: EvaluationInputs, rows: MatchRows, iou_threshold: floa
     """Return the matches at a threshold as `ModelRun.matches` does."""
     outcomes = rows.outcomes(iou_threshold)
     columns = columns_of(inputs, rows, outcomes.row, outcomes.ground_truth, outcomes.prediction)
-    return frame({**columns, "match_type": pa.array(outcomes.match_type.astype(object), TEXT)}, MATCHES)
+    return frame({**columns, "match_type": pa.array(outcomes.match_type.astype(object), ARROW_STRING)}, MATCHES)
 
 
 def columns_of(
@@ -239,7 +239,7 @@ def columns_of(
     image[has_prediction] = predictions.image[prediction[has_prediction]]
     image[~has_prediction] = inputs.countable.image[ground_truth[~has_prediction]]
     g, p = pa.array(ground_truth, mask=~with_truth), pa.array(prediction, mask=~with_prediction)
-    names = pa.array(inputs.labels, TEXT)
+    names = pa.array(inputs.labels, ARROW_STRING)
     confidence = np.full(len(at), np.nan)
     assert predictions.confidence is not None
     confidence[with_prediction] = predictions.confidence[prediction[with_prediction]]

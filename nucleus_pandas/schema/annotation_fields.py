@@ -16,7 +16,7 @@ from nucleus_pandas.schema.coerce import is_missing, to_strings, values_of
 from nucleus_pandas.schema.column_names import NamedColumns
 from nucleus_pandas.schema.json_values import is_json, to_json
 from nucleus_pandas.schema.metadata import MetadataColumns
-from nucleus_pandas.wire.column_json import TEXT, StringArray, quoted
+from nucleus_pandas.wire.column_json import ARROW_STRING, StringArray, quoted
 from nucleus_pandas.wire.decoding import convert
 from nucleus_pandas.wire.entities import ClassProbabilities, Vector
 
@@ -83,7 +83,7 @@ def _nested(
                 reason = str(error) if isinstance(error, ValidationError) else "It is nested too deeply."
                 problems.add_one(row, name, f"is {shown(value)}; {law}. {reason}")
         written.append(text)
-    return pa.array(written, TEXT)
+    return pa.array(written, ARROW_STRING)
 
 
 def _from_json(value: Any) -> Any:

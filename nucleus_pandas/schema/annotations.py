@@ -23,7 +23,15 @@ from nucleus_pandas.schema.column_names import NamedColumns
 from nucleus_pandas.schema.geometry import BoxColumn, box_sides, shapes
 from nucleus_pandas.schema.image_urls import mask_file
 from nucleus_pandas.schema.metadata import MetadataColumns, metadata
-from nucleus_pandas.wire.column_json import TEXT, BoxRows, StringArray, box_columns, box_objects, joined, with_commas
+from nucleus_pandas.wire.column_json import (
+    ARROW_STRING,
+    BoxRows,
+    StringArray,
+    box_columns,
+    box_objects,
+    joined,
+    with_commas,
+)
 from nucleus_pandas.wire.content_ids import Words, box_words, fill_annotation_ids, string_words
 from nucleus_pandas.wire.entities import DETAILS, AnyAnnotation
 from nucleus_pandas.wire.entities import Mask as MaskAnnotation
@@ -174,7 +182,7 @@ def check_annotations(
     boxes = BoxRows(
         keys=keys,
         by_item_id=by_item_id if by_item_id.any() else None,
-        labels=pc.coalesce(labels, pa.scalar("", TEXT)) if labels.null_count else labels,
+        labels=pc.coalesce(labels, pa.scalar("", ARROW_STRING)) if labels.null_count else labels,
         sides=sides,
         confidences=confidences,
         metadata=objects,
@@ -311,7 +319,7 @@ def _labels(named: NamedColumns, wanted: Bools, shape_rows: Mapping[int, str], p
     free[[row for row, kind in shape_rows.items() if kind in ("mask", "multicategory")]] = True
     unknown = free | problems.bad_in(str(named.name("type")))  # a row of an invalid type may not need one
     if not named.has("label") and unknown.any() and not (wanted & ~unknown).any():
-        return pa.nulls(len(named), TEXT)
+        return pa.nulls(len(named), ARROW_STRING)
     return to_strings(named.need("label"), problems, required=wanted & ~free)
 
 

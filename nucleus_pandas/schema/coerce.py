@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from nucleus_pandas._util.arrays import Bools, Floats
 from nucleus_pandas.errors import ValidationError
 from nucleus_pandas.schema.checked_rows import Problems, shown
-from nucleus_pandas.wire.column_json import TEXT, StringArray
+from nucleus_pandas.wire.column_json import ARROW_STRING, StringArray
 
 LARGEST = 1e150  # pixels; beyond, areas would be infinite
 INFINITE = "is infinite. JSON has no infinity; correct it, or drop the row."
@@ -104,17 +104,17 @@ def _texts(series: pd.Series[Any]) -> StringArray | None:
         kind = dtype.pyarrow_dtype
         held = kind.value_type if pa.types.is_dictionary(kind) else kind
         if pa.types.is_integer(held) or _is_text(held):
-            return whole(pa.array(series)).cast(TEXT)
-        return pa.nulls(len(series), TEXT) if bool(series.isna().all()) else None
+            return whole(pa.array(series)).cast(ARROW_STRING)
+        return pa.nulls(len(series), ARROW_STRING) if bool(series.isna().all()) else None
     if isinstance(dtype, pd.StringDtype):
-        return whole(pa.array(series, from_pandas=True)).cast(TEXT)
+        return whole(pa.array(series, from_pandas=True)).cast(ARROW_STRING)
     if pd.api.types.is_integer_dtype(dtype):
-        return whole(pa.array(series)).cast(TEXT)
+        return whole(pa.array(series)).cast(ARROW_STRING)
     if pd.api.types.is_object_dtype(dtype):
         found = pd.api.types.infer_dtype(series, skipna=True)
         if found in ("string", "empty"):
-            return pa.array(series.to_numpy(), TEXT, from_pandas=True)
-    return pa.nulls(len(series), TEXT) if bool(series.isna().all()) else None
+            return pa.array(series.to_numpy(), ARROW_STRING, from_pandas=True)
+    return pa.nulls(len(series), ARROW_STRING) if bool(series.isna().all()) else None
 
 
 def _is_text(kind: Any) -> bool:
@@ -142,7 +142,7 @@ def _texts_one_by_one(series: pd.Series[Any], problems: Problems, name: str, *, 
         if reason is not None:
             problems.add_one(row, name, reason)
         found.append(str.__str__(text) if reason is None and isinstance(text, str) else None)
-    return pa.array(found, TEXT)
+    return pa.array(found, ARROW_STRING)
 
 
 def _no_text(value: object, law: str) -> str:

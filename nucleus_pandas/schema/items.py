@@ -21,7 +21,7 @@ from nucleus_pandas.schema.column_names import NamedColumns
 from nucleus_pandas.schema.geometry import BoxColumn, named_columns
 from nucleus_pandas.schema.image_urls import is_remote, readable
 from nucleus_pandas.schema.metadata import MetadataColumns, differing_keys, metadata, metadata_columns
-from nucleus_pandas.wire.column_json import TEXT, StringArray, item_objects, lines, quoted, with_commas
+from nucleus_pandas.wire.column_json import ARROW_STRING, StringArray, item_objects, lines, quoted, with_commas
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class ItemUnits:
         fields = {"reference_id": quoted(part(self.reference_ids)), "image_url": quoted(part(self.urls))}
         for name, column in (("width", self.widths), ("height", self.heights)):
             if column is not None:
-                fields[name] = pa.array(column[start:stop], from_pandas=True).cast(pa.int64()).cast(TEXT)
+                fields[name] = pa.array(column[start:stop], from_pandas=True).cast(pa.int64()).cast(ARROW_STRING)
         if self.metadata is not None:
             fields["metadata"] = part(self.metadata)
         return fields
@@ -66,7 +66,7 @@ class ItemUnits:
     def images(self, start: int, stop: int, *, update: bool) -> bytes:
         """Write units that are sent with their images, as a JSON array."""
         fields = self._fields(start, stop)
-        fields["update"] = pa.array(["true" if update else "false"] * (stop - start), TEXT)
+        fields["update"] = pa.array(["true" if update else "false"] * (stop - start), ARROW_STRING)
         return b"".join((b"[", with_commas(*item_objects(fields)), b"]"))
 
 
@@ -128,7 +128,7 @@ def check_items(
         places = np.zeros(len(rows), dtype=bool)
         places[list(files)] = True
         names = [files[unit].name for unit in sorted(files)]
-        sent_urls = pc.replace_with_mask(sent_urls, pa.array(places), pa.array(names, TEXT))
+        sent_urls = pc.replace_with_mask(sent_urls, pa.array(places), pa.array(names, ARROW_STRING))
     units = ItemUnits(
         reference_ids=reference_ids.take(take),
         urls=sent_urls,

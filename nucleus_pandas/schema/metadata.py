@@ -21,13 +21,21 @@ from nucleus_pandas.schema.checked_rows import Problems, reason_of, shown
 from nucleus_pandas.schema.coerce import NOT_AT_ONCE, flags, is_missing, to_strings, values_of, whole
 from nucleus_pandas.schema.column_names import NamedColumns
 from nucleus_pandas.schema.json_values import is_json, to_json
-from nucleus_pandas.wire.column_json import TEXT, StringArray, item_objects, joined, numbers, quoted, with_commas
+from nucleus_pandas.wire.column_json import (
+    ARROW_STRING,
+    StringArray,
+    item_objects,
+    joined,
+    numbers,
+    quoted,
+    with_commas,
+)
 
 MetadataColumns: TypeAlias = bool | Sequence[Hashable]
 """Whether metadata is sent, or the plain columns that hold it."""
 
 PREFIX = "metadata."
-_EMPTY = pa.scalar("", TEXT)
+_EMPTY = pa.scalar("", ARROW_STRING)
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -103,12 +111,12 @@ def metadata_columns(named: NamedColumns, wanted: MetadataColumns, keys: Iterabl
 def _object(columns: Mapping[str, StringArray], count: int) -> StringArray:
     """Join the values of single keys to objects; null where all are absent."""
     if not columns:
-        return pa.nulls(count, TEXT)
+        return pa.nulls(count, ARROW_STRING)
     # Not null_handling="skip": Arrow then leaves out rows, not values, where all are null.
     members = [joined(f",{_ENCODER.encode(key).decode()}:", values) for key, values in columns.items()]
     inside = joined(*(pc.coalesce(member, _EMPTY) if member.null_count else member for member in members))
     objects = joined("{", pc.utf8_slice_codeunits(inside, 1), "}")
-    return pc.if_else(pc.equal(inside, _EMPTY), pa.scalar(None, TEXT), objects)
+    return pc.if_else(pc.equal(inside, _EMPTY), pa.scalar(None, ARROW_STRING), objects)
 
 
 def _fragments(series: pd.Series[Any], problems: Problems, name: str) -> StringArray:
@@ -131,7 +139,7 @@ def _fragments_at_once(series: pd.Series[Any], problems: Problems, name: str) ->
         codes = np.asarray(series.cat.codes)
         return distinct.take(pa.array(codes, mask=codes < 0))
     if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_integer_dtype(dtype):
-        return whole(pa.array(series)).cast(TEXT)
+        return whole(pa.array(series)).cast(ARROW_STRING)
     if pd.api.types.is_float_dtype(dtype):
         values = series.to_numpy(dtype=np.float64, na_value=np.nan)
         endless = np.isinf(values)
@@ -142,11 +150,11 @@ def _fragments_at_once(series: pd.Series[Any], problems: Problems, name: str) ->
     if isinstance(dtype, pd.StringDtype) or (
         pd.api.types.is_object_dtype(dtype) and pd.api.types.infer_dtype(series, skipna=True) in ("string", "empty")
     ):
-        return quoted(whole(pa.array(series.array, from_pandas=True)).cast(TEXT))
+        return quoted(whole(pa.array(series.array, from_pandas=True)).cast(ARROW_STRING))
     if isinstance(dtype, pd.ArrowDtype) and pa.types.is_struct(dtype.pyarrow_dtype):
         return None
     if isinstance(dtype, pd.ArrowDtype) and dtype.kind == "O" and dtype.type is str:
-        return quoted(whole(pa.array(series)).cast(TEXT))
+        return quoted(whole(pa.array(series)).cast(ARROW_STRING))
     return None
 
 
@@ -160,7 +168,7 @@ def _fragments_one_by_one(series: pd.Series[Any], problems: Problems, name: str)
             except (ValidationError, RecursionError, OverflowError) as error:
                 problems.add_one(row, name, reason_of(error))
         found.append(written)
-    return pa.array(found, TEXT)
+    return pa.array(found, ARROW_STRING)
 
 
 def _objects(
@@ -188,7 +196,7 @@ def _objects(
             except (ValidationError, RecursionError, OverflowError) as error:
                 problems.add_one(row, name, reason_of(error))
         found.append(written)
-    return pa.array(found, TEXT)
+    return pa.array(found, ARROW_STRING)
 
 
 def _written(value: object, name: str) -> bytes:
@@ -226,7 +234,7 @@ def _merged(objects: StringArray, columns: Mapping[str, StringArray], problems: 
         for key in first.keys() & second.keys():
             problems.add_one(row, name, _two_forms(key))
         found.append(_ENCODER.encode({**first, **second}))
-    return pa.array(found, TEXT)
+    return pa.array(found, ARROW_STRING)
 
 
 def _two_forms(key: str) -> str:

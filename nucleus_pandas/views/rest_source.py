@@ -19,7 +19,7 @@ from nucleus_pandas.errors import NotFoundError, UnsupportedError
 from nucleus_pandas.transport.session import Transport, shaped
 from nucleus_pandas.views.source import Locator, LookUpKeys, PageColumns, Picked, RowSource, joined
 from nucleus_pandas.wire.bulk import ROWS
-from nucleus_pandas.wire.column_json import TEXT
+from nucleus_pandas.wire.column_json import ARROW_STRING
 from nucleus_pandas.wire.entities import GROUND_TRUTH_KEYS
 from nucleus_pandas.wire.lenient_responses import (
     ExportPage,
@@ -219,7 +219,7 @@ class RestAnnotations(RestSource[ItemRows]):
         for name in wanted:
             if name in _IDS:
                 ids = [record[_IDS.index(name)] for record in records]
-                columns[name] = pa.array(ids, TEXT).take(owners)
+                columns[name] = pa.array(ids, ARROW_STRING).take(owners)
             elif name in _SIDES:
                 columns[name] = np.array(list(map(attrgetter(name), shapes)), np.float64)
             elif name == "confidence":
@@ -231,9 +231,9 @@ class RestAnnotations(RestSource[ItemRows]):
             elif name == "metadata":
                 columns[name] = _metadata([row.metadata for row in rows])
             elif name == "annotation_id":
-                columns[name] = pa.array([row.annotation_id or row.id for row in rows], TEXT)
+                columns[name] = pa.array([row.annotation_id or row.id for row in rows], ARROW_STRING)
             else:
-                columns[name] = pa.array(list(map(attrgetter(name), rows)), TEXT)
+                columns[name] = pa.array(list(map(attrgetter(name), rows)), ARROW_STRING)
         return columns
 
 
@@ -369,9 +369,9 @@ class RestFreePredictions(RestAnnotations):
         columns = super()._columns(records, wanted)
         rows: list[Any] = [row for record in records for row in record.rows]  # of one reference id in several datasets
         if "dataset_item_id" in columns:
-            columns["dataset_item_id"] = pa.array([row.dataset_item_id or row.item_id for row in rows], TEXT)
+            columns["dataset_item_id"] = pa.array([row.dataset_item_id or row.item_id for row in rows], ARROW_STRING)
         if "reference_id" in columns:
-            columns["reference_id"] = pa.array([row.reference_id for row in rows], TEXT)
+            columns["reference_id"] = pa.array([row.reference_id for row in rows], ARROW_STRING)
         return columns
 
 

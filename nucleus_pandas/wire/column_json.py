@@ -22,9 +22,9 @@ StringArray: TypeAlias = pa.LargeStringArray
 
 _Floats: TypeAlias = npt.NDArray[np.float64]
 
-TEXT = pa.large_string()
-_EMPTY = pa.scalar("", TEXT)
-_NULL = pa.scalar("null", TEXT)
+ARROW_STRING = pa.large_string()
+_EMPTY = pa.scalar("", ARROW_STRING)
+_NULL = pa.scalar("null", ARROW_STRING)
 _SPACE, _QUOTE, _BACKSLASH = ord(" "), ord('"'), ord("\\")
 _ENCODER = msgspec.json.Encoder()
 
@@ -34,7 +34,7 @@ def quoted(texts: StringArray) -> StringArray:
 
     Examples
     --------
-    >>> quoted(pa.array(["a", "b", None], TEXT)).to_pylist()
+    >>> quoted(pa.array(["a", "b", None], ARROW_STRING)).to_pylist()
     ['"a"', '"b"', None]
     """
     parts = _quoted(texts)
@@ -49,7 +49,7 @@ def _quoted(texts: StringArray) -> list[str | StringArray]:
         return ['"', texts, '"']
     distinct = texts.dictionary_encode()
     values = [_ENCODER.encode(text) for text in distinct.dictionary.to_pylist()]
-    return [pa.array(values, TEXT).take(distinct.indices)]
+    return [pa.array(values, ARROW_STRING).take(distinct.indices)]
 
 
 def joined(*parts: str | StringArray) -> StringArray:
@@ -57,14 +57,14 @@ def joined(*parts: str | StringArray) -> StringArray:
 
     Examples
     --------
-    >>> joined("<", pa.array(["a", None], TEXT), ">").to_pylist()
+    >>> joined("<", pa.array(["a", None], ARROW_STRING), ">").to_pylist()
     ['<a>', None]
     """
     return pc.binary_join_element_wise(*(_scalar(part) for part in parts), _EMPTY)
 
 
 def _scalar(part: str | StringArray) -> Any:
-    return pa.scalar(part, TEXT) if isinstance(part, str) else part
+    return pa.scalar(part, ARROW_STRING) if isinstance(part, str) else part
 
 
 def numbers(values: _Floats) -> StringArray:
@@ -75,7 +75,7 @@ def numbers(values: _Floats) -> StringArray:
     >>> numbers(np.array([0.1, 2.0, np.nan])).to_pylist()
     ['0.1', '2', None]
     """
-    return pc.cast(pa.array(values, from_pandas=True), TEXT)
+    return pc.cast(pa.array(values, from_pandas=True), ARROW_STRING)
 
 
 def _or_null(texts: StringArray) -> StringArray:
@@ -95,7 +95,7 @@ def with_commas(*parts: str | StringArray) -> memoryview:
 
     Examples
     --------
-    >>> bytes(with_commas(pa.array(["1", "2"], TEXT)))
+    >>> bytes(with_commas(pa.array(["1", "2"], ARROW_STRING)))
     b'1,2'
     """
     ended = joined(*parts, ",")
@@ -108,7 +108,7 @@ def lines(*parts: str | StringArray) -> bytes:
 
     Examples
     --------
-    >>> lines(pa.array(["1", "2"], TEXT))
+    >>> lines(pa.array(["1", "2"], ARROW_STRING))
     b'1\n2\n'
     """
     ended = joined(*parts, "\n")
@@ -190,9 +190,9 @@ class BoxRows:
             return self.given_ids
         digits = pa.py_buffer(hex_digits(self.words))
         offsets = pa.py_buffer(np.arange(0, 32 * len(self) + 1, 32))
-        computed = pa.Array.from_buffers(TEXT, len(self), [None, offsets, digits])
+        computed = pa.Array.from_buffers(ARROW_STRING, len(self), [None, offsets, digits])
         if self.occurrences is not None and self.occurrences.any():
-            again = pc.cast(pa.array(self.occurrences, mask=self.occurrences == 0), TEXT)
+            again = pc.cast(pa.array(self.occurrences, mask=self.occurrences == 0), ARROW_STRING)
             computed = joined(computed, pc.coalesce(joined("-", again), _EMPTY))
         return computed if self.given_ids is None else pc.coalesce(self.given_ids, computed)
 
@@ -202,10 +202,10 @@ class BoxRows:
             return _quoted(self.given_ids)
         digits = pa.py_buffer(hex_digits(self.words))
         offsets = pa.py_buffer(np.arange(0, 32 * len(self) + 1, 32))
-        parts: list[str | StringArray] = ['"', pa.Array.from_buffers(TEXT, len(self), [None, offsets, digits])]
+        parts: list[str | StringArray] = ['"', pa.Array.from_buffers(ARROW_STRING, len(self), [None, offsets, digits])]
         if self.occurrences is not None and self.occurrences.any():
             again = pa.array(self.occurrences, mask=self.occurrences == 0)
-            parts += _optional("-", pc.cast(again, TEXT))
+            parts += _optional("-", pc.cast(again, ARROW_STRING))
         parts.append('"')
         return parts if self.given_ids is None else [pc.coalesce(quoted(self.given_ids), joined(*parts))]
 
@@ -215,7 +215,9 @@ def box_objects(boxes: BoxRows) -> list[str | StringArray]:
     x, y, width, height = map(numbers, boxes.sides)
     key: str | StringArray = '"reference_id":'
     if boxes.by_item_id is not None:
-        key = pc.if_else(pa.array(boxes.by_item_id), pa.scalar('"item_id":', TEXT), pa.scalar(key, TEXT))
+        key = pc.if_else(
+            pa.array(boxes.by_item_id), pa.scalar('"item_id":', ARROW_STRING), pa.scalar(key, ARROW_STRING)
+        )
     parts = ['{"type":"box",', key, *_quoted(boxes.keys), ',"annotation_id":', *boxes.annotation_ids()]
     parts += [',"label":', *_quoted(boxes.labels)]
     parts += [',"geometry":{"x":', x, ',"y":', y, ',"width":', width, ',"height":', height, "}"]
@@ -259,8 +261,8 @@ def item_objects(fields: dict[str, StringArray]) -> list[str | StringArray]:
 
     Examples
     --------
-    >>> url = pa.array(['"a"', '"b"'], TEXT)
-    >>> joined(*item_objects({"image_url": url, "width": pa.array(["7", None], TEXT)})).to_pylist()
+    >>> url = pa.array(['"a"', '"b"'], ARROW_STRING)
+    >>> joined(*item_objects({"image_url": url, "width": pa.array(["7", None], ARROW_STRING)})).to_pylist()
     ['{"image_url":"a","width":7}', '{"image_url":"b"}']
     """
     parts: list[str | StringArray] = []

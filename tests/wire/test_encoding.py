@@ -18,7 +18,15 @@ from hypothesis import strategies as st
 from nucleus_pandas.schema import check_annotations, check_items
 from nucleus_pandas.wire import column_json
 from nucleus_pandas.wire.bulk import BoxColumns
-from nucleus_pandas.wire.column_json import TEXT, BoxRows, box_columns, box_objects, numbers, quoted, with_commas
+from nucleus_pandas.wire.column_json import (
+    ARROW_STRING,
+    BoxRows,
+    box_columns,
+    box_objects,
+    numbers,
+    quoted,
+    with_commas,
+)
 from nucleus_pandas.wire.content_ids import fill_annotation_ids
 from nucleus_pandas.wire.entities import Box, BoxGeometry, Item
 from tests.support.draws import draws
@@ -69,13 +77,13 @@ def box_rows(given: list[dict[str, Any]], **changes: Any) -> BoxRows:
     confidence = [np.nan if row["confidence"] is None else row["confidence"] for row in given]
     metadata = [None if row["metadata"] is None else msgspec.json.encode(row["metadata"]) for row in given]
     fields: dict[str, Any] = {
-        "keys": pa.array([row["key"] for row in given], TEXT),
+        "keys": pa.array([row["key"] for row in given], ARROW_STRING),
         "by_item_id": None,
-        "labels": pa.array([row["label"] for row in given], TEXT),
+        "labels": pa.array([row["label"] for row in given], ARROW_STRING),
         "sides": np.array([[row[side] for row in given] for side in ("x", "y", "width", "height")]),
         "confidences": np.array(confidence),
-        "metadata": pa.array(metadata, TEXT),
-        "given_ids": pa.array([row["annotation_id"] for row in given], TEXT),
+        "metadata": pa.array(metadata, ARROW_STRING),
+        "given_ids": pa.array([row["annotation_id"] for row in given], ARROW_STRING),
         "words": None,
         "occurrences": None,
     }
@@ -234,13 +242,13 @@ def test_numbers_come_back_to_the_last_bit(given: list[float]) -> None:
 @many_examples
 @given(st.lists(st.none() | names))
 def test_texts_are_quoted_as_json_does(given: list[str | None]) -> None:
-    column = pa.array(["before", *given, "after"], TEXT).slice(1, len(given))
+    column = pa.array(["before", *given, "after"], ARROW_STRING).slice(1, len(given))
     found = quoted(column).to_pylist()
     assert [None if text is None else json.loads(text) for text in found] == given
 
 
 def test_nothing_is_written_of_no_rows() -> None:
-    nothing = pa.array([], TEXT)
+    nothing = pa.array([], ARROW_STRING)
     assert bytes(with_commas(nothing)) == b""
     assert column_json.lines(nothing) == b""
     assert quoted(nothing).to_pylist() == []

@@ -34,6 +34,7 @@ from nucleus_pandas.io.frames import LARGEST_BOX, LARGEST_IMAGE, Frames, boxes_f
 from nucleus_pandas.io.image_folder import folder_of, is_known_remote, local_url
 from nucleus_pandas.schema import column
 from nucleus_pandas.schema.checked_rows import shown
+from nucleus_pandas.wire.column_json import ARROW_STRING
 from nucleus_pandas.wire.decoding import uncollected
 
 HEAD = "coco"
@@ -344,8 +345,8 @@ def _joined(
         for at, position in enumerate(positions):
             if position is None:
                 faults.add(place.format(at), _unknown(ids[at], kind, names))
-        return pa.nulls(len(ids), TEXT)
-    return pa.array(names.values(), TEXT).take(pa.array(positions, pa.int64()))
+        return pa.nulls(len(ids), ARROW_STRING)
+    return pa.array(names.values(), ARROW_STRING).take(pa.array(positions, pa.int64()))
 
 
 def _unknown(value: object, kind: str, names: Mapping[CocoKey, str]) -> str:

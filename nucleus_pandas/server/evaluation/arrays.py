@@ -15,7 +15,7 @@ from nucleus_pandas._util.arrays import Bools, Floats, Indices, Integers
 from nucleus_pandas.evaluation.arrays import BoxArrays, EvaluatedImages, EvaluationInputs, natural_order
 from nucleus_pandas.evaluation.match_rows import NONE
 from nucleus_pandas.server.store.ids import dataset_of
-from nucleus_pandas.wire.column_json import TEXT
+from nucleus_pandas.wire.column_json import ARROW_STRING
 
 ClassOf: TypeAlias = Callable[[str], str]
 
@@ -150,8 +150,8 @@ def to_inputs(
     images = EvaluatedImages(
         key="reference_id",
         ids=np.array(names, dtype=object),
-        reference_ids=pa.array(names, TEXT),
-        dataset_item_ids=pa.nulls(len(names), TEXT),
+        reference_ids=pa.array(names, ARROW_STRING),
+        dataset_item_ids=pa.nulls(len(names), ARROW_STRING),
     )
     names = list({class_of(label) for boxes in both for label in boxes.labels})
     classes = [name for _, name in sorted(zip(natural_order(names), names, strict=True))]
@@ -165,7 +165,7 @@ def to_inputs(
                 label=code[boxes.label] if len(code) else boxes.label,
                 box=boxes.box,
                 area=boxes.box[:, 2] * boxes.box[:, 3],
-                ids=pa.array(boxes.key, TEXT),
+                ids=pa.array(boxes.key, ARROW_STRING),
                 crowd=boxes.crowd,
                 confidence=boxes.confidence if boxes.are_predictions else None,
             )
