@@ -27,11 +27,13 @@ from tests.support.draws import draws
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# A busy machine is no reason to fail. The environment of the older official client has no Hypothesis.
+# A busy machine, or examples that are seldom valid, are no reason to fail. The environment of the older official client
+# has no Hypothesis.
 with suppress(ImportError):
-    from hypothesis import settings
+    from hypothesis import HealthCheck, settings
 
-    settings.register_profile("tests", deadline=None, max_examples=draws(50))
+    patient = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+    settings.register_profile("tests", deadline=None, max_examples=draws(50), suppress_health_check=patient)
     settings.load_profile("tests")
 
 # Stores that tests create lie in memory where there is room for them: each is synced to its disk many times.
