@@ -101,7 +101,7 @@ def _curves(frame: pd.DataFrame, labels: Sequence[str] | None, thresholds: list[
     drawable = frame["label"].unique().tolist()
     unknown = [label for label in labels or () if label not in drawable]
     if unknown:
-        raise InvalidInputError(f"There is no curve of {unknown[0]!r}: it has no ground truth, or is no label.")
+        raise InvalidInputError(f"There is no curve of {unknown[0]!r}: it has no ground truth, or is not a label.")
     if not thresholds:
         raise InvalidInputError("iou_thresholds names none: curves are drawn at some of 0.5, 0.55, … 0.95.")
     curves = []
