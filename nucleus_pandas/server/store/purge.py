@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from functools import partial
 
 from nucleus_pandas.server.store import pending_files
 from nucleus_pandas.server.store.ids import ALL_ITEMS, item_range
@@ -36,81 +35,74 @@ def purge_some(db: sqlite3.Connection) -> None:
             return
 
 
-def _purge_rows_of(table: str, rows: str, db: sqlite3.Connection, number: int) -> None:
+def _clear(db: sqlite3.Connection, table: str, key: str, bounds: tuple[int, int], **owner: int) -> bool:
+    """Remove up to `STEP` rows with keys in a range, and return True if none is left.
+
+    Parameters
+    ----------
+    key : str
+        The columns by which the rows are ordered; `bounds` are those of the first.
+    **owner : int
+        The column of the rows' owner, and its value.
+    """
+    column = key.partition(",")[0]
+    start = "".join(f"{name} = ? AND " for name in owner) + f"{column} >= ? AND "
+    values = (*owner.values(), *bounds)
     last = db.execute(
-        f"SELECT item FROM {rows} WHERE {table} = ? ORDER BY item LIMIT 1 OFFSET ?", (number, STEP)
+        f"SELECT {key} FROM {table} WHERE {start}{column} < ? ORDER BY {key} LIMIT 1 OFFSET ?", (*values, STEP)
     ).fetchone()
-    if last is not None:
-        db.execute(f"DELETE FROM {rows} WHERE {table} = ? AND item <= ?", (number, *last))
-        return
-    db.execute(f"DELETE FROM {rows} WHERE {table} = ?", (number,))
-    if table == "evaluation":
+    if last is None:
+        db.execute(f"DELETE FROM {table} WHERE {start}{column} < ?", values)
+        return True
+    marks = ", ".join("?" * len(last))
+    db.execute(f"DELETE FROM {table} WHERE {start}({key}) < ({marks})", (*values[:-1], *last))
+    return False
+
+
+def _purge_evaluation(db: sqlite3.Connection, number: int) -> None:
+    if _clear(db, "evaluation_match", "item, number", ALL_ITEMS, evaluation=number):
         db.execute("DELETE FROM evaluation_source WHERE evaluation = ?", (number,))
-    db.execute(f"DELETE FROM {table} WHERE id = ?", (number,))
+        db.execute("DELETE FROM evaluation WHERE id = ?", (number,))
+
+
+def _purge_benchmark(db: sqlite3.Connection, number: int) -> None:
+    if _clear(db, "benchmark_item", "item", ALL_ITEMS, benchmark=number):
+        db.execute("DELETE FROM benchmark WHERE id = ?", (number,))
 
 
 def _purge_slice(db: sqlite3.Connection, number: int) -> None:
-    first, end = item_range(number)
-    last = db.execute(
-        "SELECT place FROM slice_item WHERE place >= ? AND place < ? ORDER BY place LIMIT 1 OFFSET ?",
-        (first, end, STEP),
-    ).fetchone()
-    db.execute("DELETE FROM slice_item WHERE place >= ? AND place < ?", (first, end if last is None else last[0]))
-    if last is None:
+    if _clear(db, "slice_item", "place", item_range(number)):
         db.execute("DELETE FROM slice_hole WHERE slice = ?", (number,))
         db.execute("DELETE FROM slice WHERE id = ?", (number,))
 
 
 def _purge_run(db: sqlite3.Connection, number: int) -> None:
-    if _clear_run(db, number, *ALL_ITEMS):
+    if _clear_run(db, number, ALL_ITEMS):
         db.execute("DELETE FROM run WHERE id = ?", (number,))
 
 
-def _clear_run(db: sqlite3.Connection, run: int, first: int, end: int) -> bool:
-    """Remove rows of a run in a range of items, and return True if all are removed."""
-    for table, order in (("match", "number"), ("prediction", "arrival")):
-        last = db.execute(
-            f"SELECT item, {order} FROM {table} WHERE run = ? AND item >= ? AND item < ? ORDER BY item, {order}"
-            " LIMIT 1 OFFSET ?",
-            (run, first, end, STEP),
-        ).fetchone()
-        if last is not None:
-            db.execute(
-                f"DELETE FROM {table} WHERE run = ? AND item >= ? AND (item, {order}) < (?, ?)", (run, first, *last)
-            )
-            return False
-        db.execute(f"DELETE FROM {table} WHERE run = ? AND item >= ? AND item < ?", (run, first, end))
-    return True
+def _clear_run(db: sqlite3.Connection, run: int, bounds: tuple[int, int]) -> bool:
+    return _clear(db, "match", "item, number", bounds, run=run) and _clear(
+        db, "prediction", "item, arrival", bounds, run=run
+    )
 
 
 def _purge_dataset(db: sqlite3.Connection, dataset: int) -> None:
-    first, end = item_range(dataset)
-    for (run,) in db.execute("SELECT id FROM run WHERE dataset IS NULL").fetchall():
-        if not _clear_run(db, run, first, end):
-            return
-    last = db.execute(
-        "SELECT item, arrival FROM annotation WHERE item >= ? AND item < ? ORDER BY item, arrival LIMIT 1 OFFSET ?",
-        (first, end, STEP),
-    ).fetchone()
-    if last is not None:
-        db.execute("DELETE FROM annotation WHERE item >= ? AND (item, arrival) < (?, ?)", (first, *last))
-        return
-    db.execute("DELETE FROM annotation WHERE item >= ? AND item < ?", (first, end))
-    row = db.execute(
-        "SELECT id FROM item WHERE id >= ? AND id < ? ORDER BY id LIMIT 1 OFFSET ?", (first, end, STEP)
-    ).fetchone()
-    if row is not None:
-        db.execute("DELETE FROM item WHERE id >= ? AND id < ?", (first, row[0]))
-        return
-    db.execute("DELETE FROM item WHERE id >= ? AND id < ?", (first, end))
-    db.execute("DELETE FROM hole WHERE dataset = ?", (dataset,))
-    db.execute("DELETE FROM upload WHERE dataset = ?", (dataset,))
-    db.execute("DELETE FROM dataset WHERE id = ?", (dataset,))
+    bounds = item_range(dataset)
+    runs = db.execute("SELECT id FROM run WHERE dataset IS NULL").fetchall()
+    if (
+        all(_clear_run(db, run, bounds) for (run,) in runs)
+        and _clear(db, "annotation", "item, arrival", bounds)
+        and _clear(db, "item", "id", bounds)
+    ):
+        db.execute("DELETE FROM hole WHERE dataset = ?", (dataset,))
+        db.execute("DELETE FROM upload WHERE dataset = ?", (dataset,))
+        db.execute("DELETE FROM dataset WHERE id = ?", (dataset,))
 
 
 _PURGES: dict[str, Callable[[sqlite3.Connection, int], None]] = {
-    "evaluation": partial(_purge_rows_of, "evaluation", "evaluation_match"),
-    "benchmark": partial(_purge_rows_of, "benchmark", "benchmark_item"),
+    "evaluation": _purge_evaluation,
+    "benchmark": _purge_benchmark,
     "slice": _purge_slice,
     "run": _purge_run,
     "dataset": _purge_dataset,
