@@ -7,7 +7,7 @@ be many, are searched in subqueries with aliases of their own.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -94,10 +94,6 @@ class Fields:
     def _is_of_object(self, name: FieldName) -> bool:
         return not name.quoted and name.text in ("metadata", *_OF_OBJECT)
 
-    def unknown(self, name: FieldName) -> Exception:
-        """Return the error of an unknown field."""
-        return self._unknown(name, self._names())
-
     def is_field(self, name: str) -> bool:
         """Return True if a word is a field."""
         return name in self._names()
@@ -110,8 +106,9 @@ class Fields:
             names += [*_OF_MATCH, "item"]
         return names
 
-    def _unknown(self, name: FieldName, names: Iterable[str], what: str = "field") -> Exception:
-        names = list(dict.fromkeys(names))
+    def unknown(self, name: FieldName, names: Sequence[str] = (), what: str = "field") -> Exception:
+        """Return the error of an unknown field, with the names that exist; by default those of the target."""
+        names = list(dict.fromkeys(names or self._names()))
         near = difflib.get_close_matches(name.text, names, 1)
         hint = f" Did you mean '{near[0]}'?" if near else f" Fields: {', '.join(names)}."
         return self.errors.error(name.at, f"There is no {what} '{name.text[:60]}'.{hint}")
@@ -129,7 +126,7 @@ class Fields:
         if first.text == "metadata":
             return self._json("item.metadata", first, others)
         if first.text not in _OF_ITEM:
-            raise self._unknown(first, self._names())
+            raise self.unknown(first)
         self._no_more(first, others)
         if first.text == "dataset_item_id":
             tag = "(SELECT tag FROM dataset WHERE dataset.id = item.dataset)"
@@ -144,7 +141,7 @@ class Fields:
         if others[0].text == "id":
             self._no_more(None, others[1:])
             return Expression("string", f"('slc_' || {search.alias}.tag)")
-        raise self._unknown(others[0], ("name", "id"), "slice field")
+        raise self.unknown(others[0], ("name", "id"), "slice field")
 
     def _of_many(self, what: Collection, first: FieldName, others: Sequence[FieldName]) -> Expression:
         if not others:
