@@ -1,16 +1,66 @@
-"""Threads that send requests concurrently."""
+"""Threads that send requests concurrently, and locks that a fork does not leave locked."""
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 _Call = tuple["Future[Any]", Callable[..., Any], tuple[Any, ...]]
+
+
+class ForkAware(Protocol):
+    """An object whose locks, threads or sockets a forked child cannot use."""
+
+    def renew_in_child(self) -> None:
+        """Replace in a forked child what belongs to the parent."""
+
+
+_fork_aware: weakref.WeakSet[ForkAware] = weakref.WeakSet()
+
+
+def renew_in_children(thing: ForkAware) -> None:
+    """Register an object, so that every forked child calls its `renew_in_child` while the object exists."""
+    _fork_aware.add(thing)
+
+
+def _renew_all() -> None:
+    for thing in list(_fork_aware):
+        thing.renew_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_all)
+
+
+class ForkSafeLock:
+    """A lock that is open in a forked child, even if another thread held it at the fork.
+
+    It is for what a thread that vanished in the middle leaves usable, such as a cache.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        renew_in_children(self)
+
+    def renew_in_child(self) -> None:
+        """Replace the lock."""
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._lock.release()
 
 
 class Workers:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from numbers import Integral
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import pandas as pd
+import requests
 
 from nucleus_pandas._util.html import isolated
 from nucleus_pandas.api.dataset import Dataset
@@ -21,7 +24,9 @@ from nucleus_pandas.errors import (
     InvalidInputError,
     MissingExtraError,
     NotFoundError,
+    NucleusWarning,
     ServerError,
+    StoreError,
 )
 from nucleus_pandas.schema import DATASETS, MODELS, frame, to_json
 from nucleus_pandas.transport.auth import Key
@@ -62,11 +67,22 @@ class NucleusClient:
         Seconds to wait for a connection, and between two bytes of a response.
     max_concurrency : int
         Maximum number of connections.
+    verify : bool or str, optional
+        Whether the certificates of servers are checked, or the path of the trusted ones. By default True, unless
+        ``NUCLEUS_SKIP_SSL_VERIFY`` is set, which warns; ``REQUESTS_CA_BUNDLE`` names a file of trusted ones.
+    session : requests.Session, optional
+        Sends the requests, with its adapters, proxies, certificates and headers. The key is not added to it.
 
     Raises
     ------
     ConfigurationError
         There is neither a key nor an endpoint, or an argument is invalid.
+
+    Notes
+    -----
+    Clients, and the datasets, runs and views of them, are copied as references to the same connections. They may be
+    used in forked processes, and pickled: a pickle contains the endpoint or the folder of the store, never a key. A
+    process that loads it reads its key from its own ``NUCLEUS_API_KEY``.
 
     Examples
     --------
@@ -85,6 +101,8 @@ class NucleusClient:
         max_retries: int = 4,
         timeout: float = 120.0,
         max_concurrency: int = 8,
+        verify: bool | str | os.PathLike[str] | None = None,
+        session: requests.Session | None = None,
     ) -> None:
         if api_key is not None and limited_access_key is not None:
             raise ConfigurationError("Pass either api_key or limited_access_key, not both.")
@@ -105,12 +123,27 @@ class NucleusClient:
         _check_number("max_concurrency", max_concurrency, least=1)
         if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
             raise ConfigurationError(f"timeout must be a number of seconds above 0, not {timeout!r}.")
+        if session is not None and not isinstance(session, requests.Session):
+            raise ConfigurationError(f"session must be a requests.Session, not {type(session).__name__}.")
+        if verify is None and "NUCLEUS_SKIP_SSL_VERIFY" in os.environ:
+            warnings.warn(
+                "NUCLEUS_SKIP_SSL_VERIFY is set: certificates are not checked, so anybody in between can read the key.",
+                NucleusWarning,
+                stacklevel=2,
+            )
+            verify = False
+        if verify is not None and not isinstance(verify, bool):
+            verify = os.fspath(verify)
+        has_key = api_key is not None or limited_access_key is not None
         self._transport = Transport(
             endpoint or HOSTED,
             Key(api_key, limited_access_key),
             max_retries=max_retries,
             timeout=timeout,
             max_concurrency=max_concurrency,
+            reopen=(_reopen, (has_key, endpoint or HOSTED, max_retries, timeout, max_concurrency, verify)),
+            session=session,
+            verify=verify,
         )
 
     @classmethod
@@ -148,6 +181,7 @@ class NucleusClient:
             max_retries=0,
             timeout=120.0,
             max_concurrency=4,
+            reopen=(_reopen_local, (nucleus.folder,)),
             adapter=InProcessAdapter(nucleus),
             folder=nucleus.folder,
         )
@@ -441,7 +475,8 @@ class NucleusClient:
         return answer
 
     def __repr__(self) -> str:
-        return f"<NucleusClient {self._where}>"
+        is_connected = hasattr(self, "_transport")  # not if its creation failed
+        return f"<NucleusClient {self._where if is_connected else 'that is not connected'}>"
 
     def _repr_html_(self) -> str:
         return f"<table><tr><th>NucleusClient</th><td>{isolated(self._where)}</td></tr></table>"
@@ -455,6 +490,24 @@ class NucleusClient:
 def _check_id(kind: str, public_id: object) -> None:
     if not isinstance(public_id, str) or not public_id:
         raise InvalidInputError(f"The id of a {kind} must be a string, not {public_id!r}.")
+
+
+def _reopen(
+    needs_key: bool, endpoint: str, max_retries: int, timeout: float, max_concurrency: int, verify: bool | str | None
+) -> Transport:
+    """Create the transport of an unpickled client, with the key of this process."""
+    key = os.environ.get("NUCLEUS_API_KEY") or None
+    if needs_key and key is None:
+        raise ConfigurationError("A pickled client contains no key; set NUCLEUS_API_KEY in the process that loads it.")
+    settings = {"max_retries": max_retries, "timeout": timeout, "max_concurrency": max_concurrency}
+    return NucleusClient(key, endpoint, verify=verify, **settings)._transport  # type: ignore[arg-type]
+
+
+def _reopen_local(folder: Path) -> Transport:
+    """Open the store of an unpickled client."""
+    if not folder.is_dir():
+        raise StoreError(f"The store '{folder}' of a pickled client does not exist here, or was temporary.")
+    return NucleusClient.local(folder)._transport
 
 
 def _check_number(name: str, value: object, *, least: int) -> None:

@@ -308,12 +308,12 @@ class Dataset(DatasetAdmin):
     @property
     def items(self) -> ItemsView:
         """The items, as a frame that is read on demand."""
-        return ItemsView(self._transport, ("dataset", self.id), lambda: self.id)
+        return ItemsView(self._transport, ("dataset", self.id), partial(str, self.id))
 
     @property
     def annotations(self) -> AnnotationsView:
         """The ground truth, as a frame that is read on demand."""
-        return AnnotationsView(self._transport, ("dataset", self.id), lambda: self.id)
+        return AnnotationsView(self._transport, ("dataset", self.id), partial(str, self.id))
 
     def predictions(self, of: Model | ModelRun | str) -> DatasetPredictionsView:
         """Return the predictions of a model on this dataset, as a frame that is read on demand.
@@ -345,7 +345,9 @@ class Dataset(DatasetAdmin):
         1          oven        0.94
         >>> client.close()
         """
-        return DatasetPredictionsView(self._transport, ("dataset", self.id, *of_model_or_run(of)), lambda: self.id)
+        return DatasetPredictionsView(
+            self._transport, ("dataset", self.id, *of_model_or_run(of)), partial(str, self.id)
+        )
 
     def to_coco(self, path: str | os.PathLike[str] | None = None, *, like: CocoSource | None = None) -> dict[str, Any]:
         """Write items and annotations as a COCO file.
@@ -728,7 +730,7 @@ class Dataset(DatasetAdmin):
         check_query(text, kind, run_id)
         route = ("dataset", self.id)
         return query_frame(
-            self._transport, route, lambda: self.id, Query(text, run_id), kind, metadata_as, dtype_backend
+            self._transport, route, partial(str, self.id), Query(text, run_id), kind, metadata_as, dtype_backend
         )
 
 

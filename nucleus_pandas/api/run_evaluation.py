@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -113,9 +113,11 @@ class RunData:
             warn(remarks[-1])
 
         route = ("dataset", dataset_id)
-        predictions = PredictionsView(transport, ("modelRun", run_id), lambda: dataset_id).to_frame(metadata_as=False)
-        ground_truth = AnnotationsView(transport, route, lambda: dataset_id).to_frame()
-        items = ItemsView(transport, route, lambda: dataset_id).to_frame()
+        predictions = PredictionsView(transport, ("modelRun", run_id), partial(str, dataset_id)).to_frame(
+            metadata_as=False
+        )
+        ground_truth = AnnotationsView(transport, route, partial(str, dataset_id)).to_frame()
+        items = ItemsView(transport, route, partial(str, dataset_id)).to_frame()
         for what, rows in (("predictions", predictions), ("ground truth", ground_truth)):
             if rows.empty:
                 remarks.append(f"There are no {what}." if what == "predictions" else f"There is no {what}.")

@@ -81,7 +81,7 @@ class Slice(Resource):
     @property
     def url(self) -> str:
         """The URL of the page that shows the images; see `NucleusClient.url`."""
-        return page_url(self._transport, "slices", self.id, dataset=lambda: self.dataset_id)
+        return page_url(self._transport, "slices", self.id, dataset=self._read_dataset_id)
 
     def _read(self) -> LenientSlice:
         info = self._transport.read(LenientSlice, "slice", self.id, "info")
@@ -97,6 +97,9 @@ class Slice(Resource):
     def dataset_id(self) -> str:
         """The id of its dataset."""
         return self._read().dataset_id if self._dataset_id is None else self._dataset_id
+
+    def _read_dataset_id(self) -> str:
+        return self.dataset_id
 
     @property
     def tags(self) -> list[str]:
@@ -121,12 +124,12 @@ class Slice(Resource):
     @property
     def items(self) -> ItemsView:
         """The items in the order of the slice, as a frame that is read on demand."""
-        return SliceItemsView(self._transport, ("slice", self.id), lambda: self.dataset_id)
+        return SliceItemsView(self._transport, ("slice", self.id), self._read_dataset_id)
 
     @property
     def annotations(self) -> SliceAnnotationsView:
         """The ground truth of the items, as a frame that is read on demand."""
-        return SliceAnnotationsView(self._transport, ("slice", self.id), lambda: self.dataset_id)
+        return SliceAnnotationsView(self._transport, ("slice", self.id), self._read_dataset_id)
 
     def predictions(self, run: ModelRun | Model | str) -> SlicePredictionsView:
         """Return the predictions of a run on the items, as a frame that is read on demand.
@@ -137,7 +140,7 @@ class Slice(Resource):
             The run, or the model whose newest run on the dataset is read; or the id of either. The hosted service
             returns all predictions of a run, and those on other items are dropped here.
         """
-        return SlicePredictionsView(self._transport, ("slice", self.id), lambda: self.dataset_id, of_model_or_run(run))
+        return SlicePredictionsView(self._transport, ("slice", self.id), self._read_dataset_id, of_model_or_run(run))
 
     def to_frame(self, metadata_as: MetadataAs = "dict", dtype_backend: Backend = no_backend) -> pd.DataFrame:
         """Read the items into one frame, as ``slice.items.to_frame`` does."""
@@ -187,7 +190,7 @@ class Slice(Resource):
         embedded = "queries" in self._transport.extensions
         route = ("slice", self.id) if embedded else ("dataset", self.dataset_id)
         query = Query(text, run_id)
-        rows = query_frame(self._transport, route, lambda: self.dataset_id, query, kind, metadata_as, dtype_backend)
+        rows = query_frame(self._transport, route, self._read_dataset_id, query, kind, metadata_as, dtype_backend)
         return rows if embedded else self._rows_in_slice(rows, kind)
 
     def _rows_in_slice(self, rows: pd.DataFrame, kind: QueryKind) -> pd.DataFrame:
@@ -229,7 +232,7 @@ class Slice(Resource):
         if named.by == "reference_id" or not named.ids:
             return named.ids
         # the contract only appends by reference id
-        items = ItemsView(self._transport, ("dataset", self.dataset_id), lambda: self.dataset_id)
+        items = ItemsView(self._transport, ("dataset", self.dataset_id), self._read_dataset_id)
         reference_ids: list[str] = items.loc[named.ids, "reference_id"].tolist()
         return reference_ids
 

@@ -7,7 +7,6 @@ import hmac
 import logging
 import re
 import sqlite3
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
@@ -18,6 +17,7 @@ from urllib.parse import quote, urlsplit
 from flask import Config, Flask, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from nucleus_pandas._util.threads import ForkSafeLock
 from nucleus_pandas.errors import (
     APIError,
     AuthenticationError,
@@ -41,14 +41,14 @@ from nucleus_pandas.server.routes import (
     slices,
     unsupported,
 )
-from nucleus_pandas.server.routes.request import MAX_JSON, PREFIX, ItemId, RawId, RestOfPath, reply
+from nucleus_pandas.server.routes.request import IN_PROCESS, MAX_JSON, PREFIX, ItemId, RawId, RestOfPath, reply
 from nucleus_pandas.server.web import page
 from nucleus_pandas.server.web import routes as page_routes
 
 log = logging.getLogger("nucleus_pandas.server")
 
 MAX_UPLOAD = 512 << 20  # bytes of a signed upload, or of the images of one request
-_BUILDING = threading.Lock()  # Python 3.11 may fail if two threads compile routes at once
+_BUILDING = ForkSafeLock()  # Python 3.11 may fail if two threads compile routes at once
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -221,4 +221,7 @@ def _failure(error: Exception) -> Response:
         )
     if isinstance(error, sqlite3.OperationalError):
         return _error_response(ServerError(f"The store failed: {error}."))
+    if IN_PROCESS in request.environ:
+        request.environ[IN_PROCESS].append(error)
+        return _error_response(ServerError(f"The embedded Nucleus failed in this process: {error!r}."))
     return _error_response(ServerError("The server failed; see its log for the reason."))

@@ -55,7 +55,8 @@ class InProcessAdapter(BaseAdapter):
             status, headers = int(line.split(" ", 1)[0]), fields
             return io.BytesIO().write
 
-        chunks = self._application.wsgi_app(_environ(request), start_response)
+        failures: list[Exception] = []
+        chunks = self._application.wsgi_app({**_environ(request), IN_PROCESS: failures}, start_response)
         try:
             content = b"".join(chunks)
         finally:
@@ -72,6 +73,7 @@ class InProcessAdapter(BaseAdapter):
         response.reason = responses.get(status, "")
         response.url = str(request.url)
         response.request = request
+        response.failure = failures[0] if failures else None  # type: ignore[attr-defined]
         return response
 
     def close(self) -> None:
@@ -100,7 +102,6 @@ def _environ(request: requests.PreparedRequest) -> dict[str, Any]:
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
         "HTTP_HOST": parts.netloc,
-        IN_PROCESS: True,
     }
     for name, value in request.headers.items():
         text = value.decode("latin-1") if isinstance(value, bytes) else str(value)

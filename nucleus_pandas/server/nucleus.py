@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import tempfile
-import threading
 import time
 import weakref
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from nucleus_pandas._util.threads import ForkSafeLock, renew_in_children
 from nucleus_pandas.errors import StoreError
 from nucleus_pandas.server.media.files import FileStore, make_folder, sync_folder
 from nucleus_pandas.server.media.thumbnails import Thumbnails
@@ -55,7 +55,7 @@ class EmbeddedNucleus:
         self._temporary: weakref.finalize[..., Any] | None = None
         if path is None:
             path = tempfile.mkdtemp(prefix="nucleus_pandas-")
-            self._temporary = weakref.finalize(self, shutil.rmtree, path, ignore_errors=True)
+            self._temporary = weakref.finalize(self, _remove_temporary, path, os.getpid())
         try:
             self.folder = Path(path).expanduser().absolute()
             is_file = self.folder.exists() and not self.folder.is_dir()
@@ -68,11 +68,16 @@ class EmbeddedNucleus:
         self.masks = FileStore(self.folder / "masks")
         self.thumbnails = Thumbnails(self.images, self.folder / "thumbnails")
         self.uploads = self.folder / "uploads"
-        self.owner = f"{os.getpid()}-{secrets.token_hex(4)}"
-        self._closing = threading.Event()
+        self.owner = _owner()
+        self._is_closing = False
         self._worker: ThreadPoolExecutor | None = None
-        self._worker_lock = threading.Lock()
+        self._worker_lock = ForkSafeLock()
+        renew_in_children(self)
         self._tidy()
+
+    def renew_in_child(self) -> None:
+        """Continue in a forked child, without the parent's worker thread and as the owner of other jobs."""
+        self.owner, self._worker = _owner(), None
 
     def _tidy(self) -> None:
         with self.database.write() as db:
@@ -104,7 +109,7 @@ class EmbeddedNucleus:
         self.submit(self._purge)
 
     def _purge(self) -> None:
-        while not self._closing.is_set() and self._purge_step():
+        while not self._is_closing and self._purge_step():
             pass
 
     def _purge_step(self) -> bool:
@@ -146,12 +151,12 @@ class EmbeddedNucleus:
 
     def check_open(self) -> None:
         """Raise StoreError if this is closed."""
-        if self._closing.is_set():
+        if self._is_closing:
             raise StoreError(f"The store '{self.folder}' is closed; open it again.")
 
     def close(self) -> None:
         """Wait for running jobs, close the database, and remove a temporary folder."""
-        self._closing.set()
+        self._is_closing = True
         with self._worker_lock:
             worker, self._worker = self._worker, None
         if worker is not None:
@@ -159,6 +164,16 @@ class EmbeddedNucleus:
         self.database.close()
         if self._temporary is not None:
             self._temporary()
+
+
+def _owner() -> str:
+    return f"{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def _remove_temporary(path: str, process: int) -> None:
+    """Remove a temporary store in the process that created it; its forked children only use it."""
+    if os.getpid() == process:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _logged(work: Callable[[], None]) -> None:

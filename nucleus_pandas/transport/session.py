@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import re
 import time
 import uuid
-from collections.abc import Callable
-from functools import cached_property
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from typing import Any, BinaryIO, TypeAlias, TypeVar
+from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 import msgspec
 import requests
@@ -19,11 +22,13 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from urllib3.exceptions import InvalidHeader, NewConnectionError
 from urllib3.util import Retry
 
+from nucleus_pandas._util.threads import renew_in_children
 from nucleus_pandas.errors import (
     APIError,
     ConfigurationError,
     InvalidInputError,
     NetworkError,
+    NucleusError,
     ServerError,
     from_status,
 )
@@ -32,6 +37,8 @@ from nucleus_pandas.transport.multipart import Multipart
 from nucleus_pandas.wire.decoding import prepared
 
 T = TypeVar("T")
+Reopen: TypeAlias = "tuple[Callable[..., Transport], tuple[Any, ...]]"
+"""A function of a module and its arguments, which contain no key: they create the same transport in another process."""
 
 log = logging.getLogger("nucleus_pandas")
 
@@ -73,10 +80,16 @@ class Transport:
         Seconds to wait for a connection, and between two bytes of an answer.
     max_concurrency : int
         Maximum number of connections.
+    reopen : (callable, tuple)
+        Creates the transport again where a pickle of it is loaded.
     adapter : requests.adapters.BaseAdapter, optional
         Sends the requests instead of sockets.
     folder : pathlib.Path, optional
         The store of an embedded Nucleus in this process.
+    session : requests.Session, optional
+        Sends the requests, with its adapters, proxies and certificates. It is not changed: the key is not added to it.
+    verify : bool or str, optional
+        Whether certificates are checked, or the file or folder of trusted ones. None: as the session has it.
     """
 
     def __init__(
@@ -87,8 +100,11 @@ class Transport:
         max_retries: int,
         timeout: float,
         max_concurrency: int,
+        reopen: Reopen,
         adapter: BaseAdapter | None = None,
         folder: Path | None = None,
+        session: requests.Session | None = None,
+        verify: bool | str | None = None,
     ) -> None:
         try:
             parts = urlsplit(endpoint)
@@ -106,29 +122,56 @@ class Transport:
         self.max_concurrency = max_concurrency
         self._key = key
         self._closed = False
-        self._session = requests.Session()
-        self._session.auth = key
-        self._bare = requests.Session()  # for signed URLs
-        self._bare.auth = Key()  # sends nothing, not even the contents of a .netrc file
+        self._extensions: frozenset[str] | None = None
+        self._verify = verify
+        self._owns_session = session is None
         hide_signed_urls()
-        carrier = adapter or HTTPAdapter(pool_connections=1, pool_maxsize=max_concurrency)
-        self._session.mount(f"{parts.scheme}://", carrier)
-        if adapter is not None:
-            self._bare.mount(f"{parts.scheme}://", carrier)
+        if session is None:
+            session = requests.Session()
+            carrier = adapter or HTTPAdapter(pool_connections=1, pool_maxsize=max_concurrency)
+            session.mount(f"{parts.scheme}://", carrier)
+        elif verify is None and session.verify is not True:
+            self._verify = session.verify  # before REQUESTS_CA_BUNDLE, which requests prefers to it
+        self._session = session
+        self._reopen = reopen
+        self._token = uuid.uuid4().hex
+        _transports[self._token] = self
+        renew_in_children(self)
+
+    def renew_in_child(self) -> None:
+        """Use connections of its own in a forked child; those of the parent stay open for the parent."""
+        for adapter in self._session.adapters.values():
+            if isinstance(adapter, HTTPAdapter):
+                vars(adapter).update(vars(copy(adapter)))  # a copy has pools of its own
+
+    def __copy__(self) -> Transport:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Transport:
+        return self
+
+    def __reduce__(self) -> tuple[Callable[..., Transport], tuple[Any, ...]]:
+        """Pickle a reference: to this transport within its process, else to the same endpoint or store."""
+        return _transport_of, (self._token, *self._reopen)
 
     def close(self) -> None:
         """Close all connections; requests that other threads still send are not retried."""
         self._closed = True
-        self._session.close()
-        self._bare.close()
+        for adapter in self._session.adapters.values() if self._owns_session else ():
+            adapter.close()
 
-    @cached_property
+    @property
     def extensions(self) -> frozenset[str]:
         """The extensions of the REST API that the server has; requested once.
 
         An answer that is not a JSON object with ``extensions`` comes from the hosted service, which has none. A
         transient failure says nothing about that, and is raised.
         """
+        if self._extensions is None:
+            self._extensions = self._request_extensions()
+        return self._extensions
+
+    def _request_extensions(self) -> frozenset[str]:
         try:
             answer = self.request("GET", "_nucleus_pandas")
         except APIError as error:
@@ -292,16 +335,26 @@ class Transport:
         if prepared is None:
             raise ServerError("The server returned an invalid upload URL.", 200)
         prepared.body, prepared.headers["Content-Length"] = body, str(length)  # type: ignore[assignment]
-        settings = self._bare.merge_environment_settings(url, {}, False, None, None)
 
         def send() -> requests.Response:
-            body.seek(0)
-            with unlogged():
-                return self._bare.send(prepared, timeout=self.timeout, allow_redirects=False, **settings)
+            request = prepared
+            for _ in range(_MOST_REDIRECTS):
+                body.seek(0)
+                with unlogged(), _clear_errors():
+                    settings = self._session.merge_environment_settings(request.url, {}, False, self._verify, None)
+                    response = self._session.send(request, timeout=self.timeout, allow_redirects=False, **settings)
+                target = _redirect(response)
+                redirected = None if target is None else _prepare_put(target)
+                if redirected is None:
+                    break
+                redirected.body, redirected.headers["Content-Length"] = prepared.body, str(length)
+                request = redirected
+            return response
 
         response = self._retry(what, urlsplit(url).hostname or "", send, once=False, doubts=[])
         if not 200 <= response.status_code < 300:
-            raise from_status(response.status_code, f"{what} was answered with {response.status_code}.")
+            status = response.status_code
+            raise from_status(status, f"{what} was answered with {status}{_where(response)}.")
 
     def _retry(
         self, what: str, server: str, send: Callable[[], requests.Response], *, once: bool, doubts: list[str]
@@ -315,16 +368,18 @@ class Transport:
         while True:
             is_last, began = attempt == self.max_retries, time.perf_counter()
             response = failure = None
+            is_final = is_last
             try:
                 response = send()
             except requests.RequestException as error:
                 log.debug("%s: %s", what, type(error).__name__)
-                failure = _failure(error)
+                failure = _failure(error, server)
+                is_final = is_last or _untrusted(error) is not None
                 if not _unreached(error):
                     doubts.append(failure)
             if response is None:
                 # Not in the block above: the error would hold what requests raised, and that the request with its key.
-                if is_last or (once and doubts) or self._pause(attempt, None):
+                if is_final or (once and doubts) or self._pause(attempt, None):
                     raise NetworkError(f"{what} got no answer from {server}: {failure}.")
             else:
                 status = response.status_code
@@ -338,13 +393,21 @@ class Transport:
             attempt += 1
 
     def _send(self, method: str, url: str, headers: dict[str, str], data: Any) -> requests.Response:
-        prepared = self._session.prepare_request(requests.Request(method, self.endpoint, headers=headers))
-        prepared.url = url  # as it is: requests would unquote it and drop dots
-        if data is not None:
-            prepared.body = data
-            prepared.headers["Content-Length"] = str(len(data))
-        settings = self._session.merge_environment_settings(self.endpoint, {}, False, None, None)
-        return self._session.send(prepared, timeout=self.timeout, allow_redirects=False, **settings)
+        for _ in range(_MOST_REDIRECTS):
+            request = requests.Request(method, self.endpoint, headers=headers, auth=self._key)
+            prepared = self._session.prepare_request(request)
+            prepared.url = url  # as it is: requests would unquote it and drop dots
+            if data is not None:
+                prepared.body = data
+                prepared.headers["Content-Length"] = str(len(data))
+            with _clear_errors():
+                settings = self._session.merge_environment_settings(self.endpoint, {}, False, self._verify, None)
+                response = self._session.send(prepared, timeout=self.timeout, allow_redirects=False, **settings)
+            target = _redirect(response)
+            if target is None or method != "GET" or not _is_same_server(self.endpoint, target):
+                break
+            url = target
+        return response
 
     def _pause(self, attempt: int, retry_after: str | None) -> bool:
         """Pause before the next attempt; return True if there is none, because the client is closed."""
@@ -354,6 +417,59 @@ class Transport:
                 seconds = min(0.5 * 2**attempt, 16.0) * random.uniform(0.5, 1.0)
             time.sleep(min(seconds, _LONGEST_PAUSE))
         return self._closed
+
+
+_MOST_REDIRECTS = 5
+_transports: weakref.WeakValueDictionary[str, Transport] = weakref.WeakValueDictionary()
+
+
+def _transport_of(token: str, reopen: Callable[..., Transport], arguments: tuple[Any, ...]) -> Transport:
+    """Return the transport of a pickle: the same one in the process of the pickle and in its forked children."""
+    transport = _transports.get(token)
+    if transport is None:
+        transport = reopen(*arguments)
+        transport._token = token
+        _transports[token] = transport
+    return transport
+
+
+@contextmanager
+def _clear_errors() -> Iterator[None]:
+    """Raise what requests raises for unusable certificate files and proxies as errors of the configuration."""
+    try:
+        yield
+    except requests.exceptions.InvalidProxyURL:
+        raise ConfigurationError(f"{_proxy_names()} contains an invalid URL of a proxy.") from None
+    except requests.exceptions.InvalidSchema as error:
+        raise ConfigurationError(f"This proxy is not supported: {error}.") from None
+    except (requests.RequestException, NucleusError):
+        raise
+    except OSError as error:
+        raise ConfigurationError(
+            f"The file of trusted certificates cannot be used: {error}. Correct verify=, REQUESTS_CA_BUNDLE or "
+            "CURL_CA_BUNDLE."
+        ) from None
+
+
+def _redirect(response: requests.Response) -> str | None:
+    """Return the URL to which a response redirects a request without changing it."""
+    location = response.headers.get("Location")
+    return urljoin(response.url, location) if location and response.status_code in (301, 302, 307, 308) else None
+
+
+def _where(response: requests.Response) -> str:
+    """Return where a response redirects to, without the query, which may contain a key."""
+    target = _redirect(response)
+    return "" if target is None else f" and redirected to {urlsplit(target)._replace(query='', fragment='').geturl()}"
+
+
+def _is_same_server(endpoint: str, url: str) -> bool:
+    """Return True if the key of an endpoint may be sent to a URL: the same host and port, or its HTTPS version."""
+    here, there = urlsplit(endpoint), urlsplit(url)
+    if there.hostname != here.hostname:
+        return False
+    is_upgrade = here.scheme == "http" and there.scheme == "https" and here.port is None and there.port is None
+    return is_upgrade or (here.scheme, here.port) == (there.scheme, there.port)
 
 
 _ERROR_FIELDS = frozenset({"status_code", "error", "error_type"})  # the only fields of an answer that is an error
@@ -384,13 +500,47 @@ def _prepare_put(url: str) -> requests.PreparedRequest | None:
 
 def _unreached(error: requests.RequestException) -> bool:
     """Return True if the server cannot have received the request."""
-    if isinstance(error, requests.ConnectTimeout):
+    if isinstance(error, (requests.ConnectTimeout, requests.exceptions.ProxyError)) or _untrusted(error) is not None:
         return True
     reason = getattr(error.args[0] if error.args else None, "reason", None)
     return isinstance(reason, NewConnectionError)
 
 
-def _failure(error: requests.RequestException) -> str:
+def _untrusted(error: requests.RequestException) -> str | None:
+    """Return why a certificate was rejected, which no retry changes; None for all other failures.
+
+    The text of the error itself must not be shown: it contains the URL, with its signature.
+    """
+    match = re.search(r"certificate verify failed: ([^()']+)", str(error))
+    if not isinstance(error, requests.exceptions.SSLError) or match is None:
+        return None
+    return match[1].strip()[:200]
+
+
+def _proxy_names() -> str:
+    """Return the variables of the environment that name a proxy, with its host, but without its user and password."""
+    names = [
+        f"{name} ({urlsplit(url).hostname}:{urlsplit(url).port})"
+        for name in ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
+        if (url := os.environ.get(name))
+    ]
+    return ", ".join(names) or "the session"
+
+
+def _failure(error: requests.RequestException, server: str) -> str:
+    """Return what failed and, for certificates and proxies, what to do."""
+    if isinstance(error, requests.exceptions.SSLError):
+        host = (urlsplit(error.request.url or "").hostname if error.request is not None else None) or server
+        reason = _untrusted(error)
+        if reason is None:
+            code = re.search(r"\[SSL: (\w+)\]", str(error))
+            return f"the TLS connection to {host} failed{'' if code is None else f' ({code[1]})'}"
+        return (
+            f"the certificate of {host} is not trusted ({reason}). If a proxy of your network inspects TLS, set "
+            "REQUESTS_CA_BUNDLE, or verify= of NucleusClient, to the file of its certificate authority"
+        )
+    if isinstance(error, requests.exceptions.ProxyError):
+        return f"the proxy of {_proxy_names()} does not answer, or rejected the connection; correct or unset it"
     if isinstance(error, requests.Timeout):
         return "the request timed out"
     if _unreached(error):
@@ -448,5 +598,7 @@ def _parse_response(what: str, response: requests.Response, shape: Any, doubts: 
         message, name = answer["error"], str(answer.get("error_type"))
     else:
         text = re.sub(r"<[^>]*>|\s+", " ", key.redact(response.text)).strip()
-        message = f"{what} was answered with {response.status_code} {response.reason or ''}: {text[:300] or 'empty'}"
-    raise from_status(response.status_code, key.redact(message), name)
+        status = f"{response.status_code} {response.reason or ''}{_where(response)}"
+        message = f"{what} was answered with {status}: {text[:300] or 'empty'}"
+    failure = getattr(response, "failure", None)  # of an embedded Nucleus in this process
+    raise from_status(response.status_code, key.redact(message), name) from failure

@@ -12,7 +12,6 @@ import os
 import re
 import sqlite3
 import sys
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,7 +23,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from nucleus_pandas._util.sqlite import open_wal
+from nucleus_pandas._util.sqlite import ConnectionPool, open_wal
+from nucleus_pandas._util.threads import ForkSafeLock
 from nucleus_pandas.errors import JournalError
 
 FILE_NAME = ".nucleus_import.sqlite"  # hidden, so that readers of the folder do not take it for data
@@ -88,25 +88,26 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
+        # NORMAL: entries that a power cut loses are sent again
+        self._connections = ConnectionPool(path, lambda: open_wal(path, self._is_initialized, synchronous="NORMAL"))
         with self.wrap_errors("opened"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # NORMAL: entries that a power cut loses are sent again
-            self._db = open_wal(path, self._is_initialized, synchronous="NORMAL")
             try:
-                self._prepare()
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with self._connections.connection() as db:
+                    self._prepare(db)
             except BaseException:
-                self._db.close()
+                self._connections.close()
                 raise
 
-    def _prepare(self) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-        if not self._is_initialized(self._db):
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        db.execute("BEGIN IMMEDIATE")
+        if not self._is_initialized(db):
             for statement in _SCHEMA:
-                self._db.execute(statement)
-            self._db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            self._db.execute(f"PRAGMA user_version = {_VERSION}")
-        self._db.execute("COMMIT")
+                db.execute(statement)
+            db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            db.execute(f"PRAGMA user_version = {_VERSION}")
+        db.execute("COMMIT")
 
     def _is_initialized(self, db: sqlite3.Connection) -> bool:
         """Return False if the file is empty; raise JournalError if it is not a journal of this version."""
@@ -134,13 +135,13 @@ class Journal:
 
     def write(self, statement: str, *values: object) -> None:
         """Execute a statement."""
-        with self.wrap_errors("written"), self._lock:
-            self._db.execute(statement, values)
+        with self.wrap_errors("written"), self._lock, self._connections.connection() as db:
+            db.execute(statement, values)
 
     def read(self, statement: str, *values: object) -> tuple[Any, ...] | None:
         """Return the first row of a query."""
-        with self.wrap_errors("read"), self._lock:
-            row: tuple[Any, ...] | None = self._db.execute(statement, values).fetchone()
+        with self.wrap_errors("read"), self._lock, self._connections.connection() as db:
+            row: tuple[Any, ...] | None = db.execute(statement, values).fetchone()
         return row
 
     def upload(self, *identity: object) -> UploadJournal:
@@ -149,8 +150,7 @@ class Journal:
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            self._db.close()
+        self._connections.close()
 
     def __enter__(self) -> Journal:
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,15 @@ T = TypeVar("T")
 
 _prepared: set[Any] = set()
 _preparing = threading.Lock()
+
+
+def _renew_lock() -> None:
+    global _preparing
+    _preparing = threading.Lock()  # another thread may have held it when this process was forked
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def prepared(shape: type[T]) -> type[T]:

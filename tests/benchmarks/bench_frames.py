@@ -142,6 +142,7 @@ def read(pages: list[bytes], extensions: list[str]) -> int:
         max_retries=0,
         timeout=1.0,
         max_concurrency=1,
+        reopen=(read, (pages, extensions)),
         adapter=Replay(pages, extensions),
     )
     return len(Dataset(transport, "ds_1").annotations.to_frame())

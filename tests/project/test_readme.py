@@ -133,14 +133,28 @@ def test_the_variables_of_the_environment_are_told() -> None:
     assert told == variables()
 
 
+@pytest.mark.filterwarnings("ignore:NUCLEUS_SKIP_SSL_VERIFY is set")
 @pytest.mark.parametrize("variable", [row[1] for row in rows_of("Argument of") if row[1]])
 def test_a_variable_stands_for_its_argument(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     values = {"NUCLEUS_API_KEY": "secret", "NUCLEUS_ENDPOINT": "http://127.0.0.1:1/v1/nucleus"}
+    values["NUCLEUS_SKIP_SSL_VERIFY"] = "1"
+    monkeypatch.setenv("NUCLEUS_ENDPOINT", HOSTED)
     monkeypatch.setenv(variable, values[variable])
     client = npd.NucleusClient()
-    request = session_of(client).prepare_request(requests.Request("GET", transport_of(client).endpoint))
+    sent: list[tuple[requests.PreparedRequest, object]] = []
+
+    def send(request: requests.PreparedRequest, **settings: object) -> requests.Response:
+        sent.append((request, settings["verify"]))
+        response = requests.Response()
+        response.status_code, response._content = 200, b"[]"
+        return response
+
+    monkeypatch.setattr(session_of(client), "send", send)
+    client.list_datasets()
+    ((request, verify),) = sent
     assert transport_of(client).endpoint == (values[variable] if variable == "NUCLEUS_ENDPOINT" else HOSTED)
     assert ("Authorization" in request.headers) == (variable == "NUCLEUS_API_KEY")
+    assert (verify is False) == (variable == "NUCLEUS_SKIP_SSL_VERIFY")
 
 
 def test_three_lines_tell_hosted_from_embedded(served: str, store: Path, tmp_path: Path) -> None:

@@ -224,7 +224,7 @@ def test_things_show_no_key(guarded: str, kind: str, store: Path) -> None:
         things = [client, dataset, model, run, job_handle(client, "job_1"), client.datasets, client.models]
         things += [dataset.items, dataset.annotations, run.predictions, dataset.iloc, run.refloc, dataset.items.loc]
         things += [dataset.append([{"reference_id": "a", "image_url": "https://example.org/a"}]), dataset.info]
-        things += [transport_of(client), session_of(client), transport_of(client)._bare, transport_of(local), local]
+        things += [transport_of(client), session_of(client), transport_of(local), local]
         things += [Key(KEY), Key(limited_access_key=KEY), vars(client), vars(transport_of(client)), vars(dataset)]
         adapters = [*session_of(client).adapters.values(), *session_of(local).adapters.values()]
         assert any(isinstance(adapter, InProcessAdapter) for adapter in adapters)

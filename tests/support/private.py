@@ -52,7 +52,7 @@ def extensions_of(thing: _Connected) -> frozenset[str]:
 
 def set_extensions(thing: _Connected, extensions: frozenset[str]) -> None:
     """Let a client believe that the server can do so much, without asking it."""
-    transport_of(thing).__dict__["extensions"] = extensions
+    transport_of(thing)._extensions = extensions
 
 
 def forget_extensions(thing: _Connected) -> None:

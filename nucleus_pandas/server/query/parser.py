@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import threading
 from functools import cache
 from typing import Any
 
 from lark import Lark, Token, Transformer, v_args
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
+from nucleus_pandas._util.threads import ForkSafeLock
 from nucleus_pandas.server.query.errors import QueryErrors
 from nucleus_pandas.server.query.nodes import (
     Arithmetic,
@@ -108,7 +108,7 @@ _VALUE = {"NAME", "NUMBER", "TEXT", "DATE", "TRUE", "FALSE", "NULL", "NOT", "SIG
 _OPERATOR = {"FACTOR", "SIGN", "COMPARISON", "NOT", "_IN", "_LIKE", "_IS", "_DOT", "LSQB"}
 _BRACKETS = re.compile(r""""[^"]*"|'[^']*'|[()\[\]]""")
 _EQUAL = {"==": "=", "<>": "!="}
-_building = threading.Lock()
+_building = ForkSafeLock()
 
 
 def _text(token: Token) -> str:

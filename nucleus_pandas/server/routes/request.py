@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 PREFIX = "/v1/nucleus"
 MAX_JSON = 64 << 20  # bytes
-IN_PROCESS = "nucleus_pandas.in_process"  # set in the WSGI environment by the in-process adapter
+IN_PROCESS = "nucleus_pandas.in_process"  # in the WSGI environment of the in-process adapter: a list of failures
 
 
 class RawId(BaseConverter):
@@ -145,7 +145,7 @@ def form_field(name: str) -> bytes | None:
 def file_url(kind: str, name: str) -> str:
     """Return the URL of an uploaded file, or its path for a client in this process."""
     files: FileStore = nucleus().images if kind == "images" else nucleus().masks
-    if request.environ.get(IN_PROCESS):
+    if IN_PROCESS in request.environ:
         return str(files.folder / name)
     return f"{api_url()}/_nucleus_pandas/{kind}/{name}"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.resources import files
@@ -13,7 +12,8 @@ from math import fmod, isfinite
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
-from nucleus_pandas._util.sqlite import open_wal
+from nucleus_pandas._util.sqlite import ConnectionPool, open_wal
+from nucleus_pandas._util.threads import ForkSafeLock
 from nucleus_pandas.errors import StoreError
 
 T = TypeVar("T")
@@ -30,7 +30,8 @@ class Database:
     """The database of one store.
 
     Several threads and processes may use it at the same time, on a local disk. Readers see a snapshot and never wait;
-    writers take turns. A committed write survives ``kill -9`` and power loss.
+    writers take turns. A committed write survives ``kill -9`` and power loss. Forked children use it as well, unless
+    the fork was within a transaction: then they raise StoreError.
 
     Parameters
     ----------
@@ -46,14 +47,11 @@ class Database:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._path = folder / FILE_NAME
-        self._writer = threading.Lock()
-        self._idle: list[sqlite3.Connection] = []
-        self._idle_lock = threading.Lock()
-        self._closed = False
+        self._writer = ForkSafeLock()
+        self._connections = ConnectionPool(self._path, self._connect)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._check_writable()
-            self._put_back(self._connect())
             self._migrate()
         except (OSError, ValueError, sqlite3.Error) as error:
             self.close()
@@ -109,38 +107,21 @@ class Database:
                 db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 db.execute(f"PRAGMA user_version = {VERSION}")
 
-    def _take(self) -> sqlite3.Connection:
-        with self._idle_lock:
-            if self._closed:
-                raise StoreError(f"The store '{self.folder}' is closed.")
-            if self._idle:
-                return self._idle.pop()
-        return self._connect()
-
-    def _put_back(self, db: sqlite3.Connection) -> None:
-        with self._idle_lock:
-            if not self._closed:
-                self._idle.append(db)
-                return
-        db.close()
-
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """Read a consistent snapshot of the store."""
-        db = self._take()
-        try:
-            db.execute("BEGIN")
-            yield db
-        finally:
-            with suppress(sqlite3.Error):
-                db.execute("ROLLBACK")
-            self._put_back(db)
+        with self._connections.connection() as db:
+            try:
+                db.execute("BEGIN")
+                yield db
+            finally:
+                with suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """Change the store: all changes of the block are committed, or none if it raises."""
-        with self._writer:
-            db = self._take()
+        with self._writer, self._connections.connection() as db:
             try:
                 db.execute("BEGIN IMMEDIATE")
                 yield db
@@ -149,16 +130,10 @@ class Database:
                 with suppress(sqlite3.Error):
                     db.execute("ROLLBACK")
                 raise
-            finally:
-                self._put_back(db)
 
     def close(self) -> None:
         """Close the idle connections; those in use are closed when they are returned."""
-        with self._idle_lock:
-            self._closed = True
-            idle, self._idle = self._idle, []
-        for db in idle:
-            db.close()
+        self._connections.close()
 
 
 def run_or_undo(db: sqlite3.Connection, work: Callable[[], T], keep: Callable[[T], bool]) -> T:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from nucleus_pandas._util.threads import ForkSafeLock
 from nucleus_pandas.errors import APIError, ConflictError, MissingExtraError
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 
@@ -79,7 +79,7 @@ class ResultCache:
     def __init__(self, nucleus: EmbeddedNucleus) -> None:
         self._nucleus = nucleus
         self._folder = nucleus.folder / "page"
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._results: OrderedDict[str, object] = OrderedDict()
         self._running: set[str] = set()
         self._failures: dict[str, tuple[float, str]] = {}

@@ -63,7 +63,7 @@ def test_a_deleted_dataset_is_gone_at_once_and_its_rows_soon(store: Path, monkey
     http("POST", f"dataset/{kept.public_id}/annotate", {"annotations": [one]})
     closing = threading.Thread(target=nucleus.close)
     closing.start()
-    wait_for(lambda: nucleus._closing.is_set())
+    wait_for(lambda: nucleus._is_closing)
     release.set()
     closing.join()
 
@@ -88,7 +88,7 @@ def test_the_rows_of_a_deleted_run_go_after_reopening(store: Path, monkeypatch: 
     monkeypatch.setattr(purge, "STEP", 100)
     nucleus = EmbeddedNucleus(store)
     _, run = fill(nucleus, 100, 10)
-    nucleus._closing.set()  # as when closing comes right behind: the worker removes nothing more
+    nucleus._is_closing = True  # as when closing comes right behind: the worker removes nothing more
     StoreHttp(nucleus)("DELETE", f"modelRun/{run.public_id}" if route == "modelRun" else f"model/prj_{run.model_tag}")
     nucleus.close()
     nucleus = EmbeddedNucleus(store)
