@@ -204,7 +204,7 @@ class ModelRun(Resource):
             raise ServerError(f"The server's response does not show whether the run '{self.id}' is committed.")
         return answer
 
-    def matches(self, iou_threshold: float | None = None) -> pd.DataFrame:
+    def matches(self, iou_threshold: float = 0.5) -> pd.DataFrame:
         """Return the matches of the commit.
 
         The hosted service does not provide its matches: they are computed here from its data, regardless of labels;
@@ -212,8 +212,9 @@ class ModelRun(Resource):
 
         Parameters
         ----------
-        iou_threshold : float in [0, 1], optional
-            Pairs below it count as a false positive and a false negative. None keeps every overlapping pair.
+        iou_threshold : float in [0, 1], default 0.5
+            Pairs below it count as a false positive and a false negative; the default is that of `evaluate` and
+            `examples`. 0 keeps every pair of the commit, which overlaps to any degree.
 
         Returns
         -------
@@ -229,18 +230,18 @@ class ModelRun(Resource):
         ConflictError
             The run is not committed.
         """
-        if iou_threshold is not None and not isinstance(iou_threshold, numbers.Real):
+        if not isinstance(iou_threshold, numbers.Real):
             raise InvalidInputError(
                 f"iou_threshold must be a number from 0 to 1, not {iou_threshold!r}.", argument="iou_threshold"
             )
         return stacked(list(self._match_frames(iou_threshold)))
 
-    def _match_frames(self, iou_threshold: float | None) -> Iterator[pd.DataFrame]:
+    def _match_frames(self, iou_threshold: float) -> Iterator[pd.DataFrame]:
         if "matches" in self._transport.extensions:
             return stored_matches(self._transport, self.id, iou_threshold)
         return iter([self._computed_matches(iou_threshold)])
 
-    def _computed_matches(self, iou_threshold: float | None) -> pd.DataFrame:
+    def _computed_matches(self, iou_threshold: float) -> pd.DataFrame:
         data = RunData.read(self._transport, self.id, self._single_dataset())
         try:
             return matches_frame(data.sides, match_rows(data.sides, Parameters.of()), iou_threshold)
@@ -498,5 +499,5 @@ def export_files(run: ModelRun, what: Collection[ExportKind]) -> list[ExportFile
     if "predictions" in what:
         files.append(ExportFile("predictions", partial(rows_of, run.predictions), about))
     if "matches" in what and info.get("status") == "committed":
-        files.append(ExportFile("matches", partial(run._match_frames, None), about))
+        files.append(ExportFile("matches", partial(run._match_frames, 0.0), about))
     return files

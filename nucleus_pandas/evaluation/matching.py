@@ -1,8 +1,9 @@
 """Matching of predictions with ground truth by IoU.
 
 Within each item, all pairs that overlap and that the label rule lets pair are taken greedily, highest IoU
-first, and each box is used at most once. Ties go to the higher confidence, then to the smaller prediction id,
-then to the smaller ground-truth id, so that the order of the input never matters.
+first, and each box is used at most once. Of pairs of equal IoU, those whose labels agree come first, then those of
+higher confidence, then those of the smaller prediction id, then those of the smaller ground-truth id, so that the
+order of the input never matters. `_priority` has the first two of these; pairs come in the order of the others.
 """
 
 from __future__ import annotations
@@ -203,8 +204,8 @@ def match(
     for gt_left, predicted_left in _parts(gt, predicted, pair_budget):
         complete = False
         while not complete:
-            g, p, iou, complete = _best_pairs(gt_left, predicted_left, allowed, pair_budget)
-            taken = _greedy(g, p, iou, len(gt_left.row), len(predicted_left.row))
+            g, p, iou, priority, complete = _best_pairs(gt_left, predicted_left, allowed, pair_budget)
+            taken = _greedy(g, p, priority, len(gt_left.row), len(predicted_left.row))
             g, p = g[taken], p[taken]
             matched.append((gt_left.row[g], predicted_left.row[p], iou[taken]))
             if not complete:
@@ -240,14 +241,14 @@ def match_pairs(
     [0.7]
     """
     g, p, iou = pairs
+    agrees = rule.agrees(ground_truth.label[g], predictions.label[p])
     if not rule.class_agnostic:
-        allowed = rule.agrees(ground_truth.label[g], predictions.label[p])
-        g, p, iou = g[allowed], p[allowed], iou[allowed]
+        g, p, iou, agrees = g[agrees], p[agrees], iou[agrees], agrees[agrees]
     gt, predicted, _ = _ranked(ground_truth, predictions, LabelRule())
     rank_g, rank_p = np.argsort(gt.row), np.argsort(predicted.row)
     order = np.lexsort((rank_g[g], rank_p[p]))
-    g, p, iou = g[order], p[order], iou[order]
-    taken = _greedy(rank_g[g], rank_p[p], iou, len(rank_g), len(rank_p))
+    g, p, iou, agrees = g[order], p[order], iou[order], agrees[order]
+    taken = _greedy(rank_g[g], rank_p[p], _priority(iou, agrees), len(rank_g), len(rank_p))
     taken = taken[np.argsort(p[taken])]
     return Matches(g[taken], p[taken], iou[taken])
 
@@ -259,7 +260,7 @@ class _RankedBoxes:
     row: Indices  # in the input
     group: Integers  # only boxes of the same group may pair
     edges: Floats  # (4, n)
-    code: Integers  # of the label, if only certain labels may pair
+    code: Integers  # of the label
 
     def take(self, rows: slice | Bools) -> _RankedBoxes:
         return _RankedBoxes(self.row[rows], self.group[rows], self.edges[:, rows], self.code[rows])
@@ -275,12 +276,11 @@ def _ranked(
 ) -> tuple[_RankedBoxes, _RankedBoxes, Integers | None]:
     """Sort both sides; with them come the allowed ``ground-truth code * 2**32 + prediction code``, if limited."""
     both, split = (ground_truth, predictions), [len(ground_truth.item)]
-    group = np.concatenate([boxes.item for boxes in both])
-    code, allowed = np.zeros_like(group), None
+    group, allowed = np.concatenate([boxes.item for boxes in both]), None
+    labels = [label for boxes in both for label in boxes.label.tolist()]
+    codes = {label: number for number, label in enumerate(set(labels))}
+    code = np.fromiter(map(codes.__getitem__, labels), np.int64, len(labels))
     if not rule.class_agnostic:
-        labels = [label for boxes in both for label in boxes.label.tolist()]
-        codes = {label: number for number, label in enumerate(set(labels))}
-        code = np.fromiter(map(codes.__getitem__, labels), np.int64, len(labels))
         if rule.allowed is None:
             group = np.unique(group, return_inverse=True)[1] * len(codes) + code
         else:
@@ -393,17 +393,17 @@ def _parts(
 
 def _best_pairs(
     ground_truth: _RankedBoxes, predicted: _RankedBoxes, allowed: Integers | None, budget: int
-) -> tuple[Indices, Indices, Floats, bool]:
-    """Find the best pairs that may match, and whether they are all of them.
+) -> tuple[Indices, Indices, Floats, Integers, bool]:
+    """Find the best pairs that may match, with their IoU and priority, and whether they are all of them.
 
-    Pairs come by rank, and at most twice the budget is held. When there are more, all below the budget-th best IoU
-    (the floor) are dropped, and later pairs have to be above it. So what is held is always the best of what came, and
-    it is a prefix of the greedy order: of the pairs at the floor the first ones are the best, and no later one at the
-    floor comes before them.
+    Pairs come by rank, and at most twice the budget is held. When there are more, all below the budget-th best
+    priority (the floor) are dropped, and later pairs have to be above it. So what is held is always the best of what
+    came, and it is a prefix of the greedy order: of the pairs at the floor the first ones are the best, and no later
+    one at the floor comes before them.
     """
     rows = ground_truth.row[:0]
-    held: list[tuple[Indices, Indices, Floats]] = [(rows, rows, np.empty(0))]
-    total, floor, complete = 0, 0.0, True
+    held: list[tuple[Indices, Indices, Floats, Integers]] = [(rows, rows, np.empty(0), np.empty(0, dtype=np.int64))]
+    total, floor, complete = 0, int(_priority(np.zeros(1), np.ones(1, dtype=np.bool_))[0]), True
     (left, _, right, _), (p_left, _, p_right, _) = ground_truth.edges, predicted.edges
     for g, p in pair_blocks(ground_truth.group, predicted.group, min(budget, _BLOCK)):
         meet = (left[g] < p_right[p]) & (p_left[p] < right[g])
@@ -411,29 +411,49 @@ def _best_pairs(
             meet &= np.isin((ground_truth.code[g] << 32) + predicted.code[p], allowed)
         g, p = g[meet], p[meet]
         iou = edge_iou([edge[g] for edge in ground_truth.edges], [edge[p] for edge in predicted.edges])
-        above = iou > floor
-        held.append((g[above], p[above], iou[above]))
+        # labels that do not agree may only pair if all may
+        agrees = ground_truth.code[g] == predicted.code[p] if allowed is None else np.ones(len(g), dtype=np.bool_)
+        priority = _priority(iou, agrees)
+        above = priority > floor
+        held.append((g[above], p[above], iou[above], priority[above]))
         total += len(held[-1][2])
         if total > 2 * budget:
-            g, p, iou = (np.concatenate(column) for column in zip(*held, strict=True))
-            floor = float(np.partition(iou, total - budget)[total - budget])
-            keep = iou > floor
-            keep[np.flatnonzero(iou == floor)[: budget - np.count_nonzero(keep)]] = True
-            held, total, complete = [(g[keep], p[keep], iou[keep])], budget, False
-            if floor >= 1.0:
+            g, p, iou, priority = (np.concatenate(column) for column in zip(*held, strict=True))
+            floor = int(np.partition(priority, total - budget)[total - budget])
+            keep = priority > floor
+            keep[np.flatnonzero(priority == floor)[: budget - np.count_nonzero(keep)]] = True
+            held, total, complete = [(g[keep], p[keep], iou[keep], priority[keep])], budget, False
+            if floor >= _HIGHEST_PRIORITY:
                 break
-    g, p, iou = (np.concatenate(column) for column in zip(*held, strict=True))
-    return g, p, iou, complete
+    g, p, iou, priority = (np.concatenate(column) for column in zip(*held, strict=True))
+    return g, p, iou, priority, complete
 
 
-def _greedy(g: Indices, p: Indices, iou: Floats, ground_truths: int, predictions: int) -> Indices:
-    """Choose pairs by IoU, in their given order where equal, so that no box is in two.
+def _priority(iou: Floats, agrees: Bools) -> Integers:
+    """Return numbers that order pairs by IoU and, where it is equal, by whether their labels agree.
+
+    The bits of floats from 0 to 1 are integers in the order of the floats; the label is one more bit below them.
+
+    Examples
+    --------
+    >>> low, high = _priority(np.array([0.5, 0.5]), np.array([False, True]))
+    >>> bool(low < high < _priority(np.array([np.nextafter(0.5, 1)]), np.array([False]))[0])
+    True
+    """
+    return (iou.view(np.int64) << 1) + agrees
+
+
+_HIGHEST_PRIORITY = int(_priority(np.ones(1), np.ones(1, dtype=np.bool_))[0])
+
+
+def _greedy(g: Indices, p: Indices, priority: Integers, ground_truths: int, predictions: int) -> Indices:
+    """Choose pairs by priority, in their given order where equal, so that no box is in two.
 
     A pair that comes first for both of its boxes is one that the greedy order takes, so all such pairs are taken at
     once. Then those of used boxes are dropped, until none is left.
     """
-    order = np.argsort(-iou)
-    best = iou[order]
+    order = np.argsort(-priority)
+    best = priority[order]
     order = _break_ties(order, best[1:] == best[:-1], lambda pairs: pairs)
     free_g, free_p = np.ones(ground_truths, dtype=np.bool_), np.ones(predictions, dtype=np.bool_)
     first_g, first_p = np.empty(ground_truths, dtype=np.intp), np.empty(predictions, dtype=np.intp)

@@ -62,6 +62,7 @@ def oracle(truth, predicted, rule):
                 waiting.append(
                     (
                         -iou,
+                        rule.class_agnostic and truth.label[g] != predicted.label[p],
                         missing,
                         0 if missing else -confidence,
                         predicted.annotation_id[p],
@@ -254,6 +255,17 @@ def test_a_prediction_that_loses_its_best_takes_the_next():
 def test_ties_go_to_confidence_then_to_the_smaller_prediction_id(confidence, ids, winner, dtype):
     found = match(boxes(row_of(0)), boxes(row_of(1, -1, 1), ids, confidence, dtype=dtype), RULES[0])
     assert pairs_of(found) == [(0, winner)]
+
+
+def test_equal_overlaps_go_to_labels_that_agree_before_confidence():
+    truth = boxes([[0, 0, 10, 10]] * 2, ids=["a", "b"], label=["person", "rider"])
+    for label, matched in (("person", 0), ("rider", 1)):
+        predicted = boxes([[0, 0, 10, 10]], confidence=[0.9], label=[label])
+        assert pairs_of(match(truth, predicted, LabelRule())) == [(matched, 0)]
+        known = (np.array([0, 1]), np.array([0, 0]), np.array([0.8, 0.8]))
+        assert pairs_of(match_pairs(truth, predicted, LabelRule(), known)) == [(matched, 0)]
+    both = boxes([[0, 0, 10, 10]] * 2, ids=["p", "q"], confidence=[0.9, 0.2], label=["car", "rider"])
+    assert sorted(pairs_of(match(truth, both, LabelRule()))) == [(0, 0), (1, 1)]
 
 
 @pytest.mark.parametrize("dtype", [object, str])

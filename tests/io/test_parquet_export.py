@@ -127,7 +127,7 @@ def test_pandas_reads_what_the_library_gives(
 def test_matches_are_read_as_the_library_gives_them(filled: npd.Dataset, committed: npd.ModelRun, folder: Path) -> None:
     filled.to_parquet(folder)
     matches = pd.read_parquet(folder / "matches" / f"model_run_id={committed.id}" / "matches.parquet")
-    pd.testing.assert_frame_equal(matches, committed.matches())
+    pd.testing.assert_frame_equal(matches, committed.matches(0))
     assert set(matches["match_type"]) == {"TP", "FP", "FN"}
 
 
@@ -142,7 +142,7 @@ def test_matches_of_many_pages_are_read_page_by_page(local: npd.NucleusClient, f
     asked = count_requests(local)
     files = dataset.to_parquet(folder, what=["matches"])
     assert (files["rows"].tolist(), asked["matches"]) == ([count], 2)
-    pd.testing.assert_frame_equal(pd.read_parquet(files["path"][0]), run.matches())
+    pd.testing.assert_frame_equal(pd.read_parquet(files["path"][0]), run.matches(0))
 
 
 def test_the_predictions_of_all_runs_are_read_with_their_run(
@@ -208,7 +208,7 @@ def test_an_empty_dataset_has_files_with_all_dtypes(client: npd.NucleusClient, f
             dataset.items.to_frame("json"),
             with_texts(dataset.annotations.to_frame("json")),
             with_texts(run.predictions.to_frame("json")),
-            run.matches(),
+            run.matches(0),
         ),
         strict=True,
     ):

@@ -29,7 +29,7 @@ def count_requests(client: npd.NucleusClient) -> Counter[str]:
 def contract_only(client: npd.NucleusClient, page: int | None = None, max_concurrency: int = 1) -> npd.NucleusClient:
     """Take the extensions from a client; let pages hold so many rows at most."""
     transport = transport_of(client)
-    transport.extensions = frozenset()
+    transport._extensions = frozenset()
     transport.max_concurrency = max_concurrency
     request = transport.request
 

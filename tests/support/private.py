@@ -57,7 +57,7 @@ def set_extensions(thing: _Connected, extensions: frozenset[str]) -> None:
 
 def forget_extensions(thing: _Connected) -> None:
     """Have a client ask again what the server can do."""
-    transport_of(thing).__dict__.pop("extensions", None)
+    transport_of(thing)._extensions = None
 
 
 def dataset_handle(thing: _Connected, *names: Any) -> npd.Dataset:

@@ -152,11 +152,6 @@ def is_crowd(one: Row) -> bool:
     return bool(one["metadata"].get("iscrowd"))
 
 
-def _best_first(pair: tuple[Row, Row, float]) -> tuple[Any, ...]:
-    ground_truth, prediction, overlap = pair
-    return -overlap, -prediction.get("confidence", -1), prediction["annotation_id"], ground_truth["annotation_id"]
-
-
 def outcomes(made: Scene, rule: Rule, threshold: float) -> pd.DataFrame:
     """Match greedily, the highest IoU first, and lay out what is a TP, an FP, an FN at a threshold."""
     rows: list[Row] = []
@@ -170,6 +165,7 @@ def outcomes(made: Scene, rule: Rule, threshold: float) -> pd.DataFrame:
         pairs.sort(
             key=lambda pair: (
                 -pair[2],
+                not rule.agree(pair[0], pair[1]),
                 -pair[1].get("confidence", -1),
                 pair[1]["annotation_id"],
                 pair[0]["annotation_id"],

@@ -226,10 +226,11 @@ class Subset(PageTokens):
         # without any condition the items themselves are not needed: those of a slice are far apart on the disk
         slice_only = self.slice is not None and self.condition == condition == _NO_CONDITION
         tables, item = ("slice_item", "slice_item.item") if slice_only else (self._from, "item.id")
-        # row values across two tables would keep SQLite from seeking
+        # Row values across two tables would keep SQLite from seeking. The plus sign keeps it from applying the range
+        # of items to the layer too, which it would then search whole for each item.
         return db.execute(
             f"SELECT {self._marker}, {columns} FROM {tables} CROSS JOIN {layer.table} AS object"
-            f" ON object.item = {item}{run} WHERE {self._marker} >= :marker AND {self._marker} < :end"
+            f" ON object.item = +{item}{run} WHERE {self._marker} >= :marker AND {self._marker} < :end"
             f" AND ({self._marker} > :marker OR object.arrival > :arrival) AND ({self.condition.sql})"
             f" AND ({condition.sql}) ORDER BY {self._marker}, object.arrival LIMIT :limit",
             {

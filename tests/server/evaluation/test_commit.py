@@ -21,7 +21,7 @@ from tests.factories import box_at
 from tests.support.private import send_request
 
 LABELS = ("car", "bus", "van")
-THRESHOLDS = (None, 0, 0.3, 0.5, 0.9, 1.0)
+THRESHOLDS = (0, 0.3, 0.5, 0.9, 1.0)
 PAIRS = [("car", "van"), ("bus", "bus"), ("van", "car"), ("bus", "car")]
 Rule = dict[str, Any]
 Row = dict[str, Any]
@@ -107,6 +107,7 @@ def greedy(made: Scene, rule: Rule) -> list[tuple[Row, Row, float]]:
         pairs.sort(
             key=lambda pair: (
                 -pair[2],
+                not agree(pair[0], pair[1], rule),
                 float("inf") if pair[1]["confidence"] is None else -pair[1]["confidence"],
                 pair[1]["annotation_id"],
                 pair[0]["annotation_id"],
@@ -120,7 +121,7 @@ def greedy(made: Scene, rule: Rule) -> list[tuple[Row, Row, float]]:
     return found
 
 
-def expected(made: Scene, rule: Rule, threshold: float | None) -> list[tuple[Any, ...]]:
+def expected(made: Scene, rule: Rule, threshold: float) -> list[tuple[Any, ...]]:
     """Lay out what `matches` has to give: without the item's id, in any order."""
     rows: list[tuple[Any, ...]] = []
     matched: set[int] = set()
@@ -246,7 +247,7 @@ def test_ties_go_to_confidence_then_to_the_smaller_ids(client: npd.NucleusClient
     ]
     _, run = send(client, Scene(["0"], truths, predictions))
     run.commit()
-    found = run.matches().query("match_type == 'TP'")
+    found = run.matches(0).query("match_type == 'TP'")
     assert set(zip(found["annotation_id"], found["prediction_id"], strict=True)) == {("t10", "p10"), ("t9", "p9")}
 
 
@@ -257,7 +258,7 @@ def test_ties_go_to_confidence_then_to_the_smaller_ids(client: npd.NucleusClient
 def test_a_crowd_is_left_out(client: npd.NucleusClient, iscrowd: object, counts: bool) -> None:
     _, run = send(client, Scene(["0"], [box_at("0", "t", metadata={"iscrowd": iscrowd})], [box_at("0", "p")]))
     run.commit()
-    assert run.matches()["match_type"].tolist() == (["TP"] if counts else ["FP"])
+    assert run.matches(0)["match_type"].tolist() == (["TP"] if counts else ["FP"])
 
 
 def test_iscrowd_counts_at_the_top_of_the_metadata_only(client: npd.NucleusClient) -> None:
@@ -267,7 +268,7 @@ def test_iscrowd_counts_at_the_top_of_the_metadata_only(client: npd.NucleusClien
     ]
     _, run = send(client, Scene(["0"], truths))
     run.commit()
-    assert run.matches()["match_type"].tolist() == ["FN", "FN"]
+    assert run.matches(0)["match_type"].tolist() == ["FN", "FN"]
 
 
 def test_other_shapes_are_left_out(client: npd.NucleusClient) -> None:
@@ -276,13 +277,13 @@ def test_other_shapes_are_left_out(client: npd.NucleusClient) -> None:
     shapes = [box_at("0", "line") | line, box_at("0", "whole") | whole]
     _, run = send(client, Scene(["0"], [box_at("0", "t"), *shapes], [box_at("0", "p"), *shapes]))
     run.commit()
-    assert run.matches()["match_type"].tolist() == ["TP"]
+    assert run.matches(0)["match_type"].tolist() == ["TP"]
 
 
 def test_boxes_of_other_images_never_match(client: npd.NucleusClient) -> None:
     _, run = send(client, Scene(["0", "1"], [box_at("0", "x")], [box_at("1", "x")]))
     run.commit()
-    frame = run.matches()
+    frame = run.matches(0)
     assert frame[["reference_id", "match_type"]].to_numpy().tolist() == [["0", "FN"], ["1", "FP"]]
 
 
@@ -290,15 +291,13 @@ def test_rows_stand_in_the_order_of_the_items(client: npd.NucleusClient) -> None
     made = scene(1, images=12)
     _, run = send(client, made)
     run.commit()
-    places = run.matches()["reference_id"].map(made.names.index)
+    places = run.matches(0)["reference_id"].map(made.names.index)
     assert places.is_monotonic_increasing
 
 
 @pytest.mark.parametrize("threshold", THRESHOLDS)
 @pytest.mark.parametrize("names", [[], ["0"]], ids=["no items", "an item"])
-def test_an_empty_frame_has_the_same_columns(
-    client: npd.NucleusClient, names: list[str], threshold: float | None
-) -> None:
+def test_an_empty_frame_has_the_same_columns(client: npd.NucleusClient, names: list[str], threshold: float) -> None:
     dataset = client.create_dataset("Empty")
     if names:
         dataset.append([{"reference_id": name, "image_url": "https://example.org/0"} for name in names])
@@ -339,10 +338,10 @@ def test_a_threshold_counts_the_pairs_that_reach_it(client: npd.NucleusClient) -
 def test_a_run_that_is_not_committed_has_no_matches(client: npd.NucleusClient) -> None:
     _, run = send(client, scene(0))
     with pytest.raises(npd.ConflictError, match="is not committed"):
-        run.matches()
+        run.matches(0)
     run.commit()
     assert run["status"] == "committed"
-    run.matches()
+    run.matches(0)
 
 
 def test_pairs_and_class_agnostic_exclude_each_other(client: npd.NucleusClient) -> None:
@@ -356,11 +355,11 @@ def test_pairs_are_directed(client: npd.NucleusClient) -> None:
     truths, predictions = [box_at("0", "t", label="car")], [box_at("0", "p", label="van")]
     _, run = send(client, Scene(["0"], truths, predictions))
     run.commit(allowed_label_matches=[("car", "van")])
-    assert run.matches()["match_type"].tolist() == ["TP"]
+    assert run.matches(0)["match_type"].tolist() == ["TP"]
     run.commit(allowed_label_matches=[{"ground_truth_label": "van", "model_prediction_label": "car"}])
-    assert sorted(run.matches()["match_type"]) == ["FN", "FP"]
+    assert sorted(run.matches(0)["match_type"]) == ["FN", "FP"]
     run.commit()
-    confused = run.matches()
+    confused = run.matches(0)
     assert confused["match_type"].tolist() == ["FP", "FN"]
     assert confused["annotation_id"].tolist() == ["t", "t"]
     assert confused.loc[0, ["prediction_id", "predicted_label", "label"]].tolist() == ["p", "van", "car"]
@@ -372,18 +371,18 @@ def test_another_commit_replaces_the_matches(client: npd.NucleusClient) -> None:
     _, run = send(client, made)
     for rule in (*RULES.values(), *RULES.values()):
         run.commit(**rule)
-        assert plain_rows(run.matches()) == expected(made, rule, None)
+        assert plain_rows(run.matches(0)) == expected(made, rule, 0)
 
 
 def test_another_commit_sees_the_ground_truth_of_its_time(client: npd.NucleusClient) -> None:
     made = scene(4)
     dataset, run = send(client, Scene(made.names, [], made.predictions))
     run.commit()
-    assert set(run.matches()["match_type"]) == {"FP"}
+    assert set(run.matches(0)["match_type"]) == {"FP"}
     dataset.annotate(made.truths)
-    assert set(run.matches()["match_type"]) == {"FP"}
+    assert set(run.matches(0)["match_type"]) == {"FP"}
     run.commit()
-    assert plain_rows(run.matches()) == expected(made, {}, None)
+    assert plain_rows(run.matches(0)) == expected(made, {}, 0)
 
 
 @pytest.mark.usefixtures("_portions")
@@ -396,7 +395,7 @@ def test_the_order_of_upload_does_not_matter(client: npd.NucleusClient, rule: st
             draw.shuffle(rows)  # type: ignore[arg-type]
         _, run = send(client, made)
         run.commit(**RULES[rule])
-        frames.append(plain_rows(run.matches()))
+        frames.append(plain_rows(run.matches(0)))
     assert frames[0] == frames[1] == frames[2]
 
 
@@ -404,12 +403,12 @@ def test_matches_outlive_changes_of_the_ground_truth(client: npd.NucleusClient) 
     made = scene(6)
     dataset, run = send(client, made)
     run.commit()
-    before = run.matches()
+    before = run.matches(0)
     changed = [{**row, "label": "other", "geometry": box_at("", "")["geometry"]} for row in made.truths]
     dataset.annotate(changed, if_exists="update")
     dataset.annotate([box_at(name, "one more") for name in made.names])
     dataset.append([{"reference_id": "one more", "image_url": "https://example.org/more"}])
-    pd.testing.assert_frame_equal(run.matches(), before)
+    pd.testing.assert_frame_equal(run.matches(0), before)
 
 
 def test_matches_outlive_closing(store: Path) -> None:
@@ -417,9 +416,9 @@ def test_matches_outlive_closing(store: Path) -> None:
     with npd.NucleusClient.local(store) as first:
         _, run = send(first, made)
         run.commit()
-        before = run.matches()
+        before = run.matches(0)
     with npd.NucleusClient.local(store) as second:
-        pd.testing.assert_frame_equal(second.get_model_run(run.id).matches(), before)
+        pd.testing.assert_frame_equal(second.get_model_run(run.id).matches(0), before)
 
 
 def test_a_deleted_item_takes_its_matches_along(local: npd.NucleusClient) -> None:
@@ -427,11 +426,11 @@ def test_a_deleted_item_takes_its_matches_along(local: npd.NucleusClient) -> Non
     dataset, run = send(local, made)
     run.commit()
     gone = made.names[2]
-    before = run.matches()
+    before = run.matches(0)
     assert (before["reference_id"] == gone).any()
     send_request(dataset, "DELETE", "dataset", dataset.id, "refloc", gone)
     left = before[before["reference_id"] != gone].reset_index(drop=True)
-    pd.testing.assert_frame_equal(run.matches(), left)
+    pd.testing.assert_frame_equal(run.matches(0), left)
 
 
 def test_two_runs_are_matched_apart(client: npd.NucleusClient) -> None:
@@ -441,19 +440,19 @@ def test_two_runs_are_matched_apart(client: npd.NucleusClient) -> None:
     other.predict([box_at(name, "p", confidence=1.0) for name in made.names])
     run.commit()
     other.commit()
-    assert plain_rows(run.matches()) == expected(made, {}, None)
-    assert (other.matches()["prediction_id"].dropna() == "p").all()
+    assert plain_rows(run.matches(0)) == expected(made, {}, 0)
+    assert (other.matches(0)["prediction_id"].dropna() == "p").all()
 
 
 def test_a_committed_run_is_frozen(client: npd.NucleusClient) -> None:
     made = scene(0)
     _, run = send(client, made)
     run.commit()
-    before = run.matches()
+    before = run.matches(0)
     assert run.predict(made.predictions).predictions_ignored == len(made.predictions)
     with pytest.raises(npd.FrozenRunError):
         run.predict([box_at("0.jpg", "one more")])
-    pd.testing.assert_frame_equal(run.matches(), before)
+    pd.testing.assert_frame_equal(run.matches(0), before)
 
 
 @pytest.mark.parametrize("page", [1, 2, 7, 10_000])
@@ -461,17 +460,17 @@ def test_pages_join_without_gaps(client: npd.NucleusClient, monkeypatch: pytest.
     made = scene(1)
     _, run = send(client, made)
     run.commit()
-    whole = run.matches()
+    whole = run.matches(0)
     assert len(whole) > 20
     monkeypatch.setattr(bulk, "_PAGE", page)
-    pd.testing.assert_frame_equal(run.matches(), whole)
+    pd.testing.assert_frame_equal(run.matches(0), whole)
 
 
 def test_a_page_as_long_as_the_matches(client: npd.NucleusClient, monkeypatch: pytest.MonkeyPatch) -> None:
     _, run = send(client, Scene(["0"], [box_at("0", str(n), x=20.0 * n) for n in range(7)]))
     run.commit()
     monkeypatch.setattr(bulk, "_PAGE", 7)
-    assert len(run.matches()) == 7
+    assert len(run.matches(0)) == 7
 
 
 @pytest.mark.parametrize("portion", [1, 2, 3, 10])
@@ -479,7 +478,7 @@ def test_portions_change_nothing(client: npd.NucleusClient, monkeypatch: pytest.
     made = scene(8, images=15)
     _, run = send(client, made)
     run.commit()
-    whole = run.matches()
+    whole = run.matches(0)
     monkeypatch.setattr(commit, "_PORTION", portion)
     run.commit()
-    pd.testing.assert_frame_equal(run.matches(), whole)
+    pd.testing.assert_frame_equal(run.matches(0), whole)
