@@ -189,7 +189,7 @@ class Dataset(DatasetAdmin):
         *,
         columns: Mapping[str, Hashable] | None = None,
         bbox: BoxColumn | None = None,
-        bbox_format: BoxFormat = "xywh",
+        bbox_format: BoxFormat | None = None,
         metadata: MetadataColumns = True,
         if_exists: IfExists = "skip",
         on_error: OnError = "raise",
@@ -217,8 +217,9 @@ class Dataset(DatasetAdmin):
             Canonical names and the frame's names for them: ``{"label": "class"}``. Named index levels count too.
         bbox : hashable or sequence of four, optional
             One column of lists, arrays or structs, or four columns, that hold the boxes instead.
-        bbox_format : {"xywh", "xyxy", "cxcywh"}
-            The meaning of the four numbers of `bbox`: corner and size, two corners, or centre and size.
+        bbox_format : {"xywh", "xyxy", "cxcywh"}, optional
+            The meaning of the four numbers of `bbox`: corner and size, two corners, or centre and size. Needed
+            with `bbox`, unless the names of the four columns, or of the fields of a struct, say x, y, width, height.
         metadata : bool or list of str
             True sends the column ``metadata`` (dicts, structs, JSON strings) and the columns ``metadata.<key>``, a list
             names plain columns to send instead, False sends none. Missing values are omitted. Metadata belongs to

@@ -137,7 +137,7 @@ class Model(Resource):
         dataset: Resource | str | None = None,
         columns: Mapping[str, Hashable] | None = None,
         bbox: BoxColumn | None = None,
-        bbox_format: BoxFormat = "xywh",
+        bbox_format: BoxFormat | None = None,
         metadata: MetadataColumns = True,
         if_exists: IfExists = "skip",
         on_error: OnError = "raise",

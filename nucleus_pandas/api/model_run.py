@@ -79,7 +79,7 @@ class ModelRun(Resource):
         dataset: Resource | str | None = None,
         columns: Mapping[str, Hashable] | None = None,
         bbox: BoxColumn | None = None,
-        bbox_format: BoxFormat = "xywh",
+        bbox_format: BoxFormat | None = None,
         metadata: MetadataColumns = True,
         if_exists: IfExists = "skip",
         on_error: OnError = "raise",
@@ -106,8 +106,9 @@ class ModelRun(Resource):
             Canonical names and the frame's names for them: ``{"label": "class"}``. Named index levels count too.
         bbox : hashable or sequence of four, optional
             One column of lists, arrays or structs, or four columns, that hold the boxes instead.
-        bbox_format : {"xywh", "xyxy", "cxcywh"}
-            The meaning of the four numbers of `bbox`: corner and size, two corners, or centre and size.
+        bbox_format : {"xywh", "xyxy", "cxcywh"}, optional
+            The meaning of the four numbers of `bbox`: corner and size, two corners, or centre and size. Needed
+            with `bbox`, unless the names of the four columns, or of the fields of a struct, say x, y, width, height.
         metadata : bool or list of str
             True sends the column ``metadata`` (dicts, structs, JSON strings) and the columns ``metadata.<key>``, a list
             names plain columns to send instead, False sends none. Missing values are omitted.

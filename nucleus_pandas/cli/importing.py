@@ -100,8 +100,8 @@ def _add_columns(group: Any) -> None:
     group.add_argument(
         "--bbox-format",
         choices=("xywh", "xyxy", "cxcywh"),
-        default="xywh",
-        help="the meaning of the four numbers (%(default)s)",
+        help="the meaning of the four numbers: x, y, width, height; two corners; or centre and size; needed unless the "
+        "names of the columns or fields say it",
     )
     either = group.add_mutually_exclusive_group()
     either.add_argument(
@@ -215,7 +215,7 @@ def _import_files(options: argparse.Namespace, dataset: DatasetSource, run: RunS
     unsupported = [
         name for name in ("kind", "column", "bbox", "metadata", "no_metadata", "local") if getattr(options, name)
     ]
-    if unsupported or options.bbox_format != "xywh":
+    if unsupported or options.bbox_format is not None:
         name = (unsupported or ["bbox_format"])[0].replace("_", "-")
         raise InvalidInputError(f"--{name} applies to the columns of Parquet files, not to --format {options.format}.")
     return import_files(

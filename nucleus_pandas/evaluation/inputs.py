@@ -44,7 +44,7 @@ class FrameColumns:
 
     columns: Mapping[str, Hashable] | None = None
     bbox: BoxColumn | None = None
-    bbox_format: BoxFormat = "xywh"
+    bbox_format: BoxFormat | None = None
 
     def of(self, frame: pd.DataFrame) -> FrameColumns:
         """Leave out the columns that the frame does not have: the other frame has them."""

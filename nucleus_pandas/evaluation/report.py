@@ -460,7 +460,7 @@ def evaluate(
     items: pd.DataFrame | None = None,
     columns: Mapping[str, Hashable] | None = None,
     bbox: BoxColumn | None = None,
-    bbox_format: BoxFormat = "xywh",
+    bbox_format: BoxFormat | None = None,
 ) -> Evaluation:
     """Evaluate a frame of predictions against a frame of ground truth; nothing is sent.
 
@@ -502,8 +502,9 @@ def evaluate(
         Canonical names and what the caller calls them; each frame takes what it has.
     bbox : column name or four, optional
         As in `Dataset.annotate`; a frame that does not have these columns has ``x``, ``y``, ``width`` and ``height``.
-    bbox_format : {"xywh", "xyxy", "cxcywh"}
-        What the four numbers of `bbox` mean.
+    bbox_format : {"xywh", "xyxy", "cxcywh"}, optional
+        The meaning of the four numbers of `bbox`: corner and size, two corners, or centre and size. Needed
+        with `bbox`, unless the names of the four columns, or of the fields of a struct, say x, y, width, height.
 
     Returns
     -------

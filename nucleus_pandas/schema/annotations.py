@@ -127,7 +127,7 @@ def check_annotations(
     *,
     columns: Mapping[str, Hashable] | None = None,
     bbox: BoxColumn | None = None,
-    bbox_format: BoxFormat = "xywh",
+    bbox_format: BoxFormat | None = None,
     metadata_from: MetadataColumns = True,
     terms: Terms = ANY,
 ) -> Checked[AnnotationUnits]:

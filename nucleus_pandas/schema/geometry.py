@@ -38,7 +38,7 @@ _FIELDS: dict[BoxFormat, tuple[tuple[str, ...], ...]] = {
 
 
 def box_sides(
-    named: NamedColumns, is_box: Bools, problems: Problems, bbox: BoxColumn | None, bbox_format: BoxFormat
+    named: NamedColumns, is_box: Bools, problems: Problems, bbox: BoxColumn | None, bbox_format: BoxFormat | None
 ) -> tuple[Floats, Bools]:
     """Read the boxes of a frame.
 
@@ -47,8 +47,8 @@ def box_sides(
     (numpy.ndarray of shape (4, n), numpy.ndarray of bool)
         x, y, width and height in pixels; and the rows of type box that have none: images without boxes.
     """
-    _check_format(bbox, bbox_format)
     own = named_columns(named, bbox)
+    box_format = _format_of(named, bbox, own, bbox_format)
     if bbox is None and not is_box.any() and not all(map(named.has, SIDES)):
         return np.full((4, len(named)), np.nan), np.zeros(len(named), dtype=bool)
     if bbox is None and not any(map(named.has, SIDES)) and not (is_box & ~_of_nothing(named)).any():
@@ -60,11 +60,11 @@ def box_sides(
         sides = np.array([floats(column, found) for column in columns])
     elif len(own) == 4:
         names = own
-        _check_names(own, bbox_format)
+        _check_names(own, box_format)
         sides = np.array([floats(named.own(name, " for bbox"), found) for name in names])
     else:
         names = own * 4
-        sides = _one_column(named.own(own[0], " for bbox"), found, bbox_format, is_box)
+        sides = _one_column(named.own(own[0], " for bbox"), found, box_format, is_box)
     found.forget(~is_box)  # rows of other types are judged by their geometry
     if not is_box.all():
         sides = np.where(is_box, sides, np.nan)
@@ -73,7 +73,7 @@ def box_sides(
     partly = is_box & missing.any(axis=0) & ~is_empty
     if partly.any():
         _refuse_partly(partly, missing, names, found)
-    sides = _checked(sides, [str(name) for name in names], bbox_format, found)
+    sides = _checked(sides, [str(name) for name in names], box_format, found)
     problems.extend(found)
     return sides, is_empty
 
@@ -87,7 +87,25 @@ def _of_nothing(named: NamedColumns) -> Bools:
     return found
 
 
-def _check_format(bbox: BoxColumn | None, bbox_format: BoxFormat) -> None:
+def _format_of(
+    named: NamedColumns, bbox: BoxColumn | None, names: Sequence[Hashable], bbox_format: BoxFormat | None
+) -> BoxFormat:
+    """Return what the four numbers of a box mean, which must be stated unless their names say it.
+
+    Any four numbers fit every format, so a wrong guess would store wrong boxes without an error.
+    """
+    if bbox_format is None:
+        boxes = [named.own(name, " for bbox") for name in names]
+        if not boxes or (_spells(names, "xywh") if len(boxes) == 4 else _has_fields(boxes[0])):
+            return "xywh"
+        _check_names(names, None)
+        raise InvalidInputError(
+            f"The boxes in {', '.join(map(repr, names))} need bbox_format, since any four numbers fit each format. "
+            "Use bbox_format='xywh' for x, y, width and height, as in COCO and Nucleus; bbox_format='xyxy' for two "
+            "corners, as in Pascal VOC, torchvision, supervision and Ultralytics; or bbox_format='cxcywh' for centre "
+            "and size, as in YOLO and DETR, in pixels.",
+            argument="bbox_format",
+        )
     known = get_args(BoxFormat)
     if bbox_format not in known:
         raise InvalidInputError(
@@ -99,6 +117,36 @@ def _check_format(bbox: BoxColumn | None, bbox_format: BoxFormat) -> None:
             "and a size. Name the columns, as in bbox=('x1', 'y1', 'x2', 'y2').",
             argument="bbox_format",
         )
+    return bbox_format
+
+
+def _spells(names: Sequence[Hashable], bbox_format: BoxFormat) -> bool:
+    """Return True if four names are those of a format, possibly after the same prefix, such as box_x."""
+    last = [str(name).rpartition(".")[2].lower() for name in names]
+    for fields in _FIELDS[bbox_format]:
+        if len(last) == 4 and all(
+            name.replace("_", "").endswith(field) for name, field in zip(last, fields, strict=True)
+        ):
+            prefixes = {name.replace("_", "").removesuffix(field) for name, field in zip(last, fields, strict=True)}
+            if len(prefixes) == 1:
+                return True
+    return False
+
+
+def _has_fields(series: pd.Series[Any]) -> bool:
+    """Return True if a column has structs or dicts whose fields are x, y, width and height, or if it has no values."""
+    held: set[Any] | None = None
+    if isinstance(series.dtype, pd.ArrowDtype):
+        kind = series.dtype.pyarrow_dtype
+        if pa.types.is_null(kind):
+            return True
+        held = {field.name for field in kind} if pa.types.is_struct(kind) else None
+    else:
+        values = series[series.notna()]
+        if not len(values):
+            return True
+        held = set(values.iloc[0]) if isinstance(values.iloc[0], Mapping) else None
+    return held is not None and any(held.issuperset(fields) for fields in _FIELDS["xywh"])
 
 
 def named_columns(named: NamedColumns, bbox: BoxColumn | None) -> list[Hashable]:
@@ -122,20 +170,21 @@ def _remedy(side: str, named: NamedColumns) -> str:
     last = {str(name).rpartition(".")[2]: name for name in reversed(named.names)}  # of structs in files, the field
     single = next((last[name] for name in ("bbox", "box", "bboxes", "boxes") if name in last), None)
     if single is not None:
-        return f"Use bbox={single!r}, with bbox_format='xyxy' where it holds two corners.{shapes}"
+        return f"Use bbox={single!r}, with bbox_format='xywh', or 'xyxy' where it holds two corners.{shapes}"
     return (
         f"Use columns={{{side!r}: 'your_column'}}, or name another layout: bbox='bbox' or "
         f"bbox=('x1', 'y1', 'x2', 'y2'), with bbox_format='xyxy'.{shapes}"
     )
 
 
-def _check_names(names: Sequence[Hashable], bbox_format: BoxFormat) -> None:
+def _check_names(names: Sequence[Hashable], bbox_format: BoxFormat | None) -> None:
     """Reject a format that the names of four columns contradict: it is easily forgotten, and any numbers fit."""
-    folded = tuple(str(name).lower().replace("_", "") for name in names)
-    if bbox_format == "xywh" and folded in _FIELDS["xyxy"]:
+    if bbox_format in (None, "xywh") and _spells(names, "xyxy"):
+        stated = "missing" if bbox_format is None else repr(bbox_format)
         raise InvalidInputError(
-            f"The columns {', '.join(map(repr, names))} are two corners by their names, and bbox_format is "
-            f"{bbox_format!r}. Use bbox_format='xyxy'; or rename them, should they be something else."
+            f"The columns {', '.join(map(repr, names))} are two corners by their names, and bbox_format is {stated}. "
+            "Use bbox_format='xyxy'; or rename them, should they be something else.",
+            argument="bbox_format",
         )
 
 

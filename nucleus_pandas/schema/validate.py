@@ -36,7 +36,7 @@ class ColumnLayout:
 
     columns: Mapping[str, Hashable] | None = None
     bbox: BoxColumn | None = None
-    bbox_format: BoxFormat = "xywh"
+    bbox_format: BoxFormat | None = None
     metadata: MetadataColumns = True
 
 

@@ -54,9 +54,9 @@ def coco(
     with npd.NucleusClient.local(tmp_path_factory.mktemp("coco") / "store") as client:
         dataset = client.create_dataset("COCO")
         items.nucleus.append(dataset)
-        ground_truth.nucleus.annotate(dataset, bbox="bbox")
+        ground_truth.nucleus.annotate(dataset, bbox="bbox", bbox_format="xywh")
         run = dataset.create_model_run(client.add_model("Published", reference_id="published"))
-        detections.nucleus.predict(run, bbox="bbox")
+        detections.nucleus.predict(run, bbox="bbox", bbox_format="xywh")
         run.commit()
         yield run
 
@@ -77,7 +77,10 @@ class TestTheWholePath:
     def test_the_numbers_are_those_of_the_frames(
         self, coco: npd.ModelRun, ground_truth: pd.DataFrame, detections: pd.DataFrame, items: pd.DataFrame
     ) -> None:
-        found, frames = coco.evaluate(), npd.evaluate(detections, ground_truth, bbox="bbox", items=items)
+        found, frames = (
+            coco.evaluate(),
+            npd.evaluate(detections, ground_truth, bbox="bbox", bbox_format="xywh", items=items),
+        )
         assert found.summary["AP"] > 0.4
         pd.testing.assert_series_equal(found.summary, frames.summary, rtol=0, atol=1e-9)
         for name in ("per_class", "pr_curve", "counts", "confusion_matrix", "score_histogram", "tide", "ap_by_size"):

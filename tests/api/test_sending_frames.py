@@ -236,7 +236,12 @@ def test_a_image_without_boxes_has_no_box_in_any_form(four_images: npd.Dataset, 
     there = boxes(box=FORMS[form](XYWH, FIELDS["xywh"][0])).drop(columns=SIDES)
     missing = pd.DataFrame({"reference_id": ["b.jpg"]})
     frame = pd.concat([there.iloc[:1], missing, there.iloc[1:]])
-    assert statuses(npd.annotate(frame, four_images, bbox="box")) == ["new", "skipped", "new", "new"]
+    assert statuses(npd.annotate(frame, four_images, bbox="box", bbox_format="xywh")) == [
+        "new",
+        "skipped",
+        "new",
+        "new",
+    ]
     assert [list(a["geometry"].values()) for a in stored(four_images)] == XYWH.tolist()
 
 
@@ -245,7 +250,7 @@ def test_a_image_without_boxes_has_no_box_in_any_form(four_images: npd.Dataset, 
 )
 def test_a_box_without_numbers_is_no_box(four_images: npd.Dataset, nothing: Any) -> None:
     frame = boxes(box=pd.Series([[1, 2, 3, 4], nothing, [5, 6, 7, 8]], dtype=object))
-    assert statuses(npd.annotate(frame, four_images, bbox="box")) == ["new", "skipped", "new"]
+    assert statuses(npd.annotate(frame, four_images, bbox="box", bbox_format="xywh")) == ["new", "skipped", "new"]
 
 
 def test_a_box_may_be_empty_and_lie_outside(four_images: npd.Dataset) -> None:
@@ -268,7 +273,7 @@ def test_gaps_in_a_column_of_boxes_cost_no_time() -> None:
     frame["box"] = frame[SIDES].to_numpy().tolist()
     frame.loc[::7, "box"] = None
     found: list[pd.DataFrame] = []
-    calls = count_calls(lambda: found.append(npd.check(frame, "annotations", bbox="box")))
+    calls = count_calls(lambda: found.append(npd.check(frame, "annotations", bbox="box", bbox_format="xywh")))
     assert found[0].empty
     assert calls < len(frame)  # none is made box by box
 

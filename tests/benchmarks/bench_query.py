@@ -1,7 +1,7 @@
 """Queries of predictions beside pandas' own `DataFrame.query` on the same rows.
 
-Usage: ``python tests/benchmarks/bench_query.py [rows ...]``; by default 10,000, 100,000 and 1,000,000 predictions, 50 per
-image. Prints CPU seconds and their ratio: at most 2 is wanted.
+Usage: ``python tests/benchmarks/bench_query.py [rows ...]``; by default 10,000, 100,000 and 1,000,000 predictions, 50
+per image. Prints CPU seconds and their ratio: at most 2 is wanted.
 """
 
 from __future__ import annotations

@@ -37,7 +37,9 @@ def assert_equal_arrays(evaluation: npd.Evaluation, said: dict[str, Any]) -> Non
 class TestPublishedTables:
     @pytest.mark.parametrize("engine", ENGINES)
     def test_boxes(self, engine: Any) -> None:
-        found = npd.evaluate(coco_val2014.detections(), coco_val2014.ground_truth(), bbox="bbox", engine=engine)
+        found = npd.evaluate(
+            coco_val2014.detections(), coco_val2014.ground_truth(), bbox="bbox", bbox_format="xywh", engine=engine
+        )
         assert found.summary.index[:12].tolist() == TWELVE
         assert found.summary.iloc[:12].round(3).tolist() == coco_val2014.published("bbox")
         assert found.engine == engine
@@ -62,7 +64,7 @@ class TestPublishedTables:
     def test_boxes_by_pairs_of_equal_labels(self) -> None:
         truth, predictions = coco_val2014.ground_truth(), coco_val2014.detections()
         pairs = identity(truth, predictions)
-        found = npd.evaluate(predictions, truth, bbox="bbox", allowed_label_matches=pairs)
+        found = npd.evaluate(predictions, truth, bbox="bbox", bbox_format="xywh", allowed_label_matches=pairs)
         assert found.summary.iloc[:12].round(3).tolist() == coco_val2014.published("bbox")
         assert found.engine == "nucleus_pandas"
 
@@ -88,7 +90,7 @@ class TestPycocotools:
     def test_boxes(self, frames: tuple[pd.DataFrame, pd.DataFrame], said: dict[str, Any], how: dict[str, Any]) -> None:
         truth, predictions = frames
         given = {"allowed_label_matches": identity(*frames)} if "pairs" in how else how
-        found = npd.evaluate(predictions, truth, bbox="bbox", **given)
+        found = npd.evaluate(predictions, truth, bbox="bbox", bbox_format="xywh", **given)
         assert_equal_arrays(found, said)
         np.testing.assert_allclose(found.summary.iloc[:12], said["stats"], rtol=0, atol=1e-9)
 
@@ -157,6 +159,7 @@ class Scene:
                 self.predictions,
                 self.truth,
                 bbox="bbox",
+                bbox_format="xywh",
                 items=self.items,
                 max_dets=self.max_dets,
                 area_ranges=self.area_ranges,

@@ -82,7 +82,7 @@ def evaluation(predictions: pd.DataFrame, ground_truth: pd.DataFrame) -> npd.Eva
 @pytest.fixture(scope="module")
 def coco() -> npd.Evaluation:
     """The evaluation of the published data."""
-    return npd.evaluate(coco_val2014.detections(), coco_val2014.ground_truth(), bbox="bbox")
+    return npd.evaluate(coco_val2014.detections(), coco_val2014.ground_truth(), bbox="bbox", bbox_format="xywh")
 
 
 def no_rows(frame: pd.DataFrame) -> pd.DataFrame:
@@ -194,7 +194,7 @@ class TestTables:
     @pytest.mark.parametrize("given", [{}, {"class_agnostic": False}], ids=str)
     def test_nothing_vanishes(self, given: dict[str, Any], threshold: float) -> None:
         truth, predictions = coco_val2014.ground_truth(), coco_val2014.detections()
-        found = npd.evaluate(predictions, truth, bbox="bbox", iou_threshold=threshold, **given)
+        found = npd.evaluate(predictions, truth, bbox="bbox", bbox_format="xywh", iou_threshold=threshold, **given)
         counts, kinds = found.counts, found.matches["match_type"].value_counts()
         truths = int((truth["iscrowd"] == 0).sum())
         assert counts["TP"].sum() + counts["FN"].sum() == counts["ground_truths"].sum() == truths
@@ -307,6 +307,7 @@ class TestFrames:
             ground_truth.rename(columns={"label": "class"}),
             columns={"confidence": "score", "label": "class"},
             bbox="bbox",
+            bbox_format="xywh",
         )
         pd.testing.assert_series_equal(found.summary, expected)
 
@@ -488,7 +489,7 @@ class TestSuspects:
         chosen = truth.sample(15, random_state=3)
         perfect = truth.assign(confidence=0.9).drop(columns="annotation_id")
         truth.loc[chosen.index, "label"] = "wrong"
-        found = npd.evaluate(perfect, truth, bbox="bbox").suspects()
+        found = npd.evaluate(perfect, truth, bbox="bbox", bbox_format="xywh").suspects()
         assert set(found["annotation_id"].iloc[:15]) == set(chosen["annotation_id"].astype(str))
 
 

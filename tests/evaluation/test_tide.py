@@ -28,7 +28,7 @@ def errors(predictions: list[dict[str, Any]], truth: list[dict[str, Any]]) -> di
 
 
 def test_published_data() -> None:
-    found = npd.evaluate(coco_val2014.detections(), coco_val2014.ground_truth(), bbox="bbox").tide
+    found = npd.evaluate(coco_val2014.detections(), coco_val2014.ground_truth(), bbox="bbox", bbox_format="xywh").tide
     assert found["count"].to_dict() == {
         "classification": 83,
         "localization": 1,

@@ -188,7 +188,7 @@ def test_they_travel_through_parquet(local: npd.NucleusClient, tmp_path: Path, r
             "embedding_vector": [[0.5, 1.5, 2.5]],
         }
     ).to_parquet(tmp_path / "lists.parquet")
-    npd.import_parquet(tmp_path / "lists.parquet", other, "annotations", bbox="bbox")
+    npd.import_parquet(tmp_path / "lists.parquet", other, "annotations", bbox="bbox", bbox_format="xywh")
     assert details_of(other.annotations.to_frame(), ["embedding_vector"]) == [[[0.5, 1.5, 2.5]]] * 2
 
 

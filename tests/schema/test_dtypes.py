@@ -576,7 +576,9 @@ def test_columns_of_any_name_are_mapped(dataset: npd.Dataset, own: Any) -> None:
     names = {"reference_id": own, "x": frame.columns[2], "y": 2, "width": 3, "height": 4}
     before = snapshot(frame)
     assert npd.annotate(frame, dataset, columns=names).annotations_processed == 3
-    assert npd.annotate(frame, dataset, columns={"reference_id": own}, bbox=[frame.columns[2], 2, 3, 4])
+    assert npd.annotate(
+        frame, dataset, columns={"reference_id": own}, bbox=[frame.columns[2], 2, 3, 4], bbox_format="xywh"
+    )
     assert_as_it_was(frame, before)
 
 
@@ -596,7 +598,7 @@ def test_parts_of_frames_are_sent_as_they_stand(dataset: npd.Dataset, cut: slice
     assert result.rows["status"].tolist() == ["new"] * len(part)
     pd.testing.assert_index_equal(result.rows.index, part.index)
     assert len(result.failed) == 0
-    assert npd.annotate(part, dataset, bbox="bbox").annotations_processed == len(part)
+    assert npd.annotate(part, dataset, bbox="bbox", bbox_format="xywh").annotations_processed == len(part)
     assert_as_it_was(part, before)
     found = {a["reference_id"]: a["metadata"] for a in stored(dataset)}
     every = {"a.jpg": {"n": 1, "k": "p"}, "b.jpg": {"n": 2}, "c.jpg": {"k": "q"}}

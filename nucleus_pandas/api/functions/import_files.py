@@ -30,7 +30,7 @@ def import_parquet(
     *,
     columns: Mapping[str, Hashable] | None = None,
     bbox: BoxColumn | None = None,
-    bbox_format: BoxFormat = "xywh",
+    bbox_format: BoxFormat | None = None,
     metadata: MetadataColumns = True,
     local: bool = False,
     filesystem: Any = None,
@@ -67,8 +67,9 @@ def import_parquet(
         One column of lists or structs, or four columns, that hold the boxes instead of x, y, width and height. With
         one row per image it is a column of lists of boxes, with lists of labels and of all else that belongs to boxes;
         every box becomes a row. Class numbers of Hugging Face datasets are replaced by the class names stored in them.
-    bbox_format : {"xywh", "xyxy", "cxcywh"}
-        The meaning of the four numbers of `bbox`: corner and size, two corners, or centre and size.
+    bbox_format : {"xywh", "xyxy", "cxcywh"}, optional
+        The meaning of the four numbers of `bbox`: corner and size, two corners, or centre and size. Needed
+        with `bbox`, unless the names of the four columns, or of the fields of a struct, say x, y, width, height.
     metadata : bool or list of str
         True sends the column ``metadata`` (structs, JSON strings) and the columns ``metadata.<key>``, a list names
         plain columns to send instead, False sends none. Missing values are omitted.

@@ -27,7 +27,7 @@ def show(
     size: int = SIZE,
     columns: Mapping[str, Hashable] | None = None,
     bbox: BoxColumn | None = None,
-    bbox_format: BoxFormat = "xywh",
+    bbox_format: BoxFormat | None = None,
 ) -> Gallery:
     """Show the first images of a frame with their boxes.
 
@@ -67,8 +67,9 @@ def show(
         Canonical names and the frame's names for them: ``{"image_url": "path"}``. Named index levels count too.
     bbox : hashable or sequence of four, optional
         One column of lists, arrays or structs, or four columns, that hold the boxes instead.
-    bbox_format : {"xywh", "xyxy", "cxcywh"}
-        The meaning of the four numbers of `bbox`: corner and size, two corners, or centre and size.
+    bbox_format : {"xywh", "xyxy", "cxcywh"}, optional
+        The meaning of the four numbers of `bbox`: corner and size, two corners, or centre and size. Needed
+        with `bbox`, unless the names of the four columns, or of the fields of a struct, say x, y, width, height.
 
     Returns
     -------

@@ -48,7 +48,7 @@ def gallery(
     size: int = SIZE,
     columns: Mapping[str, Hashable] | None = None,
     bbox: BoxColumn | None = None,
-    bbox_format: BoxFormat = "xywh",
+    bbox_format: BoxFormat | None = None,
     fetch: Fetch | None = None,
 ) -> Gallery:
     """Show the first images that a frame names; see `nucleus_pandas.show`.

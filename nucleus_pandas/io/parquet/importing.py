@@ -236,7 +236,7 @@ class RowsImport:
         """Return what identifies this upload in the journal: the target and the layout of its rows."""
         layout = self.layout
         mapping = sorted((str(key), repr(value)) for key, value in (layout.columns or {}).items())
-        made_of = [mapping, repr(layout.bbox), layout.bbox_format, repr(layout.metadata), self.local]
+        made_of = [mapping, repr(layout.bbox), layout.bbox_format or "xywh", repr(layout.metadata), self.local]
         return [self.kind, *self.target.route, self.options.if_exists, *made_of]
 
     def _journal(self, folder: Path) -> Journal | None:

@@ -35,7 +35,7 @@ def prepare_parquet_import(
     InvalidInputError
         There is no file, one cannot be read, or its columns do not suit rows of this kind.
     """
-    if kind == "items" and layout.bbox_format != "xywh":
+    if kind == "items" and layout.bbox_format not in (None, "xywh"):
         raise InvalidInputError(
             "bbox_format= is for boxes, which items do not have. Did you mean kind='annotations'?",
             argument="bbox_format",

@@ -282,6 +282,7 @@ def test_a_row_a_image_gives_a_box_each(
     local: npd.NucleusClient, scene: npd.Dataset, tmp_path: Path, form: str
 ) -> None:
     make, options = NESTED[form]
+    options = {"bbox_format": "xywh", **options}
     boxes = boxes_of(10)[lambda rows: rows["reference_id"] != "5.jpg"]
     pq.write_table(make(nested_of(boxes)), tmp_path / "nested.parquet", row_group_size=2)
     result = npd.import_parquet(tmp_path / "nested.parquet", scene, "annotations", **options)
@@ -294,7 +295,7 @@ def test_a_missing_list_is_a_image_without_boxes(scene: npd.Dataset, tmp_path: P
         {"reference_id": ["0.jpg", "1.jpg"], "bbox": [None, [[1.0, 2.0, 3.0, 4.0]]], "label": [None, ["car"]]}
     )
     pq.write_table(table, tmp_path / "nested.parquet")
-    result = npd.import_parquet(tmp_path / "nested.parquet", scene, "annotations", bbox="bbox")
+    result = npd.import_parquet(tmp_path / "nested.parquet", scene, "annotations", bbox="bbox", bbox_format="xywh")
     assert (result.new, result.skipped) == (1, 1)
     assert imported(scene)["reference_id"].tolist() == ["1.jpg"]
 
@@ -309,7 +310,9 @@ def test_lists_that_do_not_fit_refuse_their_image(scene: npd.Dataset, tmp_path: 
         }
     )
     pq.write_table(table, tmp_path / "nested.parquet")
-    result = npd.import_parquet(tmp_path / "nested.parquet", scene, "annotations", bbox="bbox", on_error="collect")
+    result = npd.import_parquet(
+        tmp_path / "nested.parquet", scene, "annotations", bbox="bbox", bbox_format="xywh", on_error="collect"
+    )
     assert (result.new, result.failed) == (2, 2)
     rejects = pd.read_parquet(result.rejects)
     assert rejects["reject_row"].tolist() == [1, 2]
@@ -335,6 +338,7 @@ def test_metadata_of_boxes_stands_in_lists_and_that_of_images_does_not(scene: np
         "annotations",
         columns={"label": "objects.kind"},
         bbox="objects.bbox",
+        bbox_format="xywh",
         metadata=["objects.area", "camera"],
     )
     assert imported(scene)["metadata"].tolist() == [
@@ -358,7 +362,12 @@ def test_classes_get_the_names_that_were_written_down_beside_them(
     info = {"info": {"features": {"reference_id": {"dtype": "string", "_type": "Value"}, "objects": features[shape]}}}
     pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(info)}), tmp_path / "nested.parquet")
     npd.import_parquet(
-        tmp_path / "nested.parquet", scene, "annotations", columns={"label": "objects.category"}, bbox="objects.bbox"
+        tmp_path / "nested.parquet",
+        scene,
+        "annotations",
+        columns={"label": "objects.category"},
+        bbox="objects.bbox",
+        bbox_format="xywh",
     )
     assert imported(scene)["label"].tolist() == ["bus", "car"]
 
@@ -496,7 +505,7 @@ def test_the_columns_that_there_are_are_told_inside_of_structs_too(scene: npd.Da
     with pytest.raises(
         npd.InvalidInputError, match=r"nested.parquet: Column 'label' not found; there are .*'objects.category'"
     ):
-        npd.import_parquet(tmp_path / "nested.parquet", scene, "annotations", bbox="objects.bbox")
+        npd.import_parquet(tmp_path / "nested.parquet", scene, "annotations", bbox="objects.bbox", bbox_format="xywh")
 
 
 def test_corners_are_hinted_at_by_their_names(scene: npd.Dataset, tmp_path: Path) -> None:
@@ -520,7 +529,9 @@ def test_a_column_of_boxes_is_hinted_at(scene: npd.Dataset, tmp_path: Path) -> N
     )
     with pytest.raises(npd.InvalidInputError, match="Use bbox='bbox'"):
         npd.import_parquet(tmp_path / "boxes.parquet", scene, "annotations")
-    assert npd.import_parquet(tmp_path / "boxes.parquet", scene, "annotations", bbox="bbox").new == 12
+    assert (
+        npd.import_parquet(tmp_path / "boxes.parquet", scene, "annotations", bbox="bbox", bbox_format="xywh").new == 12
+    )
 
 
 @pytest.mark.parametrize(

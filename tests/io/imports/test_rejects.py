@@ -149,7 +149,7 @@ def test_rejects_name_the_box_of_a_image(annotations: Destination, local: npd.Nu
         }
     )
     path = write(frame, source / "a.parquet")
-    result = annotations.imported(local, path, bbox="boxes", on_error="collect")
+    result = annotations.imported(local, path, bbox="boxes", bbox_format="xywh", on_error="collect")
     assert (result.new, result.skipped, result.failed) == (1, 1, 3)
     rejects = pd.read_parquet(result.rejects)
     assert rejects["reject_row"].tolist() == [0, 0, 1]

@@ -150,7 +150,7 @@ def test_columns_of_several_levels_are_named_whole(dataset: npd.Dataset) -> None
 @pytest.mark.parametrize("name", [("box", "corners"), ("a", "box", "of", "four")])
 def test_one_column_of_boxes_may_be_called_by_a_tuple(dataset: npd.Dataset, name: tuple[str, ...]) -> None:
     frame = corners(*[[10.0, 20.0, 30.0, 60.0]] * 3).rename(columns={"corners": name})
-    assert npd.annotate(frame, dataset, bbox=name).annotations_processed == 3
+    assert npd.annotate(frame, dataset, bbox=name, bbox_format="xywh").annotations_processed == 3
     assert npd.annotate(boxes(), dataset).annotations_ignored == 3
     assert npd.append(frame.assign(image_url="s3://p"), dataset, bbox=name).ignored_items == 3
 
@@ -184,3 +184,49 @@ def test_the_functions_take_frames(dataset: npd.Dataset, run: npd.ModelRun, wron
     ):
         assert "Expected a DataFrame, got " in str(refused(call))
     assert "annotate takes a Dataset, not ModelRun" in str(refused(lambda: npd.annotate(boxes(), run)))
+
+
+FOURS: dict[str, Any] = {
+    "a list": ("box", [[1.0, 2.0, 3.0, 4.0]] * 3),
+    "an array": ("box", [np.array([1.0, 2.0, 3.0, 4.0])] * 3),
+    "fields of corners": ("box", [{"x1": 1.0, "y1": 2.0, "x2": 3.0, "y2": 4.0}] * 3),
+    "fields of a centre": ("box", [{"cx": 1.0, "cy": 2.0, "w": 3.0, "h": 4.0}] * 3),
+}
+
+
+@pytest.mark.parametrize("form", FOURS)
+def test_boxes_in_one_column_need_a_format(dataset: npd.Dataset, form: str) -> None:
+    name, values = FOURS[form]
+    frame = boxes().drop(columns=["x", "y", "width", "height"]).assign(**{name: values})
+    text = str(refused(lambda: npd.annotate(frame, dataset, bbox="box")))
+    assert all(f"bbox_format='{known}'" in text for known in ("xywh", "xyxy", "cxcywh"))
+    assert len(dataset.annotations) == 0
+
+
+@pytest.mark.parametrize("names", [("a", "b", "c", "d"), ("cx", "cy", "w", "h"), ("left", "top", "w", "bottom")])
+def test_four_columns_of_other_names_need_a_format(dataset: npd.Dataset, names: tuple[str, ...]) -> None:
+    frame = boxes().rename(columns=dict(zip(["x", "y", "width", "height"], names, strict=True)))
+    assert "need bbox_format" in str(refused(lambda: npd.annotate(frame, dataset, bbox=names)))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("x", "y", "w", "h"),
+        ("left", "top", "width", "height"),
+        ("bbox_x", "bbox_y", "bbox_width", "bbox_height"),
+        ("Box.X", "Box.Y", "Box.Width", "Box.Height"),
+    ],
+)
+def test_names_that_say_the_format_need_none(dataset: npd.Dataset, names: tuple[str, ...]) -> None:
+    frame = boxes().rename(columns=dict(zip(["x", "y", "width", "height"], names, strict=True)))
+    assert npd.annotate(frame, dataset, bbox=names).annotations_processed == 3
+    fields = [dict(zip(("x", "y", "w", "h"), row, strict=True)) for row in frame[list(names)].to_numpy().tolist()]
+    assert npd.annotate(boxes().assign(box=fields), dataset, bbox="box").annotations_ignored == 3
+
+
+@pytest.mark.parametrize("names", [("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2"), ("Xmin", "Ymin", "Xmax", "Ymax")])
+def test_names_of_corners_force_their_format(dataset: npd.Dataset, names: tuple[str, ...]) -> None:
+    frame = boxes().rename(columns=dict(zip(["x", "y", "width", "height"], names, strict=True)))
+    for given in ({}, {"bbox_format": "xywh"}):
+        assert "Use bbox_format='xyxy'" in str(refused(lambda: npd.annotate(frame, dataset, bbox=names, **given)))  # noqa: B023
