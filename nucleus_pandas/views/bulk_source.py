@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeAlias
+
+from msgspec import Raw
 
 from nucleus_pandas.errors import ServerError
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.views.source import Locator, LookUpKeys, PageColumns, Picked, RowSource
 from nucleus_pandas.wire.bulk import KEYS, ROWS, AnnotationPage, ItemPage, RowSelection
-from nucleus_pandas.wire.lenient_responses import RawAnnotationPage, RawItemPage
+from nucleus_pandas.wire.entities import JsonObject
+
+_Page: TypeAlias = ItemPage[Any] | AnnotationPage[Any]
 
 _FIELDS: dict[Locator, str] = {"iloc": "positions", "refloc": "reference_ids", "loc": "item_ids"}
 
@@ -29,12 +33,9 @@ class BulkSource(RowSource):
         super().__init__(transport, dataset)
         self._route = route
 
-    def _ask(self, selection: RowSelection, raw: bool) -> ItemPage | AnnotationPage:
-        shape: type[ItemPage | AnnotationPage]
-        if self._route[-1] == "items":
-            shape = RawItemPage if raw else ItemPage
-        else:
-            shape = RawAnnotationPage if raw else AnnotationPage
+    def _ask(self, selection: RowSelection, raw: bool) -> _Page:
+        page: Any = ItemPage if self._route[-1] == "items" else AnnotationPage
+        shape: type[_Page] = page[Raw if raw else JsonObject]
         return self._transport.look_up(shape, "_nucleus_pandas", *self._route, body=selection)
 
     def pages(self, wanted: Sequence[str], rows: int, *, raw: bool = False) -> Iterator[PageColumns]:
@@ -72,7 +73,7 @@ class BulkSource(RowSource):
         return Picked(columns, lengths, missing)
 
 
-def _lengths(page: ItemPage | AnnotationPage, asked: int) -> list[int]:
+def _lengths(page: _Page, asked: int) -> list[int]:
     if isinstance(page, AnnotationPage):
         return page.lengths
     lengths = [1] * asked
@@ -81,7 +82,7 @@ def _lengths(page: ItemPage | AnnotationPage, asked: int) -> list[int]:
     return lengths
 
 
-def _columns(page: ItemPage | AnnotationPage, wanted: Sequence[str], raw: bool) -> PageColumns:
+def _columns(page: _Page, wanted: Sequence[str], raw: bool) -> PageColumns:
     columns = {name: getattr(page.columns, name) for name in wanted}
     if raw and "metadata" in columns:
         columns["metadata"] = [str(text, "utf-8") for text in columns["metadata"]]

@@ -9,7 +9,7 @@ the contract take, besides `if_exists`, boxes as `BoxColumns`, and items whose i
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Generic, Literal, TypeAlias, TypeVar
 
 from msgspec import Meta, Struct
 
@@ -24,6 +24,9 @@ from nucleus_pandas.wire.entities import (
     Vector,
 )
 from nucleus_pandas.wire.requests import Annotate
+
+M = TypeVar("M")
+"""How metadata is read: `JsonObject`, or `msgspec.Raw`, JSON text whose numbers stay exactly as they were sent."""
 
 KEYS = 10_000
 """Keys that one look-up takes."""
@@ -80,7 +83,7 @@ class ItemsDeleted(Struct, kw_only=True):
     missing: list[int] = []
 
 
-class ItemColumns(Struct, kw_only=True, omit_defaults=True):
+class ItemColumns(Struct, Generic[M], kw_only=True, omit_defaults=True):
     """Items, column by column; `metadata` is never null."""
 
     dataset_item_id: list[str] = []
@@ -88,10 +91,10 @@ class ItemColumns(Struct, kw_only=True, omit_defaults=True):
     image_url: list[str | None] = []
     width: list[int | None] = []
     height: list[int | None] = []
-    metadata: list[JsonObject] = []
+    metadata: list[M] = []
 
 
-class AnnotationColumns(Struct, kw_only=True, omit_defaults=True):
+class AnnotationColumns(Struct, Generic[M], kw_only=True, omit_defaults=True):
     """Annotations or predictions, column by column.
 
     `x`, `y`, `width` and `height` are those of boxes, `geometry` is that of every other type: beside the geometry of
@@ -113,28 +116,28 @@ class AnnotationColumns(Struct, kw_only=True, omit_defaults=True):
     track_reference_id: list[str | None] = []
     task_id: list[str | None] = []
     embedding_vector: list[list[float] | None] = []
-    metadata: list[JsonObject] = []
+    metadata: list[M] = []
 
 
-class ItemPage(Struct, kw_only=True):
+class ItemPage(Struct, Generic[M], kw_only=True):
     """Items of a `RowSelection`: those that exist in the order of the keys, or all in that of the dataset.
 
     `missing` holds the places (from 0) of keys that name no item.
     """
 
-    columns: ItemColumns
+    columns: ItemColumns[M]
     missing: list[int] = []
     next: str | None = None
 
 
-class AnnotationPage(Struct, kw_only=True):
+class AnnotationPage(Struct, Generic[M], kw_only=True):
     """Annotations of a `RowSelection`, item by item in the order of the keys or of the dataset, then by arrival.
 
     `lengths` tells for each key how many rows it has; an image may hold many, so fewer keys than were asked for may
     have been answered: then the request is repeated with the others. `missing` holds places of answered keys.
     """
 
-    columns: AnnotationColumns
+    columns: AnnotationColumns[M]
     missing: list[int] = []
     lengths: list[int] = []
     next: str | None = None

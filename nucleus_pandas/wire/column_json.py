@@ -184,29 +184,28 @@ class BoxRows:
             details={name: sliced(column) for name, column in self.details.items()},
         )
 
+    def _computed_ids(self, words: Words) -> list[str | StringArray]:
+        """Return the parts that join to the annotation ids that were computed."""
+        digits = pa.py_buffer(hex_digits(words))
+        offsets = pa.py_buffer(np.arange(0, 32 * len(self) + 1, 32))
+        parts: list[str | StringArray] = [pa.Array.from_buffers(ARROW_STRING, len(self), [None, offsets, digits])]
+        if self.occurrences is not None and self.occurrences.any():
+            again = pa.array(self.occurrences, mask=self.occurrences == 0)
+            parts += _optional("-", pc.cast(again, ARROW_STRING))
+        return parts
+
     def ids(self) -> StringArray:
         """Return the annotation ids."""
         if self.words is None:
             return self.given_ids
-        digits = pa.py_buffer(hex_digits(self.words))
-        offsets = pa.py_buffer(np.arange(0, 32 * len(self) + 1, 32))
-        computed = pa.Array.from_buffers(ARROW_STRING, len(self), [None, offsets, digits])
-        if self.occurrences is not None and self.occurrences.any():
-            again = pc.cast(pa.array(self.occurrences, mask=self.occurrences == 0), ARROW_STRING)
-            computed = joined(computed, pc.coalesce(joined("-", again), _EMPTY))
+        computed = joined(*self._computed_ids(self.words))
         return computed if self.given_ids is None else pc.coalesce(self.given_ids, computed)
 
     def annotation_ids(self) -> list[str | StringArray]:
         """Return the parts that join to the quoted annotation ids."""
         if self.words is None:
             return _quoted(self.given_ids)
-        digits = pa.py_buffer(hex_digits(self.words))
-        offsets = pa.py_buffer(np.arange(0, 32 * len(self) + 1, 32))
-        parts: list[str | StringArray] = ['"', pa.Array.from_buffers(ARROW_STRING, len(self), [None, offsets, digits])]
-        if self.occurrences is not None and self.occurrences.any():
-            again = pa.array(self.occurrences, mask=self.occurrences == 0)
-            parts += _optional("-", pc.cast(again, ARROW_STRING))
-        parts.append('"')
+        parts = ['"', *self._computed_ids(self.words), '"']
         return parts if self.given_ids is None else [pc.coalesce(quoted(self.given_ids), joined(*parts))]
 
 

@@ -23,7 +23,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from nucleus_pandas.wire.entities import AnyAnnotation, Box, Category, Mask, MultiCategory
+from nucleus_pandas.wire.entities import AnyAnnotation, Box, Category, Labelled, Mask, MultiCategory
 
 Words: TypeAlias = npt.NDArray[np.uint64]
 """Of shape (n, 2): the 128 bits of a hash."""
@@ -146,7 +146,7 @@ def fill_annotation_ids(
         coded = [
             _coded([_key(a) for a in others]),
             _coded([str(a.__struct_config__.tag) for a in others]),
-            _coded([_label(a) for a in others]),
+            _coded([a.label if isinstance(a, Labelled) else "" for a in others]),
             (every, _digests(_canonical(a) for a in others)),
         ]
         numbers = [np.array(_confidences(others), dtype=np.float64)] if predictions else []
@@ -163,10 +163,6 @@ def fill_annotation_ids(
 
 def _key(annotation: AnyAnnotation) -> str:
     return annotation.reference_id or annotation.item_id or ""
-
-
-def _label(annotation: AnyAnnotation) -> str:
-    return "" if isinstance(annotation, (MultiCategory, Mask)) else annotation.label
 
 
 def _confidences(annotations: Iterable[AnyAnnotation]) -> list[float]:

@@ -136,45 +136,45 @@ DETAILS = ("class_pdf", "track_reference_id", "task_id", "embedding_vector")
 """Fields that any annotation may have, and few have; the first one is that of predictions."""
 
 
-class Box(Annotation, kw_only=True, tag="box"):
-    """A box."""
+class Labelled(Annotation, kw_only=True, omit_defaults=True):
+    """What every type of annotation with one label holds."""
 
     label: NonEmptyString
+
+
+class Box(Labelled, kw_only=True, tag="box"):
+    """A box."""
+
     geometry: BoxGeometry
 
 
-class Line(Annotation, kw_only=True, tag="line"):
+class Line(Labelled, kw_only=True, tag="line"):
     """An open line."""
 
-    label: NonEmptyString
     geometry: Vertices
 
 
-class Polygon(Annotation, kw_only=True, tag="polygon"):
+class Polygon(Labelled, kw_only=True, tag="polygon"):
     """A closed line."""
 
-    label: NonEmptyString
     geometry: Vertices
 
 
-class Keypoints(Annotation, kw_only=True, tag="keypoints"):
+class Keypoints(Labelled, kw_only=True, tag="keypoints"):
     """Keypoints of one object."""
 
-    label: NonEmptyString
     geometry: KeypointsGeometry
 
 
-class Cuboid(Annotation, kw_only=True, tag="cuboid"):
+class Cuboid(Labelled, kw_only=True, tag="cuboid"):
     """A cuboid in a point cloud."""
 
-    label: NonEmptyString
     geometry: CuboidGeometry
 
 
-class Category(Annotation, kw_only=True, tag="category"):
+class Category(Labelled, kw_only=True, tag="category"):
     """A label of a whole image or scene."""
 
-    label: NonEmptyString
     geometry: JsonObject | None = None
     taxonomy_name: str | None = None
 

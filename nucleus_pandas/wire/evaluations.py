@@ -59,33 +59,34 @@ class AreaRule(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=T
 ExclusionRule: TypeAlias = MetadataRule | LabelsRule | AreaRule
 
 
-class CreateEvaluation(Struct, kw_only=True, forbid_unknown_fields=True, rename=_CONFIGURATION):
+class EvaluationConfiguration(Struct, kw_only=True, forbid_unknown_fields=True, rename=_CONFIGURATION):
+    """Which labels are one class, and what is left out."""
+
+    rollup_groups: list[RollupGroup] | None = None
+    exclusion_rules: list[ExclusionRule] | None = None
+
+
+class CreateEvaluation(EvaluationConfiguration, kw_only=True, forbid_unknown_fields=True):
     """``POST modelRun/{id}/evaluationsV2``; the contract has neither `class_agnostic` nor the last two here."""
 
     name: str | None = None
     allowed_label_matches: list[LabelPair] | None = None
     allowed_label_matches_id: NonEmptyString | None = None
     class_agnostic: bool | None = None
-    rollup_groups: list[RollupGroup] | None = None
-    exclusion_rules: list[ExclusionRule] | None = None
 
 
-class CreateBenchmarkEvaluation(Struct, kw_only=True, forbid_unknown_fields=True, rename=_CONFIGURATION):
+class CreateBenchmarkEvaluation(EvaluationConfiguration, kw_only=True, forbid_unknown_fields=True):
     """``POST benchmarks/{id}/evaluationsV2``."""
 
     model_id: NonEmptyString | None = None
     model_run_id: NonEmptyString | None = None
     name: str | None = None
-    rollup_groups: list[RollupGroup] | None = None
-    exclusion_rules: list[ExclusionRule] | None = None
 
 
-class CreatePreset(Struct, kw_only=True, forbid_unknown_fields=True, rename=_CONFIGURATION):
+class CreatePreset(EvaluationConfiguration, kw_only=True, forbid_unknown_fields=True):
     """``POST evaluationV2Presets``."""
 
     name: NonEmptyString
-    rollup_groups: list[RollupGroup] | None = None
-    exclusion_rules: list[ExclusionRule] | None = None
 
 
 class ChangePreset(Struct, kw_only=True, forbid_unknown_fields=True, rename=_CONFIGURATION):
@@ -437,8 +438,8 @@ class PresetEntry(Struct, kw_only=True):
     updated_at: str
 
 
-class RankingRow(Struct, kw_only=True):
-    """One row of ``POST leaderboard/ranking``."""
+class LeaderboardRow(Struct, kw_only=True):
+    """The evaluation that a row of a leaderboard is about."""
 
     evaluation_id: str
     evaluation_name: str | None
@@ -446,6 +447,11 @@ class RankingRow(Struct, kw_only=True):
     model_run_name: str | None
     model_id: str
     model_name: str
+
+
+class RankingRow(LeaderboardRow, kw_only=True):
+    """One row of ``POST leaderboard/ranking``."""
+
     benchmark_id: str
     score: float
     rank: int
@@ -459,15 +465,9 @@ class F1Point(Struct, kw_only=True):
     score: float
 
 
-class F1Curve(Struct, kw_only=True):
+class F1Curve(LeaderboardRow, kw_only=True):
     """One row of ``POST leaderboard/f1Curve``."""
 
-    evaluation_id: str
-    evaluation_name: str | None
-    model_run_id: str | None
-    model_run_name: str | None
-    model_id: str
-    model_name: str
     best_f1: float
     points: list[F1Point]
     rank: int

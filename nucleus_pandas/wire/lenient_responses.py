@@ -1,15 +1,14 @@
 """What the contract's routes answer when rows are read back, taken tolerantly: fields may be absent, others be there.
 
-Each Struct has a twin whose `metadata` stays JSON text, so that its numbers stay exactly as they were sent.
+Each row has a twin whose `metadata` stays JSON text, so that its numbers stay exactly as they were sent.
 """
 
 from __future__ import annotations
 
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
-from msgspec import UNSET, Raw, Struct, UnsetType, field
+from msgspec import UNSET, Raw, Struct, UnsetType
 
-from nucleus_pandas.wire.bulk import AnnotationColumns, AnnotationPage, ItemColumns, ItemPage
 from nucleus_pandas.wire.entities import JsonObject
 from nucleus_pandas.wire.evaluations import ApBySize, Confusion, MapSummary, Tide, TotalCounts
 
@@ -209,27 +208,3 @@ class SliceExportRequest(PagingRequest, kw_only=True):
     """Which page of ``slice/{id}/exportForTrainingPage`` to give, of whole images."""
 
     chip: bool = False
-
-
-class RawItemColumns(ItemColumns, kw_only=True, omit_defaults=True):
-    """Items column by column, their metadata as JSON text."""
-
-    metadata: list[Raw] = field(default_factory=list)  # type: ignore[assignment]  # a twin
-
-
-class RawItemPage(ItemPage, kw_only=True):
-    """A page of items, their metadata as JSON text."""
-
-    columns: RawItemColumns
-
-
-class RawAnnotationColumns(AnnotationColumns, kw_only=True, omit_defaults=True):
-    """Annotations column by column, their metadata as JSON text."""
-
-    metadata: list[Raw] = field(default_factory=list)  # type: ignore[assignment]  # a twin
-
-
-class RawAnnotationPage(AnnotationPage, kw_only=True):
-    """A page of annotations, their metadata as JSON text."""
-
-    columns: RawAnnotationColumns
