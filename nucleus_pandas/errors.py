@@ -230,16 +230,9 @@ class ServerError(APIError):
     """The server failed."""
 
 
-_BY_STATUS: dict[int, type[APIError]] = {
-    400: BadRequestError,
-    401: AuthenticationError,
-    403: AuthenticationError,
-    404: NotFoundError,
-    409: ConflictError,
-    413: TooLargeError,
-    422: BadRequestError,
-    501: UnsupportedError,
-}
+_USUAL = (BadRequestError, AuthenticationError, NotFoundError, ConflictError, TooLargeError, UnsupportedError)
+_BY_STATUS: dict[int, type[APIError]] = {leaf.default_status: leaf for leaf in _USUAL}
+_BY_STATUS |= {403: AuthenticationError, 422: BadRequestError}
 _BY_NAME: dict[str, type[APIError]] = {leaf.__name__: leaf for leaf in (PositionError, FrozenRunError)}
 
 

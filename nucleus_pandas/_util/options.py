@@ -6,7 +6,6 @@ import json
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from types import TracebackType
 
 from nucleus_pandas._util.compat import __version__
 from nucleus_pandas.errors import InvalidInputError
@@ -52,9 +51,7 @@ class set_options:  # used as a function is
     def __enter__(self) -> None:
         """Keep the options until the block ends."""
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         global _progress
         _progress = self._before
 
