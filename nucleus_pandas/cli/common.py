@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from ast import literal_eval
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
@@ -26,8 +26,9 @@ _NO_NUCLEUS = (
 )
 
 
-def add_nucleus(command: argparse.ArgumentParser) -> None:
-    """Add the options that select a Nucleus to a command."""
+def add_common(command: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int | None], printed: str) -> None:
+    """Add what all commands on a Nucleus have: the options that select it, the option to print JSON, what they run."""
+    add_json(command, run, printed)
     group = command.add_argument_group(
         "which Nucleus",
         f"By default the store in {STORE}, else the server in NUCLEUS_ENDPOINT, else the hosted service. API keys are "
@@ -49,7 +50,7 @@ def open_nucleus(options: argparse.Namespace, *, create: bool = False) -> Nucleu
     Parameters
     ----------
     options : argparse.Namespace
-        With the options of `add_nucleus`.
+        With the options of `add_common`.
     create : bool
         Whether to create a store when absent; by default that is an error, so that typing errors create none.
 
@@ -106,20 +107,16 @@ def find_dataset(client: NucleusClient, name: str) -> Dataset:
     raise NotFoundError(f"There is no dataset {name!r}, by id or by name.{hint} `nucleus-pandas datasets` lists all.")
 
 
-def add_json(command: argparse.ArgumentParser, what: str) -> None:
-    """Add the option to print JSON to a command."""
-    command.add_argument("--json", action="store_true", help=f"print {what} as JSON")
+def add_json(command: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int | None], printed: str) -> None:
+    """Add the option to print JSON to a command, and the function that runs it."""
+    command.add_argument("--json", action="store_true", help=f"print {printed} as JSON")
+    command.set_defaults(run_command=run)
 
 
-def say(text: str) -> None:
-    """Print a string and flush."""
-    sys.stdout.write(f"{text}\n")
+def say(value: Any) -> None:
+    """Print a string, or any other value as one line of JSON, and flush."""
+    sys.stdout.write(f"{value if isinstance(value, str) else json.dumps(value)}\n")
     sys.stdout.flush()
-
-
-def say_json(value: Any) -> None:
-    """Print a value as one line of JSON."""
-    say(json.dumps(value))
 
 
 def flags_of(command: argparse.ArgumentParser) -> dict[str, str]:

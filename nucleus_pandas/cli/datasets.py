@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from nucleus_pandas._util.threads import side_by_side
-from nucleus_pandas.cli.common import add_dataset, add_json, add_nucleus, find_dataset, open_nucleus, say, say_json
+from nucleus_pandas.cli.common import add_common, add_dataset, find_dataset, open_nucleus, say
 from nucleus_pandas.errors import APIError
 from nucleus_pandas.io.parquet.export_schema import EXPORT_KINDS
 
@@ -40,18 +40,14 @@ def add(commands: Any) -> None:
         help="a model run whose predictions and matches to write; repeat the option for several (default: all)",
     )
     command.add_argument("--overwrite", action="store_true", help="replace an earlier export in that folder")
-    add_json(command, "a list of objects with what, model_run_id, path, rows and bytes")
-    add_nucleus(command)
-    command.set_defaults(run_command=_export)
+    add_common(command, _export, "a list of objects with what, model_run_id, path, rows and bytes")
 
     command = commands.add_parser(
         "datasets",
         help="list the datasets",
         description="List the datasets, oldest first: id, number of items, name.",
     )
-    add_json(command, "a list of objects with id, items and name")
-    add_nucleus(command)
-    command.set_defaults(run_command=_list)
+    add_common(command, _list, "a list of objects with id, items and name")
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -61,7 +57,7 @@ def _export(options: argparse.Namespace) -> None:
         )
     written = files.astype(object).where(files.notna(), None).to_dict("records")
     if options.json:
-        say_json(written)
+        say(written)
         return
     for file in written:
         say(f"{file['rows']:>10} rows {file['bytes']:>12} bytes  {file['path']}")
@@ -80,7 +76,7 @@ def _list(options: argparse.Namespace) -> None:
         sizes = side_by_side(size, datasets["id"], _AT_ONCE, "nucleus_pandas-sizes")
     if options.json:
         rows = zip(datasets["id"], sizes, datasets["name"], strict=True)
-        say_json([{"id": public_id, "items": size, "name": name} for public_id, size, name in rows])
+        say([{"id": public_id, "items": size, "name": name} for public_id, size, name in rows])
     elif datasets.empty:
         say("There are no datasets.")
     else:

@@ -17,7 +17,7 @@ from nucleus_pandas import sample
 from nucleus_pandas.api.client import NucleusClient
 from nucleus_pandas.api.dataset import Dataset
 from nucleus_pandas.api.model_run import ModelRun
-from nucleus_pandas.cli.common import add_json, say, say_json
+from nucleus_pandas.cli.common import add_json, say
 from nucleus_pandas.evaluation import Comparison, Evaluation
 
 IOU = 0.5
@@ -32,16 +32,12 @@ def add(commands: Any) -> None:
     command.add_argument(
         "folder", nargs="?", type=Path, default=Path("nucleus_demo"), help="the folder of the store (%(default)s)"
     )
-    add_json(command, "the report")
-    command.set_defaults(run_command=_command)
+    add_json(command, _command, "the report")
 
 
 def _command(options: argparse.Namespace) -> None:
     report = run(options.folder)
-    if options.json:
-        say_json(report.as_dict())
-    else:
-        say(report.text())
+    say(report.as_dict() if options.json else report.text())
 
 
 @dataclass(frozen=True)
@@ -77,10 +73,9 @@ class Report:
         every = {name: evaluation.per_class for name, evaluation in self.evaluations.items()}
         frequent = pd.concat(every.values())["ground_truths"].groupby(level="label").max()
         order = frequent.sort_values(ascending=False, kind="stable").index
-        shown = ["AP", "TP", "FP", "FN"]
+        none, whole = dict.fromkeys(_COUNTS, 0), dict.fromkeys(_COUNTS, int)
         return {
-            name: table.reindex(order)[shown].fillna(dict.fromkeys(shown[1:], 0)).astype(dict.fromkeys(shown[1:], int))
-            for name, table in every.items()
+            name: table.reindex(order)[["AP", *_COUNTS]].fillna(none).astype(whole) for name, table in every.items()
         }
 
     def as_dict(self) -> dict[str, Any]:
@@ -98,7 +93,7 @@ class Report:
             "won": len(compared.won),
             "lost": len(compared.lost),
             "per_class": {
-                name: [{"label": label} | _plain(row) for label, row in zip(table.index, _rows(table), strict=True)]
+                name: [_plain(row) for row in table.reset_index().to_dict("records")]
                 for name, table in self.per_class.items()
             },
             "plot": None if self.plot is None else str(self.plot),
@@ -141,7 +136,7 @@ class Report:
                 " " * width + f"{first:>10}{second:>10}{'difference':>14}",
                 *(
                     f"{name:<{width}}" + f"{row['this']:>10.3f}{row['other']:>10.3f}{row['difference']:>+14.3f}"
-                    for name, row in zip(summary.index, _rows(summary), strict=True)
+                    for name, row in summary.iterrows()
                 ),
                 "",
                 f"Objects found by the {second} detector alone: {len(compared.won)}, "
@@ -170,11 +165,7 @@ class Report:
         )
 
 
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
-
-
-def _plain(numbers: Any) -> dict[str, float | None]:
+def _plain(numbers: Any) -> dict[str, Any]:
     return {str(name): None if pd.isna(value) else value for name, value in numbers.items()}
 
 

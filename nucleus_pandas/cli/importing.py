@@ -7,16 +7,18 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, cast, get_args
 
 from nucleus_pandas.api.client import NucleusClient
 from nucleus_pandas.api.dataset import Dataset
 from nucleus_pandas.api.functions import import_files, import_parquet
 from nucleus_pandas.api.model_run import ModelRun
-from nucleus_pandas.cli.common import add_dataset, add_json, add_nucleus, find_dataset, open_nucleus, say, say_json
+from nucleus_pandas.cli.common import add_common, add_dataset, find_dataset, open_nucleus, say
 from nucleus_pandas.errors import InvalidInputError, NotFoundError
 from nucleus_pandas.io.parquet.other_formats import FILE_FORMATS, formats_with
+from nucleus_pandas.schema.boxes import BoxFormat
 from nucleus_pandas.schema.checked_rows import RowKind
+from nucleus_pandas.uploads.options import IfExists
 from nucleus_pandas.uploads.results import ImportResult
 
 DatasetSource: TypeAlias = Callable[[], Dataset]
@@ -56,11 +58,7 @@ def add(commands: Any) -> None:
         default="parquet",
         help="the format of the files (%(default)s); all but Parquet contain images and boxes together",
     )
-    command.add_argument(
-        "--kind",
-        choices=("items", "annotations", "predictions"),
-        help="the kind of rows in Parquet files (items)",
-    )
+    command.add_argument("--kind", choices=get_args(RowKind), help="the kind of rows in Parquet files (items)")
     _add_formats(command.add_argument_group("other formats"))
     where = command.add_argument_group("where predictions go")
     either = where.add_mutually_exclusive_group()
@@ -73,9 +71,7 @@ def add(commands: Any) -> None:
     )
     _add_columns(command.add_argument_group("columns"))
     _add_sending(command.add_argument_group("sending"))
-    add_json(command, "the outcome of the rows")
-    add_nucleus(command)
-    command.set_defaults(run_command=_run)
+    add_common(command, _run, "the outcome of the rows")
 
 
 def _add_formats(group: Any) -> None:
@@ -99,7 +95,7 @@ def _add_columns(group: Any) -> None:
     group.add_argument("--bbox", nargs="+", metavar="COLUMN", help="one column of boxes, or four columns")
     group.add_argument(
         "--bbox-format",
-        choices=("xywh", "xyxy", "cxcywh"),
+        choices=get_args(BoxFormat),
         help="the meaning of the four numbers: x, y, width, height; two corners; or centre and size; needed unless the "
         "names of the columns or fields say it",
     )
@@ -116,10 +112,7 @@ def _add_columns(group: Any) -> None:
 
 def _add_sending(group: Any) -> None:
     group.add_argument(
-        "--if-exists",
-        choices=("skip", "update", "error"),
-        default="skip",
-        help="what to do with rows that exist (%(default)s)",
+        "--if-exists", choices=get_args(IfExists), default="skip", help="what to do with rows that exist (%(default)s)"
     )
     group.add_argument("--batch-size", type=int, metavar="ROWS", help="rows per request")
     group.add_argument("--max-rejects", type=int, metavar="ROWS", help="stop when more rows than this are rejected")
@@ -157,7 +150,7 @@ def _run(options: argparse.Namespace) -> int:
     ids: dict[str, str] = {name: targets[name].id for name in ("dataset", "run") if name in targets}
     if options.json:
         counted: dict[str, Any] = {kind: result.as_dict() for kind, result in results.items()}
-        say_json({**ids, **(counted if options.format != "parquet" else next(iter(counted.values())))})
+        say({**ids, **(counted if options.format != "parquet" else next(iter(counted.values())))})
     else:
         for result in results.values():
             say(_text(result, ids))

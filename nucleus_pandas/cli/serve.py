@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from nucleus_pandas.cli.common import add_json, say, say_json
+from nucleus_pandas.cli.common import add_json, say
 from nucleus_pandas.errors import ConfigurationError, MissingExtraError
 
 _KEYS = "NUCLEUS_PANDAS_API_KEYS"
@@ -38,8 +38,7 @@ def add(commands: Any) -> None:
         action="store_true",
         help="allow the browser to load images from other servers, which can then track the viewers",
     )
-    add_json(command, "the endpoint")
-    command.set_defaults(run_command=_run)
+    add_json(command, _run, "the endpoint")
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -51,10 +50,7 @@ def _run(options: argparse.Namespace) -> None:
         raise MissingExtraError(f"Serving needs {error.name}: pip install 'nucleus_pandas[local]'") from error
 
     def ready(endpoint: str) -> None:
-        if options.json:
-            say_json({"endpoint": endpoint})
-        else:
-            say(endpoint)
+        say({"endpoint": endpoint} if options.json else endpoint)
         page = endpoint.removesuffix("v1/nucleus")
         sys.stderr.write(f"Serving the store '{options.path}'; its page is {page}. Ctrl+C stops it.\n")
 
