@@ -13,6 +13,7 @@ from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_encoding_from_headers
 from urllib3 import HTTPHeaderDict, HTTPResponse
+from werkzeug.test import run_wsgi_app
 
 from nucleus_pandas.server.app import create_app
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
@@ -47,28 +48,16 @@ class InProcessAdapter(BaseAdapter):
     ) -> requests.Response:
         """Answer a prepared request; the arguments about sockets are ignored."""
         self.nucleus.check_open()
-        status = 500
-        headers: list[tuple[str, str]] = []
-
-        def start_response(line: str, fields: list[tuple[str, str]], exc_info: Any = None) -> Any:
-            nonlocal status, headers
-            status, headers = int(line.split(" ", 1)[0]), fields
-            return io.BytesIO().write
-
         failures: list[Exception] = []
-        chunks = self._application.wsgi_app({**_environ(request), IN_PROCESS: failures}, start_response)
-        try:
-            content = b"".join(chunks)
-        finally:
-            close = getattr(chunks, "close", None)
-            if close is not None:
-                close()
+        environ = _environ(request) | {IN_PROCESS: failures}
+        chunks, line, fields = run_wsgi_app(self._application.wsgi_app, environ, buffered=True)
+        status, headers = int(line.split(" ", 1)[0]), fields.to_wsgi_list()
         response = requests.Response()
         response.status_code = status
         response.headers = CaseInsensitiveDict(headers)
         response.encoding = get_encoding_from_headers(response.headers)
         response.raw = HTTPResponse(
-            body=io.BytesIO(content), headers=HTTPHeaderDict(headers), status=status, preload_content=False
+            body=io.BytesIO(b"".join(chunks)), headers=HTTPHeaderDict(headers), status=status, preload_content=False
         )
         response.reason = responses.get(status, "")
         response.url = str(request.url)
@@ -83,6 +72,7 @@ class InProcessAdapter(BaseAdapter):
 
 def _environ(request: requests.PreparedRequest) -> dict[str, Any]:
     parts = urlsplit(str(request.url))
+    body: Any = request.body  # None, bytes or a file
     environ: dict[str, Any] = {
         "REQUEST_METHOD": request.method,
         "SCRIPT_NAME": "",
@@ -95,7 +85,7 @@ def _environ(request: requests.PreparedRequest) -> dict[str, Any]:
         "REMOTE_ADDR": "127.0.0.1",
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": parts.scheme,
-        "wsgi.input": _body(request.body),
+        "wsgi.input": body if hasattr(body, "read") else io.BytesIO(body or b""),
         "wsgi.input_terminated": True,
         "wsgi.errors": io.StringIO(),
         "wsgi.multithread": True,
@@ -108,13 +98,3 @@ def _environ(request: requests.PreparedRequest) -> dict[str, Any]:
         key = name.upper().replace("-", "_")
         environ[key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"] = text
     return environ
-
-
-def _body(body: Any) -> Any:
-    if body is None:
-        return io.BytesIO()
-    if isinstance(body, str):
-        return io.BytesIO(body.encode())
-    if isinstance(body, (bytes, bytearray, memoryview)):
-        return io.BytesIO(body)
-    return body if hasattr(body, "read") else io.BytesIO(b"".join(body))
