@@ -58,21 +58,17 @@ class Key(AuthBase):
         raise NucleusError("Keys and connections cannot be pickled; create a client where it is needed.")
 
 
-class _Unlogged(logging.Filter):
-    """Drops the records of threads that are in `unlogged`."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Return True if a record passes."""
-        return not getattr(_thread, "is_unlogged", False)
-
-
 _thread = threading.local()
-_FILTER = _Unlogged()
+
+
+def _is_logged(record: logging.LogRecord) -> bool:
+    """Drop the records of threads that are in `unlogged`."""
+    return not getattr(_thread, "is_unlogged", False)
 
 
 def hide_signed_urls() -> None:
     """Add the filter of `unlogged` to urllib3's logger, which records every URL at DEBUG; idempotent."""
-    logging.getLogger("urllib3.connectionpool").addFilter(_FILTER)
+    logging.getLogger("urllib3.connectionpool").addFilter(_is_logged)
 
 
 @contextmanager

@@ -57,22 +57,16 @@ class Multipart:
         self.content_type = f"multipart/form-data; boundary={boundary}"
         self.failure: UnreadableFileError | None = None
         self._parts: list[bytes | tuple[int, Path, os.stat_result]] = []
-        self._length = 0
         for name, text in fields.items():
             disposition = f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n'
-            field = f"{disposition}Content-Type: application/json\r\n\r\n".encode() + text + b"\r\n"
-            self._parts.append(field)
-            self._length += len(field)
+            self._parts.append(f"{disposition}Content-Type: application/json\r\n\r\n".encode() + text + b"\r\n")
         for number, (part, path, filename) in enumerate(files):
             kind = re.sub(r"[^a-z0-9]", "", path.suffix.lower()) or "octet-stream"
             disposition = f'form-data; name="{part}"; filename="{quote(filename)}"'
             head = f"--{boundary}\r\nContent-Disposition: {disposition}\r\nContent-Type: image/{kind}\r\n\r\n"
-            status = _stat(number, path)
-            self._parts += [head.encode(), (number, path, status), b"\r\n"]
-            self._length += len(head.encode()) + status.st_size + 2
-        tail = f"--{boundary}--\r\n".encode()
-        self._parts.append(tail)
-        self._length += len(tail)
+            self._parts += [head.encode(), (number, path, _stat(number, path)), b"\r\n"]
+        self._parts.append(f"--{boundary}--\r\n".encode())
+        self._length = sum(len(part) if isinstance(part, bytes) else part[2].st_size for part in self._parts)
         self._chunks: Iterator[bytes] | None = None
         self._rest = b""
 

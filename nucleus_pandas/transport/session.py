@@ -168,18 +168,15 @@ class Transport:
         transient failure says nothing about that, and is raised.
         """
         if self._extensions is None:
-            self._extensions = self._request_extensions()
+            try:
+                answer = self.request("GET", "_nucleus_pandas")
+            except APIError as error:
+                if error.status_code in RETRIED:
+                    raise
+                answer = None
+            names = answer.get("extensions") if isinstance(answer, dict) else None
+            self._extensions = frozenset(names) if isinstance(names, list) else frozenset()
         return self._extensions
-
-    def _request_extensions(self) -> frozenset[str]:
-        try:
-            answer = self.request("GET", "_nucleus_pandas")
-        except APIError as error:
-            if error.status_code in RETRIED:
-                raise
-            return frozenset()
-        names = answer.get("extensions") if isinstance(answer, dict) else None
-        return frozenset(names) if isinstance(names, list) else frozenset()
 
     def get(self, *segments: str) -> dict[str, Any]:
         """Read a JSON object of any shape."""
@@ -200,13 +197,12 @@ class Transport:
 
         Failures are retried if the server knows idempotency keys, else only if the request did not reach it.
         """
-        is_idempotent = "idempotency" in self.extensions
         answer: T = self.request(
             "POST",
             *segments,
             body=body,
             creates=True,
-            idempotency_key=uuid.uuid4().hex if is_idempotent else None,
+            idempotency_key=uuid.uuid4().hex if "idempotency" in self.extensions else None,
             shape=shape,
         )
         return answer
