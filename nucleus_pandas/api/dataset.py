@@ -311,6 +311,10 @@ class Dataset(DatasetAdmin):
         """The items, as a frame that is read on demand."""
         return ItemsView(self._transport, ("dataset", self.id), partial(str, self.id))
 
+    def to_frame(self, metadata_as: MetadataAs = "dict", dtype_backend: Backend = no_backend) -> pd.DataFrame:
+        """Read the items into one frame, as ``dataset.items.to_frame`` does."""
+        return self.items.to_frame(metadata_as, dtype_backend)
+
     @property
     def annotations(self) -> AnnotationsView:
         """The ground truth, as a frame that is read on demand."""

@@ -40,7 +40,7 @@ class AnnotationIndexer(Indexer):
 
     @property
     def _advice(self) -> str:  # type: ignore[override]
-        call = "run.predict" if "confidence" in self._view.kinds else "dataset.annotate"
+        call = "run.predict" if "confidence" in self._view._kinds else "dataset.annotate"
         return f"Send rows again: {call}(rows, if_exists='update')."
 
     def __getitem__(self, key: Any) -> pd.DataFrame:
@@ -71,19 +71,19 @@ class AnnotationIndexer(Indexer):
             key = self._called(key)
         if self._by != "loc":
             self._view._items_view()  # raises where positions and reference ids have no meaning
-        source = self._view.source()
+        source = self._view._source()
         if self._by == "iloc":
-            names = list(self._view.kinds)
+            names = list(self._view._kinds)
             place = self._place(key, source, len(names))
             columns = [names[column] for column in np.atleast_1d(place.columns)]
             return self._rows("iloc", np.atleast_1d(place.rows), columns, source)
         rows, asked = split(key)
         self._check_slice_has_no_labels(rows)
-        selected = self._view.empty().loc[:, asked]
+        selected = self._view._empty_frame().loc[:, asked]
         columns = list(map(str, [selected.name] if isinstance(selected, pd.Series) else selected.columns))
         if isinstance(rows, slice) or is_mask(rows):
             return self._rows(
-                "iloc", self._in_order(rows, source, self._view._items_view().source(), ["row"]), columns, source
+                "iloc", self._in_order(rows, source, self._view._items_view()._source(), ["row"]), columns, source
             )
         return self._rows(self._by, self._labels(rows, source), columns, source)
 
@@ -91,7 +91,7 @@ class AnnotationIndexer(Indexer):
         """Call what is callable in a key."""
         if type(key) is not tuple:
             return settled(self._call_rows(key))
-        columns = [part(self._view.empty()) if callable(part) else part for part in key[1:]]
+        columns = [part(self._view._empty_frame()) if callable(part) else part for part in key[1:]]
         return settled((self._call_rows(key[0]), *columns))
 
     def _call_rows(self, rows: Any) -> Any:
@@ -122,7 +122,7 @@ class AnnotationIndexer(Indexer):
 
     def _rows(self, by: Locator, keys: np.ndarray[Any, Any], columns: Sequence[str], source: RowSource) -> pd.DataFrame:
         wanted = list(dict.fromkeys(columns)) or ["dataset_item_id"]
-        kinds = {name: self._view.kinds[name] for name in wanted}
+        kinds = {name: self._view._kinds[name] for name in wanted}
         if by == "iloc" and is_whole(keys, source):
             return frame(joined(source.pages(wanted, ROWS), wanted), kinds).loc[:, list(columns)]
         codes, unique = pd.factorize(keys)

@@ -46,10 +46,10 @@ class AnnotationsView(AnnotatedItems):
     >>> client.close()
     """
 
-    kinds = ANNOTATIONS
+    _kinds = ANNOTATIONS
     _noun = "annotations"
 
-    def source(self) -> RowSource:
+    def _source(self) -> RowSource:
         """Create the source that one operation reads."""
         if "lookup" in self._transport.extensions:
             return BulkSource(self._transport, self._dataset, (*self._route, self._noun))
@@ -125,7 +125,7 @@ class AnnotationsView(AnnotatedItems):
     def __len__(self) -> int:
         # Servers do not count rows, but they can leave columns out.
         name = "dataset_item_id"
-        return sum(len(page[name]) for page in self.source().pages([name], ROWS))
+        return sum(len(page[name]) for page in self._source().pages([name], ROWS))
 
 
 class PredictionsView(AnnotationsView):
@@ -138,7 +138,7 @@ class PredictionsView(AnnotationsView):
     reference ids have no meaning.
     """
 
-    kinds = PREDICTIONS
+    _kinds = PREDICTIONS
     _noun = "predictions"
 
     def _contract(self) -> RowSource:
@@ -151,7 +151,7 @@ class DatasetPredictionsView(PredictionsView):
     As `PredictionsView`; those of a run that spans datasets have positions and reference ids here.
     """
 
-    def source(self) -> RowSource:
+    def _source(self) -> RowSource:
         """Create the source that one operation reads."""
         if "model-predictions" in self._transport.extensions:
             return BulkSource(self._transport, self._dataset, (*self._route, self._noun))
@@ -168,7 +168,7 @@ class ModelPredictionsView(PredictionsView):
     only, by ``loc`` and ``refloc``.
     """
 
-    def source(self) -> RowSource:
+    def _source(self) -> RowSource:
         """Create the source that one operation reads."""
         if "model-predictions" in self._transport.extensions:
             return BulkSource(self._transport, self._dataset, (*self._route, self._noun, "rows"))

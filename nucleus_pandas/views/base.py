@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from itertools import chain
 from numbers import Integral
 from typing import Any, Literal, TypeAlias, TypeVar
 
+import msgspec
 import pandas as pd
+import pyarrow as pa
 
 from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas._util.html import isolated, safe
-from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.errors import InvalidInputError, MissingExtraError
 from nucleus_pandas.schema import Backend, check_backend, frame, no_backend
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.views.source import PageColumns, RowSource
@@ -77,7 +80,7 @@ class View(ABC):
         Returns the id of the dataset, or raises an error that explains why there is none.
     """
 
-    kinds: dict[str, str]
+    _kinds: dict[str, str]
     """Columns and dtypes of the frame, the index included."""
 
     _noun: str
@@ -88,23 +91,75 @@ class View(ABC):
         self._dataset = dataset
 
     @abstractmethod
-    def source(self) -> RowSource:
+    def _source(self) -> RowSource:
         """Create the source that one operation reads."""
 
     def _read_route(self, shape: type[T], *path: str) -> T:
         """Read a route below that of what the rows belong to."""
         return self._transport.read(shape, *self._route, *path)
 
-    def empty(self) -> pd.DataFrame:
+    def _empty_frame(self) -> pd.DataFrame:
         """Return the frame without rows."""
-        return self._finished(self.partial({}, 0), "dict", no_backend)
+        return self._finished(self._partial({}, 0), "dict", no_backend)
 
-    def partial(self, columns: PageColumns, rows: int) -> pd.DataFrame:
+    def _partial(self, columns: PageColumns, rows: int) -> pd.DataFrame:
         """Return a frame of all columns with a RangeIndex, where those that were not read are missing values."""
-        return frame({name: columns.get(name, [None] * rows) for name in self.kinds}, self.kinds)
+        return frame({name: columns.get(name, [None] * rows) for name in self._kinds}, self._kinds)
 
-    def to_frame(self, metadata_as: MetadataAs = "dict", dtype_backend: Backend = no_backend) -> pd.DataFrame:
+    @property
+    def columns(self) -> pd.Index[Any]:
+        """The columns of the frame, without a request."""
+        return self._empty_frame().columns
+
+    @property
+    def dtypes(self) -> pd.Series[Any]:
+        """The dtype of each column, without a request."""
+        return self._empty_frame().dtypes
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of rows and of columns."""
+        return len(self), len(self.columns)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there are no rows."""
+        return not len(self)
+
+    def head(self, n: int = 5) -> pd.DataFrame:
+        """Read the first rows; with a negative `n` all but the last ones, as pandas does."""
+        rows = _count_of(n)
+        return next(self.iter_frames(max(rows, 1))).head(rows) if rows >= 0 else self.to_frame().head(rows)
+
+    def tail(self, n: int = 5) -> pd.DataFrame:
+        """Read the last rows; with a negative `n` all but the first ones, as pandas does."""
+        return self.to_frame().tail(_count_of(n))
+
+    def sample(self, n: int = 1, random_state: Any = None) -> pd.DataFrame:
+        """Read random rows: those that ``to_frame().sample(n, random_state=random_state)`` returns."""
+        return self.to_frame().sample(_count_of(n), random_state=random_state)
+
+    def __getitem__(self, key: Any) -> Any:
+        """Read one column as a Series, or a list of columns as a DataFrame; no other columns are read if possible."""
+        if isinstance(key, str):
+            return self.to_frame(columns=[key])[key]
+        if isinstance(key, (list, pd.Index)) and all(isinstance(name, str) for name in key):
+            return self.to_frame(columns=list(key))
+        raise TypeError(
+            f"[…] of a view takes the name of a column or a list of names, not {type(key).__name__}. Rows are read by "
+            ".iloc[…], .loc[…], .refloc[…] and .head(); .to_frame() returns a DataFrame."
+        )
+
+    def to_frame(
+        self,
+        metadata_as: MetadataAs = "dict",
+        dtype_backend: Backend = no_backend,
+        columns: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
         """Read everything into one frame.
+
+        Methods of pandas that compare or hash values, such as ``drop_duplicates``, fail on columns of dicts, and
+        ``to_csv`` writes dicts as text that cannot be read back: use ``metadata_as="json"`` or ``"columns"`` for them.
 
         Parameters
         ----------
@@ -116,6 +171,8 @@ class View(ABC):
         dtype_backend : {"numpy_nullable", "pyarrow"}, optional
             As in pandas: nullable dtypes, or Arrow's, for every column that does not hold Python objects, and for the
             index.
+        columns : list of str, optional
+            The columns to read, in this order; by default all.
 
         Returns
         -------
@@ -126,10 +183,58 @@ class View(ABC):
         ------
         InvalidInputError
             `metadata_as` or `dtype_backend` has another value.
+        KeyError
+            `columns` names a column that the frame does not have.
         """
         check_form(metadata_as)
         check_backend(dtype_backend)
-        return self._finished(stacked(list(self._frames(ROWS, metadata_as, dtype_backend))), metadata_as, dtype_backend)
+        read = None if columns is None else self._known_columns(columns)
+        pages = self._frames(ROWS, metadata_as, dtype_backend, read)
+        rows = self._finished(stacked(list(pages)), metadata_as, dtype_backend)
+        if columns is None or (metadata_as == "columns" and "metadata" in columns):
+            return rows
+        return rows[list(columns)]
+
+    def _known_columns(self, columns: Sequence[str]) -> list[str]:
+        """Return the columns to read for some columns of the frame: its index too."""
+        names = [columns] if isinstance(columns, str) else list(columns)
+        known = self.columns
+        if unknown := [name for name in names if name not in known]:
+            near = get_close_matches(str(unknown[0]), known, 1)
+            hint = f" Is {near[0]!r} meant?" if near else f" There are {', '.join(map(repr, known))}."
+            raise KeyError(f"The {self._noun} have no column {unknown[0]!r}.{hint}")
+        return [name for name in self._kinds if name in names or name not in known]
+
+    def to_arrow(self) -> pa.Table:
+        """Read everything into an Arrow table; the index is a column, dicts are JSON strings.
+
+        Returns
+        -------
+        pyarrow.Table
+        """
+        rows = self.to_frame(metadata_as="json")
+        rows = rows.reset_index(drop=rows.index.name is None)
+        for name in rows.select_dtypes("object").columns:
+            rows[name] = [_json_text(value) if isinstance(value, dict) else value for value in rows[name]]
+        return pa.Table.from_pandas(rows, preserve_index=False)
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Export `to_arrow` to a library that reads Arrow's C stream, such as Polars and DuckDB."""
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
+
+    def to_polars(self) -> Any:
+        """Read everything into a Polars DataFrame, as `to_arrow` has it.
+
+        Raises
+        ------
+        MissingExtraError
+            Polars is not installed.
+        """
+        try:
+            import polars  # type: ignore[import-not-found,unused-ignore]
+        except ImportError:
+            raise MissingExtraError("to_polars needs Polars: pip install polars") from None
+        return polars.from_arrow(self.to_arrow())
 
     def iter_frames(
         self, chunksize: int = 10_000, *, metadata_as: MetadataAs = "dict", dtype_backend: Backend = no_backend
@@ -177,9 +282,12 @@ class View(ABC):
         numbered = rows.set_axis(pd.RangeIndex(start, start + len(rows)), axis=0)
         return self._finished(numbered, metadata_as, backend)
 
-    def _frames(self, rows: int, metadata_as: MetadataAs, backend: Backend) -> Iterator[pd.DataFrame]:
-        kinds = kinds_for(self.kinds, metadata_as)
-        pages = self.source().pages(list(kinds), rows, raw=metadata_as == "json")
+    def _frames(
+        self, rows: int, metadata_as: MetadataAs, backend: Backend, columns: Sequence[str] | None = None
+    ) -> Iterator[pd.DataFrame]:
+        kinds = kinds_for(self._kinds, metadata_as)
+        kinds = kinds if columns is None else {name: kind for name, kind in kinds.items() if name in columns}
+        pages = self._source().pages(list(kinds), rows, raw=metadata_as == "json")
         page_frame: pd.DataFrame | None = frame({name: [] for name in kinds}, kinds, backend)
         while page_frame is not None:
             yield page_frame
@@ -193,7 +301,7 @@ class View(ABC):
         return f"<{self._noun} of {'/'.join(self._route)}>"
 
     def _repr_html_(self) -> str:
-        names = ", ".join(f"<code>{safe(name)}</code>" for name in self.kinds)
+        names = ", ".join(f"<code>{safe(name)}</code>" for name in self._kinds)
         return (
             f"<table><tr><th>{self._noun} of</th><td>{isolated('/'.join(self._route))}</td></tr>"
             f"<tr><th>columns</th><td>{names}</td></tr><tr><th>read by</th><td><code>.to_frame()</code>, "
@@ -201,14 +309,36 @@ class View(ABC):
             "</tr></table>"
         )
 
-    __iter__ = None  # rows are read by position or by id
-    __contains__: Any = None
+    def __iter__(self) -> Iterator[Any]:
+        raise TypeError(f"A view is not iterated over: use .iter_frames() for frames, or .to_frame(). {self!r}")
+
+    def __contains__(self, key: object) -> bool:
+        raise TypeError(f"'in' is not supported by views: use .to_frame() or .columns. {self!r}")
+
+    def __array__(self, *arguments: Any, **options: Any) -> Any:
+        raise TypeError(f"A view is not an array: use .to_frame().to_numpy(). {self!r}")
+
+    def __getattr__(self, name: str) -> Any:
+        text = f"{type(self).__name__!r} object has no attribute {name!r}"
+        if not name.startswith("_") and hasattr(pd.DataFrame, name):
+            text += f"; .to_frame() returns a DataFrame, which has it: .to_frame().{name}"
+        raise AttributeError(text, name=name, obj=self)
 
     def __bool__(self) -> bool:
         return True  # without asking how many rows there are
 
     @abstractmethod
     def __len__(self) -> int: ...
+
+
+def _json_text(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _count_of(n: object) -> int:
+    if isinstance(n, bool) or not isinstance(n, Integral):
+        raise InvalidInputError(f"n is a number of rows, not {n!r}.", argument="n")
+    return int(n)
 
 
 def stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

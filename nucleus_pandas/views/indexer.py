@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from numbers import Integral
 from typing import Any, NoReturn
 
 import numpy as np
@@ -107,7 +108,7 @@ class Indexer:
             text += " What starts with 'di_' is an item id; use loc for item ids."
         if numbers := [label for label in missing if isinstance(label, (int, np.integer))]:
             text += f" Ids are strings: use '{numbers[0]}' instead of {numbers[0]}; iloc takes positions."
-        raise NotFoundError(text)
+        raise NotFoundError(text) from None
 
 
 def is_whole(positions: Indices, source: RowSource) -> bool:
@@ -167,7 +168,7 @@ def look_up(view: View, by: Locator, key: object) -> dict[str, Any]:
 def _raise_position_error(view: View, key: object, error: NotFoundError) -> NoReturn:
     """Raise PositionError for an answer that does not say whether the position or the dataset is missing."""
     try:
-        size = view.source().size
+        size = view._source().size
     except InvalidInputError:  # a run whose dataset is not known
         raise error from None
     raise PositionError(f"Position {key} is outside the dataset, which holds {size} items.") from None
@@ -179,8 +180,8 @@ def _key_segment(view: View, by: Locator, key: object) -> str:
         if isinstance(key, bool) or not hasattr(key, "__index__"):
             raise InvalidInputError(f"iloc takes a whole number, not {key!r}.")
         position: int = key.__index__()
-        return str(position if position >= 0 else position + view.source().size)
-    if by == "refloc" and isinstance(key, int) and not isinstance(key, bool):
+        return str(position if position >= 0 else position + view._source().size)
+    if by == "refloc" and isinstance(key, Integral) and not isinstance(key, bool):
         return str(key)
     if not isinstance(key, str) or not key:
         kind = "a reference id" if by == "refloc" else "an item id"

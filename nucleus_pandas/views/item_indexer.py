@@ -53,14 +53,14 @@ class ItemIndexer(Indexer):
         if calls(key) or (self._by != "iloc" and _nests(key)):
             whole = self._view.to_frame()
             return whole.iloc[key] if self._by == "iloc" else self._indexed(whole.reset_index()).loc[key]
-        source = self._view.source()
+        source = self._view._source()
         return self._by_position(key, source) if self._by == "iloc" else self._by_label(key, source)
 
     def _indexed(self, rows: pd.DataFrame) -> pd.DataFrame:
         return indexed(rows, "reference_id" if self._by == "refloc" else "dataset_item_id")
 
     def _by_position(self, key: Any, source: RowSource) -> Any:
-        names = list(self._view.kinds)[1:]
+        names = list(self._view._kinds)[1:]
         place = self._place(key, source, len(names))
         codes, unique = pd.factorize(np.atleast_1d(place.rows))
         columns = [names[column] for column in np.atleast_1d(place.columns)]
@@ -71,7 +71,7 @@ class ItemIndexer(Indexer):
     def _by_label(self, key: Any, source: RowSource) -> Any:
         rows, columns = split(key)
         self._check_slice_has_no_labels(rows)
-        empty = self._indexed(self._view.partial({}, 0))
+        empty = self._indexed(self._view._partial({}, 0))
         names = list(empty.columns)
         if not isinstance(columns, tuple):  # which means different things to different pandas
             try:
@@ -117,7 +117,7 @@ class ItemIndexer(Indexer):
         return list(dict.fromkeys([index, *names]))
 
     def _framed(self, columns: PageColumns) -> pd.DataFrame:
-        return self._indexed(self._view.partial(columns, len(next(iter(columns.values()), []))))
+        return self._indexed(self._view._partial(columns, len(next(iter(columns.values()), []))))
 
 
 class DatasetIndexer(CallForm, ItemIndexer):

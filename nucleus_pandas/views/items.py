@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from nucleus_pandas.images.gallery import SIZE, Gallery, check_size, gallery
@@ -41,10 +43,10 @@ class ItemsView(View):
     >>> client.close()
     """
 
-    kinds = ITEMS
+    _kinds = ITEMS
     _noun = "items"
 
-    def source(self) -> RowSource:
+    def _source(self) -> RowSource:
         """Create the source that one operation reads."""
         if "lookup" in self._transport.extensions:
             return BulkSource(self._transport, self._dataset, (*self._route, "items"))
@@ -64,6 +66,17 @@ class ItemsView(View):
     def refloc(self) -> ItemIndexer:
         """Items by reference id, as ``to_frame().reset_index().set_index("reference_id").loc``."""
         return ItemIndexer(self, "refloc")
+
+    def tail(self, n: int = 5) -> pd.DataFrame:
+        """Read the last rows; with a negative `n` all but the first ones, as pandas does."""
+        rows: pd.DataFrame = self.iloc[-n:] if n else self.iloc[:0]
+        return rows
+
+    def sample(self, n: int = 1, random_state: Any = None) -> pd.DataFrame:
+        """Read random rows: those that ``to_frame().sample(n, random_state=random_state)`` returns."""
+        positions = pd.Series(range(len(self))).sample(n, random_state=random_state)
+        rows: pd.DataFrame = self.iloc[positions.tolist()]
+        return rows
 
     def show(self, n: int = 12, *, size: int = SIZE) -> Gallery:
         """Show the first images.
@@ -105,4 +118,4 @@ class ItemsView(View):
         return indexed(super()._finished(rows, metadata_as, backend), "dataset_item_id")
 
     def __len__(self) -> int:
-        return self.source().size
+        return self._source().size

@@ -101,7 +101,7 @@ class _QueryView:
 class _QueriedItemsView(_QueryView, ItemsView):
     """The items that a query finds."""
 
-    def source(self) -> RowSource:
+    def _source(self) -> RowSource:
         """Create the source that the query reads."""
         if "queries" in self._transport.extensions:
             return _BulkQuerySource(self._transport, self._dataset, (*self._route, "items"), self._query)
@@ -113,7 +113,7 @@ class _QueriedItemsView(_QueryView, ItemsView):
 class _QueriedAnnotationsView(_QueryView, AnnotationsView):
     """The ground truth that a query finds."""
 
-    def source(self) -> RowSource:
+    def _source(self) -> RowSource:
         """Create the source that the query reads."""
         if "queries" in self._transport.extensions:
             return _BulkQuerySource(self._transport, self._dataset, (*self._route, "annotations"), self._query)
@@ -123,7 +123,7 @@ class _QueriedAnnotationsView(_QueryView, AnnotationsView):
 class _QueriedPredictionsView(_QueryView, PredictionsView):
     """The predictions that a query finds."""
 
-    def source(self) -> RowSource:
+    def _source(self) -> RowSource:
         """Create the source that the query reads."""
         if "queries" in self._transport.extensions:
             run = ("modelRun", self._query.run_id or "", "predictions")

@@ -25,7 +25,7 @@ class SliceItemsView(ItemsView):
     a look-up costs a full read there.
     """
 
-    def source(self) -> RowSource:
+    def _source(self) -> RowSource:
         """Create the source that one operation reads."""
         if "slices" in self._transport.extensions:
             return _BulkSliceSource(self._transport, self._dataset, (*self._route, self._noun), self._route[1])
@@ -35,7 +35,7 @@ class SliceItemsView(ItemsView):
 class SliceAnnotationsView(AnnotationsView):
     """The ground truth of the items of a slice, in its order: `Slice.annotations`, read on demand."""
 
-    def source(self) -> RowSource:
+    def _source(self) -> RowSource:
         """Create the source that one operation reads."""
         if "slices" in self._transport.extensions:
             return _BulkSliceSource(self._transport, self._dataset, (*self._route, self._noun), self._route[1])
@@ -63,7 +63,7 @@ class SlicePredictionsView(PredictionsView):
         super().__init__(transport, route, dataset)
         self._of = of
 
-    def source(self) -> RowSource:
+    def _source(self) -> RowSource:
         """Create the source that one operation reads."""
         extension = "slices" if self._of[0] == "modelRun" else "model-predictions"
         if extension in self._transport.extensions:

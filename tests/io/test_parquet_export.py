@@ -100,7 +100,7 @@ def cut(dataset: npd.Dataset, monkeypatch: pytest.MonkeyPatch, error: Callable[[
     def fails(view: Any, *arguments: Any, **options: Any) -> Iterator[pd.DataFrame]:
         for frame in chunks(view, *arguments, **options):
             yield frame
-            if view.kinds is ANNOTATIONS:
+            if view._kinds is ANNOTATIONS:
                 error()
 
     monkeypatch.setattr(type(dataset.annotations), "iter_frames", fails)

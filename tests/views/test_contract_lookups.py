@@ -103,7 +103,7 @@ def test_annotations_come_grouped_or_flat(
     assert frame["type"].tolist() == types
     assert frame["reference_id"].tolist() == ["a"] * len(types)
     assert frame["dataset_item_id"].tolist() == ["di_1"] * len(types)
-    assert dict(frame.dtypes) == dict(dataset.annotations.empty().dtypes)
+    assert dict(frame.dtypes) == dict(dataset.annotations.dtypes)
 
 
 def test_exported_rows_need_not_repeat_their_item(hosted: responses.RequestsMock, dataset: npd.Dataset) -> None:

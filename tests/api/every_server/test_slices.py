@@ -110,8 +110,8 @@ def test_annotations_and_predictions_are_read_by_slice(dataset: npd.Dataset, run
     truth, predicted = made.annotations.to_frame(), made.predictions(run).to_frame()
     assert (truth["reference_id"].tolist(), truth["x"].tolist()) == (["c.jpg", "b.jpg", "b.jpg"], [4.0, 2.0, 3.0])
     assert predicted["confidence"].tolist() == [0.3, 0.2]
-    assert truth.dtypes.equals(dataset.annotations.empty().dtypes)
-    assert predicted.dtypes.equals(run.predictions.empty().dtypes)
+    assert truth.dtypes.equals(dataset.annotations.dtypes)
+    assert predicted.dtypes.equals(run.predictions.dtypes)
     assert made.annotations.iloc[-1]["x"].tolist() == [2.0, 3.0]
     assert made.predictions(run).refloc[["b.jpg", "c.jpg"], "confidence"]["confidence"].tolist() == [0.2, 0.3]
     assert (len(made.annotations), len(made.predictions(run))) == (3, 2)

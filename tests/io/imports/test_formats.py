@@ -379,10 +379,7 @@ def test_lists_of_structs_are_named_as_they_have_to_be_typed(run_command: Any, t
     typed: list[object] = [tmp_path / "nested.parquet", "Mine", "--kind", "annotations"]
     code, _, err = run_command(*typed)
     assert (code, "Use --bbox objects.bbox, with --bbox-format xywh, or" in err) == (1, True)
-    typed += ["--bbox", "objects.bbox"]
-    code, _, err = run_command(*typed, "--column", "label=objects.category")
-    assert (code, "Use --bbox-format xywh" in err) == (1, True)
-    typed += ["--bbox-format", "xywh"]
+    typed += ["--bbox", "objects.bbox", "--bbox-format", "xywh"]
     code, _, err = run_command(*typed, "--column", "label=category")
     assert (code, "Is 'objects.category' meant? Use --column label=objects.category." in err) == (1, True)
 
