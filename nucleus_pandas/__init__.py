@@ -13,8 +13,6 @@ UploadResult(new_items=1, updated_items=0, ignored_items=0, upload_errors=0)
 """
 
 import logging
-from importlib import import_module
-from types import ModuleType
 
 from nucleus_pandas._util.compat import __version__
 from nucleus_pandas._util.options import set_options, show_versions
@@ -131,8 +129,10 @@ __all__ = [
 logging.getLogger("nucleus_pandas").addHandler(logging.NullHandler())
 
 
-def __getattr__(name: str) -> ModuleType:
-    if name == "sample":  # the sample data, which are read only where they are used
+def __getattr__(name: str) -> object:
+    if name == "sample":  # the sample data, which are imported only where they are used
+        from importlib import import_module
+
         return import_module("nucleus_pandas.sample")
     raise AttributeError(f"module 'nucleus_pandas' has no attribute {name!r}")
 

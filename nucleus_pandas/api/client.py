@@ -209,7 +209,8 @@ class NucleusClient:
             ``use_privacy_mode`` (every item then needs its size), ``annotation_metadata_schema`` and
             ``item_metadata_schema`` (rows whose metadata does not match are rejected).
         exist_ok : bool
-            If True, return the oldest existing dataset of that name, so that a notebook can run twice.
+            If True, return the oldest existing dataset of that name, so that a notebook can run twice. On an embedded
+            Nucleus, callers at the same time get the same dataset.
 
         Returns
         -------
@@ -221,7 +222,9 @@ class NucleusClient:
             raise InvalidInputError("A dataset needs a name: create_dataset('My Dataset').")
         if unknown := set(fields) - _DATASET_FIELDS:
             raise InvalidInputError(f"A dataset has no field {', '.join(sorted(map(repr, unknown)))}.")
-        if exist_ok:
+        if exist_ok and "exist-ok" in self._transport.extensions:
+            fields = {**fields, "exist_ok": True}
+        elif exist_ok:
             for entry in self._transport.read(list[DatasetListEntry], "dataset", "details"):
                 if entry.name == fields["name"]:
                     return Dataset(self._transport, entry.id, entry.name)

@@ -16,7 +16,7 @@ from nucleus_pandas.api.model import Model, of_model_or_run
 from nucleus_pandas.api.model_run import ModelRun, export_files
 from nucleus_pandas.api.slice import Slice, sample_of, slice_of, slices_of
 from nucleus_pandas.api.web_urls import page_url
-from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.errors import InvalidInputError, UnsupportedError
 from nucleus_pandas.io import CocoSource, to_coco
 from nucleus_pandas.io.parquet.export import ExportFile, check_what, export, rows_of
 from nucleus_pandas.io.parquet.export_schema import EXPORT_KINDS, ExportKind
@@ -273,13 +273,16 @@ class Dataset(DatasetAdmin):
         verb = "append" if kind == "items" else "annotate"
         return Target(kind, self._transport, ("dataset", self.id, verb), {"dataset_id": self.id})
 
-    def create_model_run(self, model: Model | Mapping[str, Any], **fields: Any) -> ModelRun:
+    def create_model_run(self, model: Model | Mapping[str, Any], *, exist_ok: bool = False, **fields: Any) -> ModelRun:
         """Create a run of a model on this dataset.
 
         Parameters
         ----------
         model : Model or dict
             The model, or the fields of the run: ``reference_id`` or ``model_id``, optionally ``name`` and ``metadata``.
+        exist_ok : bool
+            If True, return the newest run of the model with that name on this dataset if there is one, so that a
+            notebook can run twice.
         **fields
             ``name`` and ``metadata``, with a model.
 
@@ -287,7 +290,13 @@ class Dataset(DatasetAdmin):
         ------
         NotFoundError
             The model does not exist.
+        UnsupportedError
+            `exist_ok` is True, and the server is the hosted service.
         """
+        if exist_ok and "exist-ok" not in self._transport.extensions:
+            raise UnsupportedError(
+                "The hosted service cannot find a run by its name; omit exist_ok=, or use model_runs."
+            )
         if isinstance(model, Model):
             body = {"reference_id": model.reference_id, **fields}
         elif isinstance(model, Mapping):
@@ -297,7 +306,8 @@ class Dataset(DatasetAdmin):
         unknown = set(body) - {"model_id", "reference_id", "name", "metadata", "annotation_metadata_schema"}
         if unknown:
             raise InvalidInputError(f"A run has no field {', '.join(sorted(map(repr, unknown)))}.")
-        created = self._transport.create(RunCreated, "dataset", self.id, "modelRun", "create", body=to_json(body, "$"))
+        body = {**to_json(body, "$"), **({"exist_ok": True} if exist_ok else {})}
+        created = self._transport.create(RunCreated, "dataset", self.id, "modelRun", "create", body=body)
         return ModelRun(self._transport, created.model_run_id, self.id)
 
     @property
@@ -548,7 +558,9 @@ class Dataset(DatasetAdmin):
         """The slices of this dataset."""
         return slices_of(self._transport, self.id)
 
-    def create_slice(self, name: str | Mapping[str, Any], reference_ids: ItemKeys | None = None) -> Slice:
+    def create_slice(
+        self, name: str | Mapping[str, Any], reference_ids: ItemKeys | None = None, *, exist_ok: bool = False
+    ) -> Slice:
         """Create a slice of items of this dataset.
 
         Parameters
@@ -560,6 +572,9 @@ class Dataset(DatasetAdmin):
             Reference ids; or a frame with ``reference_id`` or ``dataset_item_id``, in a column or the index: items,
             annotations, or the result of `query`. Each item is in the slice once, in the order of first occurrence.
             By default the slice is empty.
+        exist_ok : bool
+            If True and the dataset has a slice of that name, append the items that it lacks and return it, so that a
+            notebook can run twice.
 
         Returns
         -------
@@ -589,8 +604,8 @@ class Dataset(DatasetAdmin):
         >>> client.close()
         """
         if isinstance(name, Mapping):
-            return slice_of(self._transport, self.id, *_slice_fields(name, reference_ids))
-        return slice_of(self._transport, self.id, name, item_ids(reference_ids))
+            return slice_of(self._transport, self.id, *_slice_fields(name, reference_ids), exist_ok=exist_ok)
+        return slice_of(self._transport, self.id, name, item_ids(reference_ids), exist_ok=exist_ok)
 
     def build_slice(
         self,

@@ -57,6 +57,11 @@ class ModelRun(Resource):
         return self._transport.get("modelRun", self.id, "info")
 
     @property
+    def name(self) -> str:
+        """The name, as the server has it now."""
+        return str(self.info["name"])
+
+    @property
     def url(self) -> str:
         """The URL of the page that shows the run; see `NucleusClient.url`."""
         return page_url(self._transport, "runs", self.id)

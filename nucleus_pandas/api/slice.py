@@ -255,11 +255,17 @@ class Slice(Resource):
         return {"name": self._name, "dataset_id": self._dataset_id}
 
 
-def slice_of(transport: Transport, dataset_id: str, name: str, named: NamedItems) -> Slice:
-    """Create a slice of any number of items on the server."""
+def slice_of(transport: Transport, dataset_id: str, name: str, named: NamedItems, *, exist_ok: bool = False) -> Slice:
+    """Create a slice of any number of items on the server, or append to that of the same name if it may exist."""
     _check_name(name)
+    if exist_ok and "exist-ok" not in transport.extensions:
+        existing = next((each for each in slices_of(transport, dataset_id) if each.name == name), None)
+        if existing is not None:
+            if named.ids:
+                existing.append(pd.DataFrame({named.by: named.ids}))
+            return existing
     first, *others = _batches(named.ids) or [[]]
-    body = CreateSlice(name=name)
+    body = CreateSlice(name=name, exist_ok=exist_ok and "exist-ok" in transport.extensions)
     if not first:
         body.allow_empty = 1
     elif named.by == "reference_id":

@@ -123,7 +123,7 @@ class View(ABC):
 
     @property
     def empty(self) -> bool:
-        """Whether there are no rows."""
+        """True if there are no rows."""
         return not len(self)
 
     def head(self, n: int = 5) -> pd.DataFrame:
@@ -214,7 +214,7 @@ class View(ABC):
         """
         rows = self.to_frame(metadata_as="json")
         rows = rows.reset_index(drop=rows.index.name is None)
-        for name in rows.select_dtypes("object").columns:
+        for name in [name for name in rows.columns if rows[name].dtype == object]:
             rows[name] = [_json_text(value) if isinstance(value, dict) else value for value in rows[name]]
         return pa.Table.from_pandas(rows, preserve_index=False)
 
@@ -310,13 +310,13 @@ class View(ABC):
         )
 
     def __iter__(self) -> Iterator[Any]:
-        raise TypeError(f"A view is not iterated over: use .iter_frames() for frames, or .to_frame(). {self!r}")
+        raise TypeError(f"{type(self).__name__!r} is not iterable: use .iter_frames() for frames, or .to_frame().")
 
     def __contains__(self, key: object) -> bool:
-        raise TypeError(f"'in' is not supported by views: use .to_frame() or .columns. {self!r}")
+        raise TypeError(f"{type(self).__name__!r} does not support 'in': use .to_frame() or .columns.")
 
     def __array__(self, *arguments: Any, **options: Any) -> Any:
-        raise TypeError(f"A view is not an array: use .to_frame().to_numpy(). {self!r}")
+        raise TypeError(f"{type(self).__name__!r} is not an array: use .to_frame().to_numpy().")
 
     def __getattr__(self, name: str) -> Any:
         text = f"{type(self).__name__!r} object has no attribute {name!r}"

@@ -33,6 +33,7 @@ EXTENSIONS = (
     "columns",
     "commits",
     "delete",
+    "exist-ok",
     "idempotency",
     "lookup",
     "matches",

@@ -58,7 +58,9 @@ def create(dataset_id: str) -> Response:
         else:
             names = payload.reference_ids or []
             numbers = _numbers(dataset, names, items.ids_of(db, dataset, names))
-        return SliceCreated(slice_id=slices.create(db, dataset, payload.name, numbers).public_id)
+        return SliceCreated(
+            slice_id=slices.create(db, dataset, payload.name, numbers, exist_ok=payload.exist_ok).public_id
+        )
 
     return create_once(insert)
 

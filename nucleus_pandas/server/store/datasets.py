@@ -47,7 +47,13 @@ def json_or_none(value: object) -> str | None:
 
 
 def create(db: sqlite3.Connection, request: CreateDataset) -> Dataset:
-    """Create a dataset."""
+    """Create a dataset; if it may exist, return the oldest one of its name instead."""
+    if request.exist_ok:
+        row = db.execute(
+            "SELECT tag FROM dataset WHERE name = ? AND NOT deleted ORDER BY id LIMIT 1", (request.name,)
+        ).fetchone()
+        if row is not None:
+            return find(db, f"ds_{row[0]}")
     tag = new_tag()
     db.execute(
         "INSERT INTO dataset (tag, name, is_scene, use_privacy_mode, annotation_metadata_schema, item_metadata_schema,"

@@ -175,7 +175,18 @@ def delete(db: sqlite3.Connection, model: Model) -> None:
 
 
 def create_run(db: sqlite3.Connection, model: Model, dataset: Dataset | None, request: CreateModelRun) -> Run:
-    """Create a run of a model, on one dataset, or on any number of them without `dataset`."""
+    """Create a run of a model, on one dataset, or on any number of them without `dataset`.
+
+    If it may exist, return the newest one of its name, model and dataset instead.
+    """
+    if request.exist_ok:
+        row = db.execute(
+            "SELECT max(id) FROM run WHERE model = ? AND dataset IS ? AND name = ? AND NOT deleted",
+            (model.id, dataset and dataset.id, request.name or model.name),
+        ).fetchone()
+        run = run_where(db, "run.id = ?", row[0])
+        if run is not None:
+            return run
     tag = new_tag()
     db.execute(
         "INSERT INTO run (tag, model, dataset, name, metadata, annotation_metadata_schema, created_at)"
