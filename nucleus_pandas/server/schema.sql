@@ -438,3 +438,10 @@ CREATE TABLE free_run (
     model INTEGER PRIMARY KEY REFERENCES model ON DELETE CASCADE,
     run INTEGER NOT NULL UNIQUE
 ) STRICT;
+
+-- Version 4: journals of uploads learn of deletions
+
+CREATE TABLE generation (
+    dataset INTEGER PRIMARY KEY REFERENCES dataset ON DELETE CASCADE,
+    token TEXT NOT NULL                        -- random; another one after each deletion of items or annotations
+) STRICT;

@@ -1,8 +1,9 @@
 """The journal of uploads: the answers to earlier requests, by which the same upload resumes.
 
 A journal is one SQLite file. It is written after each answer, so that everything that it records is stored on the
-server; the rest is sent again, which stores nothing twice. Before a request is sent that may replace rows, the entries
-of those rows are deleted: what was recorded of them may no longer hold.
+server; the rest is sent again, which stores nothing twice. A deletion on the server changes the generation of the
+target, whose entries are others: everything is sent again then. Before a request is sent that may replace rows, the
+entries of those rows are deleted: what was recorded of them may no longer hold.
 """
 
 from __future__ import annotations
@@ -144,9 +145,13 @@ class Journal:
             row: tuple[Any, ...] | None = db.execute(statement, values).fetchone()
         return row
 
-    def upload(self, *identity: object) -> UploadJournal:
-        """Return the entries of one upload, identified by its target and options as JSON values."""
-        return UploadJournal(self, blake2b(json.dumps(identity).encode(), digest_size=16).digest())
+    def upload(self, *identity: object, generation: str = "") -> UploadJournal:
+        """Return the entries of one upload, identified by its target and options as JSON values.
+
+        Entries of another generation of the target are not among them: rows that they record may be deleted.
+        """
+        values = (*identity, generation) if generation else identity
+        return UploadJournal(self, blake2b(json.dumps(values).encode(), digest_size=16).digest())
 
     def close(self) -> None:
         """Close the file."""

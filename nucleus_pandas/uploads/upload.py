@@ -48,8 +48,16 @@ def upload(
             "journal= cannot be combined with wait=False, because the journal records how jobs end.", argument="wait"
         )
     with Journal(Path(journal)) as opened:
-        part = opened.upload(target.kind, *target.route, options.if_exists).part("")
+        entries = opened.upload(target.kind, *target.route, options.if_exists, generation=generation_of(target))
+        part = entries.part("")
         return _upload(Upload(target, options, source, checked, journal=part))
+
+
+def generation_of(target: Target) -> str:
+    """Return a text that deletions in a target change; empty for servers that do not tell, as the hosted service."""
+    if "generation" not in target.transport.extensions:
+        return ""
+    return str(target.transport.get("_nucleus_pandas", *target.route[:2], "generation")["generation"])
 
 
 def _upload(upload: Upload[Units]) -> UploadResult:

@@ -28,7 +28,7 @@ from nucleus_pandas.uploads.batches import Upload
 from nucleus_pandas.uploads.journal import FILE_NAME, Journal, PartJournal, UploadJournal, user_folder
 from nucleus_pandas.uploads.options import Options, Target
 from nucleus_pandas.uploads.results import ACCEPTED, ERROR, STATUSES, UNSENT, ImportResult
-from nucleus_pandas.uploads.upload import send
+from nucleus_pandas.uploads.upload import generation_of, send
 
 _GIANT_ROWS, _GIANT_BYTES = 1_000_000, 512 << 20  # of a row group, which has to fit into memory
 _REPEATS = "repeats"  # beside the statuses, in the journal's counts of a row group
@@ -187,7 +187,10 @@ class RowsImport:
         with ExitStack() as stack:
             folder = _folder(self.sources)
             journal = self._journal(folder)
-            log = None if journal is None else stack.enter_context(journal).upload(*self._what())
+            log = None
+            if journal is not None:
+                generation = generation_of(target)
+                log = stack.enter_context(journal).upload(*self._what(), generation=generation)
             rejects = stack.enter_context(Rejects(self._rejects_path(folder)))
             total = sum(rows for file in files for rows, _ in file.groups)
             with Progress(self.kind, total, self.options.progress) as bar:

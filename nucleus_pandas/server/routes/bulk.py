@@ -17,7 +17,7 @@ from nucleus_pandas.server.ingest.targets import RunPath, dataset_of_run
 from nucleus_pandas.server.query import QueryTarget, compile_query
 from nucleus_pandas.server.read import selections
 from nucleus_pandas.server.routes.request import body, file_url, nucleus, reply
-from nucleus_pandas.server.store import commits, datasets, items, models, subsets
+from nucleus_pandas.server.store import commits, datasets, generations, items, models, subsets
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import ALL_ITEMS, item_id
 from nucleus_pandas.server.store.layers import AnnotationLayer, id_of_key
@@ -34,6 +34,7 @@ EXTENSIONS = (
     "commits",
     "delete",
     "exist-ok",
+    "generation",
     "idempotency",
     "lookup",
     "matches",
@@ -122,6 +123,19 @@ def run_home(run_id: str) -> Response:
     with nucleus().database.read() as db:
         run = models.find_run(db, run_id)
         return _home(f"prj_{run.model_tag}", dataset_of_run(db, run))
+
+
+@blueprint.get("/_nucleus_pandas/dataset/<id:dataset_id>/generation")
+@blueprint.get("/_nucleus_pandas/modelRun/<id:run_id>/generation", endpoint="generation_of_run")
+def generation(dataset_id: str | None = None, run_id: str | None = None) -> Response:
+    """``GET _nucleus_pandas/{dataset,modelRun}/{id}/generation``: return a text that every deletion changes."""
+    with nucleus().database.read() as db:
+        if dataset_id is not None:
+            number: int | None = datasets.find(db, dataset_id).id
+        else:
+            assert run_id is not None
+            number = models.find_run(db, run_id).dataset
+        return reply({"generation": generations.of_dataset(db, number)})
 
 
 @blueprint.get("/_nucleus_pandas/modelRun/<id:run_id>/commit")

@@ -19,7 +19,7 @@ from nucleus_pandas.errors import StoreError
 T = TypeVar("T")
 
 APPLICATION_ID = 0x4E55434C  # "NUCL", in the file's header
-VERSION = 3
+VERSION = 4
 FILE_NAME = "nucleus.sqlite"
 
 WriteOutcome: TypeAlias = Literal["new", "updated", "ignored"]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from nucleus_pandas.errors import ConflictError, NotFoundError
-from nucleus_pandas.server.store import layers
+from nucleus_pandas.server.store import generations, layers
 from nucleus_pandas.server.store.ids import dataset_of, item_range, new_tag, now, tag_of
 from nucleus_pandas.server.store.layers import AnnotationLayer
 from nucleus_pandas.wire.requests import AddTaxonomy, CreateDataset
@@ -280,6 +280,7 @@ def delete_taxonomy(db: sqlite3.Connection, dataset: Dataset, name: str) -> None
     if not db.execute("DELETE FROM taxonomy WHERE dataset = ? AND name = ?", (dataset.id, name)).rowcount:
         raise NotFoundError(f"The dataset '{dataset.public_id}' has no taxonomy '{name}'.")
     rows = (*item_range(dataset.id), layers.taxonomy_key(name))
+    generations.record_deletion(db, dataset.id)
     count = db.execute("DELETE FROM annotation WHERE item >= ? AND item < ? AND key = ?", rows).rowcount
     for run in db.execute("SELECT id FROM run WHERE dataset = ? OR dataset IS NULL", (dataset.id,)).fetchall():
         count += db.execute(

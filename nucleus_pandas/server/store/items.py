@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from nucleus_pandas.errors import NotFoundError, PositionError
-from nucleus_pandas.server.store import datasets
+from nucleus_pandas.server.store import datasets, generations
 from nucleus_pandas.server.store.database import WriteOutcome
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import batches, item_number, item_range, split_item_id
@@ -249,6 +249,7 @@ def delete(db: sqlite3.Connection, dataset: Dataset, number: int) -> None:
         db.execute("DELETE FROM match WHERE run = ? AND item = ?", (run, number))
     db.execute("DELETE FROM item WHERE id = ?", (number,))
     _POSITIONS.add_hole(db, number)
+    generations.record_deletion(db, dataset.id)
     db.execute("UPDATE dataset SET length = length - 1, revision = revision + 1 WHERE id = ?", (dataset.id,))
 
 

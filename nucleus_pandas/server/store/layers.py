@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import msgspec
 
 from nucleus_pandas.errors import FrozenRunError
+from nucleus_pandas.server.store import generations
 from nucleus_pandas.server.store.database import WriteOutcome
 from nucleus_pandas.server.store.ids import batches, item_range, owner_sql
 from nucleus_pandas.wire.bulk import BoxColumns
@@ -378,6 +379,7 @@ def delete_ground_truth(db: sqlite3.Connection, dataset: int, items: Iterable[in
     for part, marks in batches(items):
         count += db.execute(f"DELETE FROM annotation WHERE item IN ({marks})", part).rowcount
     if count:
+        generations.record_deletion(db, dataset)
         db.execute("UPDATE dataset SET revision = revision + 1 WHERE id = ?", (dataset,))
     return count
 

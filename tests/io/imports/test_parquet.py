@@ -665,7 +665,13 @@ def test_the_same_import_again_sends_nothing(
     first = npd.import_parquet(tmp_path / "boxes.parquet", scene, "annotations", batch_size=2)
     from nucleus_pandas.transport.session import Transport
 
-    monkeypatch.setattr(Transport, "request", lambda *arguments, **options: pytest.fail("something was sent"))
+    request = Transport.request
+
+    def only_reads(self: Transport, method: str, *segments: str, **options: Any) -> Any:
+        assert (method, segments[-1]) == ("GET", "generation"), "something was sent"
+        return request(self, method, *segments, **options)
+
+    monkeypatch.setattr(Transport, "request", only_reads)
     again = npd.import_parquet(tmp_path / "boxes.parquet", scene, "annotations", batch_size=2)
     assert (again.resumed, again.counts) == (12, first.counts)
 
