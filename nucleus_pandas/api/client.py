@@ -17,6 +17,7 @@ from nucleus_pandas._util.html import isolated
 from nucleus_pandas.api.dataset import Dataset
 from nucleus_pandas.api.model import Model, model_of
 from nucleus_pandas.api.model_run import ModelRun
+from nucleus_pandas.api.names import only_of_name
 from nucleus_pandas.api.slice import Slice
 from nucleus_pandas.api.web_urls import page_url
 from nucleus_pandas.errors import (
@@ -28,11 +29,12 @@ from nucleus_pandas.errors import (
     ServerError,
     StoreError,
 )
-from nucleus_pandas.schema import DATASETS, MODELS, frame, to_json
+from nucleus_pandas.schema import DATASETS, MODELS, frame, to_json, warn
 from nucleus_pandas.transport.auth import Key
 from nucleus_pandas.transport.resource import Resource, id_of
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.uploads.jobs import Job, jobs_frame
+from nucleus_pandas.wire.bulk import DatasetMade
 from nucleus_pandas.wire.requests import MergeRuns
 from nucleus_pandas.wire.responses import (
     DatasetCreated,
@@ -209,31 +211,75 @@ class NucleusClient:
             ``use_privacy_mode`` (every item then needs its size), ``annotation_metadata_schema`` and
             ``item_metadata_schema`` (rows whose metadata does not match are rejected).
         exist_ok : bool
-            If True, return the oldest existing dataset of that name, so that a notebook can run twice. On an embedded
-            Nucleus, callers at the same time get the same dataset.
+            If True, return the oldest existing dataset of that name, so that a notebook can run twice. An embedded
+            Nucleus gives several callers at once the same dataset; the hosted service has no request that does.
 
         Returns
         -------
         Dataset
             Also supports ``["dataset_id"]``.
+
+        Warns
+        -----
+        NucleusWarning
+            Several datasets have that name, as far as the server says.
         """
         fields = {"name": name} if isinstance(name, str) else name
         if not isinstance(fields, Mapping) or not isinstance(fields.get("name"), str) or not fields["name"]:
             raise InvalidInputError("A dataset needs a name: create_dataset('My Dataset').")
         if unknown := set(fields) - _DATASET_FIELDS:
             raise InvalidInputError(f"A dataset has no field {', '.join(sorted(map(repr, unknown)))}.")
-        if exist_ok and "exist-ok" in self._transport.extensions:
-            fields = {**fields, "exist_ok": True}
-        elif exist_ok:
-            for entry in self._transport.read(list[DatasetListEntry], "dataset", "details"):
-                if entry.name == fields["name"]:
-                    return Dataset(self._transport, entry.id, entry.name)
+        if not isinstance(exist_ok, bool):
+            raise InvalidInputError(f"exist_ok must be True or False, not {exist_ok!r}.", argument="exist_ok")
+        name = fields["name"]
+        if "exist-ok" in self._transport.extensions:
+            body = to_json({**fields, "exist_ok": exist_ok}, "$")
+            made = self._transport.create(DatasetMade, "_nucleus_pandas", "dataset", "create", body=body)
+            _warn_of_namesakes(name, made.dataset_id, made.namesakes, exist_ok=exist_ok)
+            return Dataset(self._transport, made.dataset_id, name)
+        existing = self._ids_of_datasets(name) if exist_ok else []
+        if existing:
+            _warn_of_namesakes(name, existing[0], len(existing) - 1, exist_ok=True)
+            return Dataset(self._transport, existing[0], name)
         created = self._transport.create(DatasetCreated, "dataset", "create", body=to_json(fields, "$"))
-        return Dataset(self._transport, created.dataset_id, fields["name"])
+        return Dataset(self._transport, created.dataset_id, name)
 
-    def get_dataset(self, dataset_id: str) -> Dataset:
-        """Find a dataset by its id, or raise NotFoundError."""
+    def _ids_of_datasets(self, name: str) -> list[str]:
+        """List the ids of the datasets of a name, oldest first."""
+        entries = self._transport.read(list[DatasetListEntry], "dataset", "details")
+        return [entry.id for entry in entries if entry.name == name]
+
+    def get_dataset(self, dataset_id: str | None = None, *, name: str | None = None) -> Dataset:
+        """Find a dataset by its id or its name.
+
+        Parameters
+        ----------
+        dataset_id : str, optional
+            The id.
+        name : str, optional
+            The name, instead of the id.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such dataset; the error, a KeyError, lists similar names.
+        InvalidInputError
+            Several datasets have that name; the error lists their ids.
+
+        Examples
+        --------
+        >>> with NucleusClient.local() as client:
+        ...     dataset = client.create_dataset("Street scenes")
+        ...     client.get_dataset(name="Street scenes") == dataset
+        True
+        """
+        if name is not None:
+            _check_one("get_dataset", dataset_id, name)
+            entries = self._transport.read(list[DatasetListEntry], "dataset", "details")
+            found = only_of_name("dataset", name, [(entry.name, entry.id) for entry in entries])
+            return Dataset(self._transport, found, name)
         _check_id("dataset", dataset_id)
+        assert dataset_id is not None
         try:
             name = self._transport.read(DatasetName, "dataset", dataset_id, "name").name
         except NotFoundError as error:
@@ -241,7 +287,7 @@ class NucleusClient:
                 raise
             raise NotFoundError(
                 f"{error} Ids start with 'ds_'; client.datasets lists them with their names, and "
-                "client.create_dataset(name, exist_ok=True) finds a dataset by its name."
+                f"client.get_dataset(name={dataset_id!r}) finds a dataset by its name."
             ) from error
         return Dataset(self._transport, dataset_id, name)
 
@@ -340,9 +386,36 @@ class NucleusClient:
 
     create_model = add_model
 
-    def get_model(self, model_id: str) -> Model:
-        """Find a model by its id or by the id of one of its runs, or raise NotFoundError."""
+    def get_model(
+        self, model_id: str | None = None, *, reference_id: str | None = None, name: str | None = None
+    ) -> Model:
+        """Find a model by its id, by the id of one of its runs, by its reference id or by its name.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such model; the error, a KeyError, lists similar reference ids or names.
+        InvalidInputError
+            Several models have that name; the error lists their ids.
+
+        Examples
+        --------
+        >>> with NucleusClient.local() as client:
+        ...     model = client.add_model("Detector", reference_id="det-0.5")
+        ...     client.get_model(reference_id="det-0.5") == client.get_model(name="Detector") == model
+        True
+        """
+        if reference_id is not None or name is not None:
+            _check_one("get_model", model_id, reference_id, name)
+            entries = self._transport.read(ModelList, "models", "").models
+            if reference_id is not None:
+                named = [(entry.ref_id, entry.id) for entry in entries]
+                found = only_of_name("model", reference_id, named, "reference_id")
+            else:
+                found = only_of_name("model", str(name), [(entry.name, entry.id) for entry in entries])
+            return Model(self._transport, found, next(entry.ref_id for entry in entries if entry.id == found))
         _check_id("model", model_id)
+        assert model_id is not None
         entry = self._transport.read(ModelEntry, "model", model_id)
         return Model(self._transport, entry.id, entry.ref_id)
 
@@ -488,6 +561,20 @@ class NucleusClient:
     def _where(self) -> str:
         folder = self._transport.folder
         return f"local '{folder}'" if folder is not None else self._transport.endpoint
+
+
+def _check_one(function: str, *keys: object) -> None:
+    if sum(key is not None for key in keys) > 1:
+        raise InvalidInputError(f"{function}() takes one of its arguments, because each is enough.")
+
+
+def _warn_of_namesakes(name: str, chosen: str, others: int, *, exist_ok: bool) -> None:
+    if others:
+        what = "the oldest is used" if exist_ok else "this creates one more"
+        warn(
+            f"{others + 1} datasets are named {name!r}; {what}, '{chosen}'. client.datasets lists them; "
+            "dataset.rename() gives one another name, and create_dataset(name, exist_ok=True) creates no second one."
+        )
 
 
 def _check_id(kind: str, public_id: object) -> None:

@@ -7,25 +7,26 @@ import webbrowser
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pandas as pd
 
 from nucleus_pandas.api.dataset_admin import DatasetAdmin
-from nucleus_pandas.api.model import Model, of_model_or_run
+from nucleus_pandas.api.model import Model, of_model_or_run, run_of, runs_of
 from nucleus_pandas.api.model_run import ModelRun, export_files
+from nucleus_pandas.api.names import NamedList
 from nucleus_pandas.api.slice import Slice, sample_of, slice_of, slices_of
 from nucleus_pandas.api.web_urls import page_url
-from nucleus_pandas.errors import InvalidInputError, UnsupportedError
+from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.io import CocoSource, to_coco
 from nucleus_pandas.io.parquet.export import ExportFile, check_what, export, rows_of
 from nucleus_pandas.io.parquet.export_schema import EXPORT_KINDS, ExportKind
-from nucleus_pandas.schema import Backend, BoxColumn, ItemKeys, MetadataColumns, item_ids, no_backend, to_json
+from nucleus_pandas.schema import Backend, BoxColumn, ItemKeys, MetadataColumns, item_ids, no_backend
 from nucleus_pandas.schema.boxes import BoxFormat
 from nucleus_pandas.schema.items import NamedItems
 from nucleus_pandas.schema.validate import ColumnLayout, SendableRows
 from nucleus_pandas.transport.session import Transport
-from nucleus_pandas.uploads.options import IfExists, OnError, Options, Target
+from nucleus_pandas.uploads.options import IfAnnotated, IfExists, OnError, Options, Target
 from nucleus_pandas.uploads.results import UploadResult
 from nucleus_pandas.uploads.upload import upload
 from nucleus_pandas.views import (
@@ -40,7 +41,8 @@ from nucleus_pandas.views import (
     check_query,
     query_frame,
 )
-from nucleus_pandas.wire.responses import DatasetName, DatasetSize, RunCreated
+from nucleus_pandas.wire.bulk import RenameDataset
+from nucleus_pandas.wire.responses import DatasetInfo, DatasetName, DatasetSize
 
 
 class Dataset(DatasetAdmin):
@@ -60,8 +62,17 @@ class Dataset(DatasetAdmin):
             self._name = self._transport.read(DatasetName, "dataset", self.id, "name").name
         return self._name
 
+    _ways_to_change: ClassVar = {"name": "dataset.rename('new name') renames it."}
+
     def _known(self) -> dict[str, object]:
         return {"name": self._name}
+
+    def _described(self) -> dict[str, object]:
+        described = self._transport.describe("dataset", self.id, "info", embedded=DatasetInfo)
+        if described is None:
+            return super()._described()
+        self._name = described.name
+        return {"name": described.name, "items": described.length, "runs": len(described.model_run_ids)}
 
     @property
     def info(self) -> dict[str, Any]:
@@ -191,7 +202,7 @@ class Dataset(DatasetAdmin):
         bbox: BoxColumn | None = None,
         bbox_format: BoxFormat | None = None,
         metadata: MetadataColumns = True,
-        if_exists: IfExists = "skip",
+        if_exists: IfAnnotated = "skip",
         on_error: OnError = "raise",
         batch_size: int | None = None,
         progress: bool | None = None,
@@ -224,8 +235,11 @@ class Dataset(DatasetAdmin):
             True sends the column ``metadata`` (dicts, structs, JSON strings) and the columns ``metadata.<key>``, a list
             names plain columns to send instead, False sends none. Missing values are omitted. Metadata belongs to
             the rows that are sent, here the annotations.
-        if_exists : {"skip", "update", "error"}
-            What to do with an annotation whose ``annotation_id`` exists on its item.
+        if_exists : {"skip", "update", "error", "replace"}
+            What to do with an annotation whose ``annotation_id`` exists on its item: leave it, replace it, or raise an
+            error that names it, with nothing stored. A computed ``annotation_id`` changes with label and coordinates,
+            so ``"update"`` needs given ones. ``"replace"`` replaces the ground truth of each image that the frame names
+            as a whole and at once, that of an image without boxes by none; only an embedded Nucleus can.
         on_error : {"raise", "collect"}
             Whether rejected rows raise an error, or are only reported in the result.
         batch_size : int, optional
@@ -273,6 +287,29 @@ class Dataset(DatasetAdmin):
         verb = "append" if kind == "items" else "annotate"
         return Target(kind, self._transport, ("dataset", self.id, verb), {"dataset_id": self.id})
 
+    def rename(self, name: str) -> None:
+        """Change the name of the dataset.
+
+        Raises
+        ------
+        UnsupportedError
+            The server is not an embedded Nucleus; its contract has no request for it.
+
+        Examples
+        --------
+        >>> import nucleus_pandas as npd
+        >>> with npd.NucleusClient.local() as client:
+        ...     dataset = client.create_dataset("Stret scenes")
+        ...     dataset.rename("Street scenes")
+        ...     client.datasets["name"].tolist()
+        ['Street scenes']
+        """
+        if not isinstance(name, str) or not name:
+            raise InvalidInputError(f"A dataset needs a name: dataset.rename('Street scenes'), not {name!r}.")
+        self._transport.require("rename", "rename datasets")
+        self._transport.request("POST", "_nucleus_pandas", "dataset", self.id, "rename", body=RenameDataset(name=name))
+        self._name = name
+
     def create_model_run(self, model: Model | Mapping[str, Any], *, exist_ok: bool = False, **fields: Any) -> ModelRun:
         """Create a run of a model on this dataset.
 
@@ -281,8 +318,9 @@ class Dataset(DatasetAdmin):
         model : Model or dict
             The model, or the fields of the run: ``reference_id`` or ``model_id``, optionally ``name`` and ``metadata``.
         exist_ok : bool
-            If True, return the newest run of the model with that name on this dataset if there is one, so that a
-            notebook can run twice.
+            If True, return the newest run of that model and name on this dataset if there is one, so that a notebook
+            can run twice. The name is by default that of the model. Only an embedded Nucleus gives several callers at
+            once the same run.
         **fields
             ``name`` and ``metadata``, with a model.
 
@@ -290,13 +328,7 @@ class Dataset(DatasetAdmin):
         ------
         NotFoundError
             The model does not exist.
-        UnsupportedError
-            `exist_ok` is True, and the server is the hosted service.
         """
-        if exist_ok and "exist-ok" not in self._transport.extensions:
-            raise UnsupportedError(
-                "The hosted service cannot find a run by its name; omit exist_ok=, or use model_runs."
-            )
         if isinstance(model, Model):
             body = {"reference_id": model.reference_id, **fields}
         elif isinstance(model, Mapping):
@@ -306,15 +338,15 @@ class Dataset(DatasetAdmin):
         unknown = set(body) - {"model_id", "reference_id", "name", "metadata", "annotation_metadata_schema"}
         if unknown:
             raise InvalidInputError(f"A run has no field {', '.join(sorted(map(repr, unknown)))}.")
-        body = {**to_json(body, "$"), **({"exist_ok": True} if exist_ok else {})}
-        created = self._transport.create(RunCreated, "dataset", self.id, "modelRun", "create", body=body)
-        return ModelRun(self._transport, created.model_run_id, self.id)
+        return run_of(self._transport, "dataset", self.id, body, exist_ok=exist_ok)
 
     @property
-    def model_runs(self) -> list[ModelRun]:
-        """The runs on this dataset, oldest first."""
-        ids = self._transport.read(list[str], "dataset", self.id, "model_runs")
-        return [ModelRun(self._transport, run_id, self.id) for run_id in ids]
+    def model_runs(self) -> NamedList[ModelRun]:
+        """The runs on this dataset, oldest first; ``dataset.model_runs["yolo"]`` is the one of that name.
+
+        The error of an unknown name, a KeyError, lists similar ones; a name that several runs have is an error.
+        """
+        return runs_of(self._transport, "dataset", self.id)
 
     @property
     def items(self) -> ItemsView:
@@ -554,8 +586,8 @@ class Dataset(DatasetAdmin):
         return DatasetIndexer(self.items, "refloc")
 
     @property
-    def slices(self) -> list[Slice]:
-        """The slices of this dataset."""
+    def slices(self) -> NamedList[Slice]:
+        """The slices of this dataset; ``dataset.slices["rainy"]`` is the one of that name."""
         return slices_of(self._transport, self.id)
 
     def create_slice(
@@ -573,8 +605,8 @@ class Dataset(DatasetAdmin):
             annotations, or the result of `query`. Each item is in the slice once, in the order of first occurrence.
             By default the slice is empty.
         exist_ok : bool
-            If True and the dataset has a slice of that name, append the items that it lacks and return it, so that a
-            notebook can run twice.
+            If True, and the dataset has a slice of that name, add the items that it does not contain yet, and return
+            it, so that a notebook can run twice.
 
         Returns
         -------
@@ -588,7 +620,7 @@ class Dataset(DatasetAdmin):
         NotFoundError
             Items are not in the dataset; no slice was created, or, with more than 10,000 items, one of those before.
         ConflictError
-            The dataset already has a slice of that name.
+            The dataset already has a slice of that name, and `exist_ok` is False.
 
         Examples
         --------
@@ -615,6 +647,7 @@ class Dataset(DatasetAdmin):
         filters: Mapping[str, str] | None = None,
         *,
         seed: int | None = None,
+        exist_ok: bool = False,
     ) -> Slice:
         """Create a slice of a sample of the items.
 
@@ -631,6 +664,8 @@ class Dataset(DatasetAdmin):
         seed : int, optional
             Seed of an embedded Nucleus: the same items and seed give the same sample. By default it is derived from the
             name.
+        exist_ok : bool
+            If True, return the slice of that name if the dataset has one; nothing is sampled then.
 
         Raises
         ------
@@ -654,7 +689,7 @@ class Dataset(DatasetAdmin):
         if unknown := set(filters or {}) - {"slice_id"}:
             raise InvalidInputError(f"filters= takes 'slice_id', not {', '.join(map(repr, unknown))}.")
         source = (filters or {}).get("slice_id")
-        return sample_of(self._transport, self.id, name, sample_size, sample_method, source, seed)
+        return sample_of(self._transport, self.id, name, sample_size, sample_method, source, seed, exist_ok=exist_ok)
 
     def query(
         self,

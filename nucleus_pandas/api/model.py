@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from nucleus_pandas.api.dataset_admin import names_of
 from nucleus_pandas.api.model_run import ModelRun
+from nucleus_pandas.api.names import NamedList
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.schema import BoxColumn, MetadataColumns, Terms, to_json
 from nucleus_pandas.schema.boxes import BoxFormat
 from nucleus_pandas.schema.validate import ColumnLayout, SendableRows
 from nucleus_pandas.transport.resource import Resource, id_of
 from nucleus_pandas.transport.session import Transport
-from nucleus_pandas.uploads.options import IfExists, OnError, Options, Target
+from nucleus_pandas.uploads.options import IfAnnotated, OnError, Options, Target
 from nucleus_pandas.uploads.results import UploadResult
 from nucleus_pandas.uploads.upload import upload
 from nucleus_pandas.views import ModelPredictionsView
 from nucleus_pandas.wire.bulk import RunPlace
 from nucleus_pandas.wire.requests import CopyPredictions
-from nucleus_pandas.wire.responses import ModelAdded, ModelEntry, RunCreated
+from nucleus_pandas.wire.responses import ModelAdded, ModelEntry, ModelList, RunCreated
 
 _WITHOUT_RUN = ("box", "polygon", "cuboid")  # the types that the contract allows without a run
 
@@ -95,7 +96,9 @@ class Model(Resource):
         """Remove slices from those that the model was trained on, or raise BadRequestError if one is not among them."""
         self._change("DELETE", "trainedSliceId", "trained_slice_ids", slice_ids)
 
-    def create_model_run(self, name: str | None = None, metadata: Mapping[str, Any] | None = None) -> ModelRun:
+    def create_model_run(
+        self, name: str | None = None, metadata: Mapping[str, Any] | None = None, *, exist_ok: bool = False
+    ) -> ModelRun:
         """Create a run of the model that may span datasets; `Dataset.create_model_run` creates one on a dataset.
 
         Parameters
@@ -104,6 +107,8 @@ class Model(Resource):
             By default that of the model.
         metadata : dict, optional
             Any metadata.
+        exist_ok : bool
+            If True, return the newest such run of that name if there is one, as in `Dataset.create_model_run`.
 
         Examples
         --------
@@ -120,15 +125,13 @@ class Model(Resource):
         (2, 1)
         >>> client.close()
         """
-        body = to_json({"name": name, "reference_id": None, "metadata": metadata}, "$")
-        created = self._transport.create(RunCreated, "model", self.id, "modelRun", "create", body=body)
-        return ModelRun(self._transport, created.model_run_id)
+        body = {"name": name, "reference_id": None, "metadata": metadata}
+        return run_of(self._transport, "model", self.id, body, exist_ok=exist_ok)
 
     @property
-    def model_runs(self) -> list[ModelRun]:
-        """The runs of the model, oldest first."""
-        ids = self._transport.read(list[str], "model", self.id, "modelRun")
-        return [ModelRun(self._transport, run_id) for run_id in ids]
+    def model_runs(self) -> NamedList[ModelRun]:
+        """The runs of the model, oldest first; ``model.model_runs["night"]`` is the one of that name."""
+        return runs_of(self._transport, "model", self.id)
 
     def predict(
         self,
@@ -139,7 +142,7 @@ class Model(Resource):
         bbox: BoxColumn | None = None,
         bbox_format: BoxFormat | None = None,
         metadata: MetadataColumns = True,
-        if_exists: IfExists = "skip",
+        if_exists: IfAnnotated = "skip",
         on_error: OnError = "raise",
         batch_size: int | None = None,
         progress: bool | None = None,
@@ -252,6 +255,11 @@ class Model(Resource):
         self._entry = None
         self._transport.request(method, "model", self.id, route, body={field: names_of(names)})
 
+    def _described(self) -> dict[str, object]:
+        if self._entry is None:
+            self._entry = self._transport.describe("model", self.id, embedded=ModelEntry)
+        return {} if self._entry is None else {"name": self._entry.name}
+
     def _known(self) -> dict[str, object]:
         return {"name": self._entry and self._entry.name, "reference_id": self._reference_id}
 
@@ -266,6 +274,51 @@ def model_of(transport: Transport, fields: Mapping[str, Any]) -> Model:
     body = to_json({"metadata": {}, **fields}, "$")
     added = transport.create(ModelAdded, "models", "add", body=body)
     return Model(transport, added.model_id, fields["reference_id"])
+
+
+def run_of(
+    transport: Transport,
+    place: Literal["dataset", "model"],
+    place_id: str,
+    fields: Mapping[str, Any],
+    *,
+    exist_ok: bool,
+) -> ModelRun:
+    """Create a run on a dataset, or under a model, on the server; with `exist_ok` it may be there already."""
+    if not isinstance(exist_ok, bool):
+        raise InvalidInputError(f"exist_ok must be True or False, not {exist_ok!r}.", argument="exist_ok")
+    route: tuple[str, ...] = (place, place_id, "modelRun", "create")
+    dataset_id = place_id if place == "dataset" else None
+    if exist_ok and "exist-ok" in transport.extensions:
+        route, fields = ("_nucleus_pandas", *route), {**fields, "exist_ok": True}
+    elif exist_ok and (found := _run_like(transport, place, place_id, fields)) is not None:
+        return found
+    created = transport.create(RunCreated, *route, body=to_json(fields, "$"))
+    return ModelRun(transport, created.model_run_id, dataset_id)
+
+
+def _run_like(transport: Transport, place: str, place_id: str, fields: Mapping[str, Any]) -> ModelRun | None:
+    """Return the newest run that a request would create again, as far as a server of the contract says."""
+    entries = transport.read(ModelList, "models", "").models
+    wanted = place_id if place == "model" else fields.get("model_id")
+    model = next(
+        (e for e in entries if e.id == wanted or (wanted is None and e.ref_id == fields["reference_id"])), None
+    )
+    if model is None:
+        return None
+    name = fields.get("name") or model.name
+    for run in reversed(runs_of(transport, place, place_id)):
+        info = run.info
+        if (info.get("model_id"), info.get("name")) == (model.id, name):
+            return run
+    return None
+
+
+def runs_of(transport: Transport, place: str, place_id: str) -> NamedList[ModelRun]:
+    """List the runs on a dataset or of a model, oldest first."""
+    dataset_id, last = (place_id, "model_runs") if place == "dataset" else (None, "modelRun")
+    ids = transport.read(list[str], place, place_id, last)
+    return NamedList(ModelRun(transport, run_id, dataset_id) for run_id in ids)
 
 
 def of_model_or_run(thing: Model | ModelRun | str) -> tuple[str, str]:

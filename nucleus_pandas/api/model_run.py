@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from nucleus_pandas.api.dataset_admin import ReferenceIds, ids_of
 from nucleus_pandas.api.run_evaluation import (
     RunData,
     RunEvaluation,
@@ -18,7 +19,7 @@ from nucleus_pandas.api.run_evaluation import (
     stored_matches,
 )
 from nucleus_pandas.api.web_urls import page_url
-from nucleus_pandas.errors import InvalidInputError, ServerError
+from nucleus_pandas.errors import InvalidInputError, NotFoundError, ServerError
 from nucleus_pandas.evaluation import Engine, LabelPairs
 from nucleus_pandas.evaluation.average_precision import require
 from nucleus_pandas.evaluation.examples import check_choice, examples
@@ -32,12 +33,13 @@ from nucleus_pandas.schema.boxes import BoxFormat
 from nucleus_pandas.schema.validate import ColumnLayout, SendableRows
 from nucleus_pandas.transport.resource import Resource, id_of
 from nucleus_pandas.transport.session import Transport
-from nucleus_pandas.uploads.options import IfExists, OnError, Options, Target
+from nucleus_pandas.uploads.options import IfAnnotated, OnError, Options, Target
 from nucleus_pandas.uploads.results import UploadResult
 from nucleus_pandas.uploads.upload import upload
 from nucleus_pandas.views import PredictionsView, RunIndexer, stacked
-from nucleus_pandas.wire.bulk import RunPlace
+from nucleus_pandas.wire.bulk import DeleteRows, RowsDeleted, RunPlace
 from nucleus_pandas.wire.evaluations import MatchType
+from nucleus_pandas.wire.responses import RunInfo
 
 
 class ModelRun(Resource):
@@ -50,16 +52,28 @@ class ModelRun(Resource):
         super().__init__(transport, run_id)
         self._dataset_id = dataset_id
         self._looked_up = False
+        self._info: RunInfo | None = None
 
     @property
     def info(self) -> dict[str, Any]:
         """``model_id``, ``name``, ``status`` and ``metadata``, as the server has them now."""
         return self._transport.get("modelRun", self.id, "info")
 
+    def _cached_info(self) -> RunInfo:
+        if self._info is None:
+            self._info = self._transport.read(RunInfo, "modelRun", self.id, "info")
+        return self._info
+
     @property
     def name(self) -> str:
-        """The name, as the server has it now."""
-        return str(self.info["name"])
+        """The name, by default that of the model."""
+        return self._cached_info().name or ""
+
+    @property
+    def status(self) -> str:
+        """``open`` or ``committed``, as the server has it now."""
+        self._info = None
+        return str(self._cached_info().status)
 
     @property
     def url(self) -> str:
@@ -67,7 +81,30 @@ class ModelRun(Resource):
         return page_url(self._transport, "runs", self.id)
 
     def _known(self) -> dict[str, object]:
-        return {"dataset_id": self._dataset_id}
+        info = self._info
+        return {"name": info and info.name, "dataset_id": self._dataset_id}
+
+    def _described(self) -> dict[str, object]:
+        described = self._transport.describe("_nucleus_pandas", "modelRun", self.id, embedded=RunPlace, counts=1)
+        if described is None or described.status is None:
+            return super()._described()
+        return {"name": described.name, "status": described.status, "predictions": described.predictions}
+
+    @property
+    def model(self) -> Any:
+        """The model, as a `Model`."""
+        return Resource._kinds["Model"](self._transport, self._cached_info().model_id)
+
+    @property
+    def dataset(self) -> Any:
+        """The dataset, as a `Dataset`.
+
+        Raises
+        ------
+        InvalidInputError
+            The run spans datasets, or the server does not say which dataset it is on.
+        """
+        return Resource._kinds["Dataset"](self._transport, self._require_dataset_id())
 
     def __getitem__(self, key: str) -> Any:
         if key == "model_run_id":
@@ -86,7 +123,7 @@ class ModelRun(Resource):
         bbox: BoxColumn | None = None,
         bbox_format: BoxFormat | None = None,
         metadata: MetadataColumns = True,
-        if_exists: IfExists = "skip",
+        if_exists: IfAnnotated = "skip",
         on_error: OnError = "raise",
         batch_size: int | None = None,
         progress: bool | None = None,
@@ -117,9 +154,12 @@ class ModelRun(Resource):
         metadata : bool or list of str
             True sends the column ``metadata`` (dicts, structs, JSON strings) and the columns ``metadata.<key>``, a list
             names plain columns to send instead, False sends none. Missing values are omitted.
-        if_exists : {"skip", "update", "error"}
+        if_exists : {"skip", "update", "error", "replace"}
             What to do with a prediction whose ``annotation_id`` exists on its item: leave it, replace it including its
-            metadata, or raise an error.
+            metadata, or raise an error that names it, with nothing stored. A computed ``annotation_id`` changes with
+            label, coordinates and confidence, so ``"update"`` needs given ones. ``"replace"`` replaces the predictions
+            of each image that the frame names as a whole and at once, those of an image without boxes by none; only an
+            embedded Nucleus can.
         on_error : {"raise", "collect"}
             Whether rejected rows raise an error, or are only reported in the result.
         batch_size : int, optional
@@ -161,6 +201,71 @@ class ModelRun(Resource):
             return Target("predictions", self._transport, route, context | {"dataset_id": dataset_id})
         route = ("modelRun", self.id, "predict")
         return Target("predictions", self._transport, route, context, Terms(by_item_id=self._spans_datasets))
+
+    def delete_predictions(self, reference_ids: ReferenceIds, *, dataset: Resource | str | None = None) -> int:
+        """Delete the predictions of items from an open run, all at once.
+
+        Parameters
+        ----------
+        reference_ids : str or list-like of str
+            The items, as in `Dataset.delete_items`.
+        dataset : Dataset or str, optional
+            The dataset of the reference ids, for a run that spans datasets.
+
+        Returns
+        -------
+        int
+            Number of deleted predictions.
+
+        Raises
+        ------
+        NotFoundError
+            Items do not exist; the error is a KeyError that names them, and nothing is deleted.
+        FrozenRunError
+            The run is committed.
+        UnsupportedError
+            The server is not an embedded Nucleus; the hosted service deletes whole runs only.
+
+        Examples
+        --------
+        >>> import nucleus_pandas as npd
+        >>> from nucleus_pandas import sample
+        >>> client = npd.NucleusClient.local()
+        >>> dataset = client.create_dataset("Doc")
+        >>> _ = dataset.append(sample.items())
+        >>> run = dataset.create_model_run(client.add_model("Careful", reference_id="careful"))
+        >>> _ = run.predict(sample.detections("careful"))
+        >>> count = run.delete_predictions(["000000116740.jpg"])
+        >>> len(run.predictions.refloc["000000116740.jpg"]), run.clear() > 0, len(run.predictions)
+        (0, True, 0)
+        >>> client.close()
+        """
+        names = ids_of(reference_ids)
+        if not names:
+            raise InvalidInputError(
+                "There are no ids, so nothing was deleted. Name the items: delete_predictions(['a.jpg']); run.clear() "
+                "deletes all predictions of the run."
+            )
+        if dataset is None and self._spans_datasets():
+            raise InvalidInputError(
+                f"The run '{self.id}' spans datasets, so a reference id is not unique: pass dataset=.",
+                argument="dataset",
+            )
+        answer = self._delete_rows(DeleteRows(reference_ids=names), dataset)
+        if answer.missing:
+            missing = ", ".join(repr(names[place]) for place in answer.missing)
+            raise NotFoundError(f"There is no item {missing} in the dataset of the run. Nothing was deleted.")
+        return answer.deleted
+
+    def clear(self) -> int:
+        """Delete all predictions of an open run at once, and return their number; see `delete_predictions`."""
+        return self._delete_rows(DeleteRows(), None).deleted
+
+    def _delete_rows(self, rows: DeleteRows, dataset: Resource | str | None) -> RowsDeleted:
+        self._transport.require("delete-predictions", "delete predictions of a run")
+        place = () if dataset is None else ("dataset", id_of(dataset, "ds_", "a Dataset"))
+        route = ("_nucleus_pandas", *place, "modelRun", self.id, "delete_predictions")
+        return self._transport.look_up(RowsDeleted, *route, body=rows)
 
     def _spans_datasets(self) -> bool:
         return self._known_dataset_id() is None and "lookup" in self._transport.extensions

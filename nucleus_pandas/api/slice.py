@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 
 from nucleus_pandas.api.model import Model, of_model_or_run
 from nucleus_pandas.api.model_run import ModelRun
+from nucleus_pandas.api.names import NamedList
 from nucleus_pandas.api.web_urls import page_url
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.schema import Backend, ItemKeys, item_ids, no_backend
@@ -29,6 +31,7 @@ from nucleus_pandas.views import (
     check_query,
     query_frame,
 )
+from nucleus_pandas.wire.bulk import BuildSliceOnce, CreateSliceOnce
 from nucleus_pandas.wire.slices import (
     SLICE_IDS,
     AppendedToSlice,
@@ -256,33 +259,45 @@ class Slice(Resource):
 
 
 def slice_of(transport: Transport, dataset_id: str, name: str, named: NamedItems, *, exist_ok: bool = False) -> Slice:
-    """Create a slice of any number of items on the server, or append to that of the same name if it may exist."""
+    """Create a slice of any number of items on the server; with `exist_ok` it may be there already."""
     _check_name(name)
-    if exist_ok and "exist-ok" not in transport.extensions:
-        existing = next((each for each in slices_of(transport, dataset_id) if each.name == name), None)
-        if existing is not None:
-            if named.ids:
-                existing.append(pd.DataFrame({named.by: named.ids}))
-            return existing
     first, *others = _batches(named.ids) or [[]]
-    body = CreateSlice(name=name, exist_ok=exist_ok and "exist-ok" in transport.extensions)
+    is_known = exist_ok and "exist-ok" in transport.extensions
+    if exist_ok and not is_known and (existing := _slice_named(transport, dataset_id, name)) is not None:
+        for batch in _batches(named.ids):
+            existing.append(pd.DataFrame({named.by: batch}))
+        return existing
+    body = CreateSliceOnce(name=name, exist_ok=True) if is_known else CreateSlice(name=name)
     if not first:
         body.allow_empty = 1
     elif named.by == "reference_id":
         body.reference_ids = first
     else:
         body.dataset_item_ids = first
-    created = transport.create(SliceCreated, "dataset", dataset_id, "create_slice", body=body)
+    prefix = ("_nucleus_pandas",) if is_known else ()
+    created = transport.create(SliceCreated, *prefix, "dataset", dataset_id, "create_slice", body=body)
     new_slice = Slice(transport, created.slice_id, name, dataset_id)
     for batch in others:
         new_slice.append(pd.DataFrame({named.by: batch}))
     return new_slice
 
 
+def _slice_named(transport: Transport, dataset_id: str, name: str) -> Slice | None:
+    return next((one for one in slices_of(transport, dataset_id) if one.name == name), None)
+
+
 def sample_of(
-    transport: Transport, dataset_id: str, name: str, size: int, method: str, source: str | None, seed: int | None
+    transport: Transport,
+    dataset_id: str,
+    name: str,
+    size: int,
+    method: str,
+    source: str | None,
+    seed: int | None,
+    *,
+    exist_ok: bool = False,
 ) -> Slice:
-    """Create a slice of a random sample, drawn by the server."""
+    """Create a slice of a random sample, drawn by the server; with `exist_ok` it may be there already."""
     _check_name(name)
     if method not in ("Random", "Uniqueness"):
         raise InvalidInputError(
@@ -292,14 +307,19 @@ def sample_of(
         raise InvalidInputError(f"sample_size must be an integer of at least 1, not {size!r}.", argument="sample_size")
     if seed is not None and "slices" not in transport.extensions:
         raise InvalidInputError("Only an embedded Nucleus supports seed=; omit it.")
-    body = BuildSlice(
+    is_known = exist_ok and "exist-ok" in transport.extensions
+    if exist_ok and not is_known and (existing := _slice_named(transport, dataset_id, name)) is not None:
+        return existing
+    shape = partial(BuildSliceOnce, exist_ok=True) if is_known else BuildSlice
+    body = shape(
         name=name,
         sample_size=size.__index__(),
         sample_method=method,  # type: ignore[arg-type]
         filters=BuildFilters(slice_id=source),
         seed=seed,
     )
-    built = transport.create(SliceBuilt, "dataset", dataset_id, "build_slice", body=body)
+    prefix = ("_nucleus_pandas",) if is_known else ()
+    built = transport.create(SliceBuilt, *prefix, "dataset", dataset_id, "build_slice", body=body)
     if built.job_id is not None:
         view = Job(transport, built.job_id).ended()
         if view.status.startswith("Errored"):
@@ -307,10 +327,10 @@ def sample_of(
     return Slice(transport, built.slice_id, name, dataset_id)
 
 
-def slices_of(transport: Transport, dataset_id: str) -> list[Slice]:
+def slices_of(transport: Transport, dataset_id: str) -> NamedList[Slice]:
     """List the slices of a dataset."""
     entries = transport.read(list[LenientSliceEntry], "dataset", dataset_id, "slices")
-    return [Slice(transport, entry.id, entry.name, dataset_id) for entry in entries]
+    return NamedList(Slice(transport, entry.id, entry.name, dataset_id) for entry in entries)
 
 
 def _check_name(name: object) -> None:

@@ -114,6 +114,18 @@ class AnnotationUnits:
             return None
         return b"".join(box_columns(boxes))
 
+    def names_items_both_ways(self) -> bool:
+        """Return whether some units name their item by reference id, and others by item id."""
+        by_item_id = self.boxes.by_item_id
+        return by_item_id is not None and bool(by_item_id.any() and not by_item_id.all())
+
+    def take(self, order: Indices) -> AnnotationUnits:
+        """Return the units in another order."""
+        places = {unit: place for place, unit in enumerate(order.tolist())} if self.others or self.files else {}
+        others = {places[unit]: annotation for unit, annotation in self.others.items()}
+        files = {places[unit]: path for unit, path in self.files.items()}
+        return AnnotationUnits(_some(self.boxes, order), others, files)
+
     def masks(self, start: int, stop: int) -> set[int]:
         """Return the units that are masks."""
         if not self.others:
@@ -203,7 +215,12 @@ def check_annotations(
         again += np.flatnonzero(boxes.occurrences).tolist()
     repeats = rows[sorted(again)].tolist()
     files = {int(unit_of_row[row]): path for row, path in paths.items() if unit_of_row[row] != NOT_SENT}
-    return Checked(AnnotationUnits(boxes, sent, files), unit_of_row, problems, repeats)
+    cleared: list[str] = []
+    if is_empty.any():
+        alone = keys.filter(pa.array(is_empty & ~problems.bad)).drop_null().unique()
+        cleared = alone.filter(pc.invert(pc.is_in(alone, boxes.keys))).to_pylist()
+    cleared_by = "item_id" if by_item_id.any() else "reference_id"
+    return Checked(AnnotationUnits(boxes, sent, files), unit_of_row, problems, repeats, cleared, cleared_by)
 
 
 def _check_single_masks(others: Mapping[int, AnyAnnotation], problems: Problems, name: str) -> None:
@@ -391,8 +408,8 @@ def _some(boxes: BoxRows, rows: Indices) -> BoxRows:
         confidences=None if boxes.confidences is None else boxes.confidences[rows],
         metadata=taken(boxes.metadata),
         given_ids=taken(boxes.given_ids),
-        words=None,
-        occurrences=None,
+        words=None if boxes.words is None else boxes.words[rows],
+        occurrences=None if boxes.occurrences is None else boxes.occurrences[rows],
         details=some_details(boxes.details, taken),
     )
 

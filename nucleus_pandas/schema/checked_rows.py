@@ -209,9 +209,13 @@ class Checked(Generic[UnitsT_co]):
         Why rows are invalid. A row that is valid and has no unit has nothing to send.
     repeats : sequence of int
         The positions of rows that repeat others exactly, under ids of their own.
+    cleared : sequence of str
+        The items that have rows without an annotation only, by ids of the kind `cleared_by`.
     """
 
     units: UnitsT_co
     unit_of_row: Indices
     problems: Problems
     repeats: Sequence[int] = ()
+    cleared: Sequence[str] = ()
+    cleared_by: str = "reference_id"

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from nucleus_pandas._util.arrays import Indices
 from nucleus_pandas.errors import InvalidInputError, ValidationError
 from nucleus_pandas.schema import NOT_SENT, Checked, Problems, Terms, is_remote, mask_file, readable, to_json
 from nucleus_pandas.schema.checked_rows import RowKind
@@ -72,6 +73,16 @@ class AnnotationStructs(StructUnits[AnyAnnotation]):
     def keys(self, start: int, stop: int) -> list[str]:
         """Return the id by which each annotation names its item."""
         return [annotation.reference_id or annotation.item_id or "" for annotation in self.structs[start:stop]]
+
+    def names_items_both_ways(self) -> bool:
+        """Return whether some annotations name their item by reference id, and others by item id."""
+        return len({annotation.reference_id is None for annotation in self.structs}) > 1
+
+    def take(self, order: Indices) -> AnnotationStructs:
+        """Return the annotations in another order."""
+        places = {unit: place for place, unit in enumerate(order.tolist())}
+        structs = [self.structs[unit] for unit in order.tolist()]
+        return AnnotationStructs(structs, {places[unit]: path for unit, path in self.files.items()})
 
     def masks(self, start: int, stop: int) -> set[int]:
         """Return the units that are masks."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 from markupsafe import Markup
 
 from nucleus_pandas._util.html import isolated
@@ -18,9 +21,28 @@ class Resource:
         The id on the server.
     """
 
+    _kinds: ClassVar[dict[str, Any]] = {}
+    """The classes of the resources by name, for modules that cannot import each other."""
+
+    _ways_to_change: ClassVar[Mapping[str, str]] = {}
+
     def __init__(self, transport: Transport, public_id: str) -> None:
         self._transport = transport
         self.id = public_id
+
+    def __init_subclass__(cls) -> None:
+        Resource._kinds[cls.__name__] = cls
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not name.startswith("_") and not (name == "id" and "id" not in self.__dict__):
+            kind = type(self).__name__
+            way = self._ways_to_change.get(name, "Change it on the server, by a method.")
+            raise AttributeError(
+                f"{name!r} of a {kind} cannot be assigned, because this would change nothing on the server. {way}",
+                name=name,
+                obj=self,
+            )
+        super().__setattr__(name, value)
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -33,8 +55,15 @@ class Resource:
         return hash((type(self), self.id))
 
     def __repr__(self) -> str:
-        name = self._known().get("name")
-        return f"<{type(self).__name__} {self.id}{'' if name is None else f' {name!r}'}>"
+        known = self._described()
+        name = known.pop("name", None)
+        counts = ", ".join(str(value) if key == "status" else f"{value} {key}" for key, value in known.items())
+        return f"<{type(self).__name__} {self.id}{'' if name is None else f' {name!r}'}{counts and f': {counts}'}>"
+
+    def _described(self) -> dict[str, object]:
+        """Return name, status and counts for `repr`, as far as they are known or quickly read."""
+        known = self._known().get("name")
+        return {} if known is None else {"name": known}
 
     def _known(self) -> dict[str, object]:
         """Return the attributes that are known without a request."""

@@ -30,6 +30,7 @@ from nucleus_pandas.errors import (
     NetworkError,
     NucleusError,
     ServerError,
+    UnsupportedError,
     from_status,
 )
 from nucleus_pandas.transport.auth import Key, hide_signed_urls, unlogged
@@ -178,6 +179,14 @@ class Transport:
             self._extensions = frozenset(names) if isinstance(names, list) else frozenset()
         return self._extensions
 
+    def require(self, extension: str, purpose: str) -> None:
+        """Raise UnsupportedError, before anything is sent, if the server lacks an extension."""
+        if extension not in self.extensions:
+            raise UnsupportedError(
+                f"The server cannot {purpose}: the API of the hosted service has no request for it. An embedded "
+                "Nucleus of this version can. Nothing was sent."
+            )
+
     def get(self, *segments: str) -> dict[str, Any]:
         """Read a JSON object of any shape."""
         return self.read(dict[str, Any], *segments)
@@ -186,6 +195,18 @@ class Transport:
         """Read JSON of a known shape."""
         answer: T = self.request("GET", *segments, params=params, shape=shape)
         return answer
+
+    def describe(self, *segments: str, embedded: type[T], **params: object) -> T | None:
+        """Read what a `repr` shows from an embedded Nucleus in process; None where that takes a connection, or fails.
+
+        A `repr` never waits for a network, and never raises.
+        """
+        if self.folder is None:
+            return None
+        try:
+            return self.read(embedded, *segments, **params)
+        except NucleusError:
+            return None
 
     def look_up(self, shape: type[T], *segments: str, body: object) -> T:
         """Read JSON of a known shape by a request with a body."""

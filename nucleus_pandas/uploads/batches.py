@@ -84,9 +84,14 @@ class Upload(Generic[UnitsT_co]):
         return ("_nucleus_pandas", *self.target.route) if "outcomes" in self.extensions else self.target.route
 
     @property
+    def params(self) -> dict[str, object] | None:
+        """The query of the next request: where this update began."""
+        return None if self.outcomes.since is None else {"since": self.outcomes.since}
+
+    @property
     def replaces(self) -> bool:
         """True if rows that exist are replaced."""
-        return self.options.if_exists == "update"
+        return self.options.if_exists in ("update", "replace")
 
     @property
     def rejects_existing(self) -> bool:
@@ -189,14 +194,18 @@ class Batch(Generic[UnitsT_co]):
         doubts : list of str
             Receives the reason of every attempt that the server may have acted on although no answer said so.
         """
-        if len(self.body()) > LARGEST_BODY and len(self.units) > 1:
+        if len(self.body()) > LARGEST_BODY and self.halves():
             raise TooLargeError("The batch is too large for one request.")
         return self.post(doubts, body=self.body())
 
     def post(self, doubts: list[str], **content: Any) -> dict[str, Any]:
         """Send a request with this content to the route of the rows."""
         answer: dict[str, Any] = self.upload.target.transport.request(
-            "POST", *self.upload.route, doubts=doubts, shape=dict[str, Any], **content
+            "POST",
+            *self.upload.route,
+            doubts=doubts,
+            shape=dict[str, Any],
+            **{"params": self.upload.params, **content},
         )
         return answer
 
@@ -204,6 +213,10 @@ class Batch(Generic[UnitsT_co]):
         """Split the batch before a unit, leaving out that unit if asked to."""
         parts = range(self.units.start, unit), range(unit + leave_out, self.units.stop)
         return [self.part(part) for part in parts if part]
+
+    def halves(self) -> list[Self]:
+        """Split the batch in two, if it can be."""
+        return [] if len(self.units) == 1 else self.split((self.units.start + self.units.stop) // 2)
 
     def part(self, units: range) -> Self:
         """Return a batch of some of the units."""
@@ -229,10 +242,10 @@ class Batch(Generic[UnitsT_co]):
         except JournalError:
             raise  # rows may be stored that the journal would not know
         except TooLargeError as error:
-            if len(units) == 1:
+            halves = self.halves()
+            if not halves:
                 upload.fail(units, error, doubts)
-                return
-            for half in self.split((units.start + units.stop) // 2):
+            for half in halves:
                 half.send()
         except UnreadableFileError as error:
             unit = units.start + error.number

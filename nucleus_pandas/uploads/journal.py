@@ -208,10 +208,20 @@ class PartJournal:
             outcomes = msgspec.json.decode(row[0], type=_OUTCOMES)
             return JournalEntry(outcomes, msgspec.json.decode(row[1], type=_COUNTS)) if outcomes else None
 
+    def is_known(self, key: bytes) -> bool:
+        """Return whether a request was answered, or may have been sent."""
+        request = (self.upload, self.name, key)
+        return self.journal.read(f"SELECT 1 FROM batch WHERE {_REQUEST}", *request) is not None
+
+    def is_empty(self) -> bool:
+        """Return whether no request is known."""
+        found = self.journal.read("SELECT 1 FROM batch WHERE upload = ? AND part = ? LIMIT 1", self.upload, self.name)
+        return found is None
+
     def mark_in_flight(self, start: int, stop: int, key: bytes) -> bool:
         """Record that a request is about to be sent; return whether it was before, without being withdrawn."""
         request = (self.upload, self.name, key)
-        was_sent = self.journal.read(f"SELECT 1 FROM batch WHERE {_REQUEST}", *request) is not None
+        was_sent = self.is_known(key)
         if not was_sent:
             self.journal.write("INSERT OR IGNORE INTO batch VALUES (?, ?, ?, ?, ?, '[]', '{}')", *request, start, stop)
         return was_sent

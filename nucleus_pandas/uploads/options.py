@@ -13,6 +13,7 @@ from nucleus_pandas.schema.checked_rows import RowKind
 from nucleus_pandas.transport.session import Transport
 
 IfExists: TypeAlias = Literal["skip", "update", "error"]
+IfAnnotated: TypeAlias = Literal["skip", "update", "error", "replace"]
 OnError: TypeAlias = Literal["raise", "collect"]
 
 
@@ -37,14 +38,14 @@ class Options:
         A value is not allowed.
     """
 
-    if_exists: IfExists = "skip"
+    if_exists: IfAnnotated = "skip"
     on_error: OnError = "raise"
     batch_size: int | None = None
     progress: bool | None = None
     wait: bool = True
 
     def __post_init__(self) -> None:
-        for name, choices in (("if_exists", get_args(IfExists)), ("on_error", get_args(OnError))):
+        for name, choices in (("if_exists", get_args(IfAnnotated)), ("on_error", get_args(OnError))):
             if getattr(self, name) not in choices:
                 allowed = " or ".join(map(repr, choices))
                 raise InvalidInputError(f"{name} must be {allowed}, not {getattr(self, name)!r}.", argument=name)

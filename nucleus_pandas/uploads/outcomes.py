@@ -26,6 +26,9 @@ from nucleus_pandas.wire.responses import JobView
 _REASONS = 5  # sentences of a server that an error text repeats
 _EXISTS = "It exists already, and if_exists='error' lets nothing be overwritten or skipped."
 _TOGETHER = "Not stored: other rows of its batch exist already, and if_exists='error' rejects the whole batch."
+_OF_CALL = "Not stored: other rows of this call exist already, and if_exists='error' lets nothing be stored then."
+INNOCENT = frozenset({_TOGETHER, _OF_CALL})
+"""Errors of rows that are not stored because of others."""
 _OURS = "Or an earlier attempt of the same request, which got no answer, stored it."
 _EXIST = "exist already, and if_exists='error' lets nothing be overwritten or skipped."
 
@@ -78,6 +81,10 @@ class RowOutcomes:
         Why nothing more is sent.
     run_id : str or None
         The model run of predictions, if an answer named it.
+    since : int or None
+        The arrival of the first row of an update, if the server said so.
+    beside : int
+        Rows of an update that were added beside older ones of their images, since their ids are computed.
     """
 
     def __init__(
@@ -97,6 +104,8 @@ class RowOutcomes:
         self.jobs: list[UnitsJob] = []
         self.failure: Exception | None = None
         self.run_id: str | None = None
+        self.since: int | None = None
+        self.beside = 0
         self._lock = threading.RLock()
 
     def recall(self, units: range, key: bytes) -> bool:
@@ -118,6 +127,12 @@ class RowOutcomes:
         with self._lock:
             self._reject(np.arange(units.start, units.stop), reason)
             self.doubtful += len(units) if doubtful else 0
+
+    def reject_existing(self, found: Mapping[int, str]) -> None:
+        """Record that units exist, with their errors, and that the others are not sent for that reason."""
+        self.reject(range(len(self.statuses)), _OF_CALL)
+        self.errors.update(found)
+        self.existing += len(found)
 
     @property
     def unsent_reason(self) -> str | None:
@@ -164,6 +179,8 @@ class RowOutcomes:
             raise ServerError(str(error), 200) from None
         with self._lock:
             if isinstance(parsed, OutcomeRuns):
+                self.since = parsed.since if self.since is None else self.since
+                self.beside += parsed.beside
                 self._record_outcomes(units, parsed, is_retry=is_retry, was_sent=was_sent)
                 counts: Mapping[str, int] | None = {}
             else:

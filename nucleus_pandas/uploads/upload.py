@@ -10,12 +10,15 @@ import numpy as np
 import pandas as pd
 
 from nucleus_pandas.errors import AlreadyExistsError, APIError, InvalidInputError, NetworkError, UploadError
-from nucleus_pandas.schema import SendableItems, Units, label_of
+from nucleus_pandas.schema import SendableItems, Units, label_of, warn
 from nucleus_pandas.schema.validate import ColumnLayout, SendableRows, validate
 from nucleus_pandas.uploads.batches import Upload, send_batches
+from nucleus_pandas.uploads.existing import reject_existing
 from nucleus_pandas.uploads.images import send_items
 from nucleus_pandas.uploads.journal import Journal
 from nucleus_pandas.uploads.options import Options, Target
+from nucleus_pandas.uploads.outcomes import INNOCENT
+from nucleus_pandas.uploads.replacing import by_image, send_replacing
 from nucleus_pandas.uploads.results import UploadResult
 from nucleus_pandas.uploads.signed_url import send_signed
 
@@ -40,6 +43,13 @@ def upload(
     UploadError
         The server rejected rows, while the others are stored.
     """
+    if options.if_exists == "replace":
+        if target.kind == "items":
+            raise InvalidInputError(
+                "if_exists must be 'skip' or 'update' or 'error' for items, not 'replace'; 'update' replaces an item.",
+                argument="if_exists",
+            )
+        target.transport.require("replace", "replace the rows of images as a whole (if_exists='replace')")
     source, checked = validate(target.kind, rows, layout, local=local, terms=target.terms)
     if journal is None:
         return _upload(Upload(target, options, source, checked))
@@ -62,26 +72,50 @@ def generation_of(target: Target) -> str:
 
 def _upload(upload: Upload[Units]) -> UploadResult:
     problems = upload.checked.problems
-    if problems.bad.any() and upload.options.on_error == "raise":
+    replaces_images = upload.options.if_exists == "replace"
+    if problems.bad.any() and (upload.options.on_error == "raise" or replaces_images):
         result = upload.result()
         raise InvalidInputError(
-            f"{_describe(upload, result)}\nNothing was sent. on_error='collect' sends the other rows.",
+            f"{_describe(upload, result)}\nNothing was sent. "
+            + (
+                "if_exists='replace' would lose the invalid rows of images; correct or leave them out."
+                if replaces_images
+                else "on_error='collect' sends the other rows."
+            ),
             result,
             problems.frame(),
         )
+    if replaces_images:
+        upload.checked = by_image(upload.checked)
     send(upload)
+    warn_of_beside(upload.outcomes.beside)
     return _result_of_jobs(upload) if upload.outcomes.jobs else _result(upload)
+
+
+def warn_of_beside(count: int) -> None:
+    """Warn of rows that an update added beside older ones instead of replacing them, if there are any."""
+    if count:
+        warn(
+            f"if_exists='update' added {count} rows without annotation_id beside others of their images, and replaced "
+            "none by them: an id that is computed changes with label, coordinates and confidence. if_exists='replace' "
+            "replaces all rows of the images; run.delete_predictions(ids) and dataset.delete_annotations(ids) delete."
+        )
 
 
 def send(upload: Upload[Units]) -> None:
     """Send checked rows; every unit has an outcome afterwards, whatever happens on the way."""
-    if not len(upload.units):
+    if not len(upload.units) and not upload.checked.cleared:
         return
     try:
         extensions = upload.extensions
     except (APIError, NetworkError) as error:
         upload.outcomes.reject(range(len(upload.units)), str(error))
         upload.outcomes.abort(error)
+        return
+    if upload.options.if_exists == "replace":
+        send_replacing(upload)
+        return
+    if upload.options.if_exists == "error" and "check-existing" in extensions and reject_existing(upload):
         return
     if _has_items(upload) and "outcomes" not in extensions:
         send_signed(upload)
@@ -142,10 +176,16 @@ def _describe(upload: Upload[Units], result: UploadResult) -> str:
     lines = list(upload.outcomes.notes)
     index = source.index if isinstance(source, pd.DataFrame) else pd.RangeIndex(len(source))
     failed = np.flatnonzero(result.is_error)
+    innocent = 0
+    if upload.outcomes.existing:  # the rows that exist are named, wherever they stand
+        is_innocent = np.array([result.error_of(row) in INNOCENT for row in failed.tolist()], dtype=bool)
+        failed, innocent = failed[~is_innocent], int(is_innocent.sum())
     if len(failed):
         what = "were rejected" if upload.outcomes.errors else "are invalid"
         lines.append(f"{len(failed)} of {len(source)} rows {what}:")
     lines += [f"  {label_of(index, row)}: {result.error_of(row)}" for row in failed[:_SHOWN].tolist()]
     if len(failed) > _SHOWN:
         lines.append(f"  … and {len(failed) - _SHOWN} more")
+    if innocent:
+        lines.append(f"The other {innocent} rows are not stored for that reason.")
     return "\n".join(lines)

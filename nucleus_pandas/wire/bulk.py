@@ -23,7 +23,9 @@ from nucleus_pandas.wire.entities import (
     SideLength,
     Vector,
 )
-from nucleus_pandas.wire.requests import Annotate
+from nucleus_pandas.wire.requests import Annotate, CreateDataset, CreateModelRun
+from nucleus_pandas.wire.responses import DatasetCreated
+from nucleus_pandas.wire.slices import BuildSlice, CreateSlice
 
 M = TypeVar("M")
 """How metadata is read: `JsonObject`, or `msgspec.Raw`, JSON text whose numbers stay exactly as they were sent."""
@@ -70,10 +72,59 @@ class RowSelection(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fiel
     model_run_id: NonEmptyString | None = None
 
 
+class CreateDatasetOnce(CreateDataset, kw_only=True, omit_defaults=True):
+    """``POST _nucleus_pandas/dataset/create``: with `exist_ok` the oldest dataset of that name is returned."""
+
+    exist_ok: bool = False
+
+
+class DatasetMade(DatasetCreated, kw_only=True):
+    """The answer: `namesakes` are the other datasets of that name."""
+
+    namesakes: int = 0
+
+
+class RenameDataset(Struct, kw_only=True, forbid_unknown_fields=True):
+    """``POST _nucleus_pandas/dataset/{id}/rename``."""
+
+    name: NonEmptyString
+
+
+class CreateRunOnce(CreateModelRun, kw_only=True, omit_defaults=True):
+    """``POST _nucleus_pandas/{dataset,model}/{id}/modelRun/create``: with `exist_ok` the newest run of that name."""
+
+    exist_ok: bool = False
+
+
+class CreateSliceOnce(CreateSlice, kw_only=True, omit_defaults=True):
+    """``POST _nucleus_pandas/dataset/{id}/create_slice``: with `exist_ok` items are added to the slice of that name."""
+
+    exist_ok: bool = False
+
+
+class BuildSliceOnce(BuildSlice, kw_only=True, omit_defaults=True):
+    """``POST _nucleus_pandas/dataset/{id}/build_slice``: with `exist_ok` the slice of that name is returned."""
+
+    exist_ok: bool = False
+
+
 class DeleteItems(Struct, kw_only=True, forbid_unknown_fields=True):
     """``POST _nucleus_pandas/dataset/{id}/delete_items``."""
 
     reference_ids: IdList
+
+
+class DeleteRows(Struct, kw_only=True, forbid_unknown_fields=True):
+    """``POST _nucleus_pandas/modelRun/{id}/delete_predictions``: those of some items, or of all without `keys`."""
+
+    reference_ids: list[str] | None = None
+
+
+class RowsDeleted(Struct, kw_only=True):
+    """The answer: how many rows are deleted, and the places (from 0) of keys that name no item; then none is."""
+
+    deleted: int
+    missing: list[int] = []
 
 
 class ItemsDeleted(Struct, kw_only=True):
@@ -195,10 +246,17 @@ class AppendRows(Struct, kw_only=True, omit_defaults=True):
 
 
 class AnnotateRows(Annotate, kw_only=True, omit_defaults=True):
-    """``POST _nucleus_pandas/dataset/{id}/annotate`` and ``…/modelRun/{id}/predict``: objects, or boxes as columns."""
+    """``POST _nucleus_pandas/dataset/{id}/annotate`` and ``…/modelRun/{id}/predict``: objects, or boxes as columns.
+
+    With ``if_exists="replace"`` the rows of each item take the place of all that the item had, and items named by
+    `clear` are left without any. With `check_only` nothing is stored: rows that would be are "unsent".
+    """
 
     boxes: BoxColumns | None = None
-    if_exists: OnConflict | None = None
+    if_exists: OnConflict | Literal["replace"] | None = None
+    clear: IdList | None = None
+    clear_by: Literal["reference_id", "item_id"] = "reference_id"
+    check_only: bool = False
 
 
 RowOutcome: TypeAlias = Literal["new", "updated", "ignored", "error", "exists", "unsent"]
@@ -208,12 +266,17 @@ Count: TypeAlias = Annotated[int, Meta(ge=0)]
 class OutcomeRuns(Struct, kw_only=True):
     """What the answer to rows holds beside the counters of the contract.
 
+    After an update `beside` counts the new rows with computed ids whose items had rows before the arrival `since`,
+    which the next request of the same upload repeats as ``?since=…``.
+
     `outcomes` are runs of equal outcomes in the order of the rows, `row_errors` the rows, from 0, that were rejected,
     and why.
     """
 
     outcomes: list[tuple[RowOutcome, Count]]
     row_errors: list[tuple[Count, str]]
+    since: int | None = None
+    beside: int = 0
 
 
 class MatchColumns(Struct, kw_only=True):
@@ -238,10 +301,16 @@ class MatchPage(Struct, kw_only=True):
 
 
 class RunPlace(Struct, kw_only=True):
-    """``GET _nucleus_pandas/modelRun/{id}``: where a run belongs; it spans datasets where `dataset_id` is null."""
+    """``GET _nucleus_pandas/modelRun/{id}``: where a run belongs; it spans datasets where `dataset_id` is null.
+
+    Name, status and the number of predictions are there with ``?counts=1``.
+    """
 
     model_id: str
     dataset_id: str | None
+    name: str | None = None
+    status: str | None = None
+    predictions: int | None = None
 
 
 class RunCommit(Struct, kw_only=True):

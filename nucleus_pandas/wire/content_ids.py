@@ -14,6 +14,7 @@ depend on all of this, so it must not change. They do not protect against delibe
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
@@ -33,9 +34,23 @@ Coded: TypeAlias = tuple[npt.NDArray[np.integer[Any]], Words]
 
 _FIRST = (np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53), np.uint64(0x9E3779B97F4A7C15))
 _SECOND = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB), np.uint64(0xD6E8FEB86659FD93))
+_COMPUTED = re.compile(r"[0-9a-f]{32}(-[0-9]+)?", re.ASCII)
 _SHIFT = np.uint64(32)
 _BLOCK = 8_192  # rows whose columns stay in the processor's cache
 _NO_CONFIDENCE = np.uint64(0x7FF8000000000001)  # a NaN: no confidence in [0, 1] has these bits
+
+
+def is_computed(annotation_id: str) -> bool:
+    """Return whether an annotation id looks like one that was computed from the content.
+
+    Examples
+    --------
+    >>> is_computed("269a3f4a479501da7da9844c077409c4"), is_computed("269a3f4a479501da7da9844c077409c4-1")
+    (True, True)
+    >>> is_computed("box 7")
+    False
+    """
+    return _COMPUTED.fullmatch(annotation_id) is not None
 
 
 def box_ids(

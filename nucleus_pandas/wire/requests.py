@@ -17,8 +17,6 @@ class CreateDataset(Struct, kw_only=True, omit_defaults=True):
     use_privacy_mode: bool | None = None
     annotation_metadata_schema: JsonObject | None = None
     item_metadata_schema: JsonObject | None = None
-    exist_ok: bool = False
-    """An extension: answer the oldest dataset of this name if there is one."""
 
 
 class SchemaField(Struct, kw_only=True, omit_defaults=True):
@@ -104,8 +102,6 @@ class CreateModelRun(Struct, kw_only=True, omit_defaults=True):
     model_id: NonEmptyString | None = None
     metadata: JsonObject | None = None
     annotation_metadata_schema: JsonObject | None = None
-    exist_ok: bool = False
-    """An extension: answer the newest run of the model with this name on the dataset if there is one."""
 
 
 class LabelPair(Struct, kw_only=True):

@@ -23,8 +23,6 @@ class CreateSlice(Struct, kw_only=True, omit_defaults=True):
     scene_ids: list[NonEmptyString] | None = None
     object_ids: list[NonEmptyString] | None = None
     allow_empty: bool | Literal[0, 1] | None = None
-    exist_ok: bool = False
-    """An extension: append to the slice of this name if there is one."""
 
 
 class BuildFilters(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, rename="camel"):

@@ -80,9 +80,9 @@ def test_reprs_say_what_things_are(client: npd.NucleusClient, dataset: npd.Datas
     model = client.add_model("M", reference_id="m")
     run = dataset.create_model_run(model)
     assert repr(client).startswith("<NucleusClient ")
-    assert repr(dataset) == f"<Dataset {dataset.id} 'Street scenes'>"
-    assert repr(model) == f"<Model {model.id}>"
-    assert repr(run) == f"<ModelRun {run.id}>"
+    assert repr(dataset).startswith(f"<Dataset {dataset.id} 'Street scenes'")
+    assert repr(model).startswith(f"<Model {model.id}")
+    assert repr(run).startswith(f"<ModelRun {run.id}")
     assert repr(dataset.refloc) == f"<refloc of dataset/{dataset.id}>"
 
 
@@ -520,7 +520,9 @@ def test_nothing_listens() -> None:
 def test_a_name_in_place_of_an_id_is_told_how_to_find_it(store: Path) -> None:
     with npd.NucleusClient.local(store) as client:
         made = client.create_dataset("Street scenes")
-        with pytest.raises(npd.NotFoundError, match=r"no dataset 'Street scenes'.*'ds_'.*client\.datasets.*exist_ok"):
+        with pytest.raises(
+            npd.NotFoundError, match=r"no dataset 'Street scenes'.*'ds_'.*client\.datasets.*get_dataset\(name="
+        ):
             client.get_dataset("Street scenes")
         with pytest.raises(npd.NotFoundError, match=r"There is no dataset 'ds_000000000000'\.$"):
             client.get_dataset("ds_000000000000")

@@ -49,7 +49,7 @@ def dataset(monkeypatch: pytest.MonkeyPatch) -> Any:
         mock.put(BUCKET, body="")
         mock.post(f"{HOST}/dataset/ds_1/append?async=1", json=JOB)
         made = npd.NucleusClient(KEY, HOST, max_retries=2).get_dataset("ds_1")
-        made.mock = mock  # type: ignore[attr-defined]
+        vars(made)["mock"] = mock
         yield made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -16,7 +17,7 @@ import pyarrow as pa
 
 from nucleus_pandas._util.options import shows_progress
 from nucleus_pandas._util.threads import workers
-from nucleus_pandas.errors import InvalidInputError, UploadError
+from nucleus_pandas.errors import AlreadyExistsError, InvalidInputError, NucleusWarning, UploadError
 from nucleus_pandas.io.parquet.export_schema import exported_as
 from nucleus_pandas.io.parquet.rejects import Rejects, holds_rejects
 from nucleus_pandas.io.parquet.row_groups import ReadPlan, RowGroupFrame, without_views
@@ -25,10 +26,11 @@ from nucleus_pandas.schema import NOT_SENT, Units, warn
 from nucleus_pandas.schema.checked_rows import RowKind
 from nucleus_pandas.schema.validate import ColumnLayout, validate
 from nucleus_pandas.uploads.batches import Upload
+from nucleus_pandas.uploads.existing import existing_units
 from nucleus_pandas.uploads.journal import FILE_NAME, Journal, PartJournal, UploadJournal, user_folder
 from nucleus_pandas.uploads.options import Options, Target
 from nucleus_pandas.uploads.results import ACCEPTED, ERROR, STATUSES, UNSENT, ImportResult
-from nucleus_pandas.uploads.upload import generation_of, send
+from nucleus_pandas.uploads.upload import generation_of, send, warn_of_beside
 
 _GIANT_ROWS, _GIANT_BYTES = 1_000_000, 512 << 20  # of a row group, which has to fit into memory
 _REPEATS = "repeats"  # beside the statuses, in the journal's counts of a row group
@@ -167,6 +169,12 @@ class RowsImport:
         *,
         local: bool,
     ) -> None:
+        if options.if_exists == "replace":
+            raise InvalidInputError(
+                "An import cannot replace the rows of images as a whole, since those of one image may be in several "
+                "row groups. Read the file, and use dataset.annotate(frame, if_exists='replace') or run.predict(…).",
+                argument="if_exists",
+            )
         self.kind = kind
         self.sources = replace(sources, files=_without_rejects(sources.files))
         self.layout = layout
@@ -174,7 +182,9 @@ class RowsImport:
         self.records = records
         self.local = local
         self.counts: Counter[str] = Counter()
-        self.repeats = self.resumed = 0
+        self.repeats = self.resumed = self.beside = 0
+        self.since: int | None = None
+        self.existing: dict[tuple[str, int], dict[int, str]] = {}
         self.changed: list[str] = []
         self.first_rejected: list[str] = []
         self.place = ""  # of the current row group
@@ -206,9 +216,12 @@ class RowsImport:
                 rejects=rejects.path if rejects.count else None,
                 journal=None if journal is None else journal.path,
             )
+            warn_of_beside(self.beside)
             if error is not None:
                 raise self._stopped(error, result) from error
         if result.failed and self.options.on_error == "raise":
+            if self.existing:
+                raise AlreadyExistsError(f"{self.rejected_rows(result)}\nNothing was stored.", result)
             raise UploadError(f"{self.rejected_rows(result)}\nThe other rows are stored.", result)
         return result
 
@@ -257,12 +270,23 @@ class RowsImport:
 
     def _send_all(self, log: UploadJournal | None, rejects: Rejects, bar: Progress) -> Exception | None:
         """Send the row groups; return the error that ended this early, if any."""
-        for group, table in _read_ahead(self._groups(log, bar)):
+        groups = self._groups(log, bar)
+        if self.options.if_exists == "error" and "check-existing" in self.target.transport.extensions:
+            waiting = list(groups)
+            self._find_existing(waiting, bar)
+            groups = iter(waiting)
+        for group, table in _read_ahead(groups):
             self.place = f"{group.file.name}, row group {group.number}"
             rows, upload = self._validate(group, table, bar)
             outcomes = upload.outcomes
             bar.begin(group.rows, len(upload.units))
-            send(upload)
+            outcomes.since = self.since
+            if self.existing:
+                outcomes.reject_existing(self.existing.get((group.file.name, group.number), {}))
+            else:
+                send(upload)
+            self.since = outcomes.since
+            self.beside += outcomes.beside
             upload.wait_for_jobs()
             counts = counted(upload)
             counts = +(counts + Counter(failed=len(rows.rejected)))
@@ -277,12 +301,28 @@ class RowsImport:
             self._reject(group, upload, rows, table, rejects)
             bar.end(group.rows, self.counts)
             limit = self.records.max_rejects
-            if limit is not None and self.counts["failed"] > limit:
+            if limit is not None and not self.existing and self.counts["failed"] > limit:
                 return _TooManyError(f"More rows are rejected than max_rejects={limit} allows")
             if group.part is not None and not counts["failed"] and not upload.units.files:  # local files may change
                 group.part.finish(group.file.identity, counts | Counter({_REPEATS: len(upload.checked.repeats)}))
             del table, rows, upload, outcomes  # frees memory for the next row group
         return None
+
+    def _find_existing(self, groups: Sequence[_Group], bar: Progress) -> None:
+        """Find the rows that exist, before any is sent; if there are some, none is."""
+        for group, table in _read_ahead(iter(groups)):
+            self.place = f"{group.file.name}, row group {group.number}"
+            repeats = self.repeats
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NucleusWarning)  # given when the rows are sent
+                rows, upload = self._validate(group, table, bar)
+            self.repeats = repeats
+            if found := existing_units(upload):
+                self.existing[group.file.name, group.number] = found
+            for unit in sorted(found)[: _SHOWN - len(self.first_rejected)]:
+                at = int(np.flatnonzero(upload.checked.unit_of_row == unit)[0])
+                row = group.first + int(rows.source[at])
+                self.first_rejected.append(f"  {group.file.name}, row {row}: {found[unit]}")
 
     def _groups(self, log: UploadJournal | None, bar: Progress) -> Iterator[_Group]:
         """Yield the row groups that an earlier import did not finish; the journal holds the counts of the others."""

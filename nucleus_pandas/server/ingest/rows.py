@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from nucleus_pandas.errors import BadRequestError
 from nucleus_pandas.server.ingest import dataset_rules
@@ -20,7 +20,7 @@ from nucleus_pandas.server.store.items import NewItem
 from nucleus_pandas.server.store.layers import AnnotationLayer
 from nucleus_pandas.server.store.pending_files import StoredFile
 from nucleus_pandas.wire.bulk import BoxColumns, RowOutcome
-from nucleus_pandas.wire.content_ids import fill_annotation_ids
+from nucleus_pandas.wire.content_ids import fill_annotation_ids, is_computed
 from nucleus_pandas.wire.decoding import item_key
 from nucleus_pandas.wire.entities import AnyAnnotation, Category, Item, Mask, MultiCategory
 
@@ -38,15 +38,97 @@ class StoredRows:
     """The outcome of every row, and the error of each rejected row.
 
     `broken` counts the errors that break a rule of the dataset or run; the other rows name no item, or have no image.
+    `since` and `beside` are those of `Storing`, for an update.
     """
 
     outcomes: list[RowOutcome] = field(default_factory=list)
     errors: dict[int, str] = field(default_factory=dict)
     broken: int = 0
+    since: int | None = None
+    beside: int = 0
 
     def count(self, *outcomes: RowOutcome) -> int:
         """Count the rows with any of these outcomes."""
         return sum(map(self.outcomes.count, outcomes))
+
+
+_SPOILED = "Not stored: another row of its image is rejected, and if_exists='replace' replaces all or none."
+
+
+class RowsToClear(NamedTuple):
+    """The items whose rows are replaced by none: their ids, and the kind of these."""
+
+    keys: Sequence[str] = ()
+    by: str = "reference_id"
+
+
+@dataclass(slots=True)
+class Storing:
+    """How rows of annotations or predictions are stored.
+
+    Attributes
+    ----------
+    update : bool
+        Whether existing rows are replaced; otherwise they are ignored.
+    reject_existing : bool
+        Whether nothing is stored if a row exists already; then none is replaced.
+    anywhere : bool
+        Whether a reference id without dataset names the only item that has it in any dataset.
+    clear : RowsToClear, optional
+        If given, rows take the place of all rows of their items, and these items are left without any.
+    since : int, optional
+        The arrival of the first row of the upload that this is a part of; by default that of the first row here.
+    beside : int
+        After an update: new rows with computed ids whose items had rows before `since`.
+    """
+
+    update: bool = False
+    reject_existing: bool = False
+    anywhere: bool = False
+    clear: RowsToClear | None = None
+    since: int | None = None
+    beside: int = 0
+
+    def __post_init__(self) -> None:
+        """Check that a rejection wins over an update."""
+        if self.reject_existing:
+            self.update = False
+
+    def begin(self, db: sqlite3.Connection, layer: AnnotationLayer) -> None:
+        """Set the arrival of the first row."""
+        if self.since is None:
+            self.since = layers.next_arrival(db, layer)
+
+    def note_beside(
+        self,
+        db: sqlite3.Connection,
+        layer: AnnotationLayer,
+        numbers: Iterable[int],
+        ids: Iterable[str | None],
+        outcomes: Sequence[WriteOutcome],
+    ) -> Sequence[WriteOutcome]:
+        """Count the new rows of an update that were probably meant to replace others, and return the outcomes."""
+        if self.update and self.since is not None and "new" in outcomes:
+            rows = zip(numbers, ids, outcomes, strict=True)
+            new = [number for number, name, outcome in rows if outcome == "new" and name and is_computed(name)]
+            earlier = layers.items_before(db, layer, new, self.since)
+            self.beside += sum(number in earlier for number in new)
+        return outcomes
+
+    def cleared(self, db: sqlite3.Connection, dataset: Dataset | None) -> list[int] | None:
+        """Return the numbers of the items to leave without rows; None if rows do not replace others."""
+        if self.clear is None:
+            return None
+        numbers, _ = _find_keys(db, dataset, self.clear.by, self.clear.keys, anywhere=self.anywhere)
+        return [number for number in numbers if number is not None]
+
+    def spoiled(self, broken: Mapping[int, str], numbers: Sequence[object]) -> Mapping[int, str]:
+        """Return the errors of rows, with those of the other rows of their items if items are replaced as a whole."""
+        if self.clear is None or not broken:
+            return broken
+        items = {numbers[row] for row in broken}
+        others = (row for row, number in enumerate(numbers) if number in items and row not in broken)
+        return {**broken, **dict.fromkeys(others, _SPOILED)}
 
 
 def _store_valid(
@@ -153,13 +235,11 @@ def store_annotations(
     layer: AnnotationLayer,
     dataset: Dataset | None,
     annotations: Sequence[AnyAnnotation],
+    how: Storing,
     *,
-    update: bool,
-    reject_existing: bool = False,
     mask_files: Sequence[str] | None = None,
     id_counts: dict[tuple[str, str], int] | None = None,
     path: RowPath = "$.annotations[{}]".format,
-    anywhere: bool = False,
 ) -> StoredRows:
     """Store annotations or predictions; those whose item does not exist are rejected, the others are stored.
 
@@ -167,18 +247,14 @@ def store_annotations(
     ----------
     dataset : Dataset, optional
         The dataset of the reference ids. None for a run that spans datasets, whose predictions name their datasets.
-    update : bool
-        Whether existing annotations are replaced; otherwise they are ignored.
-    reject_existing : bool
-        Whether nothing is stored if an annotation exists already.
+    how : Storing
+        What to do with annotations that exist, and where reference ids are looked up.
     mask_files : sequence of str, optional
         The uploaded file of each, if all are masks.
     id_counts : dict, optional
         The counts that `fill_annotation_ids` keeps, for an upload that is stored in several steps.
     path : callable
         Returns the path of a row in the request, for errors.
-    anywhere : bool
-        Whether a reference id without dataset names the only item that has it in any dataset.
 
     Raises
     ------
@@ -191,14 +267,20 @@ def store_annotations(
         for number, annotation in enumerate(annotations):
             if isinstance(annotation, MultiCategory):
                 raise BadRequestError(f"Predictions of type multicategory do not exist - at `{path(number)}`.")
-    numbers = _find_items(db, dataset, annotations, path, anywhere=anywhere)
+    numbers = _find_items(db, dataset, annotations, path, anywhere=how.anywhere)
     fill_annotation_ids(annotations, predictions=layer.owner is not None, seen=id_counts)
     broken = dataset_rules.broken_annotations(db, layer, annotations, numbers)
-    for row, reason in broken.items():
+    for row, reason in how.spoiled(broken, numbers).items():
         numbers[row] = reason
     files: Sequence[str | None] = mask_files or [None] * len(annotations)
     valid = [(a, n, file) for a, n, file in zip(annotations, numbers, files, strict=True) if isinstance(n, int)]
     errors = {row: reason for row, reason in enumerate(numbers) if isinstance(reason, str)}
+
+    def store() -> Sequence[WriteOutcome]:
+        how.begin(db, layer)
+        outcomes = layers.upsert(db, layer, valid, update=how.update, cleared=how.cleared(db, dataset))
+        ids = (annotation.annotation_id for annotation, _, _ in valid)
+        return how.note_beside(db, layer, (number for _, number, _ in valid), ids, outcomes)
 
     def exists(row: int) -> str:
         annotation = annotations[row]
@@ -214,8 +296,8 @@ def store_annotations(
         len(annotations),
         errors,
         len(broken),
-        lambda: layers.upsert(db, layer, valid, update=update and not reject_existing),
-        exists if reject_existing else None,
+        store,
+        exists if how.reject_existing else None,
     )
 
 
@@ -229,10 +311,7 @@ def store_boxes(
     layer: AnnotationLayer,
     dataset: Dataset | None,
     boxes: BoxColumns,
-    *,
-    update: bool,
-    reject_existing: bool = False,
-    anywhere: bool = False,
+    how: Storing,
 ) -> StoredRows:
     """Store boxes from columns, as `store_annotations` stores them one by one.
 
@@ -249,15 +328,15 @@ def store_boxes(
     if set(lengths.values()) != {count}:
         listed = ", ".join(f"`{name}` {length}" for name, length in lengths.items())
         raise BadRequestError(f"The columns of boxes have different lengths: {listed} - at `$.boxes`.")
-    numbers, reasons = _find_keys(db, dataset, boxes, anywhere=anywhere)
+    numbers, reasons = _find_keys(db, dataset, boxes.by, boxes.keys, anywhere=how.anywhere)
     errors: dict[int, str] = {}
     if None in numbers:
-        reason = _UNPLACED if dataset is None and boxes.by == "reference_id" and not anywhere else UNKNOWN
+        reason = _UNPLACED if dataset is None and boxes.by == "reference_id" and not how.anywhere else UNKNOWN
         errors = {
             row: reasons.get(key, reason).format(key) for row, key in enumerate(boxes.keys) if numbers[row] is None
         }
     broken = dataset_rules.broken_boxes(db, layer, boxes, numbers)
-    for row, reason in broken.items():
+    for row, reason in how.spoiled(broken, numbers).items():
         numbers[row], errors[row] = None, reason
     if errors:
         is_valid = [number is not None for number in numbers]
@@ -266,35 +345,39 @@ def store_boxes(
         valid = boxes
     item_numbers = [number for number in numbers if number is not None]
 
-    def store() -> list[WriteOutcome]:
+    def store() -> Sequence[WriteOutcome]:
+        how.begin(db, layer)
         rows = layers.box_rows(valid, item_numbers, layers.next_arrival(db, layer))
-        return layers.upsert_rows(db, layer, rows, update=update and not reject_existing)
+        if (cleared := how.cleared(db, dataset)) is not None:
+            return layers.replace_rows(db, layer, rows, cleared)
+        outcomes = layers.upsert_rows(db, layer, rows, update=how.update)
+        return how.note_beside(db, layer, item_numbers, valid.annotation_id, outcomes)
 
     def exists(row: int) -> str:
         return _exists_already(layer, boxes.annotation_id[row], f"on the item '{boxes.keys[row]}'")
 
-    return _store_valid(db, count, errors, len(broken), store, exists if reject_existing else None)
+    return _store_valid(db, count, errors, len(broken), store, exists if how.reject_existing else None)
 
 
 def _find_keys(
-    db: sqlite3.Connection, dataset: Dataset | None, boxes: BoxColumns, *, anywhere: bool
+    db: sqlite3.Connection, dataset: Dataset | None, by: str, keys: Sequence[str], *, anywhere: bool
 ) -> tuple[list[int | None], dict[str, str]]:
-    """Return the item number of each box, or None, and the errors of some keys; every key is looked up once."""
+    """Return the item number of each key, or None, and the errors of some keys; every key is looked up once."""
     numbers: dict[str, int] = {}
     reasons: dict[str, str] = {}
-    if boxes.by == "item_id":
-        numbers = items.existing(db, boxes.keys)
+    if by == "item_id":
+        numbers = items.existing(db, keys)
         if dataset is not None:
             numbers = {key: number for key, number in numbers.items() if dataset_of(number) == dataset.id}
     elif dataset is not None:
-        numbers = items.ids_of(db, dataset, boxes.keys)
+        numbers = items.ids_of(db, dataset, keys)
     elif anywhere:
-        for key, matches in items.ids_anywhere(db, boxes.keys).items():
+        for key, matches in items.ids_anywhere(db, keys).items():
             if len(matches) == 1:
                 numbers[key] = matches[0]
             else:
                 reasons[key] = _AMBIGUOUS
-    return list(map(numbers.get, boxes.keys)), reasons
+    return list(map(numbers.get, keys)), reasons
 
 
 def _find_items(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nucleus_pandas.errors import APIError, BadRequestError, ValidationError
-from nucleus_pandas.server.ingest.rows import ONE_URL, item_counters, store_annotations, store_items
+from nucleus_pandas.server.ingest.rows import ONE_URL, Storing, item_counters, store_annotations, store_items
 from nucleus_pandas.server.ingest.targets import UploadTarget
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.store import datasets, jobs
@@ -71,7 +71,7 @@ def _check_frozen(nucleus: EmbeddedNucleus, path: Path, target: UploadTarget, *,
         with nucleus.database.read() as db:
             layer, dataset = target.check(db)
             assert layer is not None
-            store_annotations(db, layer, dataset, rows, update=update, id_counts=id_counts)
+            store_annotations(db, layer, dataset, rows, Storing(update), id_counts=id_counts)
 
 
 def _store_upload(
@@ -94,7 +94,7 @@ def _store_upload(
                     assert dataset is not None
                     stored = store_items(db, dataset, rows, update=update)
                 else:
-                    stored = store_annotations(db, layer, dataset, rows, update=update, id_counts=id_counts)
+                    stored = store_annotations(db, layer, dataset, rows, Storing(update), id_counts=id_counts)
                 counts.update(stored.outcomes)
                 counts["error"] += len(errors)
                 malformed = malformed or bool(errors or stored.broken)

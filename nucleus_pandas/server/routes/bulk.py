@@ -17,22 +17,33 @@ from nucleus_pandas.server.ingest.targets import RunPath, dataset_of_run
 from nucleus_pandas.server.query import QueryTarget, compile_query
 from nucleus_pandas.server.read import selections
 from nucleus_pandas.server.routes.request import body, file_url, nucleus, reply
-from nucleus_pandas.server.store import commits, datasets, generations, items, models, subsets
+from nucleus_pandas.server.store import commits, datasets, generations, items, layers, models, subsets
 from nucleus_pandas.server.store.datasets import Dataset
-from nucleus_pandas.server.store.ids import ALL_ITEMS, item_id
+from nucleus_pandas.server.store.ids import ALL_ITEMS, item_id, item_range
 from nucleus_pandas.server.store.layers import AnnotationLayer, id_of_key
 from nucleus_pandas.server.store.models import Run
 from nucleus_pandas.server.store.sql_conditions import Condition
 from nucleus_pandas.server.store.subsets import Subset
-from nucleus_pandas.wire.bulk import DeleteItems, ItemsDeleted, MatchColumns, RowSelection, RunCommit, RunPlace
+from nucleus_pandas.wire.bulk import (
+    DeleteItems,
+    DeleteRows,
+    ItemsDeleted,
+    MatchColumns,
+    RowsDeleted,
+    RowSelection,
+    RunCommit,
+    RunPlace,
+)
 
 blueprint = Blueprint("bulk", __name__)
 
 EXTENSIONS = (
     "cancel",
+    "check-existing",
     "columns",
     "commits",
     "delete",
+    "delete-predictions",
     "exist-ok",
     "generation",
     "idempotency",
@@ -43,6 +54,8 @@ EXTENSIONS = (
     "images",
     "queries",
     "refuse-existing",
+    "rename",
+    "replace",
     "slices",
 )
 _PAGE = 10_000
@@ -113,16 +126,16 @@ def read_annotations(**ids: str) -> Response:
 # Runs and predictions
 
 
-def _home(model_id: str, dataset: Dataset | None) -> Response:
-    return reply(RunPlace(model_id=model_id, dataset_id=None if dataset is None else dataset.public_id))
-
-
 @blueprint.get("/_nucleus_pandas/modelRun/<id:run_id>")
 def run_home(run_id: str) -> Response:
     """``GET _nucleus_pandas/modelRun/{id}``: return the model and the dataset of a run."""
     with nucleus().database.read() as db:
         run = models.find_run(db, run_id)
-        return _home(f"prj_{run.model_tag}", dataset_of_run(db, run))
+        dataset = dataset_of_run(db, run)
+        place = RunPlace(model_id=f"prj_{run.model_tag}", dataset_id=None if dataset is None else dataset.public_id)
+        if request.args.get("counts"):
+            place.name, place.status, place.predictions = run.name, run.status, models.count_predictions(db, run)
+        return reply(place)
 
 
 @blueprint.get("/_nucleus_pandas/dataset/<id:dataset_id>/generation")
@@ -179,6 +192,29 @@ def matches(run_id: str) -> Response:
     columns = dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(names, ())
     after = None if page.after is None else f"{page.after[0]},{page.after[1]}"
     return reply({"columns": columns, "next": after, "parameters": run.parameters})
+
+
+@blueprint.post("/_nucleus_pandas/modelRun/<id:run_id>/delete_predictions")
+@blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/modelRun/<id:run_id>/delete_predictions")
+def delete_predictions(**ids: str) -> Response:
+    """``POST _nucleus_pandas/modelRun/{id}/delete_predictions``: delete predictions of an open run at once.
+
+    If a key names no item, nothing is deleted.
+    """
+    reference_ids = body(DeleteRows).reference_ids
+    with nucleus().database.write() as db:
+        _, layer, dataset = RunPath(**ids).find(db)
+        if reference_ids is None:
+            deleted = layers.delete_between(db, layer, *(ALL_ITEMS if dataset is None else item_range(dataset.id)))
+        else:
+            if dataset is None:
+                raise BadRequestError("This run spans datasets, so a reference id is not unique; name the dataset.")
+            numbers = items.ids_of(db, dataset, reference_ids)
+            if missing := [index for index, name in enumerate(reference_ids) if name not in numbers]:
+                return reply(RowsDeleted(deleted=0, missing=missing))
+            deleted = layers.delete_of_items(db, layer, numbers.values())
+    nucleus().purge()
+    return reply(RowsDeleted(deleted=deleted))
 
 
 @blueprint.post("/_nucleus_pandas/modelRun/<id:run_id>/predictions")
@@ -251,7 +287,8 @@ def model_home(model_id: str) -> Response:
     """``GET _nucleus_pandas/model/{id}``: return the only dataset with predictions of the model that have no run."""
     with nucleus().database.read() as db:
         model = models.find(db, model_id)
-        return _home(model.public_id, _only_dataset(db, models.find_free_run(db, model)))
+        dataset = _only_dataset(db, models.find_free_run(db, model))
+        return reply(RunPlace(model_id=model.public_id, dataset_id=None if dataset is None else dataset.public_id))
 
 
 def _only_dataset(db: sqlite3.Connection, run: Run | None) -> Dataset | None:

@@ -8,8 +8,9 @@ from flask import Blueprint, Response, request
 
 from nucleus_pandas.server.ingest import dataset_rules
 from nucleus_pandas.server.read import render
-from nucleus_pandas.server.routes.request import body, create_once, file_url, nucleus, reply, reply_from
+from nucleus_pandas.server.routes.request import body, create_once, file_url, is_bulk, nucleus, reply, reply_from
 from nucleus_pandas.server.store import datasets, items
+from nucleus_pandas.wire.bulk import CreateDatasetOnce, DatasetMade, RenameDataset
 from nucleus_pandas.wire.requests import AddTaxonomy, CreateDataset, Tags
 from nucleus_pandas.wire.responses import DatasetCreated, DatasetListEntry, DatasetSize
 
@@ -17,15 +18,23 @@ blueprint = Blueprint("datasets", __name__)
 
 
 @blueprint.post("/dataset/create")
+@blueprint.post("/_nucleus_pandas/dataset/create", endpoint="create_once")
 def create() -> Response:
     """``POST dataset/create``: create a dataset."""
-    payload = body(CreateDataset)
+    payload = body(CreateDatasetOnce if is_bulk() else CreateDataset)
     dataset_rules.check_schema(payload.item_metadata_schema, "$.item_metadata_schema")
     dataset_rules.check_schema(payload.annotation_metadata_schema, "$.annotation_metadata_schema")
 
     def insert(db: sqlite3.Connection) -> object:
-        dataset = datasets.create(db, payload)
-        return DatasetCreated(dataset_id=dataset.public_id, name=dataset.name)
+        if not isinstance(payload, CreateDatasetOnce):
+            dataset = datasets.create(db, payload)
+            return DatasetCreated(dataset_id=dataset.public_id, name=dataset.name)
+        existing = datasets.named(db, payload.name)
+        if existing and payload.exist_ok:
+            dataset, *others = existing
+        else:
+            dataset, others = datasets.create(db, payload), existing
+        return DatasetMade(dataset_id=dataset.public_id, name=dataset.name, namesakes=len(others))
 
     return create_once(insert)
 
@@ -58,6 +67,15 @@ def single_property(dataset_id: str, name: str) -> Response:
     if name == "size":
         return reply(DatasetSize(count=dataset.length))
     return reply({name: getattr(dataset, name)})
+
+
+@blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/rename")
+def rename(dataset_id: str) -> Response:
+    """``POST _nucleus_pandas/dataset/{id}/rename``: change the name of a dataset."""
+    name = body(RenameDataset).name
+    with nucleus().database.write() as db:
+        datasets.rename(db, datasets.find(db, dataset_id), name)
+    return reply({"name": name})
 
 
 @blueprint.get("/dataset/<id:dataset_id>/model_runs")

@@ -35,6 +35,7 @@ from nucleus_pandas.server.routes.request import (
     reply,
     reply_stored,
     row_outcomes,
+    since,
 )
 from nucleus_pandas.server.store import datasets, items, jobs, layers
 from nucleus_pandas.server.store.datasets import Dataset
@@ -191,7 +192,7 @@ def annotate(dataset_id: str) -> Response:
     if not is_multipart() and names_upload():
         job = start_upload_job(nucleus(), dataset_id, body(FromUpload), "uploadAnnotations", target)
         return reply(job.entry())
-    stored = store_request(nucleus(), *annotation_request(), target)
+    stored = store_request(nucleus(), *annotation_request(), target, since=since())
     return reply_stored({"dataset_id": dataset_id}, "annotations", stored)
 
 
@@ -216,7 +217,7 @@ def delete_annotations(dataset_id: str) -> Response:
     with nucleus().database.write() as db:
         dataset = datasets.find(db, dataset_id)
         numbers = items.ids_of(db, dataset, reference_ids)
-        count = layers.delete_ground_truth(db, dataset.id, numbers.values())
+        count = layers.delete_of_items(db, dataset.layer, numbers.values())
         job = jobs.record(
             db,
             "annotationDeletion",

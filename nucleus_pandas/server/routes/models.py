@@ -19,16 +19,19 @@ from nucleus_pandas.server.routes.request import (
     create_once,
     file_url,
     find_item,
+    is_bulk,
     is_multipart,
     names_upload,
     nucleus,
     reply,
     reply_from,
     reply_stored,
+    since,
 )
 from nucleus_pandas.server.store import datasets, items, layers, models
 from nucleus_pandas.server.store.ids import dataset_of
 from nucleus_pandas.server.store.models import Run
+from nucleus_pandas.wire.bulk import CreateRunOnce
 from nucleus_pandas.wire.entities import Box, Cuboid, JsonObject, Polygon
 from nucleus_pandas.wire.requests import AddModel, CopyPredictions, CreateModelRun, Tags, TrainedSlices
 from nucleus_pandas.wire.responses import ModelAdded, ModelList, RunCreated
@@ -97,16 +100,22 @@ def _change(model_id: str, column: Literal["tags", "trained_slice_ids"], values:
 
 @blueprint.post("/dataset/<id:dataset_id>/modelRun/create")
 @blueprint.post("/model/<id:model_id>/modelRun/create", endpoint="create_free_run")
+@blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/modelRun/create", endpoint="create_run_once")
+@blueprint.post("/_nucleus_pandas/model/<id:model_id>/modelRun/create", endpoint="create_free_run_once")
 def create_run(dataset_id: str | None = None, model_id: str | None = None) -> Response:
     """``POST {dataset,model}/{id}/modelRun/create``: create a run on a dataset, or one that may span datasets."""
-    payload = body(CreateModelRun)
+    payload = body(CreateRunOnce if is_bulk() else CreateModelRun)
     dataset_rules.check_schema(payload.annotation_metadata_schema, "$.annotation_metadata_schema")
 
     def insert(db: sqlite3.Connection) -> object:
         dataset = None if dataset_id is None else datasets.find(db, dataset_id)
         named = payload if model_id is None else msgspec.structs.replace(payload, model_id=model_id, reference_id=None)
         model = models.model_of_request(db, named)
-        run = models.create_run(db, model, dataset, payload)
+        run = None
+        if isinstance(payload, CreateRunOnce) and payload.exist_ok:
+            run = models.run_named(db, model, dataset, payload.name)
+        if run is None:
+            run = models.create_run(db, model, dataset, payload)
         return RunCreated(model_id=model.public_id, model_run_id=run.public_id)
 
     return create_once(insert)
@@ -137,7 +146,7 @@ def predict(model_id: str) -> Response:
         raise BadRequestError(f"{_FREE_TYPES} - at `$.segmentations[0]`.")
     with nucleus().database.read() as db:
         model_id = models.find(db, model_id).public_id  # the path may name the model by one of its runs
-    stored = store_request(nucleus(), rows, None, FreePredictionsOf(model_id), anywhere=True)
+    stored = store_request(nucleus(), rows, None, FreePredictionsOf(model_id), anywhere=True, since=since())
     return reply_stored({"model_id": model_id}, "predictions", stored)
 
 

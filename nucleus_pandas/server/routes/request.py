@@ -172,6 +172,11 @@ def annotation_request() -> tuple[Annotate, list[FileStorage] | None]:
     return decode(text, shape, "The part `serialized_request`"), request.files.getlist("mask")
 
 
+def since() -> int | None:
+    """Return the arrival of the first row of the upload that the request is a part of, if it says so."""
+    return request.args.get("since", type=int) if is_bulk() else None
+
+
 def reply_stored(ids: dict[str, object], noun: str, stored: StoredRows) -> Response:
     """Reply to a request that stored annotations or predictions."""
     described = {
@@ -187,7 +192,8 @@ def reply_stored(ids: dict[str, object], noun: str, stored: StoredRows) -> Respo
 def row_outcomes(stored: StoredRows) -> dict[str, object]:
     """Return the outcome of every row as run-length pairs, and the errors of the rejected rows."""
     runs = [[outcome, sum(1 for _ in rows)] for outcome, rows in groupby(stored.outcomes)]
-    return {"outcomes": runs, "row_errors": [[row, text] for row, text in sorted(stored.errors.items())]}
+    described = {"outcomes": runs, "row_errors": [[row, text] for row, text in sorted(stored.errors.items())]}
+    return described if stored.since is None else {**described, "since": stored.since, "beside": stored.beside}
 
 
 def find_item(db: sqlite3.Connection, dataset: Dataset, by: str, key: str) -> ItemRow:

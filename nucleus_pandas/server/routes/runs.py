@@ -25,9 +25,12 @@ from nucleus_pandas.server.routes.request import (
     nucleus,
     reply,
     reply_stored,
+    row_outcomes,
+    since,
 )
 from nucleus_pandas.server.store import commits, datasets, items, jobs, layers, models
 from nucleus_pandas.server.store.ids import ALL_ITEMS, dataset_of, item_range
+from nucleus_pandas.wire.bulk import AnnotateRows
 from nucleus_pandas.wire.requests import Commit, CreateModelRun, FromUpload, MergeRuns
 from nucleus_pandas.wire.responses import PredictionsAnswer, RunInfo
 
@@ -54,7 +57,10 @@ def predict(**ids: str) -> Response:
             raise BadRequestError("Signed uploads belong to a dataset, but this run spans datasets; send the rows.")
         job = start_upload_job(nucleus(), dataset.public_id, body(FromUpload), "uploadPredictions", path)
         return reply(job.entry())
-    stored = store_request(nucleus(), *annotation_request(), path)
+    rows, mask_parts = annotation_request()
+    stored = store_request(nucleus(), rows, mask_parts, path, since=since())
+    if isinstance(rows, AnnotateRows) and rows.check_only:
+        return reply(row_outcomes(stored))
     with nucleus().database.read() as db:
         run, _, dataset = path.find(db)
     described: dict[str, object] = {"model_run_id": run.public_id}

@@ -11,10 +11,11 @@ from flask import Blueprint, Response, request
 
 from nucleus_pandas.errors import BadRequestError, NotFoundError, UnsupportedError
 from nucleus_pandas.server.read.exports import Export, Paging
-from nucleus_pandas.server.routes.request import body, create_once, file_url, nucleus, reply, reply_from
+from nucleus_pandas.server.routes.request import body, create_once, file_url, is_bulk, nucleus, reply, reply_from
 from nucleus_pandas.server.store import datasets, items, jobs, models, slices, subsets
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import dataset_of, item_id
+from nucleus_pandas.wire.bulk import BuildSliceOnce, CreateSliceOnce
 from nucleus_pandas.wire.entities import JsonObject
 from nucleus_pandas.wire.slices import (
     SLICE_IDS,
@@ -33,9 +34,10 @@ _TYPES = ("dataset_item", "object", "scene")
 
 
 @blueprint.post("/dataset/<id:dataset_id>/create_slice")
+@blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/create_slice", endpoint="create_once")
 def create(dataset_id: str) -> Response:
     """``POST dataset/{id}/create_slice``: create a slice of the named items, or an empty one."""
-    payload = body(CreateSlice)
+    payload = body(CreateSliceOnce if is_bulk() else CreateSlice)
     fields = [name for name in _ID_FIELDS if getattr(payload, name)]
     if len(fields) > 1:
         raise BadRequestError(f"A slice takes ids of one kind, not of {' and '.join(map('`{}`'.format, fields))}.")
@@ -58,11 +60,21 @@ def create(dataset_id: str) -> Response:
         else:
             names = payload.reference_ids or []
             numbers = _numbers(dataset, names, items.ids_of(db, dataset, names))
-        return SliceCreated(
-            slice_id=slices.create(db, dataset, payload.name, numbers, exist_ok=payload.exist_ok).public_id
-        )
+        existing = _existing(db, dataset, payload)
+        if existing is not None:
+            slices.add(db, existing, numbers)
+        else:
+            existing = slices.create(db, dataset, payload.name, numbers)
+        return SliceCreated(slice_id=existing.public_id)
 
     return create_once(insert)
+
+
+def _existing(db: sqlite3.Connection, dataset: Dataset, payload: CreateSlice | BuildSlice) -> slices.Slice | None:
+    """Return the slice that the request creates, if it exists and the request says that it may."""
+    if not (isinstance(payload, (CreateSliceOnce, BuildSliceOnce)) and payload.exist_ok):
+        return None
+    return next(iter(slices.listing(db, dataset, payload.name)), None)
 
 
 def _check_count(ids: Sequence[str], path: str) -> None:
@@ -86,12 +98,13 @@ def _numbers(dataset: Dataset, ids: Sequence[str], numbers: Mapping[str, int]) -
 
 
 @blueprint.post("/dataset/<id:dataset_id>/build_slice")
+@blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/build_slice", endpoint="build_once")
 def build(dataset_id: str) -> Response:
     """``POST dataset/{id}/build_slice``: create a slice from a random sample of a dataset or of another slice.
 
     The same name and seed draw the same sample. The slice is ready at once; the job is for clients that expect one.
     """
-    payload = body(BuildSlice)
+    payload = body(BuildSliceOnce if is_bulk() else BuildSlice)
     filters = payload.filters
     if payload.sample_method == "Uniqueness":
         raise UnsupportedError(
@@ -103,6 +116,8 @@ def build(dataset_id: str) -> Response:
 
     def insert(db: sqlite3.Connection) -> object:
         dataset = datasets.find(db, dataset_id)
+        if (existing := _existing(db, dataset, payload)) is not None:
+            return {"sliceId": existing.public_id}
         source = None if filters is None or filters.slice_id is None else slices.find(db, filters.slice_id)
         if source is not None:
             source.check_of(dataset)

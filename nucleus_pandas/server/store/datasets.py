@@ -47,13 +47,7 @@ def json_or_none(value: object) -> str | None:
 
 
 def create(db: sqlite3.Connection, request: CreateDataset) -> Dataset:
-    """Create a dataset; if it may exist, return the oldest one of its name instead."""
-    if request.exist_ok:
-        row = db.execute(
-            "SELECT tag FROM dataset WHERE name = ? AND NOT deleted ORDER BY id LIMIT 1", (request.name,)
-        ).fetchone()
-        if row is not None:
-            return find(db, f"ds_{row[0]}")
+    """Create a dataset."""
     tag = new_tag()
     db.execute(
         "INSERT INTO dataset (tag, name, is_scene, use_privacy_mode, annotation_metadata_schema, item_metadata_schema,"
@@ -69,6 +63,17 @@ def create(db: sqlite3.Connection, request: CreateDataset) -> Dataset:
         ),
     )
     return find(db, f"ds_{tag}")
+
+
+def named(db: sqlite3.Connection, name: str) -> list[Dataset]:
+    """List the datasets of a name, oldest first."""
+    rows = db.execute("SELECT tag FROM dataset WHERE name = ? AND NOT deleted ORDER BY id", (name,)).fetchall()
+    return [find(db, f"ds_{tag}") for (tag,) in rows]
+
+
+def rename(db: sqlite3.Connection, dataset: Dataset, name: str) -> None:
+    """Change the name of a dataset."""
+    db.execute("UPDATE dataset SET name = ? WHERE id = ?", (name, dataset.id))
 
 
 def find(db: sqlite3.Connection, public_id: str) -> Dataset:

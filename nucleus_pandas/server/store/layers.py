@@ -223,6 +223,7 @@ def upsert(
     annotations: Sequence[tuple[AnyAnnotation, int, str | None]],
     *,
     update: bool,
+    cleared: Iterable[int] | None = None,
 ) -> list[WriteOutcome]:
     """Store annotations in their order.
 
@@ -232,6 +233,8 @@ def upsert(
         Each with its annotation id, the number of its item, and the file of an uploaded mask.
     update : bool
         Whether an existing annotation with the same key is replaced, keeping its order, or the new one ignored.
+    cleared : iterable of int, optional
+        The annotations take the place of all of their items, and these items are left without any: `replace_rows`.
 
     Raises
     ------
@@ -240,7 +243,7 @@ def upsert(
     """
     first = next_arrival(db, layer)
     rows = [to_row(a, item, first + n, file) for n, (a, item, file) in enumerate(annotations)]
-    return upsert_rows(db, layer, rows, update=update)
+    return upsert_rows(db, layer, rows, update=update) if cleared is None else replace_rows(db, layer, rows, cleared)
 
 
 def upsert_rows(
@@ -318,10 +321,14 @@ def _check_unchanged(
             (*layer.owners, row.item, row.key),
         ).fetchone()
         if stored is None or (update and not _same(stored, row.values)):
-            raise FrozenRunError(
-                f"The run '{layer.frozen}' is committed and cannot change; nothing was stored. Create a new run for "
-                "other predictions, or delete this one with client.delete_model_run()."
-            )
+            raise _frozen(layer, "stored")
+
+
+def _frozen(layer: AnnotationLayer, done: str) -> FrozenRunError:
+    return FrozenRunError(
+        f"The run '{layer.frozen}' is committed and cannot change; nothing was {done}. Create a new run for other "
+        "predictions, or delete this one with client.delete_model_run()."
+    )
 
 
 def _same(stored: tuple[Any, ...], sent: tuple[object, ...]) -> bool:
@@ -373,15 +380,75 @@ def label_counts(db: sqlite3.Connection, layer: AnnotationLayer, dataset: int, l
     ).fetchall()
 
 
-def delete_ground_truth(db: sqlite3.Connection, dataset: int, items: Iterable[int]) -> int:
-    """Delete the ground truth of items of a dataset, and return the number of annotations."""
-    count = 0
-    for part, marks in batches(items):
-        count += db.execute(f"DELETE FROM annotation WHERE item IN ({marks})", part).rowcount
-    if count:
+def delete_of_items(db: sqlite3.Connection, layer: AnnotationLayer, items: Iterable[int]) -> int:
+    """Delete all rows of items in a layer, with matches of a run, and return the number of rows.
+
+    Raises
+    ------
+    FrozenRunError
+        The run is committed.
+    """
+    return sum(
+        _delete(db, layer, f"{layer.where}item IN ({marks})", (*layer.owners, *part)) for part, marks in batches(items)
+    )
+
+
+def delete_between(db: sqlite3.Connection, layer: AnnotationLayer, first: int, end: int) -> int:
+    """Delete all rows of a range of items in a layer, as `delete_of_items` does."""
+    return _delete(db, layer, f"{layer.where}item >= ? AND item < ?", (*layer.owners, first, end))
+
+
+def _delete(db: sqlite3.Connection, layer: AnnotationLayer, where: str, values: Sequence[object]) -> int:
+    if layer.frozen is not None:
+        raise _frozen(layer, "deleted")
+    owners = db.execute(f"SELECT DISTINCT {owner_sql('item')} FROM {layer.table} WHERE {where}", values).fetchall()
+    for (dataset,) in owners:
         generations.record_deletion(db, dataset)
-        db.execute("UPDATE dataset SET revision = revision + 1 WHERE id = ?", (dataset,))
+    count = db.execute(f"DELETE FROM {layer.table} WHERE {where}", values).rowcount
+    if layer.owner is not None:
+        db.execute(f"DELETE FROM match WHERE {where}", values)
+    elif count:
+        db.execute("UPDATE dataset SET revision = revision + 1 WHERE id = ?", (layer.counter[1],))
     return count
+
+
+def replace_rows(
+    db: sqlite3.Connection, layer: AnnotationLayer, rows: Sequence[RowValues], cleared: Iterable[int]
+) -> list[WriteOutcome]:
+    """Store rows in place of all rows of their items, and leave the items of `cleared` without any.
+
+    A row whose key its item had is "updated".
+
+    Raises
+    ------
+    FrozenRunError
+        The run is committed, and this would change it.
+    """
+    items = dict.fromkeys(chain((row[0] for row in rows), cleared))
+    before = set(select(db, layer, items, "item, key"))
+    if layer.frozen is not None:
+        _check_unchanged(db, layer, map(AnnotationRow._make, rows), update=True)
+        if len(before) > len({(row[0], row[2]) for row in rows}):
+            raise _frozen(layer, "stored")
+        return ["ignored"] * len(rows)
+    delete_of_items(db, layer, items)
+    outcomes = upsert_rows(db, layer, rows, update=True)
+    return [
+        "updated" if outcome == "new" and (row[0], row[2]) in before else outcome
+        for outcome, row in zip(outcomes, rows, strict=True)
+    ]
+
+
+def items_before(db: sqlite3.Connection, layer: AnnotationLayer, items: Iterable[int], arrival: int) -> set[int]:
+    """Return those of some items that have rows which arrived before."""
+    found: set[int] = set()
+    for part, marks in batches(dict.fromkeys(items)):
+        rows = db.execute(
+            f"SELECT DISTINCT item FROM {layer.table} WHERE {layer.where}item IN ({marks}) AND arrival < ?",
+            (*layer.owners, *part, arrival),
+        )
+        found.update(item for (item,) in rows)
+    return found
 
 
 def counts(db: sqlite3.Connection, layer: AnnotationLayer, items: Iterable[int]) -> dict[int, int]:

@@ -175,18 +175,7 @@ def delete(db: sqlite3.Connection, model: Model) -> None:
 
 
 def create_run(db: sqlite3.Connection, model: Model, dataset: Dataset | None, request: CreateModelRun) -> Run:
-    """Create a run of a model, on one dataset, or on any number of them without `dataset`.
-
-    If it may exist, return the newest one of its name, model and dataset instead.
-    """
-    if request.exist_ok:
-        row = db.execute(
-            "SELECT max(id) FROM run WHERE model = ? AND dataset IS ? AND name = ? AND NOT deleted",
-            (model.id, dataset and dataset.id, request.name or model.name),
-        ).fetchone()
-        run = run_where(db, "run.id = ?", row[0])
-        if run is not None:
-            return run
+    """Create a run of a model, on one dataset, or on any number of them without `dataset`."""
     tag = new_tag()
     db.execute(
         "INSERT INTO run (tag, model, dataset, name, metadata, annotation_metadata_schema, created_at)"
@@ -204,6 +193,23 @@ def create_run(db: sqlite3.Connection, model: Model, dataset: Dataset | None, re
     run = run_where(db, "run.tag = ?", tag)
     assert run is not None
     return run
+
+
+def count_predictions(db: sqlite3.Connection, run: Run) -> int:
+    """Count the predictions of a run."""
+    return int(db.execute("SELECT count(*) FROM prediction WHERE run = ?", (run.id,)).fetchone()[0])
+
+
+def run_named(db: sqlite3.Connection, model: Model, dataset: Dataset | None, name: str | None) -> Run | None:
+    """Return the newest run of a model with a name, by default its own: on a dataset, or of those that span several."""
+    return run_where(
+        db,
+        "run.id = (SELECT max(run.id) FROM run WHERE run.model = ? AND run.dataset IS ? AND run.name = ? AND NOT"
+        f" run.deleted AND {_PUBLIC})",
+        model.id,
+        dataset and dataset.id,
+        name or model.name,
+    )
 
 
 def model_of_request(db: sqlite3.Connection, request: CreateModelRun) -> Model:
@@ -235,10 +241,10 @@ def find_run(db: sqlite3.Connection, public_id: str) -> Run:
     return run
 
 
-def run_where(db: sqlite3.Connection, condition: str, value: object) -> Run | None:
-    """Find the run that meets a condition with one value."""
+def run_where(db: sqlite3.Connection, condition: str, *values: object) -> Run | None:
+    """Find the run that meets a condition with these values."""
     row = db.execute(
-        f"SELECT {_RUN} FROM run JOIN model ON model.id = run.model WHERE {condition} AND NOT run.deleted", (value,)
+        f"SELECT {_RUN} FROM run JOIN model ON model.id = run.model WHERE {condition} AND NOT run.deleted", values
     ).fetchone()
     if row is None:
         return None

@@ -79,19 +79,11 @@ def _slice(row: tuple[Any, ...]) -> Slice:
     return Slice(*values)
 
 
-def create(
-    db: sqlite3.Connection, dataset: Dataset, name: str, numbers: Iterable[int], *, exist_ok: bool = False
-) -> Slice:
-    """Create a slice of items of a dataset.
-
-    If the dataset has a slice of this name, append the items to it if it may exist, else raise ConflictError.
-    """
+def create(db: sqlite3.Connection, dataset: Dataset, name: str, numbers: Iterable[int]) -> Slice:
+    """Create a slice of items of a dataset, or raise ConflictError if the dataset has one with this name."""
     existing = db.execute(
         "SELECT tag FROM slice WHERE dataset = ? AND name = ? AND NOT deleted", (dataset.id, name)
     ).fetchone()
-    if existing is not None and exist_ok:
-        add(db, find(db, f"slc_{existing[0]}"), numbers)
-        return find(db, f"slc_{existing[0]}")
     if existing is not None:
         raise ConflictError(
             f"The dataset '{dataset.public_id}' has a slice '{name}' already, 'slc_{existing[0]}'. Choose another "

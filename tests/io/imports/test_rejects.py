@@ -271,12 +271,12 @@ def test_items_that_exist_are_refused_where_none_may(local: npd.NucleusClient, s
     write(image_items(5), source / "a.parquet")
     path = write(image_items(10), source / "b.parquet")
     items.imported(local, source / "a.parquet")
-    with pytest.raises(npd.UploadError, match="5 of 10 rows are rejected"):
+    with pytest.raises(npd.AlreadyExistsError, match="10 of 10 rows are rejected"):
         items.imported(local, path, if_exists="error")
     rejects = pd.read_parquet(source / "_b.items.rejects.parquet")
-    assert rejects["reject_row"].tolist() == [0, 1, 2, 3, 4]
-    assert rejects["reject_reason"].str.contains("exists").all()
-    assert len(items.rows()) == 10
+    assert rejects["reject_row"].tolist() == list(range(10))
+    assert rejects["reject_reason"].str.contains("exists already").tolist() == [True] * 5 + [False] * 5
+    assert len(items.rows()) == 5
 
 
 def test_rejects_among_the_files_are_no_data(local: npd.NucleusClient, source: Path) -> None:
