@@ -188,6 +188,17 @@ def resources() -> list[Case]:
             for name, route in (("tags", "tag"), ("trained_slice_ids", "trainedSliceId"))
         ),
         Case("ModelRun.info", lambda at: at.run.info, [get("modelRun/run_1/info", RUN)], RUN),
+        Case("ModelRun.status", lambda at: at.run.status, [get("modelRun/run_1/info", RUN)], "started"),
+        Case("ModelRun.model", lambda at: at.run.model.id, [get("modelRun/run_1/info", RUN)], "prj_1"),
+        Case("ModelRun.dataset", lambda at: at.run.dataset.id, [], "ds_1"),
+        Case("ModelRun.clear", lambda at: refused(at.run.clear), [], "UnsupportedError"),
+        Case(
+            "ModelRun.delete_predictions",
+            lambda at: refused(lambda: at.run.delete_predictions(["a"])),
+            [],
+            "UnsupportedError",
+        ),
+        Case("Dataset.rename", lambda at: refused(lambda: at.dataset.rename("S")), [], "UnsupportedError"),
         Case(
             "ModelRun.__getitem__",
             lambda at: [at.run[name] for name in ("model_run_id", "model_id", "status")],
