@@ -445,3 +445,32 @@ CREATE TABLE generation (
     dataset INTEGER PRIMARY KEY REFERENCES dataset ON DELETE CASCADE,
     token TEXT NOT NULL                        -- random; another one after each deletion of items or annotations
 ) STRICT;
+
+-- A response that names what is gone is not replayed: the same Idempotency-Key creates anew.
+CREATE TRIGGER replay_of_dataset AFTER UPDATE OF deleted ON dataset WHEN new.deleted BEGIN
+    DELETE FROM idempotency WHERE instr(CAST(response AS TEXT), new.tag);
+END;
+
+CREATE TRIGGER replay_of_run AFTER UPDATE OF deleted ON run WHEN new.deleted BEGIN
+    DELETE FROM idempotency WHERE instr(CAST(response AS TEXT), new.tag);
+END;
+
+CREATE TRIGGER replay_of_slice AFTER UPDATE OF deleted ON slice WHEN new.deleted BEGIN
+    DELETE FROM idempotency WHERE instr(CAST(response AS TEXT), new.tag);
+END;
+
+CREATE TRIGGER replay_of_benchmark AFTER UPDATE OF deleted ON benchmark WHEN new.deleted BEGIN
+    DELETE FROM idempotency WHERE instr(CAST(response AS TEXT), new.tag);
+END;
+
+CREATE TRIGGER replay_of_evaluation AFTER UPDATE OF deleted ON evaluation WHEN new.deleted BEGIN
+    DELETE FROM idempotency WHERE instr(CAST(response AS TEXT), new.tag);
+END;
+
+CREATE TRIGGER replay_of_model AFTER DELETE ON model BEGIN
+    DELETE FROM idempotency WHERE instr(CAST(response AS TEXT), old.tag);
+END;
+
+CREATE TRIGGER replay_of_preset AFTER DELETE ON preset BEGIN
+    DELETE FROM idempotency WHERE instr(CAST(response AS TEXT), old.tag);
+END;

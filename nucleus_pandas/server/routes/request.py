@@ -84,9 +84,12 @@ def body(shape: type[T]) -> T:
 
 
 def create_once(create: Callable[[sqlite3.Connection], object]) -> Response:
-    """Reply to a request that creates something, once per Idempotency-Key: a repeated one gets the first reply."""
+    """Reply to a request that creates something, once per Idempotency-Key: a repeated one gets the first reply.
+
+    An empty key is none.
+    """
     key = request.headers.get("Idempotency-Key")
-    if key is None:
+    if not key:
         with nucleus().database.write() as db:
             return reply(create(db))
     digest = blake2b(f"{request.method} {request.path}\n".encode(), digest_size=16)

@@ -20,6 +20,32 @@ def test_the_same_creation_again_gets_the_same_answer(http: StoreHttp, nucleus: 
     assert rows_in(nucleus, "idempotency") == {"idempotency": 2}
 
 
+def test_an_empty_key_is_none(http: StoreHttp) -> None:
+    headers = {"Idempotency-Key": ""}
+    names = ("One", "Other", "Other")
+    made = {http("POST", "dataset/create", {"name": name}, headers=headers)["dataset_id"] for name in names}
+    assert len(made) == 3
+
+
+def test_a_key_whose_object_was_deleted_creates_anew(http: StoreHttp) -> None:
+    def again(route: str, body: dict[str, str], key: str) -> str:
+        return str(http("POST", route, body, headers={"Idempotency-Key": route})[key])
+
+    dataset = again("dataset/create", {"name": "One"}, "dataset_id")
+    model = again("models/add", {"name": "One", "reference_id": "m"}, "model_id")
+    run = again(f"dataset/{dataset}/modelRun/create", {"reference_id": "m"}, "model_run_id")
+    http("DELETE", f"modelRun/{run}", {})
+    other = again(f"dataset/{dataset}/modelRun/create", {"reference_id": "m"}, "model_run_id")
+    assert other != run
+    assert http("GET", f"dataset/{dataset}/info")["model_run_ids"] == [other]
+    http("DELETE", f"model/{model}", {})
+    assert again("models/add", {"name": "One", "reference_id": "m"}, "model_id") != model
+    http("DELETE", f"dataset/{dataset}", {})
+    made = again("dataset/create", {"name": "One"}, "dataset_id")
+    assert made != dataset
+    assert http("GET", "dataset/") == [made]
+
+
 def test_a_key_that_came_with_another_request_is_refused(http: StoreHttp) -> None:
     headers = {"Idempotency-Key": "key"}
     made = http("POST", "dataset/create", {"name": "One"}, headers=headers)["dataset_id"]
