@@ -21,6 +21,7 @@ from nucleus_pandas.uploads.outcomes import INNOCENT
 from nucleus_pandas.uploads.replacing import by_image, send_replacing
 from nucleus_pandas.uploads.results import UploadResult
 from nucleus_pandas.uploads.signed_url import send_signed
+from nucleus_pandas.wire.bulk import Generation
 
 _SHOWN = 5  # rows in an error's text
 
@@ -67,7 +68,7 @@ def generation_of(target: Target) -> str:
     """Return a text that deletions in a target change; empty for servers that do not tell, as the hosted service."""
     if "generation" not in target.transport.extensions:
         return ""
-    return str(target.transport.get("_nucleus_pandas", *target.route[:2], "generation")["generation"])
+    return target.transport.read(Generation, "_nucleus_pandas", *target.route[:2], "generation").generation
 
 
 def _upload(upload: Upload[Units]) -> UploadResult:

@@ -300,6 +300,12 @@ class MatchPage(Struct, kw_only=True):
     next: str | None
 
 
+class Generation(Struct, kw_only=True):
+    """``GET _nucleus_pandas/{dataset,modelRun,model}/{id}/generation``: a string that every deletion changes."""
+
+    generation: str
+
+
 class RunPlace(Struct, kw_only=True):
     """``GET _nucleus_pandas/modelRun/{id}``: where a run belongs; it spans datasets where `dataset_id` is null.
 

@@ -102,8 +102,9 @@ def test_the_key_is_sent_and_never_shown(hosted: npd.NucleusClient, caplog: pyte
         str(vars(transport_of(hosted))),
     ]
     assert not any(KEY in text for text in shown)
+    assert KEY.encode() not in pickle.dumps(hosted)
     with pytest.raises(npd.NucleusError, match="cannot be pickled"):
-        pickle.dumps(hosted)
+        pickle.dumps(transport_of(hosted)._key)
 
 
 @responses.activate

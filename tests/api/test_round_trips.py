@@ -110,14 +110,15 @@ def test_rows_refused_with_their_batch_are_told_and_given_back(local: npd.Nucleu
     items.iloc[[2]].nucleus.append(dataset)
     options = {"if_exists": "error", "batch_size": 2, "on_error": on_error}
     if on_error == "raise":
-        with pytest.raises(npd.AlreadyExistsError, match="2 of 6 rows were rejected") as caught:
+        with pytest.raises(npd.AlreadyExistsError, match="1 of 6 rows were rejected") as caught:
             items.nucleus.append(dataset, **options)
         result = caught.value.result
     else:
         result = items.nucleus.append(dataset, **options)
-    assert result.rows["status"].tolist() == ["new", "new", "error", "error", "new", "new"]
-    assert "rejects the whole batch" in result.rows["error"].iloc[3]
-    assert (result.failed["reference_id"].tolist(), result.upload_errors) == (["c", "d"], 2)
+    assert result.rows["status"].tolist() == ["error"] * 6
+    assert "exists already" in result.rows["error"].iloc[2]
+    assert result.failed["reference_id"].tolist() == list("abcdef")
+    assert len(dataset.items) == 1
 
 
 keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

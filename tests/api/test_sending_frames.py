@@ -467,7 +467,8 @@ def test_ids_of_the_caller_are_kept_and_others_computed(four_images: npd.Dataset
         *_last(four_images),
     ]
     moved = boxes(annotation_id=["mine", None, "7"], x=99.0, label="van")
-    assert statuses(npd.annotate(moved, four_images, if_exists="update")) == ["updated", "new", "updated"]
+    with pytest.warns(npd.NucleusWarning, match="added 1 rows without annotation_id"):
+        assert statuses(npd.annotate(moved, four_images, if_exists="update")) == ["updated", "new", "updated"]
 
 
 def _last(dataset: npd.Dataset) -> list[str]:

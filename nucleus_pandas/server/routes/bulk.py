@@ -27,6 +27,7 @@ from nucleus_pandas.server.store.subsets import Subset
 from nucleus_pandas.wire.bulk import (
     DeleteItems,
     DeleteRows,
+    Generation,
     ItemsDeleted,
     MatchColumns,
     RowsDeleted,
@@ -140,15 +141,21 @@ def run_home(run_id: str) -> Response:
 
 @blueprint.get("/_nucleus_pandas/dataset/<id:dataset_id>/generation")
 @blueprint.get("/_nucleus_pandas/modelRun/<id:run_id>/generation", endpoint="generation_of_run")
-def generation(dataset_id: str | None = None, run_id: str | None = None) -> Response:
-    """``GET _nucleus_pandas/{dataset,modelRun}/{id}/generation``: return a text that every deletion changes."""
+@blueprint.get("/_nucleus_pandas/model/<id:model_id>/generation", endpoint="generation_of_model")
+def generation(dataset_id: str | None = None, run_id: str | None = None, model_id: str | None = None) -> Response:
+    """``GET _nucleus_pandas/{dataset,modelRun,model}/{id}/generation``: return a string that every deletion changes.
+
+    That of a run or model that may span datasets changes with every deletion in any of them.
+    """
     with nucleus().database.read() as db:
+        number = None
         if dataset_id is not None:
-            number: int | None = datasets.find(db, dataset_id).id
-        else:
-            assert run_id is not None
+            number = datasets.find(db, dataset_id).id
+        elif run_id is not None:
             number = models.find_run(db, run_id).dataset
-        return reply({"generation": generations.of_dataset(db, number)})
+        elif model_id is not None:
+            models.find(db, model_id)
+        return reply(Generation(generation=generations.of_dataset(db, number)))
 
 
 @blueprint.get("/_nucleus_pandas/modelRun/<id:run_id>/commit")

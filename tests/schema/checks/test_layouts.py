@@ -84,7 +84,7 @@ def test_wrong_boxes_in_four_columns_are_told(dataset: npd.Dataset) -> None:
         ({"columns": {"label": ["label"]}}, "['label'], a list, is not a column name"),
         ({"columns": ["label"]}, "columns= is a dict such as"),
         ({"columns": "label"}, "columns= is a dict such as"),
-        ({"if_exists": "replace"}, "if_exists must be 'skip' or 'update' or 'error', not 'replace'"),
+        ({"if_exists": "merge"}, "if_exists must be 'skip' or 'update' or 'error'"),
         ({"on_error": "ignore"}, "on_error must be 'raise' or 'collect', not 'ignore'"),
         ({"batch_size": 0}, "batch_size must be a whole number, at least 1, not 0"),
     ],

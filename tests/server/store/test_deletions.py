@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nucleus_pandas.server.ingest.rows import store_annotations, store_items
+from nucleus_pandas.server.ingest.rows import Storing, store_annotations, store_items
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.store import datasets, models, purge
 from nucleus_pandas.server.store.datasets import Dataset
@@ -39,7 +39,7 @@ def fill(nucleus: EmbeddedNucleus, count: int, boxes: int) -> tuple[Dataset, mod
         run = models.create_run(db, model, dataset, CreateModelRun())
         for layer in (AnnotationLayer(None, ("dataset", dataset.id)), run.layer):
             rows = [new_box(name, str(n)) for name in names for n in range(boxes)]
-            store_annotations(db, layer, dataset, rows, update=False)
+            store_annotations(db, layer, dataset, rows, Storing())
     return dataset, run
 
 

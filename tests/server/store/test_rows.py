@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nucleus_pandas.server.ingest.rows import store_annotations, store_items
+from nucleus_pandas.server.ingest.rows import Storing, store_annotations, store_items
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.store import datasets, items, layers, models
 from nucleus_pandas.server.store.layers import AnnotationLayer
@@ -85,7 +85,7 @@ def test_order_is_that_of_items_then_of_arrival(nucleus: EmbeddedNucleus) -> Non
         rows = [(draw.randrange(20), f"{call}-{draw.random()}") for _ in range(30)]
         sent += rows
         with nucleus.database.write() as db:
-            store_annotations(db, layer, dataset, [new_box(str(n), key) for n, key in rows], update=False)
+            store_annotations(db, layer, dataset, [new_box(str(n), key) for n, key in rows], Storing())
     with nucleus.database.read() as db:
         found = [(row.item & 0xFFFF, row.key) for row in layers.of_items(db, layer, 0, 1 << 62)]
     assert found == sorted(sent, key=lambda row: row[0])  # which is stable
@@ -100,7 +100,7 @@ def test_layers_do_not_mix(nucleus: EmbeddedNucleus) -> None:
         truth = AnnotationLayer(None, ("dataset", dataset.id))
         for label, layer in zip("abc", (truth, *runs), strict=True):
             stored = store_annotations(
-                db, layer, dataset, [new_box("0", "x", label), new_box("1", "x", label)], update=True
+                db, layer, dataset, [new_box("0", "x", label), new_box("1", "x", label)], Storing(update=True)
             )
             assert stored.outcomes == ["new", "new"]
         for label, layer in zip("abc", (truth, *runs), strict=True):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nucleus_pandas.server.ingest.rows import store_annotations, store_items
+from nucleus_pandas.server.ingest.rows import Storing, store_annotations, store_items
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.store import datasets
 from nucleus_pandas.server.store.database import Database
@@ -26,7 +26,7 @@ def test_a_failing_transaction_leaves_nothing(nucleus: EmbeddedNucleus) -> None:
     def fail() -> None:
         with nucleus.database.write() as db:
             store_items(db, dataset, new_items(["0", "1"]), update=False)
-            store_annotations(db, AnnotationLayer(None, ("dataset", dataset.id)), dataset, [new_box("0")], update=False)
+            store_annotations(db, AnnotationLayer(None, ("dataset", dataset.id)), dataset, [new_box("0")], Storing())
             raise RuntimeError("half way")
 
     with pytest.raises(RuntimeError, match="half way"):
