@@ -151,6 +151,13 @@ def _no_text(value: object, law: str) -> str:
     if isinstance(value, (float, np.floating, decimal.Decimal)):
         remedy = ".astype('Int64')" if float(value).is_integer() else ".astype(str)"
         return f"is the number {shown(value)}; {law}. Convert the column by {remedy}."
+    if isinstance(value, list):
+        return f"is {shown(value)}, a {type(value).__name__}; {law}. Give each value a row: frame.explode(column)."
+    if law == _ADDRESSES:
+        return (
+            f"is {shown(value)}, a {type(value).__name__}; {law}. Write images to files first, such as "
+            "pathlib.Path('a.png').write_bytes(…) or image.save('a.png'), and put their paths into the column."
+        )
     return f"is {shown(value)}, a {type(value).__name__}; {law}. Convert it by .astype(str)."
 
 
@@ -262,7 +269,13 @@ def within(column: Floats, problems: Problems, name: str, test: Callable[[Floats
     """Reject numbers for which `test` is false; missing ones pass."""
     with np.errstate(invalid="ignore"):
         wrong = ~test(column) & ~np.isnan(column)
-    problems.add(wrong, name, lambda row: f"is {column[row]:g}; {reason}")
+    problems.add(wrong, name, lambda row: f"is {_plain(column[row])}; {reason}")
+
+
+def _plain(value: float) -> str:
+    """Show a number with every digit that tells it apart from others, such as 1.0000001; whole ones as integers."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(float(value))
 
 
 def sides(series: pd.Series[Any], problems: Problems) -> Floats:

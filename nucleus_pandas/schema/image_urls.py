@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from nucleus_pandas.errors import InvalidInputError
 
@@ -26,6 +28,8 @@ def is_remote(url: str) -> bool:
     """
     scheme, parted, _ = url.partition("://")
     scheme = scheme.lower() if parted else ""
+    if scheme == "file":
+        return False
     if scheme and scheme not in REMOTE:
         raise InvalidInputError(f"'{scheme}' addresses are not taken, only {', '.join(REMOTE)} and local paths.")
     return bool(scheme)
@@ -39,8 +43,7 @@ def readable(name: str) -> Path:
     InvalidInputError
         There is none, or it is empty, a folder or forbidden, or no file: a pipe would be waited for.
     """
-    path = Path(name)
-    reason = None
+    reason, path = None, Path(_path_of(name))
     try:
         path = path.expanduser()
         found = path.stat()
@@ -57,6 +60,16 @@ def readable(name: str) -> Path:
     if reason is not None:
         raise InvalidInputError(f"The image '{name}' {reason}.")
     return path
+
+
+def _path_of(name: str) -> str:
+    """Return a path as it is, and that of a URL such as ``file:///data/a%20b.jpg``."""
+    if name[:7].lower() != "file://":
+        return name
+    parts = urlsplit(name)
+    if parts.netloc not in ("", "localhost"):
+        raise InvalidInputError(f"The image '{name}' is on the host '{parts.netloc}'; only local files can be read.")
+    return url2pathname(parts.path)
 
 
 def mask_file(url: str) -> Path | None:

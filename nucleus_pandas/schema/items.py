@@ -99,6 +99,8 @@ def check_items(
     for own in named_columns(named, bbox):
         named.own(own, " for bbox")
     width, height = _sizes(named, problems, has_boxes=bbox is not None or named.has("x") or named.has("y"))
+    if metadata_from is True:
+        _reject_ambiguous_metadata(named)
     objects = metadata(named, metadata_from, problems)
 
     unit_of_row = _units(reference_ids)
@@ -138,6 +140,25 @@ def check_items(
         files=files,
     )
     return Checked(units, number[unit_of_row], problems)
+
+
+def _reject_ambiguous_metadata(named: NamedColumns) -> None:
+    """Reject a merge of items and boxes, whose metadata could belong to either; sent, it would replace the items'."""
+    suffixes = [each for each in ("_item", "_items", "_x", "_y") if named.holds(f"metadata{each}")]
+    if not suffixes or not (named.has("x") or named.has("label")):
+        return
+    renamed = {f"metadata{suffixes[0]}": "metadata"}
+    for side in ("width", "height"):
+        if named.holds(f"{side}{suffixes[0]}"):
+            renamed[f"{side}{suffixes[0]}"] = f"image_{side}"
+    others = [name for name in ("metadata", *(f"metadata{each}" for each in suffixes[1:])) if named.holds(name)]
+    dropped = f"drop(columns={others!r})." if others else ""
+    raise InvalidInputError(
+        f"The frame has boxes and the column 'metadata{suffixes[0]}', so that its metadata may be of the items or of "
+        f"the boxes. Name those of the items: frame.{dropped}rename(columns={renamed!r}); or send none: "
+        "metadata=False.",
+        argument="metadata",
+    )
 
 
 def _reject_unreadable(named: NamedColumns, problems: Problems) -> None:

@@ -173,7 +173,11 @@ class UploadResult:
         return [*super().__dir__(), *self._counts]
 
     def __repr__(self) -> str:
-        return f"UploadResult({', '.join(f'{name}={count}' for name, count in self._counts.items())})"
+        counts = dict(self._counts)
+        uncounted = int(np.count_nonzero(self._statuses == ACCEPTED)) - sum(self._counts.values())
+        if uncounted > 0:
+            counts["pending" if self._jobs else "accepted"] = uncounted
+        return f"UploadResult({', '.join(f'{name}={count}' for name, count in counts.items())})"
 
     def _repr_html_(self) -> str:
         by_status = pd.Series(_SHOWN[self._statuses]).value_counts()

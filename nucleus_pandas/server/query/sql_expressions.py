@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from nucleus_pandas.server.store.database import fold
 from nucleus_pandas.server.store.sql_conditions import BoundValues
 
 ValueKind: TypeAlias = Literal["number", "string", "boolean", "any"]
@@ -142,8 +143,14 @@ def in_list(value: Expression, choices: list[str | float | bool], values: BoundV
 
 
 def like(value: Expression, pattern: str, values: BoundValues) -> str:
-    r"""Return the SQL of a LIKE test: ``%`` matches any string, ``_`` any character, ``\`` escapes."""
-    test = f"{value.sql} LIKE {values.bind(pattern)} ESCAPE '\\'"
+    r"""Return the SQL of a LIKE test: ``%`` matches any string, ``_`` any character, ``\`` escapes.
+
+    Case does not matter. SQLite's own operator folds the case of ASCII letters only, which is enough if the pattern
+    has no others.
+    """
+    text = value.sql if pattern.isascii() else f"nucleus_fold({value.sql})"
+    folded = pattern if pattern.isascii() else fold(pattern)
+    test = f"{text} LIKE {values.bind(folded)} ESCAPE '\\'"
     if value.kind == "string":
         return test
     if value.kind == "any":

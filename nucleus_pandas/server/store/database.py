@@ -10,7 +10,8 @@ from contextlib import contextmanager, suppress
 from importlib.resources import files
 from math import fmod, isfinite
 from pathlib import Path
-from typing import Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
+from unicodedata import normalize
 
 from nucleus_pandas._util.sqlite import ConnectionPool, open_wal
 from nucleus_pandas._util.threads import ForkSafeLock
@@ -66,6 +67,7 @@ class Database:
             db.execute("PRAGMA temp_store = MEMORY")
             db.execute("PRAGMA cache_size = -32000")
             db.create_function("nucleus_modulo", 2, modulo, deterministic=True)
+            db.create_function("nucleus_fold", 1, fold, deterministic=True)
         except BaseException:
             db.close()
             raise
@@ -144,6 +146,17 @@ def run_or_undo(db: sqlite3.Connection, work: Callable[[], T], keep: Callable[[T
         db.execute("ROLLBACK TO part")
     db.execute("RELEASE part")
     return result
+
+
+def fold(text: Any) -> Any:
+    """Return a string in the case and the composition in which equal strings are equal for ``like``.
+
+    Examples
+    --------
+    >>> fold("ÉVRY") == fold("e\u0301vry"), fold(7)
+    (True, 7)
+    """
+    return normalize("NFC", normalize("NFC", text).casefold()) if isinstance(text, str) else text
 
 
 def modulo(left: float | None, right: float | None) -> float | None:

@@ -1,0 +1,86 @@
+"""Errors and results tell what happened, and what to type works."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import nucleus_pandas as npd
+from tests.factories import numbered_images
+
+
+def item(**fields: Any) -> pd.DataFrame:
+    return pd.DataFrame({"reference_id": ["a"], "image_url": "https://example.org/a", **fields})
+
+
+def box(**fields: Any) -> pd.DataFrame:
+    sides = {"x": 1.0, "y": 1.0, "width": 30.0, "height": 30.0}
+    return pd.DataFrame({"reference_id": ["a"], "label": "car", **sides, **fields})
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("évry", True),
+        ("ÉVRY", True),
+        ("e\u0301v%", True),
+        ("%RY", True),
+        ("evry", False),
+        ("é_ry", True),
+        ("ö%", False),
+    ],
+)
+def test_like_ignores_the_case_of_all_letters(client: npd.NucleusClient, pattern: str, found: bool) -> None:
+    dataset = client.create_dataset("D")
+    item(metadata=[{"city": "ÉVRY"}]).nucleus.append(dataset)
+    assert len(dataset.query(f'metadata.city like "{pattern}"')) == found
+    assert len(dataset.query(f'not metadata.city like "{pattern}"')) == (not found)
+
+
+@pytest.mark.parametrize("confidence", [1.0000001, float(np.nextafter(1, 2)), -1e-9, 1.5])
+def test_confidences_are_shown_with_every_digit(confidence: float) -> None:
+    found = box(confidence=confidence).nucleus.check("predictions")
+    assert repr(confidence) in found["reason"].iloc[0]
+
+
+@pytest.mark.parametrize(
+    "value", [b"\x89PNG", Image.new("RGB", (2, 2)), np.zeros((2, 2, 3), np.uint8), {"bytes": b"x", "path": "a.jpg"}]
+)
+def test_images_in_cells_are_to_be_written_to_files(three_images: npd.Dataset, value: Any) -> None:
+    frame = pd.DataFrame({"reference_id": ["b"], "image_url": pd.Series([value], dtype=object)})
+    with pytest.raises(npd.InvalidInputError, match="Write images to files first") as caught:
+        frame.nucleus.append(three_images)
+    assert "astype" not in str(caught.value)
+
+
+def test_urls_of_files_are_local_paths(local: npd.NucleusClient, tmp_path: Path) -> None:
+    folder = tmp_path / "a b"
+    folder.mkdir()
+    (path,) = numbered_images(folder, 1)
+    dataset = local.create_dataset("D")
+    item(image_url=path.as_uri()).nucleus.append(dataset)
+    assert dataset.items["width"].notna().all()
+    with pytest.raises(npd.InvalidInputError, match="is on the host 'elsewhere'"):
+        item(image_url="file://elsewhere/a.jpg").nucleus.append(dataset)
+
+
+@pytest.mark.parametrize("suffixes", [("_item", ""), ("_x", "_y"), ("_items", "_boxes")])
+def test_a_merge_of_items_and_boxes_is_not_sent_as_items_by_accident(
+    local: npd.NucleusClient, suffixes: tuple[str, str]
+) -> None:
+    dataset = local.create_dataset("D")
+    item(metadata=[{"weather": "rain"}], width=640, height=480).nucleus.append(dataset)
+    box(metadata=[{"occluded": True}]).nucleus.annotate(dataset)
+    before = dataset.to_frame()
+    joint = before.merge(dataset.annotations.to_frame(), on="reference_id", suffixes=suffixes)
+    with pytest.raises(npd.InvalidInputError, match=r"Name those of the items: (frame\..*\)); or send none") as caught:
+        joint.nucleus.append(dataset, if_exists="update")
+    pd.testing.assert_frame_equal(dataset.to_frame(), before)
+    line = str(caught.value).partition("Name those of the items: ")[2].partition("; or send none")[0]
+    eval(line, {"frame": joint}).nucleus.append(dataset, if_exists="update")
+    pd.testing.assert_frame_equal(dataset.to_frame(), before)
