@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -57,32 +57,27 @@ def ranking(
 
     Precision, recall and F1 are at IoU 0.5, of the predictions from a confidence threshold on, by default of all.
     """
-    scores = []
-    for evaluation in candidates:
-        score = _score(db, evaluation, request)
-        if score is not None:
-            scores.append((score, evaluation))
-    scores.sort(key=lambda pair: (-pair[0], pair[1].id))
-    if request.collapse == "bestPerModel":
-        best: dict[int, tuple[float, StoredEvaluation]] = {}
-        for pair in scores:
-            best.setdefault(pair[1].model, pair)
-        scores = list(best.values())
+    scores = ((_score(db, evaluation, request), evaluation) for evaluation in candidates)
+    defined = [(score, evaluation) for score, evaluation in scores if score is not None]
     return [
         RankingRow(**_names(evaluation), benchmark_id=f"bm_{evaluation.benchmark_tag}", score=score, rank=rank,
                  stale=is_stale(evaluation))
-        for rank, (score, evaluation) in zip(_ranks([score for score, _ in scores]), scores, strict=True)
+        for rank, score, evaluation in _ranked(defined, one_per_model=request.collapse == "bestPerModel")
     ]  # fmt: skip
 
 
-def _ranks(scores: Iterable[float]) -> list[int]:
-    """Return the ranks of falling scores, from 1; equal ones share a rank."""
-    ranks: list[int] = []
-    previous: float | None = None
-    for place, score in enumerate(scores, start=1):
-        ranks.append(ranks[-1] if score == previous else place)
-        previous = score
-    return ranks
+def _ranked(
+    scores: list[tuple[float, StoredEvaluation]], *, one_per_model: bool
+) -> list[tuple[int, float, StoredEvaluation]]:
+    """Return evaluations by falling score with their ranks, from 1; equal scores share a rank."""
+    ranked: list[tuple[int, float, StoredEvaluation]] = []
+    models: set[int] = set()
+    for score, evaluation in sorted(scores, key=lambda pair: (-pair[0], pair[1].id)):
+        if not one_per_model or evaluation.model not in models:
+            is_shared = bool(ranked) and ranked[-1][1] == score
+            ranked.append((ranked[-1][0] if is_shared else len(ranked) + 1, score, evaluation))
+            models.add(evaluation.model)
+    return ranked
 
 
 def _names(evaluation: StoredEvaluation) -> dict[str, Any]:
@@ -139,26 +134,23 @@ def curves(
 ) -> list[F1Curve]:
     """Return F1 over confidence, at IoU 0.5, of the best evaluation of each of the best models."""
     thresholds = np.linspace(0.0, 1.0, STEPS)
-    drawn = []
+    f1_of: dict[int, Floats] = {}
+    scores = []
     for evaluation in candidates:
         tp, kept, ground_truths = _counts(db, evaluation, thresholds)
         if ground_truths:
-            drawn.append((2 * tp / (kept + ground_truths), evaluation))
-    drawn.sort(key=lambda pair: (-pair[0].max(), pair[1].id))
-    best: dict[int, tuple[Floats, StoredEvaluation]] = {}
-    for pair in drawn:
-        best.setdefault(pair[1].model, pair)
-    top = list(best.values())[: request.top_n]
+            f1_of[evaluation.id] = 2 * tp / (kept + ground_truths)
+            scores.append((float(f1_of[evaluation.id].max()), evaluation))
     return [
         F1Curve(
             **_names(evaluation),
-            best_f1=float(f1.max()),
+            best_f1=best,
             points=[
                 F1Point(confidence_threshold=threshold, score=score)
-                for threshold, score in zip(thresholds.tolist(), f1.tolist(), strict=True)
+                for threshold, score in zip(thresholds.tolist(), f1_of[evaluation.id].tolist(), strict=True)
             ],
             rank=rank,
             stale=is_stale(evaluation),
         )
-        for rank, (f1, evaluation) in zip(_ranks([float(f1.max()) for f1, _ in top]), top, strict=True)
+        for rank, best, evaluation in _ranked(scores, one_per_model=True)[: request.top_n]
     ]
