@@ -6,12 +6,13 @@ import math
 import sqlite3
 from collections import Counter
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
 from nucleus_pandas.evaluation.parameters import AREA_RANGES, EVERY
 from nucleus_pandas.evaluation.tables import BACKGROUND, BIN_EDGES
+from nucleus_pandas.schema.geometry import SIDES
 from nucleus_pandas.server.evaluation.arrays import StoredBoxes, to_inputs
 from nucleus_pandas.server.evaluation.metrics import RECALL_POINTS, THRESHOLDS, EngineMetrics, compute_metrics
 from nucleus_pandas.server.evaluation.scope import item_condition
@@ -50,27 +51,17 @@ _OUTCOME_FILTERS = {
 _OTHER_THRESHOLD = "Average precision by class and its curve exist at the IoU thresholds in `computedIouRanges`."
 
 
-class FilteredMetrics(NamedTuple):
-    """The metrics of the engine, or the reason why there are none."""
-
-    metrics: EngineMetrics | None
-    reason: str = ""
-
-
 def charts(db: sqlite3.Connection, evaluation: StoredEvaluation, request: ChartsRequest, *, stale: bool) -> Charts:
     """Return the charts of a finished evaluation."""
     filters = request.filters
     items = item_condition(db, filters, request.query)
     selected = SelectedOutcomes(evaluation, request.iou_threshold, filters, items)
-    filtered = _filtered_metrics(db, evaluation, filters or OutcomeFilters(), items)
-    metrics = filtered.metrics or EngineMetrics(classes=[], ap=[], precision=[], reasons={})
+    metrics = _filtered_metrics(db, evaluation, filters or OutcomeFilters(), items)
     reasons = dict(metrics.reasons)
-    if filtered.metrics is None:
-        reasons |= dict.fromkeys(("mapSummary", "apBySize", "perClassAp", "prCurve"), filtered.reason)
     number = _number_of(request.iou_threshold)
     if number is None:
         reasons |= dict.fromkeys(("perClassAp", "prCurve"), _OTHER_THRESHOLD)
-    per_class, curve = ([], []) if filtered.metrics is None or number is None else _by_class(metrics, number)
+    per_class, curve = _by_class(metrics, number) if metrics.ap and number is not None else ([], [])
     groups = selected.groups(db)
     return Charts(
         map_summary=MapSummary(mapAt50=metrics.map_at_50, mapAt75=metrics.map_at_75, mapAt5095=metrics.map_at_50_95),
@@ -88,10 +79,8 @@ def charts(db: sqlite3.Connection, evaluation: StoredEvaluation, request: Charts
 
 
 def _number_of(iou_threshold: float) -> int | None:
-    for number, threshold in enumerate(THRESHOLDS):
-        if math.isclose(threshold, iou_threshold, abs_tol=1e-9):
-            return number
-    return None
+    close = (at for at, threshold in enumerate(THRESHOLDS) if math.isclose(threshold, iou_threshold, abs_tol=1e-9))
+    return next(close, None)
 
 
 def _by_class(metrics: EngineMetrics, threshold: int) -> tuple[list[ClassAp], list[CurvePoint]]:
@@ -142,20 +131,20 @@ def _histogram(counts: dict[int, int]) -> list[Bucket]:
 
 def _filtered_metrics(
     db: sqlite3.Connection, evaluation: StoredEvaluation, filters: OutcomeFilters, items: Condition | None
-) -> FilteredMetrics:
+) -> EngineMetrics:
     """Return the stored metrics, or compute those of the boxes that filters on items and on either side leave."""
     if filters == OutcomeFilters() and items is None:
-        return FilteredMetrics(msgspec.json.decode(evaluations.results(db, evaluation), type=EngineMetrics))
+        return msgspec.json.decode(evaluations.results(db, evaluation), type=EngineMetrics)
     on_outcomes = [name for field, name in _OUTCOME_FILTERS.items() if getattr(filters, field) is not None]
     if on_outcomes:
         names = ", ".join(f"`{name}`" for name in on_outcomes)
-        return FilteredMetrics(None, f"Average precision does not exist for outcomes that are chosen by {names}.")
+        return _no_metrics(f"Average precision does not exist for outcomes that are chosen by {names}.")
     areas = None
     if filters.gt_area_range is not None:
         low, high = filters.gt_area_range.min, filters.gt_area_range.max
         areas = (max(0.0, low or 0.0), AREA_RANGES[EVERY][1] if high is None else high)
         if areas[0] > areas[1]:
-            return FilteredMetrics(None, "No area lies in `gtAreaRange`.")
+            return _no_metrics("No area lies in `gtAreaRange`.")
     rule = evaluation.request.rule
     classes, predicted_classes = filters.gt_labels, filters.pred_labels
     if rule.allowed is None:  # classes are measured one by one: those that pass both filters
@@ -169,7 +158,12 @@ def _filtered_metrics(
         evaluation_outcomes.reference_ids(db, evaluation),
         lambda name: name,  # stored classes are classes already
     )
-    return FilteredMetrics(compute_metrics(inputs, rule, areas)[0])
+    return compute_metrics(inputs, rule, areas)[0]
+
+
+def _no_metrics(reason: str) -> EngineMetrics:
+    reasons = dict.fromkeys(("mapSummary", "apBySize", "perClassAp", "prCurve"), reason)
+    return EngineMetrics(classes=[], ap=[], precision=[], reasons=reasons)
 
 
 def examples(
@@ -225,7 +219,7 @@ def _box_row(
         "reference_id": row.reference_id,
         "annotation_id": id_of_key(key),
         "label": label,
-        "geometry": dict(zip(("x", "y", "width", "height"), box, strict=True)),
+        "geometry": dict(zip(SIDES, box, strict=True)),
         "metadata": raw_metadata(metadata),
     }
 
