@@ -14,6 +14,9 @@ from nucleus_pandas._util.arrays import Bools, Floats, Indices
 from nucleus_pandas.evaluation.matching import MatchBoxes
 from nucleus_pandas.wire.column_json import StringArray
 
+NONE = -1
+"""The row of a side that is missing."""
+
 RleMask: TypeAlias = dict[str, Any]
 """A mask in COCO's compressed run-length encoding: ``size`` (height, width) and ``counts`` (bytes)."""
 
@@ -46,10 +49,7 @@ class EvaluatedImages:
 
         Equal confidences in different images count in this order, so that the order of the rows does not matter.
         """
-        order = sorted(range(len(self.ids)), key=natural_order(self.ids.tolist()).__getitem__)
-        rank = np.empty(len(order), dtype=np.intp)
-        rank[order] = np.arange(len(order))
-        return rank
+        return places_in(natural_order(self.ids.tolist()))
 
 
 def stable_order(codes: Indices) -> Indices:
@@ -77,17 +77,44 @@ def counted_from_0(groups: Indices) -> Indices:
     return every - np.maximum.accumulate(np.where(starts, every, 0))
 
 
-def natural_order(texts: Sequence[str]) -> list[Any]:
-    """Return keys that sort strings: their numbers where all are integers, else the strings themselves.
+def natural_order(texts: Sequence[str]) -> list[int]:
+    """Return the order that sorts strings: by their numbers where all are integers, else by the strings themselves.
 
     Examples
     --------
     >>> natural_order(["10", "9"]), natural_order(["10", "9", "a"])
-    ([10, 9], ['10', '9', 'a'])
+    ([1, 0], [0, 1, 2])
     """
-    if all(text.isascii() and text.isdigit() for text in texts):
-        return [int(text) for text in texts]
-    return list(texts)
+    are_numbers = all(text.isascii() and text.isdigit() for text in texts)
+    keys: list[Any] = list(map(int, texts)) if are_numbers else list(texts)
+    return sorted(range(len(keys)), key=keys.__getitem__)
+
+
+def places_in(order: Indices | list[int]) -> Indices:
+    """Return the place of each row in an order of all rows.
+
+    Examples
+    --------
+    >>> places_in([2, 0, 1]).tolist()
+    [1, 2, 0]
+    """
+    places = np.empty(len(order), dtype=np.intp)
+    places[order] = np.arange(len(order))
+    return places
+
+
+def take_or(values: NDArray[Any], rows: Indices, missing: object) -> NDArray[Any]:
+    """Return the values of rows, and another value where a row is `NONE`.
+
+    Examples
+    --------
+    >>> take_or(np.array([5, 6]), np.array([1, -1]), 0).tolist()
+    [6, 0]
+    """
+    taken = np.full((len(rows), *values.shape[1:]), missing, dtype=values.dtype)
+    exists = rows != NONE
+    taken[exists] = values[rows[exists]]
+    return taken
 
 
 @dataclass(frozen=True, eq=False)

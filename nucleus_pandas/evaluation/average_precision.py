@@ -16,8 +16,8 @@ import numpy as np
 from nucleus_pandas._util.arrays import Bools, Floats, Indices
 from nucleus_pandas._util.compat import __version__
 from nucleus_pandas.errors import MissingExtraError
-from nucleus_pandas.evaluation.arrays import BoxArrays, EvaluationInputs
-from nucleus_pandas.evaluation.coco_assignment import UNASSIGNED, Agreement, assign
+from nucleus_pandas.evaluation.arrays import NONE, BoxArrays, EvaluationInputs
+from nucleus_pandas.evaluation.coco_assignment import Agreement, assign
 from nucleus_pandas.evaluation.overlaps import Overlaps, overlaps
 from nucleus_pandas.evaluation.parameters import IOU_THRESHOLDS, RECALLS, Engine, Parameters
 
@@ -181,7 +181,7 @@ def accumulate(inputs: EvaluationInputs, parameters: Parameters) -> tuple[Floats
             if not positives:
                 continue
             partner = assigned[:, area, rows]
-            free = partner == UNASSIGNED
+            free = partner == NONE
             right = ~free & of_label[partner] & ~ignored[area][partner]
             wrong = free & ~beyond[area][rows]
             for at, most in enumerate(parameters.max_dets):

@@ -11,11 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from nucleus_pandas._util.arrays import Bools, Floats, Indices
-from nucleus_pandas.evaluation.arrays import BoxArrays, counted_from_0
+from nucleus_pandas.evaluation.arrays import NONE, BoxArrays, counted_from_0, places_in
 from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.evaluation.overlaps import Overlaps
 
-UNASSIGNED = -1
 _LARGEST = 1 - 1e-10  # COCO: at a threshold of 1, nearly 1 is enough
 
 
@@ -77,11 +76,10 @@ def assign(
     numpy.ndarray of shape (t, a, m), intp
         The ground truth of each prediction, -1 where there is none. Crowds may be assigned more than once.
     """
-    assigned = np.full((len(thresholds), len(ignored), len(predictions)), UNASSIGNED, dtype=np.intp)
+    assigned = np.full((len(thresholds), len(ignored), len(predictions)), NONE, dtype=np.intp)
     if not len(pairs.iou):
         return assigned
-    rank = np.empty(len(predictions), dtype=np.intp)
-    rank[predictions.ranked] = np.arange(len(predictions))
+    rank = places_in(predictions.ranked)
     at_least = np.minimum(thresholds, _LARGEST)
     order = np.lexsort((pairs.ground_truth, pairs.iou, rank[pairs.prediction], predictions.image[pairs.prediction]))
     g, p, iou = pairs.take(order)
@@ -104,7 +102,7 @@ def assign(
             other = np.maximum.reduceat(np.where(free, position, -1), starts, axis=2)
             best = np.where(best < 0, other, best)
         hit = best >= 0
-        partner = np.where(hit, candidate[best], UNASSIGNED)
+        partner = np.where(hit, candidate[best], NONE)
         assigned[:, :, paired[at]] = partner
         t, a, k = np.nonzero(hit)
         winners = partner[t, a, k]

@@ -10,26 +10,19 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from nucleus_pandas._util.arrays import Bools, Floats, Indices
+from nucleus_pandas._util.arrays import Bools, Indices
 from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas._util.html import safe
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.evaluation.arrays import EvaluationInputs
-from nucleus_pandas.evaluation.match_rows import NONE, MatchFlags, MatchRows
+from nucleus_pandas.evaluation.arrays import NONE, EvaluationInputs, take_or
+from nucleus_pandas.evaluation.match_rows import MatchFlags, MatchRows
 from nucleus_pandas.schema import frame
 from nucleus_pandas.wire.column_json import ARROW_STRING
 
 CHANGES: dict[str, str] = {
-    "dataset_item_id": TEXT,
-    "reference_id": TEXT,
-    "annotation_id": TEXT,
-    "label": TEXT,
-    "prediction_id": TEXT,
-    "prediction_id_other": TEXT,
-    "iou": "float64",
-    "iou_other": "float64",
-    "confidence": "float64",
-    "confidence_other": "float64",
+    **dict.fromkeys(("dataset_item_id", "reference_id", "annotation_id", "label"), TEXT),
+    **dict.fromkeys(("prediction_id", "prediction_id_other"), TEXT),
+    **dict.fromkeys(("iou", "iou_other", "confidence", "confidence_other"), "float64"),
 }
 """Columns of the frames of ground truth that was won and lost."""
 
@@ -95,8 +88,9 @@ def compare(this: ComparedEvaluation, other: ComparedEvaluation) -> Comparison:
     if differing:
         listed = "; ".join(f"{name} is {this.parameters[name]!r} and {other.parameters[name]!r}" for name in differing)
         raise InvalidInputError(f"Evaluations with different parameters cannot be compared: {listed}.")
-    first, second = _partners(this), _partners(other).take(_rows_in(other.inputs, this.inputs))
-    won, lost = second.is_found & ~first.is_found, first.is_found & ~second.is_found
+    first, second = _match_of_each(this.rows), _match_of_each(other.rows)[_rows_in(other.inputs, this.inputs)]
+    is_found, is_found_by_other = this.flags.true_positive[first], other.flags.true_positive[second]
+    won, lost = is_found_by_other & ~is_found, is_found & ~is_found_by_other
     labels, images = this.inputs.countable.label, this.inputs.countable.image
     per_class = _beside(this.per_class, other.per_class, ("AP", "AP50", "AR", "TP", "FP", "FN"))
     names = pd.Index(pd.Series(list(this.inputs.labels), dtype=TEXT))
@@ -113,32 +107,15 @@ def compare(this: ComparedEvaluation, other: ComparedEvaluation) -> Comparison:
         summary=summary.assign(difference=summary["other"] - summary["this"]),
         per_class=per_class,
         per_item=per_item,
-        won=_changes(this.inputs, other.inputs, won, first, second),
-        lost=_changes(this.inputs, other.inputs, lost, first, second),
+        won=_changes(this, other, won, first, second),
+        lost=_changes(this, other, lost, first, second),
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Partners:
-    """What each ground truth was matched with."""
-
-    is_found: Bools
-    prediction: Indices  # -1 where it was matched with nothing
-    iou: Floats
-
-    def take(self, rows: Indices) -> _Partners:
-        return _Partners(self.is_found[rows], self.prediction[rows], self.iou[rows])
-
-
-def _partners(evaluation: ComparedEvaluation) -> _Partners:
-    rows, count = evaluation.rows, len(evaluation.inputs.countable)
-    is_found, prediction = np.zeros(count, dtype=np.bool_), np.full(count, NONE, dtype=np.intp)
-    iou = np.full(count, np.nan)
-    has_ground_truth = rows.ground_truth != NONE
-    at = rows.ground_truth[has_ground_truth]
-    is_found[at] = evaluation.flags.true_positive[has_ground_truth]
-    prediction[at], iou[at] = rows.prediction[has_ground_truth], rows.iou[has_ground_truth]
-    return _Partners(is_found, prediction, iou)
+def _match_of_each(rows: MatchRows) -> Indices:
+    """Return the row of the match that each ground truth is in: every one is in exactly one."""
+    has_ground_truth = np.flatnonzero(rows.ground_truth != NONE)
+    return has_ground_truth[np.argsort(rows.ground_truth[has_ground_truth])]
 
 
 def _rows_in(other: EvaluationInputs, this: EvaluationInputs) -> Indices:
@@ -176,24 +153,19 @@ def _beside(this: pd.DataFrame, other: pd.DataFrame, names: tuple[str, ...]) -> 
 
 
 def _changes(
-    this: EvaluationInputs, other: EvaluationInputs, is_changed: Bools, first: _Partners, second: _Partners
+    this: ComparedEvaluation, other: ComparedEvaluation, is_changed: Bools, first: Indices, second: Indices
 ) -> pd.DataFrame:
-    at = np.flatnonzero(is_changed)
-    boxes = this.countable
-    image = pa.array(boxes.image[at])
+    inputs, boxes = this.inputs, this.inputs.countable.take(is_changed)
     columns: dict[str, Any] = {
-        "dataset_item_id": this.images.dataset_item_ids.take(image),
-        "reference_id": this.images.reference_ids.take(image),
-        "annotation_id": boxes.ids.take(pa.array(at)),
-        "label": pa.array(this.labels, ARROW_STRING).take(pa.array(boxes.label[at])),
+        "dataset_item_id": inputs.images.dataset_item_ids.take(boxes.image),
+        "reference_id": inputs.images.reference_ids.take(boxes.image),
+        "annotation_id": boxes.ids,
+        "label": pa.array(inputs.labels, ARROW_STRING).take(boxes.label),
     }
-    for suffix, predictions, partners in (("", this.predictions, first), ("_other", other.predictions, second)):
-        prediction = partners.prediction[at]
-        is_missing = prediction == NONE
-        confidence = np.full(len(at), np.nan)
+    for suffix, evaluation, matches in (("", this, first[is_changed]), ("_other", other, second[is_changed])):
+        predictions, prediction = evaluation.inputs.predictions, evaluation.rows.prediction[matches]
         assert predictions.confidence is not None
-        confidence[~is_missing] = predictions.confidence[prediction[~is_missing]]
-        columns[f"prediction_id{suffix}"] = predictions.ids.take(pa.array(prediction, mask=is_missing))
-        columns[f"iou{suffix}"] = partners.iou[at]
-        columns[f"confidence{suffix}"] = confidence
+        columns[f"prediction_id{suffix}"] = predictions.ids.take(pa.array(prediction, mask=prediction == NONE))
+        columns[f"iou{suffix}"] = evaluation.rows.iou[matches]
+        columns[f"confidence{suffix}"] = take_or(predictions.confidence, prediction, np.nan)
     return frame(columns, CHANGES)

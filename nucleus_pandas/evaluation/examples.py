@@ -8,13 +8,13 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 
-from nucleus_pandas._util.arrays import Bools, Floats, Indices
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.evaluation.arrays import BoxArrays, EvaluationInputs
+from nucleus_pandas.evaluation.arrays import NONE, EvaluationInputs, take_or
 from nucleus_pandas.evaluation.match_rows import columns_of, match_rows
 from nucleus_pandas.evaluation.parameters import Parameters
 from nucleus_pandas.schema import EXAMPLES, column, frame, indexed
 from nucleus_pandas.schema.boxes import areas
+from nucleus_pandas.schema.geometry import SIDES
 from nucleus_pandas.wire.evaluations import MatchType
 
 
@@ -65,10 +65,10 @@ def examples(
     of_type = outcomes.match_type == match_type
     at, with_gt, with_prediction = outcomes.row[of_type], outcomes.ground_truth[of_type], outcomes.prediction[of_type]
     columns = columns_of(inputs, rows, at, with_gt, with_prediction)
-    ground_truth = _boxes(inputs.countable, rows.ground_truth[at], with_gt)
-    predicted = _boxes(inputs.predictions, rows.prediction[at], with_prediction)
+    ground_truth = take_or(inputs.countable.box, np.where(with_gt, rows.ground_truth[at], NONE), np.nan)
+    predicted = take_or(inputs.predictions.box, np.where(with_prediction, rows.prediction[at], NONE), np.nan)
     for prefix, box in (("", ground_truth), ("predicted_", predicted)):
-        columns |= {f"{prefix}{name}": box[:, side] for side, name in enumerate(("x", "y", "width", "height"))}
+        columns |= {f"{prefix}{name}": box[:, side] for side, name in enumerate(SIDES)}
     columns["area"] = areas(predicted if match_type == "FP" else ground_truth)
     columns["match_type"] = np.full(len(at), match_type, dtype=object)
     names = column(columns["reference_id"], EXAMPLES["reference_id"])
@@ -79,9 +79,3 @@ def examples(
     if sort_by is not None:
         shown = shown.sort_values(sort_by, ascending=ascending, kind="stable", ignore_index=True)
     return shown if limit is None else shown.head(limit)
-
-
-def _boxes(boxes: BoxArrays, rows: Indices, is_shown: Bools) -> Floats:
-    values = np.full((len(rows), 4), np.nan)
-    values[is_shown] = boxes.box[rows[is_shown]]
-    return values

@@ -11,7 +11,14 @@ import pyarrow as pa
 
 from nucleus_pandas._util.arrays import Bools, Floats, Indices
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.evaluation.arrays import BoxArrays, EvaluatedImages, EvaluationInputs, RleMask, natural_order
+from nucleus_pandas.evaluation.arrays import (
+    BoxArrays,
+    EvaluatedImages,
+    EvaluationInputs,
+    RleMask,
+    natural_order,
+    places_in,
+)
 from nucleus_pandas.evaluation.crowds import crowds
 from nucleus_pandas.evaluation.groups import GroupingFrames
 from nucleus_pandas.evaluation.masks import MaskSize, boxed, codec, masks_of, missing_masks, sizes_of
@@ -29,9 +36,9 @@ from nucleus_pandas.schema import (
     within,
 )
 from nucleus_pandas.schema.boxes import BoxFormat, areas
+from nucleus_pandas.schema.geometry import SIDES
 from nucleus_pandas.wire.column_json import ARROW_STRING, StringArray
 
-SIDES = ("x", "y", "width", "height")
 _NAMES = (*CANONICAL, "area", "iscrowd", "segmentation")
 KEYS = ("reference_id", "dataset_item_id")
 _SHOWN_ROWS = 5  # invalid rows in an error's text
@@ -124,9 +131,8 @@ def evaluation_inputs(
     item_ids = None if items is None else _item_ids(items, key, layout)
     images, codes, notes = _join_images(key, ground_truth_boxes, prediction_boxes, item_ids)
     labels, label_codes = _encode([ground_truth_boxes.labels, prediction_boxes.labels])
-    order = sorted(range(len(labels)), key=natural_order(labels).__getitem__)
-    rank = np.empty(len(order), dtype=np.intp)
-    rank[order] = np.arange(len(order))
+    order = natural_order(labels)
+    rank = places_in(order)
     (ground_truth_arrays, source), (prediction_arrays, _) = (
         _box_arrays(boxes, image, rank[label], iou_type)
         for boxes, image, label in zip((ground_truth_boxes, prediction_boxes), codes, label_codes, strict=True)

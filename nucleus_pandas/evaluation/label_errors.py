@@ -10,8 +10,8 @@ import pandas as pd
 from nucleus_pandas._util.arrays import Bools, Floats
 from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.evaluation.arrays import EvaluationInputs
-from nucleus_pandas.evaluation.match_rows import NONE, MatchFlags, MatchRows, columns_of
+from nucleus_pandas.evaluation.arrays import EvaluationInputs, take_or
+from nucleus_pandas.evaluation.match_rows import MatchFlags, MatchRows, columns_of
 from nucleus_pandas.evaluation.overlaps import overlaps
 from nucleus_pandas.evaluation.tide import BACKGROUND_IOU
 from nucleus_pandas.schema import MATCHES, frame
@@ -22,8 +22,6 @@ SUSPECTS: dict[str, str] = {
     "score": "float64",
 }
 """Columns of the frame of suspects."""
-
-KINDS = ("missing annotation", "wrong label", "wrong box", "nothing there")
 
 
 def suspects(
@@ -60,19 +58,14 @@ def suspects(
         raise InvalidInputError(
             f"min_confidence must be a number from 0 to 1, not {min_confidence!r}.", argument="min_confidence"
         )
-    confidences = inputs.predictions.confidence
-    assert confidences is not None
-    has_ground_truth, has_prediction = rows.ground_truth != NONE, rows.prediction != NONE
-    confidence = np.full(len(rows.iou), np.nan)
-    confidence[has_prediction] = confidences[rows.prediction[has_prediction]]
+    assert inputs.predictions.confidence is not None
+    confidence = take_or(inputs.predictions.confidence, rows.prediction, np.nan)
     with np.errstate(invalid="ignore"):
         is_sure = confidence >= min_confidence
         is_apart = (rows.iou >= BACKGROUND_IOU) & ~flags.close & rows.agrees
     of_ground_truth, of_predictions = _highest_iou(inputs)
-    is_alone = has_prediction & ~flags.close
-    is_alone[is_alone] = of_predictions[rows.prediction[is_alone]] < BACKGROUND_IOU
-    is_unseen = has_ground_truth.copy()
-    is_unseen[is_unseen] = of_ground_truth[rows.ground_truth[is_unseen]] < BACKGROUND_IOU
+    is_alone = ~flags.close & (take_or(of_predictions, rows.prediction, 1.0) < BACKGROUND_IOU)
+    is_unseen = take_or(of_ground_truth, rows.ground_truth, 1.0) < BACKGROUND_IOU
     scores = {
         "missing annotation": (is_alone & is_sure, confidence),
         "wrong label": (flags.close & ~flags.true_positive & is_sure, confidence * rows.iou),
@@ -81,7 +74,7 @@ def suspects(
     }
     at = np.concatenate([np.flatnonzero(is_suspect) for is_suspect, _ in scores.values()])
     score = np.concatenate([values[is_suspect] for is_suspect, values in scores.values()])
-    kind = np.repeat(np.array(KINDS, dtype=object), [int(is_suspect.sum()) for is_suspect, _ in scores.values()])
+    kind = np.repeat(np.array(list(scores), dtype=object), [is_suspect.sum() for is_suspect, _ in scores.values()])
     order = np.lexsort((at, -score))
     at, score, kind = at[order], score[order], kind[order]
     columns = columns_of(inputs, rows, at, kind != "missing annotation", kind != "nothing there")
@@ -103,7 +96,4 @@ def _recall_of_label(inputs: EvaluationInputs, rows: MatchRows, flags: MatchFlag
     total = np.bincount(label, minlength=count)
     tp = np.bincount(label[rows.ground_truth[flags.true_positive]], minlength=count)
     recall = np.divide(tp, total, out=np.zeros(count), where=total > 0)
-    values = np.zeros(len(rows.iou))
-    has_ground_truth = rows.ground_truth != NONE
-    values[has_ground_truth] = recall[label[rows.ground_truth[has_ground_truth]]]
-    return values
+    return take_or(recall[label], rows.ground_truth, 0.0)

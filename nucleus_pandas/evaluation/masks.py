@@ -12,12 +12,11 @@ import pandas as pd
 
 from nucleus_pandas.evaluation.arrays import RleMask
 from nucleus_pandas.schema import NamedColumns, Problems
+from nucleus_pandas.schema.geometry import SIDES
 from nucleus_pandas.wire.column_json import StringArray
 
 MaskSize = tuple[int, int]
 """Height and width of an image in pixels."""
-
-_SIDES = ("x", "y", "width", "height")
 
 
 def codec() -> Any:
@@ -40,9 +39,9 @@ def boxed(masks: Sequence[RleMask | None], named: NamedColumns) -> pd.DataFrame:
     box = np.full((len(named), 4), np.nan)
     if has_mask:
         box[has_mask] = codec().toBbox([masks[row] for row in has_mask])
-    box_columns = [named.name(name) for name in (*_SIDES, "type", "geometry")]
+    box_columns = [named.name(name) for name in (*SIDES, "type", "geometry")]
     frame = named.frame.drop(columns=[name for name in box_columns if name in named.frame.columns])
-    return frame.assign(**dict(zip(_SIDES, box.T, strict=True)))
+    return frame.assign(**dict(zip(SIDES, box.T, strict=True)))
 
 
 def masks_of(named: NamedColumns, keys: StringArray, problems: Problems, sizes: Mapping[str, MaskSize]) -> list[Any]:

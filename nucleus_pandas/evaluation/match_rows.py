@@ -11,14 +11,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nucleus_pandas._util.arrays import Bools, Floats, Indices
-from nucleus_pandas.evaluation.arrays import EvaluationInputs, stable_order
+from nucleus_pandas.evaluation.arrays import NONE, EvaluationInputs, stable_order, take_or
 from nucleus_pandas.evaluation.matching import LabelRule, MatchBoxes, Matches, match, match_pairs
 from nucleus_pandas.evaluation.overlaps import Overlaps, overlaps
 from nucleus_pandas.evaluation.parameters import Parameters
 from nucleus_pandas.schema import MATCHES, frame
 from nucleus_pandas.wire.column_json import ARROW_STRING
-
-NONE = -1
 
 Flag = TypeVar("Flag", Bools, bool)
 
@@ -234,15 +232,11 @@ def columns_of(
     """
     ground_truth, prediction = rows.ground_truth[at], rows.prediction[at]
     predictions = inputs.predictions
-    has_prediction = prediction != NONE
-    image = np.empty(len(at), dtype=np.intp)
-    image[has_prediction] = predictions.image[prediction[has_prediction]]
-    image[~has_prediction] = inputs.countable.image[ground_truth[~has_prediction]]
+    image = take_or(predictions.image, prediction, NONE)
+    image = np.where(image == NONE, take_or(inputs.countable.image, ground_truth, NONE), image)
     g, p = pa.array(ground_truth, mask=~with_truth), pa.array(prediction, mask=~with_prediction)
     names = pa.array(inputs.labels, ARROW_STRING)
-    confidence = np.full(len(at), np.nan)
     assert predictions.confidence is not None
-    confidence[with_prediction] = predictions.confidence[prediction[with_prediction]]
     return {
         "dataset_item_id": inputs.images.dataset_item_ids.take(pa.array(image)),
         "reference_id": inputs.images.reference_ids.take(pa.array(image)),
@@ -250,6 +244,6 @@ def columns_of(
         "prediction_id": predictions.ids.take(p),
         "label": names.take(pa.array(inputs.countable.label).take(g)),
         "predicted_label": names.take(pa.array(predictions.label).take(p)),
-        "confidence": confidence,
+        "confidence": take_or(predictions.confidence, np.where(with_prediction, prediction, NONE), np.nan),
         "iou": np.where(with_truth & with_prediction, rows.iou[at], np.nan),
     }

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from nucleus_pandas._util.arrays import Bools, Floats, Indices, Integers
 from nucleus_pandas._util.compat import TEXT
-from nucleus_pandas.evaluation.arrays import EvaluationInputs
+from nucleus_pandas.evaluation.arrays import NONE, EvaluationInputs
 from nucleus_pandas.evaluation.average_precision import PrecisionRecall
-from nucleus_pandas.evaluation.match_rows import NONE, MatchFlags, MatchRows
+from nucleus_pandas.evaluation.match_rows import MatchFlags, MatchRows
 from nucleus_pandas.evaluation.parameters import IOU_THRESHOLDS, RECALLS, Parameters
 from nucleus_pandas.schema import column
 

@@ -13,8 +13,8 @@ import pandas as pd
 
 from nucleus_pandas._util.arrays import Bools, Floats, Indices
 from nucleus_pandas._util.compat import TEXT
-from nucleus_pandas.evaluation.arrays import EvaluationInputs
-from nucleus_pandas.evaluation.coco_assignment import UNASSIGNED, Agreement, assign
+from nucleus_pandas.evaluation.arrays import NONE, EvaluationInputs, take_or
+from nucleus_pandas.evaluation.coco_assignment import Agreement, assign
 from nucleus_pandas.evaluation.overlaps import Overlaps, overlaps
 from nucleus_pandas.evaluation.parameters import Parameters
 
@@ -33,7 +33,7 @@ class BestOverlap:
     @classmethod
     def nothing(cls, count: int) -> BestOverlap:
         """Return no overlap for each of so many predictions."""
-        return cls(np.zeros(count), np.full(count, UNASSIGNED, dtype=np.intp))
+        return cls(np.zeros(count), np.full(count, NONE, dtype=np.intp))
 
     def update(self, pairs: Overlaps) -> None:
         """Record the best of more pairs; a prediction's pairs must come together. Of equal ones the first row stays."""
@@ -100,9 +100,7 @@ def tide(inputs: EvaluationInputs, parameters: Parameters) -> TideResult:
         close.append(pairs.take(np.flatnonzero(agrees & (pairs.iou >= FOREGROUND_IOU))))
     threshold, crowds = np.array([FOREGROUND_IOU]), ground_truth.crowd[None, :]
     partner = assign(Overlaps.concatenated(close), ground_truth, predictions, threshold, crowds)[0, 0]
-    is_assigned = partner != UNASSIGNED
-    ignored = is_assigned.copy()
-    ignored[is_assigned] = ground_truth.crowd[partner[is_assigned]]
+    is_assigned, ignored = partner != NONE, take_or(ground_truth.crowd, partner, False)
     true_positive = is_assigned & ~ignored
     errors, rest = {}, ~is_assigned
     for name, fits in (

@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from nucleus_pandas.evaluation.arrays import take_or
 from nucleus_pandas.evaluation.match_rows import lay_out
 from nucleus_pandas.evaluation.matching import LabelRule, MatchBoxes, match
-from nucleus_pandas.server.evaluation.arrays import nan_to_none, take_or
+from nucleus_pandas.server.evaluation.arrays import nan_to_none
 from nucleus_pandas.server.store import commits
 from nucleus_pandas.server.store.ids import item_range
 from nucleus_pandas.server.store.models import Run, datasets_of
@@ -61,10 +62,8 @@ def _match_portion(
     rows = commits.boxes(db, run, first, end)
     if not any(rows):
         return iter(())
-    ground_truth, predictions = (
-        _match_boxes(rows[0], with_confidence=False),
-        _match_boxes(rows[1], with_confidence=True),
-    )
+    ground_truth = _match_boxes(rows[0], with_confidence=False)
+    predictions = _match_boxes(rows[1], with_confidence=True)
     matches = lay_out(ground_truth, predictions, match(ground_truth, predictions, rule), rule)
     g, p = matches.ground_truth, matches.prediction
     item = take_or(predictions.item, p, -1)

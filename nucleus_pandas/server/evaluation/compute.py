@@ -6,30 +6,26 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from itertools import chain
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
-from nucleus_pandas._util.arrays import Indices
+from nucleus_pandas._util.arrays import Bools, Indices
 from nucleus_pandas.errors import APIError, MissingExtraError
-from nucleus_pandas.evaluation.arrays import BoxArrays, EvaluationInputs
-from nucleus_pandas.evaluation.match_rows import NONE, match_rows
+from nucleus_pandas.evaluation.arrays import NONE, BoxArrays, EvaluationInputs, take_or
+from nucleus_pandas.evaluation.match_rows import match_rows
 from nucleus_pandas.server.evaluation import metrics
-from nucleus_pandas.server.evaluation.arrays import (
-    AREA,
-    ONE_CLASS,
-    ClassOf,
-    StoredBoxes,
-    nan_to_none,
-    take_or,
-    to_inputs,
-)
-from nucleus_pandas.server.evaluation.metrics import THRESHOLDS, TideErrors
+from nucleus_pandas.server.evaluation.arrays import AREA, ONE_CLASS, ClassOf, StoredBoxes, nan_to_none, to_inputs
+from nucleus_pandas.server.evaluation.metrics import THRESHOLDS
 from nucleus_pandas.server.evaluation.scope import exclusion_statistics, read_boxes
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
 from nucleus_pandas.server.store import evaluations, jobs
 from nucleus_pandas.server.store.evaluations import EvaluationRequest, StoredEvaluation
 from nucleus_pandas.server.store.scopes import Scope
+from nucleus_pandas.wire.column_json import ARROW_STRING
 
 log = logging.getLogger("nucleus_pandas.server")
 
@@ -120,8 +116,8 @@ def _compute(nucleus: EmbeddedNucleus, evaluation: StoredEvaluation) -> None:
         exclusions = exclusion_statistics(scope, rules, excluded_items, excluded_ground_truth, excluded_predictions)
     inputs = to_inputs(ground_truth, predictions, reference_ids, class_of(request))
     results, engine, version = metrics.compute_metrics(inputs, request.rule)
-    tide = metrics.tide_errors(inputs, request.rule)
-    for rows in _stored_rows(inputs, ground_truth, predictions, request, tide):
+    tide, missed = metrics.tide_errors(inputs, request.rule)
+    for rows in _stored_rows(inputs, ground_truth, predictions, request, tide, missed):
         with nucleus.database.write() as db:
             if _was_cancelled(db, evaluation):
                 return
@@ -166,7 +162,8 @@ def _stored_rows(
     ground_truth: StoredBoxes,
     predictions: StoredBoxes,
     request: EvaluationRequest,
-    tide: TideErrors,
+    tide: NDArray[np.object_],
+    missed: Bools,
 ) -> Iterator[list[tuple[object, ...]]]:
     """Return the rows to store, some at a time, in the order of `evaluations.MATCH`.
 
@@ -174,61 +171,46 @@ def _stored_rows(
     its row numbers are mapped back to rows of `ground_truth`.
     """
     matched = match_rows(inputs, metrics.parameters_of(request.rule))
-    countable, crowd = np.flatnonzero(~ground_truth.crowd), np.flatnonzero(ground_truth.crowd)
+    is_crowd = ground_truth.boxes.crowd
+    countable, crowd = np.flatnonzero(~is_crowd), np.flatnonzero(is_crowd)
     all_g = np.concatenate([take_or(countable, matched.ground_truth, NONE), crowd])
     all_p = np.concatenate([matched.prediction, np.full(len(crowd), NONE, dtype=np.intp)])
     iou = np.concatenate([matched.iou, np.full(len(crowd), np.nan)])
     agrees = np.concatenate([matched.agrees, np.zeros(len(crowd), dtype=np.bool_)])
-    missed = np.zeros(len(ground_truth.item), dtype=np.bool_)
-    missed[countable] = tide.missed
+    is_missed = np.zeros(len(is_crowd), dtype=np.bool_)
+    is_missed[countable] = missed
+    confidence = inputs.predictions.confidence
+    assert confidence is not None
     for start in range(0, len(all_g), _ROWS):
         part = slice(start, start + _ROWS)
         g, p = all_g[part], all_p[part]
-        left = _side_columns(ground_truth, inputs.ground_truth, inputs.labels, g)
-        right = _side_columns(predictions, inputs.predictions, inputs.labels, p)
-        item = np.where(g == NONE, take_or(predictions.item, p, 0), take_or(ground_truth.item, g, 0))
+        left = _names(ground_truth, inputs.ground_truth, inputs.labels, g)
+        right = _names(predictions, inputs.predictions, inputs.labels, p)
+        item = np.where(g == NONE, take_or(predictions.boxes.image, p, 0), take_or(ground_truth.boxes.image, g, 0))
         yield list(
             zip(
                 item.tolist(),
                 range(start, start + len(g)),
-                left.key,
-                right.key,
-                left.label,
-                right.label,
-                left.class_name,
-                right.class_name,
-                nan_to_none(take_or(predictions.confidence, p, np.nan)),
+                *chain.from_iterable(zip(left, right, strict=True)),
+                nan_to_none(take_or(confidence, p, np.nan)),
                 nan_to_none(iou[part]),
                 agrees[part].tolist(),
-                take_or(ground_truth.crowd, g, False).tolist(),
-                take_or(tide.prediction, p, None).tolist(),
-                take_or(missed, g, False).tolist(),
-                *left.box,
-                *right.box,
+                take_or(is_crowd, g, False).tolist(),
+                take_or(tide, p, None).tolist(),
+                take_or(is_missed, g, False).tolist(),
+                *map(nan_to_none, take_or(ground_truth.boxes.box, g, np.nan).T),
+                *map(nan_to_none, take_or(predictions.boxes.box, p, np.nan).T),
                 strict=True,
             )
         )
 
 
-class _SideColumns(NamedTuple):
-    """The stored columns of one side, with None where it is missing."""
-
-    key: list[str | None]
-    label: list[str | None]
-    class_name: list[str | None]
-    box: list[list[float | None]]
-
-
-def _side_columns(stored: StoredBoxes, side: BoxArrays, classes: Sequence[str], rows: Indices) -> _SideColumns:
-    def names_of(codes: Indices, names: Sequence[str]) -> list[str | None]:
-        return [None if code == NONE else names[code] for code in take_or(codes, rows, NONE).tolist()]
-
-    return _SideColumns(
-        key=[None if row == NONE else stored.key[row] for row in rows.tolist()],
-        label=names_of(stored.label, stored.labels),
-        class_name=names_of(side.label, classes),
-        box=[nan_to_none(take_or(stored.box[:, edge], rows, np.nan)) for edge in range(4)],
-    )
+def _names(stored: StoredBoxes, side: BoxArrays, classes: Sequence[str], rows: Indices) -> list[list[str | None]]:
+    """Return the keys, the labels and the classes of rows of one side, with None where a row is missing."""
+    at = pa.array(rows, mask=rows == NONE)
+    numbered = ((stored.labels, stored.boxes.label), (classes, side.label))
+    names = [pa.array(texts, ARROW_STRING).take(pa.array(codes).take(at)) for texts, codes in numbered]
+    return [column.to_pylist() for column in (stored.boxes.ids.take(at), *names)]
 
 
 def is_stale(nucleus: EmbeddedNucleus, evaluation: StoredEvaluation) -> bool:

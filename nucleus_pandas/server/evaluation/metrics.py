@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from msgspec import Struct
@@ -14,7 +13,7 @@ from nucleus_pandas.evaluation.arrays import EvaluationInputs
 from nucleus_pandas.evaluation.average_precision import precision_recall
 from nucleus_pandas.evaluation.matching import LabelRule
 from nucleus_pandas.evaluation.parameters import IOU_THRESHOLDS, RECALLS, Parameters
-from nucleus_pandas.evaluation.tide import ERRORS, tide
+from nucleus_pandas.evaluation.tide import tide
 
 THRESHOLDS = IOU_THRESHOLDS
 """The IoU thresholds for which average precision is computed."""
@@ -51,14 +50,6 @@ class EngineMetrics(Struct, kw_only=True):
     medium: float | None = None
     large: float | None = None
     reasons: dict[str, str]
-
-
-@dataclass(frozen=True, eq=False)
-class TideErrors:
-    """The TIDE category of each prediction (None beyond `max_dets`), and which countable ground truths are missed."""
-
-    prediction: NDArray[np.object_]
-    missed: Bools
 
 
 def parameters_of(rule: LabelRule, areas: tuple[float, float] | None = None) -> Parameters:
@@ -125,12 +116,14 @@ def _number(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def tide_errors(inputs: EvaluationInputs, rule: LabelRule) -> TideErrors:
-    """Return the TIDE category of each prediction, and the ground truths that are missed."""
+def tide_errors(inputs: EvaluationInputs, rule: LabelRule) -> tuple[NDArray[np.object_], Bools]:
+    """Return the TIDE category of each prediction (None beyond `max_dets`), and which ground truths are missed.
+
+    The ground truths are those that count: crowds are left out.
+    """
     result = tide(inputs, parameters_of(rule))
     names = np.full(len(inputs.predictions), None, dtype=object)
     names[result.kept[result.true_positive]] = "truePositive"
-    for name in ERRORS:
-        if name != "missed":
-            names[result.kept[result.errors[name]]] = name
-    return TideErrors(names, result.missed)
+    for name, is_error in result.errors.items():
+        names[result.kept[is_error]] = name
+    return names, result.missed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -57,22 +58,21 @@ def read_boxes(scope: Scope, target: BoxSide, rules: Sequence[ExclusionRule] = (
     excluded : list of int
         How many boxes each rule excluded that no rule before it had excluded.
     """
-    boxes = StoredBoxes.read(scope.boxes(target), are_predictions=target == "prediction")
-    kept = np.ones(len(boxes.item), dtype=np.bool_)
+    stored = StoredBoxes.read(scope.boxes(target), are_predictions=target == "prediction")
+    boxes = stored.boxes
+    kept = np.ones(len(boxes), dtype=np.bool_)
     counts: list[int] = []
     for rule in rules:
-        excluded = np.zeros(len(boxes.item), dtype=np.bool_)
+        excluded = np.zeros(len(boxes), dtype=np.bool_)
         if not isinstance(rule, MetadataRule) and rule.scope == "annotation" and rule.target == target:
             if isinstance(rule, LabelsRule):
-                excluded = boxes.has_label(rule.labels)
+                excluded = stored.has_label(rule.labels)
             else:
-                area = boxes.box[:, 2] * boxes.box[:, 3]
-                excluded = (area < (-np.inf if rule.min is None else rule.min)) | (
-                    area > (np.inf if rule.max is None else rule.max)
-                )
+                excluded = boxes.area < (-np.inf if rule.min is None else rule.min)
+                excluded |= boxes.area > (np.inf if rule.max is None else rule.max)
         counts.append(int(np.count_nonzero(kept & excluded)))
         kept &= ~excluded
-    return boxes.take(kept), counts
+    return replace(stored, boxes=boxes.take(kept)), counts
 
 
 def exclusion_statistics(

@@ -146,14 +146,14 @@ def _compute(nucleus: EmbeddedNucleus, source: MatchSource) -> RunMetrics:
         measures, engine, version = compute_metrics(inputs, rule)
     except MissingExtraError as error:
         return RunMetrics(pairs=pairs, scores=scores, measures=None, reason=str(error), tide={}, stale=stale)
-    errors = tide_errors(inputs, rule)
-    tide = Counter(name for name in errors.prediction.tolist() if name is not None)
+    errors, is_missed = tide_errors(inputs, rule)
+    tide = Counter(name for name in errors.tolist() if name is not None)
     return RunMetrics(
         pairs=pairs,
         scores=scores,
         measures=measures,
         engine=f"{engine} {version}",
-        tide={**tide, "missed": int(errors.missed.sum())},
+        tide={**tide, "missed": int(is_missed.sum())},
         stale=stale,
     )
 
