@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from typing import get_args
 
 import numpy as np
@@ -11,7 +10,7 @@ import pandas as pd
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.arrays import NONE, EvaluationInputs, take_or
 from nucleus_pandas.evaluation.match_rows import columns_of, match_rows
-from nucleus_pandas.evaluation.parameters import Parameters
+from nucleus_pandas.evaluation.parameters import Parameters, is_count, one_of
 from nucleus_pandas.schema import EXAMPLES, column, frame, indexed
 from nucleus_pandas.schema.boxes import areas
 from nucleus_pandas.schema.geometry import SIDES
@@ -26,14 +25,12 @@ def check_choice(match_type: object, sort_by: object, limit: object) -> None:
     InvalidInputError
         The text says what is allowed.
     """
-    if match_type not in get_args(MatchType):
-        raise InvalidInputError(f"match_type is 'TP', 'FP' or 'FN', not {match_type!r}.", argument="match_type")
+    one_of(match_type, "match_type", get_args(MatchType))
     if sort_by is not None and sort_by not in list(EXAMPLES):
         raise InvalidInputError(
             f"sort_by is one of {', '.join(map(repr, EXAMPLES))}, or None, not {sort_by!r}.", argument="sort_by"
         )
-    whole = isinstance(limit, numbers.Integral) and not isinstance(limit, bool)
-    if limit is not None and not (whole and int(limit) >= 0):  # type: ignore[call-overload]
+    if limit is not None and not is_count(limit, 0):
         raise InvalidInputError(f"limit is a number of rows, 0 or more, or None, not {limit!r}.", argument="limit")
 
 

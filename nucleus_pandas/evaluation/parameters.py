@@ -88,8 +88,8 @@ class Parameters:
             _rule(class_agnostic, allowed_label_matches),
             _max_dets(max_dets),
             _area_ranges(area_ranges),
-            None if engine is None else _one_of(engine, "engine", get_args(Engine)),
-            _one_of(iou_type, "iou_type", get_args(IouType)),
+            None if engine is None else one_of(engine, "engine", get_args(Engine)),
+            one_of(iou_type, "iou_type", get_args(IouType)),
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -141,10 +141,9 @@ def _rule(class_agnostic: bool | None, pairs: LabelPairs | None) -> LabelRule:
         raise InvalidInputError(
             f"class_agnostic is True, False or None, not {class_agnostic!r}.", argument="class_agnostic"
         )
+    allowed = None if pairs is None else label_pairs(pairs)
     try:
-        return LabelRule.of(class_agnostic, None if pairs is None else label_pairs(pairs))
-    except InvalidInputError:
-        raise
+        return LabelRule.of(class_agnostic, allowed)
     except ValueError as error:
         raise InvalidInputError(str(error)) from None
 
@@ -156,11 +155,11 @@ def _threshold(value: object) -> float:
 
 
 def _max_dets(value: Any) -> tuple[int, ...]:
-    if _is_count(value):
+    if is_count(value):
         return tuple(sorted({least for least in (1, 10) if least < int(value)} | {int(value)}))
     if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
         counts = list(value)
-        if counts and all(map(_is_count, counts)) and counts == sorted(set(counts)):
+        if counts and all(map(is_count, counts)) and counts == sorted(set(counts)):
             return tuple(map(int, counts))
     raise InvalidInputError(
         f"max_dets is a number of predictions, at least 1, or some in ascending order such as (1, 10, 100), "
@@ -169,8 +168,9 @@ def _max_dets(value: Any) -> tuple[int, ...]:
     )
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= 1
+def is_count(value: Any, least: int = 1) -> bool:
+    """Return True if a value is a whole number of at least so many."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least
 
 
 def _area_ranges(ranges: object) -> dict[str, tuple[float, float]]:
@@ -194,7 +194,15 @@ def _area_ranges(ranges: object) -> dict[str, tuple[float, float]]:
     return bounds_by_name
 
 
-def _one_of(value: Any, name: str, allowed: tuple[str, ...]) -> Any:
+def one_of(value: Any, name: str, allowed: tuple[str | None, ...]) -> Any:
+    """Return the value of an argument, one of those that are allowed.
+
+    Raises
+    ------
+    InvalidInputError
+        It is another; the text lists them.
+    """
     if value in allowed:
         return value
-    raise InvalidInputError(f"{name} is {' or '.join(map(repr, allowed))}, not {value!r}.", argument=name)
+    listed = f"{', '.join(map(repr, allowed[:-1]))} or {allowed[-1]!r}"
+    raise InvalidInputError(f"{name} is {listed}, not {value!r}.", argument=name)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.evaluation.parameters import one_of
 from nucleus_pandas.evaluation.plots import canvas
 from nucleus_pandas.evaluation.plots.canvas import BLUE, DARK, GREY, HATCH, LEGIBLE, ORANGE, Tables
 from nucleus_pandas.evaluation.tide import BACKGROUND_IOU, FOREGROUND_IOU
@@ -164,29 +165,22 @@ def per_class(
     >>> [name.get_text() for name in found.plot_per_class().get_yticklabels()]
     ['car', 'bus']
     """
-    _check(metric, get_args(ClassMetric))
+    one_of(metric, "metric", get_args(ClassMetric))
     table = _rows_of(evaluation.per_class, labels).sort_values(metric, ascending=False, kind="stable")
     how = canvas.coco(evaluation, _range(metric))
     ax = canvas.begin(ax, f"{_long(metric)} by label", how, x=metric, height=_height(len(table)))
     if not len(table):
         return canvas.sentence(ax, *evaluation.notes)
-    values = table[metric].to_numpy()
-    is_defined = ~np.isnan(values)
-    rows = np.arange(len(table))
-    ax.barh(rows[is_defined], values[is_defined], color=BLUE, height=0.76)
-    canvas.names(ax, table.index.tolist())
-    points = canvas.size(ax, len(table))
-    for row, value in zip(rows[is_defined], values[is_defined], strict=True):
-        _beside(ax, value, row, f"{value:.3f}", points, DARK)
-    for row in rows[~is_defined]:
-        _beside(ax, 0.0, row, f"NaN: {table['reason'].iloc[row]}", points, GREY)
-    if is_defined.sum() > 1:
-        mean = values[is_defined].mean()
+    points = _draw(ax, table[metric])
+    for row, (value, reason) in enumerate(zip(table[metric], table["reason"], strict=True)):
+        _beside(ax, row, value, f"{value:.3f}", reason, points)
+    defined = table[metric].dropna().to_numpy()
+    if len(defined) > 1:
+        mean = defined.mean()
         averaged = "all" if labels is None else "these"
         ax.axvline(mean, color=DARK, linewidth=1.0, linestyle="--")
         ax.set_xlabel(f"{metric} (dashed: the mean of {averaged}, {mean:.3f})")
-    ax.set(xlim=(0, 1.08), ylim=(len(table) - 0.4, -0.6))
-    canvas.plain(ax, "x")
+    ax.set_xlim(0, 1.08)
     return ax
 
 
@@ -236,7 +230,7 @@ def comparison(
     >>> [text.get_text() for text in old.plot_comparison(new).texts]
     ['+1.000', '+1', '0.000', '0', 'won, lost']
     """
-    _check(metric, get_args(ComparedMetric))
+    one_of(metric, "metric", get_args(ComparedMetric))
     compared = evaluation.compare(other)
     column = f"{metric}_difference"
     table = _rows_of(compared.per_class, labels).sort_values([column, "won"], ascending=False, kind="stable")
@@ -251,33 +245,20 @@ def comparison(
     )
     if not len(table):
         return canvas.sentence(ax, *evaluation.notes)
-    values = table[column].to_numpy()
-    rows = np.arange(len(table))
-    for which, colour, hatch in ((values >= 0, BLUE, None), (values < 0, ORANGE, HATCH)):
-        ax.barh(rows[which], values[which], color=colour, edgecolor="white", hatch=hatch, height=0.76)
-    canvas.names(ax, table.index.tolist())
-    points = canvas.size(ax, len(table))
-    reasons = evaluation.per_class["reason"].combine_first(other.per_class["reason"])
-    for row, (value, won, lost) in enumerate(zip(values, table["won"], table["lost"], strict=True)):
-        text = f"NaN: {reasons[table.index[row]]}" if np.isnan(value) else f"{value:+.3f}" if value else "0.000"
-        _beside(ax, 0.0 if np.isnan(value) else value, row, text, points, GREY if np.isnan(value) else DARK)
+    points = _draw(ax, table[column], "white")
+    reasons = evaluation.per_class["reason"].combine_first(other.per_class["reason"]).reindex(table.index)
+    columns = (table[column], reasons, table["won"], table["lost"])
+    for row, (value, reason, won, lost) in enumerate(zip(*columns, strict=True)):
+        _beside(ax, row, value, f"{value:+.3f}" if value else "0.000", reason, points)
         text = " ".join(f"{sign}{count}" for sign, count in (("+", won), ("-", lost)) if count) or "0"
         if points >= LEGIBLE:
             ax.text(1.01, row, text, transform=ax.get_yaxis_transform(), va="center", fontsize=points)
     if points >= LEGIBLE:
         ax.text(1.01, -0.01, "won, lost", transform=ax.transAxes, va="top", fontsize="small")
-    reach = 1.45 * max(0.02, float(np.nanmax(np.abs(values), initial=0.0)))
+    reach = 1.45 * max(0.02, float(np.nanmax(table[column].abs().to_numpy(), initial=0.0)))
     ax.axvline(0, color=DARK, linewidth=0.8)
-    ax.set(xlim=(-reach, reach), ylim=(len(table) - 0.4, -0.6))
-    canvas.plain(ax, "x")
+    ax.set_xlim(-reach, reach)
     return ax
-
-
-def _check(metric: str, allowed: tuple[str, ...]) -> None:
-    if metric not in allowed:
-        raise InvalidInputError(
-            f"metric is {', '.join(map(repr, allowed[:-1]))} or {allowed[-1]!r}, not {metric!r}.", argument="metric"
-        )
 
 
 def _rows_of(table: pd.DataFrame, labels: Sequence[str] | None) -> pd.DataFrame:
@@ -293,19 +274,31 @@ def _height(rows: int) -> float:
     return min(40.0, max(2.6, 1.3 + _ROW * rows))
 
 
-def _beside(ax: Axes, value: float, row: int, text: str, points: float, colour: str) -> None:
-    """Write beside the end of a bar, if that is legible."""
+def _draw(ax: Axes, values: pd.Series[float], edgecolor: str | None = None) -> float:
+    """Draw a bar for each label, and return the size of type that fits beside it."""
+    numbers, rows = values.to_numpy(), np.arange(len(values))
+    for which, colour, hatch in ((numbers >= 0, BLUE, None), (numbers < 0, ORANGE, HATCH)):
+        ax.barh(rows[which], numbers[which], color=colour, edgecolor=edgecolor, hatch=hatch, height=0.76)
+    canvas.names(ax, values.index.tolist())
+    ax.set_ylim(len(values) - 0.4, -0.6)
+    canvas.plain(ax, "x")
+    return canvas.size(ax, len(values))
+
+
+def _beside(ax: Axes, row: int, value: float, text: str, reason: str, points: float) -> None:
+    """Write beside the end of a bar, or why there is none, if that is legible."""
     if points < LEGIBLE:
         return
+    is_missing = np.isnan(value)
     ax.annotate(
-        text,
-        (value, row),
-        xytext=(3 if value >= 0 else -3, 0),
+        f"NaN: {reason}" if is_missing else text,
+        (0.0 if is_missing else value, row),
+        xytext=(-3 if value < 0 else 3, 0),
         textcoords="offset points",
-        ha="left" if value >= 0 else "right",
+        ha="right" if value < 0 else "left",
         va="center",
         fontsize=points,
-        color=colour,
+        color=GREY if is_missing else DARK,
         bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
     )
 

@@ -139,8 +139,7 @@ def sentence(ax: Axes, *texts: str) -> Axes:
     letters = max(12, int(extent(ax, "x") / 6))
     text = "\n".join(fill(each, letters) for each in texts)
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=GREY)
-    ax.set_xticks([])
-    ax.set_yticks([])
+    ax.set(xticks=[], yticks=[])
     return ax
 
 
@@ -184,8 +183,6 @@ def names(ax: Axes, labels: Sequence[str], axis: Literal["x", "y"] = "y") -> Non
     step = max(1, ceil(LEGIBLE / fitting))
     at, texts = range(0, len(labels), step), [short(label) for label in labels[::step]]
     # a dollar sign in a name does not begin a formula
-    if axis == "y":
-        ax.set_yticks(at, texts, fontsize=max(LEGIBLE, fitting), parse_math=False)
-    else:
-        ax.set_xticks(at, texts, fontsize=max(LEGIBLE, fitting), rotation=90, parse_math=False)
+    set_ticks, rotation = (ax.set_yticks, 0) if axis == "y" else (ax.set_xticks, 90)
+    set_ticks(at, texts, fontsize=max(LEGIBLE, fitting), rotation=rotation, parse_math=False)
     ax.tick_params(axis=axis, length=0)

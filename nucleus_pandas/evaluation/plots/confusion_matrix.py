@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.evaluation.parameters import one_of
 from nucleus_pandas.evaluation.plots import canvas
 from nucleus_pandas.evaluation.plots.canvas import DARK, GREY, LEGIBLE, PALE, Tables
 from nucleus_pandas.evaluation.tables import BACKGROUND
@@ -66,8 +67,7 @@ def confusion_matrix(
     >>> [text.get_text() for text in ax.texts]
     ['2', '1']
     """
-    if normalize is not None and normalize not in _OF:
-        raise InvalidInputError(f"normalize is 'truth', 'predicted' or None, not {normalize!r}.", argument="normalize")
+    one_of(normalize, "normalize", (*_OF, None))
     if top is not None and (isinstance(top, bool) or not isinstance(top, int) or top < 1):
         raise InvalidInputError(f"top is a number of labels, at least 1, or None, not {top!r}.", argument="top")
     counts, labels, note = _grouped(evaluation.confusion_matrix, top)
@@ -87,7 +87,7 @@ def confusion_matrix(
         return canvas.sentence(ax, *evaluation.notes)
     values = counts.astype(np.float64)
     if normalize:
-        total = counts.sum(axis=1, keepdims=True) if normalize == "truth" else counts.sum(axis=0, keepdims=True)
+        total = counts.sum(axis=1 if normalize == "truth" else 0, keepdims=True)
         values = np.divide(values, total, out=np.full(values.shape, np.nan), where=total > 0)
     _draw(ax, values, normalize, labels)
     return ax
