@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from nucleus_pandas._util.arrays import Bools
+from nucleus_pandas.evaluation.groups import metadata_object
 from nucleus_pandas.schema import NamedColumns
 
 NOT_CROWD = (0, "", "0")
@@ -69,11 +68,6 @@ def _flags(series: pd.Series[Any]) -> Bools:
 
 
 def _is_crowd_in_metadata(value: object) -> bool:
-    if isinstance(value, str):
-        if "iscrowd" not in value:
-            return False
-        try:
-            value = msgspec.json.decode(value.encode("utf-8", "replace"))
-        except msgspec.DecodeError:
-            return False  # rejected where metadata is sent; ignored here
-    return isinstance(value, Mapping) and is_crowd(value.get("iscrowd"))
+    if isinstance(value, str) and "iscrowd" not in value:
+        return False
+    return is_crowd(metadata_object(value).get("iscrowd"))

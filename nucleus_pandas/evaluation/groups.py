@@ -59,16 +59,17 @@ def _column(named: NamedColumns, name: Hashable) -> list[Any] | None:
     if not isinstance(name, str) or not name.startswith(_PREFIX) or not named.has("metadata"):
         return None
     key = name.removeprefix(_PREFIX)
-    metadata = [_metadata_object(value) for value in named.need("metadata").tolist()]
+    metadata = [metadata_object(value) for value in named.need("metadata").tolist()]
     return [each.get(key) for each in metadata] if any(key in each for each in metadata) else None
 
 
-def _metadata_object(value: object) -> Mapping[str, Any]:
+def metadata_object(value: object) -> Mapping[str, Any]:
+    """Return metadata, a mapping or JSON, as a mapping; what is neither has no keys."""
     if isinstance(value, str):
         try:
             value = msgspec.json.decode(value.encode("utf-8", "replace"))
         except msgspec.DecodeError:
-            return {}
+            return {}  # rejected where metadata is sent; ignored here
     return value if isinstance(value, Mapping) else {}
 
 
@@ -77,7 +78,7 @@ def _value_per_image(
 ) -> pd.Series[Any]:
     """Return the one value that the rows of each image share."""
     keys = to_strings(named.need(images.key), Problems(named.index)).to_pylist()
-    rows = pd.DataFrame({"key": keys, "code": _codes(values, description)})
+    rows = pd.DataFrame({"key": keys, "code": _factorized(values, description)[0]})
     shared = rows.groupby("key")["code"]
     differing = shared.nunique()
     if (differing > 1).any():
@@ -86,14 +87,14 @@ def _value_per_image(
             f"{description} differs within {int((differing > 1).sum())} images, such as {key!r}: it does not "
             "group images."
         )
-    first = rows.drop_duplicates("key")
-    by_key = dict(zip(first["key"], first.index, strict=True))
-    return pd.Series([values[by_key[key]] if key in by_key else None for key in images.ids], images.ids, object)
+    value_of = dict(zip(reversed(keys), reversed(values), strict=True))  # the value of an image's first row
+    return pd.Series(list(map(value_of.get, images.ids)), images.ids, object)
 
 
-def _codes(values: list[Any], description: str) -> Any:
+def _factorized(values: list[Any], description: str) -> tuple[Any, Any]:
+    """Return the numbers of values, -1 where one is missing, and the distinct values."""
     try:
-        return pd.factorize(np.fromiter(values, dtype=object, count=len(values)))[0]
+        return pd.factorize(np.fromiter(values, dtype=object, count=len(values)))
     except TypeError:
         raise InvalidInputError(f"{description} holds lists or dicts, which cannot group images.") from None
 
@@ -123,9 +124,8 @@ def groups_of(by: By, sources: GroupingFrames, images: EvaluatedImages) -> tuple
         values, name = pd.Series([by(key) for key in images.ids], dtype=object), "group"
     else:
         values, name = sources.values(by, images), by
-    objects = np.fromiter(values.tolist(), dtype=object, count=len(values))
-    codes = _codes(objects.tolist(), "What is grouped by")
-    distinct = pd.Series(objects[_first_of_each(codes)], dtype=object).infer_objects()
+    codes, objects = _factorized(values.tolist(), "What is grouped by")
+    distinct = pd.Series(objects, dtype=object).infer_objects()
     if isinstance(values.dtype, pd.CategoricalDtype):
         distinct = distinct.astype(values.dtype)
     try:
@@ -139,11 +139,6 @@ def groups_of(by: By, sources: GroupingFrames, images: EvaluatedImages) -> tuple
         index = index.append(pd.Index([np.nan if index.dtype != object else None], dtype=object))
         members.append(codes < 0)
     return index.rename(name), members
-
-
-def _first_of_each(codes: Any) -> Any:
-    is_coded = np.flatnonzero(codes >= 0)
-    return is_coded[np.unique(codes[is_coded], return_index=True)[1]]
 
 
 def _members(name: str, ids: Sequence[str], images: EvaluatedImages) -> Bools:

@@ -116,16 +116,16 @@ def evaluation_inputs(
     NucleusWarning
         Some predictions are on images that the ground truth does not name.
     """
-    frames = {"ground truth": ground_truth, "predictions": predictions}
-    for name, frame in (*frames.items(), ("items", items)):
-        if frame is not None and not isinstance(frame, pd.DataFrame):
+    frames = {"ground truth": ground_truth, "predictions": predictions, **({} if items is None else {"items": items})}
+    for name, frame in frames.items():
+        if not isinstance(frame, pd.DataFrame):
             raise InvalidInputError(f"Expected a DataFrame of {name}, got {type(frame).__name__}.")
-    _check_layout(layout, *frames.values())
-    key = _key(frames, items, layout)
+    _check_layout(layout, ground_truth, predictions)
+    named = {name: layout.named(frame) for name, frame in frames.items()}
+    key = _key(named)
     sizes: Mapping[str, MaskSize] = {}
     if iou_type == "segm":
-        named_frames = [layout.named(frame) for frame in (*frames.values(), items) if frame is not None]
-        sizes = sizes_of((named, to_strings(named.need(key), Problems(named.index))) for named in named_frames)
+        sizes = sizes_of((each, to_strings(each.need(key), Problems(each.index))) for each in named.values())
     ground_truth_boxes = _read_boxes(ground_truth, "ground truth", key, layout, iou_type, sizes)
     prediction_boxes = _read_boxes(predictions, "predictions", key, layout, iou_type, sizes)
     item_ids = None if items is None else _item_ids(items, key, layout)
@@ -137,9 +137,9 @@ def evaluation_inputs(
         _box_arrays(boxes, image, rank[label], iou_type)
         for boxes, image, label in zip((ground_truth_boxes, prediction_boxes), codes, label_codes, strict=True)
     )
-    named = layout.named(predictions)
-    if len(predictions) and not named.has("confidence"):
-        hint = named.missing(named.name("confidence"))
+    columns = named["predictions"]
+    if len(predictions) and not columns.has("confidence"):
+        hint = columns.missing(columns.name("confidence"))
         warn(f"The predictions cannot be ranked, and average precision is NaN: {hint}")
     for name, boxes in (("ground truth", ground_truth_boxes), ("predictions", prediction_boxes)):
         if boxes.left_out:
@@ -174,10 +174,8 @@ def _check_layout(layout: FrameColumns, *frames: pd.DataFrame) -> None:
             named_frames[-1].own(column, " for bbox")
 
 
-def _key(frames: Mapping[str, pd.DataFrame], items: pd.DataFrame | None, layout: FrameColumns) -> str:
+def _key(named: Mapping[str, NamedColumns]) -> str:
     """Choose the id by which the frames are joined: the reference id where all of them have it."""
-    all_frames = {**frames, **({} if items is None else {"items": items})}
-    named = {name: layout.named(frame) for name, frame in all_frames.items()}
     shared = [key for key in KEYS if all(frame_columns.has(key) for frame_columns in named.values())]
     for key in shared:
         if not any(bool(frame_columns.need(key).isna().any()) for frame_columns in named.values()):
@@ -356,10 +354,8 @@ def _join_images(
     else:
         for name, numbers in (("ground truth", of_ground_truth), ("predictions", of_predictions)):
             _check_items_hold(name, numbers, ids, int(of_items.max(initial=-1)) + 1)
-    known_ids = {
-        kind: _known_ids(kind, len(ids), ids_by_frame, [of_predictions, of_ground_truth, of_items]) for kind in KEYS
-    }
-    images = EvaluatedImages(key, np.array(ids, dtype=object), known_ids["reference_id"], known_ids["dataset_item_id"])
+    known_ids = (_known_ids(kind, len(ids), ids_by_frame, codes[::-1]) for kind in KEYS)
+    images = EvaluatedImages(key, np.array(ids, dtype=object), *known_ids)
     return images, [of_ground_truth[ground_truth.mentions], of_predictions[predictions.mentions]], notes
 
 

@@ -29,8 +29,7 @@ def missing_masks(masks: Sequence[RleMask | None], named: NamedColumns) -> int:
     x = named.get("x")
     if x is None:
         return 0
-    has_box: Any = x.notna()
-    return sum(mask is None and bool(box) for mask, box in zip(masks, has_box.tolist(), strict=True))
+    return sum(mask is None and bool(has_box) for mask, has_box in zip(masks, x.notna(), strict=True))
 
 
 def boxed(masks: Sequence[RleMask | None], named: NamedColumns) -> pd.DataFrame:
