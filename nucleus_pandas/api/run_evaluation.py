@@ -147,7 +147,7 @@ class RunData:
         NucleusWarning
             `max_dets` excludes predictions.
         """
-        if (message := left_out(self.sides, parameters)) is not None:
+        for message in left_out(self.sides, parameters):
             warn(message)
         return RunEvaluation(self, parameters)
 

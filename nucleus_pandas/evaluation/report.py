@@ -129,9 +129,8 @@ class Evaluation:
     @cached_property
     def notes(self) -> list[str]:
         """Remarks on the numbers: why some are NaN, what was left out."""
-        found = [*self._inputs.notes, *tables.reasons(self._inputs, self._parameters, self.f1_curve)]
-        cut = tables.left_out(self._inputs, self._parameters)
-        return found if cut is None else [*found, cut]
+        reasons = tables.reasons(self._inputs, self._parameters, self.f1_curve)
+        return [*self._inputs.notes, *reasons, *tables.left_out(self._inputs, self._parameters)]
 
     @cached_property
     def summary(self) -> pd.Series[float]:
@@ -548,6 +547,6 @@ def evaluate(
     require(parameters)
     layout = FrameColumns(columns, bbox, bbox_format)
     inputs = evaluation_inputs(predictions, ground_truth, items, layout, parameters.iou_type)
-    if (note := tables.left_out(inputs, parameters)) is not None:
+    for note in tables.left_out(inputs, parameters):
         warn(note)
     return Evaluation(inputs, parameters, grouping_frames(predictions, ground_truth, items, layout))

@@ -50,12 +50,15 @@ def ratio(part: NDArray[np.integer], whole: NDArray[np.integer]) -> Floats:
     return ratios
 
 
+def scores(tp: NDArray[np.integer], fp: NDArray[np.integer], fn: NDArray[np.integer]) -> dict[str, Floats]:
+    """Return precision, recall and F1 of counts; NaN where they do not exist."""
+    return {"precision": ratio(tp, tp + fp), "recall": ratio(tp, tp + fn), "F1": ratio(2 * tp, 2 * tp + fp + fn)}
+
+
 def by_label(inputs: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools]) -> pd.DataFrame:
     """Count ground truth boxes, predictions, TP, FP and FN of each label."""
     counts = _counts(inputs.countable.label, inputs.predictions.label, rows, flags, len(inputs.labels))
-    tp, fp, fn = counts["TP"], counts["FP"], counts["FN"]
-    table = pd.DataFrame(counts, index=index_of(inputs))
-    return table.assign(precision=ratio(tp, tp + fp), recall=ratio(tp, tp + fn), F1=ratio(2 * tp, 2 * tp + fp + fn))
+    return pd.DataFrame({**counts, **scores(counts["TP"], counts["FP"], counts["FN"])}, index=index_of(inputs))
 
 
 def by_image(inputs: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools]) -> dict[str, Integers]:
@@ -84,13 +87,11 @@ def confusion(inputs: EvaluationInputs, rows: MatchRows, flags: MatchFlags[Bools
     count = len(inputs.labels)
     truth_label, predicted_label = inputs.countable.label, inputs.predictions.label
     close = flags.close
-    lone_p = rows.prediction[flags.false_positive & ~close]
-    lone_g = rows.ground_truth[flags.false_negative & ~close]
     cells = np.concatenate(
         [
             truth_label[rows.ground_truth[close]] * (count + 1) + predicted_label[rows.prediction[close]],
-            count * (count + 1) + predicted_label[lone_p],
-            truth_label[lone_g] * (count + 1) + count,
+            count * (count + 1) + predicted_label[rows.prediction[flags.false_positive & ~close]],
+            truth_label[rows.ground_truth[flags.false_negative & ~close]] * (count + 1) + count,
         ]
     )
     table = np.bincount(cells, minlength=(count + 1) ** 2).reshape(count + 1, count + 1).astype(np.int64)
@@ -125,19 +126,8 @@ def over_confidence(inputs: EvaluationInputs, rows: MatchRows, flags: MatchFlags
     values, is_true = values[order], is_true[order]
     last = np.flatnonzero(np.append(values[1:] != values[:-1], True)[: len(values)])
     tp = np.cumsum(is_true)[last].astype(np.int64)
-    kept = (last + 1).astype(np.int64)
-    ground_truths = np.full(len(last), len(inputs.countable), dtype=np.int64)
-    return pd.DataFrame(
-        {
-            "confidence": values[last],
-            "TP": tp,
-            "FP": kept - tp,
-            "FN": ground_truths - tp,
-            "precision": ratio(tp, kept),
-            "recall": ratio(tp, ground_truths),
-            "F1": ratio(2 * tp, kept + ground_truths),
-        }
-    )
+    fp, fn = last + 1 - tp, len(inputs.countable) - tp
+    return pd.DataFrame({"confidence": values[last], "TP": tp, "FP": fp, "FN": fn, **scores(tp, fp, fn)})
 
 
 def summary(
@@ -149,10 +139,8 @@ def summary(
     numbers |= {f"AP_{name}": curves.mean_ap(area=at) for at, name in sizes}
     numbers |= {f"AR_{most}": curves.mean_ar(max_dets=at) for at, most in enumerate(parameters.max_dets)}
     numbers |= {f"AR_{name}": curves.mean_ar(area=at) for at, name in sizes}
-    tp, fp, fn = (int(counts[name].sum()) for name in ("TP", "FP", "FN"))
-    numbers["precision"] = tp / (tp + fp) if tp + fp else np.nan
-    numbers["recall"] = tp / (tp + fn) if tp + fn else np.nan
-    numbers["F1"] = 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else np.nan
+    totals = counts[["TP", "FP", "FN"]].to_numpy().sum(axis=0)
+    numbers |= {name: float(score) for name, score in scores(*totals).items()}
     f1 = f1_curve["F1"].to_numpy()
     numbers["best_confidence"] = float(f1_curve["confidence"].iloc[int(f1.argmax())]) if f1.any() else np.nan
     return pd.Series(numbers, dtype=np.float64, name="value")
@@ -168,9 +156,8 @@ def per_class(
     frame = frame.join(counts[list(COUNTS)])
     is_ignored = frame["ground_truths"].to_numpy() == 0
     crowds = np.bincount(inputs.ground_truth.label[inputs.ground_truth.crowd], minlength=len(inputs.labels)) > 0
-    reasons_of_labels: list[str | None] = [_NO_CONFIDENCE if _unranked(inputs) else None] * len(frame)
-    for at in np.flatnonzero(is_ignored).tolist():
-        reasons_of_labels[at] = _ONLY_CROWDS if crowds[at] else _NO_GROUND_TRUTH
+    reasons_of_labels = np.full(len(frame), _NO_CONFIDENCE if _unranked(inputs) else None, dtype=object)
+    reasons_of_labels[is_ignored] = np.where(crowds[is_ignored], _ONLY_CROWDS, _NO_GROUND_TRUTH)
     reason = column(pa.array(reasons_of_labels, pa.large_string()), TEXT)
     return frame.assign(ignored_by_map=is_ignored, reason=reason.set_axis(frame.index))
 
@@ -265,15 +252,15 @@ def _without_ground_truth(inputs: EvaluationInputs, parameters: Parameters) -> l
     return notes
 
 
-def left_out(inputs: EvaluationInputs, parameters: Parameters) -> str | None:
-    """Return a note on how many predictions the COCO numbers and TIDE leave out; None where they use all."""
+def left_out(inputs: EvaluationInputs, parameters: Parameters) -> list[str]:
+    """Return a note on how many predictions the COCO numbers and TIDE leave out, unless they use all."""
     most = parameters.max_dets[-1]
     rows = np.flatnonzero(inputs.predictions.place >= most)
     if not len(rows):
-        return None
+        return []
     images = np.unique(inputs.predictions.image[rows])
-    return (
+    return [
         f"{len(rows)} predictions in {len(images)} images, such as {inputs.images.ids[images[0]]!r}, are beyond "
         f"max_dets={most}, the most of one label in an image: the COCO numbers and TIDE leave the least confident "
         "out. The Nucleus match takes all. Raise max_dets to count them."
-    )
+    ]

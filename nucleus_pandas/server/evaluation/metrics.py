@@ -19,7 +19,6 @@ THRESHOLDS = IOU_THRESHOLDS
 """The IoU thresholds for which average precision is computed."""
 RECALL_POINTS: tuple[float, ...] = tuple(np.linspace(0.0, 1.0, RECALLS).tolist())
 
-_SIZES = ("small", "medium", "large")
 _NO_TRUTH = "There is no ground truth, so there is no average precision."
 _NO_CONFIDENCE = "No prediction has a confidence, so predictions have no order and there is no average precision."
 _NO_SIZE = "There is no ground truth of this size."
@@ -83,32 +82,26 @@ def compute_metrics(
             f"{beyond} predictions count neither in average precision nor in TIDE: of one class in one image those "
             f"with the {parameters.max_dets[-1]} highest confidences do."
         )
-    if not is_ranked:
-        classes = np.empty(0, dtype=np.intp)
-        reasons["mapSummary"] = _NO_CONFIDENCE
+    # without an order of predictions no class has a precision
+    classes = np.flatnonzero(~np.isnan(curves.precision[0, 0, :, area, -1]))
+    sizes = enumerate(() if areas else ("small", "medium", "large"), start=1)
+    by_size = {size: _number(curves.mean_ap(area=number)) for number, size in sizes}
+    if not len(classes):
+        reasons["mapSummary"] = reasons["apBySize"] = _NO_TRUTH if is_ranked else _NO_CONFIDENCE
+    elif areas is not None:
+        reasons["apBySize"] = "The ground truth is already filtered by area."
     else:
-        classes = np.flatnonzero(~np.isnan(curves.precision[0, 0, :, area, -1]))
-        if not len(classes):
-            reasons["mapSummary"] = _NO_TRUTH
+        reasons |= {f"apBySize.{size}": _NO_SIZE for size, ap in by_size.items() if ap is None}
     metrics = EngineMetrics(
         classes=[inputs.labels[code] for code in classes.tolist()],
         ap=[curves.ap(threshold, area)[classes].tolist() for threshold in THRESHOLDS],
         precision=[by_recall[:, classes].T.tolist() for by_recall in curves.precision[:, :, :, area, -1]],
+        map_at_50=_number(curves.mean_ap(0.5, area)),
+        map_at_75=_number(curves.mean_ap(0.75, area)),
+        map_at_50_95=_number(curves.mean_ap(None, area)),
+        **by_size,
         reasons=reasons,
     )
-    if not len(classes):
-        reasons["apBySize"] = reasons["mapSummary"]
-    else:
-        metrics.map_at_50 = _number(curves.mean_ap(0.5, area))
-        metrics.map_at_75 = _number(curves.mean_ap(0.75, area))
-        metrics.map_at_50_95 = _number(curves.mean_ap(None, area))
-        if areas is None:
-            for number, size in enumerate(_SIZES, start=1):
-                setattr(metrics, size, _number(curves.mean_ap(None, number)))
-                if getattr(metrics, size) is None:
-                    reasons[f"apBySize.{size}"] = _NO_SIZE
-        else:
-            reasons["apBySize"] = "The ground truth is already filtered by area."
     return metrics, curves.engine, curves.version
 
 
