@@ -226,10 +226,9 @@ class EvaluationInputs:
 
     def boxes(self, side: BoxArrays) -> MatchBoxes:
         """Return one side in the form that the Nucleus match takes."""
-        labels = np.array(self.labels, dtype=object)
         return MatchBoxes(
             item=side.image.astype(np.int64),
-            label=labels[side.label] if len(labels) else np.empty(0, dtype=object),
+            label=np.array(self.labels, dtype=object)[side.label],
             box=side.box,
             annotation_id=side.ids.to_numpy(zero_copy_only=False),
             confidence=side.confidence,

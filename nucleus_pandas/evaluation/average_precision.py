@@ -6,7 +6,7 @@ Both return the numbers of pycocotools to the last bit, so a result does not dep
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -18,7 +18,8 @@ from nucleus_pandas._util.compat import __version__
 from nucleus_pandas.errors import MissingExtraError
 from nucleus_pandas.evaluation.arrays import NONE, BoxArrays, EvaluationInputs
 from nucleus_pandas.evaluation.coco_assignment import Agreement, assign
-from nucleus_pandas.evaluation.overlaps import Overlaps, overlaps
+from nucleus_pandas.evaluation.matching import Pairs
+from nucleus_pandas.evaluation.overlaps import overlaps
 from nucleus_pandas.evaluation.parameters import IOU_THRESHOLDS, RECALLS, Engine, Parameters
 
 _NO_CONFIDENCE = -1.0  # where predictions are ranked: below all others
@@ -166,7 +167,7 @@ def accumulate(inputs: EvaluationInputs, parameters: Parameters) -> tuple[Floats
     agreement = Agreement(inputs.labels, parameters.rule)
     bounds = np.array(list(parameters.area_ranges.values()))
     ignored = ground_truth.crowd | _outside(ground_truth.area, bounds)
-    pairs = _close_pairs(ground_truth, predictions, agreement)
+    pairs = Pairs.concatenated(_close_pairs(ground_truth, predictions, agreement))
     assigned = assign(pairs, ground_truth, predictions, np.array(IOU_THRESHOLDS), ignored)
     beyond = _outside(predictions.area, bounds)
 
@@ -191,14 +192,12 @@ def accumulate(inputs: EvaluationInputs, parameters: Parameters) -> tuple[Floats
     return precision, recall, scores
 
 
-def _close_pairs(ground_truth: BoxArrays, predictions: BoxArrays, agreement: Agreement) -> Overlaps:
-    """Find the pairs that may be assigned at the lowest threshold."""
-    blocks = [Overlaps.none()]
+def _close_pairs(ground_truth: BoxArrays, predictions: BoxArrays, agreement: Agreement) -> Iterator[Pairs]:
+    """Find the pairs that may be assigned at the lowest threshold, some at a time."""
     for pairs in overlaps(ground_truth, predictions):
-        close = pairs.take(np.flatnonzero(pairs.iou >= IOU_THRESHOLDS[0]))
+        close = pairs.take(pairs.iou >= IOU_THRESHOLDS[0])
         labels = ground_truth.label[close.ground_truth], predictions.label[close.prediction]
-        blocks.append(close.take(np.flatnonzero(agreement.of(*labels))))
-    return Overlaps.concatenated(blocks)
+        yield close.take(agreement.of(*labels))
 
 
 def _outside(area: Floats, bounds: Floats) -> Bools:

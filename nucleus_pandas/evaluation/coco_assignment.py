@@ -12,8 +12,7 @@ import numpy as np
 
 from nucleus_pandas._util.arrays import Bools, Floats, Indices
 from nucleus_pandas.evaluation.arrays import NONE, BoxArrays, counted_from_0, places_in
-from nucleus_pandas.evaluation.matching import LabelRule
-from nucleus_pandas.evaluation.overlaps import Overlaps
+from nucleus_pandas.evaluation.matching import LabelRule, Pairs
 
 _LARGEST = 1 - 1e-10  # COCO: at a threshold of 1, nearly 1 is enough
 
@@ -51,7 +50,7 @@ class Agreement:
 
 
 def assign(
-    pairs: Overlaps, ground_truth: BoxArrays, predictions: BoxArrays, thresholds: Floats, ignored: Bools
+    pairs: Pairs, ground_truth: BoxArrays, predictions: BoxArrays, thresholds: Floats, ignored: Bools
 ) -> Indices:
     """Assign ground truth boxes to predictions.
 
@@ -62,7 +61,7 @@ def assign(
 
     Parameters
     ----------
-    pairs : Overlaps
+    pairs : Pairs
         All pairs that may be assigned to each other and reach the lowest threshold.
     ground_truth, predictions : BoxArrays
         The two sides.

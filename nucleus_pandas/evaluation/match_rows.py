@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from nucleus_pandas._util.arrays import Bools, Floats, Indices
 from nucleus_pandas.evaluation.arrays import NONE, EvaluationInputs, stable_order, take_or
-from nucleus_pandas.evaluation.matching import LabelRule, MatchBoxes, Matches, match, match_pairs
-from nucleus_pandas.evaluation.overlaps import Overlaps, overlaps
+from nucleus_pandas.evaluation.matching import LabelRule, MatchBoxes, Pairs, match, match_pairs
+from nucleus_pandas.evaluation.overlaps import overlaps
 from nucleus_pandas.evaluation.parameters import Parameters
 from nucleus_pandas.schema import MATCHES, frame
 from nucleus_pandas.wire.column_json import ARROW_STRING
@@ -173,17 +173,13 @@ def match_rows(inputs: EvaluationInputs, parameters: Parameters) -> MatchRows:
     ground_truth, predictions = inputs.countable, inputs.predictions
     boxes = inputs.boxes(ground_truth), inputs.boxes(predictions)
     if parameters.iou_type == "segm":
-        matches = match_pairs(*boxes, parameters.rule, _mask_pairs(inputs))
+        matches = match_pairs(*boxes, parameters.rule, Pairs.concatenated(overlaps(ground_truth, predictions)))
     else:
         matches = match(*boxes, parameters.rule)
     return lay_out(*boxes, matches, parameters.rule)
 
 
-def _mask_pairs(inputs: EvaluationInputs) -> Overlaps:
-    return Overlaps.concatenated([Overlaps.none(), *overlaps(inputs.countable, inputs.predictions)])
-
-
-def lay_out(ground_truth: MatchBoxes, predictions: MatchBoxes, matches: Matches, rule: LabelRule) -> MatchRows:
+def lay_out(ground_truth: MatchBoxes, predictions: MatchBoxes, matches: Pairs, rule: LabelRule) -> MatchRows:
     """Lay pairs and boxes without a partner out as rows.
 
     Every box is in exactly one row. There is a row for each prediction, with its partner if it has one, then one for

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,26 +140,36 @@ class LabelRule:
         return np.fromiter((pair in self.allowed for pair in pairs), np.bool_, len(ground_truth))
 
 
-@dataclass(frozen=True, eq=False)
-class Matches:
-    """Matched pairs, one row per pair, sorted by prediction.
+class Pairs(NamedTuple):
+    """Pairs of a ground truth and a prediction that overlap, one row each.
 
     Attributes
     ----------
     ground_truth, prediction : numpy.ndarray of shape (m,), intp
-        Rows of the matched boxes in the input.
+        Rows of the two sides.
     iou : numpy.ndarray of shape (m,), float64
-        Their IoU, above 0.
+        Above 0. With a crowd: the share of the prediction's area that lies in it.
     """
 
     ground_truth: Indices
     prediction: Indices
     iou: Floats
 
+    @classmethod
+    def concatenated(cls, blocks: Iterable[Pairs]) -> Pairs:
+        """Return the pairs of all blocks; without one there is no pair."""
+        rows = np.empty(0, dtype=np.intp)
+        none = cls(rows, rows, np.empty(0))
+        return cls(*(np.concatenate(column) for column in zip(none, *blocks, strict=True)))
+
+    def take(self, rows: Indices | Bools) -> Pairs:
+        """Return some of the pairs."""
+        return Pairs(self.ground_truth[rows], self.prediction[rows], self.iou[rows])
+
 
 def match(
     ground_truth: MatchBoxes, predictions: MatchBoxes, rule: LabelRule, *, pair_budget: int = PAIR_BUDGET
-) -> Matches:
+) -> Pairs:
     """Match predictions with ground truth, item by item.
 
     Parameters
@@ -173,8 +183,8 @@ def match(
 
     Returns
     -------
-    Matches
-        Indices into the two sides. No box occurs twice, and boxes without area never occur.
+    Pairs
+        Sorted by prediction. No box occurs twice, and boxes without area never occur.
 
     Raises
     ------
@@ -200,24 +210,21 @@ def match(
     if pair_budget < 1:
         raise ValueError(f"pair_budget must be at least 1, got {pair_budget}.")
     gt, predicted, allowed = _ranked(ground_truth, predictions, rule)
-    matched: list[tuple[Indices, Indices, Floats]] = [(gt.row[:0], predicted.row[:0], np.empty(0))]
+    matched = []
     for gt_left, predicted_left in _parts(gt, predicted, pair_budget):
         complete = False
         while not complete:
             g, p, iou, priority, complete = _best_pairs(gt_left, predicted_left, allowed, pair_budget)
             taken = _greedy(g, p, priority, len(gt_left.row), len(predicted_left.row))
             g, p = g[taken], p[taken]
-            matched.append((gt_left.row[g], predicted_left.row[p], iou[taken]))
+            matched.append(Pairs(gt_left.row[g], predicted_left.row[p], iou[taken]))
             if not complete:
                 gt_left, predicted_left = gt_left.without(g), predicted_left.without(p)
-    g, p, iou = (np.concatenate(column) for column in zip(*matched, strict=True))
-    order = np.argsort(p)
-    return Matches(g[order], p[order], iou[order])
+    pairs = Pairs.concatenated(matched)
+    return pairs.take(np.argsort(pairs.prediction))
 
 
-def match_pairs(
-    ground_truth: MatchBoxes, predictions: MatchBoxes, rule: LabelRule, pairs: tuple[Indices, Indices, Floats]
-) -> Matches:
+def match_pairs(ground_truth: MatchBoxes, predictions: MatchBoxes, rule: LabelRule, pairs: Pairs) -> Pairs:
     """Match predictions with ground truth whose overlaps are known, as those of masks.
 
     Parameters
@@ -226,31 +233,29 @@ def match_pairs(
         The two sides, in any order; their boxes do not matter.
     rule : LabelRule
         Which labels may pair.
-    pairs : (numpy.ndarray of intp, numpy.ndarray of intp, numpy.ndarray of float64)
-        Rows of the two sides of all pairs of the same item whose IoU is above 0, and their IoU.
+    pairs : Pairs
+        All pairs of the same item that overlap.
 
     Returns
     -------
-    Matches
-        As `match` returns it.
+    Pairs
+        As `match` returns them.
 
     Examples
     --------
     >>> box = MatchBoxes(np.zeros(1, int), np.array(["car"]), np.zeros((1, 4)), np.array(["a"]))
-    >>> match_pairs(box, box, LabelRule(), (np.array([0]), np.array([0]), np.array([0.7]))).iou.tolist()
+    >>> match_pairs(box, box, LabelRule(), Pairs(np.array([0]), np.array([0]), np.array([0.7]))).iou.tolist()
     [0.7]
     """
-    g, p, iou = pairs
-    agrees = rule.agrees(ground_truth.label[g], predictions.label[p])
+    agrees = rule.agrees(ground_truth.label[pairs.ground_truth], predictions.label[pairs.prediction])
     if not rule.class_agnostic:
-        g, p, iou, agrees = g[agrees], p[agrees], iou[agrees], agrees[agrees]
+        pairs, agrees = pairs.take(agrees), agrees[agrees]
     gt, predicted, _ = _ranked(ground_truth, predictions, LabelRule())
     rank_g, rank_p = np.argsort(gt.row), np.argsort(predicted.row)
-    order = np.lexsort((rank_g[g], rank_p[p]))
-    g, p, iou, agrees = g[order], p[order], iou[order], agrees[order]
-    taken = _greedy(rank_g[g], rank_p[p], _priority(iou, agrees), len(rank_g), len(rank_p))
-    taken = taken[np.argsort(p[taken])]
-    return Matches(g[taken], p[taken], iou[taken])
+    order = np.lexsort((rank_g[pairs.ground_truth], rank_p[pairs.prediction]))
+    pairs, priority = pairs.take(order), _priority(pairs.iou, agrees)[order]
+    taken = _greedy(rank_g[pairs.ground_truth], rank_p[pairs.prediction], priority, len(rank_g), len(rank_p))
+    return pairs.take(taken[np.argsort(pairs.prediction[taken])])
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,51 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import numpy as np
 
 from nucleus_pandas._util.arrays import Floats, Indices
 from nucleus_pandas.evaluation.arrays import BoxArrays
 from nucleus_pandas.evaluation.masks import codec
-from nucleus_pandas.evaluation.matching import pair_blocks
+from nucleus_pandas.evaluation.matching import Pairs, pair_blocks
 
 _BLOCK = 1 << 16  # candidate pairs compared at a time
 
 
-class Overlaps(NamedTuple):
-    """Pairs that overlap, one row each.
-
-    Attributes
-    ----------
-    ground_truth, prediction : numpy.ndarray of intp
-        Rows of the two sides.
-    iou : numpy.ndarray of float64
-        Above 0. With a crowd: the share of the prediction's area that lies in it.
-    """
-
-    ground_truth: Indices
-    prediction: Indices
-    iou: Floats
-
-    @classmethod
-    def none(cls) -> Overlaps:
-        """Return no pair."""
-        rows = np.empty(0, dtype=np.intp)
-        return cls(rows, rows, np.empty(0))
-
-    @classmethod
-    def concatenated(cls, blocks: Sequence[Overlaps]) -> Overlaps:
-        """Return the pairs of one or more blocks."""
-        return cls(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
-
-    def take(self, rows: Indices) -> Overlaps:
-        """Return some of the pairs."""
-        return Overlaps(self.ground_truth[rows], self.prediction[rows], self.iou[rows])
-
-
-def overlaps(ground_truth: BoxArrays, predictions: BoxArrays) -> Iterator[Overlaps]:
+def overlaps(ground_truth: BoxArrays, predictions: BoxArrays) -> Iterator[Pairs]:
     """Find all pairs of the same image that overlap, some at a time; a prediction's pairs come together.
 
     Notes
@@ -69,12 +37,12 @@ def overlaps(ground_truth: BoxArrays, predictions: BoxArrays) -> Iterator[Overla
         meet = np.flatnonzero(down > 0)
         g, p = g[meet], p[meet]
         if ground_truth.masks is not None and predictions.masks is not None:
-            pairs = Overlaps(g, p, _mask_iou(ground_truth, predictions, g, p))
-            yield pairs.take(np.flatnonzero(pairs.iou > 0))
+            pairs = Pairs(g, p, _mask_iou(ground_truth, predictions, g, p))
+            yield pairs.take(pairs.iou > 0)
             continue
         shared = across[meet] * down[meet]
         union = np.where(ground_truth.crowd[g], other_area[p], other_area[p] + area[g] - shared)
-        yield Overlaps(g, p, shared / union)
+        yield Pairs(g, p, shared / union)
 
 
 def _mask_iou(ground_truth: BoxArrays, predictions: BoxArrays, g: Indices, p: Indices) -> Floats:

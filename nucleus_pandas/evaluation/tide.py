@@ -15,7 +15,8 @@ from nucleus_pandas._util.arrays import Bools, Floats, Indices
 from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.evaluation.arrays import NONE, EvaluationInputs, take_or
 from nucleus_pandas.evaluation.coco_assignment import Agreement, assign
-from nucleus_pandas.evaluation.overlaps import Overlaps, overlaps
+from nucleus_pandas.evaluation.matching import Pairs
+from nucleus_pandas.evaluation.overlaps import overlaps
 from nucleus_pandas.evaluation.parameters import Parameters
 
 FOREGROUND_IOU = 0.5
@@ -35,7 +36,7 @@ class BestOverlap:
         """Return no overlap for each of so many predictions."""
         return cls(np.zeros(count), np.full(count, NONE, dtype=np.intp))
 
-    def update(self, pairs: Overlaps) -> None:
+    def update(self, pairs: Pairs) -> None:
         """Record the best of more pairs; a prediction's pairs must come together. Of equal ones the first row stays."""
         if not len(pairs.iou):
             return
@@ -91,15 +92,15 @@ def tide(inputs: EvaluationInputs, parameters: Parameters) -> TideResult:
     predictions = inputs.predictions.take(kept)
     agreement = Agreement(inputs.labels, parameters.rule)
     same, other = BestOverlap.nothing(len(kept)), BestOverlap.nothing(len(kept))
-    close = [Overlaps.none()]
+    close = []
     for pairs in overlaps(ground_truth, predictions):
         agrees = agreement.of(ground_truth.label[pairs.ground_truth], predictions.label[pairs.prediction])
         counts = ~ground_truth.crowd[pairs.ground_truth]
-        same.update(pairs.take(np.flatnonzero(agrees & counts)))
-        other.update(pairs.take(np.flatnonzero(~agrees & counts)))
-        close.append(pairs.take(np.flatnonzero(agrees & (pairs.iou >= FOREGROUND_IOU))))
+        same.update(pairs.take(agrees & counts))
+        other.update(pairs.take(~agrees & counts))
+        close.append(pairs.take(agrees & (pairs.iou >= FOREGROUND_IOU)))
     threshold, crowds = np.array([FOREGROUND_IOU]), ground_truth.crowd[None, :]
-    partner = assign(Overlaps.concatenated(close), ground_truth, predictions, threshold, crowds)[0, 0]
+    partner = assign(Pairs.concatenated(close), ground_truth, predictions, threshold, crowds)[0, 0]
     is_assigned, ignored = partner != NONE, take_or(ground_truth.crowd, partner, False)
     true_positive = is_assigned & ~ignored
     errors, rest = {}, ~is_assigned

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from nucleus_pandas.evaluation import matching
 from nucleus_pandas.evaluation.match_rows import outcome_rows
-from nucleus_pandas.evaluation.matching import PAIR_BUDGET, LabelRule, MatchBoxes, match, match_pairs
+from nucleus_pandas.evaluation.matching import PAIR_BUDGET, LabelRule, MatchBoxes, Pairs, match, match_pairs
 from nucleus_pandas.schema.boxes import iou_pairs
 from tests.support.draws import draws
 from tests.support.effort import CountedNumpy
@@ -131,7 +131,7 @@ def test_known_overlaps_are_matched_by_the_same_rule(two_sides, rule, random):
     iou = iou_pairs(truth.box[g], predicted.box[p])
     order = np.flatnonzero(iou > 0)
     order = order[random.sample(range(len(order)), len(order))]
-    found = match_pairs(truth, predicted, rule, (g[order], p[order], iou[order]))
+    found = match_pairs(truth, predicted, rule, Pairs(g[order], p[order], iou[order]))
     rows = zip(found.prediction.tolist(), found.ground_truth.tolist(), found.iou.tolist(), strict=True)
     assert list(rows) == oracle(truth, predicted, rule)
 
@@ -262,7 +262,7 @@ def test_equal_overlaps_go_to_labels_that_agree_before_confidence():
     for label, matched in (("person", 0), ("rider", 1)):
         predicted = boxes([[0, 0, 10, 10]], confidence=[0.9], label=[label])
         assert pairs_of(match(truth, predicted, LabelRule())) == [(matched, 0)]
-        known = (np.array([0, 1]), np.array([0, 0]), np.array([0.8, 0.8]))
+        known = Pairs(np.array([0, 1]), np.array([0, 0]), np.array([0.8, 0.8]))
         assert pairs_of(match_pairs(truth, predicted, LabelRule(), known)) == [(matched, 0)]
     both = boxes([[0, 0, 10, 10]] * 2, ids=["p", "q"], confidence=[0.9, 0.2], label=["car", "rider"])
     assert sorted(pairs_of(match(truth, both, LabelRule()))) == [(0, 0), (1, 1)]

@@ -96,14 +96,12 @@ def _score(db: sqlite3.Connection, evaluation: StoredEvaluation, request: Rankin
         return evaluations.measure(db, evaluation, _MEASURES[request.metric_type])
     threshold = request.confidence_threshold
     tp, kept, ground_truths = _counts(db, evaluation, None if threshold is None else np.array([threshold]))
-    if request.metric_type == "PRECISION":
-        return _ratio(tp[0], kept[0])
-    if request.metric_type == "RECALL":
-        return _ratio(tp[0], ground_truths)
-    return _ratio(2 * tp[0], kept[0] + ground_truths)
-
-
-def _ratio(part: int, whole: int) -> float | None:
+    parts = {
+        "PRECISION": (tp[0], kept[0]),
+        "RECALL": (tp[0], ground_truths),
+        "F1": (2 * tp[0], kept[0] + ground_truths),
+    }
+    part, whole = parts[request.metric_type]
     return float(part / whole) if whole else None
 
 
