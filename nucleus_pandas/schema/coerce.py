@@ -269,13 +269,13 @@ def within(column: Floats, problems: Problems, name: str, test: Callable[[Floats
     """Reject numbers for which `test` is false; missing ones pass."""
     with np.errstate(invalid="ignore"):
         wrong = ~test(column) & ~np.isnan(column)
-    problems.add(wrong, name, lambda row: f"is {_plain(column[row])}; {reason}")
+    problems.add(wrong, name, lambda row: f"is {_shown_wrong(column[row], test)}; {reason}")
 
 
-def _plain(value: float) -> str:
-    """Show a number with every digit that tells it apart from others, such as 1.0000001; whole ones as integers."""
+def _shown_wrong(value: float, test: Callable[[Floats], Bools]) -> str:
+    """Show a number shortly, but with every digit, as 1.0000001, if it would pass the test without the last ones."""
     short = f"{value:g}"
-    return short if float(short) == value else repr(float(value))
+    return repr(float(value)) if test(np.array([float(short)]))[0] else short
 
 
 def sides(series: pd.Series[Any], problems: Problems) -> Floats:
