@@ -93,14 +93,20 @@ def noise_png(seed: int) -> bytes:
     return png_of(np.random.default_rng(seed).integers(0, 256, (48, 64, 3), dtype=np.uint8))
 
 
+def chunk_of_png(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def marked_png(mark: bytes) -> bytes:
+    """A PNG of one pixel with some bytes in it, none like another."""
+    whole = png(0, (1, 1))
+    return whole[:33] + chunk_of_png(b"maRk", mark) + whole[33:]  # behind the header
+
+
 def png_claiming(width: int, height: int, data: bytes = b"") -> bytes:
     """A PNG whose header promises more than its data hold."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    body = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+    body = chunk_of_png(b"IHDR", head) + chunk_of_png(b"IDAT", zlib.compress(data)) + chunk_of_png(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + body
 
 

@@ -21,7 +21,7 @@ from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.io import CocoSource, to_coco
 from nucleus_pandas.io.parquet.export import ExportFile, check_what, export, rows_of
 from nucleus_pandas.io.parquet.export_schema import EXPORT_KINDS, ExportKind
-from nucleus_pandas.schema import Backend, BoxColumn, ItemKeys, MetadataColumns, item_ids, no_backend
+from nucleus_pandas.schema import Backend, BoxColumn, ItemKeys, LocalFiles, MetadataColumns, item_ids, no_backend
 from nucleus_pandas.schema.boxes import BoxFormat
 from nucleus_pandas.schema.items import NamedItems
 from nucleus_pandas.schema.validate import ColumnLayout, SendableRows
@@ -110,6 +110,7 @@ class Dataset(DatasetAdmin):
         items: SendableRows,
         local: bool = False,
         *,
+        image_check: bool = True,
         columns: Mapping[str, Hashable] | None = None,
         bbox: BoxColumn | None = None,
         metadata: MetadataColumns = True,
@@ -137,7 +138,12 @@ class Dataset(DatasetAdmin):
             agree are one item, so a frame with one row per box can be sent as is: next to ``x`` and ``y``, ``width``
             and ``height`` are those of the boxes, and ``image_width`` and ``image_height`` are those of the images.
         local : bool
-            If True, every ``image_url`` is a path; otherwise values without ``://`` are paths.
+            If True, every ``image_url`` is a path; otherwise values without ``://`` are paths, and ``file://`` URLs.
+            Local files are uploaded.
+        image_check : bool
+            Whether the content of local images is checked, by their first and last bytes: files that are something else
+            (text, HTML, JSON, an archive, a program, a video) are rejected, those of an unknown kind and those that
+            are truncated are warned of.
         columns : dict, optional
             Canonical names and the frame's names for them: ``{"image_url": "path"}``. Named index levels count too.
         bbox : hashable or sequence of four, optional
@@ -171,11 +177,18 @@ class Dataset(DatasetAdmin):
         Raises
         ------
         InvalidInputError
-            A column is missing, a row is invalid, or its file is missing, empty or unreadable; nothing was sent.
+            A column is missing, a row is invalid, or its file is missing, empty, unreadable or no image; nothing was
+            sent.
         UploadError
             The server rejected rows; the others are stored. AlreadyExistsError where rows exist and `if_exists` is
             ``"error"``; an embedded Nucleus rejects a batch with such a row as a whole. An image that is removed or
             changed while it is sent is rejected alone.
+
+        Warns
+        -----
+        NucleusWarning
+            Local files may be damaged; or some are outside the working folder and `local` is not set, as where a frame
+            from elsewhere names them.
 
         Examples
         --------
@@ -191,8 +204,9 @@ class Dataset(DatasetAdmin):
         (1, 1)
         """
         layout = ColumnLayout(columns=columns, bbox=bbox, metadata=metadata)
+        local_files = LocalFiles(local, image_check, warns_outside=not local)
         options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress, wait=wait)
-        return upload(self._target("items"), items, layout, options, local=local, journal=journal)
+        return upload(self._target("items"), items, layout, options, local_files=local_files, journal=journal)
 
     def annotate(
         self,

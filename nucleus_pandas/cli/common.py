@@ -17,6 +17,7 @@ from typing import Any
 from nucleus_pandas.api.client import NucleusClient
 from nucleus_pandas.api.dataset import Dataset
 from nucleus_pandas.errors import ConfigurationError, InvalidInputError, NotFoundError, StoreError
+from nucleus_pandas.schema.image_urls import STORE_FILE
 
 STORE = "NUCLEUS_PANDAS_STORE"
 _ARGUMENT = re.compile(r"(?<![\w.-])(\w+)=(\{[^}]*\}|\([^)]*\)|\[[^\]]*\]|'[^']*'|\w+|…)?")
@@ -74,10 +75,7 @@ def open_nucleus(options: argparse.Namespace, *, create: bool = False) -> Nucleu
 
 
 def _check_store(folder: Path) -> None:
-    file = ""
-    with suppress(ImportError):  # NucleusClient.local raises MissingExtraError
-        from nucleus_pandas.server.store.database import FILE_NAME as file
-    if not (folder.expanduser() / file).exists():
+    if not (folder.expanduser() / STORE_FILE).exists():
         raise StoreError(
             f"There is no store of an embedded Nucleus in '{folder}'. NucleusClient.local({str(folder)!r}) creates one."
         )

@@ -59,6 +59,7 @@ def add(commands: Any) -> None:
         help="the format of the files (%(default)s); all but Parquet contain images and boxes together",
     )
     command.add_argument("--kind", choices=get_args(RowKind), help="the kind of rows in Parquet files (items)")
+    _add_images(command.add_argument_group("local images"))
     _add_formats(command.add_argument_group("other formats"))
     where = command.add_argument_group("where predictions go")
     either = where.add_mutually_exclusive_group()
@@ -74,12 +75,22 @@ def add(commands: Any) -> None:
     add_common(command, _run, "the outcome of the rows")
 
 
-def _add_formats(group: Any) -> None:
+def _add_images(group: Any) -> None:
     group.add_argument(
         "--images",
         metavar="FOLDER",
-        help="the folder of the images, which are uploaded (default: images next to the source)",
+        help="the folder of the images, which are uploaded (default: images next to the source); for Parquet, where "
+        "relative paths begin",
     )
+    group.add_argument(
+        "--allow-outside",
+        action="store_true",
+        help="upload local files from anywhere; by default only those in the folder of the source or in --images",
+    )
+    group.add_argument("--no-image-check", action="store_true", help="upload files that are no images, too")
+
+
+def _add_formats(group: Any) -> None:
     group.add_argument("--names", metavar="FILE", help="the file of YOLO class names, if not next to the text files")
     group.add_argument("--ground-truth", metavar="FILE", help="the COCO file that defines the ids of COCO results")
 
@@ -167,6 +178,8 @@ def _sends_images(options: argparse.Namespace) -> bool:
 def _sending(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "if_exists": options.if_exists,
+        "image_check": not options.no_image_check,
+        "allow_outside": options.allow_outside,
         "on_error": "collect",
         "batch_size": options.batch_size,
         "progress": False if options.no_progress else None,
@@ -177,7 +190,7 @@ def _sending(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _import_parquet(options: argparse.Namespace, dataset: DatasetSource, run: RunSource) -> Mapping[str, ImportResult]:
-    for name in ("images", "names", "ground_truth"):
+    for name in ("names", "ground_truth"):
         if getattr(options, name):
             raise InvalidInputError(f"{name}= goes with --format {' or '.join(formats_with(name))}.")
     kind: RowKind = options.kind or "items"
@@ -197,6 +210,7 @@ def _import_parquet(options: argparse.Namespace, dataset: DatasetSource, run: Ru
         bbox_format=options.bbox_format,
         metadata=False if options.no_metadata else options.metadata or True,
         local=options.local,
+        images=options.images,
         **_sending(options),
     )
     return {kind: result}

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
@@ -13,9 +16,10 @@ import pandas as pd
 
 from nucleus_pandas._util.threads import side_by_side
 from nucleus_pandas.errors import InvalidInputError, ValidationError
-from nucleus_pandas.images.sizes import EXTENSIONS, read_size
 from nucleus_pandas.io.files import Faults, escapes, files_below
 from nucleus_pandas.schema import IMAGES, frame, is_remote, warn
+from nucleus_pandas.schema.image_headers import EXTENSIONS, read_size
+from nucleus_pandas.schema.image_urls import Folders
 
 _THREADS = 4
 _FILES = 256  # per call that reads headers
@@ -31,7 +35,8 @@ def read_images(folder: str | os.PathLike[str], *, pattern: str | None = None) -
     Parameters
     ----------
     folder : str or path-like
-        Files and subfolders with names that begin with a dot are left out. Linked folders are followed, each once.
+        Files and subfolders with names that begin with a dot are left out. Linked folders are followed, each
+        once; a folder that can be reached without links is listed by that path.
     pattern : str, optional
         A shell pattern for the ``reference_id``, in which ``*`` matches slashes too: ``"*.jpg"``, ``"train/*"``. By
         default all files with the extension of an image format, in any case.
@@ -97,21 +102,28 @@ def read_images(folder: str | os.PathLike[str], *, pattern: str | None = None) -
 
 
 def _files(root: Path) -> Iterator[str]:
-    """Yield the files below a folder by their relative paths with forward slashes."""
+    """Yield the files below a folder by their relative paths with forward slashes.
+
+    A folder that is reached by several ways has the name by which it is reached without links: links to folders wait
+    until all other folders were visited.
+    """
     visited: set[tuple[int, int]] = set()
+    waiting = deque([root])
 
     def fail(error: OSError) -> None:
         raise InvalidInputError(f"The folder '{error.filename}' cannot be read ({error.strerror}).") from None
 
-    for place, folders, names in os.walk(root, onerror=fail, followlinks=True):
-        state = os.stat(place)
-        if (state.st_dev, state.st_ino) in visited:  # a link leads back here
-            folders.clear()
-            continue
-        visited.add((state.st_dev, state.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        below = Path(place).relative_to(root).as_posix()
-        yield from (name if below == "." else f"{below}/{name}" for name in names if not name.startswith("."))
+    while waiting:
+        for place, folders, names in os.walk(waiting.popleft(), onerror=fail):
+            state = os.stat(place)
+            if (state.st_dev, state.st_ino) in visited:
+                folders.clear()
+                continue
+            visited.add((state.st_dev, state.st_ino))
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            waiting += [path for name in folders if (path := Path(place, name)).is_symlink()]
+            below = Path(place).relative_to(root).as_posix()
+            yield from (name if below == "." else f"{below}/{name}" for name in names if not name.startswith("."))
 
 
 def _is_wanted(name: str, pattern: str | None) -> bool:
@@ -155,11 +167,6 @@ def is_known_remote(url: str) -> bool:
         return False
 
 
-def images_in(folder: Path) -> dict[str, Path]:
-    """Return the images in a folder and its subfolders, as `files_below` does."""
-    return files_below(folder, EXTENSIONS)
-
-
 def size_of(path: Path, faults: Faults) -> tuple[int, int] | None:
     """Read the width and the height of an image from its header, or record why that is not possible."""
     try:
@@ -172,20 +179,50 @@ def size_of(path: Path, faults: Faults) -> tuple[int, int] | None:
     return None
 
 
-def local_url(folder: Path, name: str, place: str, faults: Faults) -> str | None:
-    """Return the path of an image below a folder, by its name in an annotation file.
+@dataclass(frozen=True)
+class ImageFolder:
+    """The folder that contains the images which files name; what else they name is a fault.
 
-    An annotation file may come from anywhere, and the files that it names are uploaded: a name that leads out of the
-    folder is a fault.
+    Such files may come from anywhere, and the images that they name are uploaded.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The folder.
+    allow_outside : bool
+        Whether the images may be elsewhere.
     """
-    base = os.path.abspath(folder)
-    path = os.path.normpath(os.path.join(base, name))
-    if "\0" in name or os.path.commonpath([base, path]) != base or path == base:
+
+    path: Path
+    allow_outside: bool = False
+
+    def url(self, name: str, place: str, faults: Faults) -> str | None:
+        """Return the path of an image by its name in an annotation file, or record that it is outside the folder."""
+        if "\0" not in name and self._contains(self.path / name):
+            return str(self.path / name)
         reason = escapes(name) or "leads elsewhere"
         faults.add(
             place,
-            f"is {name!r}, which {reason}: it is not below images={str(folder)!r}. Correct the name, or "
-            "leave images= out and fill the column 'image_url'.",
+            f"is {name!r}, which {reason}: it is not below images={str(self.path)!r}, or is hidden there. Correct the "
+            "name; or leave images= out and fill the column 'image_url'; or trust the files: allow_outside=True.",
         )
         return None
-    return str(Path(folder, name))
+
+    def images(self, faults: Faults) -> dict[str, Path]:
+        """Return the images in the folder and its subfolders by name, and record links to files elsewhere."""
+        files = files_below(self.path, EXTENSIONS)
+        for path in files.values():
+            if path.is_symlink() and not self._contains(path):
+                faults.add(
+                    str(path),
+                    f"is a link to '{os.path.realpath(path)}', which is not below images={str(self.path)!r}, or is "
+                    "hidden there. Remove it, or trust the files: allow_outside=True.",
+                )
+        return files
+
+    def _contains(self, path: Path) -> bool:
+        return self.allow_outside or (path != self.path and self._folders.contain(path))
+
+    @cached_property
+    def _folders(self) -> Folders:
+        return Folders([self.path])

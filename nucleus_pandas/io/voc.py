@@ -24,7 +24,7 @@ from nucleus_pandas.io.frame_rows import (
     paths_of,
 )
 from nucleus_pandas.io.frames import LARGEST_BOX, LARGEST_IMAGE, Frames, boxes_frame, items_frame
-from nucleus_pandas.io.image_folder import folder_of, local_url
+from nucleus_pandas.io.image_folder import ImageFolder, folder_of
 from nucleus_pandas.io.safe_xml import Element, document, parse_xml, unwritable, value_of
 from nucleus_pandas.schema import Problems, warn
 from nucleus_pandas.schema.checked_rows import shown
@@ -41,7 +41,7 @@ _EXACT = Context(prec=1200, Emax=MAX_EMAX, Emin=MIN_EMIN)
 """Adds decimals without rounding: a float64 has its digits within 1,100 places."""
 
 
-def read_voc(source: VocSource, *, images: str | os.PathLike[str] | None = None) -> Frames:
+def read_voc(source: VocSource, *, images: str | os.PathLike[str] | None = None, allow_outside: bool = False) -> Frames:
     """Read Pascal VOC's XML files.
 
     A box is ``x = xmin``, ``y = ymin``, ``width = xmax - xmin``, ``height = ymax - ymin``, as in
@@ -55,6 +55,9 @@ def read_voc(source: VocSource, *, images: str | os.PathLike[str] | None = None)
         A folder (all ``.xml`` in it and its subfolders, sorted by name), a file, or several.
     images : path, optional
         The folder of the images; ``image_url`` is then the path in it, and missing otherwise.
+    allow_outside : bool
+        Whether names may lead out of `images`, links resolved. Such files would be uploaded, so that is an error by
+        default.
 
     Returns
     -------
@@ -91,7 +94,7 @@ def read_voc(source: VocSource, *, images: str | os.PathLike[str] | None = None)
       reference_id label     x     y  width  height
     0        a.jpg   car  10.0  20.0   30.0    60.0
     """
-    image_items = None if images is None else folder_of(images, "images")
+    folder = None if images is None else ImageFolder(folder_of(images, "images"), allow_outside)
     root, files = _files(source)
     faults = Faults(root)
     references: list[str | None] = []
@@ -118,7 +121,7 @@ def read_voc(source: VocSource, *, images: str | os.PathLike[str] | None = None)
             )
         first.setdefault(reference, name)
         references.append(reference)
-        urls.append(None if image_items is None else local_url(image_items, reference, f"{name}: filename", faults))
+        urls.append(None if folder is None else folder.url(reference, f"{name}: filename", faults))
         sizes.append((_side(annotation, "width", name, faults), _side(annotation, "height", name, faults)))
         metadata.append(_rest(annotation))
         for at, element in enumerate(annotation.findall("object")):

@@ -26,7 +26,7 @@ from nucleus_pandas.io.frame_rows import (
     paths_of,
 )
 from nucleus_pandas.io.frames import Frames, boxes_frame, items_frame
-from nucleus_pandas.io.image_folder import folder_of, images_in, size_of
+from nucleus_pandas.io.image_folder import ImageFolder, folder_of, size_of
 from nucleus_pandas.schema import Problems
 from nucleus_pandas.schema.checked_rows import shown
 
@@ -64,6 +64,7 @@ def read_yolo(
     names: ClassNames | None = None,
     images: str | os.PathLike[str] | None = None,
     sizes: pd.DataFrame | None = None,
+    allow_outside: bool = False,
 ) -> Frames:
     """Read YOLO's label files.
 
@@ -87,6 +88,9 @@ def read_yolo(
     sizes : pandas.DataFrame, optional
         Images with ``reference_id``, ``width`` and ``height`` (pixels), such as items of another format or of a
         dataset. With `images`, the headers of these images are not read.
+    allow_outside : bool
+        Whether `images` may contain links to files elsewhere. Such files would be uploaded, so that is an error by
+        default.
 
     Returns
     -------
@@ -136,7 +140,7 @@ def read_yolo(
         checked = check_items_to_write(sizes)
         columns = zip(checked.sizes, checked.urls, checked.metadata, strict=True)
         given = dict(zip(checked.references, columns, strict=True))
-    files = {} if images is None else images_in(folder_of(images, "images"))
+    files = {} if images is None else ImageFolder(folder_of(images, "images"), allow_outside).images(faults)
     image_names = list(given if images is None else files)
     lines = _read_files(_label_files(folder, image_names, faults), class_names, faults)
     box_sizes = np.ones((len(image_names), 2))

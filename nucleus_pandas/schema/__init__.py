@@ -40,7 +40,7 @@ from nucleus_pandas.schema.dtypes import (
     no_backend,
 )
 from nucleus_pandas.schema.geometry import BoxColumn
-from nucleus_pandas.schema.image_urls import is_remote, mask_file, readable
+from nucleus_pandas.schema.image_urls import LocalFiles, is_remote
 from nucleus_pandas.schema.items import ItemKeys, check_items, item_ids
 from nucleus_pandas.schema.json_values import to_json
 from nucleus_pandas.schema.metadata import Changes, MetadataColumns, check_changes
@@ -62,6 +62,7 @@ __all__ = [
     "ITEMS",
     "ITEM_COLUMNS",
     "ItemKeys",
+    "LocalFiles",
     "MATCHES",
     "MATCH_COLUMNS",
     "MODELS",
@@ -91,10 +92,8 @@ __all__ = [
     "is_remote",
     "item_ids",
     "label_of",
-    "mask_file",
     "no_backend",
     "to_json",
-    "readable",
     "to_strings",
     "warn",
     "within",

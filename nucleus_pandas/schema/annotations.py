@@ -21,7 +21,7 @@ from nucleus_pandas.schema.checked_rows import NOT_SENT, Checked, Problems, show
 from nucleus_pandas.schema.coerce import flags, floats, to_strings, within
 from nucleus_pandas.schema.column_names import NamedColumns
 from nucleus_pandas.schema.geometry import BoxColumn, box_sides, shapes
-from nucleus_pandas.schema.image_urls import mask_file
+from nucleus_pandas.schema.image_urls import LocalFiles
 from nucleus_pandas.schema.metadata import MetadataColumns, metadata
 from nucleus_pandas.wire.column_json import (
     ARROW_STRING,
@@ -142,6 +142,7 @@ def check_annotations(
     bbox_format: BoxFormat | None = None,
     metadata_from: MetadataColumns = True,
     terms: Terms = ANY,
+    local_files: LocalFiles | None = None,
 ) -> Checked[AnnotationUnits]:
     """Validate a frame of annotations or predictions.
 
@@ -187,7 +188,7 @@ def check_annotations(
         more=more,
     )
     _check_single_masks(others, problems, str(named.name("type")))
-    paths = _mask_files(others, problems, str(named.name("geometry")))
+    paths = _mask_files(others, problems, str(named.name("geometry")), local_files or LocalFiles())
     rows = np.flatnonzero(wanted & ~problems.bad)
     unit_of_row = np.full(len(named), NOT_SENT, dtype=np.intp)
     unit_of_row[rows] = np.arange(len(rows))
@@ -238,13 +239,15 @@ def _check_single_masks(others: Mapping[int, AnyAnnotation], problems: Problems,
                 )
 
 
-def _mask_files(others: Mapping[int, AnyAnnotation], problems: Problems, name: str) -> dict[int, Path]:
+def _mask_files(
+    others: Mapping[int, AnyAnnotation], problems: Problems, name: str, local_files: LocalFiles
+) -> dict[int, Path]:
     """Return the local files of masks by row, and replace their paths in the annotations by names."""
     paths: dict[int, Path] = {}
     for row, annotation in others.items():
         if isinstance(annotation, MaskAnnotation):
             try:
-                path = mask_file(annotation.mask_url)
+                path = local_files.mask(annotation.mask_url)
             except ValidationError as error:
                 problems.add_one(row, name, str(error))
                 continue

@@ -19,9 +19,11 @@ from nucleus_pandas.schema.checked_rows import NOT_SENT, Checked, Problems, show
 from nucleus_pandas.schema.coerce import flags, sides, to_strings
 from nucleus_pandas.schema.column_names import NamedColumns
 from nucleus_pandas.schema.geometry import BoxColumn, named_columns
-from nucleus_pandas.schema.image_urls import is_remote, readable
+from nucleus_pandas.schema.image_urls import LocalFiles
 from nucleus_pandas.schema.metadata import MetadataColumns, differing_keys, metadata, metadata_columns
 from nucleus_pandas.wire.column_json import ARROW_STRING, StringArray, item_objects, lines, quoted, with_commas
+
+_MEND = "Mend the file, or drop the row; image_check=False sends what can be read."
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def check_items(
     columns: Mapping[str, Hashable] | None = None,
     bbox: BoxColumn | None = None,
     metadata_from: MetadataColumns = True,
-    local: bool = False,
+    local_files: LocalFiles | None = None,
 ) -> Checked[ItemUnits]:
     """Validate a frame of items, or a joint frame whose rows repeat them.
 
@@ -89,12 +91,13 @@ def check_items(
     InvalidInputError
         A column is missing or ambiguous, so that no single row can be validated.
     """
+    local_files = local_files or LocalFiles()
     named = NamedColumns(frame, columns)
     problems = Problems(named.index)
     everywhere = np.ones(len(named), dtype=bool)
     reference_ids = to_strings(named.need("reference_id"), problems, required=everywhere)
     urls = to_strings(named.need("image_url"), problems, required=everywhere, addresses=True)
-    if named.has("image_error"):
+    if named.has("image_error") and local_files.check:
         _reject_unreadable(named, problems)
     for own in named_columns(named, bbox):
         named.own(own, " for bbox")
@@ -109,7 +112,8 @@ def check_items(
         compared = {"image_url": urls, "image_width": width, "image_height": height, "metadata": objects}
         _check_repeats(named, metadata_from, unit_of_row, first, reference_ids, compared, problems)
     remote = pc.match_substring_regex(urls, "^(?:https?|s3|gs|gcs)://", ignore_case=True)
-    files = _files(urls, first, flags(remote) & (not local), problems, str(named.name("image_url")), local=local)
+    remote_rows = flags(remote) & (not local_files.local)
+    files = _files(urls, first, remote_rows, problems, str(named.name("image_url")), local_files)
 
     bad_units = np.zeros(len(first), dtype=bool)
     bad_units[unit_of_row[problems.bad & (unit_of_row != NOT_SENT)]] = True
@@ -165,7 +169,7 @@ def _reject_unreadable(named: NamedColumns, problems: Problems) -> None:
     """Reject images that `read_images` could not read."""
     reasons = named.need("image_error")
     bad: Bools = reasons.notna().to_numpy(dtype=bool)
-    problems.add(bad, str(named.name("image_url")), lambda row: f"{reasons.iloc[row]}. Mend the file, or drop the row.")
+    problems.add(bad, str(named.name("image_url")), lambda row: f"{reasons.iloc[row]}. {_MEND}")
 
 
 def _sizes(named: NamedColumns, problems: Problems, *, has_boxes: bool) -> tuple[Floats | None, Floats | None]:
@@ -253,18 +257,19 @@ def _differing_metadata(
 
 
 def _files(
-    urls: StringArray, first: Indices, remote: Bools, problems: Problems, name: str, *, local: bool
+    urls: StringArray, first: Indices, remote: Bools, problems: Problems, name: str, local_files: LocalFiles
 ) -> dict[int, Path]:
     """Return the local images by unit, and reject those that cannot be read."""
     files: dict[int, Path] = {}
     for unit in np.flatnonzero(~remote[first] & ~problems.bad[first]).tolist():
         row = int(first[unit])
-        url = urls[row].as_py()
         try:
-            if local or not is_remote(url):
-                files[unit] = readable(url)
+            path = local_files.image(urls[row].as_py())
         except ValidationError as error:
             problems.add_one(row, name, str(error))
+            continue
+        if path is not None:
+            files[unit] = path
     return files
 
 

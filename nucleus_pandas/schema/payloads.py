@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar, get_args
@@ -15,7 +15,7 @@ import pandas as pd
 
 from nucleus_pandas._util.arrays import Indices
 from nucleus_pandas.errors import InvalidInputError, ValidationError
-from nucleus_pandas.schema import NOT_SENT, Checked, Problems, Terms, is_remote, mask_file, readable, to_json
+from nucleus_pandas.schema import NOT_SENT, Checked, LocalFiles, Problems, Terms, is_remote, to_json
 from nucleus_pandas.schema.checked_rows import RowKind
 from nucleus_pandas.wire.content_ids import fill_annotation_ids
 from nucleus_pandas.wire.decoding import convert, item_key
@@ -89,7 +89,7 @@ class AnnotationStructs(StructUnits[AnyAnnotation]):
         return {unit for unit in range(start, stop) if isinstance(self.structs[unit], Mask)}
 
 
-def check_item_rows(payload: Payload, *, local: bool = False) -> tuple[PayloadRows, Checked[ItemStructs]]:
+def check_item_rows(payload: Payload, local_files: LocalFiles) -> tuple[PayloadRows, Checked[ItemStructs]]:
     """Validate items.
 
     Raises
@@ -111,8 +111,10 @@ def check_item_rows(payload: Payload, *, local: bool = False) -> tuple[PayloadRo
                 raise InvalidInputError(f"Row {first} has the reference_id '{item.reference_id}' too - at `{place}`.")
             if (item.image_url is None) == (item.pointcloud_url is None):
                 raise InvalidInputError(f"An item needs `image_url` (or `pointcloud_url`) - at `{place}`.")
+            if item.pointcloud_url is not None:
+                _at(place, "pointcloud_url", _check_point_cloud, item.pointcloud_url)
             seen[item.reference_id] = row
-            path = _file_of(item.image_url, place, local=local)
+            path = _at(place, "image_url", local_files.image, item.image_url)
             if path is not None:
                 files[len(items)] = path
                 item.image_url = path.name  # local paths are never sent
@@ -123,7 +125,7 @@ def check_item_rows(payload: Payload, *, local: bool = False) -> tuple[PayloadRo
 
 
 def check_annotation_rows(
-    payload: Payload, kind: RowKind, terms: Terms
+    payload: Payload, kind: RowKind, terms: Terms, local_files: LocalFiles
 ) -> tuple[PayloadRows, Checked[AnnotationStructs]]:
     """Validate annotations or predictions, and set the ids of those that have none.
 
@@ -153,7 +155,7 @@ def check_annotation_rows(
                     name = annotation.annotation_id
                     raise InvalidInputError(f"Row {first} has the annotation_id '{name}' too - at `{place}`.")
             if isinstance(annotation, Mask):
-                path = _mask_of(annotation.mask_url, place)
+                path = _at(place, "mask_url", local_files.mask, annotation.mask_url)
                 if path is not None:
                     files[len(annotations)] = path
                     annotation.mask_url = path.name  # local paths are never sent
@@ -211,17 +213,18 @@ def _named(given: object, place: str, known: frozenset[str]) -> dict[str, Any]:
     return row
 
 
-def _mask_of(url: str, place: str) -> Path | None:
-    """Return the local file of a mask URL; None if it is remote."""
-    try:
-        return mask_file(url)
-    except ValidationError as error:
-        raise InvalidInputError(f"{str(error).removesuffix('.')} - at `{place}.mask_url`.") from None
+def _check_point_cloud(url: str) -> None:
+    """Reject a local file: Nucleus fetches point clouds, and a path would tell it about this computer."""
+    if not is_remote(url):
+        raise InvalidInputError(
+            f"The point cloud '{url}' is a local file, and Nucleus fetches point clouds from URLs. Upload it to a "
+            "bucket, and send its https:// or s3:// URL."
+        )
 
 
-def _file_of(url: str | None, place: str, *, local: bool) -> Path | None:
-    """Return the local file of an image URL; None if it is remote."""
+def _at(place: str, key: str, find: Callable[[str], Path | None], url: str | None) -> Path | None:
+    """Return the local file of a URL, and name the place of one that is invalid."""
     try:
-        return None if url is None or (not local and is_remote(url)) else readable(url)
+        return None if url is None else find(url)
     except ValidationError as error:
-        raise InvalidInputError(f"{str(error).removesuffix('.')} - at `{place}.image_url`.") from None
+        raise InvalidInputError(f"{str(error).removesuffix('.')} - at `{place}.{key}`.") from None

@@ -22,6 +22,7 @@ from nucleus_pandas.schema import (
 )
 from nucleus_pandas.schema.boxes import BoxFormat
 from nucleus_pandas.schema.checked_rows import RowKind, SourceRows
+from nucleus_pandas.schema.image_urls import LocalFiles
 from nucleus_pandas.schema.payloads import Payload, check_annotation_rows, check_item_rows
 
 SendableRows: TypeAlias = pd.DataFrame | Payload
@@ -41,7 +42,12 @@ class ColumnLayout:
 
 
 def validate(
-    kind: RowKind, rows: SendableRows, layout: ColumnLayout, *, local: bool = False, terms: Terms = ANY
+    kind: RowKind,
+    rows: SendableRows,
+    layout: ColumnLayout,
+    *,
+    local_files: LocalFiles | None = None,
+    terms: Terms = ANY,
 ) -> tuple[SourceRows, Checked[Units]]:
     """Validate what is to be sent.
 
@@ -60,11 +66,12 @@ def validate(
             raise InvalidInputError(
                 "columns=, bbox=, bbox_format= and metadata= are for DataFrames; this is a payload. Leave them out."
             )
-        return check_item_rows(rows, local=local) if kind == "items" else check_annotation_rows(rows, kind, terms)
+        files = local_files or LocalFiles()
+        return check_item_rows(rows, files) if kind == "items" else check_annotation_rows(rows, kind, terms, files)
     checked: Checked[Units]
     if kind == "items":
         checked = check_items(
-            rows, columns=layout.columns, bbox=layout.bbox, metadata_from=layout.metadata, local=local
+            rows, columns=layout.columns, bbox=layout.bbox, metadata_from=layout.metadata, local_files=local_files
         )
     else:
         if kind == "predictions":
@@ -77,6 +84,7 @@ def validate(
             bbox_format=layout.bbox_format,
             metadata_from=layout.metadata,
             terms=terms,
+            local_files=local_files,
         )
     return rows.copy(deep=False), checked  # later assignments by the caller do not change what was sent
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nucleus_pandas.errors import AlreadyExistsError, APIError, InvalidInputError, NetworkError, UploadError
-from nucleus_pandas.schema import SendableItems, Units, label_of, warn
+from nucleus_pandas.schema import LocalFiles, SendableItems, Units, label_of, warn
 from nucleus_pandas.schema.validate import ColumnLayout, SendableRows, validate
 from nucleus_pandas.uploads.batches import Upload, send_batches
 from nucleus_pandas.uploads.existing import reject_existing
@@ -32,7 +32,7 @@ def upload(
     layout: ColumnLayout,
     options: Options,
     *,
-    local: bool = False,
+    local_files: LocalFiles | None = None,
     journal: str | os.PathLike[str] | None = None,
 ) -> UploadResult:
     """Validate rows, then send them.
@@ -51,9 +51,10 @@ def upload(
                 argument="if_exists",
             )
         target.transport.require("replace", "replace the rows of images as a whole (if_exists='replace')")
-    source, checked = validate(target.kind, rows, layout, local=local, terms=target.terms)
+    local_files = local_files or LocalFiles()
+    source, checked = validate(target.kind, rows, layout, local_files=local_files, terms=target.terms)
     if journal is None:
-        return _upload(Upload(target, options, source, checked))
+        return _upload(Upload(target, options, source, checked), local_files)
     if not options.wait:
         raise InvalidInputError(
             "journal= cannot be combined with wait=False, because the journal records how jobs end.", argument="wait"
@@ -61,7 +62,7 @@ def upload(
     with Journal(Path(journal)) as opened:
         entries = opened.upload(target.kind, *target.route, options.if_exists, generation=generation_of(target))
         part = entries.part("")
-        return _upload(Upload(target, options, source, checked, journal=part))
+        return _upload(Upload(target, options, source, checked, journal=part), local_files)
 
 
 def generation_of(target: Target) -> str:
@@ -71,7 +72,7 @@ def generation_of(target: Target) -> str:
     return target.transport.read(Generation, "_nucleus_pandas", *target.route[:2], "generation").generation
 
 
-def _upload(upload: Upload[Units]) -> UploadResult:
+def _upload(upload: Upload[Units], local_files: LocalFiles) -> UploadResult:
     problems = upload.checked.problems
     replaces_images = upload.options.if_exists == "replace"
     if problems.bad.any() and (upload.options.on_error == "raise" or replaces_images):
@@ -88,6 +89,7 @@ def _upload(upload: Upload[Units]) -> UploadResult:
         )
     if replaces_images:
         upload.checked = by_image(upload.checked)
+    local_files.warn()
     send(upload)
     warn_of_beside(upload.outcomes.beside)
     return _result_of_jobs(upload) if upload.outcomes.jobs else _result(upload)

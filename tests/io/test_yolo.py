@@ -63,7 +63,7 @@ def test_given_sizes_spare_looking_at_images(tmp_path: Path) -> None:
     assert items["metadata"].tolist() == [{"rain": True}, {}]
     alone, _ = npd.read_yolo(tmp_path / "labels", names=[], sizes=sizes)
     assert alone["image_url"].tolist() == ["https://e.org/x.jpg"] * 2
-    with pytest.raises(npd.InvalidInputError, match="b.jpg is not of a known image format"):
+    with pytest.raises(npd.InvalidInputError, match="b.jpg is text, not an image"):
         npd.read_yolo(tmp_path / "labels", names=[], images=images, sizes=SIZES[:1])
 
 

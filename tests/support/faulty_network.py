@@ -21,6 +21,7 @@ import pytest
 
 import nucleus_pandas as npd
 from nucleus_pandas.server.serving import Server
+from tests.factories import marked_png
 from tests.support.faulty_proxy import FAULTS, FaultyProxy, Plan, Request
 from tests.support.private import dataset_handle
 from tests.support.waiting import join_workers, wait_for
@@ -79,7 +80,7 @@ class FaultyNetwork:
         self.kind = kind
         self.images = [folder / f"{number}.png" for number in range(12)]
         for number, path in enumerate(self.images):
-            path.write_bytes(b"image %d" % number * 100)
+            path.write_bytes(marked_png(b"image %d" % number * 100))
 
     def client(self, timeout: float = 20.0, max_retries: int = RETRIES) -> npd.NucleusClient:
         """A client behind the proxy, which does not know yet what the server can do."""

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 import nucleus_pandas as npd
+from tests.factories import marked_png
 from tests.support.faulty_network import handle
 from tests.support.private import run_handle
 
@@ -36,7 +37,7 @@ def with_files(frame: pd.DataFrame, folder: Path) -> pd.DataFrame:
     folder.mkdir(exist_ok=True)
     paths = [folder / name for name in frame["reference_id"]]
     for path in paths:
-        path.write_bytes(path.name.encode() * 100)
+        path.write_bytes(marked_png(path.name.encode() * 100))
     return frame.assign(image_url=[str(path) for path in paths])
 
 

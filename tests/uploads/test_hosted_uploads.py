@@ -20,6 +20,7 @@ import responses
 
 import nucleus_pandas as npd
 from nucleus_pandas.transport.multipart import Multipart
+from tests.factories import marked_png
 from tests.support.paths import TESTS
 from tests.support.waiting import join_workers
 
@@ -273,7 +274,7 @@ def test_images_go_ten_a_request_each_a_job(dataset: Any, tmp_path: Path) -> Non
     paths = []
     for number in range(12):
         path = tmp_path / f"{number}.png"
-        path.write_bytes(b"image %d" % number)
+        path.write_bytes(marked_png(b"image %d" % number))
         paths.append(str(path))
     dataset.append(pd.DataFrame({"reference_id": range(12), "image_url": paths}))
     assert all("async=1" in str(request.url) for request in sent(dataset, "POST"))
@@ -287,7 +288,7 @@ def test_what_was_sent_first_has_its_place_before_the_next_is_sent(
     dataset: Any, tmp_path: Path, waits: list[float]
 ) -> None:
     image = tmp_path / "b.png"
-    image.write_bytes(b"image")
+    image.write_bytes(marked_png(b"image"))
     for status in ("Running", "Completed") * 3:
         message = {} if status == "Running" else {"new_items": 1}
         dataset.mock.get(f"{HOST}/job/job_1", json={"status": status, "message": message})
@@ -300,7 +301,7 @@ def test_what_was_sent_first_has_its_place_before_the_next_is_sent(
 
 def test_nobody_has_to_wait_for_images_either(dataset: Any, tmp_path: Path) -> None:
     image = tmp_path / "b.png"
-    image.write_bytes(b"image")
+    image.write_bytes(marked_png(b"image"))
     result = dataset.append(items(2).assign(image_url=["https://example.org/a.jpg", str(image)]), wait=False)
     assert len(result.jobs) == len(sent(dataset, "POST")) == 2
     assert not any("/job/" in str(call.request.url) for call in dataset.mock.calls)
@@ -479,7 +480,7 @@ print(send(large) - before)
 
 def test_memory_does_not_grow_with_a_image(tmp_path: Path) -> None:
     small, large = tmp_path / "small.jpg", tmp_path / "large.jpg"
-    small.write_bytes(b"x")
+    small.write_bytes(marked_png(b"x"))
     with large.open("wb") as file:
         file.truncate(200 << 20)
     script = str(TESTS / "benchmarks" / "null_server.py")
@@ -499,7 +500,7 @@ def test_a_image_that_changes_while_it_is_sent_is_told(
     dataset: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     path = tmp_path / "a.png"
-    path.write_bytes(b"image" * 100)
+    path.write_bytes(marked_png(b"image" * 100))
     rewind = Multipart.rewind
 
     def meddle(self: Multipart) -> None:
@@ -507,7 +508,7 @@ def test_a_image_that_changes_while_it_is_sent_is_told(
         if change == "gone":
             path.unlink()
         else:
-            path.write_bytes(b"image" * (50 if change == "shorter" else 150))
+            path.write_bytes(marked_png(b"image" * (50 if change == "shorter" else 150)))
 
     monkeypatch.setattr(Multipart, "rewind", meddle)
 
@@ -536,7 +537,7 @@ def test_what_went_before_is_not_sent_twice_to_a_server_without_signed_addresses
     dataset.mock.add_callback(responses.POST, f"{HOST}/dataset/ds_1/append", callback=count)
     dataset.mock.add(responses.POST, f"{HOST}/dataset/ds_1/append?async=1", json=JOB)
     path = tmp_path / "a.png"
-    path.write_bytes(b"image")
+    path.write_bytes(marked_png(b"image"))
     frame = items(3)
     frame.loc[0, "image_url"] = str(path)
     result = dataset.append(frame)

@@ -33,6 +33,9 @@ def import_parquet(
     bbox_format: BoxFormat | None = None,
     metadata: MetadataColumns = True,
     local: bool = False,
+    image_check: bool = True,
+    images: str | os.PathLike[str] | None = None,
+    allow_outside: bool = False,
     filesystem: Any = None,
     if_exists: IfExists = "skip",
     on_error: OnError = "raise",
@@ -74,7 +77,16 @@ def import_parquet(
         True sends the column ``metadata`` (structs, JSON strings) and the columns ``metadata.<key>``, a list names
         plain columns to send instead, False sends none. Missing values are omitted.
     local : bool
-        If True, every ``image_url`` is a path; otherwise values without ``://`` are paths.
+        If True, every ``image_url`` is a path; otherwise values without ``://`` are paths, and ``file://`` URLs.
+    image_check : bool
+        Whether the content of local images is checked, as `append` does.
+    images : str or path-like, optional
+        The folder of local images: relative paths begin there, by default in the working folder.
+    allow_outside : bool
+        Whether local files may be anywhere. By default they must be in the folder of `source` (a folder, that of a
+        file, or what comes before the first wildcard of a pattern) or in `images`,
+        links resolved, since a file from elsewhere could name any file of this computer, and it would be uploaded.
+        Hidden files and folders do not count; images of a store do, which exports name.
     filesystem : pyarrow.fs.FileSystem or fsspec file system, optional
         The file system that paths refer to.
     if_exists : {"skip", "update", "error"}
@@ -118,7 +130,7 @@ def import_parquet(
     Warns
     -----
     NucleusWarning
-        A row group is very large, or a file has changed since it was imported.
+        A row group is very large, a file has changed since it was imported, or local images may be damaged.
 
     Notes
     -----
@@ -156,7 +168,18 @@ def import_parquet(
     options = Options(if_exists=if_exists, on_error=on_error, batch_size=batch_size, progress=progress)
     records = Records(journal, rejects, max_rejects)
     layout = ColumnLayout(columns, bbox, bbox_format, metadata)
-    ready = prepare_parquet_import(source, kind, layout, options, records, local=local, filesystem=filesystem)
+    ready = prepare_parquet_import(
+        source,
+        kind,
+        layout,
+        options,
+        records,
+        local=local,
+        image_check=image_check,
+        images=images,
+        allow_outside=allow_outside,
+        filesystem=filesystem,
+    )
     return ready.run(targets()[kind])
 
 
@@ -169,6 +192,8 @@ def import_files(
     images: str | os.PathLike[str] | None = None,
     names: str | os.PathLike[str] | None = None,
     ground_truth: str | os.PathLike[str] | None = None,
+    image_check: bool = True,
+    allow_outside: bool = False,
     if_exists: IfExists = "skip",
     on_error: OnError = "raise",
     max_rejects: int | None = None,
@@ -199,6 +224,10 @@ def import_files(
         The file of YOLO class names, if it is not next to the text files.
     ground_truth : str or path-like, optional
         The COCO file that defines the ids in a file of COCO results.
+    image_check : bool
+        Whether the content of the images is checked, as `append` does.
+    allow_outside : bool
+        Whether the files may name images outside `images`, links resolved. Those of a folder of images may be anywhere.
     if_exists : {"skip", "update", "error"}
         What to do with rows that exist: leave, replace or reject them.
     on_error : {"raise", "collect"}
@@ -250,6 +279,8 @@ def import_files(
         images=images,
         names=names,
         ground_truth=ground_truth,
+        image_check=image_check,
+        allow_outside=allow_outside,
     )
     return ready.run(targets())
 

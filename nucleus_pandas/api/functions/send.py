@@ -14,7 +14,7 @@ from nucleus_pandas.api.dataset import Dataset
 from nucleus_pandas.api.model import Model
 from nucleus_pandas.api.model_run import ModelRun
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.schema import BoxColumn, MetadataColumns, label_of, warn
+from nucleus_pandas.schema import BoxColumn, LocalFiles, MetadataColumns, label_of, warn
 from nucleus_pandas.schema.boxes import BoxFormat
 from nucleus_pandas.schema.checked_rows import RowKind
 from nucleus_pandas.schema.validate import ColumnLayout, SendableRows, validate
@@ -110,6 +110,7 @@ def check(
     kind: RowKind | None = None,
     *,
     local: bool = False,
+    image_check: bool = True,
     columns: Mapping[str, Hashable] | None = None,
     bbox: BoxColumn | None = None,
     bbox_format: BoxFormat | None = None,
@@ -125,7 +126,9 @@ def check(
         The kind of rows. By default every kind that the columns allow: items with ``image_url``, predictions with
         ``confidence``, otherwise annotations with boxes, ``bbox`` or ``geometry``.
     local : bool
-        If True, every ``image_url`` is a path; otherwise values without ``://`` are paths.
+        If True, every ``image_url`` is a path; otherwise values without ``://`` are paths, and ``file://`` URLs.
+    image_check : bool
+        Whether the content of local images is checked, as `append` does.
     columns : dict, optional
         Canonical names and the frame's names for them: ``{"label": "class"}``. Named index levels count too.
     bbox : hashable or sequence of four, optional
@@ -151,7 +154,7 @@ def check(
     Warns
     -----
     NucleusWarning
-        Rows are exact duplicates, or no coordinate of any box is above 1.
+        Rows are exact duplicates, no coordinate of any box is above 1, or local images may be damaged.
 
     Examples
     --------
@@ -163,7 +166,9 @@ def check(
     layout = ColumnLayout(columns, bbox, bbox_format, metadata)
     problems = []
     for row_kind in [kind_of(kind)] if kind is not None else _kinds(frame_of(frame), layout):
-        _, checked = validate(row_kind, frame_of(frame), layout, local=local)
+        local_files = LocalFiles(local, image_check)
+        _, checked = validate(row_kind, frame_of(frame), layout, local_files=local_files)
+        local_files.warn()
         problems.append(checked.problems.frame())
         if checked.repeats:
             count = len(checked.repeats)

@@ -7,7 +7,6 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import chain, islice
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,7 +30,7 @@ from nucleus_pandas.io.coco.parsing import (
 from nucleus_pandas.io.coco.segmentation import box_around, is_empty
 from nucleus_pandas.io.files import Faults
 from nucleus_pandas.io.frames import LARGEST_BOX, LARGEST_IMAGE, Frames, boxes_frame, items_frame
-from nucleus_pandas.io.image_folder import folder_of, is_known_remote, local_url
+from nucleus_pandas.io.image_folder import ImageFolder, folder_of, is_known_remote
 from nucleus_pandas.schema import column
 from nucleus_pandas.schema.checked_rows import shown
 from nucleus_pandas.wire.column_json import ARROW_STRING
@@ -51,6 +50,7 @@ def read_coco(
     *,
     images: str | os.PathLike[str] | None = None,
     ground_truth: CocoSource | Frames | None = None,
+    allow_outside: bool = False,
 ) -> Frames:
     """Read a COCO file: ground truth, detections with scores, or a list of results.
 
@@ -68,6 +68,9 @@ def read_coco(
     ground_truth : path, dict or Frames, optional
         Required for a list of results: the COCO file of the images and categories that the results name by id, or
         the `Frames` that `read_coco` returned for it.
+    allow_outside : bool
+        Whether names may lead out of `images`, links resolved. Such files would be uploaded, so that is an error by
+        default.
 
     Returns
     -------
@@ -110,12 +113,12 @@ def read_coco(
     >>> npd.read_coco(results, ground_truth=coco).annotations["confidence"].tolist()
     [0.9]
     """
-    folder = None if images is None else folder_of(images, "images")
+    folder = None if images is None else ImageFolder(folder_of(images, "images"), allow_outside)
     with uncollected():
         return _read(source, folder, ground_truth)
 
 
-def _read(source: CocoSource, folder: Path | None, ground_truth: CocoSource | Frames | None) -> Frames:
+def _read(source: CocoSource, folder: ImageFolder | None, ground_truth: CocoSource | Frames | None) -> Frames:
     parsed = parse(source)
     if isinstance(parsed.value, Mapping):
         if ground_truth is not None:
@@ -142,7 +145,7 @@ def _read(source: CocoSource, folder: Path | None, ground_truth: CocoSource | Fr
         if folder is not None:
             faults = Faults(names.source)
             urls = [
-                local_url(folder, name, f"items[{at}].reference_id", faults)
+                folder.url(name, f"items[{at}].reference_id", faults)
                 for at, name in enumerate(names.image_items.values())
             ]
             faults.check()
@@ -166,7 +169,7 @@ class CocoNames(NamedTuple):
     source: str
 
 
-def images_of(parsed: CocoContent, images: Path | None) -> tuple[pd.DataFrame, dict[CocoKey, str]]:
+def images_of(parsed: CocoContent, images: ImageFolder | None) -> tuple[pd.DataFrame, dict[CocoKey, str]]:
     """Read the images of a COCO file: the frame of items, and their names by their keys."""
     faults = Faults(parsed.name)
     objects = entries(parsed, "images", needed=True)
@@ -189,10 +192,7 @@ def images_of(parsed: CocoContent, images: Path | None) -> tuple[pd.DataFrame, d
     if images is None:
         urls = [_url(image, name) for image, name in zip(objects, names, strict=True)]
     else:
-        urls = [
-            local_url(images, name, f"images[{at}].file_name", faults) if name else None
-            for at, name in enumerate(names)
-        ]
+        urls = [images.url(name, f"images[{at}].file_name", faults) if name else None for at, name in enumerate(names)]
     faults.check()
     frame = items_frame(names, urls, sizes, [_rest(image, name) for image, name in zip(objects, names, strict=True)])
     frame.attrs[HEAD] = {name: part for name, part in parsed.value.items() if name not in ("images", "annotations")}
@@ -285,7 +285,7 @@ def labels_of(parsed: CocoContent) -> tuple[dict[CocoKey, str], dict[CocoKey, An
     return labels, supers
 
 
-def dataset_of(parsed: CocoContent, images: Path | None) -> Frames:
+def dataset_of(parsed: CocoContent, images: ImageFolder | None) -> Frames:
     """Read a whole COCO file."""
     items, image_items = images_of(parsed, images)
     labels, supers = labels_of(parsed)

@@ -22,7 +22,7 @@ from nucleus_pandas.io.parquet.export_schema import exported_as
 from nucleus_pandas.io.parquet.rejects import Rejects, holds_rejects
 from nucleus_pandas.io.parquet.row_groups import ReadPlan, RowGroupFrame, without_views
 from nucleus_pandas.io.parquet.sources import SourceFile, SourceFiles, first_line
-from nucleus_pandas.schema import NOT_SENT, Units, warn
+from nucleus_pandas.schema import NOT_SENT, LocalFiles, Units, warn
 from nucleus_pandas.schema.checked_rows import RowKind
 from nucleus_pandas.schema.validate import ColumnLayout, validate
 from nucleus_pandas.uploads.batches import Upload
@@ -166,8 +166,7 @@ class RowsImport:
         layout: ColumnLayout,
         options: Options,
         records: Records,
-        *,
-        local: bool,
+        local_files: LocalFiles,
     ) -> None:
         if options.if_exists == "replace":
             raise InvalidInputError(
@@ -180,7 +179,7 @@ class RowsImport:
         self.layout = layout
         self.options = options
         self.records = records
-        self.local = local
+        self.local_files = local_files
         self.counts: Counter[str] = Counter()
         self.repeats = self.resumed = self.beside = 0
         self.since: int | None = None
@@ -217,6 +216,7 @@ class RowsImport:
                 journal=None if journal is None else journal.path,
             )
             warn_of_beside(self.beside)
+            self.local_files.warn()
             if error is not None:
                 raise self._stopped(error, result) from error
         if result.failed and self.options.on_error == "raise":
@@ -252,8 +252,10 @@ class RowsImport:
         """Return what identifies this upload in the journal: the target and the layout of its rows."""
         layout = self.layout
         mapping = sorted((str(key), repr(value)) for key, value in (layout.columns or {}).items())
-        made_of = [mapping, repr(layout.bbox), layout.bbox_format or "xywh", repr(layout.metadata), self.local]
-        return [self.kind, *self.target.route, self.options.if_exists, *made_of]
+        made_of = [mapping, repr(layout.bbox), layout.bbox_format or "xywh", repr(layout.metadata)]
+        base = self.local_files.base
+        files = [self.local_files.local, *([] if base is None else [str(base)])]
+        return [self.kind, *self.target.route, self.options.if_exists, *made_of, *files]
 
     def _journal(self, folder: Path) -> Journal | None:
         journal = self.records.journal
@@ -323,6 +325,7 @@ class RowsImport:
                 at = int(np.flatnonzero(upload.checked.unit_of_row == unit)[0])
                 row = group.first + int(rows.source[at])
                 self.first_rejected.append(f"  {group.file.name}, row {row}: {found[unit]}")
+        self.local_files = replace(self.local_files)  # what it noted is noted when the rows are sent
 
     def _groups(self, log: UploadJournal | None, bar: Progress) -> Iterator[_Group]:
         """Yield the row groups that an earlier import did not finish; the journal holds the counts of the others."""
@@ -363,7 +366,9 @@ class RowsImport:
     def _validate(self, group: _Group, table: Any, bar: Progress) -> tuple[RowGroupFrame, Upload[Units]]:
         try:
             rows = group.plan.rows(table)
-            source, checked = validate(self.kind, rows.frame, self.layout, local=self.local, terms=self.target.terms)
+            source, checked = validate(
+                self.kind, rows.frame, self.layout, local_files=self.local_files, terms=self.target.terms
+            )
         except InvalidInputError as error:
             raise InvalidInputError(f"{self.place}: {error}") from None
         self.repeats += len(checked.repeats)

@@ -140,6 +140,7 @@ def read_files(
     images: str | os.PathLike[str] | None = None,
     names: str | os.PathLike[str] | None = None,
     ground_truth: str | os.PathLike[str] | None = None,
+    allow_outside: bool = False,
 ) -> FileContent:
     """Read files.
 
@@ -164,11 +165,11 @@ def read_files(
         return FileContent(frame_file, None, False, path)
     if form == "yolo" and images is None:
         images = next((folder for folder in _beside(path) if folder.name == "images" and folder.is_dir()), None)
-    frames = _frames(path, form, images, names, ground_truth)
+    frames = _frames(path, form, images, names, ground_truth, allow_outside)
     if images is None and frames.items["image_url"].isna().any():
         images = next((folder for folder in _beside(path) if _holds(folder, frames.items)), None)
         if images is not None:
-            frames = _frames(path, form, images, names, ground_truth)
+            frames = _frames(path, form, images, names, ground_truth, allow_outside)
         elif frames.items["image_url"].isna().all() and len(frames.items) and "confidence" not in frames.annotations:
             raise InvalidInputError(
                 f"No image of '{source}' has a URL, and the files are not beside it. Name their folder: "
@@ -190,12 +191,13 @@ def _frames(
     images: str | os.PathLike[str] | None,
     names: str | os.PathLike[str] | None,
     ground_truth: str | os.PathLike[str] | None,
+    allow_outside: bool,
 ) -> Frames:
     if form == "coco":
-        return read_coco(path, images=images, ground_truth=ground_truth)
+        return read_coco(path, images=images, ground_truth=ground_truth, allow_outside=allow_outside)
     if form == "yolo":
-        return read_yolo(path, images=images, names=names)
-    return read_voc(path, images=images)
+        return read_yolo(path, images=images, names=names, allow_outside=allow_outside)
+    return read_voc(path, images=images, allow_outside=allow_outside)
 
 
 def _beside(path: Path) -> list[Path]:

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from nucleus_pandas.errors import InvalidInputError, UploadError
+from nucleus_pandas.io.image_folder import folder_of
 from nucleus_pandas.io.parquet.importing import Records, RowsImport
 from nucleus_pandas.io.parquet.other_formats import FileFormat, FrameFile, read_files
 from nucleus_pandas.io.parquet.sources import ParquetPaths, SourceFiles, find
+from nucleus_pandas.schema import LocalFiles
 from nucleus_pandas.schema.checked_rows import RowKind
+from nucleus_pandas.schema.image_urls import Folders
 from nucleus_pandas.schema.validate import ColumnLayout
 from nucleus_pandas.uploads.options import OnError, Options, Target
 from nucleus_pandas.uploads.results import ImportResult
@@ -26,9 +29,19 @@ def prepare_parquet_import(
     records: Records,
     *,
     local: bool = False,
+    image_check: bool = True,
+    images: str | os.PathLike[str] | None = None,
+    allow_outside: bool = False,
     filesystem: Any = None,
 ) -> RowsImport:
     """Validate Parquet files.
+
+    Parameters
+    ----------
+    images : path-like, optional
+        The folder that relative paths begin in, which may contain local files as well as the folder of the source.
+    allow_outside : bool
+        Whether local files may be anywhere.
 
     Raises
     ------
@@ -40,7 +53,11 @@ def prepare_parquet_import(
             "bbox_format= is for boxes, which items do not have. Did you mean kind='annotations'?",
             argument="bbox_format",
         )
-    return RowsImport(kind, find(source, filesystem), layout, options, records, local=local)
+    base = None if images is None else folder_of(images, "images").absolute()
+    sources = find(source, filesystem)
+    folders = None if allow_outside else Folders([*sources.folders, *([] if base is None else [base])])
+    local_files = LocalFiles(local, image_check, folders, base)
+    return RowsImport(kind, sources, layout, options, records, local_files)
 
 
 @dataclass(frozen=True)
@@ -77,6 +94,8 @@ def prepare_files_import(
     images: str | os.PathLike[str] | None = None,
     names: str | os.PathLike[str] | None = None,
     ground_truth: str | os.PathLike[str] | None = None,
+    image_check: bool = True,
+    allow_outside: bool = False,
 ) -> FilesImport:
     """Read and validate files of other formats.
 
@@ -84,13 +103,17 @@ def prepare_files_import(
     ----------
     to_run : bool
         Whether their boxes go to a model run.
+    allow_outside : bool
+        Whether images may be outside `images`.
 
     Raises
     ------
     InvalidInputError
         A file cannot be read, its boxes have confidences without a run, or a run without confidences.
     """
-    content = read_files(source, form, images=images, names=names, ground_truth=ground_truth)
+    content = read_files(
+        source, form, images=images, names=names, ground_truth=ground_truth, allow_outside=allow_outside
+    )
     files: dict[RowKind, FrameFile] = {}
     if to_run:
         if content.annotations is None or not content.predicted:
@@ -114,9 +137,8 @@ def prepare_files_import(
 
     def ready(kind: RowKind, file: FrameFile) -> RowsImport:
         own_records = replace(records, rejects=_rejects_of(records.rejects, kind))
-        return RowsImport(
-            kind, SourceFiles([file], str(content.folder), True), ColumnLayout(), collected, own_records, local=False
-        )
+        sources = SourceFiles([file], str(content.folder), True)
+        return RowsImport(kind, sources, ColumnLayout(), collected, own_records, LocalFiles(check=image_check))
 
     return FilesImport({kind: ready(kind, file) for kind, file in files.items()}, options.on_error)
 

@@ -164,11 +164,14 @@ class SourceFiles:
         The folder or URL that contains them.
     is_local : bool
         Whether it is a local folder.
+    folders : sequence of str
+        The local folders that the caller named, by themselves, by a file in them, or by a pattern.
     """
 
     files: Sequence[SourceFile]
     root: str
     is_local: bool
+    folders: Sequence[str] = ()
 
 
 def find(source: ParquetPaths, filesystem: Any = None) -> SourceFiles:
@@ -211,7 +214,7 @@ def find(source: ParquetPaths, filesystem: Any = None) -> SourceFiles:
     repeated = sorted({file.name for file in files if sum(file.name == other.name for other in files) > 1})
     if repeated:
         raise InvalidInputError(f"The source names '{repeated[0]}' twice.")
-    return SourceFiles(files, root, is_local)
+    return SourceFiles(files, root, is_local, [folder for part in parts for folder in part.folders])
 
 
 def _named_below(file: ParquetSource, folder: str) -> ParquetSource:
@@ -255,7 +258,9 @@ def _local(source: str) -> SourceFiles:
         raise InvalidInputError(f"There is no file '{source}'.{_similar(path)}")
     if not infos:
         raise InvalidInputError(f"The folder '{source}' contains no file that ends in {' or '.join(_ENDINGS)}.")
-    return SourceFiles(list(_sources(infos, system, f"{folder.as_posix().rstrip('/')}/", "")), str(folder), True)
+    return SourceFiles(
+        list(_sources(infos, system, f"{folder.as_posix().rstrip('/')}/", "")), str(folder), True, [str(folder)]
+    )
 
 
 def _similar(path: Path) -> str:
@@ -321,7 +326,8 @@ def _files_at(system: Any, place: str, shown: str, *, prefix: str = "") -> Sourc
     if not infos:
         raise InvalidInputError(f"'{shown}' contains no Parquet file.")
     files = list(_sources(sorted(infos, key=lambda each: each.path), system, root, prefix))
-    return SourceFiles(files, f"{prefix}{root}", False)
+    folders = [root or os.curdir] if isinstance(system, fs.LocalFileSystem) else []
+    return SourceFiles(files, f"{prefix}{root}", False, folders)
 
 
 def _folder_of(place: str) -> str:

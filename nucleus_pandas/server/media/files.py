@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from nucleus_pandas.errors import BadRequestError, ValidationError
-from nucleus_pandas.images.sizes import read_size, size_of
+from nucleus_pandas.schema.image_headers import read_size, size_of
+from nucleus_pandas.schema.image_urls import STORED_NAME
 from nucleus_pandas.server.store.pending_files import StoredFile
 
 _CHUNK = 1 << 20
 _SYNC_THREADS = 4  # file systems sync several files in little more than the time of one
 _IN_MEMORY = 256 << 10  # bytes; larger files are written to disk while they arrive
 _EXTENSION = re.compile(r"\.[a-z0-9]{1,5}")
-_NAME = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}(\.[a-z0-9]{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ class FileStore:
 
     def path(self, name: str) -> Path | None:
         """Return the path of a file, None if the name is invalid or the file does not exist."""
-        if not _NAME.fullmatch(name):
+        if not re.fullmatch(STORED_NAME, name):
             return None
         path = self.folder / name
         return path if path.is_file() else None

@@ -16,12 +16,12 @@ from unicodedata import normalize
 from nucleus_pandas._util.sqlite import ConnectionPool, open_wal
 from nucleus_pandas._util.threads import ForkSafeLock
 from nucleus_pandas.errors import StoreError
+from nucleus_pandas.schema.image_urls import STORE_FILE
 
 T = TypeVar("T")
 
 APPLICATION_ID = 0x4E55434C  # "NUCL", in the file's header
 VERSION = 4
-FILE_NAME = "nucleus.sqlite"
 
 WriteOutcome: TypeAlias = Literal["new", "updated", "ignored"]
 """The effect of a write on one row."""
@@ -47,7 +47,7 @@ class Database:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._path = folder / FILE_NAME
+        self._path = folder / STORE_FILE
         self._writer = ForkSafeLock()
         self._connections = ConnectionPool(self._path, self._connect)
         try:

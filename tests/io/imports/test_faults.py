@@ -61,7 +61,7 @@ def source_of(case: str, folder: Path) -> Path:
     """Write the file of a case."""
     folder.mkdir()
     _, frame = CASES[case]
-    files = folder.with_name(f"{folder.name} files")
+    files = folder / "files"
     if case == "local images":
         frame = with_files(frame, files)
     return write(masks(files) if frame is None else frame, folder / "source.parquet")

@@ -210,7 +210,7 @@ def test_what_does_not_go_together_is_refused(files: Path, run_command: Any, loc
         ((coco, "D", "--format", "coco", "--bbox-format", "xyxy"), "--bbox-format applies to the columns"),
         ((coco, coco, "D", "--format", "coco"), "takes one source, not 2"),
         ((coco, "D", "--format", "coco", "--names", "n"), "--names applies to 'yolo', not to 'coco'"),
-        ((coco, "D", "--images", "n"), "--images goes with --format coco or yolo or voc"),
+        ((coco, "D", "--images", "n"), "--images: n does not exist. Name the folder that holds the files"),
         ((coco, "D", "--names", "n"), "--names goes with --format yolo."),
         (
             (coco, "D"),

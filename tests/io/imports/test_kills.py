@@ -96,7 +96,7 @@ def source_of(case: str, folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     frame = FRAMES[case]
     if case == "images":
-        frame = with_files(frame, folder.with_name(f"{folder.name} images"))
+        frame = with_files(frame, folder / "image files")
     return write(frame, folder / "source.parquet", row_group_size=60)
 
 
@@ -117,7 +117,7 @@ def check_end(destination: Destination, folder: Path, expected: Undisturbed) -> 
         pd.testing.assert_frame_equal(read_rejects(rejects), expected.rejects)
         rejects.unlink()
     left = {path.name for path in folder.iterdir() if not path.name.startswith("said")}
-    assert left <= {"source.parquet", JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm"}
+    assert left <= {"source.parquet", "image files", JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm"}
 
 
 def amount_in(folder: Path) -> int:

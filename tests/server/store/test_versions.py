@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from nucleus_pandas.schema.image_urls import STORE_FILE
 from nucleus_pandas.server.nucleus import EmbeddedNucleus
-from nucleus_pandas.server.store.database import FILE_NAME, VERSION
+from nucleus_pandas.server.store.database import VERSION
 from tests.http import Http
 from tests.support.paths import DATA
 from tests.support.scored_scenes import StoredScene
@@ -29,7 +30,7 @@ def test_a_store_of_an_earlier_version_is_brought_to_this_one(
     stored_scene.http.nucleus.close()
     older = tmp_path / "older"
     older.mkdir()
-    tables = fill_version(version, older / FILE_NAME, stored_scene.http.nucleus.folder / FILE_NAME)
+    tables = fill_version(version, older / STORE_FILE, stored_scene.http.nucleus.folder / STORE_FILE)
     assert {"dataset", "item", "annotation", "prediction", "match", "hole", "upload", "model", "run"} <= set(tables)
     assert version < 2 or {"benchmark", "benchmark_item"} <= set(tables)
     nucleus = EmbeddedNucleus(older)
@@ -45,9 +46,9 @@ def test_a_store_of_an_earlier_version_is_brought_to_this_one(
         "tags": ["old"] if version < 3 else ["new", "old"]
     }
     nucleus.close()
-    with sqlite3.connect(older / FILE_NAME) as db:
+    with sqlite3.connect(older / STORE_FILE) as db:
         reached = db.execute("PRAGMA user_version").fetchone()
-        fresh = sqlite3.connect(stored_scene.http.nucleus.folder / FILE_NAME)
+        fresh = sqlite3.connect(stored_scene.http.nucleus.folder / STORE_FILE)
         assert (reached, schema_of(db)) == ((VERSION,), schema_of(fresh))
         fresh.close()
     db.close()

@@ -172,6 +172,7 @@ def test_a_large_mask_is_made_small_without_new_numbers(tmp_path: Path) -> None:
     assert len(image.convert("RGBA").getcolors() or ()) == 3
 
 
+@pytest.mark.filterwarnings("ignore:1 local mask may be damaged")
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import responses
 
+from tests.factories import marked_png
+
 
 @pytest.fixture
 def mock() -> Iterator[responses.RequestsMock]:
@@ -18,7 +20,7 @@ def mock() -> Iterator[responses.RequestsMock]:
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("images") / "my img.png"
-    path.write_bytes(b"an image")
+    path.write_bytes(marked_png(b"an image"))
     return path
 
 

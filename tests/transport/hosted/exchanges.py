@@ -15,7 +15,7 @@ import requests
 import responses
 
 import nucleus_pandas as npd
-from tests.factories import SQUARE
+from tests.factories import SQUARE, marked_png
 from tests.factories import box as make_box
 from tests.factories import box_frame as make_box_frame
 from tests.support.private import transport_of
@@ -177,7 +177,7 @@ def signed(*rows: dict[str, Any], update: bool = False, dataset: str = "ds_1") -
 def with_image(*names: str, update: bool = False) -> Exchange:
     """A request with local images."""
     rows = [{"reference_id": name, "image_url": "my img.png", "update": update} for name in names]
-    files = [("image", "my%20img.png", "image/png", b"an image")] * len(names)
+    files = [("image", "my%20img.png", "image/png", marked_png(b"an image"))] * len(names)
     return post("dataset/ds_1/append?async=1", Parts([("items", None, "application/json", rows), *files]), JOB)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 import nucleus_pandas as npd
+from tests.factories import marked_png
 from tests.support.faulty_proxy import Request
 from tests.support.stored_files import files_of
 
@@ -20,7 +21,7 @@ def frame_of(folder: Path, count: int, size: int = 0) -> pd.DataFrame:
     folder.mkdir(exist_ok=True)
     paths = [folder / f"{number:03}.png" for number in range(count)]
     for number, path in enumerate(paths):
-        path.write_bytes(b"image %d of %b " % (number, folder.name.encode()) + bytes(size))
+        path.write_bytes(marked_png(b"image %d of %b " % (number, folder.name.encode()) + bytes(size)))
     return pd.DataFrame({"reference_id": [path.name for path in paths], "image_url": [str(path) for path in paths]})
 
 
@@ -53,6 +54,7 @@ def is_images(request: Request) -> bool:
 
 def other(path: Path) -> None:
     with path.open("r+b") as file:
+        file.seek(50)  # in the mark
         file.write(b"IMAGE")
     os.utime(path, ns=(1, 1))
 

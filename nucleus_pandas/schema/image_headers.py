@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 from nucleus_pandas.errors import ValidationError
+from nucleus_pandas.schema.file_kinds import HEAD, other_kind
 
 _NAMES = "apng avif bmp dib gif heic heif j2k jfif jp2 jpe jpeg jpg pbm pgm png pnm ppm tif tiff webp"
 EXTENSIONS = frozenset(f".{name}" for name in _NAMES.split())
 """The extensions of image files, in lower case."""
 
-_HEAD = 32  # bytes that identify the kind
 _PARTS = 10_000  # segments, boxes or entries that are read; no image has that many before its size
 _LARGEST = 2**31  # pixels per side
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # JPEG's markers of a frame, which begins with its size
@@ -29,6 +29,10 @@ _ALONE = frozenset((0x01, *range(0xD0, 0xD8)))  # JPEG's markers without a segme
 _TIFF_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # of whole numbers
 
 _Pair: TypeAlias = tuple[int, int]
+
+
+class OtherKindError(ValidationError):
+    """A file is known to be something else than an image."""
 
 
 class ImageSize(NamedTuple):
@@ -70,14 +74,17 @@ def size_of(file: BinaryIO) -> ImageSize:
     Raises
     ------
     ValidationError
-        It is not an image of a known kind, or is cut off or damaged before its size.
+        It is not an image of a known kind, or is cut off or damaged before its size. `OtherKindError` where it is
+        known to be something else.
     """
     file.seek(0)
-    head = file.read(_HEAD)
+    head = file.read(HEAD)
     if not head:
         raise ValidationError("is an empty file", subject="The image")
     reader = next((read for is_kind, read in _READERS if is_kind(head)), None)
     if reader is None:
+        if (kind := other_kind(head)) is not None:
+            raise OtherKindError(f"is {kind}, not an image", subject="The image")
         return _checked(_by_pillow(file))
     file.seek(0)
     try:
@@ -93,55 +100,64 @@ def _checked(pair: _Pair) -> ImageSize:
     return ImageSize(*pair)
 
 
-def _unpack(file: BinaryIO, form: str) -> tuple[Any, ...]:
+def unpack(file: BinaryIO, form: str) -> tuple[Any, ...]:
     """Read on; a struct.error where the file ends."""
     return struct.unpack(form, file.read(struct.calcsize(form)))
 
 
-def _jpeg(file: BinaryIO) -> _Pair:
-    """Read the frame header: ISO/IEC 10918-1, B.2.2."""
+def jpeg_segments(file: BinaryIO) -> Iterator[int]:
+    """Walk the segments of a JPEG up to its pixels: the marker of each, with the file at its content."""
     file.seek(2)
     for _ in range(_PARTS):
-        first, marker, length = _unpack(file, ">BBH")
-        if first != 0xFF or marker == 0xDA or marker == 0xD9:  # the pixels, or the end
-            break
+        first, marker, length = unpack(file, ">BBH")
+        if first != 0xFF or marker == 0xD9:  # the end
+            return
         if marker == 0xFF:  # a byte that fills
             file.seek(-3, 1)
         elif marker in _ALONE:
             file.seek(-2, 1)
-        elif marker in _FRAMES:
-            height, width = _unpack(file, ">xHH")
-            return width, height
         else:
-            file.seek(length - 2, 1)
+            at = file.tell()
+            yield marker
+            if marker == 0xDA:  # the pixels
+                return
+            file.seek(at + length - 2)
+
+
+def _jpeg(file: BinaryIO) -> _Pair:
+    """Read the frame header: ISO/IEC 10918-1, B.2.2."""
+    for marker in jpeg_segments(file):
+        if marker in _FRAMES:
+            height, width = unpack(file, ">xHH")
+            return width, height
     raise EOFError
 
 
 def _png(file: BinaryIO) -> _Pair:
     """Read the chunk IHDR, which is the first: ISO/IEC 15948, 11.2.2. Apple's own kind has one before it."""
     file.seek(8)
-    length, name = _unpack(file, ">I4s")
+    length, name = unpack(file, ">I4s")
     if name == b"CgBI":
         file.seek(length + 4, 1)
-        _, name = _unpack(file, ">I4s")
+        _, name = unpack(file, ">I4s")
     if name != b"IHDR":
         raise EOFError
-    width, height = _unpack(file, ">II")
+    width, height = unpack(file, ">II")
     return width, height
 
 
 def _gif(file: BinaryIO) -> _Pair:
     """Read the logical screen: GIF89a, 18."""
     file.seek(6)
-    width, height = _unpack(file, "<HH")
+    width, height = unpack(file, "<HH")
     return width, height
 
 
 def _bmp(file: BinaryIO) -> _Pair:
     """Read the header; a negative height says that the rows begin at the top."""
     file.seek(14)
-    (size,) = _unpack(file, "<I")
-    width, height = _unpack(file, "<HH" if size == 12 else "<ii")
+    (size,) = unpack(file, "<I")
+    width, height = unpack(file, "<HH" if size == 12 else "<ii")
     return width, abs(height)
 
 
@@ -151,38 +167,51 @@ def _webp(file: BinaryIO) -> _Pair:
     kind = file.read(4)
     file.seek(20)
     if kind == b"VP8X":
-        low_w, high_w, low_h, high_h = _unpack(file, "<4xHBHB")
+        low_w, high_w, low_h, high_h = unpack(file, "<4xHBHB")
         return (high_w << 16 | low_w) + 1, (high_h << 16 | low_h) + 1
     if kind == b"VP8L":
-        signature, bits = _unpack(file, "<BI")
+        signature, bits = unpack(file, "<BI")
         if signature == 0x2F:
             return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     elif kind == b"VP8 ":
-        start, width, height = _unpack(file, "<3x3sHH")
+        start, width, height = unpack(file, "<3x3sHH")
         if start == b"\x9d\x01\x2a":
             return width & 0x3FFF, height & 0x3FFF
     raise EOFError
 
 
-def _tiff(file: BinaryIO) -> _Pair:
-    """Read the tags ImageWidth and ImageLength of the first image: TIFF 6.0, 2; BigTIFF has wider numbers."""
+def tiff_entries(file: BinaryIO) -> Iterator[tuple[int, str, int, bytes]]:
+    """Walk the tags of the first image: TIFF 6.0, 2; BigTIFF has wider numbers.
+
+    Yields
+    ------
+    (int, str, int, bytes)
+        The tag, the format of its numbers for `struct`, how many there are, and those numbers or their offset.
+    """
     order = "<" if file.read(2) == b"II" else ">"
-    (version,) = _unpack(file, f"{order}H")
+    (version,) = unpack(file, f"{order}H")
     offset, count, entry = (f"{order}4xQ", f"{order}Q", f"{order}HHQ8s") if version == 43 else ("I", "H", "HHI4s")
     offset, count, entry = (form if form[0] in "<>" else order + form for form in (offset, count, entry))
-    file.seek(_unpack(file, offset)[0])
-    (entries,) = _unpack(file, count)
-    sides: dict[int, int] = {}
+    file.seek(unpack(file, offset)[0])
+    (entries,) = unpack(file, count)
     for _ in range(min(entries, _PARTS)):
-        tag, kind, _, value = _unpack(file, entry)
-        if tag in (256, 257) and kind in _TIFF_TYPES:
-            (sides[tag],) = struct.unpack_from(order + _TIFF_TYPES[kind], value)
+        tag, kind, number, value = unpack(file, entry)
+        if kind in _TIFF_TYPES:
+            yield tag, order + _TIFF_TYPES[kind], number, value
+
+
+def _tiff(file: BinaryIO) -> _Pair:
+    """Read the tags ImageWidth and ImageLength."""
+    sides: dict[int, int] = {}
+    for tag, form, _, value in tiff_entries(file):
+        if tag in (256, 257):
+            (sides[tag],) = struct.unpack_from(form, value)
         if len(sides) == 2:
             return sides[256], sides[257]
     raise EOFError
 
 
-def _boxes(file: BinaryIO, end: int | None) -> Iterator[tuple[bytes, int, int]]:
+def boxes(file: BinaryIO, end: int | None) -> Iterator[tuple[bytes, int, int]]:
     """Walk boxes, the layout of JPEG 2000 and ISO/IEC 14496-12: kind, start and end of each.
 
     The caller may read elsewhere in between.
@@ -195,7 +224,7 @@ def _boxes(file: BinaryIO, end: int | None) -> Iterator[tuple[bytes, int, int]]:
             return
         size, kind = struct.unpack(">I4s", head)
         if size == 1:
-            (size,) = _unpack(file, ">Q")
+            (size,) = unpack(file, ">Q")
         if size == 0:
             size = (end or file.seek(0, 2)) - at
         if size < 8:
@@ -211,7 +240,7 @@ def _boxes(file: BinaryIO, end: int | None) -> Iterator[tuple[bytes, int, int]]:
 def _box(file: BinaryIO, end: int | None, *kinds: bytes) -> int:
     """Go to the content of a box in boxes, and return its end."""
     for wanted in kinds:
-        found = next(((start, stop) for kind, start, stop in _boxes(file, end) if kind == wanted), None)
+        found = next(((start, stop) for kind, start, stop in boxes(file, end) if kind == wanted), None)
         if found is None:
             raise EOFError
         start, end = found
@@ -223,11 +252,11 @@ def _box(file: BinaryIO, end: int | None, *kinds: bytes) -> int:
 def _jpeg_2000(file: BinaryIO) -> _Pair:
     """Read the box ``ihdr``, or the segment SIZ where there are no boxes: ISO/IEC 15444-1, I.5.3.1 and A.5.1."""
     if file.read(4) == b"\xff\x4f\xff\x51":
-        right, bottom, left, top = _unpack(file, ">4x4I")
+        right, bottom, left, top = unpack(file, ">4x4I")
         return right - left, bottom - top
     file.seek(0)
     _box(file, None, b"jp2h", b"ihdr")
-    height, width = _unpack(file, ">II")
+    height, width = unpack(file, ">II")
     return width, height
 
 
@@ -243,31 +272,31 @@ def _heif(file: BinaryIO) -> _Pair:
     start = file.tell()
     wanted = set()
     file.seek(start)
-    for kind, _, _ in _boxes(file, end):
+    for kind, _, _ in boxes(file, end):
         if kind == b"ipma":
             wanted |= _properties_of(file, primary)
     file.seek(start)
     end = _box(file, end, b"ipco")
-    for number, (kind, _, _) in enumerate(_boxes(file, end), 1):
+    for number, (kind, _, _) in enumerate(boxes(file, end), 1):
         if kind == b"ispe" and number in wanted:
-            width, height = _unpack(file, ">4xII")
+            width, height = unpack(file, ">4xII")
             return width, height
     raise EOFError
 
 
 def _full_number(file: BinaryIO) -> int:
-    (version,) = _unpack(file, ">B3x")
-    (number,) = _unpack(file, ">I" if version else ">H")
+    (version,) = unpack(file, ">B3x")
+    (number,) = unpack(file, ">I" if version else ">H")
     return int(number)
 
 
 def _properties_of(file: BinaryIO, item: int) -> set[int]:
     """Read the numbers of an item's properties from a box ``ipma``."""
-    version, flags, count = _unpack(file, ">B2xBI")
+    version, flags, count = unpack(file, ">B2xBI")
     found: set[int] = set()
     for _ in range(min(count, _PARTS)):
-        own, several = _unpack(file, ">IB" if version else ">HB")
-        properties = _unpack(file, f">{several}{'H' if flags & 1 else 'B'}")
+        own, several = unpack(file, ">IB" if version else ">HB")
+        properties = unpack(file, f">{several}{'H' if flags & 1 else 'B'}")
         if own == item:
             found |= {number & (0x7FFF if flags & 1 else 0x7F) for number in properties}
     return found
