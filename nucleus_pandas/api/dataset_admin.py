@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nucleus_pandas._util.threads import side_by_side
+from nucleus_pandas._util.unicode_forms import hints_of_form
 from nucleus_pandas.errors import BadRequestError, InvalidInputError, NotFoundError, ServerError
 from nucleus_pandas.schema import MetadataColumns, Problems, check_changes, label_of, to_json, to_strings
 from nucleus_pandas.transport.resource import Resource
@@ -79,20 +80,24 @@ class DatasetAdmin(Resource):
         return len(names) - len(missing)
 
     def _delete_at_once(self, names: list[str], *, strict: bool) -> int:
-        batches = [names[start : start + KEYS] for start in range(0, len(names), KEYS)]
-        if strict:
-            missing: list[str] = []
-            for batch in batches:
-                selection = RowSelection(reference_ids=batch, columns=["reference_id"])
-                page = self._transport.look_up(ItemPage, "_nucleus_pandas", "dataset", self.id, "items", body=selection)
-                missing += [batch[position] for position in page.missing]
-            if missing:
-                raise NotFoundError(f"{self._missing_items(missing)} Nothing was deleted.")
+        if strict and (missing := self._unknown(names)):
+            hints = hints_of_form(missing, lambda labels: {*labels} - {*self._unknown(labels)})
+            hint = f" {next(iter(hints.values()))}" if hints else ""
+            raise NotFoundError(f"{self._missing_items(missing)} Nothing was deleted.{hint}")
         route = ("_nucleus_pandas", "dataset", self.id, "delete_items")
         return sum(
             self._transport.look_up(ItemsDeleted, *route, body=DeleteItems(reference_ids=batch)).deleted
-            for batch in batches
+            for batch in _batches(names)
         )
+
+    def _unknown(self, names: Sequence[str]) -> list[str]:
+        """Return the reference ids that no item has, from an embedded Nucleus."""
+        unknown: list[str] = []
+        for batch in _batches(names):
+            selection = RowSelection(reference_ids=batch, columns=["reference_id"])
+            page = self._transport.look_up(ItemPage, "_nucleus_pandas", "dataset", self.id, "items", body=selection)
+            unknown += [batch[position] for position in page.missing]
+        return unknown
 
     def _missing_items(self, names: Sequence[str]) -> str:
         listed = ", ".join(map(repr, names))
@@ -325,6 +330,10 @@ def _raise_problems(problems: Problems) -> None:
             f"{len(reasons)} of {len(problems.index)} rows are invalid, and nothing was sent. {' '.join(lines)}{more}",
             problems=problems.frame(),
         )
+
+
+def _batches(names: Sequence[str]) -> list[list[str]]:
+    return [list(names[start : start + KEYS]) for start in range(0, len(names), KEYS)]
 
 
 def _listed(reasons: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from nucleus_pandas._util.arrays import Bools, Floats, Indices
+from nucleus_pandas._util.unicode_forms import hints_of_form
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.evaluation.arrays import (
     BoxArrays,
@@ -382,7 +383,7 @@ def _check_items_hold(name: str, numbers: Indices, ids: list[str], count: int) -
         raise InvalidInputError(
             f"{np.count_nonzero(is_unknown)} of {len(numbers)} rows of the {name} lie on {len(unknown)} images that "
             f"items does not hold, such as {_examples(ids, unknown)}; items holds {_examples(ids, np.arange(count))}. "
-            "Are these the same ids?"
+            f"Are these the same ids?{_form_hint(ids, unknown, np.arange(count))}"
         )
 
 
@@ -397,16 +398,22 @@ def _check_shared_images(ids: list[str], ground_truth: Indices, predictions: Ind
             f"None of the {len(of_predictions)} images of the predictions is one of the {len(of_ground_truth)} of "
             f"the ground truth. Predictions lie on {_examples(ids, of_predictions)}; ground truth on "
             f"{_examples(ids, of_ground_truth)}. Make the ids equal; where the images really have no ground truth, "
-            "items= names all that are evaluated."
+            f"items= names all that are evaluated.{_form_hint(ids, unshared, of_ground_truth)}"
         )
     text = (
         f"{np.count_nonzero(np.isin(predictions, unshared))} of {len(predictions)} predictions lie on "
         f"{len(unshared)} images that the ground truth does not name, such as {_examples(ids, unshared)}; the "
         f"ground truth names {_examples(ids, of_ground_truth)}. They count as false positives on images without ground "
-        "truth; items= names all images that are evaluated."
+        f"truth; items= names all images that are evaluated.{_form_hint(ids, unshared, of_ground_truth)}"
     )
     warn(text)
     return [text]
+
+
+def _form_hint(ids: list[str], unknown: Indices, known: Indices) -> str:
+    """Return a sentence if an unknown id is known in another form of Unicode."""
+    hints = hints_of_form((ids[at] for at in unknown.tolist()), lambda names: {ids[at] for at in known.tolist()})
+    return f" {next(iter(hints.values()))}" if hints else ""
 
 
 def _examples(ids: list[str], numbers: Indices) -> str:

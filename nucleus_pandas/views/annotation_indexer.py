@@ -116,7 +116,8 @@ class AnnotationIndexer(Indexer):
             if labels:
                 gone = source.pick(self._by, labels, ["dataset_item_id"]).missing
                 known -= {labels[place] for place in gone}
-            self._raise_missing([label for label in members(rows) if not (isinstance(label, str) and label in known)])
+            missing = [label for label in members(rows) if not (isinstance(label, str) and label in known)]
+            self._raise_missing(missing, source)
         named = [found.name] if isinstance(found, pd.Series) else found.index.tolist()
         return np.fromiter(map(str, named), dtype=object, count=len(named))
 
@@ -131,7 +132,7 @@ class AnnotationIndexer(Indexer):
             missing = [unique[place] for place in picked.missing]
             if by == "iloc":
                 self._raise_outside(missing, source)
-            self._raise_missing(missing)
+            self._raise_missing(missing, source)
         found = frame(picked.columns, kinds)
         if len(unique) < len(keys):
             found = found.iloc[_repeated(np.array(picked.lengths), codes)].reset_index(drop=True)

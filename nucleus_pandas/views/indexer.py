@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from numbers import Integral
 from typing import Any, NoReturn
 
@@ -15,6 +16,7 @@ import pandas as pd
 
 from nucleus_pandas._util.arrays import Indices
 from nucleus_pandas._util.compat import TEXT
+from nucleus_pandas._util.unicode_forms import hints_of_form
 from nucleus_pandas.errors import InvalidInputError, NotFoundError, PositionError
 from nucleus_pandas.views.base import View
 from nucleus_pandas.views.keys import KeyPlace, by_order, by_position, least_size, outside, split
@@ -97,7 +99,7 @@ class Indexer:
             return by_order(key, pd.Index(ids, dtype=TEXT), columns)
         return by_order(key, pd.RangeIndex(source.size), columns)
 
-    def _raise_missing(self, missing: Sequence[Any]) -> NoReturn:
+    def _raise_missing(self, missing: Sequence[Any], source: RowSource) -> NoReturn:
         named = list(dict.fromkeys(map(repr, missing)))
         text = f"There is no item {named[0]}" if len(named) == 1 else f"There are no items {', '.join(named)}"
         text += f" in {self._owner}."
@@ -108,7 +110,15 @@ class Indexer:
             text += " What starts with 'di_' is an item id; use loc for item ids."
         if numbers := [label for label in missing if isinstance(label, (int, np.integer))]:
             text += f" Ids are strings: use '{numbers[0]}' instead of {numbers[0]}; iloc takes positions."
+        if self._by == "refloc" and (hints := hints_of_form(strings, partial(self._known, source))):
+            text += f" {next(iter(hints.values()))}"
         raise NotFoundError(text) from None
+
+    def _known(self, source: RowSource, labels: Sequence[str]) -> set[str]:
+        """Return which labels there are."""
+        names = list(dict.fromkeys(labels))
+        absent = {names[place] for place in source.pick(self._by, names, ["reference_id"]).missing}
+        return {*names} - absent
 
 
 def is_whole(positions: Indices, source: RowSource) -> bool:

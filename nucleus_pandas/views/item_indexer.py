@@ -98,7 +98,7 @@ class ItemIndexer(Indexer):
             missing = [label for label in members(rows) if not (isinstance(label, str) and label in found.index)]
             if not missing:
                 raise
-            self._raise_missing(missing)
+            self._raise_missing(missing, source)
 
     def _at(self, positions: Indices, names: Sequence[str], source: RowSource) -> pd.DataFrame:
         """Read the items at positions of which no two are equal."""

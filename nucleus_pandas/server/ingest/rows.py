@@ -28,7 +28,7 @@ RowPath: TypeAlias = Callable[[int], str]
 """Returns the path of a row in its request, for errors."""
 
 ONE_URL = "An item has exactly one of `image_url` and `pointcloud_url`"
-UNKNOWN = "Item with id {} doesn't exist."
+_UNKNOWN = "Item with id {} doesn't exist."
 _UNPLACED = "Item with id {} can't be found: the run spans datasets, so `dataset_id` is needed too."
 _AMBIGUOUS = "Several datasets have an item with id {}: name it by `item_id`, or add `dataset_id`."
 
@@ -331,9 +331,13 @@ def store_boxes(
     numbers, reasons = _find_keys(db, dataset, boxes.by, boxes.keys, anywhere=how.anywhere)
     errors: dict[int, str] = {}
     if None in numbers:
-        reason = _UNPLACED if dataset is None and boxes.by == "reference_id" and not how.anywhere else UNKNOWN
+        reason = _UNPLACED if dataset is None and boxes.by == "reference_id" and not how.anywhere else _UNKNOWN
+        absent = [key for key, number in zip(boxes.keys, numbers, strict=True) if number is None]
+        hints = {} if dataset is None else items.hints_of_ids(db, dataset, absent)
         errors = {
-            row: reasons.get(key, reason).format(key) for row, key in enumerate(boxes.keys) if numbers[row] is None
+            row: f"{reasons.get(key, reason).format(key)} {hints.get(key, '')}".rstrip()
+            for row, key in enumerate(boxes.keys)
+            if numbers[row] is None
         }
     broken = dataset_rules.broken_boxes(db, layer, boxes, numbers)
     for row, reason in how.spoiled(broken, numbers).items():
@@ -380,6 +384,17 @@ def _find_keys(
     return list(map(numbers.get, keys)), reasons
 
 
+def look_up(db: sqlite3.Connection, dataset: Dataset, reference_ids: Iterable[str]) -> dict[str, int | str]:
+    """Return the item number of each reference id in a dataset, or why it has none."""
+    names = list(dict.fromkeys(reference_ids))
+    numbers = items.ids_of(db, dataset, names)
+    if len(numbers) == len(names):
+        return dict(numbers)
+    absent = [name for name in names if name not in numbers]
+    hints = items.hints_of_ids(db, dataset, absent)
+    return numbers | {name: f"{_UNKNOWN.format(name)} {hints.get(name, '')}".rstrip() for name in absent}
+
+
 def _find_items(
     db: sqlite3.Connection,
     dataset: Dataset | None,
@@ -397,18 +412,18 @@ def _find_items(
     if dataset is not None:
         names = [a.reference_id for a in annotations if a.reference_id and a.item_id is None and a.dataset_id is None]
         if len(names) == len(annotations):  # as nearly always
-            numbers = items.ids_of(db, dataset, names)
-            return [numbers.get(name) or UNKNOWN.format(name) for name in names]
+            found = look_up(db, dataset, names)
+            return [found[name] for name in names]
     keys = [item_key(a, path(row)) for row, a in enumerate(annotations)]
     reference_ids = [key for by_reference, key in keys if by_reference]
     by_item_id = items.existing(db, (key for by_reference, key in keys if not by_reference))
-    by_reference_id: dict[str, dict[str, int]] = {}
+    by_reference_id: dict[str, dict[str, int | str]] = {}
     if dataset is not None:
-        by_reference_id[""] = items.ids_of(db, dataset, reference_ids)
+        by_reference_id[""] = look_up(db, dataset, reference_ids)
     else:
         for name in sorted({a.dataset_id for a in annotations if a.dataset_id is not None}):
             names = [a.reference_id for a in annotations if a.dataset_id == name and a.reference_id is not None]
-            by_reference_id[name] = items.ids_of(db, datasets.find(db, name), names)
+            by_reference_id[name] = look_up(db, datasets.find(db, name), names)
     everywhere = items.ids_anywhere(db, reference_ids) if anywhere else {}
     resolved: list[int | str] = []
     for annotation, (by_reference, key) in zip(annotations, keys, strict=True):
@@ -421,12 +436,12 @@ def _find_items(
         elif not by_reference:
             number = by_item_id.get(key)
             foreign = dataset is not None and number is not None and dataset_of(number) != dataset.id
-            resolved.append(UNKNOWN.format(key) if number is None or foreign else number)
+            resolved.append(_UNKNOWN.format(key) if number is None or foreign else number)
         elif scope in by_reference_id:
-            resolved.append(by_reference_id[scope].get(key, UNKNOWN.format(key)))
+            resolved.append(by_reference_id[scope][key])
         elif anywhere:
             matches = everywhere.get(key, [])
-            reason = _AMBIGUOUS if matches else UNKNOWN
+            reason = _AMBIGUOUS if matches else _UNKNOWN
             resolved.append(matches[0] if len(matches) == 1 else reason.format(key))
         else:
             resolved.append(_UNPLACED.format(key))

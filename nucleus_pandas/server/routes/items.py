@@ -15,7 +15,7 @@ from werkzeug.datastructures import FileStorage
 from nucleus_pandas.errors import BadRequestError, UnsupportedError
 from nucleus_pandas.server.ingest import dataset_rules
 from nucleus_pandas.server.ingest.annotation_requests import store_request
-from nucleus_pandas.server.ingest.rows import UNKNOWN, StoredRows, item_counters, store_items
+from nucleus_pandas.server.ingest.rows import StoredRows, item_counters, look_up, store_items
 from nucleus_pandas.server.ingest.targets import GroundTruthOf, ItemsOf
 from nucleus_pandas.server.ingest.upload_jobs import final_status, start_upload_job
 from nucleus_pandas.server.ingest.uploaded_files import UploadedFile, named_images, settle, uploaded_files
@@ -132,18 +132,19 @@ def update_metadata(dataset_id: str) -> Response:
     with nucleus().database.write() as db:
         dataset = datasets.find(db, dataset_id)
         schema = dataset_rules.item_schema(db, dataset)
-        numbers = items.ids_of(db, dataset, (change.reference_id for change in updates.metadata))
+        numbers = look_up(db, dataset, (change.reference_id for change in updates.metadata))
         valid, unknown, invalid = [], [], []
         for change in updates.metadata:
             name, values = change.reference_id, dict(change.metadata)
             if change.camera_params is not None:
                 values["camera_params"] = change.camera_params
-            if name not in numbers:
-                unknown.append(UNKNOWN.format(name))
+            number = numbers[name]
+            if isinstance(number, str):
+                unknown.append(number)
             elif (reason := dataset_rules.broken_metadata(values, schema)) is not None:
                 invalid.append(f"'{name}': {reason}.")
             else:
-                valid.append((numbers[name], values))
+                valid.append((number, values))
         items.merge_metadata(db, dataset, valid)
         errors = [*invalid, *unknown]
         counts: dict[str, object] = {"updated_items": len(valid), "upload_errors": len(errors)}
@@ -216,15 +217,15 @@ def delete_annotations(dataset_id: str) -> Response:
         )
     with nucleus().database.write() as db:
         dataset = datasets.find(db, dataset_id)
-        numbers = items.ids_of(db, dataset, reference_ids)
-        count = layers.delete_of_items(db, dataset.layer, numbers.values())
+        numbers = look_up(db, dataset, reference_ids).values()
+        count = layers.delete_of_items(db, dataset.layer, [number for number in numbers if isinstance(number, int)])
         job = jobs.record(
             db,
             "annotationDeletion",
             dataset.id,
             nucleus().owner,
             {"annotations_deleted": count},
-            errors=[UNKNOWN.format(name) for name in reference_ids if name not in numbers],
+            errors=[reason for reason in numbers if isinstance(reason, str)],
         )
     nucleus().purge()
     return reply(job.entry())

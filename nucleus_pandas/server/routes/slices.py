@@ -56,10 +56,10 @@ def create(dataset_id: str) -> Response:
     def insert(db: sqlite3.Connection) -> object:
         dataset = datasets.find(db, dataset_id)
         if payload.dataset_item_ids:
-            numbers = _numbers(dataset, payload.dataset_item_ids, items.existing(db, payload.dataset_item_ids))
+            numbers = _numbers(db, dataset, payload.dataset_item_ids, items.existing(db, payload.dataset_item_ids))
         else:
             names = payload.reference_ids or []
-            numbers = _numbers(dataset, names, items.ids_of(db, dataset, names))
+            numbers = _numbers(db, dataset, names, items.ids_of(db, dataset, names))
         existing = _existing(db, dataset, payload)
         if existing is not None:
             slices.add(db, existing, numbers)
@@ -85,14 +85,15 @@ def _check_count(ids: Sequence[str], path: str) -> None:
         )
 
 
-def _numbers(dataset: Dataset, ids: Sequence[str], numbers: Mapping[str, int]) -> list[int]:
+def _numbers(db: sqlite3.Connection, dataset: Dataset, ids: Sequence[str], numbers: Mapping[str, int]) -> list[int]:
     """Return the item number of each id, or raise NotFoundError if an item is not in the dataset."""
     missing = [name for name in ids if dataset_of(numbers.get(name, 0)) != dataset.id]
     if missing:
         shown = ", ".join(f"'{name[:60]}'" for name in missing[:5])
+        hint = next(iter(items.hints_of_ids(db, dataset, missing).values()), "")
         raise NotFoundError(
             f"{len(missing)} items do not exist in the dataset '{dataset.public_id}', such as {shown}; nothing was "
-            "added to the slice."
+            f"added to the slice. {hint}".rstrip()
         )
     return [numbers[name] for name in ids]
 
@@ -197,7 +198,7 @@ def append(slice_id: str) -> Response:
                 "at `$.dataset_id`."
             )
         names = payload.reference_ids
-        new = slices.add(db, stored_slice, _numbers(dataset, names, items.ids_of(db, dataset, names)))
+        new = slices.add(db, stored_slice, _numbers(db, dataset, names, items.ids_of(db, dataset, names)))
     return reply({"slice_id": slice_id, "new_items": [item_id(dataset.tag, number) for number in new]})
 
 

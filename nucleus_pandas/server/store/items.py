@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from nucleus_pandas._util.unicode_forms import hints_of_form
 from nucleus_pandas.errors import NotFoundError, PositionError
 from nucleus_pandas.server.store import datasets, generations
 from nucleus_pandas.server.store.database import WriteOutcome
@@ -141,6 +142,11 @@ def ids_of(db: sqlite3.Connection, dataset: Dataset, reference_ids: Iterable[str
     return numbers
 
 
+def hints_of_ids(db: sqlite3.Connection, dataset: Dataset, reference_ids: Iterable[str]) -> dict[str, str]:
+    """Return a sentence for every unknown reference id of which the dataset has another form of Unicode."""
+    return hints_of_form(reference_ids, lambda names: ids_of(db, dataset, names))
+
+
 def ids_anywhere(db: sqlite3.Connection, reference_ids: Iterable[str]) -> dict[str, list[int]]:
     """Return the item numbers of reference ids in all datasets, oldest first; unknown ids are left out."""
     numbers: dict[str, list[int]] = {}
@@ -197,8 +203,9 @@ def by_reference_id(db: sqlite3.Connection, dataset: Dataset, reference_id: str)
         f"SELECT {COLUMNS} FROM item WHERE dataset = ? AND reference_id = ?", (dataset.id, reference_id)
     ).fetchone()
     if row is None:
+        hint = " ".join(hints_of_ids(db, dataset, [reference_id]).values())
         raise NotFoundError(
-            f"There is no item with reference_id '{reference_id}' in the dataset '{dataset.public_id}'."
+            f"There is no item with reference_id '{reference_id}' in the dataset '{dataset.public_id}'. {hint}".rstrip()
         )
     return ItemRow(*row)
 
