@@ -97,6 +97,7 @@ def _png_ends(file: BinaryIO) -> bool:
     while True:
         length, kind = unpack(file, ">I4s")
         if kind == b"IEND":
+            unpack(file, ">I")  # its checksum
             return True
         file.seek(length + 4, os.SEEK_CUR)
 

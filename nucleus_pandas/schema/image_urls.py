@@ -82,8 +82,15 @@ class Folders:
         return real.startswith(_SAMPLE) or _is_stored(real)
 
     def holding(self, name: str) -> str | None:
-        """Return the folder that has a file of a relative name; None if none has."""
-        return next((folder for folder in self._names if os.path.isfile(os.path.join(folder, name))), None)
+        """Return the folder that contains a file of a relative name; None if none does."""
+        paths = ((folder, os.path.join(folder, name)) for folder in self._names)
+        return next((folder for folder, path in paths if os.path.isfile(path) and self.contain(path)), None)
+
+    def why_not(self, path: str | os.PathLike[str]) -> str:
+        """Return a predicate that says why a file is not contained."""
+        real = self._real(os.path.abspath(path))
+        where = "is hidden" if any(real.startswith(top) for top in self._tops) else "is not"
+        return f"leads to '{real}', which {where} in {self}"
 
     def __str__(self) -> str:
         return " or ".join(f"'{name}'" for name in self._names) or "a local folder"
@@ -173,7 +180,9 @@ class LocalFiles:
         outside, self._outside = self._outside, _Noted()
         for noun, noted in doubtful.items():
             off = "; image_check=False turns off this check" if noun == "image" else ""
-            warn(f"{_counted(noted, noun)} may be damaged: {noted}. Replace those that cannot be opened{off}.")
+            warn(
+                f"{_counted(noted, noun)} may be damaged, or no {noun}: {noted}. Replace those that cannot be opened{off}."
+            )
         if outside.count:
             warn(
                 f"{_counted(outside, 'file')} outside the working folder, to be uploaded: {outside}. local=True says "
@@ -208,17 +217,15 @@ class LocalFiles:
             if self.warns_outside and not self._near.contain(path, hidden=True):
                 self._outside.add(f"'{path}'")
         elif not self.folders.contain(path):
-            named = str(path)
-            holder = None if self.base is not None or path.is_absolute() else self.folders.holding(named)
-            if holder is not None:
+            is_relative = self.base is None and not path.is_absolute()
+            if is_relative and (holder := self.folders.holding(str(path))) is not None:
                 raise ValidationError(
-                    f"is relative to the working folder '{os.getcwd()}', and not in {self.folders}. Files in that "
-                    f"folder are named by images={holder!r}"
+                    f"is relative to the working folder '{os.getcwd()}', and not in {self.folders}. images={holder!r} "
+                    "makes relative paths begin there"
                 )
             raise ValidationError(
-                f"is not in {self.folders}, or is hidden there; a file from elsewhere could name any file of this "
-                f"computer. Name the folder of the images, images={os.path.dirname(os.path.abspath(path))!r}, or trust "
-                "the source, allow_outside=True"
+                f"{self.folders.why_not(path)}. Rows out of a file could name any file of this computer to be "
+                "uploaded: images='your_folder' names the folder of the images, allow_outside=True allows all files"
             )
 
     @cached_property

@@ -195,7 +195,7 @@ def test_append_refuses_what_could_not_be_read_for_that_reason(mixed: Path, loca
 
 def test_the_column_of_reasons_may_be_called_otherwise(mixed: Path) -> None:
     frame = npd.read_images(mixed).rename(columns={"image_error": "why"})
-    with pytest.warns(npd.NucleusWarning, match=r"1 local image may be damaged: '.*d\.jpg' is truncated"):
+    with pytest.warns(npd.NucleusWarning, match=r"1 local image may be damaged, or no image: '.*d\.jpg' is truncated"):
         files_alone = npd.check(frame, "items")["row"].tolist()
     assert files_alone == [1, 2, 5, 6]
     assert npd.check(frame, "items", columns={"image_error": "why"})["row"].unique().tolist() == [1, 2, 3, 5, 6]
