@@ -180,9 +180,8 @@ class LocalFiles:
         outside, self._outside = self._outside, _Noted()
         for noun, noted in doubtful.items():
             off = "; image_check=False turns off this check" if noun == "image" else ""
-            warn(
-                f"{_counted(noted, noun)} may be damaged, or no {noun}: {noted}. Replace those that cannot be opened{off}."
-            )
+            said = f"{_counted(noted, noun)} may be damaged, or no {noun}: {noted}."
+            warn(f"{said} Replace those that cannot be opened{off}.")
         if outside.count:
             warn(
                 f"{_counted(outside, 'file')} outside the working folder, to be uploaded: {outside}. local=True says "
