@@ -9,11 +9,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeAlias, cast, get_args
 
+import pandas as pd
+
 from nucleus_pandas.api.client import NucleusClient
 from nucleus_pandas.api.dataset import Dataset
 from nucleus_pandas.api.functions import import_files, import_parquet
 from nucleus_pandas.api.model_run import ModelRun
-from nucleus_pandas.cli.common import add_common, add_dataset, find_dataset, open_nucleus, say
+from nucleus_pandas.cli.common import add_common, add_dataset, find_dataset, open_nucleus, say, with_flags
 from nucleus_pandas.errors import InvalidInputError, NotFoundError
 from nucleus_pandas.io.parquet.other_formats import FILE_FORMATS, formats_with
 from nucleus_pandas.schema.boxes import BoxFormat
@@ -24,6 +26,7 @@ from nucleus_pandas.uploads.results import ImportResult
 DatasetSource: TypeAlias = Callable[[], Dataset]
 RunSource: TypeAlias = Callable[[Dataset], ModelRun] | None
 
+_SHOWN = 3  # rejected rows that are printed
 REJECTED = 3  # the exit code if rows were rejected
 _EXAMPLES = """\
 examples:
@@ -164,7 +167,7 @@ def _run(options: argparse.Namespace) -> int:
         say({**ids, **(counted if options.format != "parquet" else next(iter(counted.values())))})
     else:
         for result in results.values():
-            say(_text(result, ids))
+            say(_text(result, ids, options.flags))
     return REJECTED if any(result.failed for result in results.values()) else 0
 
 
@@ -269,7 +272,7 @@ def _mapping(pairs: list[str]) -> dict[str, str] | None:
     return columns or None
 
 
-def _text(result: ImportResult, ids: Mapping[str, str]) -> str:
+def _text(result: ImportResult, ids: Mapping[str, str], flags: Mapping[str, str]) -> str:
     parts = [
         f"{getattr(result, name):,} {name}"
         for name in ("new", "updated", "processed", "ignored", "skipped")
@@ -282,6 +285,10 @@ def _text(result: ImportResult, ids: Mapping[str, str]) -> str:
     files = "1 file" if result.files == 1 else f"{result.files:,} files"
     where = f"the run '{ids['run']}'" if "run" in ids else f"the dataset '{ids['dataset']}'"
     lines = [f"{result.kind}: {result.rows:,} rows of {files} into {where}: {', '.join(parts) or 'nothing to send'}"]
-    if result.failed:
+    if result.failed and result.rejects is not None:
+        first = pd.read_parquet(result.rejects, columns=["reject_file", "reject_row", "reject_reason"]).head(_SHOWN)
+        for file, row, reason in first.itertuples(index=False):
+            where = f"{file}, row {row}" if pd.notna(row) else str(file)
+            lines.append(f"  {where}: {with_flags(reason, flags)}")
         lines.append(f"The rejected rows, with columns and reasons, are in '{result.rejects}'.")
     return "\n".join(lines)
