@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from nucleus_pandas._util.arrays import Bools, Floats, Indices
 from nucleus_pandas._util.unicode_forms import hints_of_form
@@ -86,6 +88,83 @@ class _FrameBoxes:
     left_out: int  # rows of other types
 
 
+class _StoredRows(Protocol):
+    """Rows on a server."""
+
+    def to_frame(self) -> pd.DataFrame: ...
+
+
+class StoredGroundTruth(Protocol):
+    """Images on a server with their ground truth: datasets and slices."""
+
+    @property
+    def items(self) -> _StoredRows:
+        """The images."""
+
+    @property
+    def annotations(self) -> _StoredRows:
+        """Their ground truth."""
+
+
+def read_stored(
+    predictions: pd.DataFrame,
+    ground_truth: pd.DataFrame | StoredGroundTruth,
+    items: pd.DataFrame | None,
+    layout: FrameColumns,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame | None, list[str]]:
+    """Read ground truth that is on a server; frames are returned as they are.
+
+    Parameters
+    ----------
+    predictions, layout
+        As for `evaluation_inputs`.
+    ground_truth : pandas.DataFrame or StoredGroundTruth
+        Images on a server are read with their annotations.
+    items : pandas.DataFrame, optional
+        The images that are evaluated; by default all that are on the server.
+
+    Returns
+    -------
+    (pandas.DataFrame, pandas.DataFrame, pandas.DataFrame or None, list of str)
+        Predictions on images that are evaluated, ground truth, items, and a note on what is left out.
+
+    Raises
+    ------
+    InvalidInputError
+        The ground truth is neither; the frames share no id; or no prediction is on one of the images.
+    """
+    if isinstance(ground_truth, pd.DataFrame):
+        return predictions, ground_truth, items, []
+    if not all(hasattr(getattr(ground_truth, name, None), "to_frame") for name in ("items", "annotations")):
+        kind = type(ground_truth).__name__
+        raise InvalidInputError(f"Expected a DataFrame, a Dataset or a Slice of ground truth, got {kind}.")
+    require_frames({"predictions": predictions, "items": items})
+    boxes = ground_truth.annotations.to_frame()
+    items = ground_truth.items.to_frame() if items is None else items
+    frames = {"ground truth": boxes, "predictions": predictions, "items": items}
+    named = {name: layout.named(frame) for name, frame in frames.items()}
+    key = _key(named)
+    ids = {name: to_strings(columns.need(key), Problems(columns.index)) for name, columns in named.items()}
+    is_evaluated = {name: pc.is_in(column, ids["items"]).to_numpy(zero_copy_only=False) for name, column in ids.items()}
+    boxes = boxes[is_evaluated["ground truth"]]
+    outside: Bools = ~is_evaluated["predictions"] & ids["predictions"].is_valid().to_numpy(zero_copy_only=False)
+    if not outside.any() or outside.all():  # none of them is an error, which evaluation_inputs describes
+        return predictions, boxes, items, []
+    images = ids["predictions"].filter(pa.array(outside)).unique().to_pylist()
+    note = (
+        f"{np.count_nonzero(outside)} of {len(predictions)} predictions are left out: they are on {len(images)} images "
+        f"that are not evaluated, such as {_examples(images, np.arange(len(images)))}."
+    )
+    return predictions[~outside], boxes, items, [note]
+
+
+def require_frames(frames: Mapping[str, object]) -> None:
+    """Check that all arguments that are given are frames."""
+    for name, frame in frames.items():
+        if frame is not None and not isinstance(frame, pd.DataFrame):
+            raise InvalidInputError(f"Expected a DataFrame of {name}, got {type(frame).__name__}.")
+
+
 def evaluation_inputs(
     predictions: pd.DataFrame,
     ground_truth: pd.DataFrame,
@@ -118,9 +197,7 @@ def evaluation_inputs(
         Some predictions are on images that the ground truth does not name.
     """
     frames = {"ground truth": ground_truth, "predictions": predictions, **({} if items is None else {"items": items})}
-    for name, frame in frames.items():
-        if not isinstance(frame, pd.DataFrame):
-            raise InvalidInputError(f"Expected a DataFrame of {name}, got {type(frame).__name__}.")
+    require_frames(frames)
     _check_layout(layout, ground_truth, predictions)
     named = {name: layout.named(frame) for name, frame in frames.items()}
     key = _key(named)
@@ -141,7 +218,8 @@ def evaluation_inputs(
     columns = named["predictions"]
     if len(predictions) and not columns.has("confidence"):
         hint = columns.missing(columns.name("confidence"))
-        warn(f"The predictions cannot be ranked, and average precision is NaN: {hint}")
+        use = f"Use columns={{'confidence': {columns.example('confidence')!r}}}."
+        warn(f"The predictions cannot be ranked, and average precision is NaN: {hint} {use}")
     for name, boxes in (("ground truth", ground_truth_boxes), ("predictions", prediction_boxes)):
         if boxes.left_out:
             other = "boxes" if iou_type == "bbox" else "polygons or masks"

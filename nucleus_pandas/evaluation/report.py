@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -19,7 +20,13 @@ from nucleus_pandas.evaluation.arrays import EvaluationInputs
 from nucleus_pandas.evaluation.average_precision import PrecisionRecall, engine_of, precision_recall, require
 from nucleus_pandas.evaluation.comparison import ComparedEvaluation, Comparison, compare
 from nucleus_pandas.evaluation.groups import By, GroupingFrames, groups_of
-from nucleus_pandas.evaluation.inputs import FrameColumns, evaluation_inputs, grouping_frames
+from nucleus_pandas.evaluation.inputs import (
+    FrameColumns,
+    StoredGroundTruth,
+    evaluation_inputs,
+    grouping_frames,
+    read_stored,
+)
 from nucleus_pandas.evaluation.match_rows import MatchFlags, MatchRows, match_rows, matches_frame
 from nucleus_pandas.evaluation.parameters import Engine, IouType, LabelPairs, Parameters
 from nucleus_pandas.evaluation.tide import TideResult, tide, tide_table
@@ -447,7 +454,7 @@ def _number(value: Any) -> str:
 
 def evaluate(
     predictions: pd.DataFrame,
-    ground_truth: pd.DataFrame,
+    ground_truth: pd.DataFrame | StoredGroundTruth,
     *,
     iou_threshold: float = 0.5,
     class_agnostic: bool | None = None,
@@ -461,7 +468,7 @@ def evaluate(
     bbox: BoxColumn | None = None,
     bbox_format: BoxFormat | None = None,
 ) -> Evaluation:
-    """Evaluate a frame of predictions against a frame of ground truth; nothing is sent.
+    """Evaluate a frame of predictions against ground truth; nothing is sent.
 
     Parameters
     ----------
@@ -469,10 +476,11 @@ def evaluate(
         ``reference_id`` or ``dataset_item_id``, ``label``, ``x``, ``y``, ``width``, ``height`` in pixels from the
         top-left corner and ``confidence`` in [0, 1], one row each; perhaps ``annotation_id``. A missing confidence is
         ranked last.
-    ground_truth : pandas.DataFrame
-        The same without ``confidence``. A row whose box is missing whole stands for an image without boxes. A column
-        ``iscrowd``, or ``iscrowd`` in the metadata, marks crowds, which are neither found nor missed. A column
-        ``area`` (square pixels) goes before width times height.
+    ground_truth : pandas.DataFrame, Dataset or Slice
+        The same without ``confidence``. Of a `Dataset` or `Slice`, the annotations are read, and all of its items are
+        evaluated, unless `items` are given; predictions on other images are left out. A row whose box is
+        missing whole stands for an image without boxes. A column ``iscrowd``, or ``iscrowd`` in the metadata, marks
+        crowds, which are neither found nor missed. A column ``area`` (square pixels) goes before width times height.
     iou_threshold : float in (0, 1], default 0.5
         From which IoU on a pair counts, in all that the Nucleus match counts. The COCO numbers have their own ten.
     class_agnostic : bool, optional
@@ -521,7 +529,8 @@ def evaluate(
     Warns
     -----
     NucleusWarning
-        Some predictions lie on images that the ground truth does not name; there is no column ``confidence``;
+        Some predictions lie on images that the ground truth does not name, or that the dataset does not hold; there
+        is no column ``confidence``;
         `max_dets` leaves predictions out; rows are not boxes.
 
     Examples
@@ -546,7 +555,9 @@ def evaluate(
     )
     require(parameters)
     layout = FrameColumns(columns, bbox, bbox_format)
-    inputs = evaluation_inputs(predictions, ground_truth, items, layout, parameters.iou_type)
-    for note in tables.left_out(inputs, parameters):
+    predictions, boxes, items, notes = read_stored(predictions, ground_truth, items, layout)
+    inputs = evaluation_inputs(predictions, boxes, items, layout, parameters.iou_type)
+    for note in [*notes, *tables.left_out(inputs, parameters)]:
         warn(note)
-    return Evaluation(inputs, parameters, grouping_frames(predictions, ground_truth, items, layout))
+    inputs = replace(inputs, notes=(*notes, *inputs.notes))
+    return Evaluation(inputs, parameters, grouping_frames(predictions, boxes, items, layout))

@@ -35,6 +35,9 @@ CANONICAL = (
 )
 """The names of columns, as on the wire; one mapping serves items, annotations and predictions of a joint frame."""
 
+LIKE_CONFIDENCE = ("score", "scores", "conf", "prob", "probability")
+"""What others call the confidence of a prediction, in lower case."""
+
 _SHOWN = 20  # columns in an error's text
 
 
@@ -88,7 +91,7 @@ class NamedColumns:
                     argument="columns",
                 )
             if not self.holds(own):
-                near = next(iter(self._near(own)), self._example(name))
+                near = next(iter(self._near(own)), self.example(name))
                 use = f"Use columns={{{name!r}: {near!r}}}."
                 raise InvalidInputError(f"{self.missing(own, f' for {name!r}')} {use}")
 
@@ -146,11 +149,12 @@ class NamedColumns:
     def need(self, canonical: str, remedy: str = "") -> pd.Series[Any]:
         """Return a canonical column, or raise InvalidInputError."""
         if not self.has(canonical):
-            hint = remedy or f"Use columns={{{canonical!r}: {self._example(canonical)!r}}}."
+            hint = remedy or f"Use columns={{{canonical!r}: {self.example(canonical)!r}}}."
             raise InvalidInputError(f"{self.missing(self.name(canonical))} {hint}")
         return self.own(self.name(canonical))
 
-    def _example(self, canonical: str) -> Hashable:
+    def example(self, canonical: str) -> Hashable:
+        """Return the name of a column that may be meant by a canonical name, for an error's remedy."""
         near = self._near(canonical)
         return near[0] if near else "your_column"
 
@@ -161,6 +165,8 @@ class NamedColumns:
         near = difflib.get_close_matches(str(wanted), names, 3, 0.6)
         near += [folded[match] for match in difflib.get_close_matches(key, folded, 3, 0.6)]
         near += [name for name in names if len(name) > 2 and (name.lower() in key or key in name.lower())]
+        if wanted == "confidence":
+            near += [name for name in names if name.lower() in LIKE_CONFIDENCE]
         return [names[name] for name in dict.fromkeys(near)]
 
     def missing(self, own: Hashable, use: str = "") -> str:

@@ -110,9 +110,12 @@ class TestNothing:
     def test_a_column_of_confidence_that_has_another_name(
         self, predictions: pd.DataFrame, ground_truth: pd.DataFrame
     ) -> None:
-        with pytest.warns(npd.NucleusWarning, match="average precision is NaN: Column 'confidence' not found.*'score'"):
+        with pytest.warns(
+            npd.NucleusWarning, match="average precision is NaN: Column 'confidence' not found.*'score'"
+        ) as warned:
             found = npd.evaluate(predictions.rename(columns={"confidence": "score"}), ground_truth)
         assert np.isnan(found.summary["AP"])
+        assert str(warned[0].message).endswith("Is 'score' meant? Use columns={'confidence': 'score'}.")
 
 
 class TestOddRows:
@@ -342,7 +345,9 @@ class TestArguments:
             npd.evaluate(predictions, ground_truth, **given)
 
     def test_what_is_no_frame(self, predictions: pd.DataFrame) -> None:
-        with pytest.raises(npd.InvalidInputError, match="Expected a DataFrame of ground truth, got list"):
+        with pytest.raises(
+            npd.InvalidInputError, match="Expected a DataFrame, a Dataset or a Slice of ground truth, got list"
+        ):
             npd.evaluate(predictions, [])  # type: ignore[arg-type]
 
     @pytest.mark.parametrize("given", [{"engine": "hotcoco"}, {"iou_type": "segm"}], ids=str)
@@ -413,3 +418,54 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform ==
         root = Path(npd.__file__).parents[1]
         run = subprocess.run([sys.executable, "-c", code], check=True, cwd=root, capture_output=True, text=True)
         assert int(run.stdout) < 700e6
+
+
+class TestGroundTruthOnAServer:
+    @pytest.fixture
+    def dataset(self, local: npd.NucleusClient, ground_truth: pd.DataFrame) -> npd.Dataset:
+        """Three images, of which c.jpg has no ground truth."""
+        dataset = local.create_dataset("scenes")
+        names = ["a.jpg", "b.jpg", "c.jpg"]
+        metadata = [{"weather": name} for name in ("rain", "sun", "sun")]
+        images = {"reference_id": names, "image_url": [f"https://example.org/{name}" for name in names]}
+        pd.DataFrame({**images, "metadata": metadata}).nucleus.append(dataset)
+        ground_truth.nucleus.annotate(dataset)
+        return dataset
+
+    def test_a_dataset_is_its_annotations_and_items(self, dataset: npd.Dataset, predictions: pd.DataFrame) -> None:
+        found = predictions.iloc[:1].nucleus.evaluate(dataset)
+        frames = npd.evaluate(predictions.iloc[:1], dataset.annotations.to_frame(), items=dataset.items.to_frame())
+        pd.testing.assert_frame_equal(found.counts, frames.counts)
+        pd.testing.assert_series_equal(found.summary, frames.summary)
+        pd.testing.assert_frame_equal(found.by("metadata.weather"), frames.by("metadata.weather"))
+        assert totals(found) == [2, 1, 1, 0, 1]
+        assert found.by("metadata.weather")["images"].to_dict() == {"rain": 1, "sun": 2}
+
+    def test_a_slice_is_evaluated_alone(self, dataset: npd.Dataset, predictions: pd.DataFrame) -> None:
+        part = dataset.create_slice("part", ["b.jpg", "c.jpg"])
+        with pytest.warns(npd.NucleusWarning, match="1 of 2 predictions are left out: .* 1 images .* 'a.jpg'"):
+            found = npd.evaluate(predictions, part)
+        assert totals(found) == [1, 1, 1, 0, 0]
+        assert any("left out" in note for note in found.notes)
+
+    def test_items_choose_among_those_of_the_dataset(self, dataset: npd.Dataset, predictions: pd.DataFrame) -> None:
+        items = dataset.items.to_frame().query("reference_id != 'a.jpg'")
+        found = npd.evaluate(predictions.iloc[1:], dataset, items=items)
+        assert totals(found) == [1, 1, 1, 0, 0]
+
+    def test_ids_of_items_join_too(self, dataset: npd.Dataset, predictions: pd.DataFrame) -> None:
+        ids = dict(zip(dataset.items.to_frame()["reference_id"], dataset.items.to_frame().index, strict=True))
+        by_id = predictions.assign(dataset_item_id=predictions["reference_id"].map(ids)).drop(columns="reference_id")
+        assert totals(npd.evaluate(by_id, dataset)) == [2, 2, 2, 0, 0]
+
+    def test_predictions_on_other_images_only_are_an_error(
+        self, dataset: npd.Dataset, predictions: pd.DataFrame
+    ) -> None:
+        with pytest.raises(npd.InvalidInputError, match="2 of 2 rows of the predictions lie on 2 images"):
+            npd.evaluate(predictions.assign(reference_id=["x.jpg", "y.jpg"]), dataset)
+
+    def test_a_dataset_without_ground_truth(self, local: npd.NucleusClient, predictions: pd.DataFrame) -> None:
+        dataset = local.create_dataset("empty")
+        images = [{"reference_id": name, "image_url": f"https://example.org/{name}"} for name in ("a.jpg", "b.jpg")]
+        dataset.append(images)
+        assert totals(npd.evaluate(predictions, dataset)) == [0, 2, 0, 2, 0]

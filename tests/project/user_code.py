@@ -26,6 +26,7 @@ def upload(items: pd.DataFrame, boxes: pd.DataFrame, predictions: pd.DataFrame, 
             some = pd.concat([some, chunk])
         evaluation: npd.RunEvaluation = run.evaluate(iou_threshold=0.75, allowed_label_matches=[("car", "vehicle")])
         offline: npd.Evaluation = npd.evaluate(predictions, boxes)
+        offline = npd.evaluate(predictions, dataset)
         if evaluation.stale or evaluation.summary["AP"] < offline.summary["AP"]:
             return run.examples("FP", sort_by="confidence", limit=20)
         files: pd.DataFrame = dataset.to_parquet("export", what=["items", "predictions"], runs=[run], overwrite=True)
