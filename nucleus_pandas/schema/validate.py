@@ -22,13 +22,12 @@ from nucleus_pandas.schema import (
 )
 from nucleus_pandas.schema.boxes import BoxFormat
 from nucleus_pandas.schema.checked_rows import RowKind, SourceRows
+from nucleus_pandas.schema.column_names import LIKE_CONFIDENCE
 from nucleus_pandas.schema.image_urls import LocalFiles
 from nucleus_pandas.schema.payloads import Payload, check_annotation_rows, check_item_rows
 
 SendableRows: TypeAlias = pd.DataFrame | Payload
 """What can be sent: a frame, a payload dict, or a list of dicts."""
-
-_LIKE_CONFIDENCE = ("score", "scores", "conf", "prob", "probability")
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def _warn_of_other_scores(frame: pd.DataFrame, layout: ColumnLayout) -> None:
     names = [*frame.columns, *frame.index.names]
     if "confidence" in names or "confidence" in (layout.columns or {}):
         return
-    like = next((name for name in names if str(name).lower() in _LIKE_CONFIDENCE and name not in said), None)
+    like = next((name for name in names if str(name).lower() in LIKE_CONFIDENCE and name not in said), None)
     if like is not None:
         warn(
             f"There is no column 'confidence', so predictions are sent without one. Use columns={{'confidence': "

@@ -340,7 +340,7 @@ def test_slices(nucleus: Any, official: Any, official_dataset: Any, model: Any) 
     assert [item.reference_id for item in made.items] == [NAMES[2], NAMES[0]]
     assert [item.reference_id for item in made.items_generator(page_size=1)] == [NAMES[2], NAMES[0]]
     assert [item.reference_id for item in made.dataset_items()] == [NAMES[2], NAMES[0]]
-    assert [one["ref_id"] for one in made.export_raw_items()] == [NAMES[2], NAMES[0]]
+    assert [one["ref_id"] for one in made.export_raw_items()["raw_dataset_items"]] == [NAMES[2], NAMES[0]]
     assert len(made.export_raw_json()) == 2
     info = made.info()
     assert (info["name"], made.slice_id, made.name, made.dataset_id) == ("mine", made.id, "mine", official_dataset.id)

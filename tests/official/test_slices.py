@@ -142,7 +142,7 @@ def test_items_come_with_the_predictions_of_a_model(
 
 
 def test_a_slice_is_exported_raw(official_dataset: Any, rainy: Any) -> None:
-    assert [one["ref_id"] for one in rainy.export_raw_items()] == names(rainy.items)
+    assert [one["ref_id"] for one in rainy.export_raw_items()["raw_dataset_items"]] == names(rainy.items)
     assert [one["item"]["ref_id"] for one in rainy.export_raw_json()] == names(rainy.items)
     assert rainy.export_class_labels() == official_dataset.export_class_labels(rainy.id) == ["car"]
     assert official_dataset.export_class_labels() == ["car"]

@@ -259,10 +259,10 @@ def export_raw_json(slice_id: str) -> Response:
 @blueprint.get("/slice/<id:slice_id>/exportRawItems")
 def export_raw_items(slice_id: str) -> Response:
     """``GET slice/{id}/exportRawItems``: return the URLs of the images, `scale_url` as this server uses it."""
-    return reply_from(lambda db: _export(db, slice_id).every_item(_as_raw_item))
+    return reply_from(lambda db: {"raw_dataset_items": _export(db, slice_id).every_item(_as_raw_items)})
 
 
-def _as_raw_item(rows: Iterable[JsonObject]) -> list[JsonObject]:
+def _as_raw_items(rows: Iterable[JsonObject]) -> list[JsonObject]:
     return [
         {
             "id": row["id"],

@@ -323,7 +323,9 @@ def test_a_model_without_a_run_has_no_predictions_to_export(stored_scene: Stored
 
 def test_raw_items_tell_where_the_images_are(stored_scene: StoredScene, sliced: str) -> None:
     whole = stored_scene.http("GET", f"slice/{sliced}")["items"]
-    raw = stored_scene.http("GET", f"slice/{sliced}/exportRawItems")
+    exported = stored_scene.http("GET", f"slice/{sliced}/exportRawItems")
+    assert exported.keys() == {"raw_dataset_items"}
+    raw = exported["raw_dataset_items"]
     assert [one["id"] for one in raw] == [one["id"] for one in whole]
     assert {tuple(one) for one in raw} == {("id", "ref_id", "metadata", "original_url", "scale_url")}
     assert raw[0]["original_url"] == raw[0]["scale_url"] == "https://example.org/5.jpg"
