@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import platform
 import sys
+import warnings
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from nucleus_pandas._util.compat import __version__
 from nucleus_pandas.errors import InvalidInputError
@@ -19,6 +21,27 @@ _progress: bool | None = None
 def shows_progress(progress: bool | None) -> bool | None:
     """Return the effective `progress=` of a call; None means on a terminal and in a notebook."""
     return _progress if progress is None else progress
+
+
+def new_bar(progress: bool | None, total: int, what: str, **options: Any) -> Any:
+    """Return a bar of tqdm for rows: a widget in notebooks that have ipywidgets, else text.
+
+    Parameters
+    ----------
+    progress : True or None
+        What `shows_progress` returned.
+    total : int
+        Number of rows.
+    what : str
+        The text before the bar.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found")  # without ipywidgets text will do
+        from tqdm.auto import tqdm
+    is_notebook = "ipykernel.zmqshell" in sys.modules  # there no stream is a terminal, and stderr is printed in red
+    disable = None if progress is None and not is_notebook else False  # None: shown on a terminal only
+    file = sys.stdout if is_notebook else None
+    return tqdm(total=total, desc=what, unit="row", disable=disable, file=file, **options)
 
 
 class set_options:  # used as a function is

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
-from nucleus_pandas._util.options import shows_progress
+from nucleus_pandas._util.options import new_bar, shows_progress
 from nucleus_pandas._util.threads import workers
 from nucleus_pandas.errors import APIError, InvalidInputError, JournalError, NetworkError, TooLargeError
 from nucleus_pandas.schema import AnnotationUnits, Checked, SendableAnnotations, Units
@@ -388,10 +388,7 @@ def progress_bar(upload: Upload[Units], batches: int) -> Iterator[Callable[[int]
     if is_shown is False or (is_shown is None and batches == 1):
         yield lambda sent: None
         return
-    from tqdm.auto import tqdm
-
-    disable = None if is_shown is None else False  # None: shown on a terminal only
-    with tqdm(total=len(upload.units), desc=upload.target.kind, unit="row", disable=disable) as bar:
+    with new_bar(is_shown, len(upload.units), upload.target.kind) as bar:
         yield bar.update
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -47,6 +49,31 @@ def test_bars_are_shown_or_not_for_every_call(
     assert shown() == (False, False)
     with pytest.raises(npd.InvalidInputError, match="progress must be True, False or None, not 1"):
         npd.set_options(progress=1)  # type: ignore[arg-type]
+
+
+NOTEBOOK = """
+import sys, types, warnings
+warnings.simplefilter("error")
+shell = types.ModuleType("ipykernel.zmqshell")
+python = types.ModuleType("IPython")
+python.get_ipython = lambda: types.SimpleNamespace(config={"IPKernelApp": {}})
+sys.modules |= {"ipykernel": types.ModuleType("ipykernel"), "ipykernel.zmqshell": shell, "IPython": python}
+sys.modules |= dict.fromkeys(["ipywidgets", "IPython.html", "IPython.html.widgets"])  # not installed
+import nucleus_pandas as npd
+with npd.NucleusClient.local() as client:
+    dataset = client.create_dataset("Scenes")
+    images = [{"reference_id": f"{n}.jpg", "image_url": f"https://example.org/{n}.jpg"} for n in range(3)]
+    dataset.append(images, batch_size=1)
+    npd.set_options(progress=False)
+    dataset.append(images, batch_size=1)
+"""
+
+
+def test_notebooks_without_widgets_have_a_bar_of_text() -> None:
+    done = subprocess.run([sys.executable, "-c", NOTEBOOK], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.rstrip().endswith("row/s]")
+    assert done.stdout.count("items: 100%") == 1
 
 
 def test_versions_are_shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ def dataset(monkeypatch: pytest.MonkeyPatch) -> Any:
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
         mock.get(f"{HOST}/_nucleus_pandas", status=404, body="not found")
         mock.get(f"{HOST}/dataset/ds_1/name", json={"name": "d"})
-        mock.get(re.compile(f"{HOST}/dataset/ds_1/signedUrl/[0-9a-f]{{32}}$"), json={"signed_url": BUCKET})
+        mock.get(re.compile(f"{HOST}/dataset/ds_1/signedUrl/[0-9a-f]{{32}}(\\?|$)"), json={"signed_url": BUCKET})
         mock.put(BUCKET, body="")
         mock.post(f"{HOST}/dataset/ds_1/append?async=1", json=JOB)
         made = npd.NucleusClient(KEY, HOST, max_retries=2).get_dataset("ds_1")
@@ -104,6 +104,17 @@ def test_items_go_as_one_upload_and_one_job(dataset: Any, uploaded: list[bytes],
     asked = next(call.request.url for call in dataset.mock.calls if "signedUrl" in str(call.request.url))
     assert msgspec.json.decode(body(post)) == {"requestId": asked.rsplit("/", 1)[1], "update": False}
     assert waits == []  # a job that has ended is not waited for
+
+
+def test_the_endpoint_of_s3_comes_from_the_environment(
+    dataset: Any, uploaded: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish(dataset)
+    monkeypatch.setenv("S3_ENDPOINT", "http://127.0.0.1:9000/a b")
+    dataset.append(items())
+    (asked,) = (call.request.url for call in dataset.mock.calls if "signedUrl" in str(call.request.url))
+    assert asked.partition("?")[2] == "s3Endpoint=http%3A%2F%2F127.0.0.1%3A9000%2Fa+b"
+    assert len(uploaded) == 1
 
 
 def test_nothing_of_the_key_reaches_the_signed_address(
@@ -532,7 +543,7 @@ def test_what_went_before_is_not_sent_twice_to_a_server_without_signed_addresses
         sent_items.extend(row["reference_id"] for row in rows)
         return 200, {}, json.dumps({"dataset_id": "ds_1", "new_items": len(rows)})
 
-    dataset.mock.remove(responses.GET, re.compile(f"{HOST}/dataset/ds_1/signedUrl/[0-9a-f]{{32}}$"))
+    dataset.mock.remove(responses.GET, re.compile(f"{HOST}/dataset/ds_1/signedUrl/[0-9a-f]{{32}}(\\?|$)"))
     dataset.mock.get(re.compile(f"{HOST}/dataset/ds_1/signedUrl/.*"), status=404, body="not found")
     dataset.mock.add_callback(responses.POST, f"{HOST}/dataset/ds_1/append", callback=count)
     dataset.mock.add(responses.POST, f"{HOST}/dataset/ds_1/append?async=1", json=JOB)

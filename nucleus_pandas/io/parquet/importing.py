@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from nucleus_pandas._util.options import shows_progress
+from nucleus_pandas._util.options import new_bar, shows_progress
 from nucleus_pandas._util.threads import workers
 from nucleus_pandas.errors import AlreadyExistsError, InvalidInputError, NucleusWarning, UploadError
 from nucleus_pandas.io.parquet.export_schema import exported_as
@@ -69,10 +69,7 @@ class Progress:
         self._rows = self._units = self._sent = 0  # of the current row group
         wanted = shows_progress(wanted)
         if wanted is not False:
-            from tqdm.auto import tqdm
-
-            disable = None if wanted is None else False
-            self._bar = tqdm(total=total, desc=what, unit="row", unit_scale=True, disable=disable)
+            self._bar = new_bar(wanted, total, what, unit_scale=True)
 
     def begin(self, rows: int, units: int) -> None:
         """Begin a row group of some rows, which are sent as some units."""
