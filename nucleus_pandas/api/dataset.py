@@ -153,7 +153,8 @@ class Dataset(DatasetAdmin):
             names plain columns to send instead, False sends none. Missing values are omitted.
         if_exists : {"skip", "update", "error"}
             What to do with an item whose ``reference_id`` exists: leave it, replace it including its metadata, or raise
-            an error.
+            an error that names it, with nothing stored. The hosted service has no such check: items are read before
+            anything is sent, one by one or all where that is cheaper.
         on_error : {"raise", "collect"}
             Whether rejected rows raise an error, or are only reported in the result.
         batch_size : int, optional
@@ -181,8 +182,7 @@ class Dataset(DatasetAdmin):
             sent.
         UploadError
             The server rejected rows; the others are stored. AlreadyExistsError where rows exist and `if_exists` is
-            ``"error"``; an embedded Nucleus rejects a batch with such a row as a whole. An image that is removed or
-            changed while it is sent is rejected alone.
+            ``"error"``. An image that is removed or changed while it is sent is rejected alone.
 
         Warns
         -----
@@ -299,7 +299,8 @@ class Dataset(DatasetAdmin):
     def _target(self, kind: Literal["items", "annotations"]) -> Target:
         """Return the target of an upload."""
         verb = "append" if kind == "items" else "annotate"
-        return Target(kind, self._transport, ("dataset", self.id, verb), {"dataset_id": self.id})
+        view = self.items if kind == "items" else self.annotations
+        return Target(kind, self._transport, ("dataset", self.id, verb), {"dataset_id": self.id}, view._source)
 
     def rename(self, name: str) -> None:
         """Change the name of the dataset.

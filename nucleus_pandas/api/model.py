@@ -18,7 +18,7 @@ from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.uploads.options import IfAnnotated, OnError, Options, Target
 from nucleus_pandas.uploads.results import UploadResult
 from nucleus_pandas.uploads.upload import upload
-from nucleus_pandas.views import ModelPredictionsView
+from nucleus_pandas.views import DatasetPredictionsView, ModelPredictionsView
 from nucleus_pandas.wire.bulk import RunPlace
 from nucleus_pandas.wire.requests import CopyPredictions
 from nucleus_pandas.wire.responses import ModelAdded, ModelEntry, ModelList, RunCreated
@@ -204,10 +204,13 @@ class Model(Resource):
         if dataset is None:
             terms = Terms(_WITHOUT_RUN, "Send the others with dataset=, or to a run.", lambda: True)
             route: tuple[str, ...] = ("model", self.id, "predictions")
-            return Target("predictions", self._transport, route, {"model_id": self.id}, terms)
+            reader = self.predictions._source
+            return Target("predictions", self._transport, route, {"model_id": self.id}, reader, terms)
         dataset_id = id_of(dataset, "ds_", "a Dataset")
         route = ("dataset", dataset_id, "model", self.id, "uploadPredictions")
-        return Target("predictions", self._transport, route, {"model_id": self.id, "dataset_id": dataset_id})
+        context = {"model_id": self.id, "dataset_id": dataset_id}
+        view = DatasetPredictionsView(self._transport, ("dataset", dataset_id, "model", self.id), lambda: dataset_id)
+        return Target("predictions", self._transport, route, context, view._source)
 
     @property
     def predictions(self) -> ModelPredictionsView:

@@ -36,7 +36,7 @@ from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.uploads.options import IfAnnotated, OnError, Options, Target
 from nucleus_pandas.uploads.results import UploadResult
 from nucleus_pandas.uploads.upload import upload
-from nucleus_pandas.views import PredictionsView, RunIndexer, stacked
+from nucleus_pandas.views import DatasetPredictionsView, PredictionsView, RunIndexer, stacked
 from nucleus_pandas.wire.bulk import DeleteRows, RowsDeleted, RunPlace
 from nucleus_pandas.wire.evaluations import MatchType
 from nucleus_pandas.wire.responses import RunInfo
@@ -194,13 +194,20 @@ class ModelRun(Resource):
     def _target(self, dataset: Resource | str | None = None) -> Target:
         """Return the target of an upload."""
         names = ("model_id", "name", "status", "metadata")
-        context = {"model_run_id": self.id} | {name: lambda name=name: self.info[name] for name in names}
+        context: dict[str, Any] = {"model_run_id": self.id} | {
+            name: lambda name=name: self.info[name] for name in names
+        }
         if dataset is not None:
             dataset_id = id_of(dataset, "ds_", "a Dataset")
             route: tuple[str, ...] = ("dataset", dataset_id, "modelRun", self.id, "uploadPredictions")
-            return Target("predictions", self._transport, route, context | {"dataset_id": dataset_id})
+            view = DatasetPredictionsView(
+                self._transport, ("dataset", dataset_id, "modelRun", self.id), lambda: dataset_id
+            )
+            context["dataset_id"] = dataset_id
+            return Target("predictions", self._transport, route, context, view._source)
         route = ("modelRun", self.id, "predict")
-        return Target("predictions", self._transport, route, context, Terms(by_item_id=self._spans_datasets))
+        terms = Terms(by_item_id=self._spans_datasets)
+        return Target("predictions", self._transport, route, context, self.predictions._source, terms)
 
     def delete_predictions(self, reference_ids: ReferenceIds, *, dataset: Resource | str | None = None) -> int:
         """Delete the predictions of items from an open run, all at once.

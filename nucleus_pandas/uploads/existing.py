@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from nucleus_pandas.errors import APIError, NetworkError, TooLargeError
+import msgspec
+
+from nucleus_pandas.errors import APIError, NetworkError, NotFoundError, TooLargeError
 from nucleus_pandas.uploads.answers import parse_answer
 from nucleus_pandas.uploads.batches import BATCH, Batch, Upload, cut
 from nucleus_pandas.uploads.journal import request_key
@@ -46,7 +48,15 @@ def existing_units(upload: Upload[Any]) -> dict[int, str]:
 
     Requests that the journal knows are left out: their rows are this upload's own.
     """
-    return dict(_existing_items(upload) if upload.target.kind == "items" else _existing_annotations(upload))
+    is_items = upload.target.kind == "items"
+    if "check-existing" in upload.extensions:
+        return dict(_existing_items(upload) if is_items else _existing_annotations(upload))
+    if upload.journal is not None and not upload.journal.is_empty():
+        return {}  # some of the rows are this upload's own
+    try:
+        return dict(_existing_items_by_reading(upload) if is_items else _existing_annotations_by_reading(upload))
+    except NotFoundError:
+        return {}  # there is no run yet; or no dataset, as the next request says
 
 
 def reject_existing(upload: Upload[Any]) -> bool:
@@ -71,7 +81,11 @@ def _existing_items(upload: Upload[Any]) -> Iterator[tuple[int, str]]:
         missing = set(page.missing)
         for place, name in enumerate(names):
             if place not in missing:
-                yield part.start + place, f"An item with reference_id '{name}' exists already."
+                yield part.start + place, _item_exists(name)
+
+
+def _item_exists(reference_id: str) -> str:
+    return f"An item with reference_id '{reference_id}' exists already."
 
 
 def _existing_annotations(upload: Upload[Any]) -> Iterator[tuple[int, str]]:
@@ -92,3 +106,63 @@ def _unknown_parts(upload: Upload[Any], size: int) -> Iterator[range]:
             known = journal.is_known(request_key(Batch(upload, part).journal_key()))
         if not known:
             yield part
+
+
+def _existing_items_by_reading(upload: Upload[Any]) -> Iterator[tuple[int, str]]:
+    """Yield the units that exist, by the routes that read items: one by one, or all where that is cheaper."""
+    names = upload.units.keys(0, len(upload.units))
+    lengths = upload.target.reader().pick("refloc", names, ["reference_id"]).lengths
+    for unit, (name, count) in enumerate(zip(names, lengths, strict=True)):
+        if count:
+            yield unit, _item_exists(name)
+
+
+class _SentIdentity(msgspec.Struct):
+    """What tells an annotation from the others of its item, as it is sent."""
+
+    reference_id: str | None = None
+    item_id: str | None = None
+    annotation_id: str | None = None
+    type: str = "box"
+    taxonomy_name: str | None = None
+
+
+def _existing_annotations_by_reading(upload: Upload[Any]) -> Iterator[tuple[int, str]]:
+    """Yield the units that exist, by the routes that read the annotations of items."""
+    noun = "An annotation" if upload.target.kind == "annotations" else "A prediction"
+    sent = [
+        unit
+        for part in cut(upload.units, BATCH)
+        for unit in _SENT.decode(b"".join([b"[", upload.units.objects(part.start, part.stop), b"]"]))
+    ]
+    reader = upload.target.reader()
+    keys: tuple[tuple[Literal["refloc", "loc"], list[str | None]], ...] = (
+        ("refloc", [each.reference_id for each in sent]),
+        ("loc", [each.item_id if each.reference_id is None else None for each in sent]),
+    )
+    for by, key_of_unit in keys:
+        if not (names := [key for key in dict.fromkeys(key_of_unit) if key is not None]):
+            continue
+        picked = reader.pick(by, names, ["annotation_id", "type", "geometry"])
+        owners = [name for name, count in zip(names, picked.lengths, strict=True) for _ in range(count)]
+        columns = [picked.columns[name] for name in ("annotation_id", "type", "geometry")]
+        there = {
+            (owner, _slot(str(annotation_id), str(kind), (geometry or {}).get("taxonomy_name")))
+            for owner, annotation_id, kind, geometry in zip(owners, *columns, strict=True)
+        }
+        for unit, (each, key) in enumerate(zip(sent, key_of_unit, strict=True)):
+            slot = _slot(each.annotation_id, each.type, each.taxonomy_name)
+            if (key, slot) in there:
+                yield unit, f"{noun} with {' '.join(slot)} on the item '{key}' exists already."
+
+
+_SENT = msgspec.json.Decoder(list[_SentIdentity])
+
+
+def _slot(annotation_id: str | None, kind: str, taxonomy_name: str | None) -> tuple[str, str]:
+    """Return what an annotation replaces on its item: that of its id, the one mask, or the one of its taxonomy."""
+    if kind in ("segmentation", "mask"):
+        return "type", "'segmentation'"
+    if taxonomy_name is not None and kind in ("category", "multicategory"):
+        return "taxonomy", f"'{taxonomy_name}'"
+    return "annotation_id", f"'{annotation_id}'"

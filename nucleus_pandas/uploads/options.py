@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.schema import ANY, Terms
@@ -17,14 +17,48 @@ IfAnnotated: TypeAlias = Literal["skip", "update", "error", "replace"]
 OnError: TypeAlias = Literal["raise", "collect"]
 
 
+class PickedRows(Protocol):
+    """The rows of some items, grouped by key in the order of the keys."""
+
+    @property
+    def columns(self) -> Mapping[str, Any]:
+        """The values of each column."""
+
+    @property
+    def lengths(self) -> Sequence[int]:
+        """How many rows each key has."""
+
+
+class RowReader(Protocol):
+    """Reads the rows that a target has."""
+
+    def pick(self, by: Literal["refloc", "loc"], keys: Sequence[str], wanted: Sequence[str]) -> PickedRows:
+        """Read some columns of the rows of items, by distinct reference ids or item ids."""
+
+
 @dataclass(frozen=True)
 class Target:
-    """Where rows are sent: the route of the REST API, additional keys of the result, and requirements of the rows."""
+    """Where rows are sent.
+
+    Attributes
+    ----------
+    kind : {"items", "annotations", "predictions"}
+        What is sent.
+    transport, route
+        The route of the REST API.
+    context : mapping
+        Additional keys of the result.
+    reader : callable
+        Returns a reader of the rows that are there.
+    terms : Terms
+        Requirements of the rows.
+    """
 
     kind: RowKind
     transport: Transport
     route: tuple[str, ...]
     context: Mapping[str, Any]
+    reader: Callable[[], RowReader]
     terms: Terms = ANY
 
 

@@ -118,7 +118,7 @@ def send(upload: Upload[Units]) -> None:
     if upload.options.if_exists == "replace":
         send_replacing(upload)
         return
-    if upload.options.if_exists == "error" and "check-existing" in extensions and reject_existing(upload):
+    if upload.options.if_exists == "error" and reject_existing(upload):
         return
     if _has_items(upload) and "outcomes" not in extensions:
         send_signed(upload)

@@ -94,6 +94,79 @@ def test_a_check_creates_no_run(client: npd.NucleusClient, filled: npd.Dataset) 
     assert len(filled.predictions(model).to_frame()) == 1
 
 
+def hosted(client: npd.NucleusClient) -> npd.NucleusClient:
+    """The client of a server that has no extension."""
+    return contract_only(client, page=5, max_concurrency=2)
+
+
+@pytest.mark.parametrize("place", [0, 5, 29])
+@pytest.mark.parametrize("there", [0, 60])
+def test_an_existing_item_of_the_hosted_service_is_named_and_nothing_is_stored(
+    client: npd.NucleusClient, place: int, there: int
+) -> None:
+    dataset = client.create_dataset("Streets")
+    frame = item_frame(*(f"{number}.jpg" for number in range(30)))
+    dataset.append(pd.concat([frame.iloc[[place]], item_frame(*(f"other {number}" for number in range(there)))]))
+    hosted(client)
+    with pytest.raises(npd.AlreadyExistsError, match=f"row {place}: .*'{place}.jpg' exists already") as caught:
+        dataset.append(frame, if_exists="error", batch_size=3)
+    assert "other 29 rows are not stored" in str(caught.value)
+    assert len(dataset) == 1 + there
+    result = dataset.append(frame.drop(index=place), if_exists="error")
+    assert (result.new_items, len(dataset)) == (29, 30 + there)
+
+
+def test_existing_annotations_and_predictions_of_the_hosted_service_are_named(
+    client: npd.NucleusClient, filled: npd.Dataset, run: npd.ModelRun
+) -> None:
+    model = client.add_model("Other", reference_id="other")
+    free = client.add_model("Free", reference_id="free")
+    spanning = free.create_model_run()
+    ids = filled.items.to_frame()["reference_id"]
+    by_id = boxes(*ids).drop(columns="reference_id").assign(dataset_item_id=ids.index)
+    frame = boxes(*NAMES)
+    hosted(client)
+    for send, rows in (
+        (filled.annotate, frame),
+        (run.predict, frame),
+        (lambda *a, **k: model.predict(*a, dataset=filled, **k), frame),
+        (free.predict, frame),
+        (lambda *a, **k: spanning.predict(*a, dataset=filled, **k), frame),
+        (lambda rows, **options: filled.annotate(rows.assign(annotation_id="x"), **options), by_id),
+    ):
+        assert (send(rows.iloc[[7]], if_exists="error").rows["status"] == "processed").all()
+        with pytest.raises(npd.AlreadyExistsError, match=r"row 7: .* exists already") as caught:
+            send(rows, if_exists="error", batch_size=2)
+        assert (caught.value.result.rows["status"] == "error").all()
+        assert (send(rows.drop(index=rows.index[7]), if_exists="error").rows["status"] == "processed").all()
+
+
+def test_existing_rows_of_other_types_are_named_on_the_hosted_service(
+    client: npd.NucleusClient, filled: npd.Dataset
+) -> None:
+    category = {"type": "category", "reference_id": "3.jpg", "taxonomy_name": "weather"}
+    mask = {"type": "mask", "reference_id": "4.jpg", "annotations": [{"index": 1, "label": "road"}]}
+    filled.annotate([{**category, "label": "rain"}, {**mask, "mask_url": "https://example.org/m.png"}])
+    hosted(client)
+    rows = [box("1.jpg"), {**category, "label": "sun"}, {**mask, "mask_url": "https://example.org/n.png"}]
+    with pytest.raises(npd.AlreadyExistsError, match="row 1: .*taxonomy 'weather' on the item '3.jpg'") as caught:
+        filled.annotate(rows, if_exists="error")
+    assert "row 2: " in str(caught.value)
+    assert len(filled.annotations) == 2
+    rows[1]["reference_id"], rows[2]["reference_id"] = "5.jpg", "6.jpg"
+    assert filled.annotate(rows, if_exists="error").annotations_processed == 3
+
+
+def test_an_import_to_the_hosted_service_stores_nothing_where_a_row_exists(
+    client: npd.NucleusClient, filled: npd.Dataset, tmp_path: Path
+) -> None:
+    item_frame("new", *NAMES[-1:]).to_parquet(tmp_path / "items.parquet", row_group_size=1)
+    hosted(client)
+    with pytest.raises(npd.AlreadyExistsError, match=r"row 1: .*'11\.jpg' exists already"):
+        npd.import_parquet(tmp_path / "items.parquet", dataset=filled, kind="items", if_exists="error")
+    assert len(filled) == 12
+
+
 def test_an_upload_resumes_by_its_journal_where_nothing_may_exist(filled: npd.Dataset, tmp_path: Path) -> None:
     frame = boxes(*NAMES)
     for _ in range(2):

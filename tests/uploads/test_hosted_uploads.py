@@ -47,6 +47,8 @@ def dataset(monkeypatch: pytest.MonkeyPatch) -> Any:
         mock.get(f"{HOST}/_nucleus_pandas", status=404, body="not found")
         mock.get(f"{HOST}/dataset/ds_1/name", json={"name": "d"})
         mock.get(re.compile(f"{HOST}/dataset/ds_1/signedUrl/[0-9a-f]{{32}}(\\?|$)"), json={"signed_url": BUCKET})
+        mock.get(re.compile(f"{HOST}/dataset/ds_1/refloc/.*"), status=404, body="not found")  # stored later by others
+        mock.get(f"{HOST}/dataset/ds_1/size", json={"count": 0})
         mock.put(BUCKET, body="")
         mock.post(f"{HOST}/dataset/ds_1/append?async=1", json=JOB)
         made = npd.NucleusClient(KEY, HOST, max_retries=2).get_dataset("ds_1")

@@ -270,7 +270,7 @@ class RowsImport:
     def _send_all(self, log: UploadJournal | None, rejects: Rejects, bar: Progress) -> Exception | None:
         """Send the row groups; return the error that ended this early, if any."""
         groups = self._groups(log, bar)
-        if self.options.if_exists == "error" and "check-existing" in self.target.transport.extensions:
+        if self.options.if_exists == "error":
             waiting = list(groups)
             self._find_existing(waiting, bar)
             groups = iter(waiting)

@@ -68,18 +68,15 @@ def test_none_may_exist(client: npd.NucleusClient, dataset: npd.Dataset) -> None
     assert dataset.append(item_frame("d.jpg"), if_exists="error").new_items == 1
 
 
-def test_where_some_exist_nothing_is_overwritten(dataset: npd.Dataset, stated: Stated) -> None:
+def test_where_some_exist_nothing_is_stored(dataset: npd.Dataset) -> None:
     before = dataset.items.to_frame()
     with pytest.raises(npd.AlreadyExistsError, match="exist already|exists already") as caught:
         dataset.append(item_frame("a.jpg", "d.jpg", metadata=[{"k": 1}, {"k": 2}]), if_exists="error")
-    # An embedded Nucleus refuses the batch whole; the hosted service ignores one row, and counts.
-    assert statuses(caught.value.result) == stated(embedded=["error", "error"], hosted=["accepted", "accepted"])
-    assert caught.value.result.new_items == stated(embedded=0, hosted=1)
-    after = dataset.items.to_frame()
-    assert_frame_equal(after.iloc[:3], before)
-    assert after["reference_id"].tolist()[3:] == stated(embedded=[], hosted=["d.jpg"])
+    assert statuses(caught.value.result) == ["error", "error"]
+    assert caught.value.result.new_items == 0
+    assert_frame_equal(dataset.items.to_frame(), before)
     result = dataset.append(item_frame("a.jpg", "e.jpg"), if_exists="error", on_error="collect")
-    assert result.ignored_items == stated(embedded=0, hosted=1)
+    assert (statuses(result), result.ignored_items, len(dataset)) == (["error", "error"], 0, 3)
 
 
 def test_images_of_this_machine_are_uploaded(
@@ -162,16 +159,7 @@ def test_nobody_has_to_wait(dataset: npd.Dataset, stated: Stated) -> None:
     assert dataset.iloc[-2:]["reference_id"].tolist() == ["d.jpg", "e.jpg"]
 
 
-def test_what_must_not_exist_is_told_by_waiting(dataset: npd.Dataset, stated: Stated) -> None:
-    def send() -> npd.UploadResult:
-        return dataset.append(item_frame("a.jpg", "b.jpg"), if_exists="error", wait=False)
-
-    if stated(embedded=True, hosted=False):
-        with pytest.raises(npd.AlreadyExistsError):
-            send()
-        return
-    result = send()
-    assert statuses(result) == ["accepted", "accepted"]
+def test_what_must_not_exist_is_told_before_waiting(dataset: npd.Dataset) -> None:
     with pytest.raises(npd.AlreadyExistsError) as caught:
-        result.wait()
-    assert statuses(caught.value.result) == statuses(result) == ["error", "error"]
+        dataset.append(item_frame("a.jpg", "b.jpg"), if_exists="error", wait=False)
+    assert statuses(caught.value.result) == ["error", "error"]
