@@ -32,7 +32,7 @@ from nucleus_pandas.wire.column_json import (
     joined,
     with_commas,
 )
-from nucleus_pandas.wire.content_ids import Words, box_words, fill_annotation_ids, string_words
+from nucleus_pandas.wire.content_ids import Words, box_words, fill_annotation_ids, is_repeat, string_words
 from nucleus_pandas.wire.entities import DETAILS, AnyAnnotation
 from nucleus_pandas.wire.entities import Mask as MaskAnnotation
 
@@ -211,7 +211,7 @@ def check_annotations(
     nameless = [unit for unit, annotation in sent.items() if annotation.annotation_id is None]
     fill_annotation_ids(list(sent.values()), predictions=layer == "predictions")
     _warn_of_fractions(boxes, sent)
-    again = [unit for unit in nameless if "-" in str(sent[unit].annotation_id)]  # an occurrence number
+    again = [unit for unit in nameless if is_repeat(sent[unit].annotation_id)]
     if boxes.occurrences is not None:
         again += np.flatnonzero(boxes.occurrences).tolist()
     repeats = rows[sorted(again)].tolist()

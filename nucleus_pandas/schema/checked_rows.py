@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
@@ -18,6 +18,7 @@ import pandas as pd
 from nucleus_pandas._util.arrays import Bools, Indices
 from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas.errors import NucleusWarning, ValidationError
+from nucleus_pandas.schema.outside import NONE_OUTSIDE, Outside
 
 RowKind: TypeAlias = Literal["items", "annotations", "predictions"]
 SourceRows: TypeAlias = pd.DataFrame | Sequence[Mapping[str, Any]]
@@ -211,6 +212,10 @@ class Checked(Generic[UnitsT_co]):
         The positions of rows that repeat others exactly, under ids of their own.
     cleared : sequence of str
         The items that have rows without an annotation only, by ids of the kind `cleared_by`.
+    unused : sequence of hashable
+        Columns that are not sent.
+    outside : Outside
+        Boxes that reach beyond their images, as far as the source knows their sizes.
     """
 
     units: UnitsT_co
@@ -219,3 +224,5 @@ class Checked(Generic[UnitsT_co]):
     repeats: Sequence[int] = ()
     cleared: Sequence[str] = ()
     cleared_by: str = "reference_id"
+    unused: Sequence[Hashable] = ()
+    outside: Outside = NONE_OUTSIDE

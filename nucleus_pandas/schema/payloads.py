@@ -17,7 +17,7 @@ from nucleus_pandas._util.arrays import Indices
 from nucleus_pandas.errors import InvalidInputError, ValidationError
 from nucleus_pandas.schema import NOT_SENT, Checked, LocalFiles, Problems, Terms, is_remote, to_json
 from nucleus_pandas.schema.checked_rows import RowKind
-from nucleus_pandas.wire.content_ids import fill_annotation_ids
+from nucleus_pandas.wire.content_ids import fill_annotation_ids, is_repeat
 from nucleus_pandas.wire.decoding import convert, item_key
 from nucleus_pandas.wire.entities import AnyAnnotation, Item, Mask, MultiCategory
 
@@ -162,9 +162,11 @@ def check_annotation_rows(
             annotations[row] = annotation
         except ValidationError as error:
             problems.add_one(row, "", str(error))
+    nameless = [row for row, annotation in annotations.items() if annotation.annotation_id is None]
     fill_annotation_ids(list(annotations.values()), predictions=kind == "predictions")
+    repeats = [row for row in nameless if is_repeat(annotations[row].annotation_id)]
     units = AnnotationStructs(list(annotations.values()), files)
-    return rows, Checked(units, _units(len(rows), annotations), problems)
+    return rows, Checked(units, _units(len(rows), annotations), problems, repeats)
 
 
 def _units(count: int, valid: Collection[int]) -> npt.NDArray[np.intp]:

@@ -3,31 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+import numpy as np
 import pandas as pd
 
+from nucleus_pandas._util.arrays import Bools, Floats
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.schema import (
     ANY,
+    NOT_SENT,
+    AnnotationUnits,
     BoxColumn,
     Checked,
     MetadataColumns,
+    NamedColumns,
+    Problems,
     Terms,
     Units,
     check_annotations,
     check_items,
+    floats,
     warn,
 )
 from nucleus_pandas.schema.boxes import BoxFormat
 from nucleus_pandas.schema.checked_rows import RowKind, SourceRows
-from nucleus_pandas.schema.column_names import LIKE_CONFIDENCE
+from nucleus_pandas.schema.geometry import SIDES, named_columns
 from nucleus_pandas.schema.image_urls import LocalFiles
+from nucleus_pandas.schema.outside import Outside, outside
 from nucleus_pandas.schema.payloads import Payload, check_annotation_rows, check_item_rows
+from nucleus_pandas.schema.unused_columns import unused_columns, warn_of_near
 
 SendableRows: TypeAlias = pd.DataFrame | Payload
 """What can be sent: a frame, a payload dict, or a list of dicts."""
+
+
+_IDENTITY = ("dataset_item_id", "reference_id", "label", "type", *SIDES, "geometry", "taxonomy_name", "confidence")
+"""Columns from which the id of an annotation is computed."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +86,6 @@ def validate(
             rows, columns=layout.columns, bbox=layout.bbox, metadata_from=layout.metadata, local_files=local_files
         )
     else:
-        if kind == "predictions":
-            _warn_of_other_scores(rows, layout)
         checked = check_annotations(
             rows,
             kind,
@@ -85,18 +96,63 @@ def validate(
             terms=terms,
             local_files=local_files,
         )
+    named = NamedColumns(rows, layout.columns)
+    unused = unused_columns(named, layout.bbox, layout.metadata)
+    warn_of_near(named, kind, unused)
+    checked = replace(checked, unused=unused)
+    if isinstance(checked.units, AnnotationUnits) and (sizes := sizes_in(named)) is not None:
+        checked = replace(checked, outside=find_outside(checked, sizes)[1])
     return rows.copy(deep=False), checked  # later assignments by the caller do not change what was sent
 
 
-def _warn_of_other_scores(frame: pd.DataFrame, layout: ColumnLayout) -> None:
-    """Warn if a column that looks like the confidence would not be sent, unless the caller names it otherwise."""
-    said = {*(layout.columns or {}).values(), *(() if isinstance(layout.metadata, bool) else layout.metadata)}
-    names = [*frame.columns, *frame.index.names]
-    if "confidence" in names or "confidence" in (layout.columns or {}):
+def sizes_in(named: NamedColumns) -> Floats | None:
+    """Return width and height of the image of each row, NaN where they are no numbers; None without such columns."""
+    if not named.has("image_width") or not named.has("image_height"):
+        return None
+    return np.array([floats(named.need(f"image_{side}"), Problems(named.index)) for side in ("width", "height")])
+
+
+def find_outside(checked: Checked[Units], sizes: Floats) -> tuple[Bools, Outside]:
+    """Find the rows of checked annotations whose boxes reach beyond their images.
+
+    Parameters
+    ----------
+    sizes : numpy.ndarray of shape (2, n), float64
+        Width and height of the image of each row in pixels; NaN where one is not known.
+    """
+    assert isinstance(checked.units, AnnotationUnits)
+    rows = np.flatnonzero(checked.unit_of_row != NOT_SENT)
+    beyond, counts = outside(checked.units.boxes.sides, *sizes[:, rows])
+    found = np.zeros(len(checked.unit_of_row), dtype=bool)
+    found[rows] = beyond
+    return found, counts
+
+
+def warn_of_repeats(checked: Checked[Units], source: SourceRows, layout: ColumnLayout) -> None:
+    """Warn of rows that repeat others exactly, as a merge of many rows with many makes them."""
+    if not checked.repeats:
         return
-    like = next((name for name in names if str(name).lower() in LIKE_CONFIDENCE and name not in said), None)
-    if like is not None:
-        warn(
-            f"There is no column 'confidence', so predictions are sent without one. Use columns={{'confidence': "
-            f"{like!r}}} where {like!r} is meant."
-        )
+    count, remedy = len(checked.repeats), "Leave them out"
+    if isinstance(source, pd.DataFrame):
+        remedy = f"{_without_repeats(source, layout)} leaves them out"
+    warn(
+        f"{count} {'row repeats another' if count == 1 else 'rows repeat others'} exactly, the first is "
+        f"{checked.problems.label(checked.repeats[0])}. Each is sent under its own id. {remedy}."
+    )
+
+
+def _without_repeats(frame: pd.DataFrame, layout: ColumnLayout) -> str:
+    """Return what to type for a frame without exact repeats; dicts and lists in it cannot be compared as they are."""
+    named = NamedColumns(frame, layout.columns)
+    names = [named.name(canonical) for canonical in _IDENTITY if named.has(canonical)]
+    names += [name for name in named_columns(named, layout.bbox) if name not in names]
+    whole = "frame" if all(name in frame.columns for name in names) else "frame.reset_index()"
+    return f"{whole}[~{whole}[{names!r}].astype(str).duplicated().to_numpy()]"
+
+
+def warn_of_outside(found: Outside, count: int, layout: ColumnLayout) -> None:
+    """Warn of boxes that reach beyond their images, if there are any among so many rows."""
+    if found.boxes:
+        named = {} if layout.columns is None else layout.columns
+        columns = () if layout.bbox is not None else tuple(named.get(side, side) for side in SIDES)
+        warn(found.text(count, layout.bbox_format, columns))

@@ -131,6 +131,7 @@ class Upload(Generic[UnitsT_co]):
             errors=errors,
             counts=outcomes.totals(),
             context={**({"model_run_id": outcomes.run_id} if outcomes.run_id else {}), **self.target.context},
+            unused_columns=self.checked.unused,
             jobs=[started.job for started in outcomes.jobs],
             wait=wait,
         )

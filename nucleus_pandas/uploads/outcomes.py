@@ -16,6 +16,7 @@ import numpy.typing as npt
 from nucleus_pandas.errors import APIError, ServerError, ValidationError
 from nucleus_pandas.schema import NOT_SENT, Checked, SendableItems, Units
 from nucleus_pandas.schema.checked_rows import RowKind
+from nucleus_pandas.schema.outside import Outside
 from nucleus_pandas.uploads.answers import job_counts, parse_answer, reasons_by_unit, unstored
 from nucleus_pandas.uploads.jobs import Job
 from nucleus_pandas.uploads.journal import JournalEntry, PartJournal
@@ -106,6 +107,7 @@ class RowOutcomes:
         self.run_id: str | None = None
         self.since: int | None = None
         self.beside = 0
+        self._outside = Outside()
         self._lock = threading.RLock()
 
     def recall(self, units: range, key: bytes) -> bool:
@@ -181,6 +183,7 @@ class RowOutcomes:
             if isinstance(parsed, OutcomeRuns):
                 self.since = parsed.since if self.since is None else self.since
                 self.beside += parsed.beside
+                self._outside = self._outside.plus(Outside(*parsed.outside))
                 self._record_outcomes(units, parsed, is_retry=is_retry, was_sent=was_sent)
                 counts: Mapping[str, int] | None = {}
             else:
@@ -202,6 +205,11 @@ class RowOutcomes:
             view = self.jobs[0].job.ended(None if until is None else max(0.0, until - time.monotonic()))
             self._record_job(self.jobs[0], view)
             self.jobs.pop(0)
+
+    @property
+    def outside(self) -> Outside:
+        """Boxes that reach beyond their images, by the server or by the source, whichever knows of more."""
+        return max(self._outside, self.checked.outside)
 
     @property
     def has_failures(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from nucleus_pandas._util.compat import TEXT
+from nucleus_pandas._util.html import safe
 from nucleus_pandas.errors import UploadError
 from nucleus_pandas.schema.checked_rows import RowKind, SourceRows
 
@@ -31,6 +32,7 @@ COUNTERS: dict[RowKind, dict[str, tuple[int, ...]]] = {
 """The counters of each kind of upload, and the statuses that each counts."""
 
 _COUNTED = ("new", "updated", "processed", "ignored", "skipped", "failed")
+_COLUMNS = 5  # that a repr names
 _SHOWN = np.array(["skipped" if status == "unsent" else status for status in STATUSES], dtype=object)
 
 
@@ -63,6 +65,7 @@ class UploadResult:
         errors: Mapping[int, str],
         counts: Mapping[str, int],
         context: Mapping[str, Any],
+        unused_columns: Sequence[Hashable] = (),
         jobs: Sequence[Any] = (),
         wait: Callable[[float | None], UploadResult] | None = None,
     ) -> None:
@@ -72,6 +75,7 @@ class UploadResult:
         self._errors = errors
         self._counts = counts
         self._context = context
+        self._unused = tuple(unused_columns)
         self._jobs = list(jobs)
         self._wait = wait
 
@@ -111,6 +115,14 @@ class UploadResult:
     def _update(self, other: UploadResult) -> None:
         self._statuses, self._errors, self._counts = other._statuses, other._errors, other._counts
         self._context, self._jobs, self._wait = other._context, other._jobs, other._wait
+
+    @property
+    def unused_columns(self) -> list[Hashable]:
+        """The columns, and named index levels, of the frame that were not sent; ``metadata=[…]`` sends such columns.
+
+        Existing rows do not change when they are sent again, unless with ``if_exists="update"``.
+        """
+        return list(self._unused)
 
     @property
     def is_error(self) -> npt.NDArray[np.bool_]:
@@ -177,11 +189,17 @@ class UploadResult:
         uncounted = int(np.count_nonzero(self._statuses == ACCEPTED)) - sum(self._counts.values())
         if uncounted > 0:
             counts["pending" if self._jobs else "accepted"] = uncounted
-        return f"UploadResult({', '.join(f'{name}={count}' for name, count in counts.items())})"
+        parts = [f"{name}={count}" for name, count in counts.items()]
+        if self._unused:
+            more = ", …" if len(self._unused) > _COLUMNS else ""
+            parts.append(f"unused_columns=[{', '.join(map(repr, self._unused[:_COLUMNS]))}{more}]")
+        return f"UploadResult({', '.join(parts)})"
 
     def _repr_html_(self) -> str:
         by_status = pd.Series(_SHOWN[self._statuses]).value_counts()
         cells = "".join(f"<tr><th>{status}</th><td>{count}</td></tr>" for status, count in by_status.items())
+        if self._unused:
+            cells += f"<tr><th>unused columns</th><td>{safe(', '.join(map(str, self._unused)))}</td></tr>"
         return f"<table><caption>{self._kind} sent, {len(self._statuses)} rows</caption>{cells}</table>"
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from nucleus_pandas.errors import AlreadyExistsError, APIError, InvalidInputError, NetworkError, UploadError
 from nucleus_pandas.schema import LocalFiles, SendableItems, Units, label_of, warn
-from nucleus_pandas.schema.validate import ColumnLayout, SendableRows, validate
+from nucleus_pandas.schema.validate import ColumnLayout, SendableRows, validate, warn_of_outside, warn_of_repeats
 from nucleus_pandas.uploads.batches import Upload, send_batches
 from nucleus_pandas.uploads.existing import reject_existing
 from nucleus_pandas.uploads.images import send_items
@@ -54,7 +54,7 @@ def upload(
     local_files = local_files or LocalFiles()
     source, checked = validate(target.kind, rows, layout, local_files=local_files, terms=target.terms)
     if journal is None:
-        return _upload(Upload(target, options, source, checked), local_files)
+        return _upload(Upload(target, options, source, checked), layout, local_files)
     if not options.wait:
         raise InvalidInputError(
             "journal= cannot be combined with wait=False, because the journal records how jobs end.", argument="wait"
@@ -62,7 +62,7 @@ def upload(
     with Journal(Path(journal)) as opened:
         entries = opened.upload(target.kind, *target.route, options.if_exists, generation=generation_of(target))
         part = entries.part("")
-        return _upload(Upload(target, options, source, checked, journal=part), local_files)
+        return _upload(Upload(target, options, source, checked, journal=part), layout, local_files)
 
 
 def generation_of(target: Target) -> str:
@@ -72,7 +72,7 @@ def generation_of(target: Target) -> str:
     return target.transport.read(Generation, "_nucleus_pandas", *target.route[:2], "generation").generation
 
 
-def _upload(upload: Upload[Units], local_files: LocalFiles) -> UploadResult:
+def _upload(upload: Upload[Units], layout: ColumnLayout, local_files: LocalFiles) -> UploadResult:
     problems = upload.checked.problems
     replaces_images = upload.options.if_exists == "replace"
     if problems.bad.any() and (upload.options.on_error == "raise" or replaces_images):
@@ -90,8 +90,10 @@ def _upload(upload: Upload[Units], local_files: LocalFiles) -> UploadResult:
     if replaces_images:
         upload.checked = by_image(upload.checked)
     local_files.warn()
+    warn_of_repeats(upload.checked, upload.source, layout)
     send(upload)
     warn_of_beside(upload.outcomes.beside)
+    warn_of_outside(upload.outcomes.outside, len(upload.units), layout)
     return _result_of_jobs(upload) if upload.outcomes.jobs else _result(upload)
 
 

@@ -269,6 +269,9 @@ class OutcomeRuns(Struct, kw_only=True):
     After an update `beside` counts the new rows with computed ids whose items had rows before the arrival `since`,
     which the next request of the same upload repeats as ``?since=…``.
 
+    `outside` counts boxes that reach beyond images whose size is known, and how many of them would not if their numbers
+    were two corners, or centre and size, or if width and height of their images were swapped.
+
     `outcomes` are runs of equal outcomes in the order of the rows, `row_errors` the rows, from 0, that were rejected,
     and why.
     """
@@ -277,6 +280,7 @@ class OutcomeRuns(Struct, kw_only=True):
     row_errors: list[tuple[Count, str]]
     since: int | None = None
     beside: int = 0
+    outside: tuple[Count, Count, Count, Count] = (0, 0, 0, 0)
 
 
 class MatchColumns(Struct, kw_only=True):

@@ -53,6 +53,17 @@ def is_computed(annotation_id: str) -> bool:
     return _COMPUTED.fullmatch(annotation_id) is not None
 
 
+def is_repeat(computed_id: str | None) -> bool:
+    """Return whether a computed id has an occurrence number, as that of an exact repeat has.
+
+    Examples
+    --------
+    >>> is_repeat("269a3f4a479501da7da9844c077409c4"), is_repeat("269a3f4a479501da7da9844c077409c4-1")
+    (False, True)
+    """
+    return computed_id is not None and "-" in computed_id
+
+
 def box_ids(
     item_keys: Sequence[str],
     labels: Sequence[str],

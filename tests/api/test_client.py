@@ -569,8 +569,9 @@ def test_update_replaces_items_and_annotations(client: npd.NucleusClient, datase
     assert dataset.iloc(0)["item"]["image_url"] == "https://example.org/new.jpg"
     geometry = {"x": 1, "y": 2, "width": 3, "height": 4}
     row = {"reference_id": "a.jpg", "label": "car", "type": "box", "geometry": geometry}
-    assert dataset.annotate([row, row]).rows["status"].tolist() == ["new", "new"]
-    assert dataset.annotate([row, row]).rows["status"].tolist() == ["ignored", "ignored"]
+    for status in ("new", "ignored"):
+        with pytest.warns(npd.NucleusWarning, match="1 row repeats another exactly, the first is row 1"):
+            assert dataset.annotate([row, row]).rows["status"].tolist() == [status, status]
     result = dataset.annotate([{**row, "metadata": {"k": 2}}], if_exists="update")
     assert result.rows["status"].tolist() == ["updated"]
     assert [a["metadata"] for a in dataset.refloc("a.jpg")["annotations"]] == [{"k": 2}, {}]

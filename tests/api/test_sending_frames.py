@@ -409,17 +409,20 @@ def test_a_row_keeps_its_id_whatever_stands_beside_it(four_images: npd.Dataset) 
 def test_exact_repeats_are_counted_and_none_is_lost(dataset: npd.Dataset, run: npd.ModelRun) -> None:
     frame = boxes().iloc[[0, 1, 0, 0, 1]].assign(confidence=0.5, metadata=[{"n": n} for n in range(5)])
     for holder, send in ((dataset, npd.annotate), (run, npd.predict)):
-        assert statuses(send(frame, holder)) == ["new"] * 5
+        with pytest.warns(npd.NucleusWarning, match="3 rows repeat others exactly"):
+            assert statuses(send(frame, holder)) == ["new"] * 5
         ids = {a["metadata"]["n"]: a["annotation_id"] for a in stored(holder, NAMES[:3])}
         numbers = [ids[n].removeprefix(ids[first]) for n, first in enumerate([0, 1, 0, 0, 1])]
         assert numbers == ["", "", "-1", "-2", "-1"]
-        assert statuses(send(frame, holder, batch_size=2)) == ["ignored"] * 5
+        with pytest.warns(npd.NucleusWarning, match="3 rows repeat others exactly"):
+            assert statuses(send(frame, holder, batch_size=2)) == ["ignored"] * 5
 
 
 def test_exact_repeats_of_other_types_are_counted(four_images: npd.Dataset) -> None:
     shapes = pd.DataFrame({"reference_id": "a.jpg", "label": "road", "type": "polygon", "geometry": [TRIANGLE] * 3})
-    assert statuses(npd.annotate(shapes, four_images)) == ["new"] * 3
-    assert statuses(npd.annotate(shapes, four_images)) == ["ignored"] * 3
+    for status in ("new", "ignored"):
+        with pytest.warns(npd.NucleusWarning, match="2 rows repeat others exactly, the first is row 1"):
+            assert statuses(npd.annotate(shapes, four_images)) == [status] * 3
     first, *others = [a["annotation_id"] for a in stored(four_images)]
     assert others == [f"{first}-1", f"{first}-2"]
 
@@ -441,11 +444,15 @@ def payloads(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def test_frames_and_payloads_get_the_same_ids(dataset: npd.Dataset, run: npd.ModelRun) -> None:
     frame = boxes(label=["car", '\N{GRINNING FACE}"\\', "7"], x=[0.1, 1e-7, -0.0])
     frame = pd.concat([frame, frame.iloc[:1]])
-    npd.annotate(frame, dataset)
-    assert statuses(dataset.annotate({"annotations": payloads(frame)})) == ["ignored"] * 4
     predictions = frame.assign(confidence=[0.1, 0.2, 1, 0.1])
-    run.predict(payloads(predictions))
-    assert statuses(npd.predict(predictions, run)) == ["ignored"] * 4
+    for send, rows, status in (
+        (dataset.annotate, frame, "new"),
+        (dataset.annotate, {"annotations": payloads(frame)}, "ignored"),
+        (run.predict, payloads(predictions), "new"),
+        (run.predict, predictions, "ignored"),
+    ):
+        with pytest.warns(npd.NucleusWarning, match="1 row repeats another exactly"):
+            assert statuses(send(rows)) == [status] * 4
 
 
 def test_the_server_computes_the_same_ids(local: npd.NucleusClient, four_images: npd.Dataset) -> None:

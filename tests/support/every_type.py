@@ -45,8 +45,8 @@ def fill(client: npd.NucleusClient) -> npd.Dataset:
     """Five images, boxes, and an annotation of every other type; a run with predictions of the same kinds."""
     dataset = client.create_dataset("From")
     items = pd.DataFrame({"reference_id": IDS, "image_url": [f"https://example.org/{n}.jpg" for n in range(5)]})
-    items["width"] = pd.array([640, None, 1, 2**31 - 1, None], dtype="Int64")
-    items["height"] = pd.array([480, 7, None, 1, None], dtype="Int64")
+    items["width"] = pd.array([None, 640, 1, 2**31 - 1, None], dtype="Int64")
+    items["height"] = pd.array([7, 480, None, 1, None], dtype="Int64")
     items["metadata"] = METADATA
     dataset.append(items)
     rows = annotations()

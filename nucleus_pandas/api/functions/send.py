@@ -8,16 +8,25 @@ from collections.abc import Callable, Hashable, Mapping
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
+import numpy as np
 import pandas as pd
 
 from nucleus_pandas.api.dataset import Dataset
 from nucleus_pandas.api.model import Model
 from nucleus_pandas.api.model_run import ModelRun
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.schema import BoxColumn, LocalFiles, MetadataColumns, label_of, warn
+from nucleus_pandas.schema import NOT_SENT, BoxColumn, Checked, LocalFiles, MetadataColumns, NamedColumns, Units
 from nucleus_pandas.schema.boxes import BoxFormat
 from nucleus_pandas.schema.checked_rows import RowKind
-from nucleus_pandas.schema.validate import ColumnLayout, SendableRows, validate
+from nucleus_pandas.schema.validate import (
+    ColumnLayout,
+    SendableRows,
+    find_outside,
+    sizes_in,
+    validate,
+    warn_of_outside,
+    warn_of_repeats,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -109,6 +118,7 @@ def check(
     frame: pd.DataFrame,
     kind: RowKind | None = None,
     *,
+    dataset: Dataset | None = None,
     local: bool = False,
     image_check: bool = True,
     columns: Mapping[str, Hashable] | None = None,
@@ -116,7 +126,7 @@ def check(
     bbox_format: BoxFormat | None = None,
     metadata: MetadataColumns = True,
 ) -> pd.DataFrame:
-    """Return the rows that would be rejected, without sending anything.
+    """Return the rows that would be rejected, and boxes that lie outside their images, without sending anything.
 
     Parameters
     ----------
@@ -125,6 +135,9 @@ def check(
     kind : {"items", "annotations", "predictions"}, optional
         The kind of rows. By default every kind that the columns allow: items with ``image_url``, predictions with
         ``confidence``, otherwise annotations with boxes, ``bbox`` or ``geometry``.
+    dataset : Dataset, optional
+        Where annotations or predictions would go: the sizes of its images are read, and rows of images that it does not
+        have are listed. Without it, sizes are known from the columns ``image_width`` and ``image_height``.
     local : bool
         If True, every ``image_url`` is a path; otherwise values without ``://`` are paths, and ``file://`` URLs.
     image_check : bool
@@ -144,7 +157,7 @@ def check(
     -------
     pandas.DataFrame
         One row per problem, indexed by the labels of the frame: ``row`` (the position), ``column`` and ``reason``.
-        Empty if everything can be sent.
+        Boxes that reach beyond their images are listed, although they are sent. Empty if there is nothing to mend.
 
     Raises
     ------
@@ -154,7 +167,8 @@ def check(
     Warns
     -----
     NucleusWarning
-        Rows are exact duplicates, no coordinate of any box is above 1, or local images may be damaged.
+        Rows are exact duplicates, a column that is not sent has nearly the name of a missing one, no coordinate of any
+        box is above 1, boxes reach beyond their images, or local images may be damaged.
 
     Examples
     --------
@@ -169,19 +183,47 @@ def check(
         local_files = LocalFiles(local, image_check)
         _, checked = validate(row_kind, frame_of(frame), layout, local_files=local_files)
         local_files.warn()
+        if row_kind != "items":
+            _check_images(frame, layout, checked, None if dataset is None else of_type(dataset, Dataset, "check"))
         problems.append(checked.problems.frame())
-        if checked.repeats:
-            count = len(checked.repeats)
-            warn(
-                f"{count} {'row repeats another' if count == 1 else 'rows repeat others'} exactly, the first is "
-                f"{label_of(frame.index, checked.repeats[0])}. Each is sent under its own id; "
-                "frame.drop_duplicates() removes them."
-            )
+        warn_of_repeats(checked, frame, layout)
     if len(problems) == 1:
         return problems[0]
     combined = pd.concat(problems)
     combined = combined.iloc[combined["row"].argsort(kind="stable")]  # by position: an index may be named "row" too
     return combined[~combined.duplicated()]
+
+
+def _check_images(frame: pd.DataFrame, layout: ColumnLayout, checked: Checked[Units], dataset: Dataset | None) -> None:
+    """List boxes that reach beyond their images, and rows of images that the dataset does not have."""
+    named = NamedColumns(frame, layout.columns)
+    sizes, problems = sizes_in(named), checked.problems
+    if dataset is not None:
+        rows = np.flatnonzero(checked.unit_of_row != NOT_SENT)
+        keys = np.array(checked.units.keys(0, len(rows)), dtype=object)
+        images = dataset.items[["reference_id", "width", "height"]]
+        known = {by: pd.Index(ids) for by, ids in (("reference_id", images["reference_id"]), ("", images.index))}
+        found = np.maximum(known["reference_id"].get_indexer(keys), known[""].get_indexer(keys))
+        unknown = np.zeros(len(frame), dtype=bool)
+        unknown[rows[found < 0]] = True
+        sizes = np.full((2, len(frame)), np.nan)
+        stored = images[["width", "height"]].to_numpy(dtype=np.float64, na_value=np.nan).T
+        sizes[:, rows[found >= 0]] = stored[:, found[found >= 0]]
+        key = "reference_id" if named.has("reference_id") else "dataset_item_id"
+        problems.add(unknown, str(named.name(key)), "names an item that the dataset does not have.")
+    if sizes is None:
+        return
+    beyond, counts = find_outside(checked, sizes)
+    column = str(named.name("x") if layout.bbox is None else layout.bbox)
+    problems.add(
+        beyond,
+        column,
+        lambda row: (
+            f"belongs to a box that reaches beyond its image of {sizes[0, row]:g} x {sizes[1, row]:g} pixels. "
+            "It would be sent as it is."
+        ),
+    )
+    warn_of_outside(counts, len(checked.units), layout)
 
 
 def _kinds(frame: pd.DataFrame, layout: ColumnLayout) -> list[RowKind]:

@@ -24,7 +24,8 @@ from nucleus_pandas.io.parquet.row_groups import ReadPlan, RowGroupFrame, withou
 from nucleus_pandas.io.parquet.sources import SourceFile, SourceFiles, first_line
 from nucleus_pandas.schema import NOT_SENT, LocalFiles, Units, warn
 from nucleus_pandas.schema.checked_rows import RowKind
-from nucleus_pandas.schema.validate import ColumnLayout, validate
+from nucleus_pandas.schema.outside import Outside
+from nucleus_pandas.schema.validate import ColumnLayout, validate, warn_of_outside
 from nucleus_pandas.uploads.batches import Upload
 from nucleus_pandas.uploads.existing import existing_units
 from nucleus_pandas.uploads.journal import FILE_NAME, Journal, PartJournal, UploadJournal, user_folder
@@ -180,6 +181,8 @@ class RowsImport:
         self.counts: Counter[str] = Counter()
         self.repeats = self.resumed = self.beside = 0
         self.since: int | None = None
+        self.outside = Outside()
+        self.boxes = 0
         self.existing: dict[tuple[str, int], dict[int, str]] = {}
         self.changed: list[str] = []
         self.first_rejected: list[str] = []
@@ -214,6 +217,7 @@ class RowsImport:
             )
             warn_of_beside(self.beside)
             self.local_files.warn()
+            warn_of_outside(self.outside, self.boxes, self.layout)
             if error is not None:
                 raise self._stopped(error, result) from error
         if result.failed and self.options.on_error == "raise":
@@ -286,6 +290,8 @@ class RowsImport:
                 send(upload)
             self.since = outcomes.since
             self.beside += outcomes.beside
+            self.outside = self.outside.plus(outcomes.outside)
+            self.boxes += len(upload.units)
             upload.wait_for_jobs()
             counts = counted(upload)
             counts = +(counts + Counter(failed=len(rows.rejected)))

@@ -74,6 +74,7 @@ def store_request(
         def store() -> StoredRows:
             layer, dataset = target.open(db, request.trained_slice_id)
             how = Storing(update, reject_existing or check_only, anywhere, clear, since)
+            how.counts_outside = isinstance(request, AnnotateRows) and not check_only
             if boxes is not None:
                 stored = store_boxes(db, layer, dataset, boxes, how)
             else:

@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 from itertools import compress
 from typing import NamedTuple, TypeAlias
 
+import numpy as np
+
 from nucleus_pandas.errors import BadRequestError
+from nucleus_pandas.schema.outside import NONE_OUTSIDE, Outside, outside
 from nucleus_pandas.server.ingest import dataset_rules
 from nucleus_pandas.server.ingest.uploaded_files import UploadedFile
 from nucleus_pandas.server.store import datasets, items, layers
@@ -22,7 +25,7 @@ from nucleus_pandas.server.store.pending_files import StoredFile
 from nucleus_pandas.wire.bulk import BoxColumns, RowOutcome
 from nucleus_pandas.wire.content_ids import fill_annotation_ids, is_computed
 from nucleus_pandas.wire.decoding import item_key
-from nucleus_pandas.wire.entities import AnyAnnotation, Category, Item, Mask, MultiCategory
+from nucleus_pandas.wire.entities import AnyAnnotation, Box, Category, Item, Mask, MultiCategory
 
 RowPath: TypeAlias = Callable[[int], str]
 """Returns the path of a row in its request, for errors."""
@@ -38,7 +41,7 @@ class StoredRows:
     """The outcome of every row, and the error of each rejected row.
 
     `broken` counts the errors that break a rule of the dataset or run; the other rows name no item, or have no image.
-    `since` and `beside` are those of `Storing`, for an update.
+    `since` and `beside` are those of `Storing`, for an update; `outside` counts boxes that reach beyond their images.
     """
 
     outcomes: list[RowOutcome] = field(default_factory=list)
@@ -46,6 +49,7 @@ class StoredRows:
     broken: int = 0
     since: int | None = None
     beside: int = 0
+    outside: Outside = NONE_OUTSIDE
 
     def count(self, *outcomes: RowOutcome) -> int:
         """Count the rows with any of these outcomes."""
@@ -80,6 +84,8 @@ class Storing:
         The arrival of the first row of the upload that this is a part of; by default that of the first row here.
     beside : int
         After an update: new rows with computed ids whose items had rows before `since`.
+    counts_outside : bool
+        Whether boxes that reach beyond their images are counted.
     """
 
     update: bool = False
@@ -88,6 +94,7 @@ class Storing:
     clear: RowsToClear | None = None
     since: int | None = None
     beside: int = 0
+    counts_outside: bool = False
 
     def __post_init__(self) -> None:
         """Check that a rejection wins over an update."""
@@ -114,6 +121,23 @@ class Storing:
             earlier = layers.items_before(db, layer, new, self.since)
             self.beside += sum(number in earlier for number in new)
         return outcomes
+
+    def outside(self, db: sqlite3.Connection, numbers: Sequence[int], boxes: Sequence[Sequence[float]]) -> Outside:
+        """Count the boxes that reach beyond their images.
+
+        Parameters
+        ----------
+        numbers : sequence of int
+            The item of each box.
+        boxes : sequence of sequence of float
+            x, y, width and height of all boxes.
+        """
+        sizes = items.sizes(db, numbers) if self.counts_outside else {}
+        if not sizes:
+            return NONE_OUTSIDE
+        unknown = (np.nan, np.nan)
+        width, height = np.array([sizes.get(number, unknown) for number in numbers]).T
+        return outside(np.array(boxes, dtype=np.float64), width, height)[1]
 
     def cleared(self, db: sqlite3.Connection, dataset: Dataset | None) -> list[int] | None:
         """Return the numbers of the items to leave without rows; None if rows do not replace others."""
@@ -291,7 +315,7 @@ def store_annotations(
             return f"A category of the taxonomy '{annotation.taxonomy_name}' {where} exists already."
         return _exists_already(layer, str(annotation.annotation_id), where)
 
-    return _store_valid(
+    stored = _store_valid(
         db,
         len(annotations),
         errors,
@@ -299,6 +323,10 @@ def store_annotations(
         store,
         exists if how.reject_existing else None,
     )
+    boxes = [(number, a.geometry) for a, number, _ in valid if isinstance(a, Box)]
+    sides = list(zip(*((box.x, box.y, box.width, box.height) for _, box in boxes), strict=True))
+    stored.outside = how.outside(db, [number for number, _ in boxes], sides)
+    return stored
 
 
 def _exists_already(layer: AnnotationLayer, annotation_id: str, where: str) -> str:
@@ -360,7 +388,9 @@ def store_boxes(
     def exists(row: int) -> str:
         return _exists_already(layer, boxes.annotation_id[row], f"on the item '{boxes.keys[row]}'")
 
-    return _store_valid(db, count, errors, len(broken), store, exists if how.reject_existing else None)
+    stored = _store_valid(db, count, errors, len(broken), store, exists if how.reject_existing else None)
+    stored.outside = how.outside(db, item_numbers, (valid.x, valid.y, valid.width, valid.height))
+    return stored
 
 
 def _find_keys(

@@ -196,7 +196,9 @@ def row_outcomes(stored: StoredRows) -> dict[str, object]:
     """Return the outcome of every row as run-length pairs, and the errors of the rejected rows."""
     runs = [[outcome, sum(1 for _ in rows)] for outcome, rows in groupby(stored.outcomes)]
     described = {"outcomes": runs, "row_errors": [[row, text] for row, text in sorted(stored.errors.items())]}
-    return described if stored.since is None else {**described, "since": stored.since, "beside": stored.beside}
+    if stored.since is not None:
+        described |= {"since": stored.since, "beside": stored.beside}
+    return described | ({"outside": stored.outside} if stored.outside.boxes else {})
 
 
 def find_item(db: sqlite3.Connection, dataset: Dataset, by: str, key: str) -> ItemRow:

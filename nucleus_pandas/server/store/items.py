@@ -186,6 +186,15 @@ def select(db: sqlite3.Connection, numbers: Iterable[int], columns: str) -> Iter
         yield from db.execute(f"SELECT {columns} FROM item WHERE id IN ({marks})", part)
 
 
+def sizes(db: sqlite3.Connection, numbers: Iterable[int]) -> dict[int, tuple[int, int]]:
+    """Return width and height of images in pixels by item number; those that are not known are left out."""
+    return {
+        number: (width, height)
+        for number, width, height in select(db, numbers, "id, width, height")
+        if width is not None and height is not None
+    }
+
+
 def select_page(
     db: sqlite3.Connection, dataset: Dataset, after: int | None, limit: int, columns: str
 ) -> Iterator[tuple[Any, ...]]:

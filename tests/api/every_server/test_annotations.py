@@ -28,9 +28,11 @@ def test_boxes_are_added_and_read_back(dataset: npd.Dataset, stated: Stated) -> 
 
 def test_boxes_sent_again_change_nothing(dataset: npd.Dataset) -> None:
     frame = box_frame("a.jpg", "b.jpg", "b.jpg")
-    frame.nucleus.annotate(dataset)
+    with pytest.warns(npd.NucleusWarning, match="1 row repeats another exactly, the first is row 2"):
+        frame.nucleus.annotate(dataset)
     before = dataset.annotations.to_frame()
-    result = frame.nucleus.annotate(dataset)
+    with pytest.warns(npd.NucleusWarning, match="1 row repeats another exactly"):
+        result = frame.nucleus.annotate(dataset)
     assert statuses(result) == ["ignored"] * 3
     assert result.annotations_ignored == 3
     assert_frame_equal(dataset.annotations.to_frame(), before)

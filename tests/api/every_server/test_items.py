@@ -126,7 +126,7 @@ def test_a_missing_image_is_told_before_anything_is_sent(dataset: npd.Dataset, i
 def test_rows_that_share_an_item_have_its_outcome(client: npd.NucleusClient) -> None:
     dataset = client.create_dataset("Joint")
     images = item_frame("a.jpg", "b.jpg", image_width=[640, 320])
-    joint = images.merge(box_frame("a.jpg", "a.jpg"), on="reference_id", how="left")
+    joint = images.merge(box_frame("a.jpg", "a.jpg", x=[10.0, 20.0]), on="reference_id", how="left")
     assert statuses(joint.nucleus.append(dataset)) == ["new"] * 3
     assert dataset.items.to_frame()["width"].tolist() == [640, 320]
     assert joint.nucleus.annotate(dataset).rows["status"].iloc[-1] == "skipped"

@@ -74,7 +74,7 @@ def test_frames_come_in_pieces(client: npd.NucleusClient) -> None:
     dataset = client.create_dataset("Pieces")
     names = [f"{number:03d}" for number in range(25)]
     dataset.append(item_frame(*names))
-    dataset.annotate(box_frame(*np.repeat(names, 3)))
+    dataset.annotate(box_frame(*np.repeat(names, 3), x=np.arange(75.0)))
     run = dataset.create_model_run(client.add_model("M", "m"))
     run.predict(box_frame(*names, confidence=0.5))
     for view, rows in ((dataset.items, 25), (dataset.annotations, 75), (run.predictions, 25)):
