@@ -132,11 +132,11 @@ class Dataset(DatasetAdmin):
         Parameters
         ----------
         items : pandas.DataFrame, dict or list of dict
-            Columns ``reference_id``, ``image_url`` and optionally ``width`` and ``height`` (pixels) and metadata. A URL
-            (http, https, s3, gs, gcs) is sent as is, a local file is uploaded. A row with an ``image_error``, as
-            `read_images` returns it, is rejected for that reason. Rows that share a ``reference_id`` and
-            agree are one item, so a frame with one row per box can be sent as is: next to ``x`` and ``y``, ``width``
-            and ``height`` are those of the boxes, and ``image_width`` and ``image_height`` are those of the images.
+            Columns ``reference_id``, ``image_url`` and optionally ``image_width`` and ``image_height`` (pixels; a frame
+            without columns of boxes may call them ``width`` and ``height``) and metadata. A URL (http, https, s3, gs,
+            gcs) is sent as is, a local file is uploaded. A row with an ``image_error``, as `read_images` returns it, is
+            rejected for that reason. Rows that share a ``reference_id`` and agree are one item, so a frame with one row
+            per box can be sent as is: next to ``x`` and ``y``, ``width`` and ``height`` are those of the boxes.
         local : bool
             If True, every ``image_url`` is a path; otherwise values without ``://`` are paths, and ``file://`` URLs.
             Local files are uploaded.
@@ -747,9 +747,9 @@ class Dataset(DatasetAdmin):
 
         Notes
         -----
-        **Fields of items**: ``reference_id``, ``dataset_item_id``, ``width``, ``height``, ``metadata.<key>``, deeper
-        ``metadata.<key>.<key>``, and ``slice``, the name of a slice that contains the item. Names that are not
-        single words are quoted: ``metadata."time of day"``.
+        **Fields of items**: ``reference_id``, ``dataset_item_id``, ``image_width`` and ``image_height`` (of items also
+        ``width`` and ``height``), ``metadata.<key>``, deeper ``metadata.<key>.<key>``, and ``slice``, the name of a
+        slice that contains the item. Names that are not single words are quoted: ``metadata."time of day"``.
 
         **Their annotations** (and likewise ``predictions``): ``annotations.count`` and ``annotations.<label>`` are
         numbers, as in ``annotations."traffic light" >= 2``; ``annotations.box.count`` and ``annotations.box.<label>``

@@ -53,7 +53,7 @@ def examples(
     parameters : Parameters
         How, and from which IoU on a pair counts.
     items : pandas.DataFrame
-        ``reference_id``, ``image_url``, ``width`` and ``height`` of the images.
+        ``reference_id``, ``image_url``, ``image_width`` and ``image_height``.
     match_type, sort_by, ascending, limit
         As in `ModelRun.examples`.
     """
@@ -71,7 +71,7 @@ def examples(
     names = column(columns["reference_id"], EXAMPLES["reference_id"])
     images = indexed(items, "reference_id").reindex(names)
     columns["image_url"] = images["image_url"].to_numpy(dtype=object)
-    columns |= {f"image_{side}": images[side].array for side in ("width", "height")}
+    columns |= {name: images[name].array for name in ("image_width", "image_height")}
     shown = frame(columns, EXAMPLES)
     if sort_by is not None:
         shown = shown.sort_values(sort_by, ascending=ascending, kind="stable", ignore_index=True)

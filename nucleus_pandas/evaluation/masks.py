@@ -106,12 +106,10 @@ def sizes_of(frames: Iterable[tuple[NamedColumns, StringArray]]) -> dict[str, Ma
 
 
 def _sizes_in_columns(named: NamedColumns) -> list[MaskSize | None]:
-    pair = ("image_height", "image_width")
-    if not all(map(named.has, pair)):
-        pair = ("height", "width")
-        if named.has("x") or not all(map(named.has, pair)):
-            return [None] * len(named)
-    columns = [pd.to_numeric(named.need(name), errors="coerce").to_numpy(np.float64, na_value=np.nan) for name in pair]
+    found = [column for side in ("height", "width") if (column := named.image_side(side)) is not None]
+    if len(found) < 2:
+        return [None] * len(named)
+    columns = [pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan) for column in found]
     return [
         None if math.isnan(height) or math.isnan(width) else (int(height), int(width))
         for height, width in zip(*(column.tolist() for column in columns), strict=True)

@@ -146,9 +146,8 @@ def check_items_to_write(items: pd.DataFrame) -> CheckedItems:
         lambda row: f"is {shown(names[row])} again. Drop the repeated rows.",
     )
     sides_of_images = []
-    for name in ("width", "height"):
-        # Beside x, they are those of boxes.
-        column = None if named.has("x") else named.get(name)
+    for side in ("width", "height"):
+        column = named.image_side(side)
         numbers = np.full(len(named), np.nan) if column is None else sides(column, problems)
         sides_of_images.append([None if np.isnan(number) else int(number) for number in numbers.tolist()])
     urls = named.get("image_url")

@@ -24,8 +24,9 @@ class Frames(NamedTuple):
     Attributes
     ----------
     items : pandas.DataFrame
-        One row per image, as `Dataset.append` takes it: ``reference_id`` and ``image_url`` (text), ``width`` and
-        ``height`` (``Int64``, pixels), ``metadata`` (dicts). ``attrs`` holds what belongs to the file as a whole.
+        One row per image, as `Dataset.append` takes it: ``reference_id`` and ``image_url`` (text), ``image_width``
+        and ``image_height`` (``Int64``, pixels), ``metadata`` (dicts). ``attrs`` holds what belongs to the file as a
+        whole.
     annotations : pandas.DataFrame
         One row per box, as `Dataset.annotate` takes it: ``reference_id``, ``annotation_id``, ``label`` and ``type``
         (text), ``x``, ``y``, ``width``, ``height`` (``float64``, pixels from the top-left corner) and ``metadata``
@@ -53,8 +54,8 @@ def items_frame(
     columns = {
         "reference_id": references,
         "image_url": urls,
-        "width": [width for width, _ in sizes],
-        "height": [height for _, height in sizes],
+        "image_width": [width for width, _ in sizes],
+        "image_height": [height for _, height in sizes],
         "metadata": metadata,
     }
     return frame(columns, _ITEMS)

@@ -45,9 +45,9 @@ def read_images(folder: str | os.PathLike[str], *, pattern: str | None = None) -
     -------
     pandas.DataFrame
         One row per image, sorted by ``reference_id`` (the path below the folder, with forward slashes), with
-        ``image_url`` (the path), ``width`` and ``height`` in pixels as they are stored (``Int64``; the EXIF orientation
-        is not applied), and ``image_error``: why a file cannot be read as an image, missing otherwise. `append`
-        rejects such rows with that reason.
+        ``image_url`` (the path), ``image_width`` and ``image_height`` in pixels as they are stored (``Int64``; the EXIF
+        orientation is not applied), and ``image_error``: why a file cannot be read as an image, missing otherwise.
+        `append` rejects such rows with that reason.
 
     Raises
     ------
@@ -64,8 +64,8 @@ def read_images(folder: str | os.PathLike[str], *, pattern: str | None = None) -
     >>> from nucleus_pandas import sample
     >>> folder = Path(sample.items()["image_url"].iloc[0]).parent
     >>> images = read_images(folder, pattern="*213.jpg")
-    >>> images[["reference_id", "width", "height"]].to_dict("list")
-    {'reference_id': ['000000030213.jpg'], 'width': [320], 'height': [224]}
+    >>> images[["reference_id", "image_width", "image_height"]].to_dict("list")
+    {'reference_id': ['000000030213.jpg'], 'image_width': [320], 'image_height': [224]}
     """
     try:
         root = Path(folder).expanduser()
@@ -94,8 +94,8 @@ def read_images(folder: str | os.PathLike[str], *, pattern: str | None = None) -
     columns = {
         "reference_id": texts,
         "image_url": [os.path.join(_as_text(str(root)), name) for name in texts],
-        "width": widths,
-        "height": heights,
+        "image_width": widths,
+        "image_height": heights,
         "image_error": errors,
     }
     return frame(columns, IMAGES)

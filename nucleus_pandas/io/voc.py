@@ -280,7 +280,7 @@ def to_voc(items: pd.DataFrame, annotations: pd.DataFrame, folder: str | os.Path
     Parameters
     ----------
     items : pandas.DataFrame
-        Images with ``reference_id``, perhaps ``width``, ``height`` (pixels) and metadata.
+        Images with ``reference_id``, perhaps ``image_width``, ``image_height`` (pixels) and metadata.
     annotations : pandas.DataFrame
         Boxes on them, in the form that `Dataset.annotate` takes, perhaps with ``confidence``. Rows of other types are
         left out with a warning.
@@ -306,7 +306,7 @@ def to_voc(items: pd.DataFrame, annotations: pd.DataFrame, folder: str | os.Path
     >>> import pandas as pd
     >>> import nucleus_pandas as npd
     >>> from tempfile import TemporaryDirectory
-    >>> items = pd.DataFrame({"reference_id": ["a.jpg"], "width": [640], "height": [480]})
+    >>> items = pd.DataFrame({"reference_id": ["a.jpg"], "image_width": [640], "image_height": [480]})
     >>> boxes = pd.DataFrame({"reference_id": "a.jpg", "label": ["car"], "x": 1, "y": 2, "width": 3, "height": 4})
     >>> with TemporaryDirectory() as folder:
     ...     npd.to_voc(items, boxes.assign(metadata=[{"difficult": 1}]), folder)

@@ -86,8 +86,8 @@ def read_yolo(
         The folder of the images, with the same subfolders. Sizes are read from their headers, as `read_images`
         does.
     sizes : pandas.DataFrame, optional
-        Images with ``reference_id``, ``width`` and ``height`` (pixels), such as items of another format or of a
-        dataset. With `images`, the headers of these images are not read.
+        Images with ``reference_id``, ``image_width`` and ``image_height`` (pixels), such as items of another
+        format or of a dataset. With `images`, the headers of these images are not read.
     allow_outside : bool
         Whether `images` may contain links to files elsewhere. Such files would be uploaded, so that is an error by
         default.
@@ -117,7 +117,7 @@ def read_yolo(
     >>> import nucleus_pandas as npd
     >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
-    >>> sizes = pd.DataFrame({"reference_id": ["a.jpg", "b.jpg"], "width": 640, "height": 480})
+    >>> sizes = pd.DataFrame({"reference_id": ["a.jpg", "b.jpg"], "image_width": 640, "image_height": 480})
     >>> with TemporaryDirectory() as folder:
     ...     _ = Path(folder, "a.txt").write_text("1 0.5 0.5 0.25 0.5")
     ...     items, boxes = npd.read_yolo(folder, names=["person", "car"], sizes=sizes)
@@ -130,7 +130,7 @@ def read_yolo(
     if images is None and sizes is None:
         raise InvalidInputError(
             "read_yolo needs the sizes of the images, since boxes are fractions of them. Pass the folder of the "
-            "images, images='images', or a frame with reference_id, width and height, sizes=items.",
+            "images, images='images', or a frame with reference_id, image_width and image_height, sizes=items.",
             argument="images",
         )
     class_names = _read_names(_find_names(folder)) if names is None else _names_from(names)
@@ -153,7 +153,7 @@ def read_yolo(
         if None not in size:
             box_sizes[at] = size
         elif at in with_boxes and name not in files:
-            faults.add(name, "has no size: its width or height is missing in sizes=. Fill them.")
+            faults.add(name, "has no size: its image_width or image_height is missing in sizes=. Fill them.")
         rows.append((str(files[name]) if name in files else url, size, metadata))
     faults.check()
     urls, image_sizes, metadata_of_images = zip(*rows, strict=True) if rows else ((), (), ())
@@ -373,7 +373,7 @@ def to_yolo(
     Parameters
     ----------
     items : pandas.DataFrame
-        Images with ``reference_id``, ``width`` and ``height`` (pixels).
+        Images with ``reference_id``, ``image_width`` and ``image_height`` (pixels).
     annotations : pandas.DataFrame
         Boxes on them, in the form that `Dataset.annotate` takes. Rows of other types are left out with a warning.
     folder : path
@@ -403,7 +403,7 @@ def to_yolo(
     >>> import nucleus_pandas as npd
     >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
-    >>> items = pd.DataFrame({"reference_id": ["a.jpg"], "width": [640], "height": [480]})
+    >>> items = pd.DataFrame({"reference_id": ["a.jpg"], "image_width": [640], "image_height": [480]})
     >>> boxes = pd.DataFrame({"reference_id": "a.jpg", "label": ["car"], "x": 1, "y": 2, "width": 3, "height": 4})
     >>> with TemporaryDirectory() as folder:
     ...     npd.to_yolo(items, boxes, folder)
@@ -474,7 +474,7 @@ def _fractions(boxes: CheckedBoxes, image_names: CheckedItems) -> Floats:
     for image in sorted(set(boxes.image)):
         for name, pixels in zip(("width", "height"), image_names.sizes[image], strict=True):
             if pixels is None:
-                unsized.add_one(image, name, "is missing, but places in YOLO are fractions of it. Fill it.")
+                unsized.add_one(image, f"image_{name}", "is missing, but places in YOLO are fractions of it. Fill it.")
     check_rows(unsized, "items")
     sizes = np.array([image_names.sizes[image] for image in boxes.image], dtype=np.float64).reshape(-1, 2)
     fractions = np.hstack([(boxes.sides[:, :2] + boxes.sides[:, 2:] / 2) / sizes, boxes.sides[:, 2:] / sizes])

@@ -29,9 +29,9 @@ def items() -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per image: `reference_id` (the file name), `width` and `height` (in pixels), `metadata` (a
-        JSON object as text, with the keys ``scene``, ``license`` and ``source``) and `image_url` (the path
-        of the image on this machine).
+        One row per image: `reference_id` (the file name), `image_width` and `image_height` (in pixels),
+        `metadata` (a JSON object as text, with the keys ``scene``, ``license`` and ``source``) and
+        `image_url` (the path of the image on this machine).
 
     See Also
     --------
@@ -44,7 +44,7 @@ def items() -> pd.DataFrame:
     >>> from nucleus_pandas import sample
     >>> images = sample.items()
     >>> images.columns.to_list()
-    ['reference_id', 'width', 'height', 'metadata', 'image_url']
+    ['reference_id', 'image_width', 'image_height', 'metadata', 'image_url']
     >>> images["metadata"].map(json.loads).str["scene"].value_counts().sort_index().to_dict()
     {'animal': 2, 'kitchen': 2, 'sky': 1, 'sports': 2, 'street': 3, 'table': 2}
     """

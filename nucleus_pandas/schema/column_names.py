@@ -153,6 +153,30 @@ class NamedColumns:
             raise InvalidInputError(f"{self.missing(self.name(canonical))} {hint}")
         return self.own(self.name(canonical))
 
+    def image_side(self, side: str, *, has_boxes: bool | None = None) -> pd.Series[Any] | None:
+        """Return the widths or heights of images: ``image_width``, or ``width`` in a frame without columns of boxes.
+
+        Parameters
+        ----------
+        side : {"width", "height"}
+            Which side.
+        has_boxes : bool, optional
+            Whether ``width`` and ``height`` are those of boxes; by default beside ``x`` or ``y``.
+        """
+        if self.has(f"image_{side}"):
+            return self.get(f"image_{side}")
+        if has_boxes is None:
+            has_boxes = self.has("x") or self.has("y")
+        return None if has_boxes else self.get(side)
+
+    def is_mapped(self, canonical: str) -> bool:
+        """Return True if the caller has said which column this is."""
+        return canonical in self._mapping
+
+    def mapping_with(self, more: Mapping[str, Hashable]) -> dict[str, Hashable]:
+        """Return the caller's names by canonical name, and more of them."""
+        return {**self._mapping, **more}
+
     def example(self, canonical: str) -> Hashable:
         """Return the name of a column that may be meant by a canonical name, for an error's remedy."""
         near = self._near(canonical)

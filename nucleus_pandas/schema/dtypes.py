@@ -37,8 +37,8 @@ ITEMS: dict[str, str] = {
     "dataset_item_id": TEXT,
     "reference_id": TEXT,
     "image_url": TEXT,
-    "width": "Int64",
-    "height": "Int64",
+    "image_width": "Int64",
+    "image_height": "Int64",
     "metadata": OBJECT,
 }
 """Columns of the frames of items; the first is their index."""
@@ -73,8 +73,8 @@ PREDICTIONS: dict[str, str] = {
 IMAGES: dict[str, str] = {
     "reference_id": TEXT,
     "image_url": TEXT,
-    "width": "Int64",
-    "height": "Int64",
+    "image_width": "Int64",
+    "image_height": "Int64",
     "image_error": TEXT,
 }
 """Columns of the frames that `read_images` returns."""
@@ -280,8 +280,8 @@ _ITEM = {
 ITEM_COLUMNS: dict[str, Meaning] = {
     **_ITEM,
     "image_url": Meaning("Where the image stands: an address, or a path on the machine of an embedded Nucleus"),
-    "width": Meaning("Width of the image, null where it is not known", _PIXELS),
-    "height": Meaning("Height of the image, null where it is not known", _PIXELS),
+    "image_width": Meaning("Width of the image, null where it is not known", _PIXELS),
+    "image_height": Meaning("Height of the image, null where it is not known", _PIXELS),
     "metadata": Meaning("What was noted of the item", _JSON),
 }
 """Of the columns of items."""

@@ -102,8 +102,6 @@ def check_items(
     for own in named_columns(named, bbox):
         named.own(own, " for bbox")
     width, height = _sizes(named, problems, has_boxes=bbox is not None or named.has("x") or named.has("y"))
-    if metadata_from is True:
-        _reject_ambiguous_metadata(named)
     objects = metadata(named, metadata_from, problems)
 
     unit_of_row = _units(reference_ids)
@@ -146,25 +144,6 @@ def check_items(
     return Checked(units, number[unit_of_row], problems)
 
 
-def _reject_ambiguous_metadata(named: NamedColumns) -> None:
-    """Reject a merge of items and boxes, whose metadata could belong to either; sent, it would replace the items'."""
-    suffixes = [each for each in ("_item", "_items", "_x", "_y") if named.holds(f"metadata{each}")]
-    if not suffixes or not (named.has("x") or named.has("label")):
-        return
-    renamed = {f"metadata{suffixes[0]}": "metadata"}
-    for side in ("width", "height"):
-        if named.holds(f"{side}{suffixes[0]}"):
-            renamed[f"{side}{suffixes[0]}"] = f"image_{side}"
-    others = [name for name in ("metadata", *(f"metadata{each}" for each in suffixes[1:])) if named.holds(name)]
-    dropped = f"drop(columns={others!r})." if others else ""
-    raise InvalidInputError(
-        f"The frame has boxes and the column 'metadata{suffixes[0]}', so that its metadata may be of the items or of "
-        f"the boxes. Name those of the items: frame.{dropped}rename(columns={renamed!r}); or send none: "
-        "metadata=False.",
-        argument="metadata",
-    )
-
-
 def _reject_unreadable(named: NamedColumns, problems: Problems) -> None:
     """Reject images that `read_images` could not read."""
     reasons = named.need("image_error")
@@ -176,15 +155,11 @@ def _sizes(named: NamedColumns, problems: Problems, *, has_boxes: bool) -> tuple
     """Return the sizes of the images; beside boxes, ``width`` and ``height`` are those of the boxes."""
     found: list[Floats | None] = []
     for side in ("width", "height"):
-        name = f"image_{side}" if named.has(f"image_{side}") else side
-        if has_boxes and name == side:
-            found.append(None)
-            continue
-        if not has_boxes and name != side and named.has(side):
+        if not has_boxes and named.has(f"image_{side}") and named.has(side):
             raise InvalidInputError(
-                f"The frame has both {side!r} and {name!r} for the {side} of the image. Drop one of them."
+                f"The frame has both {side!r} and 'image_{side}' for the {side} of the image. Drop one of them."
             )
-        column = named.get(name)
+        column = named.image_side(side, has_boxes=has_boxes)
         found.append(None if column is None else sides(column, problems))
     return found[0], found[1]
 
@@ -228,7 +203,7 @@ def _check_repeats(
         if name == "metadata":
             found = _differing_metadata(named, metadata_from, column, rows[differs], firsts[differs])
         else:
-            own = name if named.has(name) else name.removeprefix("image_")
+            own = name if named.has(name) else name.removeprefix("image_")  # as `image_side` finds it
             found = {str(named.name(own)): rows[differs].tolist()}
         for own_name, differing in found.items():
             units = np.zeros(len(first), dtype=bool)

@@ -31,6 +31,7 @@ from nucleus_pandas.schema.boxes import BoxFormat
 from nucleus_pandas.schema.checked_rows import RowKind, SourceRows
 from nucleus_pandas.schema.geometry import SIDES, named_columns
 from nucleus_pandas.schema.image_urls import LocalFiles
+from nucleus_pandas.schema.merges import reject_ambiguous
 from nucleus_pandas.schema.outside import Outside, outside
 from nucleus_pandas.schema.payloads import Payload, check_annotation_rows, check_item_rows
 from nucleus_pandas.schema.unused_columns import unused_columns, warn_of_near
@@ -60,8 +61,16 @@ def validate(
     *,
     local_files: LocalFiles | None = None,
     terms: Terms = ANY,
+    update: bool = False,
 ) -> tuple[SourceRows, Checked[Units]]:
     """Validate what is to be sent.
+
+    Parameters
+    ----------
+    kind, rows, layout, local_files, terms
+        What is sent, and as what.
+    update : bool
+        Whether existing rows are replaced.
 
     Returns
     -------
@@ -80,6 +89,8 @@ def validate(
             )
         files = local_files or LocalFiles()
         return check_item_rows(rows, files) if kind == "items" else check_annotation_rows(rows, kind, terms, files)
+    named = NamedColumns(rows, layout.columns)
+    reject_ambiguous(named, kind, layout.metadata, update=update)
     checked: Checked[Units]
     if kind == "items":
         checked = check_items(
@@ -96,7 +107,6 @@ def validate(
             terms=terms,
             local_files=local_files,
         )
-    named = NamedColumns(rows, layout.columns)
     unused = unused_columns(named, layout.bbox, layout.metadata)
     warn_of_near(named, kind, unused)
     checked = replace(checked, unused=unused)

@@ -52,7 +52,8 @@ def upload(
             )
         target.transport.require("replace", "replace the rows of images as a whole (if_exists='replace')")
     local_files = local_files or LocalFiles()
-    source, checked = validate(target.kind, rows, layout, local_files=local_files, terms=target.terms)
+    update = options.if_exists in ("update", "replace")
+    source, checked = validate(target.kind, rows, layout, local_files=local_files, terms=target.terms, update=update)
     if journal is None:
         return _upload(Upload(target, options, source, checked), layout, local_files)
     if not options.wait:

@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from nucleus_pandas.errors import ServerError
 from nucleus_pandas.transport.session import Transport
-from nucleus_pandas.views.source import Locator, LookUpKeys, PageColumns, Picked, RowSource
+from nucleus_pandas.views.source import WIRE_NAMES, Locator, LookUpKeys, PageColumns, Picked, RowSource
 from nucleus_pandas.wire.bulk import KEYS, ROWS, AnnotationPage, ItemPage, RowSelection
 from nucleus_pandas.wire.entities import JsonObject
 
@@ -36,6 +36,8 @@ class BulkSource(RowSource):
     def _ask(self, selection: RowSelection, raw: bool) -> _Page:
         page: Any = ItemPage if self._route[-1] == "items" else AnnotationPage
         shape: type[_Page] = page[Raw if raw else JsonObject]
+        if selection.columns is not None:
+            selection.columns = [WIRE_NAMES.get(name, name) for name in selection.columns]
         return self._transport.look_up(shape, "_nucleus_pandas", *self._route, body=selection)
 
     def pages(self, wanted: Sequence[str], rows: int, *, raw: bool = False) -> Iterator[PageColumns]:
@@ -83,7 +85,7 @@ def _lengths(page: _Page, asked: int) -> list[int]:
 
 
 def _columns(page: _Page, wanted: Sequence[str], raw: bool) -> PageColumns:
-    columns = {name: getattr(page.columns, name) for name in wanted}
+    columns = {name: getattr(page.columns, WIRE_NAMES.get(name, name)) for name in wanted}
     if raw and "metadata" in columns:
         columns["metadata"] = [str(text, "utf-8") for text in columns["metadata"]]
     return columns

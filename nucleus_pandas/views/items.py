@@ -19,7 +19,8 @@ class ItemsView(View):
     """The items of a dataset, as a frame read on demand: `Dataset.items`.
 
     ``to_frame()`` is indexed by ``dataset_item_id`` in the order in which the items were added; its columns are
-    ``reference_id`` and ``image_url`` (text), ``width`` and ``height`` (``Int64``, pixels) and ``metadata`` (dicts).
+    ``reference_id`` and ``image_url`` (text), ``image_width`` and ``image_height`` (``Int64``, pixels) and ``metadata``
+    (dicts).
     ``iloc``, ``loc`` and ``refloc`` take and give what they would on that frame, but read those rows alone.
 
     Examples
@@ -33,11 +34,11 @@ class ItemsView(View):
     ['a.jpg', 'b.jpg', 'c.jpg']
     >>> dataset.items.iloc[::-2, 0].tolist()
     ['c.jpg', 'a.jpg']
-    >>> dataset.items.refloc[["c.jpg", "a.jpg"], "width"]
+    >>> dataset.items.refloc[["c.jpg", "a.jpg"], "image_width"]
     reference_id
     c.jpg    640
     a.jpg    640
-    Name: width, dtype: Int64
+    Name: image_width, dtype: Int64
     >>> len(dataset.items)
     3
     >>> client.close()

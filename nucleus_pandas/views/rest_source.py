@@ -17,7 +17,7 @@ from msgspec import UNSET, Raw
 from nucleus_pandas._util.threads import side_by_side
 from nucleus_pandas.errors import NotFoundError, UnsupportedError
 from nucleus_pandas.transport.session import Transport, shaped
-from nucleus_pandas.views.source import Locator, LookUpKeys, PageColumns, Picked, RowSource, joined
+from nucleus_pandas.views.source import WIRE_NAMES, Locator, LookUpKeys, PageColumns, Picked, RowSource, joined
 from nucleus_pandas.wire.bulk import ROWS
 from nucleus_pandas.wire.column_json import ARROW_STRING
 from nucleus_pandas.wire.entities import GROUND_TRUTH_KEYS
@@ -179,7 +179,7 @@ class RestItems(RestSource[LenientItem]):
                 first, second = map(attrgetter, _SPELLINGS[name])
                 columns[name] = [first(item) or second(item) for item in records]
             else:
-                numbers = map(attrgetter(name), records)
+                numbers = map(attrgetter(WIRE_NAMES.get(name, name)), records)
                 columns[name] = [None if number is None else int(number) for number in numbers]
         return columns
 

@@ -27,6 +27,9 @@ PageColumns: TypeAlias = dict[str, PageValues]
 LookUpKeys: TypeAlias = Sequence[str] | Sequence[int]
 """Reference ids for ``refloc``, item ids for ``loc``, positions from 0 for ``iloc``."""
 
+WIRE_NAMES = {"image_width": "width", "image_height": "height"}
+"""The fields of items that are called otherwise in frames, where ``width`` and ``height`` are those of boxes."""
+
 
 @dataclass(frozen=True)
 class Picked:

@@ -33,7 +33,7 @@ def read_items(
     >>> import nucleus_pandas as npd
     >>> with npd.NucleusClient.local() as client:
     ...     list(npd.read_items(client.create_dataset("Doc")).columns)
-    ['reference_id', 'image_url', 'width', 'height', 'metadata']
+    ['reference_id', 'image_url', 'image_width', 'image_height', 'metadata']
     """
     items = of_type(dataset, Dataset, "read_items").items
     return items.to_frame(metadata_as=metadata_as, dtype_backend=dtype_backend)

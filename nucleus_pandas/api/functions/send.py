@@ -201,13 +201,13 @@ def _check_images(frame: pd.DataFrame, layout: ColumnLayout, checked: Checked[Un
     if dataset is not None:
         rows = np.flatnonzero(checked.unit_of_row != NOT_SENT)
         keys = np.array(checked.units.keys(0, len(rows)), dtype=object)
-        images = dataset.items[["reference_id", "width", "height"]]
+        images = dataset.items[["reference_id", "image_width", "image_height"]]
         known = {by: pd.Index(ids) for by, ids in (("reference_id", images["reference_id"]), ("", images.index))}
         found = np.maximum(known["reference_id"].get_indexer(keys), known[""].get_indexer(keys))
         unknown = np.zeros(len(frame), dtype=bool)
         unknown[rows[found < 0]] = True
         sizes = np.full((2, len(frame)), np.nan)
-        stored = images[["width", "height"]].to_numpy(dtype=np.float64, na_value=np.nan).T
+        stored = images[["image_width", "image_height"]].to_numpy(dtype=np.float64, na_value=np.nan).T
         sizes[:, rows[found >= 0]] = stored[:, found[found >= 0]]
         key = "reference_id" if named.has("reference_id") else "dataset_item_id"
         problems.add(unknown, str(named.name(key)), "names an item that the dataset does not have.")

@@ -40,7 +40,7 @@ def show(
     frame : pandas.DataFrame
         One of these; images are ordered by first occurrence.
 
-        * Items: ``image_url`` and ``reference_id``, optionally ``width`` and ``height``.
+        * Items: ``image_url`` and ``reference_id``, optionally ``image_width`` and ``image_height``.
         * Boxes, as for `annotate` and `predict`; with ``confidence`` they are predictions. Each image is shown
           once. Lines, polygons, keypoints and masks are drawn too, and categories written below.
         * The result of `ModelRun.examples`: each row is shown, with the boxes of both sides.
@@ -85,8 +85,8 @@ def show(
 
     Notes
     -----
-    Boxes are scaled by the frame's ``width`` and ``height`` of the image, else by those of its file, so resized copies
-    of the annotated image are drawn correctly if the frame has the original size.
+    Boxes are scaled by the frame's ``image_width`` and ``image_height``, else by the size of its file, so resized
+    copies of the annotated image are drawn correctly if the frame has the original size.
 
     Examples
     --------

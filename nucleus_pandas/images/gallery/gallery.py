@@ -161,7 +161,8 @@ def _tile(image: LocatedImage, source: _Source, marks: list[Mark], problems: lis
     reason = source.reason
     if source.uri is not None and size is None and any(mark.is_placed for mark in marks):
         reason = (
-            "The size of this image is not known, so its boxes cannot be placed. Pass items= with width and height."
+            "The size of this image is not known, so its boxes cannot be placed. Pass items= with image_width and "
+            "image_height."
         )
     return GalleryTile(image.name, source.uri, size, marks, image.metadata, reason, problems)
 

@@ -182,8 +182,7 @@ def _describe(named: NamedColumns, rows: list[int], fallbacks: list[str], *, siz
     urls = strings_of(selected, "image_url")
     sides = []
     for side in ("width", "height"):
-        name = f"image_{side}" if selected.has(f"image_{side}") else side
-        series = selected.get(name) if sized or name != side else None
+        series = selected.image_side(side, has_boxes=not sized)
         sides.append(np.full(len(rows), np.nan) if series is None else floats(series, problems))
     metadata_of_rows = _metadata(selected, problems) if sized else None
     return [

@@ -76,8 +76,8 @@ def to_coco(
     Parameters
     ----------
     items : pandas.DataFrame
-        Images, as of `read_coco` or of ``dataset.items.to_frame()``: ``reference_id``, perhaps ``width``, ``height``,
-        ``image_url`` (a URL becomes ``coco_url``) and metadata; its keys become keys of the image.
+        Images, as of `read_coco` or of ``dataset.items.to_frame()``: ``reference_id``, perhaps ``image_width``,
+        ``image_height``, ``image_url`` (a URL becomes ``coco_url``) and metadata; its keys become keys of the image.
     annotations : pandas.DataFrame
         Boxes on them, as of `read_coco` or of ``dataset.annotations.to_frame()``: ``reference_id`` or
         ``dataset_item_id``, ``label``, ``x``, ``y``, ``width``, ``height``, perhaps ``confidence``, which becomes
@@ -116,7 +116,7 @@ def to_coco(
     --------
     >>> import pandas as pd
     >>> import nucleus_pandas as npd
-    >>> items = pd.DataFrame({"reference_id": ["a.jpg"], "width": [640], "height": [480]})
+    >>> items = pd.DataFrame({"reference_id": ["a.jpg"], "image_width": [640], "image_height": [480]})
     >>> boxes = pd.DataFrame({"reference_id": "a.jpg", "label": ["car"], "x": 1, "y": 2, "width": 3, "height": 4})
     >>> coco = npd.to_coco(items, boxes)
     >>> coco["categories"], coco["annotations"][0]["bbox"]

@@ -230,7 +230,7 @@ class RowsImport:
         """Validate the columns of a file; this happens for all files before a row is sent."""
         plan = ReadPlan(file.schema, file.partitions, self.kind, self.layout)
         try:
-            validate(self.kind, plan.sample(), self.layout)
+            validate(self.kind, plan.sample(), self.layout, update=self.options.if_exists == "update")
             plan.check_types()
         except InvalidInputError as error:
             what = exported_as(file.schema)

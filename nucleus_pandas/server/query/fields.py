@@ -21,7 +21,8 @@ QueryTarget: TypeAlias = Literal["item", "annotation", "prediction", "match"]
 Collection: TypeAlias = Literal["annotations", "predictions", "slice"]
 
 TYPES = ("box", "line", "polygon", "keypoints", "cuboid", "category", "multicategory", "segmentation", "mask")
-_OF_ITEM = ("reference_id", "dataset_item_id", "width", "height", "metadata", "annotations", "predictions", "slice")
+_SIZES = {"width": "width", "height": "height", "image_width": "width", "image_height": "height"}
+_OF_ITEM = ("reference_id", "dataset_item_id", *_SIZES, "metadata", "annotations", "predictions", "slice")
 _NUMBERS = ("x", "y", "width", "height", "confidence")
 _TEXTS = ("taxonomy_name", "track_reference_id", "task_id")  # stored as JSON in the column extra
 _OF_OBJECT = ("label", "type", "annotation_id", *_NUMBERS, "area", "position", "dimensions", *_TEXTS, "class_pdf")
@@ -131,7 +132,9 @@ class Fields:
         if first.text == "dataset_item_id":
             tag = "(SELECT tag FROM dataset WHERE dataset.id = item.dataset)"
             return Expression("string", f"printf('di_%s%08x', {tag}, {position_sql('item.id')})")
-        return Expression("string" if first.text == "reference_id" else "number", f"item.{first.text}")
+        if first.text == "reference_id":
+            return Expression("string", "item.reference_id")
+        return Expression("number", f"item.{_SIZES[first.text]}")
 
     def _of_slice(self, others: Sequence[FieldName]) -> Expression:
         search = self._search("slice")
