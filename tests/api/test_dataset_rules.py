@@ -398,7 +398,7 @@ def test_without_privacy_mode_sizes_are_optional(http: Http) -> None:
 def test_an_uploaded_image_tells_its_size(local: npd.NucleusClient, image: Any) -> None:
     dataset = local.create_dataset({"name": "Streets", "use_privacy_mode": True})
     dataset.append([{"reference_id": "a", "image_url": str(image)}])
-    assert dataset.items.to_frame()[["width", "height"]].to_numpy().tolist() == [[64, 48]]
+    assert dataset.items.to_frame()[["image_width", "image_height"]].to_numpy().tolist() == [[64, 48]]
 
 
 def test_an_append_that_is_a_job_fails_in_part(http: Http) -> None:

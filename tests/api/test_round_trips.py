@@ -100,7 +100,7 @@ def test_images_of_this_machine_are_uploaded_again(local: npd.NucleusClient, ima
     (sent,), (back,) = (dataset.items.to_frame()["image_url"] for dataset in (first, second))
     assert sent == back
     assert Path(back).read_bytes() == image.read_bytes()
-    assert second.iloc[0][["width", "height"]].tolist() == [64, 48]
+    assert second.iloc[0][["image_width", "image_height"]].tolist() == [64, 48]
 
 
 @pytest.mark.parametrize("on_error", ["raise", "collect"])

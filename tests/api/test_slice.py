@@ -42,7 +42,7 @@ many_examples = settings(
 )
 positions = st.integers(-20, 20)
 labels = st.sampled_from([*ORDER, "01.jpg", "nobody"])
-columns = st.sampled_from(["reference_id", "width", ["metadata", "width"], slice(None)])
+columns = st.sampled_from(["reference_id", "image_width", ["metadata", "image_width"], slice(None)])
 
 
 def keys(one: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -118,7 +118,7 @@ def test_a_look_up_costs_one_request_on_an_embedded_nucleus(local: npd.NucleusCl
     made = dataset.create_slice("all", NAMES[::-1])
     counted = count_requests(local)
     assert made.iloc[[3, 1]]["reference_id"].tolist() == [NAMES[-4], NAMES[-2]]
-    assert made.refloc[NAMES[:9], "width"].isna().all()
+    assert made.refloc[NAMES[:9], "image_width"].isna().all()
     assert len(made.annotations.iloc[:5]) == 0
     assert dict(counted) == {"items": 2, "annotations": 1, "info": 1}
     assert len(made) == 30
@@ -132,7 +132,7 @@ def test_many_thousand_items_go_in_several_requests(local: npd.NucleusClient) ->
     made = dataset.create_slice("all", range(20_499, -1, -1))
     assert dict(counted) == {"create_slice": 1, "append": 2}
     assert made.iloc[[0, 10_000, -1]]["reference_id"].tolist() == ["20499", "10499", "0"]
-    by_id = dataset.create_slice("by id", made.to_frame()[["width"]])
+    by_id = dataset.create_slice("by id", made.to_frame()[["image_width"]])
     assert_frame_equal(by_id.to_frame(), made.to_frame())
 
 

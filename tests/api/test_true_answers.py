@@ -64,7 +64,7 @@ def test_urls_of_files_are_local_paths(local: npd.NucleusClient, tmp_path: Path)
     (path,) = numbered_images(folder, 1)
     dataset = local.create_dataset("D")
     item(image_url=path.as_uri()).nucleus.append(dataset)
-    assert dataset.items["width"].notna().all()
+    assert dataset.items["image_width"].notna().all()
     with pytest.raises(npd.InvalidInputError, match="is on the host 'elsewhere'"):
         item(image_url="file://elsewhere/a.jpg").nucleus.append(dataset)
 
@@ -78,9 +78,63 @@ def test_a_merge_of_items_and_boxes_is_not_sent_as_items_by_accident(
     box(metadata=[{"occluded": True}]).nucleus.annotate(dataset)
     before = dataset.to_frame()
     joint = before.merge(dataset.annotations.to_frame(), on="reference_id", suffixes=suffixes)
-    with pytest.raises(npd.InvalidInputError, match=r"Name those of the items: (frame\..*\)); or send none") as caught:
+    with pytest.raises(npd.InvalidInputError, match="State which are those of the items") as caught:
         joint.nucleus.append(dataset, if_exists="update")
     pd.testing.assert_frame_equal(dataset.to_frame(), before)
-    line = str(caught.value).partition("Name those of the items: ")[2].partition("; or send none")[0]
-    eval(line, {"frame": joint}).nucleus.append(dataset, if_exists="update")
+    line = str(caught.value).partition("State which are those of the items: ")[2]
+    eval(line, {"frame": joint, "dataset": dataset})
     pd.testing.assert_frame_equal(dataset.to_frame(), before)
+
+
+@pytest.fixture
+def described(local: npd.NucleusClient) -> npd.Dataset:
+    """An item with size and metadata, and a box on it with metadata of its own."""
+    dataset = local.create_dataset("D")
+    item(metadata=[{"weather": "rain"}], width=640, height=480).nucleus.append(dataset)
+    box(metadata=[{"occluded": True}]).nucleus.annotate(dataset)
+    return dataset
+
+
+@pytest.mark.parametrize("how", ["inner", "left", "outer"])
+@pytest.mark.parametrize("boxes_first", [False, True])
+def test_a_merge_without_metadata_goes_back_unchanged(local: npd.NucleusClient, how: str, boxes_first: bool) -> None:
+    described = local.create_dataset("D")
+    item(width=640, height=480).nucleus.append(described)
+    box().nucleus.annotate(described)
+    items = described.items.to_frame(metadata_as=False)
+    boxes = described.annotations.to_frame(metadata_as=False).drop(columns="dataset_item_id", errors="ignore")
+    before, before_boxes = described.to_frame(), described.annotations.to_frame()
+    left, right = (boxes, items) if boxes_first else (items, boxes)
+    joint = left.merge(right, on="reference_id", how=how)
+    assert described.append(joint, if_exists="update").updated_items == 1
+    pd.testing.assert_frame_equal(described.to_frame(), before)
+    described.annotate(joint, if_exists="update")
+    pd.testing.assert_frame_equal(described.annotations.to_frame(), before_boxes)
+
+
+@pytest.mark.parametrize("send", ["append", "annotate"])
+def test_a_merge_of_both_metadata_is_sent_with_the_line_of_the_error(described: npd.Dataset, send: str) -> None:
+    before, before_boxes = described.to_frame(), described.annotations.to_frame()
+    joint = before.merge(before_boxes, on="reference_id")
+    with pytest.raises(npd.InvalidInputError, match="may be of either") as caught:
+        getattr(joint.nucleus, send)(described, if_exists="update")
+    line = "frame.nucleus" + str(caught.value).partition("frame.nucleus")[2]
+    eval(line, {"frame": joint, "dataset": described})
+    pd.testing.assert_frame_equal(described.to_frame(), before)
+    pd.testing.assert_frame_equal(described.annotations.to_frame(), before_boxes)
+
+
+def test_annotations_read_back_do_not_describe_their_items(described: npd.Dataset) -> None:
+    before = described.to_frame()
+    joint = described.annotations.to_frame().assign(image_url="https://example.org/a.jpg")
+    with pytest.raises(npd.InvalidInputError, match="metadata"):
+        joint.nucleus.append(described, if_exists="update")
+    pd.testing.assert_frame_equal(described.to_frame(), before)
+
+
+def test_sizes_of_earlier_parquet_files_are_taken(local: npd.NucleusClient, tmp_path: Path) -> None:
+    dataset = local.create_dataset("D")
+    item(width=640, height=480).to_parquet(tmp_path / "items.parquet")
+    npd.import_parquet(tmp_path / "items.parquet", dataset, progress=False)
+    assert dataset.items[["image_width", "image_height"]].to_numpy().tolist() == [[640, 480]]
+    assert len(dataset.query("width = 640")) == len(dataset.query("image_width = 640")) == 1

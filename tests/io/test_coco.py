@@ -112,7 +112,7 @@ def test_dtypes_do_not_depend_on_the_rows(source: dict[str, Any]) -> None:
         "segmentation": "object",
         "metadata": "object",
     }
-    sizes = {"width": "Int64", "height": "Int64"}
+    sizes = {"image_width": "Int64", "image_height": "Int64"}
     assert items.dtypes.astype(str).to_dict() == {
         "reference_id": TEXT,
         "image_url": TEXT,
@@ -134,7 +134,7 @@ def test_dtypes_do_not_depend_on_the_rows(source: dict[str, Any]) -> None:
     ],
 )
 def test_sizes_may_be_text_or_missing(changes: dict[str, Any], width: object) -> None:
-    found = item(coco(image=changes))["width"]
+    found = item(coco(image=changes))["image_width"]
     assert pd.isna(found) if width is None else found == width
 
 

@@ -48,7 +48,9 @@ def ordered(frames: npd.Frames) -> npd.Frames:
     """The tools number images and boxes in orders of their own."""
     items = frames.items.sort_values("reference_id", ignore_index=True)
     boxes = frames.annotations.sort_values(["reference_id", "label", *SIDES], ignore_index=True)
-    return npd.Frames(items[["reference_id", "width", "height"]], boxes[["reference_id", "label", "type", *SIDES]])
+    return npd.Frames(
+        items[["reference_id", "image_width", "image_height"]], boxes[["reference_id", "label", "type", *SIDES]]
+    )
 
 
 @pytest.mark.parametrize(("form", "pixels"), [("voc", 0), ("yolo", 0.001)])
@@ -81,8 +83,8 @@ def test_frames_can_be_sent_as_they_are(number: int, local: npd.NucleusClient) -
     columns = ["reference_id", "label", "type", *SIDES, "metadata", *({"confidence"} & set(boxes))]
     pd.testing.assert_frame_equal(back[columns], sent[columns])
     pd.testing.assert_frame_equal(
-        dataset.items.to_frame().reset_index(drop=True)[["reference_id", "width", "height", "metadata"]],
-        items[["reference_id", "width", "height", "metadata"]],
+        dataset.items.to_frame().reset_index(drop=True)[["reference_id", "image_width", "image_height", "metadata"]],
+        items[["reference_id", "image_width", "image_height", "metadata"]],
     )
 
 
@@ -186,7 +188,7 @@ JSON = st.recursive(
 def frames(draw: st.DrawFn, names: st.SearchStrategy[str], labels: st.SearchStrategy[str]) -> npd.Frames:
     images = draw(st.lists(names, min_size=1, max_size=3, unique=True))
     sizes = draw(st.lists(st.integers(1, 2**31 - 1), min_size=len(images), max_size=len(images)))
-    items = pd.DataFrame({"reference_id": images, "width": sizes, "height": sizes[::-1]})
+    items = pd.DataFrame({"reference_id": images, "image_width": sizes, "image_height": sizes[::-1]})
     row = st.tuples(st.sampled_from(images), labels, NUMBERS, NUMBERS, LENGTHS, LENGTHS)
     boxes = pd.DataFrame(draw(st.lists(row, max_size=4)), columns=["reference_id", "label", *SIDES])
     numbers = dict.fromkeys(SIDES, "float64")
@@ -195,7 +197,7 @@ def frames(draw: st.DrawFn, names: st.SearchStrategy[str], labels: st.SearchStra
 
 def same(mine: npd.Frames, theirs: npd.Frames) -> None:
     for one, other, columns in (
-        (mine.items, theirs.items, ["reference_id", "width", "height"]),
+        (mine.items, theirs.items, ["reference_id", "image_width", "image_height"]),
         (mine.annotations, theirs.annotations, ["reference_id", "label", *SIDES]),
     ):
         assert one[columns].values.tolist() == other[columns].values.tolist()
@@ -257,7 +259,7 @@ def test_any_frame_comes_back_from_yolo(
     folder = tmp_path_factory.mktemp("yolo")
     sizes = (
         stored_scene.items.set_index("reference_id")
-        .loc[stored_scene.annotations["reference_id"], ["width", "height"]]
+        .loc[stored_scene.annotations["reference_id"], ["image_width", "image_height"]]
         .to_numpy()
     )
     fractions = np.array(

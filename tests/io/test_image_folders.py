@@ -12,7 +12,13 @@ from PIL import Image
 
 import nucleus_pandas as npd
 
-DTYPES = {"reference_id": "text", "image_url": "text", "width": "Int64", "height": "Int64", "image_error": "text"}
+DTYPES = {
+    "reference_id": "text",
+    "image_url": "text",
+    "image_width": "Int64",
+    "image_height": "Int64",
+    "image_error": "text",
+}
 
 
 @pytest.fixture
@@ -39,8 +45,8 @@ def test_images_are_listed_with_their_sizes_sorted_by_their_paths(folder: Path) 
     frame = npd.read_images(folder)
     assert as_listed(frame) == ["B.gif", "a.jpg", "a/A.webp", "a/b/c.JPG", "a/z.png", "b.jpg"]
     assert frame["image_url"].tolist() == [str(folder / name) for name in as_listed(frame)]
-    assert frame["width"].tolist() == [15, 12, 14, 13, 11, 10]
-    assert frame["height"].tolist() == [30, 24, 28, 26, 22, 20]
+    assert frame["image_width"].tolist() == [15, 12, 14, 13, 11, 10]
+    assert frame["image_height"].tolist() == [30, 24, 28, 26, 22, 20]
     assert frame["image_error"].isna().all()
     assert isinstance(frame.index, pd.RangeIndex)
 
@@ -82,7 +88,7 @@ def test_a_pattern_says_which_files(folder: Path, pattern: str, expected: list[s
     (folder / "notes.txt").write_text("no image")
     frame = npd.read_images(folder, pattern=pattern)
     assert as_listed(frame) == expected
-    assert frame["width"].isna().tolist() == [name == "notes.txt" for name in expected]
+    assert frame["image_width"].isna().tolist() == [name == "notes.txt" for name in expected]
 
 
 def test_a_pattern_that_nothing_matches_is_told(folder: Path) -> None:
@@ -156,7 +162,7 @@ def test_files_that_cannot_be_read_say_why(mixed: Path) -> None:
     told = frame["image_error"].dropna().to_dict()
     assert told.keys() == REASONS.keys()
     assert told == REASONS or os.name == "nt" or "symbolic" not in told["f.jpg"]  # its words are the system's
-    assert frame["width"].isna().equals(frame["image_error"].notna())
+    assert frame["image_width"].isna().equals(frame["image_error"].notna())
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
@@ -206,7 +212,7 @@ def test_sizes_that_were_read_are_sent_and_read_back(folder: Path, local: npd.Nu
     dataset = local.create_dataset("Photos")
     npd.append(npd.read_images(folder), dataset)
     stored = dataset.items.to_frame()
-    assert stored[["width", "height"]].to_numpy().tolist() == [[7, 9]]
+    assert stored[["image_width", "image_height"]].to_numpy().tolist() == [[7, 9]]
     again = local.create_dataset("Copy")
     stored.nucleus.append(again)
     assert as_listed(again.items.to_frame()) == ["a.png"]
@@ -235,4 +241,4 @@ def test_many_images_are_read_in_order_with_little_memory(folder: Path) -> None:
     finally:
         tracemalloc.stop()
     assert as_listed(frame) == [f"{number:04}.png" for number in range(700)]
-    assert frame["width"].eq(3).all()
+    assert frame["image_width"].eq(3).all()

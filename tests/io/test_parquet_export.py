@@ -293,7 +293,7 @@ def test_a_file_says_what_its_columns_mean_and_where_its_rows_come_from(
             kind = tables[what][each.name]
             assert each.type == {"Int64": pa.int64(), "float64": pa.float64()}.get(kind, pa.string())
             assert each.metadata[b"description"]
-            pixels = each.name in ("x", "y", "width", "height")
+            pixels = each.name.removeprefix("image_") in ("x", "y", "width", "height")
             fraction = each.name in ("confidence", "iou")
             unit = b"pixels" if pixels else b"0 to 1" if fraction else b"JSON object" if kind == "O" else None
             assert each.metadata.get(b"unit") == unit

@@ -29,7 +29,7 @@ def read(tmp_path: Path, text: str | bytes, **options: Any) -> npd.Frames:
 
 def test_a_box_is_from_corner_to_corner(tmp_path: Path) -> None:
     items, boxes = read(tmp_path, annotation(SIZE, OBJECT))
-    assert items[["reference_id", "width", "height"]].values.tolist() == [["a.jpg", 640, 480]]
+    assert items[["reference_id", "image_width", "image_height"]].values.tolist() == [["a.jpg", 640, 480]]
     assert boxes[["reference_id", "label", "type", *SIDES]].values.tolist() == [["a.jpg", "car", "box", 10, 20, 30, 60]]
     assert (items["metadata"][0], boxes["metadata"][0]) == ({"size": {"depth": 3}}, {})
     assert items["image_url"].isna().all()
@@ -132,7 +132,7 @@ def test_a_file_without_a_name_is_about_the_image_of_its_own_name(name: str, tmp
 @pytest.mark.parametrize("size", ["", "<size/>", "<size><width>0</width><height></height></size>"])
 def test_sizes_may_be_missing(size: str, tmp_path: Path) -> None:
     items, _ = read(tmp_path, annotation(size))
-    assert items[["width", "height"]].isna().all(axis=None)
+    assert items[["image_width", "image_height"]].isna().all(axis=None)
 
 
 def test_a_folder_of_images_gives_their_paths(tmp_path: Path) -> None:

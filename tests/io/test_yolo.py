@@ -47,7 +47,7 @@ def test_sizes_are_those_of_the_images(tmp_path: Path) -> None:
     items, boxes = npd.read_yolo(folder, names=["car", "bus"], images=images)
     assert items["reference_id"].tolist() == ["b.png", "train/a.png"]
     assert items["image_url"].tolist() == [str(images / "b.png"), str(images / "train" / "a.png")]
-    assert items[["width", "height"]].values.tolist() == [[100, 50], [640, 480]]
+    assert items[["image_width", "image_height"]].values.tolist() == [[100, 50], [640, 480]]
     assert boxes[["label", *SIDES]].values.tolist() == [["bus", 0, 0, 100, 50], ["car", 240, 120, 160, 240]]
 
 
@@ -58,7 +58,7 @@ def test_given_sizes_spare_looking_at_images(tmp_path: Path) -> None:
         (images / name).write_bytes(b"not read")
     sizes = SIZES.assign(image_url="https://e.org/x.jpg", metadata=[{"rain": True}, {}])
     items, _ = npd.read_yolo(labels(tmp_path / "labels", a=""), names=[], images=images, sizes=sizes)
-    assert items[["width", "height"]].values.tolist() == [[640, 480], [100, 100]]
+    assert items[["image_width", "image_height"]].values.tolist() == [[640, 480], [100, 100]]
     assert items["image_url"].tolist() == [str(images / "a.jpg"), str(images / "b.jpg")]
     assert items["metadata"].tolist() == [{"rain": True}, {}]
     alone, _ = npd.read_yolo(tmp_path / "labels", names=[], sizes=sizes)
@@ -72,7 +72,7 @@ def test_pillow_is_needed_only_for_rare_formats(tmp_path: Path, monkeypatch: pyt
     image_files(images, a=(640, 480))
     monkeypatch.setitem(sys.modules, "PIL", None)
     items, _ = npd.read_yolo(labels(tmp_path / "labels", a=""), names=["car"], images=images)
-    assert items[["width", "height"]].values.tolist() == [[640, 480]]
+    assert items[["image_width", "image_height"]].values.tolist() == [[640, 480]]
     (images / "b.ppm").write_bytes(b"P6 640 480 255 ")
     with pytest.raises(npd.InvalidInputError, match=r"b.ppm .* without Pillow: pip install 'nucleus_pandas\[local\]'"):
         npd.read_yolo(tmp_path / "labels", names=["car"], images=images)
@@ -80,12 +80,12 @@ def test_pillow_is_needed_only_for_rare_formats(tmp_path: Path, monkeypatch: pyt
 
 def test_real_images_give_what_a_table_of_sizes_gives(tmp_path: Path) -> None:
     sizes = npd.read_coco(VOC2012 / "coco_cvat.json").items.sort_values("reference_id", ignore_index=True)
-    for name, width, height in sizes[["reference_id", "width", "height"]].values.tolist():
+    for name, width, height in sizes[["reference_id", "image_width", "image_height"]].values.tolist():
         Image.new("L", (width, height)).save(tmp_path / name)
     folder = VOC2012 / "yolo" / "obj_train_data"
     from_images, from_sizes = npd.read_yolo(folder, images=tmp_path), npd.read_yolo(folder, sizes=sizes)
     pd.testing.assert_frame_equal(from_images.annotations, from_sizes.annotations)
-    columns = ["reference_id", "width", "height"]
+    columns = ["reference_id", "image_width", "image_height"]
     pd.testing.assert_frame_equal(from_images.items[columns], from_sizes.items[columns])
 
 
@@ -155,7 +155,7 @@ def test_files_and_images_must_belong_together(tmp_path: Path) -> None:
     with pytest.raises(npd.InvalidInputError, match="a.jpg has no size"):
         npd.read_yolo(labels(tmp_path / "3", a="0 0.5 0.5 1 1"), names=["car"], sizes=unsized)
     items, _ = npd.read_yolo(labels(tmp_path / "4", a=""), names=["car"], sizes=unsized)
-    assert items["width"].isna().tolist() == [True, False]
+    assert items["image_width"].isna().tolist() == [True, False]
     with pytest.raises(npd.InvalidInputError, match="needs the sizes of the images"):
         npd.read_yolo(tmp_path / "4", names=["car"])
     with pytest.raises(npd.InvalidInputError, match="labels=: .*none does not exist"):
@@ -320,8 +320,8 @@ def test_classes_are_numbered_as_they_were_read_or_as_asked(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("items", "boxes", "reason"),
     [
-        (ITEMS.assign(width=[None, 1]), BOXES, "row 0: column 'width': is missing, but places in YOLO"),
-        (ITEMS.drop(columns="height"), BOXES, "row 0: column 'height': is missing"),
+        (ITEMS.assign(width=[None, 1]), BOXES, "row 0: column 'image_width': is missing, but places in YOLO"),
+        (ITEMS.drop(columns="height"), BOXES, "row 0: column 'image_height': is missing"),
         (ITEMS, BOXES.assign(x=[700, 0]), "row 0: column 'x': puts the centre of the box outside of the image"),
         (ITEMS, BOXES.assign(y=[-700, 0]), "row 0: column 'y': puts the centre"),
         (

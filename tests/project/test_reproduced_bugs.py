@@ -290,7 +290,11 @@ def test_a_refused_change_of_metadata_raises(two_images: npd.Dataset, capsys: py
 @pytest.mark.parametrize("name", ["a.jpeg", "a.JPG", "a.png?size=large", "a"])
 def test_sizes_and_any_address_are_read_back(two_images: npd.Dataset, name: str) -> None:
     two_images.append([{"reference_id": name, "image_url": f"https://e.org/{name}", "width": 64, "height": 48}])
-    assert two_images.refloc[name, ["image_url", "width", "height"]].tolist() == [f"https://e.org/{name}", 64, 48]
+    assert two_images.refloc[name, ["image_url", "image_width", "image_height"]].tolist() == [
+        f"https://e.org/{name}",
+        64,
+        48,
+    ]
 
 
 def test_the_absence_of_a_key_names_what_the_client_reads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ from nucleus_pandas.cli import main
 from nucleus_pandas.server import app, serving
 from nucleus_pandas.server.serving import Server
 from nucleus_pandas.wire.responses import SignedUrl
+from tests.factories import marked_png
 from tests.support.private import read_as, send_request, transport_of
 
 if sys.platform == "win32":
@@ -427,7 +428,7 @@ def test_images_and_uploads_may_be_larger_than_json(store: Path, monkeypatch: py
         dataset = client.create_dataset("Large")
         url = read_as(client, SignedUrl, "dataset", dataset.id, "signedUrl", "1").signed_url
         transport_of(client).put(url, BytesIO(b" " * 2 * MIB), 2 * MIB)
-        (store.parent / "large.raw").write_bytes(b" " * 2 * MIB)
+        (store.parent / "large.raw").write_bytes(marked_png(b" " * 2 * MIB))
         rows = [{"reference_id": "a", "image_url": str(store.parent / "large.raw")}]
         assert dataset.append({"items": rows}, local=True).new_items == 1
 

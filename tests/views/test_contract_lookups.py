@@ -71,7 +71,7 @@ def test_items_have_two_spellings(hosted: responses.RequestsMock, dataset: npd.D
     assert frame["reference_id"].tolist() == ["a", "b"]
     assert frame["image_url"].tolist() == ["https://example.org/a", "https://example.org/b"]
     assert frame["metadata"].tolist() == [{}, {"n": 1.0}]
-    assert frame["width"].tolist() == [pd.NA, 640]
+    assert frame["image_width"].tolist() == [pd.NA, 640]
     assert [one["pageToken"] for one in asked] == [None, "1"]
     assert dataset.items.to_frame("json")["metadata"].tolist() == ["{}", '{"n": 1.0}']
 

@@ -248,7 +248,7 @@ def callables(frame: pd.DataFrame) -> st.SearchStrategy[Key]:
     return constants(
         lambda f: f.index[::2],
         lambda f: [True] * len(f),
-        lambda f: f["width"].notna(),
+        lambda f: f["image_width"].notna(),
         lambda f: slice(None, None, -1),
         lambda f: [*range(0, size, 2)],
         lambda f: some,

@@ -108,7 +108,7 @@ def test_an_unknown_column_is_an_error_with_a_hint(views: dict[str, Any]) -> Non
     with pytest.raises(TypeError, match=r"takes the name of a column.*\.iloc"):
         views["items"][0]
     with pytest.raises(TypeError, match="takes the name of a column"):
-        views["items"][views["items"].to_frame()["width"] > 3]
+        views["items"][views["items"].to_frame()["image_width"] > 3]
 
 
 @pytest.mark.parametrize("name", ["describe", "groupby", "merge", "value_counts", "to_csv", "iterrows", "index", "T"])

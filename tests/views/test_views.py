@@ -103,7 +103,7 @@ def test_items_have_the_documented_columns(three: npd.Dataset) -> None:
     assert frame.index.name == "dataset_item_id"
     assert frame["reference_id"].tolist() == ["a", "b", "c"]
     assert frame["image_url"].tolist() == [f"https://example.org/{name}" for name in "abc"]
-    assert frame["width"].tolist() == [640, pd.NA, pd.NA]
+    assert frame["image_width"].tolist() == [640, pd.NA, pd.NA]
     assert frame["metadata"].tolist() == METADATA
     assert all(index.startswith("di_") for index in frame.index)
 
@@ -111,7 +111,7 @@ def test_items_have_the_documented_columns(three: npd.Dataset) -> None:
 def test_frames_have_these_dtypes_on_every_pandas(client: npd.NucleusClient, dataset: npd.Dataset) -> None:
     text = "str" if int(pd.__version__.split(".")[0]) >= 3 else "object"
     ids = {"dataset_item_id": text, "reference_id": text}
-    size = dict.fromkeys(["width", "height"], "Int64")
+    size = dict.fromkeys(["image_width", "image_height"], "Int64")
     box = {
         "annotation_id": text,
         "label": text,
@@ -178,7 +178,7 @@ def test_options_of_pandas_change_nothing_that_is_read(three: npd.Dataset, optio
         three.annotations.to_frame,
         lambda: next(three.items.iter_frames(2)),
         lambda: three.iloc[[0, 2]],
-        lambda: three.iloc[lambda items: items["width"].notna().tolist()],
+        lambda: three.iloc[lambda items: items["image_width"].notna().tolist()],
         lambda: three.loc[list(index[::-1])],
         lambda: three.refloc[["b", "a"], ["image_url", "metadata"]],
         lambda: three.annotations.refloc[lambda items: items.index[:2]],
@@ -224,7 +224,7 @@ def test_empty_frames_have_all_dtypes(any_server: npd.NucleusClient, metadata_as
     options = {"metadata_as": metadata_as} | ({} if backend is None else {"dtype_backend": backend})
     empty = any_server.create_dataset("Empty")
     full = any_server.create_dataset("Full")
-    full.append([item("a", width=1, height=2)])
+    full.append([item("a", width=100, height=200)])
     full.annotate([{"reference_id": "a", **SHAPES[5], "metadata": {}}])
     model = any_server.add_model("M", reference_id="m")
     runs = [dataset.create_model_run(model) for dataset in (empty, full)]
@@ -245,8 +245,8 @@ def test_empty_frames_have_all_dtypes(any_server: npd.NucleusClient, metadata_as
 def test_backends_mean_what_they_mean_in_pandas(three: npd.Dataset) -> None:
     nullable = dtypes(three.items.to_frame(dtype_backend="numpy_nullable"))
     assert nullable == dict.fromkeys(["dataset_item_id", "reference_id", "image_url"], "string") | {
-        "width": "Int64",
-        "height": "Int64",
+        "image_width": "Int64",
+        "image_height": "Int64",
         "metadata": "object",
     }
     arrow = dtypes(three.annotations.to_frame(dtype_backend="pyarrow"))
@@ -399,7 +399,7 @@ def test_many_keys_cost_few_requests(large: tuple[Path, str]) -> None:
 
         names = [f"{n:05}" for n in range(20_000)]
         assert cost(lambda: dataset.refloc[names[:1_000]]) == {"items": 1}
-        assert cost(lambda: dataset.refloc[names[:1_000], "width"]) == {"items": 1}
+        assert cost(lambda: dataset.refloc[names[:1_000], "image_width"]) == {"items": 1}
         assert cost(lambda: dataset.loc[ids[:KEYS]]) == {"items": 1}
         assert cost(lambda: dataset.loc[ids[: KEYS + 1]]) == {"items": 2}
         assert cost(lambda: dataset.refloc["00001", "image_url"]) == {"items": 1}
@@ -420,8 +420,10 @@ def test_many_keys_cost_few_requests(large: tuple[Path, str]) -> None:
         assert cost(lambda: run.refloc[names[:1_000]]) == {"predictions": 1}
         assert cost(lambda: run.predictions.to_frame()) == {"predictions": 1}
         mask = pd.Series(np.arange(20_000) < 3, index=names)
-        assert cost(lambda: dataset.refloc[mask[::-1], "width"]) == {"items": 2 + 1}  # pandas aligns it with all ids
-        for wrong in ((["00001"], "colour"), ("00001", ["width", "colour"])):
+        assert cost(lambda: dataset.refloc[mask[::-1], "image_width"]) == {
+            "items": 2 + 1
+        }  # pandas aligns it with all ids
+        for wrong in ((["00001"], "colour"), ("00001", ["image_width", "colour"])):
             with pytest.raises(KeyError, match="colour"):
                 cost(lambda wrong=wrong: dataset.refloc[wrong])
             assert counted == {}
@@ -580,7 +582,7 @@ def test_a_run_that_spans_datasets_is_read_whole_and_by_item_id(local: npd.Nucle
 def test_every_frame_can_be_sent_to_another_dataset() -> None:
     with npd.NucleusClient.local() as client:
         one, other = client.create_dataset("One"), client.create_dataset("Other")
-        one.append([item("a", metadata={"k": 1}), item("b", width=3, height=4)])
+        one.append([item("a", metadata={"k": 1}), item("b", width=30, height=40)])
         one.annotate([{"reference_id": "b", **SHAPES[0]}])
         other.append(one.items.to_frame())
         other.annotate(one.annotations.to_frame())

@@ -61,7 +61,7 @@ KEYS: list[tuple[str, Any]] = [
     ("refloc", "b.jpg"),
     ("refloc", ["c.jpg", "a.jpg", "c.jpg"]),
     ("refloc", (["c.jpg"], "image_url")),
-    ("refloc", ("a.jpg", "width")),
+    ("refloc", ("a.jpg", "image_width")),
     ("refloc", np.array([False, True, True])),
     ("refloc", slice(None)),
 ]

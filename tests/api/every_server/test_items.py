@@ -91,7 +91,7 @@ def test_images_of_this_machine_are_uploaded(
     assert stated(embedded=stored, hosted=sorted(stored, key=names.index)) == names
     assert [metadata["n"] for metadata in found["metadata"][3:]] == [names.index(name) for name in stored]
     assert found["image_url"].str.endswith(".png").tolist() == [False] * 3 + [True] * 12
-    sizes = found.iloc[-1][["width", "height"]].tolist()
+    sizes = found.iloc[-1][["image_width", "image_height"]].tolist()
     assert sizes == stated(embedded=[64, 48], hosted=[pd.NA, pd.NA])
     payload = {"items": [{"reference_id": "local 0", "image_url": str(image), "metadata": {"n": "new"}}]}
     assert statuses(dataset.append(payload, local=True)) == ["ignored"]
@@ -128,7 +128,7 @@ def test_rows_that_share_an_item_have_its_outcome(client: npd.NucleusClient) -> 
     images = item_frame("a.jpg", "b.jpg", image_width=[640, 320])
     joint = images.merge(box_frame("a.jpg", "a.jpg", x=[10.0, 20.0]), on="reference_id", how="left")
     assert statuses(joint.nucleus.append(dataset)) == ["new"] * 3
-    assert dataset.items.to_frame()["width"].tolist() == [640, 320]
+    assert dataset.items.to_frame()["image_width"].tolist() == [640, 320]
     assert joint.nucleus.annotate(dataset).rows["status"].iloc[-1] == "skipped"
     assert len(dataset.annotations) == 2
 

@@ -41,7 +41,7 @@ def test_a_slice_is_made_of_what_frames_name(dataset: npd.Dataset) -> None:
     dataset.annotate(box_frame("b.jpg", "a.jpg", "b.jpg").assign(x=[1.0, 2.0, 3.0]))
     whole = dataset.items.to_frame()
     assert names_of(dataset.create_slice("items", whole.iloc[::-1])) == ["c.jpg", "b.jpg", "a.jpg"]
-    assert names_of(dataset.create_slice("ids", whole.iloc[::-2][["width"]])) == ["c.jpg", "a.jpg"]
+    assert names_of(dataset.create_slice("ids", whole.iloc[::-2][["image_width"]])) == ["c.jpg", "a.jpg"]
     assert names_of(dataset.create_slice("boxes", dataset.annotations.to_frame())) == ["a.jpg", "b.jpg"]
     assert names_of(dataset.create_slice({"name": "dict", "dataset_item_ids": whole.index[:1].tolist()})) == ["a.jpg"]
     assert names_of(dataset.create_slice("none")) == []
@@ -54,7 +54,7 @@ def test_items_are_appended_to_a_slice(dataset: npd.Dataset) -> None:
     made = dataset.create_slice("rainy", ["b.jpg"])
     whole = dataset.items.to_frame()
     assert made.append(["b.jpg", "c.jpg"]) == {"slice_id": made.id, "new_items": [whole.index[2]]}
-    assert made.append(whole[["width"]])["new_items"] == [whole.index[0]]
+    assert made.append(whole[["image_width"]])["new_items"] == [whole.index[0]]
     assert names_of(made) == ["b.jpg", "c.jpg", "a.jpg"]
     assert made.append([]) == {"slice_id": made.id, "new_items": []}
     with pytest.raises(npd.NotFoundError):

@@ -69,7 +69,7 @@ def test_three_formats_give_the_same_frames(files: Path, run_command: Any, store
             for form in SOURCES
         ]
         for other in items[1:]:
-            columns = ["image_url", "width", "height"]
+            columns = ["image_url", "image_width", "image_height"]
             pd.testing.assert_frame_equal(items[0][columns], other[columns])
         assert all(Path(url).is_file() for url in items[0]["image_url"])
 
@@ -143,7 +143,7 @@ def test_a_folder_of_images_is_imported(files: Path, run_command: Any, store: Pa
         assert list(items.index) == sorted(items.index)
         assert items.loc["night/again.jpg", "image_url"] == items.loc["2007_000027.jpg", "image_url"]
         with Image.open(items.loc["2007_000027.jpg", "image_url"]) as image:
-            assert items.loc["2007_000027.jpg", ["width", "height"]].tolist() == list(image.size)
+            assert items.loc["2007_000027.jpg", ["image_width", "image_height"]].tolist() == list(image.size)
         stored = [path for path in (store / "images").rglob("*") if path.is_file()]
         assert len(stored) == 98
     for name in ("2007_000032.jpg", "2007_000033.jpg"):

@@ -92,8 +92,8 @@ def test_items_are_imported_in_their_order(scenes: npd.Dataset, client: npd.Nucl
     assert npd.import_parquet(tmp_path / "items.parquet", dataset, metadata=["weather"], batch_size=2).new == 50
     read = dataset.items.to_frame().reset_index(drop=True)
     assert read["reference_id"].tolist() == names
-    assert read["width"].tolist() == [640] * 50
-    assert read["height"].isna().tolist() == [False, True] * 25
+    assert read["image_width"].tolist() == [640] * 50
+    assert read["image_height"].isna().tolist() == [False, True] * 25
     assert read["metadata"].tolist() == [{"weather": "rain"}] * 50
 
 
@@ -117,7 +117,7 @@ def test_a_file_with_a_row_a_box_gives_items_and_boxes(local: npd.NucleusClient,
     assert len(dataset) == 7
     assert (first.new, first.failed) == (7, 0)
     assert (second.new, second.skipped, second.failed) == (12, 1, 0)
-    assert dataset.refloc["0.jpg", "width"] == 640
+    assert dataset.refloc["0.jpg", "image_width"] == 640
 
 
 @pytest.mark.parametrize(
@@ -384,7 +384,7 @@ def test_items_are_taken_from_a_row_a_image(local: npd.NucleusClient, tmp_path: 
     pq.write_table(table, tmp_path / "nested.parquet")
     dataset = local.create_dataset("Nested")
     assert npd.import_parquet(tmp_path / "nested.parquet", dataset).new == 1
-    assert dataset.refloc["a", "width"] == 640
+    assert dataset.refloc["a", "image_width"] == 640
 
 
 # Where files are

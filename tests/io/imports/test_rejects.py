@@ -241,7 +241,7 @@ def test_too_many_refused_rows_end_an_import_early(
         (
             ["--max-rejects", "3"],
             3,
-            "12 new, 1 ignored, 3 rejected\nThe rejected rows, with columns and reasons, are in '",
+            "12 new, 1 ignored, 3 rejected\n  source.parquet, row ",
         ),
         (["--max-rejects", "2"], 1, "More rows are rejected than --max-rejects 2 allows, so the import ended at"),
         (["--journal", "."], 1, "Name another file with --journal, or work without one with --no-journal."),

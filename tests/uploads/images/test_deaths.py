@@ -82,6 +82,6 @@ def test_memory_does_not_grow_with_a_image_on_either_side(store: Path, tmp_path:
         with server.client() as client:
             (dataset_id,) = client.datasets.loc[client.datasets["name"] == "Large", "id"]
             stored = client.get_dataset(dataset_id).items.to_frame()
-            assert stored["width"].tolist() == [64, 64]
+            assert stored["image_width"].tolist() == [64, 64]
             name = unquote(stored["image_url"].iloc[1].split("/images/")[1])
     assert (store / "images" / name).stat().st_size == 300 << 20

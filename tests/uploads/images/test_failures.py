@@ -171,8 +171,8 @@ def test_a_file_that_is_no_image_is_stored_without_a_size(client: npd.NucleusCli
     dataset = client.create_dataset("Photos")
     npd.append(frame, dataset, image_check=False)
     stored = dataset.items.to_frame()
-    assert stored["width"].isna().tolist() == [True, False]
-    assert stored.loc[stored.index[1], ["width", "height"]].tolist() == [64, 48]
+    assert stored["image_width"].isna().tolist() == [True, False]
+    assert stored.loc[stored.index[1], ["image_width", "image_height"]].tolist() == [64, 48]
 
 
 def test_a_image_that_claims_very_many_pixels_is_stored_with_that_size(
@@ -183,7 +183,7 @@ def test_a_image_that_claims_very_many_pixels_is_stored_with_that_size(
     (tmp_path / "a.png").write_bytes(claiming("PNG", 60_000, 60_000))
     dataset = client.create_dataset("Photos")
     dataset.append([{"reference_id": "a", "image_url": str(tmp_path / "a.png")}])
-    assert dataset.items.to_frame()[["width", "height"]].to_numpy().tolist() == [[60_000, 60_000]]
+    assert dataset.items.to_frame()[["image_width", "image_height"]].to_numpy().tolist() == [[60_000, 60_000]]
 
 
 def test_a_size_in_the_frame_goes_before_that_of_the_header(client: npd.NucleusClient, tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_a_size_in_the_frame_goes_before_that_of_the_header(client: npd.NucleusC
     frame = pd.DataFrame({"reference_id": ["a", "b"], "image_url": str(tmp_path / "a.png"), "width": [7, None]})
     dataset = client.create_dataset("Photos")
     npd.append(frame, dataset)
-    assert dataset.items.to_frame()[["width", "height"]].to_numpy().tolist() == [[7, 48], [64, 48]]
+    assert dataset.items.to_frame()[["image_width", "image_height"]].to_numpy().tolist() == [[7, 48], [64, 48]]
 
 
 @pytest.mark.parametrize("fault", ["500", "503", "answer lost", "cut before", "an object, 200", "429"])
