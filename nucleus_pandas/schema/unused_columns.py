@@ -6,13 +6,12 @@ import difflib
 from collections.abc import Hashable
 
 from nucleus_pandas.schema.checked_rows import RowKind, warn
-from nucleus_pandas.schema.column_names import CANONICAL, NamedColumns
+from nucleus_pandas.schema.column_names import CANONICAL, LIKE_CONFIDENCE, NamedColumns
 from nucleus_pandas.schema.geometry import BoxColumn, named_columns
 from nucleus_pandas.schema.metadata import PREFIX, MetadataColumns
 from nucleus_pandas.wire.entities import DETAILS
 
 _SIMILAR = 0.85  # of difflib's ratio: "confidance" passes, "weight" is not near "height"
-_LIKE_CONFIDENCE = ("score", "scores", "conf", "prob", "probability")
 _ANNOTATION = (
     *("reference_id", "dataset_item_id", "annotation_id", "label", "type", "x", "y", "width", "height"),
     *("geometry", "taxonomy_name", *DETAILS[1:], "metadata"),
@@ -59,7 +58,7 @@ def _is_near(name: str, canonical: str) -> bool:
     [True, True, True, True, False]
     """
     folded, known = _folded(name), _folded(canonical)
-    if folded in _LIKE_CONFIDENCE:
+    if folded in LIKE_CONFIDENCE:
         return canonical == "confidence"
     if abs(len(folded) - len(known)) > 3 or len(known) < 2:
         return False
