@@ -11,7 +11,17 @@ import pandas as pd
 from nucleus_pandas._util.threads import side_by_side
 from nucleus_pandas._util.unicode_forms import hints_of_form
 from nucleus_pandas.errors import BadRequestError, InvalidInputError, NotFoundError, ServerError
-from nucleus_pandas.schema import MetadataColumns, Problems, check_changes, label_of, to_json, to_strings
+from nucleus_pandas.schema import (
+    FrameLike,
+    MetadataColumns,
+    Problems,
+    as_frame,
+    check_changes,
+    ids_column,
+    label_of,
+    to_json,
+    to_strings,
+)
 from nucleus_pandas.transport.resource import Resource
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.uploads.jobs import Job, jobs_frame
@@ -160,7 +170,7 @@ class DatasetAdmin(Resource):
 
     def update_item_metadata(
         self,
-        changes: Mapping[str, Mapping[str, Any]] | pd.DataFrame,
+        changes: Mapping[str, Mapping[str, Any]] | FrameLike,
         *,
         columns: Mapping[str, Hashable] | None = None,
         metadata: MetadataColumns = True,
@@ -171,7 +181,7 @@ class DatasetAdmin(Resource):
 
         Parameters
         ----------
-        changes : pandas.DataFrame or dict
+        changes : pandas.DataFrame, table that exports Arrow, or dict
             A frame with ``reference_id`` and metadata, as in `append`, with one row per item; missing values change
             nothing. Or the changes by reference id: ``{"a.jpg": {"weather": "rain"}}``.
         columns, metadata
@@ -309,12 +319,12 @@ def names_of(names: str | Sequence[str]) -> list[str]:
 
 def ids_of(reference_ids: ReferenceIds) -> list[str]:
     """Return unique reference ids as strings, or raise InvalidInputError."""
-    if isinstance(reference_ids, pd.DataFrame):
+    if as_frame(reference_ids) is not None:
         raise InvalidInputError("This takes reference ids, not a frame: pass frame['reference_id'].")
     values: Any = [reference_ids] if isinstance(reference_ids, (str, int, np.integer)) else reference_ids
     if not isinstance(values, Iterable):
         raise InvalidInputError(f"Reference ids must be strings, not {reference_ids!r}.")
-    series = values if isinstance(values, pd.Series) else pd.Series(list(values), dtype=object)
+    series = ids_column(values)
     problems = Problems(series.index)
     strings = to_strings(series.rename("reference_id"), problems, required=np.ones(len(series), dtype=bool))
     _raise_problems(problems)

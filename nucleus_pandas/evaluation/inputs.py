@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 import pandas as pd
@@ -30,11 +30,16 @@ from nucleus_pandas.schema import (
     CANONICAL,
     NOT_SENT,
     BoxColumn,
+    FrameLike,
     NamedColumns,
     Problems,
+    as_frame,
     check_annotations,
+    conversion,
     floats,
+    frame_of,
     to_strings,
+    type_name,
     warn,
     within,
 )
@@ -44,6 +49,7 @@ from nucleus_pandas.wire.column_json import ARROW_STRING, StringArray
 
 _NAMES = (*CANONICAL, "area", "iscrowd", "segmentation")
 KEYS = ("reference_id", "dataset_item_id")
+_STORED = ("items", "annotations")  # the members of ground truth on a server
 _SHOWN_ROWS = 5  # invalid rows in an error's text
 _SHOWN_IDS = 3  # in a sentence
 
@@ -106,19 +112,19 @@ class StoredGroundTruth(Protocol):
         """Their ground truth."""
 
 
-def read_stored(
-    predictions: pd.DataFrame,
-    ground_truth: pd.DataFrame | StoredGroundTruth,
-    items: pd.DataFrame | None,
+def read_frames(
+    predictions: FrameLike,
+    ground_truth: FrameLike | StoredGroundTruth,
+    items: FrameLike | None,
     layout: FrameColumns,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame | None, list[str]]:
-    """Read ground truth that is on a server; frames are returned as they are.
+    """Read ground truth that is on a server, and tables of other libraries; frames are returned as they are.
 
     Parameters
     ----------
     predictions, layout
         As for `evaluation_inputs`.
-    ground_truth : pandas.DataFrame or StoredGroundTruth
+    ground_truth : pandas.DataFrame, table that exports Arrow, or StoredGroundTruth
         Images on a server are read with their annotations.
     items : pandas.DataFrame, optional
         The images that are evaluated; by default all that are on the server.
@@ -133,14 +139,19 @@ def read_stored(
     InvalidInputError
         The ground truth is neither; the frames share no id; or no prediction is on one of the images.
     """
-    if isinstance(ground_truth, pd.DataFrame):
-        return predictions, ground_truth, items, []
-    if not all(hasattr(getattr(ground_truth, name, None), "to_frame") for name in ("items", "annotations")):
-        kind = type(ground_truth).__name__
-        raise InvalidInputError(f"Expected a DataFrame, a Dataset or a Slice of ground truth, got {kind}.")
-    require_frames({"predictions": predictions, "items": items})
-    boxes = ground_truth.annotations.to_frame()
-    items = ground_truth.items.to_frame() if items is None else items
+    truth = as_frame(ground_truth)
+    if truth is None and not all(hasattr(getattr(ground_truth, name, None), "to_frame") for name in _STORED):
+        raise InvalidInputError(
+            f"Expected a DataFrame, a Dataset or a Slice of ground truth, got {type_name(ground_truth)}."
+            f"{conversion(ground_truth)}"
+        )
+    predictions = frame_of(predictions, "a DataFrame of predictions")
+    items = None if items is None else frame_of(items, "a DataFrame of items")
+    if truth is not None:
+        return predictions, truth, items, []
+    stored = cast(StoredGroundTruth, ground_truth)
+    boxes = stored.annotations.to_frame()
+    items = stored.items.to_frame() if items is None else items
     frames = {"ground truth": boxes, "predictions": predictions, "items": items}
     named = {name: layout.named(frame) for name, frame in frames.items()}
     key = _key(named)
@@ -156,13 +167,6 @@ def read_stored(
         f"that are not evaluated, such as {_examples(images, np.arange(len(images)))}."
     )
     return predictions[~outside], boxes, items, [note]
-
-
-def require_frames(frames: Mapping[str, object]) -> None:
-    """Check that all arguments that are given are frames."""
-    for name, frame in frames.items():
-        if frame is not None and not isinstance(frame, pd.DataFrame):
-            raise InvalidInputError(f"Expected a DataFrame of {name}, got {type(frame).__name__}.")
 
 
 def evaluation_inputs(
@@ -197,7 +201,6 @@ def evaluation_inputs(
         Some predictions are on images that the ground truth does not name.
     """
     frames = {"ground truth": ground_truth, "predictions": predictions, **({} if items is None else {"items": items})}
-    require_frames(frames)
     _check_layout(layout, ground_truth, predictions)
     named = {name: layout.named(frame) for name, frame in frames.items()}
     key = _key(named)

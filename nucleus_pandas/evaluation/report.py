@@ -25,12 +25,12 @@ from nucleus_pandas.evaluation.inputs import (
     StoredGroundTruth,
     evaluation_inputs,
     grouping_frames,
-    read_stored,
+    read_frames,
 )
 from nucleus_pandas.evaluation.match_rows import MatchFlags, MatchRows, match_rows, matches_frame
 from nucleus_pandas.evaluation.parameters import Engine, IouType, LabelPairs, Parameters
 from nucleus_pandas.evaluation.tide import TideResult, tide, tide_table
-from nucleus_pandas.schema import BoxColumn, column, warn
+from nucleus_pandas.schema import BoxColumn, FrameLike, column, warn
 from nucleus_pandas.schema.boxes import BoxFormat
 
 _CLASSES = 10  # labels in the HTML table
@@ -453,8 +453,8 @@ def _number(value: Any) -> str:
 
 
 def evaluate(
-    predictions: pd.DataFrame,
-    ground_truth: pd.DataFrame | StoredGroundTruth,
+    predictions: FrameLike,
+    ground_truth: FrameLike | StoredGroundTruth,
     *,
     iou_threshold: float = 0.5,
     class_agnostic: bool | None = None,
@@ -463,7 +463,7 @@ def evaluate(
     area_ranges: Mapping[str, tuple[float, float]] | None = None,
     engine: Engine | None = None,
     iou_type: IouType = "bbox",
-    items: pd.DataFrame | None = None,
+    items: FrameLike | None = None,
     columns: Mapping[str, Hashable] | None = None,
     bbox: BoxColumn | None = None,
     bbox_format: BoxFormat | None = None,
@@ -472,11 +472,11 @@ def evaluate(
 
     Parameters
     ----------
-    predictions : pandas.DataFrame
+    predictions : pandas.DataFrame, or a table that exports Arrow
         ``reference_id`` or ``dataset_item_id``, ``label``, ``x``, ``y``, ``width``, ``height`` in pixels from the
         top-left corner and ``confidence`` in [0, 1], one row each; perhaps ``annotation_id``. A missing confidence is
         ranked last.
-    ground_truth : pandas.DataFrame, Dataset or Slice
+    ground_truth : pandas.DataFrame, table that exports Arrow, Dataset or Slice
         The same without ``confidence``. Of a `Dataset` or `Slice`, the annotations are read, and all of its items are
         evaluated, unless `items` are given; predictions on other images are left out. A row whose box is
         missing whole stands for an image without boxes. A column ``iscrowd``, or ``iscrowd`` in the metadata, marks
@@ -502,7 +502,7 @@ def evaluate(
     iou_type : {"bbox", "segm"}, default "bbox"
         Whether boxes are compared, or masks: a column ``segmentation`` (polygons or run-length encodings, as COCO has
         them) or polygons in ``geometry``. Areas are then those of the masks.
-    items : pandas.DataFrame, optional
+    items : pandas.DataFrame or table that exports Arrow, optional
         ``reference_id`` or ``dataset_item_id`` of all images that are evaluated, and what `Evaluation.by` is to group
         them by. By default the images are those of the two frames.
     columns : dict of str to hashable, optional
@@ -555,9 +555,9 @@ def evaluate(
     )
     require(parameters)
     layout = FrameColumns(columns, bbox, bbox_format)
-    predictions, boxes, items, notes = read_stored(predictions, ground_truth, items, layout)
-    inputs = evaluation_inputs(predictions, boxes, items, layout, parameters.iou_type)
+    found, truth, images, notes = read_frames(predictions, ground_truth, items, layout)
+    inputs = evaluation_inputs(found, truth, images, layout, parameters.iou_type)
     for note in [*notes, *tables.left_out(inputs, parameters)]:
         warn(note)
     inputs = replace(inputs, notes=(*notes, *inputs.notes))
-    return Evaluation(inputs, parameters, grouping_frames(predictions, boxes, items, layout))
+    return Evaluation(inputs, parameters, grouping_frames(found, truth, images, layout))

@@ -14,7 +14,16 @@ import pyarrow as pa
 from nucleus_pandas._util.arrays import Floats, Indices
 from nucleus_pandas.errors import InvalidInputError, ValidationError
 from nucleus_pandas.io.files import escapes, stem_of
-from nucleus_pandas.schema import NOT_SENT, NamedColumns, Problems, check_annotations, floats, to_strings, warn
+from nucleus_pandas.schema import (
+    NOT_SENT,
+    FrameLike,
+    NamedColumns,
+    Problems,
+    check_annotations,
+    floats,
+    to_strings,
+    warn,
+)
 from nucleus_pandas.schema.checked_rows import reason_of, shown
 from nucleus_pandas.schema.coerce import is_missing, sides
 from nucleus_pandas.schema.json_values import is_json, to_json
@@ -126,7 +135,7 @@ class CheckedBoxes:
         return [None if np.isnan(number) else number for number in numbers[self.rows].tolist()]
 
 
-def check_items_to_write(items: pd.DataFrame) -> CheckedItems:
+def check_items_to_write(items: FrameLike) -> CheckedItems:
     """Validate a frame of items.
 
     Raises
@@ -160,7 +169,7 @@ def check_items_to_write(items: pd.DataFrame) -> CheckedItems:
 
 
 def check_boxes_to_write(
-    annotations: pd.DataFrame, images: CheckedItems, form: str, *, polygons: bool = False
+    annotations: FrameLike, images: CheckedItems, form: str, *, polygons: bool = False
 ) -> CheckedBoxes:
     """Validate a frame of annotations or predictions.
 
@@ -191,7 +200,7 @@ def check_boxes_to_write(
     if not named.has("dataset_item_id"):
         named.need("reference_id", _RENAME.format("reference_id"))
     layer: Any = "predictions" if named.has("confidence") else "annotations"
-    checked = check_annotations(annotations, layer, metadata_from=False)
+    checked = check_annotations(named.frame, layer, metadata_from=False)
     problems = checked.problems
     units = checked.units
     rows = np.flatnonzero(checked.unit_of_row != NOT_SENT)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.io.files import Faults, files_below, write
@@ -26,7 +25,7 @@ from nucleus_pandas.io.frame_rows import (
 from nucleus_pandas.io.frames import LARGEST_BOX, LARGEST_IMAGE, Frames, boxes_frame, items_frame
 from nucleus_pandas.io.image_folder import ImageFolder, folder_of
 from nucleus_pandas.io.safe_xml import Element, document, parse_xml, unwritable, value_of
-from nucleus_pandas.schema import Problems, warn
+from nucleus_pandas.schema import FrameLike, Problems, warn
 from nucleus_pandas.schema.checked_rows import shown
 
 VocSource: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -266,7 +265,7 @@ def _box(corners: Any, is_rotated: bool, place: str, faults: Faults) -> list[flo
     return box
 
 
-def to_voc(items: pd.DataFrame, annotations: pd.DataFrame, folder: str | os.PathLike[str]) -> None:
+def to_voc(items: FrameLike, annotations: FrameLike, folder: str | os.PathLike[str]) -> None:
     """Write frames as Pascal VOC's XML files.
 
     For each image ``<reference_id without extension>.xml``, with ``xmin = x`` and ``xmax = x + width`` to the last
@@ -279,9 +278,9 @@ def to_voc(items: pd.DataFrame, annotations: pd.DataFrame, folder: str | os.Path
 
     Parameters
     ----------
-    items : pandas.DataFrame
+    items : pandas.DataFrame, or a table that exports Arrow
         Images with ``reference_id``, perhaps ``image_width``, ``image_height`` (pixels) and metadata.
-    annotations : pandas.DataFrame
+    annotations : pandas.DataFrame, or a table that exports Arrow
         Boxes on them, in the form that `Dataset.annotate` takes, perhaps with ``confidence``. Rows of other types are
         left out with a warning.
     folder : path

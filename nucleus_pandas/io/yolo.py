@@ -27,7 +27,7 @@ from nucleus_pandas.io.frame_rows import (
 )
 from nucleus_pandas.io.frames import Frames, boxes_frame, items_frame
 from nucleus_pandas.io.image_folder import ImageFolder, folder_of, size_of
-from nucleus_pandas.schema import Problems
+from nucleus_pandas.schema import FrameLike, Problems
 from nucleus_pandas.schema.checked_rows import shown
 
 ClassNames: TypeAlias = str | os.PathLike[str] | Sequence[str] | Mapping[int, str]
@@ -63,7 +63,7 @@ def read_yolo(
     *,
     names: ClassNames | None = None,
     images: str | os.PathLike[str] | None = None,
-    sizes: pd.DataFrame | None = None,
+    sizes: FrameLike | None = None,
     allow_outside: bool = False,
 ) -> Frames:
     """Read YOLO's label files.
@@ -85,7 +85,7 @@ def read_yolo(
     images : path, optional
         The folder of the images, with the same subfolders. Sizes are read from their headers, as `read_images`
         does.
-    sizes : pandas.DataFrame, optional
+    sizes : pandas.DataFrame or table that exports Arrow, optional
         Images with ``reference_id``, ``image_width`` and ``image_height`` (pixels), such as items of another
         format or of a dataset. With `images`, the headers of these images are not read.
     allow_outside : bool
@@ -355,8 +355,8 @@ def _boxes(lines: _Labels, image_names: list[str], sizes: Floats) -> pd.DataFram
 
 
 def to_yolo(
-    items: pd.DataFrame,
-    annotations: pd.DataFrame,
+    items: FrameLike,
+    annotations: FrameLike,
     folder: str | os.PathLike[str],
     *,
     names: ClassNames | None = None,
@@ -372,9 +372,9 @@ def to_yolo(
 
     Parameters
     ----------
-    items : pandas.DataFrame
+    items : pandas.DataFrame, or a table that exports Arrow
         Images with ``reference_id``, ``image_width`` and ``image_height`` (pixels).
-    annotations : pandas.DataFrame
+    annotations : pandas.DataFrame, or a table that exports Arrow
         Boxes on them, in the form that `Dataset.annotate` takes. Rows of other types are left out with a warning.
     folder : path
         The folder, which is created if it does not exist.
@@ -413,7 +413,7 @@ def to_yolo(
     image_names = check_items_to_write(items)
     boxes = check_boxes_to_write(annotations, image_names, "YOLO")
     paths = paths_of(image_names, ".txt")
-    numbers, written_names = _classes(boxes, items, names)
+    numbers, written_names = _classes(boxes, image_names, names)
     fractions = _fractions(boxes, image_names)
     lines: list[list[str]] = [[] for _ in paths]
     for at, image in enumerate(boxes.image):
@@ -445,10 +445,10 @@ def _represent_string(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
 _DataYaml.add_representer(str, _represent_string)
 
 
-def _classes(boxes: CheckedBoxes, items: pd.DataFrame, names: ClassNames | None) -> tuple[list[int], list[str]]:
+def _classes(boxes: CheckedBoxes, items: CheckedItems, names: ClassNames | None) -> tuple[list[int], list[str]]:
     """Return the class of each box, and all names in their order."""
     if names is None:
-        head = items.attrs.get(HEAD)
+        head = items.named.frame.attrs.get(HEAD)
         known = list(head["names"]) if isinstance(head, Mapping) and "names" in head else []
         known += sorted(set(boxes.labels) - set(known))
     else:

@@ -39,6 +39,7 @@ from nucleus_pandas.schema.dtypes import (
     indexed,
     no_backend,
 )
+from nucleus_pandas.schema.foreign_frames import FrameLike, as_frame, conversion, frame_of, ids_column, type_name
 from nucleus_pandas.schema.geometry import BoxColumn
 from nucleus_pandas.schema.image_urls import LocalFiles, is_remote
 from nucleus_pandas.schema.items import ItemKeys, check_items, item_ids
@@ -58,6 +59,7 @@ __all__ = [
     "DATASETS",
     "EXAMPLES",
     "EXPORTED",
+    "FrameLike",
     "JOBS",
     "ITEMS",
     "ITEM_COLUMNS",
@@ -80,14 +82,18 @@ __all__ = [
     "Units",
     "ColumnValues",
     "arrow_type",
+    "as_frame",
     "as_json_strings",
     "check_annotations",
     "check_backend",
     "check_changes",
     "check_items",
     "column",
+    "conversion",
     "floats",
     "frame",
+    "frame_of",
+    "ids_column",
     "indexed",
     "is_remote",
     "item_ids",
@@ -95,6 +101,7 @@ __all__ = [
     "no_backend",
     "to_json",
     "to_strings",
+    "type_name",
     "warn",
     "within",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
+from nucleus_pandas.schema.foreign_frames import FrameLike, frame_of
 
 CANONICAL = (
     "reference_id",
@@ -46,7 +47,7 @@ class NamedColumns:
 
     Parameters
     ----------
-    frame : pandas.DataFrame
+    frame : pandas.DataFrame, or a table that exports Arrow
         The caller's; never changed.
     columns : dict of str to hashable, optional
         The caller's column names by canonical name.
@@ -60,10 +61,9 @@ class NamedColumns:
     """
 
     def __init__(
-        self, frame: pd.DataFrame, columns: Mapping[str, Hashable] | None, canonical: Sequence[str] = CANONICAL
+        self, frame: FrameLike, columns: Mapping[str, Hashable] | None, canonical: Sequence[str] = CANONICAL
     ) -> None:
-        if not isinstance(frame, pd.DataFrame):
-            raise InvalidInputError(f"Expected a DataFrame, got {type(frame).__name__}.")
+        frame = frame_of(frame)
         if not frame.columns.is_unique:
             twice = frame.columns[frame.columns.duplicated()].unique().tolist()
             raise InvalidInputError(

@@ -18,6 +18,7 @@ from nucleus_pandas.errors import InvalidInputError, ValidationError
 from nucleus_pandas.schema.checked_rows import NOT_SENT, Checked, Problems, shown
 from nucleus_pandas.schema.coerce import flags, sides, to_strings
 from nucleus_pandas.schema.column_names import NamedColumns
+from nucleus_pandas.schema.foreign_frames import FrameLike, as_frame, ids_column, type_name
 from nucleus_pandas.schema.geometry import BoxColumn, named_columns
 from nucleus_pandas.schema.image_urls import LocalFiles
 from nucleus_pandas.schema.metadata import MetadataColumns, differing_keys, metadata, metadata_columns
@@ -248,7 +249,7 @@ def _files(
     return files
 
 
-ItemKeys: TypeAlias = "pd.DataFrame | Iterable[Any]"
+ItemKeys: TypeAlias = "FrameLike | Iterable[Any]"
 """A frame with ``reference_id`` or ``dataset_item_id``, in a column or the index; or ids, one by one."""
 
 
@@ -264,7 +265,7 @@ def item_ids(items: ItemKeys | None, by: Literal["reference_id", "dataset_item_i
 
     Parameters
     ----------
-    items : pandas.DataFrame, or iterable of str or int
+    items : pandas.DataFrame, a table that exports Arrow, or iterable of str or int
         A frame's ``reference_id`` takes precedence over its ``dataset_item_id``, as when frames are sent.
         None names no items.
     by : {"reference_id", "dataset_item_id"}
@@ -284,8 +285,9 @@ def item_ids(items: ItemKeys | None, by: Literal["reference_id", "dataset_item_i
     """
     if items is None:
         return NamedItems(by, [])
-    if isinstance(items, pd.DataFrame):
-        named = NamedColumns(items, None)
+    frame = as_frame(items)
+    if frame is not None:
+        named = NamedColumns(frame, None)
         column = named.get("reference_id")
         by = "reference_id"
         if column is None:
@@ -297,11 +299,8 @@ def item_ids(items: ItemKeys | None, by: Literal["reference_id", "dataset_item_i
             )
     else:
         if isinstance(items, (str, bytes, dict)) or not isinstance(items, Iterable):
-            raise InvalidInputError(
-                f"Items are named by a list of ids, or by a DataFrame, not by {type(items).__name__}."
-            )
-        values = items if isinstance(items, pd.Series) else list(items)
-        column = pd.Series(values, dtype=None if len(values) else object)
+            raise InvalidInputError(f"Items are named by a list of ids, or by a DataFrame, not by {type_name(items)}.")
+        column = ids_column(items)
     problems = Problems(column.index)
     found = to_strings(column.rename(by), problems, required=np.ones(len(column), dtype=bool))
     for row, reason in problems.reasons().items():

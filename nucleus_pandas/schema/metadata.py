@@ -20,6 +20,7 @@ from nucleus_pandas.errors import InvalidInputError, ValidationError
 from nucleus_pandas.schema.checked_rows import Problems, reason_of, shown
 from nucleus_pandas.schema.coerce import NOT_AT_ONCE, flags, is_missing, to_strings, values_of, whole
 from nucleus_pandas.schema.column_names import NamedColumns
+from nucleus_pandas.schema.foreign_frames import FrameLike
 from nucleus_pandas.schema.json_values import is_json, to_json
 from nucleus_pandas.wire.column_json import (
     ARROW_STRING,
@@ -280,7 +281,7 @@ class Changes:
 
 
 def check_changes(
-    frame: pd.DataFrame, columns: Mapping[str, Hashable] | None, metadata_from: MetadataColumns
+    frame: FrameLike, columns: Mapping[str, Hashable] | None, metadata_from: MetadataColumns
 ) -> tuple[Changes, Problems]:
     """Validate a frame of changes; rows that change nothing are left out, and so are repeats.
 

@@ -17,6 +17,7 @@ from nucleus_pandas._util.arrays import Indices
 from nucleus_pandas.errors import InvalidInputError, ValidationError
 from nucleus_pandas.schema import NOT_SENT, Checked, LocalFiles, Problems, Terms, is_remote, to_json
 from nucleus_pandas.schema.checked_rows import RowKind
+from nucleus_pandas.schema.foreign_frames import conversion, type_name
 from nucleus_pandas.wire.content_ids import fill_annotation_ids, is_repeat
 from nucleus_pandas.wire.decoding import convert, item_key
 from nucleus_pandas.wire.entities import AnyAnnotation, Item, Mask, MultiCategory
@@ -191,7 +192,7 @@ def _rows_of(payload: Payload, *names: str) -> PayloadRows:
     for part in parts:
         if isinstance(part, (str, bytes, pd.DataFrame)) or not isinstance(part, Sequence):
             raise InvalidInputError(
-                f"A payload is {expected}, a list of dicts or a DataFrame, not {type(part).__name__}."
+                f"A payload is {expected}, a list of dicts or a DataFrame, not {type_name(part)}.{conversion(part)}"
             )
         rows += part
     return rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 import pandas as pd
@@ -17,11 +17,13 @@ from nucleus_pandas.schema import (
     AnnotationUnits,
     BoxColumn,
     Checked,
+    FrameLike,
     MetadataColumns,
     NamedColumns,
     Problems,
     Terms,
     Units,
+    as_frame,
     check_annotations,
     check_items,
     floats,
@@ -36,8 +38,8 @@ from nucleus_pandas.schema.outside import Outside, outside
 from nucleus_pandas.schema.payloads import Payload, check_annotation_rows, check_item_rows
 from nucleus_pandas.schema.unused_columns import unused_columns, warn_of_near
 
-SendableRows: TypeAlias = pd.DataFrame | Payload
-"""What can be sent: a frame, a payload dict, or a list of dicts."""
+SendableRows: TypeAlias = FrameLike | Payload
+"""What can be sent: a frame or another library's table, a payload dict, or a list of dicts."""
 
 
 _IDENTITY = ("dataset_item_id", "reference_id", "label", "type", *SIDES, "geometry", "taxonomy_name", "confidence")
@@ -75,30 +77,32 @@ def validate(
     Returns
     -------
     (pandas.DataFrame or list of dict, Checked)
-        The rows as the caller passed them; which of them can be sent, and the problems of the others.
+        The rows as the caller passed them, tables as frames; which of them can be sent, and the problems of the others.
 
     Raises
     ------
     InvalidInputError
         A column is missing, or this is neither a frame nor a payload: no single row can be validated.
     """
-    if not isinstance(rows, pd.DataFrame):
+    frame = as_frame(rows)
+    if frame is None:
+        rows = cast(Payload, rows)
         if layout != ColumnLayout():
             raise InvalidInputError(
                 "columns=, bbox=, bbox_format= and metadata= are for DataFrames; this is a payload. Leave them out."
             )
         files = local_files or LocalFiles()
         return check_item_rows(rows, files) if kind == "items" else check_annotation_rows(rows, kind, terms, files)
-    named = NamedColumns(rows, layout.columns)
+    named = NamedColumns(frame, layout.columns)
     reject_ambiguous(named, kind, layout.metadata, update=update)
     checked: Checked[Units]
     if kind == "items":
         checked = check_items(
-            rows, columns=layout.columns, bbox=layout.bbox, metadata_from=layout.metadata, local_files=local_files
+            frame, columns=layout.columns, bbox=layout.bbox, metadata_from=layout.metadata, local_files=local_files
         )
     else:
         checked = check_annotations(
-            rows,
+            frame,
             kind,
             columns=layout.columns,
             bbox=layout.bbox,
@@ -112,7 +116,7 @@ def validate(
     checked = replace(checked, unused=unused)
     if isinstance(checked.units, AnnotationUnits) and (sizes := sizes_in(named)) is not None:
         checked = replace(checked, outside=find_outside(checked, sizes)[1])
-    return rows.copy(deep=False), checked  # later assignments by the caller do not change what was sent
+    return frame.copy(deep=False), checked  # later assignments by the caller do not change what was sent
 
 
 def sizes_in(named: NamedColumns) -> Floats | None:

@@ -15,7 +15,17 @@ from nucleus_pandas.api.dataset import Dataset
 from nucleus_pandas.api.model import Model
 from nucleus_pandas.api.model_run import ModelRun
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.schema import NOT_SENT, BoxColumn, Checked, LocalFiles, MetadataColumns, NamedColumns, Units
+from nucleus_pandas.schema import (
+    NOT_SENT,
+    BoxColumn,
+    Checked,
+    FrameLike,
+    LocalFiles,
+    MetadataColumns,
+    NamedColumns,
+    Units,
+    frame_of,
+)
 from nucleus_pandas.schema.boxes import BoxFormat
 from nucleus_pandas.schema.checked_rows import RowKind
 from nucleus_pandas.schema.validate import (
@@ -33,17 +43,8 @@ R = TypeVar("R")
 T = TypeVar("T")
 U = TypeVar("U")
 
+_FRAME = "pandas.DataFrame, or a table that exports Arrow"
 _KINDS: tuple[RowKind, ...] = ("items", "annotations", "predictions")
-
-
-def frame_of(frame: object) -> pd.DataFrame:
-    """Return the argument if it is a frame, or raise InvalidInputError."""
-    if not isinstance(frame, pd.DataFrame):
-        raise InvalidInputError(
-            f"Expected a DataFrame, got {type(frame).__name__}. Lists of dicts and payloads go to dataset.append, "
-            "dataset.annotate and run.predict."
-        )
-    return frame
 
 
 def of_type(value: object, expected: type[T], function: str) -> T:
@@ -64,11 +65,11 @@ def kind_of(kind: str) -> RowKind:
 @overload
 def _function_of(
     method: Callable[Concatenate[T, SendableRows, P], R], owner: type[T], /
-) -> Callable[Concatenate[pd.DataFrame, T, P], R]: ...
+) -> Callable[Concatenate[FrameLike, T, P], R]: ...
 @overload
 def _function_of(
     method: Callable[Concatenate[T, SendableRows, P], R], owner: type[T], other: type[U], /
-) -> Callable[Concatenate[pd.DataFrame, T | U, P], R]: ...
+) -> Callable[Concatenate[FrameLike, T | U, P], R]: ...
 def _function_of(method: Any, owner: type[Any], *others: type[Any]) -> Any:
     """Create a function from the method of the object that a frame is sent to; the frame becomes its first argument.
 
@@ -82,7 +83,7 @@ def _function_of(method: Any, owner: type[Any], *others: type[Any]) -> Any:
     anywhere = inspect.Parameter.POSITIONAL_OR_KEYWORD
     signature = inspect.Signature(
         [
-            inspect.Parameter("frame", anywhere, annotation="pd.DataFrame"),
+            inspect.Parameter("frame", anywhere, annotation="FrameLike"),
             inspect.Parameter(target, anywhere, annotation=kinds.replace(" or ", " | ")),
             *(option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options),
         ],
@@ -100,7 +101,7 @@ def _function_of(method: Any, owner: type[Any], *others: type[Any]) -> Any:
     function.__qualname__, function.__module__ = name, __name__
     function.__doc__ = re.sub(
         rf"^{rows.name} : .*\n((?:    .*\n)+)",
-        lambda entry: f"frame : pandas.DataFrame\n{entry[1]}{target} : {kinds}\n    Where the rows go.\n",
+        lambda entry: f"frame : {_FRAME}\n{entry[1]}{target} : {kinds}\n    Where the rows go.\n",
         inspect.cleandoc(method.__doc__),
         count=1,
         flags=re.MULTILINE,
@@ -115,7 +116,7 @@ predict = _function_of(ModelRun.predict, ModelRun, Model)
 
 
 def check(
-    frame: pd.DataFrame,
+    frame: FrameLike,
     kind: RowKind | None = None,
     *,
     dataset: Dataset | None = None,
@@ -130,7 +131,7 @@ def check(
 
     Parameters
     ----------
-    frame : pandas.DataFrame
+    frame : pandas.DataFrame, or a table that exports Arrow
         The rows to check.
     kind : {"items", "annotations", "predictions"}, optional
         The kind of rows. By default every kind that the columns allow: items with ``image_url``, predictions with
@@ -177,11 +178,12 @@ def check(
     >>> check(boxes)["column"].to_dict()
     {'first': 'width'}
     """
+    frame = frame_of(frame)
     layout = ColumnLayout(columns, bbox, bbox_format, metadata)
     problems = []
-    for row_kind in [kind_of(kind)] if kind is not None else _kinds(frame_of(frame), layout):
+    for row_kind in [kind_of(kind)] if kind is not None else _kinds(frame, layout):
         local_files = LocalFiles(local, image_check)
-        _, checked = validate(row_kind, frame_of(frame), layout, local_files=local_files)
+        _, checked = validate(row_kind, frame, layout, local_files=local_files)
         local_files.warn()
         if row_kind != "items":
             _check_images(frame, layout, checked, None if dataset is None else of_type(dataset, Dataset, "check"))

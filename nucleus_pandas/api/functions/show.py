@@ -7,22 +7,21 @@ from collections.abc import Hashable, Mapping
 import pandas as pd
 
 from nucleus_pandas.api.dataset import Dataset
-from nucleus_pandas.api.functions.send import frame_of
 from nucleus_pandas.api.model_run import ModelRun
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.images.gallery import SIZE, ColourBy, FrameSource, Gallery, gallery
-from nucleus_pandas.schema import BoxColumn
+from nucleus_pandas.schema import BoxColumn, FrameLike, as_frame, frame_of, type_name
 from nucleus_pandas.schema.boxes import BoxFormat
 from nucleus_pandas.views import AnnotationsView, ItemsView
 
 
 def show(
-    frame: pd.DataFrame,
+    frame: FrameLike,
     n: int = 12,
     *,
-    items: pd.DataFrame | Dataset | None = None,
-    ground_truth: pd.DataFrame | Dataset | None = None,
-    predictions: pd.DataFrame | ModelRun | None = None,
+    items: FrameLike | Dataset | None = None,
+    ground_truth: FrameLike | Dataset | None = None,
+    predictions: FrameLike | ModelRun | None = None,
     color: ColourBy | None = None,
     size: int = SIZE,
     columns: Mapping[str, Hashable] | None = None,
@@ -37,7 +36,7 @@ def show(
 
     Parameters
     ----------
-    frame : pandas.DataFrame
+    frame : pandas.DataFrame, or a table that exports Arrow
         One of these; images are ordered by first occurrence.
 
         * Items: ``image_url`` and ``reference_id``, optionally ``image_width`` and ``image_height``.
@@ -116,8 +115,9 @@ def show(
 
 def _frame_source(source: object, name: str) -> FrameSource | None:
     """Return a frame, or a function that reads the rows of given images."""
-    if source is None or isinstance(source, pd.DataFrame):
-        return source
+    frame = None if source is None else as_frame(source)
+    if source is None or frame is not None:
+        return frame
     view: ItemsView | AnnotationsView
     if isinstance(source, ModelRun) and name == "predictions":
         view = source.predictions
@@ -125,9 +125,7 @@ def _frame_source(source: object, name: str) -> FrameSource | None:
         view = source.items if name == "items" else source.annotations
     else:
         expected = "ModelRun" if name == "predictions" else "Dataset"
-        raise InvalidInputError(
-            f"{name}= takes a DataFrame or a {expected}, not {type(source).__name__}.", argument=name
-        )
+        raise InvalidInputError(f"{name}= takes a DataFrame or a {expected}, not {type_name(source)}.", argument=name)
 
     def read(key: str, ids: list[str]) -> pd.DataFrame:
         rows: pd.DataFrame = view.refloc[ids] if key == "reference_id" else view.loc[ids]

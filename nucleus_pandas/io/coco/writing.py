@@ -13,7 +13,6 @@ from typing import Any, Literal, NamedTuple, overload
 
 import msgspec
 import numpy as np
-import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
 from nucleus_pandas.io.coco.parsing import CocoContent, CocoKey, CocoSource, key_of, keys_of, parse
@@ -27,7 +26,7 @@ from nucleus_pandas.io.frame_rows import (
     check_rows,
 )
 from nucleus_pandas.io.image_folder import is_known_remote
-from nucleus_pandas.schema import Problems
+from nucleus_pandas.schema import FrameLike, Problems
 from nucleus_pandas.schema.boxes import areas
 from nucleus_pandas.schema.checked_rows import shown
 from nucleus_pandas.wire.decoding import uncollected
@@ -37,8 +36,8 @@ _OURS = ("id", "image_id", "category_id", "bbox", "score", "supercategory", COMP
 
 @overload
 def to_coco(
-    items: pd.DataFrame,
-    annotations: pd.DataFrame,
+    items: FrameLike,
+    annotations: FrameLike,
     path: str | os.PathLike[str] | None = None,
     *,
     results: Literal[False] = False,
@@ -48,8 +47,8 @@ def to_coco(
 
 @overload
 def to_coco(
-    items: pd.DataFrame,
-    annotations: pd.DataFrame,
+    items: FrameLike,
+    annotations: FrameLike,
     path: str | os.PathLike[str] | None = None,
     *,
     results: Literal[True],
@@ -58,8 +57,8 @@ def to_coco(
 
 
 def to_coco(
-    items: pd.DataFrame,
-    annotations: pd.DataFrame,
+    items: FrameLike,
+    annotations: FrameLike,
     path: str | os.PathLike[str] | None = None,
     *,
     results: bool = False,
@@ -75,10 +74,10 @@ def to_coco(
 
     Parameters
     ----------
-    items : pandas.DataFrame
+    items : pandas.DataFrame, or a table that exports Arrow
         Images, as of `read_coco` or of ``dataset.items.to_frame()``: ``reference_id``, perhaps ``image_width``,
         ``image_height``, ``image_url`` (a URL becomes ``coco_url``) and metadata; its keys become keys of the image.
-    annotations : pandas.DataFrame
+    annotations : pandas.DataFrame, or a table that exports Arrow
         Boxes on them, as of `read_coco` or of ``dataset.annotations.to_frame()``: ``reference_id`` or
         ``dataset_item_id``, ``label``, ``x``, ``y``, ``width``, ``height``, perhaps ``confidence``, which becomes
         ``score``, ``area``, ``iscrowd``, ``segmentation``, and metadata; its keys become keys of the annotation.
@@ -148,11 +147,11 @@ class CocoCategories(NamedTuple):
     ids: list[Any]
 
 
-def dataset_from(items: pd.DataFrame, annotations: pd.DataFrame, like: CocoContent | None) -> dict[str, Any]:
+def dataset_from(items: FrameLike, annotations: FrameLike, like: CocoContent | None) -> dict[str, Any]:
     """Return the content of a COCO file for frames."""
     image_items = check_items_to_write(items)
     boxes = check_boxes_to_write(annotations, image_items, "COCO", polygons=True)
-    head = _head(items, like)
+    head = _head(image_items, like)
     image_ids = _image_ids(image_items, like)
     images = _images(image_items, image_ids)
     ids = _unique([_given_id(row, name) for row, name in zip(boxes.metadata, boxes.ids, strict=True)])
@@ -165,7 +164,7 @@ def dataset_from(items: pd.DataFrame, annotations: pd.DataFrame, like: CocoConte
     }
 
 
-def results_from(items: pd.DataFrame, annotations: pd.DataFrame, like: CocoContent | None) -> list[dict[str, Any]]:
+def results_from(items: FrameLike, annotations: FrameLike, like: CocoContent | None) -> list[dict[str, Any]]:
     """Return the list of results for frames; ids are those of the ground truth, never new ones."""
     image_items = check_items_to_write(items)
     boxes = check_boxes_to_write(annotations, image_items, "COCO")
@@ -184,7 +183,7 @@ def results_from(items: pd.DataFrame, annotations: pd.DataFrame, like: CocoConte
                 f"is {shown(image_items.references[image])}, which has no COCO id: neither 'id' in the items' "
                 "metadata nor like= has it. Pass the ground truth: like='instances.json'.",
             )
-    categories = _categories(boxes, _head(items, like), closed=True)
+    categories = _categories(boxes, _head(image_items, like), closed=True)
     for row, label, number in zip(boxes.rows.tolist(), boxes.labels, categories.ids, strict=True):
         if number is None:
             problems.add_one(
@@ -208,9 +207,9 @@ def results_from(items: pd.DataFrame, annotations: pd.DataFrame, like: CocoConte
     return written
 
 
-def _head(items: pd.DataFrame, like: CocoContent | None) -> dict[str, Any]:
+def _head(items: CheckedItems, like: CocoContent | None) -> dict[str, Any]:
     """Return the parts of a COCO file other than images and annotations, from `like` or as they were read."""
-    known = items.attrs.get(HEAD) if like is None else like.value
+    known = items.named.frame.attrs.get(HEAD) if like is None else like.value
     if not isinstance(known, Mapping):
         return {"info": {}, "licenses": []}
     return deepcopy({name: part for name, part in known.items() if name not in ("images", "annotations")})
