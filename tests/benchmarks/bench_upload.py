@@ -3,7 +3,12 @@
 The peer is `scale-nucleus`, unmodified. Both begin with the same DataFrame: the official client's users make an object
 of each row first, which is counted, and shown apart. Each run is a process of its own, the two take turns, medians are
 printed. The server is one that answers at once (``--pause`` adds a delay to every answer), or an embedded Nucleus over
-loopback (``--embedded``), durable. All checks of this package are on; a batch is 5,000 rows for both.
+loopback (``--embedded``), durable. ``--stdlib`` takes Python's own HTTP server instead, which reads bodies in one
+process. All checks of this package are on; a batch is 5,000 rows for both.
+
+A million annotations with 20 ms per answer took 1.8 s beside 26.9 s of the official client on the server of the standard
+library, and 1.6 s beside 25.8 s on the null server (two busy cores). The servers used 0.2 s of processor time, this
+client 1.8 s: the pauses overlap on eight connections, and what remains is the writing of the bodies.
 """
 
 from __future__ import annotations
@@ -148,10 +153,9 @@ def run(client: str, rows: int, verb: str, endpoint: str, target: str) -> dict[s
 
 
 @contextlib.contextmanager
-def null_server(pause: float) -> Any:
-    process = subprocess.Popen(
-        [sys.executable, str(HERE / "null_server.py"), "--pause", str(pause)], stdout=subprocess.PIPE, text=True
-    )
+def null_server(pause: float, options: list[str]) -> Any:
+    command = [sys.executable, str(HERE / "null_server.py"), "--pause", str(pause), *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
         yield f"http://127.0.0.1:{process.stdout.readline().strip()}/v1/nucleus"
@@ -185,7 +189,7 @@ def target_on(endpoint: str, rows: int, verb: str) -> str:
     return dataset.create_model_run(client.add_model("Detector", "det")).id
 
 
-def compare(rows: int, verb: str, pause: float, runs: int, *, on_embedded: bool) -> None:
+def compare(rows: int, verb: str, pause: float, runs: int, *, on_embedded: bool, stdlib: bool) -> None:
     found: dict[str, list[dict[str, float]]] = {"ours": [], "official": []}
     for _ in range(runs):
         for client, measured in found.items():
@@ -193,16 +197,17 @@ def compare(rows: int, verb: str, pause: float, runs: int, *, on_embedded: bool)
                 with tempfile.TemporaryDirectory() as folder, embedded(folder) as endpoint:
                     measured.append(run(client, rows, verb, endpoint, target_on(endpoint, rows, verb)))
             else:
-                with null_server(pause) as endpoint:
+                with null_server(pause, ["--stdlib"] * stdlib) as endpoint:
                     measured.append(run(client, rows, verb, endpoint, "run_1" if verb == "predict" else "ds_1"))
     middle = {
         client: {key: statistics.median(each[key] for each in measured) for key in measured[0]}
         for client, measured in found.items()
     }
     mine, peer = middle["ours"], middle["official"]
-    where = "embedded" if on_embedded else f"null +{pause * 1000:.0f} ms" if pause else "null"
+    server = "stdlib" if stdlib else "null"
+    where = "embedded" if on_embedded else f"{server} +{pause * 1000:.0f} ms" if pause else server
     print(
-        f"{verb:8} {rows:>9,} {where:>11}  ours {mine['seconds']:7.3f} s {rows / mine['seconds'] / 1e6:5.2f} M rows/s"
+        f"{verb:8} {rows:>9,} {where:>13}  ours {mine['seconds']:7.3f} s {rows / mine['seconds'] / 1e6:5.2f} M rows/s"
         f" {mine['memory']:6.0f} MB   official {peer['seconds']:7.3f} s (objects {peer['objects']:6.3f} s)"
         f" {peer['memory']:6.0f} MB   {peer['seconds'] / mine['seconds']:5.1f} times as fast,"
         f" {(peer['seconds'] - peer['objects']) / mine['seconds']:5.1f} without making objects,"
@@ -223,6 +228,7 @@ def main() -> None:
     parser.add_argument("--pause", type=float, default=0.0, help="seconds that the null server waits")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--embedded", action="store_true")
+    parser.add_argument("--stdlib", action="store_true", help="answer by Python's own HTTP server")
     parser.add_argument("--worker", choices=["ours", "official"], help=argparse.SUPPRESS)
     parser.add_argument("--endpoint", help=argparse.SUPPRESS)
     parser.add_argument("--target", help=argparse.SUPPRESS)
@@ -233,7 +239,9 @@ def main() -> None:
         return
     for rows in arguments.rows:
         for verb in arguments.verb:
-            compare(rows, verb, arguments.pause, arguments.runs, on_embedded=arguments.embedded)
+            compare(
+                rows, verb, arguments.pause, arguments.runs, on_embedded=arguments.embedded, stdlib=arguments.stdlib
+            )
 
 
 if __name__ == "__main__":

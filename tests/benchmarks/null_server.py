@@ -1,4 +1,7 @@
-"""A server that takes every request and answers at once, or after a pause: what remains is the client's own time."""
+"""A server that takes every request and answers at once, or after a pause: what remains is the client's own time.
+
+With ``--stdlib`` it is Python's own HTTP server, which reads each body into memory, in one process as the others.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import re
 import socket
 import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 ANSWER = (
     b'{"dataset_id":"ds_1","model_run_id":"run_1","predictions_processed":%d,"predictions_ignored":0,'
@@ -67,10 +71,39 @@ def serve(connection: socket.socket, pause: float) -> None:
             connection.sendall(head + body)
 
 
+class Handler(BaseHTTPRequestHandler):
+    """Answers in Python's own server."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    pause = 0.0
+
+    def answer(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        time.sleep(self.pause)
+        status, body = answer(self.requestline.encode(), self.connection.getsockname()[1])
+        head = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (status, len(body))
+        self.wfile.write(head + body)
+
+    do_GET = do_POST = do_PUT = answer  # noqa: N815
+
+
+def serve_by_stdlib(pause: float) -> None:
+    Handler.pause = pause
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        print(server.server_port, flush=True)
+        server.serve_forever()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pause", type=float, default=0.0, help="seconds before each answer")
-    pause = parser.parse_args().pause
+    parser.add_argument("--stdlib", action="store_true", help="answer by Python's own HTTP server")
+    arguments = parser.parse_args()
+    pause = arguments.pause
+    if arguments.stdlib:
+        serve_by_stdlib(pause)
+        return
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         print(listener.getsockname()[1], flush=True)
         while True:
