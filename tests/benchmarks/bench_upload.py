@@ -6,9 +6,9 @@ printed. The server is one that answers at once (``--pause`` adds a delay to eve
 loopback (``--embedded``), durable. ``--stdlib`` takes Python's own HTTP server instead, which reads bodies in one
 process. All checks of this package are on; a batch is 5,000 rows for both.
 
-A million annotations with 20 ms per answer took 1.8 s beside 26.9 s of the official client on the server of the standard
-library, and 1.6 s beside 25.8 s on the null server (two busy cores). The servers used 0.2 s of processor time, this
-client 1.8 s: the pauses overlap on eight connections, and what remains is the writing of the bodies.
+A million annotations with 20 ms per answer took 1.8 s beside 26.9 s of the official client on the server of the
+standard library, and 1.6 s beside 25.8 s on the null server (two busy cores). The servers used 0.2 s of processor time,
+this client 1.8 s: the pauses overlap on eight connections, and what remains is the writing of the bodies.
 """
 
 from __future__ import annotations

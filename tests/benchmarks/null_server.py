@@ -85,7 +85,7 @@ class Handler(BaseHTTPRequestHandler):
         head = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (status, len(body))
         self.wfile.write(head + body)
 
-    do_GET = do_POST = do_PUT = answer  # noqa: N815
+    do_GET = do_POST = do_PUT = answer
 
 
 def serve_by_stdlib(pause: float) -> None:
