@@ -51,7 +51,7 @@ class Report:
     counts : dict of str to int
         Images, ground-truth boxes and predictions in the store.
     evaluations : dict of str to Evaluation
-        The evaluation of each detector, at IoU 0.5 and with equal labels.
+        The evaluation of each detector at IoU 0.5, as the run's own.
     comparison : Comparison
         The comparison of the first detector with the second.
     seconds : float
@@ -123,6 +123,7 @@ class Report:
         first, second = self.evaluations
         summary = compared.summary.loc[["AP", "AP50", "precision", "recall", "F1"]]
         counts = ", ".join(f"{count} {name}" for name, count in self.counts.items())
+        crowds = self.counts["ground-truth boxes"] - int(one.counts["ground_truths"].sum())
         return "\n".join(
             [
                 "nucleus_pandas demo: real photographs and ground truth, simulated detections of two detectors.",
@@ -143,7 +144,8 @@ class Report:
                 f"by the {first} one alone: {len(compared.lost)}.",
                 f"AP is COCO's ({one.engine} {one.engine_version}). The rest counts matches in each image, "
                 "highest IoU first,",
-                f"at IoU {IOU} and with equal labels.",
+                f"at IoU {IOU}; a pair of different labels is a false positive and a miss.",
+                f"{crowds} ground-truth boxes are crowds, which are neither found nor missed.",
                 "",
                 f"The store is the folder {self.folder}  ({self.seconds:.1f} s)",
                 "pip install 'nucleus_pandas[plot]' adds a plot."
@@ -223,5 +225,5 @@ def _run(client: NucleusClient, dataset: Dataset, detector: sample.Detector) -> 
     run = runs[0] if runs else dataset.create_model_run(model)
     if run.info["status"] != "committed":
         sample.detections(detector).nucleus.predict(run)
-        run.commit(class_agnostic=False)
+        run.commit()
     return run

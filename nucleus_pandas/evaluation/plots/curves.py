@@ -88,7 +88,7 @@ def pr_curve(
                 label=f"IoU {thresholds[at]:.2f}: AP {mean.mean():.3f}",
             )
     else:
-        _draw_labels(ax, curves[0], evaluation.per_class["ground_truths"], labels)
+        _draw_labels(ax, curves[0], evaluation.per_class["ground_truths"], labels, f"AP{100 * thresholds[0]:g}")
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.03))
     canvas.plain(ax, "both")
     for text in ax.legend(loc="lower left", fontsize="small", framealpha=0.9).get_texts():
@@ -113,8 +113,8 @@ def _curves(frame: pd.DataFrame, labels: Sequence[str] | None, thresholds: list[
     return curves
 
 
-def _draw_labels(ax: Axes, curve: pd.DataFrame, counts: pd.Series[int], labels: Sequence[str] | None) -> None:
-    """Draw the curves of labels, and their mean above them."""
+def _draw_labels(ax: Axes, curve: pd.DataFrame, counts: pd.Series[int], labels: Sequence[str] | None, ap: str) -> None:
+    """Draw the curves of labels, and their mean above them; the legend has their means, called `ap`."""
     by_frequency = counts[counts.index.isin(curve.columns)].sort_values(ascending=False, kind="stable").index.tolist()
     colours = colours_of(by_frequency)
     in_colour = by_frequency[:_FEW] if labels is None else list(labels)
@@ -132,12 +132,12 @@ def _draw_labels(ax: Axes, curve: pd.DataFrame, counts: pd.Series[int], labels: 
             marker=_MARKS[at % len(_MARKS)],
             markevery=(at * 2 % 12, 12),
             markersize=4,
-            label=f"AP {curve[label].mean():.3f}  {canvas.short(label)}",
+            label=f"{ap} {curve[label].mean():.3f}  {canvas.short(label)}",
             zorder=2,
         )
     mean = curve.mean(axis=1)
     words = f"mean of {curve.shape[1]} labels" if curve.shape[1] > 1 else "mean of the one label"
-    ax.plot(mean.index, mean, color=DARK, linewidth=2.8, label=f"AP {mean.mean():.3f}  {words}", zorder=3)
+    ax.plot(mean.index, mean, color=DARK, linewidth=2.8, label=f"{ap} {mean.mean():.3f}  {words}", zorder=3)
 
 
 def f1_curve(evaluation: Tables, *, ax: Axes | None = None) -> Axes:

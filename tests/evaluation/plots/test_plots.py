@@ -195,8 +195,8 @@ def test_lines_of_labels_are_their_precision(pyplot: Any, few: Evaluation) -> No
 
 def test_the_legend_gives_the_average_precision(pyplot: Any, few: Evaluation) -> None:
     ax = few.plot_pr_curve()
-    assert f"AP {few.summary['AP50']:.3f}  mean of 3 labels" in ax.get_legend_handles_labels()[1]
-    assert f"AP {few.per_class.loc['car', 'AP50']:.3f}  car" in ax.get_legend_handles_labels()[1]
+    assert f"AP50 {few.summary['AP50']:.3f}  mean of 3 labels" in ax.get_legend_handles_labels()[1]
+    assert f"AP50 {few.per_class.loc['car', 'AP50']:.3f}  car" in ax.get_legend_handles_labels()[1]
 
 
 def test_of_many_labels_six_are_told_and_all_are_drawn(pyplot: Any, many: Evaluation) -> None:
