@@ -13,6 +13,7 @@ UploadResult(new_items=1, updated_items=0, ignored_items=0, upload_errors=0)
 """
 
 import logging
+import typing
 
 from nucleus_pandas._util.compat import __version__
 from nucleus_pandas._util.options import set_options, show_versions
@@ -129,12 +130,16 @@ __all__ = [
 logging.getLogger("nucleus_pandas").addHandler(logging.NullHandler())
 
 
-def __getattr__(name: str) -> object:
-    if name == "sample":  # the sample data, which are imported only where they are used
-        from importlib import import_module
+if typing.TYPE_CHECKING:
+    from nucleus_pandas import sample as sample
+else:  # type checkers would let every name pass
 
-        return import_module("nucleus_pandas.sample")
-    raise AttributeError(f"module 'nucleus_pandas' has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        if name == "sample":  # the sample data, which are imported only where they are used
+            from importlib import import_module
+
+            return import_module("nucleus_pandas.sample")
+        raise AttributeError(f"module 'nucleus_pandas' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

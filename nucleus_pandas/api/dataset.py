@@ -35,6 +35,7 @@ from nucleus_pandas.views import (
     DatasetPredictionsView,
     ItemsView,
     MetadataAs,
+    Position,
     Query,
     QueryKind,
     View,
@@ -544,7 +545,7 @@ class Dataset(DatasetAdmin):
         return [by_id[run_id] for run_id in ids]
 
     @property
-    def iloc(self) -> DatasetIndexer:
+    def iloc(self) -> DatasetIndexer[Position]:
         """Items by position.
 
         ``dataset.iloc[key]`` equals ``dataset.items.to_frame().iloc[key]`` for every key that pandas accepts, but
@@ -567,7 +568,7 @@ class Dataset(DatasetAdmin):
         return DatasetIndexer(self.items, "iloc")
 
     @property
-    def loc(self) -> DatasetIndexer:
+    def loc(self) -> DatasetIndexer[str]:
         """Items by item id.
 
         ``dataset.loc[key]`` equals ``dataset.items.to_frame().loc[key]``, except that a slice from one id to another
@@ -577,7 +578,7 @@ class Dataset(DatasetAdmin):
         return DatasetIndexer(self.items, "loc")
 
     @property
-    def refloc(self) -> DatasetIndexer:
+    def refloc(self) -> DatasetIndexer[str]:
         """Items by reference id.
 
         ``dataset.refloc[key]`` equals ``.loc[key]`` on

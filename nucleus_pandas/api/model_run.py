@@ -36,7 +36,7 @@ from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.uploads.options import IfAnnotated, OnError, Options, Target
 from nucleus_pandas.uploads.results import UploadResult
 from nucleus_pandas.uploads.upload import upload
-from nucleus_pandas.views import DatasetPredictionsView, PredictionsView, RunIndexer, stacked
+from nucleus_pandas.views import DatasetPredictionsView, Position, PredictionsView, RunIndexer, stacked
 from nucleus_pandas.wire.bulk import DeleteRows, RowsDeleted, RunPlace
 from nucleus_pandas.wire.evaluations import MatchType
 from nucleus_pandas.wire.responses import RunInfo
@@ -536,7 +536,7 @@ class ModelRun(Resource):
         return PredictionsView(self._transport, ("modelRun", self.id), self._require_dataset_id)
 
     @property
-    def iloc(self) -> RunIndexer:
+    def iloc(self) -> RunIndexer[Position]:
         """Predictions on items by their position in the dataset.
 
         ``run.iloc[key]`` is ``run.predictions.iloc[key]``, a frame. ``run.iloc(0)`` is a call: plain dicts.
@@ -544,7 +544,7 @@ class ModelRun(Resource):
         return RunIndexer(self.predictions, "iloc")
 
     @property
-    def loc(self) -> RunIndexer:
+    def loc(self) -> RunIndexer[str]:
         """Predictions on items by their item id.
 
         ``run.loc[key]`` is ``run.predictions.loc[key]``, a frame. ``run.loc("di_…")`` is a call: plain dicts.
@@ -552,7 +552,7 @@ class ModelRun(Resource):
         return RunIndexer(self.predictions, "loc")
 
     @property
-    def refloc(self) -> RunIndexer:
+    def refloc(self) -> RunIndexer[str]:
         """Predictions on items by their reference id.
 
         ``run.refloc[key]`` is ``run.predictions.refloc[key]``, a frame. ``run.refloc("a.jpg")`` is a call: plain

@@ -23,6 +23,7 @@ from nucleus_pandas.views import (
     ItemIndexer,
     ItemsView,
     MetadataAs,
+    Position,
     Query,
     QueryKind,
     SliceAnnotationsView,
@@ -150,17 +151,17 @@ class Slice(Resource):
         return self.items.to_frame(metadata_as, dtype_backend)
 
     @property
-    def iloc(self) -> ItemIndexer:
+    def iloc(self) -> ItemIndexer[Position]:
         """Items by position in the slice, as ``slice.to_frame().iloc``; see `Dataset.iloc`."""
         return self.items.iloc
 
     @property
-    def loc(self) -> ItemIndexer:
+    def loc(self) -> ItemIndexer[str]:
         """Items of the slice by item id, as ``slice.to_frame().loc``; see `Dataset.loc`."""
         return self.items.loc
 
     @property
-    def refloc(self) -> ItemIndexer:
+    def refloc(self) -> ItemIndexer[str]:
         """Items of the slice by reference id; see `Dataset.refloc`."""
         return self.items.refloc
 

@@ -11,6 +11,7 @@ from nucleus_pandas.views.annotations import (
 from nucleus_pandas.views.base import MetadataAs, View, stacked
 from nucleus_pandas.views.item_indexer import DatasetIndexer, ItemIndexer
 from nucleus_pandas.views.items import ItemsView
+from nucleus_pandas.views.keys import Position
 from nucleus_pandas.views.queries import Query, QueryKind, check_query, query_frame
 from nucleus_pandas.views.slices import SliceAnnotationsView, SliceItemsView, SlicePredictionsView
 
@@ -23,6 +24,7 @@ __all__ = [
     "ItemsView",
     "MetadataAs",
     "ModelPredictionsView",
+    "Position",
     "PredictionsView",
     "Query",
     "QueryKind",

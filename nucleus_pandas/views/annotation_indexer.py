@@ -14,7 +14,7 @@ from nucleus_pandas.schema import frame, indexed
 from nucleus_pandas.views.base import View
 from nucleus_pandas.views.indexer import CallForm, Indexer, is_whole
 from nucleus_pandas.views.items import ItemsView
-from nucleus_pandas.views.keys import calls, id_strings, is_mask, members, settled, split
+from nucleus_pandas.views.keys import Called, L, Many, calls, id_strings, is_mask, members, settled, split
 from nucleus_pandas.views.source import Locator, RowSource, joined
 from nucleus_pandas.wire.bulk import ROWS
 
@@ -27,7 +27,7 @@ class AnnotatedItems(View):
         """Return the items, or raise InvalidInputError where positions and reference ids have no meaning."""
 
 
-class AnnotationIndexer(Indexer):
+class AnnotationIndexer(Indexer[L]):
     """One of ``iloc``, ``loc`` and ``refloc`` of the annotations of a dataset, or of the predictions of a run.
 
     The first part of a key names *items*, as the same indexer of the items does: one, a list in any order and with
@@ -43,7 +43,9 @@ class AnnotationIndexer(Indexer):
         call = "run.predict" if "confidence" in self._view._kinds else "dataset.annotate"
         return f"Send rows again: {call}(rows, if_exists='update')."
 
-    def __getitem__(self, key: Any) -> pd.DataFrame:
+    def __getitem__(
+        self, key: L | Many | Called | tuple[L | Many | Called] | tuple[L | Many | Called, L | Many | Called]
+    ) -> pd.DataFrame:
         """Read the rows of items.
 
         Parameters
@@ -139,7 +141,7 @@ class AnnotationIndexer(Indexer):
         return found.loc[:, list(columns)]
 
 
-class RunIndexer(CallForm, AnnotationIndexer):
+class RunIndexer(CallForm, AnnotationIndexer[L]):
     """``iloc``, ``loc`` and ``refloc`` of a run: predictions in brackets, and those of one item as a call."""
 
     _view: AnnotatedItems

@@ -7,6 +7,7 @@ from nucleus_pandas.schema import ANNOTATIONS, PREDICTIONS
 from nucleus_pandas.views.annotation_indexer import AnnotatedItems, AnnotationIndexer
 from nucleus_pandas.views.bulk_source import BulkSource
 from nucleus_pandas.views.items import ItemsView
+from nucleus_pandas.views.keys import Position
 from nucleus_pandas.views.rest_source import (
     RestAnnotations,
     RestFreePredictions,
@@ -63,17 +64,17 @@ class AnnotationsView(AnnotatedItems):
         return ItemsView(self._transport, ("dataset", self._dataset()), self._dataset)
 
     @property
-    def iloc(self) -> AnnotationIndexer:
+    def iloc(self) -> AnnotationIndexer[Position]:
         """Rows of items by their position."""
         return AnnotationIndexer(self, "iloc")
 
     @property
-    def loc(self) -> AnnotationIndexer:
+    def loc(self) -> AnnotationIndexer[str]:
         """Rows of items by their item id."""
         return AnnotationIndexer(self, "loc")
 
     @property
-    def refloc(self) -> AnnotationIndexer:
+    def refloc(self) -> AnnotationIndexer[str]:
         """Rows of items by their reference id."""
         return AnnotationIndexer(self, "refloc")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import chain
 from numbers import Integral
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 
 import msgspec
 import pandas as pd
@@ -138,6 +138,12 @@ class View(ABC):
     def sample(self, n: int = 1, random_state: Any = None) -> pd.DataFrame:
         """Read random rows: those that ``to_frame().sample(n, random_state=random_state)`` returns."""
         return self.to_frame().sample(_count_of(n), random_state=random_state)
+
+    @overload
+    def __getitem__(self, key: str) -> pd.Series[Any]: ...
+
+    @overload
+    def __getitem__(self, key: list[str] | pd.Index[Any]) -> pd.DataFrame: ...
 
     def __getitem__(self, key: Any) -> Any:
         """Read one column as a Series, or a list of columns as a DataFrame; no other columns are read if possible."""
@@ -318,11 +324,13 @@ class View(ABC):
     def __array__(self, *arguments: Any, **options: Any) -> Any:
         raise TypeError(f"{type(self).__name__!r} is not an array: use .to_frame().to_numpy().")
 
-    def __getattr__(self, name: str) -> Any:
-        text = f"{type(self).__name__!r} object has no attribute {name!r}"
-        if not name.startswith("_") and hasattr(pd.DataFrame, name):
-            text += f"; .to_frame() returns a DataFrame, which has it: .to_frame().{name}"
-        raise AttributeError(text, name=name, obj=self)
+    if not TYPE_CHECKING:  # type checkers would let every name pass
+
+        def __getattr__(self, name: str) -> Any:
+            text = f"{type(self).__name__!r} object has no attribute {name!r}"
+            if not name.startswith("_") and hasattr(pd.DataFrame, name):
+                text += f"; .to_frame() returns a DataFrame, which has it: .to_frame().{name}"
+            raise AttributeError(text, name=name, obj=self)
 
     def __bool__(self) -> bool:
         return True  # without asking how many rows there are

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from numbers import Integral
-from typing import Any, NoReturn
+from typing import Any, Generic, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from nucleus_pandas._util.compat import TEXT
 from nucleus_pandas._util.unicode_forms import hints_of_form
 from nucleus_pandas.errors import InvalidInputError, NotFoundError, PositionError
 from nucleus_pandas.views.base import View
-from nucleus_pandas.views.keys import KeyPlace, by_order, by_position, least_size, outside, split
+from nucleus_pandas.views.keys import KeyPlace, L, by_order, by_position, least_size, outside, split
 from nucleus_pandas.views.source import Locator, RowSource
 from nucleus_pandas.wire.bulk import ROWS
 from nucleus_pandas.wire.responses import AnnotationsByType, ItemAnswer, PredictionsAnswer
@@ -27,7 +27,7 @@ from nucleus_pandas.wire.responses import AnnotationsByType, ItemAnswer, Predict
 _STAND_IN = 1_000_000  # rows; a key that needs more asks for the true size first, to bound memory
 
 
-class Indexer:
+class Indexer(Generic[L]):
     """One of ``iloc``, ``loc`` and ``refloc`` of a view.
 
     Parameters

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import pandas as pd
@@ -11,12 +11,12 @@ import pandas as pd
 from nucleus_pandas._util.arrays import Indices
 from nucleus_pandas.schema import indexed
 from nucleus_pandas.views.indexer import CallForm, Indexer
-from nucleus_pandas.views.keys import calls, id_strings, is_mask, members, settled, split
+from nucleus_pandas.views.keys import Called, L, Many, calls, id_strings, is_mask, members, settled, split
 from nucleus_pandas.views.source import PageColumns, RowSource, joined
 from nucleus_pandas.wire.bulk import ROWS
 
 
-class ItemIndexer(Indexer):
+class ItemIndexer(Indexer[L]):
     """One of ``iloc``, ``loc`` and ``refloc`` of the items of a dataset.
 
     ``x[key]`` equals the same indexer on ``dataset.items.to_frame()`` (for ``refloc`` on that frame indexed by
@@ -26,6 +26,15 @@ class ItemIndexer(Indexer):
     """
 
     _advice = "Send items again: dataset.append(items, if_exists='update')."
+
+    @overload
+    def __getitem__(self, key: L | tuple[L, Many] | tuple[Many, L]) -> pd.Series[Any]: ...
+
+    @overload
+    def __getitem__(self, key: Many | tuple[Many] | tuple[Many, Many]) -> pd.DataFrame: ...
+
+    @overload
+    def __getitem__(self, key: tuple[L, L] | tuple[Called, Any] | tuple[Any, Called] | Called) -> Any: ...
 
     def __getitem__(self, key: Any) -> Any:
         """Read items.
@@ -120,7 +129,7 @@ class ItemIndexer(Indexer):
         return self._indexed(self._view._partial(columns, len(next(iter(columns.values()), []))))
 
 
-class DatasetIndexer(CallForm, ItemIndexer):
+class DatasetIndexer(CallForm, ItemIndexer[L]):
     """``iloc``, ``loc`` and ``refloc`` of a dataset: its items in brackets, an item with its annotations as a call."""
 
 

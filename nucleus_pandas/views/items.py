@@ -11,6 +11,7 @@ from nucleus_pandas.schema import ITEMS, Backend, indexed
 from nucleus_pandas.views.base import MetadataAs, View
 from nucleus_pandas.views.bulk_source import BulkSource
 from nucleus_pandas.views.item_indexer import ItemIndexer
+from nucleus_pandas.views.keys import Position
 from nucleus_pandas.views.rest_source import RestItems
 from nucleus_pandas.views.source import RowSource
 
@@ -54,17 +55,17 @@ class ItemsView(View):
         return RestItems(self._transport, self._dataset)
 
     @property
-    def iloc(self) -> ItemIndexer:
+    def iloc(self) -> ItemIndexer[Position]:
         """Items by position, as ``to_frame().iloc``; see `Dataset.iloc`."""
         return ItemIndexer(self, "iloc")
 
     @property
-    def loc(self) -> ItemIndexer:
+    def loc(self) -> ItemIndexer[str]:
         """Items by item id, as ``to_frame().loc``; see `Dataset.loc`."""
         return ItemIndexer(self, "loc")
 
     @property
-    def refloc(self) -> ItemIndexer:
+    def refloc(self) -> ItemIndexer[str]:
         """Items by reference id, as ``to_frame().reset_index().set_index("reference_id").loc``."""
         return ItemIndexer(self, "refloc")
 

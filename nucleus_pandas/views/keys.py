@@ -7,9 +7,10 @@ the cells of the result are the positions to read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from types import EllipsisType
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,22 @@ from pandas.errors import IndexingError
 
 from nucleus_pandas._util.arrays import Indices
 from nucleus_pandas._util.compat import TEXT
+
+if TYPE_CHECKING:
+    from pandas.api.extensions import ExtensionArray
+
+L = TypeVar("L")
+"""One label of an indexer: a `Position` of ``iloc``, a string of ``loc`` and ``refloc``."""
+
+Position: TypeAlias = "int | np.integer[Any]"
+
+Many: TypeAlias = (
+    "slice | range | EllipsisType | list[Any] | np.ndarray[Any, Any] | pd.Index[Any] | pd.Series[Any] | ExtensionArray"
+)
+"""What selects many rows or columns: labels, a slice or a mask, as pandas types them."""
+
+Called: TypeAlias = Callable[[pd.DataFrame], Any]
+"""What is called with the frame, and returns a key."""
 
 
 @dataclass(frozen=True)
