@@ -570,9 +570,9 @@ def _check_one(function: str, *keys: object) -> None:
 
 def _warn_of_namesakes(name: str, chosen: str, others: int, *, exist_ok: bool) -> None:
     if others:
-        what = "the oldest is used" if exist_ok else "this creates one more"
+        what = "this takes the oldest," if exist_ok else "the new one is"
         warn(
-            f"{others + 1} datasets are named {name!r}; {what}, '{chosen}'. client.datasets lists them; "
+            f"{others + 1} datasets are named {name!r}; {what} '{chosen}'. client.datasets lists them; "
             "dataset.rename() gives one another name, and create_dataset(name, exist_ok=True) creates no second one."
         )
 

@@ -16,6 +16,10 @@ _HOSTED = "api.scale.com"
 _API = "/v1/nucleus"
 
 
+class NoPageError(ConfigurationError, AttributeError):
+    """There is no page; as an AttributeError, so that ``hasattr`` and ``inspect`` pass properties over."""
+
+
 def page_url(transport: Transport, *segments: str, dataset: Callable[[], str] | None = None) -> str:
     """Return the URL of a page.
 
@@ -28,11 +32,11 @@ def page_url(transport: Transport, *segments: str, dataset: Callable[[], str] | 
 
     Raises
     ------
-    ConfigurationError
+    NoPageError
         The server has no pages, or none for this resource.
     """
     if transport.folder is not None:
-        raise ConfigurationError(
+        raise NoPageError(
             "This embedded Nucleus runs inside this process, and has no page. Serve it from a terminal: "
             f"nucleus-pandas serve {shlex.quote(str(transport.folder))}"
         )
@@ -40,13 +44,13 @@ def page_url(transport: Transport, *segments: str, dataset: Callable[[], str] | 
     if parts.hostname == _HOSTED:
         return _hosted(*segments, dataset=dataset)
     if "page" not in transport.extensions or not parts.path.endswith(_API):
-        raise ConfigurationError(f"The server of {transport.endpoint} is not known to have a page.")
+        raise NoPageError(f"The server of {transport.endpoint} is not known to have a page.")
     return transport.endpoint.removesuffix(_API) + "".join(f"/{quoted(segment)}" for segment in segments)
 
 
 def _hosted(kind: str = "", public_id: str = "", *, dataset: Callable[[], str] | None) -> str:
     if kind == "runs":
-        raise ConfigurationError(
+        raise NoPageError(
             "The hosted service's dashboard has no documented URL for runs; open the dataset instead: "
             "client.url(dataset)."
         )

@@ -80,9 +80,9 @@ def test_a_second_creation_returns_the_first_object(client: npd.NucleusClient, *
 
 def test_of_two_datasets_with_one_name_is_warned(client: npd.NucleusClient) -> None:
     first = client.create_dataset("V")
-    with pytest.warns(npd.NucleusWarning, match="2 datasets are named 'V'; this creates one more"):
+    with pytest.warns(npd.NucleusWarning, match="2 datasets are named 'V'; the new one is 'ds_"):
         second = client.create_dataset("V")
-    with pytest.warns(npd.NucleusWarning, match="the oldest is used"):
+    with pytest.warns(npd.NucleusWarning, match="this takes the oldest"):
         assert client.create_dataset("V", exist_ok=True) == first
     with pytest.raises(npd.InvalidInputError, match=f"'{first.id}', '{second.id}'. Use the id of one"):
         client.get_dataset(name="V")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +139,13 @@ def test_sizes_of_earlier_parquet_files_are_taken(local: npd.NucleusClient, tmp_
     npd.import_parquet(tmp_path / "items.parquet", dataset, progress=False)
     assert dataset.items[["image_width", "image_height"]].to_numpy().tolist() == [[640, 480]]
     assert len(dataset.query("width = 640")) == len(dataset.query("image_width = 640")) == 1
+
+
+def test_members_can_be_listed_where_there_is_no_page(local: npd.NucleusClient) -> None:
+    dataset = local.create_dataset("D")
+    run = dataset.create_model_run(local.add_model("M", "m"))
+    for thing in (dataset, run):
+        assert not hasattr(thing, "url")
+        assert {name for name, _ in inspect.getmembers(thing)} >= {"id", "url"}
+        with pytest.raises(npd.ConfigurationError, match="Serve it from a terminal: nucleus-pandas serve"):
+            _ = thing.url
