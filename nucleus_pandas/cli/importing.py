@@ -131,11 +131,14 @@ def _add_sending(group: Any) -> None:
     group.add_argument("--batch-size", type=int, metavar="ROWS", help="rows per request")
     group.add_argument("--max-rejects", type=int, metavar="ROWS", help="stop when more rows than this are rejected")
     group.add_argument(
-        "--rejects", type=Path, metavar="FILE", help="the file for rejected rows (default: next to the source)"
+        "--rejects", type=Path, metavar="FILE", help="the file for rejected rows (default: one in the cache folder)"
     )
     either = group.add_mutually_exclusive_group()
     either.add_argument(
-        "--journal", type=Path, metavar="FILE", help="the file that records responses (default: next to the source)"
+        "--journal",
+        type=Path,
+        metavar="FILE",
+        help="the file that records responses (default: one in the cache folder)",
     )
     either.add_argument("--no-journal", action="store_true", help="record no responses, and send everything")
     group.add_argument("--no-progress", action="store_true", help="show no progress bar")
@@ -274,14 +277,12 @@ def _mapping(pairs: list[str]) -> dict[str, str] | None:
 
 def _text(result: ImportResult, ids: Mapping[str, str], flags: Mapping[str, str]) -> str:
     parts = [
-        f"{getattr(result, name):,} {name}"
-        for name in ("new", "updated", "processed", "ignored", "skipped")
+        f"{getattr(result, name):,} {name.replace('_', ' ')}"
+        for name in ("new", "updated", "processed", "ignored", "already_sent", "skipped")
         if getattr(result, name)
     ]
     if result.failed:
         parts.append(f"{result.failed:,} rejected")
-    if result.resumed:
-        parts.append(f"{result.resumed:,} of these sent earlier")
     files = "1 file" if result.files == 1 else f"{result.files:,} files"
     where = f"the run '{ids['run']}'" if "run" in ids else f"the dataset '{ids['dataset']}'"
     lines = [f"{result.kind}: {result.rows:,} rows of {files} into {where}: {', '.join(parts) or 'nothing to send'}"]

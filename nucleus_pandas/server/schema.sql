@@ -474,3 +474,11 @@ END;
 CREATE TRIGGER replay_of_preset AFTER DELETE ON preset BEGIN
     DELETE FROM idempotency WHERE instr(CAST(response AS TEXT), old.tag);
 END;
+
+
+-- Version 5: journals of uploads learn whether this store has what they recorded
+
+CREATE TABLE mark (
+    token TEXT PRIMARY KEY,  -- left by an upload behind what it stored; a store that was restored from before lacks it
+    replaces TEXT  -- the last one of that upload, kept until the next: an answer may be lost
+) STRICT, WITHOUT ROWID;

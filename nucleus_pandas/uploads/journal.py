@@ -4,6 +4,11 @@ A journal is one SQLite file. It is written after each answer, so that everythin
 server; the rest is sent again, which stores nothing twice. A deletion on the server changes the generation of the
 target, whose entries are others: everything is sent again then. Before a request is sent that may replace rows, the
 entries of those rows are deleted: what was recorded of them may no longer hold.
+
+An upload leaves a mark on the server when it begins and when it ends, each in place of the one before, and records it.
+If the server does not have the last mark when the next upload begins, it was restored from an older copy, and the
+entries are void. A server that takes no marks, as the hosted service, does not tell of deletions either: there the
+journal serves to resume what was interrupted, and the entries of an upload that had ended are void.
 """
 
 from __future__ import annotations
@@ -57,6 +62,11 @@ _SCHEMA = (
 ) STRICT, WITHOUT ROWID""",
 )
 
+_MARKS = """CREATE TABLE IF NOT EXISTS mark (
+  upload BLOB PRIMARY KEY,
+  mark TEXT NOT NULL        -- the last one that the server was given; empty if it takes none, and the upload has ended
+) STRICT, WITHOUT ROWID"""
+
 
 _OUTCOMES = list[tuple[Annotated[int, Meta(ge=0)], Annotated[int, Meta(gt=0)]]]
 _COUNTS = dict[str, Annotated[int, Meta(ge=0)]]
@@ -108,6 +118,7 @@ class Journal:
                 db.execute(statement)
             db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {_VERSION}")
+        db.execute(_MARKS)  # journals of earlier versions have none
         db.execute("COMMIT")
 
     def _is_initialized(self, db: sqlite3.Connection) -> bool:
@@ -176,6 +187,21 @@ class UploadJournal:
     def part(self, name: str) -> PartJournal:
         """Return the entries of one part."""
         return PartJournal(self.journal, self.key, name)
+
+    @property
+    def mark(self) -> str | None:
+        """The last mark; empty after an upload that ended on a server without marks, None where there was none."""
+        row = self.journal.read("SELECT mark FROM mark WHERE upload = ?", self.key)
+        return None if row is None else str(row[0])
+
+    def set_mark(self, mark: str) -> None:
+        """Record a mark that the server has."""
+        self.journal.write("INSERT OR REPLACE INTO mark VALUES (?, ?)", self.key, mark)
+
+    def clear(self) -> None:
+        """Delete all entries."""
+        for table in ("batch", "part", "mark"):
+            self.journal.write(f"DELETE FROM {table} WHERE upload = ?", self.key)
 
     def file_identity(self, file: str) -> str | None:
         """Return the last recorded identity of a file."""
@@ -285,7 +311,7 @@ def request_key(*parts: bytes | memoryview) -> bytes:
 
 
 def user_folder(source: str) -> Path:
-    """Return the user's folder for the journal of a source that has no writable folder of its own."""
+    """Return the folder in the user's cache for the journal of a source."""
     if sys.platform == "darwin":
         base = Path.home() / "Library" / "Caches"
     elif os.name == "nt":

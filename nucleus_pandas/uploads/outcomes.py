@@ -20,7 +20,17 @@ from nucleus_pandas.schema.outside import Outside
 from nucleus_pandas.uploads.answers import job_counts, parse_answer, reasons_by_unit, unstored
 from nucleus_pandas.uploads.jobs import Job
 from nucleus_pandas.uploads.journal import JournalEntry, PartJournal
-from nucleus_pandas.uploads.results import ACCEPTED, COUNTERS, ERROR, IGNORED, NEW, SKIPPED, STATUSES, UNSENT
+from nucleus_pandas.uploads.results import (
+    ACCEPTED,
+    ALREADY_SENT,
+    COUNTERS,
+    ERROR,
+    IGNORED,
+    NEW,
+    SKIPPED,
+    STATUSES,
+    UNSENT,
+)
 from nucleus_pandas.wire.bulk import OutcomeRuns
 from nucleus_pandas.wire.responses import JobView
 
@@ -30,6 +40,7 @@ _TOGETHER = "Not stored: other rows of its batch exist already, and if_exists='e
 _OF_CALL = "Not stored: other rows of this call exist already, and if_exists='error' lets nothing be stored then."
 INNOCENT = frozenset({_TOGETHER, _OF_CALL})
 """Errors of rows that are not stored because of others."""
+_INTERRUPTED = "The upload was interrupted before an answer. Sending the row again stores nothing twice."
 _OURS = "Or an earlier attempt of the same request, which got no answer, stored it."
 _EXIST = "exist already, and if_exists='error' lets nothing be overwritten or skipped."
 
@@ -75,7 +86,7 @@ class RowOutcomes:
     doubtful : int
         Units that count as errors, but may be stored.
     recalled : int
-        Units whose outcome is that of an earlier upload, from the journal.
+        Units that an earlier upload has stored, according to the journal.
     jobs : list of UnitsJob
         Jobs that have not ended as far as is known.
     failure : Exception or None
@@ -111,16 +122,14 @@ class RowOutcomes:
         self._lock = threading.RLock()
 
     def recall(self, units: range, key: bytes) -> bool:
-        """Restore the outcome of a request from the journal; return True if the journal has it."""
+        """Return True if the journal says that an earlier upload has stored the units of a request."""
         entry = None if self.journal is None else self.journal.entry(key)
         if entry is None or sum(rows for _, rows in entry.outcomes) != len(units):
             return False
         if max(status for status, _ in entry.outcomes) >= ERROR or entry.counts.keys() - COUNTERS[self.kind]:
             return False  # not as `_save` writes it
         with self._lock:
-            statuses, rows = np.array(entry.outcomes).T
-            self.statuses[units.start : units.stop] = np.repeat(statuses, rows)
-            self.counts.update(entry.counts)
+            self.statuses[units.start : units.stop] = ALREADY_SENT
             self.recalled += len(units)
         return True
 
@@ -144,6 +153,12 @@ class RowOutcomes:
     def abort(self, error: Exception) -> None:
         """Record why nothing more is sent."""
         self.failure = error
+
+    def interrupt(self) -> None:
+        """Record that nothing more is sent, and that units without an answer have none."""
+        with self._lock:
+            self.failure = InterruptedError(_INTERRUPTED)
+            self._reject(np.flatnonzero(self.statuses == UNSENT), _INTERRUPTED)
 
     def start_job(self, job: Job, units: range, key: bytes, *, is_retry: bool) -> None:
         """Record that a job processes units."""
@@ -245,10 +260,11 @@ class RowOutcomes:
         """Return the counters of the kind, from the statuses and from the server's own counters."""
         by_status = np.bincount(self.statuses, minlength=len(STATUSES))
         by_status[ERROR] += int(self.checked.problems.bad.sum())
-        return {
+        totals = {
             name: self.counts[name] + int(sum(by_status[status] for status in statuses))
             for name, statuses in COUNTERS[self.kind].items()
         }
+        return totals if self.journal is None else {**totals, STATUSES[ALREADY_SENT]: int(by_status[ALREADY_SENT])}
 
     def _reject(self, units: npt.NDArray[np.intp], reason: str) -> None:
         self.statuses[units] = ERROR

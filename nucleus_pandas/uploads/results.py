@@ -16,8 +16,8 @@ from nucleus_pandas._util.html import safe
 from nucleus_pandas.errors import UploadError
 from nucleus_pandas.schema.checked_rows import RowKind, SourceRows
 
-STATUSES = ("skipped", "unsent", "new", "updated", "ignored", "processed", "accepted", "error")
-SKIPPED, UNSENT, NEW, UPDATED, IGNORED, PROCESSED, ACCEPTED, ERROR = range(len(STATUSES))
+STATUSES = ("skipped", "unsent", "new", "updated", "ignored", "processed", "accepted", "error", "already_sent")
+SKIPPED, UNSENT, NEW, UPDATED, IGNORED, PROCESSED, ACCEPTED, ERROR, ALREADY_SENT = range(len(STATUSES))
 
 COUNTERS: dict[RowKind, dict[str, tuple[int, ...]]] = {
     "items": {
@@ -31,7 +31,7 @@ COUNTERS: dict[RowKind, dict[str, tuple[int, ...]]] = {
 }
 """The counters of each kind of upload, and the statuses that each counts."""
 
-_COUNTED = ("new", "updated", "processed", "ignored", "skipped", "failed")
+COUNTED = ("new", "updated", "processed", "ignored", "already_sent", "skipped", "failed")
 _COLUMNS = 5  # that a repr names
 _SHOWN = np.array(["skipped" if status == "unsent" else status for status in STATUSES], dtype=object)
 
@@ -41,7 +41,8 @@ class UploadResult:
 
     The counters are attributes and keys: ``new_items``, ``updated_items``, ``ignored_items`` and ``upload_errors`` of
     items, ``annotations_processed`` and ``annotations_ignored`` of annotations, ``predictions_processed`` and
-    ``predictions_ignored`` of predictions.
+    ``predictions_ignored`` of predictions; with a journal also ``already_sent``: rows that an earlier upload with it
+    has stored.
 
     Examples
     --------
@@ -139,7 +140,8 @@ class UploadResult:
         """Status and error of every row, on the index of the source.
 
         The status is ``new``, ``updated``, ``ignored``, ``processed`` (new or updated; the server does not say which),
-        ``skipped`` (the row has nothing to send), ``error``, or ``accepted`` if the server only counts rows.
+        ``already_sent`` (stored by an earlier upload, according to the journal), ``skipped`` (the row has nothing to
+        send), ``error``, or ``accepted`` if the server only counts rows.
         """
         reasons = np.full(len(self._statuses), None, dtype=object)
         for row, reason in self._errors.items():
@@ -215,10 +217,9 @@ class ImportResult:
         The number of files, and of their rows.
     counts : dict of str to int
         ``new``, ``updated``, ``processed`` (new or updated; the server does not say which), ``ignored`` (existing),
-        ``skipped`` (an image without boxes) and ``failed``; attributes too. Rows that an earlier import has sent count
-        as they did then. If several rows are one item, or one row is several boxes, items and boxes are counted.
-    resumed : int
-        How many of them an earlier import has sent.
+        ``already_sent`` (stored by an earlier import, according to the journal), ``skipped`` (an image without boxes)
+        and ``failed``; attributes too. If several rows are one item, or one row is several boxes, items and boxes are
+        counted.
     repeats : int
         How many repeat another row of their row group exactly, and were sent under an id of their own.
     changed : tuple of str
@@ -234,7 +235,6 @@ class ImportResult:
     files: int
     rows: int
     counts: Mapping[str, int]
-    resumed: int
     repeats: int
     changed: tuple[str, ...]
     rejects: Path | None
@@ -261,6 +261,11 @@ class ImportResult:
         return self.counts.get("ignored", 0)
 
     @property
+    def already_sent(self) -> int:
+        """The number of those that an earlier import has stored."""
+        return self.counts.get("already_sent", 0)
+
+    @property
     def skipped(self) -> int:
         """The number of those with nothing to send: images without boxes."""
         return self.counts.get("skipped", 0)
@@ -272,16 +277,16 @@ class ImportResult:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as JSON values."""
-        numbers = {name: getattr(self, name) for name in ("files", "rows", *_COUNTED, "resumed", "repeats")}
+        numbers = {name: getattr(self, name) for name in ("files", "rows", *COUNTED, "repeats")}
         rejects, journal = (None if path is None else str(path) for path in (self.rejects, self.journal))
         return {"kind": self.kind, **numbers, "changed": list(self.changed), "rejects": rejects, "journal": journal}
 
     def __repr__(self) -> str:
-        counts = {name: getattr(self, name) for name in (*_COUNTED, "resumed")}
+        counts = {name: getattr(self, name) for name in COUNTED}
         parts = [f"rows={self.rows}", *(f"{name}={count}" for name, count in counts.items() if count)]
         return f"ImportResult({', '.join(parts)})"
 
     def _repr_html_(self) -> str:
-        rows = [(name, getattr(self, name)) for name in ("files", "rows", *_COUNTED, "resumed")]
+        rows = [(name, getattr(self, name)) for name in ("files", "rows", *COUNTED)]
         cells = "".join(f"<tr><th>{name}</th><td>{count:,}</td></tr>" for name, count in rows)
         return f"<table><caption>{self.kind} imported</caption>{cells}</table>"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -12,17 +15,19 @@ import pandas as pd
 from nucleus_pandas.errors import AlreadyExistsError, APIError, InvalidInputError, NetworkError, UploadError
 from nucleus_pandas.schema import LocalFiles, SendableItems, Units, label_of, warn
 from nucleus_pandas.schema.validate import ColumnLayout, SendableRows, validate, warn_of_outside, warn_of_repeats
+from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.uploads.batches import Upload, send_batches
 from nucleus_pandas.uploads.existing import reject_existing
 from nucleus_pandas.uploads.images import send_items
-from nucleus_pandas.uploads.journal import Journal
+from nucleus_pandas.uploads.journal import Journal, UploadJournal
 from nucleus_pandas.uploads.options import Options, Target
 from nucleus_pandas.uploads.outcomes import INNOCENT
 from nucleus_pandas.uploads.replacing import by_image, send_replacing
 from nucleus_pandas.uploads.results import UploadResult
 from nucleus_pandas.uploads.signed_url import send_signed
-from nucleus_pandas.wire.bulk import Generation
+from nucleus_pandas.wire.bulk import Generation, LeaveMark, MarkLeft
 
+_ENDED = ""  # the mark of an upload that has ended, if the server takes none
 _SHOWN = 5  # rows in an error's text
 
 
@@ -60,17 +65,49 @@ def upload(
         raise InvalidInputError(
             "journal= cannot be combined with wait=False, because the journal records how jobs end.", argument="wait"
         )
-    with Journal(Path(journal)) as opened:
-        entries = opened.upload(target.kind, *target.route, options.if_exists, generation=generation_of(target))
+    identity = (target.kind, *target.route, options.if_exists)
+    with Journal(Path(journal)) as opened, entries_of(opened, target, *identity) as entries:
         part = entries.part("")
         return _upload(Upload(target, options, source, checked, journal=part), layout, local_files)
 
 
-def generation_of(target: Target) -> str:
-    """Return a text that deletions in a target change; empty for servers that do not tell, as the hosted service."""
-    if "generation" not in target.transport.extensions:
-        return ""
-    return target.transport.read(Generation, "_nucleus_pandas", *target.route[:2], "generation").generation
+@contextmanager
+def entries_of(journal: Journal, target: Target, *identity: object) -> Iterator[UploadJournal]:
+    """Yield the entries of an upload for which the server vouches, and leave marks on the server.
+
+    Parameters
+    ----------
+    journal : Journal
+        The file.
+    target : Target
+        Where the rows go.
+    *identity : JSON values
+        What tells this upload from others.
+    """
+    transport = target.transport
+    generation = ""
+    if "generation" in transport.extensions:
+        generation = transport.read(Generation, "_nucleus_pandas", *target.route[:2], "generation").generation
+    entries = journal.upload(*identity, generation=generation)
+    takes_marks = "marks" in transport.extensions
+    if takes_marks:
+        _leave_mark(transport, entries)
+    elif entries.mark == _ENDED:
+        entries.clear()
+    yield entries
+    if not takes_marks:
+        entries.set_mark(_ENDED)
+        return
+    with suppress(APIError, NetworkError):  # the first mark holds
+        _leave_mark(transport, entries)
+
+
+def _leave_mark(transport: Transport, entries: UploadJournal) -> None:
+    """Leave a new mark on the server, and clear the entries if it does not have the last one."""
+    request = LeaveMark(mark=token_hex(8), replaces=entries.mark or None)
+    if not transport.look_up(MarkLeft, "_nucleus_pandas", "marks", body=request).known:
+        entries.clear()
+    entries.set_mark(request.mark)
 
 
 def _upload(upload: Upload[Units], layout: ColumnLayout, local_files: LocalFiles) -> UploadResult:
@@ -92,7 +129,12 @@ def _upload(upload: Upload[Units], layout: ColumnLayout, local_files: LocalFiles
         upload.checked = by_image(upload.checked)
     local_files.warn()
     warn_of_repeats(upload.checked, upload.source, layout)
-    send(upload)
+    try:
+        send(upload)
+    except KeyboardInterrupt as interrupt:
+        upload.outcomes.interrupt()
+        vars(interrupt)["result"] = upload.result()
+        raise
     warn_of_beside(upload.outcomes.beside)
     warn_of_outside(upload.outcomes.outside, len(upload.units), layout)
     return _result_of_jobs(upload) if upload.outcomes.jobs else _result(upload)

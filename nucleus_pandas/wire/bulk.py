@@ -310,6 +310,19 @@ class Generation(Struct, kw_only=True):
     generation: str
 
 
+class LeaveMark(Struct, kw_only=True, omit_defaults=True):
+    """``POST _nucleus_pandas/marks``: the new mark of an upload, and the last one, which it replaces."""
+
+    mark: Annotated[str, Meta(min_length=1, max_length=64)]
+    replaces: str | None = None
+
+
+class MarkLeft(Struct, kw_only=True):
+    """The response: whether the server had the mark that was replaced; a store restored from before it has not."""
+
+    known: bool
+
+
 class RunPlace(Struct, kw_only=True):
     """``GET _nucleus_pandas/modelRun/{id}``: where a run belongs; it spans datasets where `dataset_id` is null.
 

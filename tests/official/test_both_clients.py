@@ -40,7 +40,7 @@ def test_ours_reads_its_items(official_dataset: Any, ours: npd.NucleusClient) ->
     assert frame["reference_id"].tolist() == NAMES
     assert frame["image_url"].tolist() == [url(name) for name in NAMES]
     assert frame["metadata"].tolist() == METADATA
-    assert frame[["width", "height"]].to_numpy().tolist() == [[640, 480]] * 3
+    assert frame[["image_width", "image_height"]].to_numpy().tolist() == [[640, 480]] * 3
     assert frame.index.tolist() == [item.dataset_item_id for item in official_dataset.items]
 
 

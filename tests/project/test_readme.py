@@ -53,8 +53,8 @@ def test_the_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert f"# AP {compared.summary['difference']['AP']:+.3f};" in README.read_text()  # type: ignore[attr-defined]
     assert names["result"].rows["status"].tolist() == ["new", "skipped"]  # type: ignore[attr-defined]
     imported = names["imported"]
-    told = [getattr(imported, name) for name in ("new", "ignored", "skipped", "failed", "resumed")]
-    assert f"imported.resumed  # {tuple(told)}" in README.read_text()
+    told = [getattr(imported, name) for name in ("new", "ignored", "skipped", "failed", "already_sent")]
+    assert f"imported.already_sent  # {tuple(told)}" in README.read_text()
     assert len(names["ground_truth"]) == 3  # type: ignore[arg-type]
     assert len(names["dataset"]) == 5  # type: ignore[arg-type]
     names["client"].close()  # type: ignore[attr-defined]

@@ -12,7 +12,7 @@ from tests.tools import make_sample
 FOLDER = Path(sample.__file__).parent
 TABLES = {"items": sample.items, "ground_truth": sample.ground_truth, "detections": sample.detections}
 TEXT = {"reference_id", "label", "metadata", "annotation_id", "detector", "image_url"}
-WHOLE = {("items", "width"), ("items", "height")}
+WHOLE = {("items", "image_width"), ("items", "image_height")}
 
 
 def with_images(boxes: pd.DataFrame) -> pd.DataFrame:
@@ -62,7 +62,7 @@ def test_every_image_opens_at_its_size() -> None:
             image.load()
             assert image.format == "JPEG"
             assert image.mode == "RGB"
-            assert image.size == (row["width"], row["height"])
+            assert image.size == (row["image_width"], row["image_height"])
             assert max(image.size) == 320
             assert not image.getexif()
             assert "comment" not in image.info
@@ -95,8 +95,8 @@ def test_boxes_are_inside_known_images(name: str) -> None:
     assert (boxes[["x", "y"]] >= 0).all(axis=None)
     assert (boxes[["width", "height"]] > 0).all(axis=None)
     placed = with_images(boxes)
-    assert (placed["x"] + placed["width"] <= placed["width_image"]).all()
-    assert (placed["y"] + placed["height"] <= placed["height_image"]).all()
+    assert (placed["x"] + placed["width"] <= placed["image_width"]).all()
+    assert (placed["y"] + placed["height"] <= placed["image_height"]).all()
     corners = boxes[["x", "y", "width", "height"]]
     assert corners.equals(corners.round(2))
 
@@ -169,8 +169,8 @@ def test_made_anew_from_its_own_images_the_tables_are_the_same(tmp_path: Path) -
             {
                 "id": number,
                 "file_name": row["reference_id"],
-                "width": row["width"],
-                "height": row["height"],
+                "width": row["image_width"],
+                "height": row["image_height"],
                 "license": make_sample.LICENSE_ID,
                 "flickr_url": json.loads(row["metadata"])["source"],
             }

@@ -114,7 +114,8 @@ class Command:
         as_nobody: bool = False,
     ) -> None:
         self._said = folder / f"said {uuid.uuid4().hex}"
-        told = (arguments, folder, self._said, environment or {}, file_size, as_nobody)
+        environment = {"XDG_CACHE_HOME": os.environ["XDG_CACHE_HOME"], **(environment or {})}
+        told = (arguments, folder, self._said, environment, file_size, as_nobody)
         self.process = CONTEXT.Process(target=_command, args=told)
         self.process.start()
 

@@ -63,7 +63,7 @@ SIMILAR = (
 
 TEXT, NUMBER, WHOLE = pa.string(), pa.float64(), pa.int64()
 BOX = [("x", NUMBER), ("y", NUMBER), ("width", NUMBER), ("height", NUMBER)]
-ITEMS = pa.schema([("reference_id", TEXT), ("width", WHOLE), ("height", WHOLE), ("metadata", TEXT)])
+ITEMS = pa.schema([("reference_id", TEXT), ("image_width", WHOLE), ("image_height", WHOLE), ("metadata", TEXT)])
 GROUND_TRUTH = pa.schema([("reference_id", TEXT), ("label", TEXT), *BOX, ("metadata", TEXT), ("annotation_id", TEXT)])
 DETECTIONS = pa.schema([("detector", TEXT), ("reference_id", TEXT), ("label", TEXT), *BOX, ("confidence", NUMBER)])
 
@@ -303,7 +303,14 @@ def make(source: Path, target: Path) -> None:
             raise SystemExit(f"{reference_id} is not under CC BY 2.0")
         size = scale_image(source / "images" / reference_id, target / "images" / reference_id)
         about = {"scene": scene, "license": "CC BY 2.0", "source": image["flickr_url"]}
-        items.append({"reference_id": reference_id, **size._asdict(), "metadata": json.dumps(about)})
+        items.append(
+            {
+                "reference_id": reference_id,
+                "image_width": size.width,
+                "image_height": size.height,
+                "metadata": json.dumps(about),
+            }
+        )
 
         wider, higher = size.width / image["width"], size.height / image["height"]
         rows = annotated[reference_id] = []
@@ -335,7 +342,7 @@ def make(source: Path, target: Path) -> None:
         for row in simulate(
             detector,
             item["reference_id"],
-            Size(item["width"], item["height"]),
+            Size(item["image_width"], item["image_height"]),
             annotated[item["reference_id"]],
             sorted(of_scene[SCENES[item["reference_id"]]]),
         )

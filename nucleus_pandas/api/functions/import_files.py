@@ -100,17 +100,22 @@ def import_parquet(
     progress : bool, optional
         Whether to show a progress bar; by default only on a terminal or in a notebook.
     journal : path-like or bool, optional
-        The file that records responses. By default the hidden file ``.nucleus_import.sqlite`` in the folder of the
-        source or, if that is not writable, below the user's cache folder. It identifies files by their path relative to
-        its folder, and targets by the ids of the dataset and the run, not by the server's URL. False records nothing,
-        and sends everything.
+        The file that records responses. By default the file ``.nucleus_import.sqlite`` of the source in the user's
+        cache folder (``$XDG_CACHE_HOME/nucleus_pandas``); in the folder of the source if one is there already, or if
+        the cache is not writable. It identifies files by their path relative to the folder of the source, and targets
+        by the ids of the dataset and the run, not by the server's URL. Rows that were deleted since, or that are
+        missing in a store that was restored from an older copy, are sent again. The hosted service does not say
+        whether rows were deleted: there an import that was interrupted resumes, and one that has ended is sent again.
+        False records nothing, and sends everything.
     rejects : path-like, optional
-        The Parquet file for rejected rows; by default ``_<name>.<kind>.rejects.parquet`` next to the journal.
+        The Parquet file for rejected rows; by default ``_<name>.<kind>.rejects.parquet`` next to the source, or in the
+        user's cache folder if that is not writable.
 
     Returns
     -------
     ImportResult
-        The numbers of new, updated, ignored, skipped and rejected rows, and the file of the rejected ones.
+        The numbers of new, updated, ignored, already sent, skipped and rejected rows, and the file of the rejected
+        ones.
 
     Raises
     ------
@@ -119,7 +124,8 @@ def import_parquet(
         are checked before a row is sent; an error that only shows when rows are read, such as a file that changes
         meanwhile, ends the import there.
     UploadError
-        Rows were rejected, or the import ended early; ``.result`` is the `ImportResult`.
+        Rows were rejected, or the import ended early; ``.result`` is the `ImportResult`. So is that of a
+        KeyboardInterrupt.
     JournalError
         The journal cannot be read or written.
     FileError

@@ -30,8 +30,8 @@ from nucleus_pandas.uploads.batches import Upload
 from nucleus_pandas.uploads.existing import existing_units
 from nucleus_pandas.uploads.journal import FILE_NAME, Journal, PartJournal, UploadJournal, user_folder
 from nucleus_pandas.uploads.options import Options, Target
-from nucleus_pandas.uploads.results import ACCEPTED, ERROR, STATUSES, UNSENT, ImportResult
-from nucleus_pandas.uploads.upload import generation_of, send, warn_of_beside
+from nucleus_pandas.uploads.results import ACCEPTED, COUNTED, ERROR, STATUSES, UNSENT, ImportResult
+from nucleus_pandas.uploads.upload import entries_of, send, warn_of_beside
 
 _GIANT_ROWS, _GIANT_BYTES = 1_000_000, 512 << 20  # of a row group, which has to fit into memory
 _REPEATS = "repeats"  # beside the statuses, in the journal's counts of a row group
@@ -46,9 +46,6 @@ _OF_COUNTERS = {
     "predictions_processed": "processed",
     "predictions_ignored": "ignored",
 }
-
-
-_COUNTED = ("new", "updated", "processed", "ignored", "skipped", "failed")
 
 
 class Progress:
@@ -86,7 +83,7 @@ class Progress:
         self._done += rows
         if self._bar is not None:
             # As strings: tqdm writes numbers in three digits, 12,345 as 1.23e+4.
-            shown = {name: f"{counts[name]:,}" for name in _COUNTED if counts.get(name)}
+            shown = {name: f"{counts[name]:,}" for name in COUNTED if counts.get(name)}
             self._bar.set_postfix(shown, refresh=False)
         self._show(self._done)
 
@@ -111,9 +108,10 @@ class Records:
     Attributes
     ----------
     journal : path-like, bool or None
-        A file, or False for none; by default beside the source, or in the user's cache folder if that is read-only.
+        A file, or False for none; by default in the user's cache folder, or beside the source if that is read-only or a
+        journal is there.
     rejects : path-like or None
-        A file; by default beside the journal.
+        A file; by default beside the source, or in the user's cache folder if that is read-only.
     max_rejects : int or None
         The import ends when more rows than this are rejected.
     """
@@ -179,7 +177,7 @@ class RowsImport:
         self.records = records
         self.local_files = local_files
         self.counts: Counter[str] = Counter()
-        self.repeats = self.resumed = self.beside = 0
+        self.repeats = self.beside = 0
         self.since: int | None = None
         self.outside = Outside()
         self.boxes = 0
@@ -194,27 +192,33 @@ class RowsImport:
         self.target = target
         files = self.sources.files
         with ExitStack() as stack:
-            folder = _folder(self.sources)
-            journal = self._journal(folder)
+            journal = self._journal()
             log = None
             if journal is not None:
-                generation = generation_of(target)
-                log = stack.enter_context(journal).upload(*self._what(), generation=generation)
-            rejects = stack.enter_context(Rejects(self._rejects_path(folder)))
+                opened = stack.enter_context(journal)
+                log = stack.enter_context(entries_of(opened, target, *self._what()))
+            rejects = stack.enter_context(Rejects(self._rejects_path()))
             total = sum(rows for file in files for rows, _ in file.groups)
-            with Progress(self.kind, total, self.options.progress) as bar:
-                error = self._send_all(log, rejects, bar)
-            result = ImportResult(
-                kind=self.kind,
-                files=len(files),
-                rows=total,
-                counts=self.counts,
-                resumed=self.resumed,
-                repeats=self.repeats,
-                changed=tuple(self.changed),
-                rejects=rejects.path if rejects.count else None,
-                journal=None if journal is None else journal.path,
-            )
+
+            def so_far() -> ImportResult:
+                return ImportResult(
+                    kind=self.kind,
+                    files=len(files),
+                    rows=total,
+                    counts=self.counts,
+                    repeats=self.repeats,
+                    changed=tuple(self.changed),
+                    rejects=rejects.path if rejects.count else None,
+                    journal=None if journal is None else journal.path,
+                )
+
+            try:
+                with Progress(self.kind, total, self.options.progress) as bar:
+                    error = self._send_all(log, rejects, bar)
+            except KeyboardInterrupt as interrupt:
+                vars(interrupt)["result"] = so_far()
+                raise
+            result = so_far()
             warn_of_beside(self.beside)
             self.local_files.warn()
             warn_of_outside(self.outside, self.boxes, self.layout)
@@ -258,18 +262,18 @@ class RowsImport:
         files = [self.local_files.local, *([] if base is None else [str(base)])]
         return [self.kind, *self.target.route, self.options.if_exists, *made_of, *files]
 
-    def _journal(self, folder: Path) -> Journal | None:
+    def _journal(self) -> Journal | None:
         journal = self.records.journal
         if journal is False:
             return None
-        return Journal(folder / FILE_NAME if journal is None or journal is True else Path(journal))
+        return Journal(_journal_path(self.sources) if journal is None or journal is True else Path(journal))
 
-    def _rejects_path(self, folder: Path) -> Path:
+    def _rejects_path(self) -> Path:
         if self.records.rejects is not None:
             return Path(self.records.rejects)
         files = self.sources.files
         name = Path(files[0].name).stem if len(files) == 1 else "files"
-        return folder / f"_{name}.{self.kind}.rejects.parquet"
+        return _rejects_folder(self.sources) / f"_{name}.{self.kind}.rejects.parquet"
 
     def _send_all(self, log: UploadJournal | None, rejects: Rejects, bar: Progress) -> Exception | None:
         """Send the row groups; return the error that ended this early, if any."""
@@ -287,7 +291,12 @@ class RowsImport:
             if self.existing:
                 outcomes.reject_existing(self.existing.get((group.file.name, group.number), {}))
             else:
-                send(upload)
+                try:
+                    send(upload)
+                except KeyboardInterrupt:
+                    self.counts += counted(upload)
+                    del self.counts["failed"]
+                    raise
             self.since = outcomes.since
             self.beside += outcomes.beside
             self.outside = self.outside.plus(outcomes.outside)
@@ -295,7 +304,6 @@ class RowsImport:
             upload.wait_for_jobs()
             counts = counted(upload)
             counts = +(counts + Counter(failed=len(rows.rejected)))
-            self.resumed += outcomes.recalled
             if group.was_sent and outcomes.recalled < len(upload.units):
                 self._warn_changed(group.file)
             if outcomes.failure is not None:
@@ -341,8 +349,8 @@ class RowsImport:
                 done, was_sent = (None, False) if part is None else part.finished(file.identity)
                 if done is not None:
                     self.repeats += done.pop(_REPEATS, 0)
-                    self.counts.update(done)
-                    self.resumed += sum(done.values())
+                    skipped = done.get("skipped", 0)
+                    self.counts.update(skipped=skipped, already_sent=sum(done.values()) - skipped)
                     bar.end(rows, self.counts)
                 elif rows:
                     yield _Group(file, number, first, rows, self.plans[file.name], part, was_sent)
@@ -529,8 +537,25 @@ def rejections(upload: Upload[Units]) -> Iterator[tuple[int, str | None, str]]:
         yield row, column, of_row[0][1] if len(of_row) == 1 else str(result.error_of(row))
 
 
-def _folder(sources: SourceFiles) -> Path:
-    """Return the folder for the journal and the rejects: that of the files, or a cache folder if it is read-only."""
+def _rejects_folder(sources: SourceFiles) -> Path:
+    """Return the folder for rejects: that of the files, or one in the user's cache if it is read-only."""
     if sources.is_local and os.access(sources.root, os.W_OK):
         return Path(sources.root)
     return user_folder(sources.root)
+
+
+def _journal_path(sources: SourceFiles) -> Path:
+    """Return the file of the journal: in the user's cache, unless one is beside the files or the cache is read-only."""
+    folder, beside = user_folder(sources.root), Path(sources.root) / FILE_NAME
+    if sources.is_local and (beside.exists() or not _is_writable(folder)):
+        return beside
+    return folder / FILE_NAME
+
+
+def _is_writable(folder: Path) -> bool:
+    """Create a folder, and return True if files can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)

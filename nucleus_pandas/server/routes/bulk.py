@@ -29,6 +29,8 @@ from nucleus_pandas.wire.bulk import (
     DeleteRows,
     Generation,
     ItemsDeleted,
+    LeaveMark,
+    MarkLeft,
     MatchColumns,
     RowsDeleted,
     RowSelection,
@@ -49,6 +51,7 @@ EXTENSIONS = (
     "generation",
     "idempotency",
     "lookup",
+    "marks",
     "matches",
     "model-predictions",
     "outcomes",
@@ -156,6 +159,14 @@ def generation(dataset_id: str | None = None, run_id: str | None = None, model_i
         elif model_id is not None:
             models.find(db, model_id)
         return reply(Generation(generation=generations.of_dataset(db, number)))
+
+
+@blueprint.post("/_nucleus_pandas/marks")
+def leave_mark() -> Response:
+    """``POST _nucleus_pandas/marks``: leave the mark of an upload behind all that is stored so far."""
+    asked = body(LeaveMark)
+    with nucleus().database.write() as db:
+        return reply(MarkLeft(known=generations.leave_mark(db, asked.mark, asked.replaces)))
 
 
 @blueprint.get("/_nucleus_pandas/modelRun/<id:run_id>/commit")

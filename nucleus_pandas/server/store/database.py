@@ -21,7 +21,7 @@ from nucleus_pandas.schema.image_urls import STORE_FILE
 T = TypeVar("T")
 
 APPLICATION_ID = 0x4E55434C  # "NUCL", in the file's header
-VERSION = 4
+VERSION = 5
 
 WriteOutcome: TypeAlias = Literal["new", "updated", "ignored"]
 """The effect of a write on one row."""

@@ -1,4 +1,7 @@
-"""Generations of datasets, by which journals of uploads learn that rows were deleted."""
+"""Generations of datasets and marks, by which journals of uploads learn that rows were deleted, or are not there yet.
+
+A store that is restored from an older copy lacks the marks that uploads have left since.
+"""
 
 from __future__ import annotations
 
@@ -18,3 +21,12 @@ def of_dataset(db: sqlite3.Connection, number: int | None) -> str:
         "SELECT token FROM generation WHERE ? IS NULL OR dataset = ? ORDER BY dataset", (number, number)
     ).fetchall()
     return " ".join(token for (token,) in rows)
+
+
+def leave_mark(db: sqlite3.Connection, token: str, replaced: str | None) -> bool:
+    """Leave the mark of an upload, which replaces its last one; return whether that is there."""
+    known = db.execute("SELECT replaces FROM mark WHERE token = ?", (replaced,)).fetchone()
+    if known is not None:
+        db.execute("DELETE FROM mark WHERE token = ? OR replaces = ?", (known[0], replaced))
+    db.execute("INSERT OR REPLACE INTO mark VALUES (?, ?)", (token, replaced))
+    return known is not None

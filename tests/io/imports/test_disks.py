@@ -63,7 +63,7 @@ def test_folders_that_cannot_be_written_to_have_journals_of_their_own_elsewhere(
         assert first["journal"] != second["journal"]
         assert read_rejects(Path(first["rejects"]))["reject_row"].tolist() == [4, 5, 15]
         again = json.loads(run(0))
-        assert (again["changed"], again["resumed"]) == ([], first["rows"] - 3 - 1)
+        assert (again["changed"], again["already_sent"]) == ([], first["rows"] - 3 - 1)
         assert again["journal"] == first["journal"]
         for home in homes:
             home.chmod(0o755)
@@ -116,8 +116,8 @@ def test_an_import_goes_on_when_there_is_room_for_its_journal(
         command = Command(tmp_path, *arguments, "--json")
         assert command.wait(60) == 3, command.said
         result = json.loads(command.said)
-        assert known <= result["resumed"]
-        assert result["new"] + result["ignored"] == 200
+        assert known <= result["already_sent"]
+        assert result["new"] + result["ignored"] + result["already_sent"] == 200
         assert read_rejects(Path(result["rejects"]))["reject_row"].tolist() == [4, 5, 202]
         same(destination.rows(), expected.rows())
 
@@ -183,6 +183,6 @@ def test_an_import_ends_where_the_disk_of_the_store_is_full(tmp_path: Path, kind
         with Served(store) as server, server.client() as client:
             command = Command(tmp_path, *arguments, "--endpoint", server.endpoint, "--json")
             assert command.wait(60) == 0, command.said
-            assert json.loads(command.said)["resumed"] >= there
+            assert json.loads(command.said)["already_sent"] >= there
             same(destination.at(client).rows(), rows)
         check_whole(store)

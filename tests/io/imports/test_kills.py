@@ -238,9 +238,9 @@ def test_ctrl_c_ends_an_import_at_once_with_a_sentence(store: Path, tmp_path: Pa
         destination = Destination.make(client, "predictions")
         arguments = [*destination.arguments(source, BATCH), "--endpoint", proxy.endpoint]
         command = [sys.executable, "-W", "error", "-m", "nucleus_pandas.cli", *arguments]
-        with proxy.breaking(lambda request: "too late" if len(proxy.requests) > 5 else None):
+        with proxy.breaking(lambda request: "too late" if len(proxy.requests) > 7 else None):
             process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-            wait_for(lambda: len(proxy.requests) > 5)
+            wait_for(lambda: len(proxy.requests) > 7)
             sent = len(proxy.requests)
             process.send_signal(signal.SIGINT)
             _, said = process.communicate(timeout=20)  # less than a request waits for its answer
@@ -248,7 +248,7 @@ def test_ctrl_c_ends_an_import_at_once_with_a_sentence(store: Path, tmp_path: Pa
         assert process.returncode == 130
         assert said == f"{INTERRUPTED}\n"
         result = destination.imported(client, source, BATCH)
-        assert 0 < result.resumed < 30
+        assert 0 < result.already_sent < 30
         assert sum(result.counts.values()) == 301
         assert len(destination.rows()) == 300
 

@@ -60,9 +60,9 @@ def test_repeats_in_a_row_group_are_rows_of_their_own_and_elsewhere_the_same(
     assert there["x"].tolist() == [1, 1, 2, 1, 3, 4, 5, 6, 6, 2]
     assert there["annotation_id"].is_unique
     again = annotations.imported(local, source)
-    assert (again.new, again.ignored, again.repeats, again.resumed) == (10, 5, 5, 15)
+    assert (again.new, again.ignored, again.repeats, again.already_sent) == (0, 0, 5, 15)
     again = annotations.imported(local, source, journal=False)
-    assert (again.new, again.ignored, again.repeats, again.resumed) == (0, 15, 5, 0)
+    assert (again.new, again.ignored, again.repeats, again.already_sent) == (0, 15, 5, 0)
     same(annotations.rows(), there)
 
 
@@ -230,7 +230,7 @@ def test_too_many_refused_rows_end_an_import_early(
     assert (result.failed, result.new + result.ignored) == (refused, stored)
     assert len(read_rejects(result.rejects)) == refused
     again = annotations.imported(local, path, on_error="collect")
-    assert (again.failed, again.new + again.ignored) == (3, 13)
+    assert (again.failed, again.new + again.ignored + again.already_sent) == (3, 13)
     assert len(annotations.rows()) == 12
 
 
@@ -261,7 +261,7 @@ def test_the_exit_code_tells_of_refused_rows(
     assert said in told.out + told.err
     if code == 3:
         assert cli.main(arguments) == 3
-        assert "3 rejected, 12 of these sent earlier" in capsys.readouterr().out
+        assert "already sent, 3 rejected" in capsys.readouterr().out
         good = write(box_rows(), source / "good.parquet")
         assert cli.main([*destination.arguments(good, 2), "--store", str(store)]) == 0
 

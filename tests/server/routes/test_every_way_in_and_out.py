@@ -559,6 +559,7 @@ def test_any_item_comes_out_equal_by_every_route(api: Api, append: Any, items: l
     names = [quote(item["reference_id"], safe="").replace(".", "%2E") for item in items]
     columns = api("POST", f"_nucleus_pandas/dataset/{dataset}/items", {})["columns"]
     frame = dataset_handle(api.client, dataset).items.to_frame()
+    frame = frame.rename(columns={"image_width": "width", "image_height": "height"})
     frames = frame.astype(object).where(frame.notna(), None).to_dict("records")
     ways = {
         "datasetItems": listed,

@@ -56,7 +56,7 @@ def test_the_grid_shows_every_image_with_its_boxes(sample_site: SampleSite) -> N
     assert [card.one(cls="caption").text for card in cards] == sample_site.items["reference_id"].tolist()
     for card, (key, row) in zip(cards, sample_site.items.iterrows(), strict=True):
         truth, guess = (frame[frame["dataset_item_id"] == key] for frame in (sample_site.truth, guesses))
-        assert card.one("svg")["viewbox"] == f"0 0 {row['width']} {row['height']}"
+        assert card.one("svg")["viewbox"] == f"0 0 {row['image_width']} {row['image_height']}"
         assert boxes_of(card.one("g", "truth")) == sides(truth)[: grid._SHAPES]
         assert boxes_of(card.one("g", "guess")) == sides(guess)[: grid._SHAPES]
         assert card.one(cls="card-facts").text == f"{len(truth)} annotated · {len(guess)} predicted"
@@ -133,9 +133,9 @@ def test_a_image_shows_every_box_where_it_is(sample_site: SampleSite, place: int
     key, row = sample_site.items.index[place], sample_site.items.iloc[place]
     page = sample_site.get(f"{sample_site.grid}/items/{key}", run=[run.id for run in sample_site.runs])
     stage = page.one(id="stage")
-    assert stage["viewbox"] == f"0 0 {row['width']} {row['height']}"
+    assert stage["viewbox"] == f"0 0 {row['image_width']} {row['image_height']}"
     image = stage.one("image")
-    assert (image["width"], image["height"]) == (str(row["width"]), str(row["height"]))
+    assert (image["width"], image["height"]) == (str(row["image_width"]), str(row["image_height"]))
     whole = sample_site.visitor.ask(image["href"])
     assert whole.data == Path(row["image_url"]).read_bytes()
     frames = [sample_site.truth, *(run.predictions.to_frame() for run in sample_site.runs)]

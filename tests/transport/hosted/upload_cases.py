@@ -270,6 +270,6 @@ def uploads() -> list[Case]:
             Case(
                 f"UploadResult.{name}", lambda at, name=name: getattr(at.dataset.append([]), name) is not None, [], True
             )
-            for name in ("jobs", "rows", "failed", "is_error", "error_of")
+            for name in ("jobs", "rows", "failed", "unused_columns", "is_error", "error_of")
         ),
     ]
