@@ -45,6 +45,7 @@ from nucleus_pandas.schema import (
 )
 from nucleus_pandas.schema.boxes import BoxFormat, areas
 from nucleus_pandas.schema.geometry import SIDES
+from nucleus_pandas.schema.unfolding import report, unfolded
 from nucleus_pandas.wire.column_json import ARROW_STRING, StringArray
 
 _NAMES = (*CANONICAL, "area", "iscrowd", "segmentation")
@@ -145,10 +146,10 @@ def read_frames(
             f"Expected a DataFrame, a Dataset or a Slice of ground truth, got {type_name(ground_truth)}."
             f"{conversion(ground_truth)}"
         )
-    predictions = frame_of(predictions, "a DataFrame of predictions")
+    predictions = _one_box_per_row(frame_of(predictions, "a DataFrame of predictions"), "predictions", layout)
     items = None if items is None else frame_of(items, "a DataFrame of items")
     if truth is not None:
-        return predictions, truth, items, []
+        return predictions, _one_box_per_row(truth, "ground truth", layout), items, []
     stored = cast(StoredGroundTruth, ground_truth)
     boxes = stored.annotations.to_frame()
     items = stored.items.to_frame() if items is None else items
@@ -167,6 +168,19 @@ def read_frames(
         f"that are not evaluated, such as {_examples(images, np.arange(len(images)))}."
     )
     return predictions[~outside], boxes, items, [note]
+
+
+def _one_box_per_row(frame: pd.DataFrame, name: str, layout: FrameColumns) -> pd.DataFrame:
+    """Return a frame of one row per box, for one that has lists of boxes per image."""
+    if not isinstance(layout.columns, Mapping | None):
+        return frame  # rejected where the columns are read
+    of_frame = layout.of(frame)
+    rows, wrong = unfolded(frame, of_frame.columns, of_frame.bbox, more=_NAMES[len(CANONICAL) :])
+    if wrong:
+        problems = Problems(rows.index)
+        report(wrong, problems)
+        raise _invalid(problems, name, len(rows))
+    return rows
 
 
 def evaluation_inputs(
@@ -248,6 +262,8 @@ def _check_layout(layout: FrameColumns, *frames: pd.DataFrame) -> None:
     named_frames = [NamedColumns(frame, None) for frame in frames]
     if not isinstance(layout.columns, Mapping | None):
         NamedColumns(frames[-1], layout.columns, _NAMES)  # raises what is wrong
+    for named in named_frames:
+        named.check_direction(layout.columns or {})
     for name, column in (layout.columns or {}).items():
         if name not in _NAMES or not any(named.holds(column) for named in named_frames):
             NamedColumns(frames[-1], {name: column}, _NAMES)  # raises what is wrong

@@ -39,6 +39,14 @@ CANONICAL = (
 LIKE_CONFIDENCE = ("score", "scores", "conf", "prob", "probability")
 """What others call the confidence of a prediction, in lower case."""
 
+_LIKE = {
+    "confidence": LIKE_CONFIDENCE,
+    "label": ("class", "category", "class_name", "category_name", "name", "cls"),
+    "reference_id": ("image_id", "file_name", "filename", "image_name", "file", "image"),
+    "image_url": ("url", "uri", "path", "file_path", "filepath", "image_path"),
+}
+"""What others call columns, in lower case."""
+
 _SHOWN = 20  # columns in an error's text
 
 
@@ -81,6 +89,7 @@ class NamedColumns:
             )
         self._mapping = dict(columns or {})
         self._canonical = canonical
+        self.check_direction(self._mapping)
         for name, own in self._mapping.items():
             if name not in canonical:
                 like = difflib.get_close_matches(str(name), canonical, 1)
@@ -94,6 +103,22 @@ class NamedColumns:
                 near = next(iter(self._near(own)), self.example(name))
                 use = f"Use columns={{{name!r}: {near!r}}}."
                 raise InvalidInputError(f"{self.missing(own, f' for {name!r}')} {use}")
+
+    def check_direction(self, columns: Mapping[str, Hashable]) -> None:
+        """Reject a mapping of the caller's names to known ones, as ``df.rename`` takes it."""
+
+        def is_turned(name: str, own: Hashable) -> bool:
+            is_right = name in self._canonical and self.holds(own)
+            return not is_right and own in self._canonical and self.holds(name)
+
+        turned = {own: name for name, own in columns.items() if is_turned(name, own)}
+        if turned:
+            rest = {name: own for name, own in columns.items() if name not in turned.values()}
+            raise InvalidInputError(
+                "columns= maps known names to yours, the other way round than df.rename. "
+                f"Write columns={turned | rest!r}.",
+                argument="columns",
+            )
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -189,8 +214,8 @@ class NamedColumns:
         near = difflib.get_close_matches(str(wanted), names, 3, 0.6)
         near += [folded[match] for match in difflib.get_close_matches(key, folded, 3, 0.6)]
         near += [name for name in names if len(name) > 2 and (name.lower() in key or key in name.lower())]
-        if wanted == "confidence":
-            near += [name for name in names if name.lower() in LIKE_CONFIDENCE]
+        like = _LIKE.get(str(wanted), ())
+        near += [name for known in like for name in names if name.lower() == known]
         return [names[name] for name in dict.fromkeys(near)]
 
     def missing(self, own: Hashable, use: str = "") -> str:

@@ -21,7 +21,8 @@ from nucleus_pandas.schema.boxes import BoxFormat, to_xywh
 from nucleus_pandas.schema.checked_rows import Problems, reason_of, shown
 from nucleus_pandas.schema.coerce import INFINITE, LARGEST, floats, is_missing, number, to_strings, values_of, whole
 from nucleus_pandas.schema.column_names import NamedColumns
-from nucleus_pandas.schema.json_values import to_json
+from nucleus_pandas.schema.json_values import from_text, to_json
+from nucleus_pandas.schema.vertices import as_vertices
 from nucleus_pandas.wire.column_json import StringArray
 from nucleus_pandas.wire.decoding import convert
 from nucleus_pandas.wire.entities import AnyAnnotation
@@ -141,11 +142,12 @@ def _has_fields(series: pd.Series[Any]) -> bool:
         if pa.types.is_null(kind):
             return True
         held = {field.name for field in kind} if pa.types.is_struct(kind) else None
-    else:
+    if held is None:
         values = series[series.notna()]
         if not len(values):
             return True
-        held = set(values.iloc[0]) if isinstance(values.iloc[0], Mapping) else None
+        first = from_text(values.iloc[0]) if isinstance(values.iloc[0], str) else values.iloc[0]
+        held = set(first) if isinstance(first, Mapping) else None
     return held is not None and any(held.issuperset(fields) for fields in _FIELDS["xywh"])
 
 
@@ -162,7 +164,9 @@ def named_columns(named: NamedColumns, bbox: BoxColumn | None) -> list[Hashable]
 
 def _remedy(side: str, named: NamedColumns) -> str:
     """Return a remedy for missing box columns; it names columns of the frame if they have usual names."""
-    shapes = " Shapes in 'geometry' that are no boxes need a column 'type'." if named.has("geometry") else ""
+    shapes = ""
+    if named.has("geometry"):
+        shapes = " Shapes in 'geometry' that are no boxes need a column 'type', as in frame.assign(type='polygon')."
     for bbox_format, layouts in _FIELDS.items():
         for names in layouts:
             if bbox_format != "xywh" and all(map(named.holds, names)):
@@ -241,6 +245,8 @@ def _one_column(series: pd.Series[Any], problems: Problems, bbox_format: BoxForm
     found = np.full((4, len(series)), np.nan)
     rows = np.flatnonzero(is_box & series.notna().to_numpy(dtype=bool))
     there = series if len(rows) == len(series) else series.iloc[rows]
+    if len(there) and isinstance(there.iloc[0], str):
+        there = pd.Series([from_text(str(text)) for text in there], dtype=object, name=series.name)
     at_once = _at_once(there, bbox_format)
     if at_once is not None:
         found[:, rows] = at_once
@@ -313,7 +319,9 @@ def _four(value: Any, bbox_format: BoxFormat) -> list[float]:
     if isinstance(value, Mapping):
         value = [value[name] for name in _fields(value, bbox_format)]
     if isinstance(value, (str, bytes, Set)) or not isinstance(value, Collection) or _length(value) != 4:
-        raise ValidationError(f"is {shown(value)}; a box has four numbers.", subject="The box")
+        raise ValidationError(
+            f"is {shown(value)}; a box has four numbers, as in [x, y, width, height].", subject="The box"
+        )
     numbers = [number(part) for part in value]
     if any(map(math.isinf, numbers)):
         raise ValidationError(INFINITE, subject="The number")
@@ -394,16 +402,26 @@ def _with_taxonomy(fields: dict[str, Any], name: str | None) -> dict[str, Any]:
 def _geometry(value: object, kind: str) -> dict[str, Any]:
     """Return the fields of an annotation that its geometry stands for."""
     if isinstance(value, str):
+        text = value
         try:
-            value = msgspec.json.decode(value.encode())
+            value = msgspec.json.decode(text.encode())
         except (msgspec.DecodeError, UnicodeEncodeError) as error:
-            raise ValidationError(f"is not valid JSON: {shown(value)} ({error}).", subject="The geometry") from None
+            if (parsed := from_text(text)) != text:  # a literal of Python
+                return _geometry(parsed, kind)
+            if text.lstrip().upper().startswith(_WKT):
+                raise ValidationError(
+                    f"is {shown(text)}, which is WKT. shapely.from_wkt(column) converts it to shapes.",
+                    subject="The geometry",
+                ) from None
+            raise ValidationError(f"is not valid JSON: {shown(text)} ({error}).", subject="The geometry") from None
     if is_missing(value):
         value = None
     if value is None:
         if kind == "category":
             return {}
         raise ValidationError(f"is missing; a row of type '{kind}' needs one.", subject="The geometry")
+    if kind in _OF_POINTS:
+        value = as_vertices(value, kind)
     if not isinstance(value, Mapping):
         raise ValidationError(
             f"is {shown(value)}, a {type(value).__name__}; expected a dict or the text of a JSON object.",
@@ -414,6 +432,8 @@ def _geometry(value: object, kind: str) -> dict[str, Any]:
     return {"geometry": found} if kind in _SHAPES else found
 
 
+_OF_POINTS = ("line", "polygon")
+_WKT = ("POLYGON", "MULTIPOLYGON", "LINESTRING", "MULTILINESTRING")
 _SHAPES = {
     **dict.fromkeys(("line", "polygon"), ("vertices",)),
     "keypoints": ("keypoints", "names", "skeleton"),

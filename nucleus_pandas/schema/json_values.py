@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import datetime as dt
 import decimal
 import math
 import os
+import re
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 
@@ -19,6 +22,7 @@ from nucleus_pandas.schema.checked_rows import shown
 from nucleus_pandas.schema.coerce import is_missing
 
 _NUMBERS = {int, float}
+_PRINTED = re.compile(r"\[\s*(?:[-+]?[0-9.]+(?:e[-+]?[0-9]+)?(?:\s+|(?=\])))+\]", re.ASCII | re.IGNORECASE)
 
 
 def to_json(value: object, place: str, *, nulls: bool = False) -> Any:
@@ -76,6 +80,31 @@ def to_json(value: object, place: str, *, nulls: bool = False) -> Any:
     raise InvalidInputError(
         f"JSON has no {type(value).__name__} - at `{place}`. There are text, numbers, booleans, null, lists and dicts."
     )
+
+
+def from_text(text: str) -> Any:
+    """Return the list, tuple or dict that a text spells, as CSV files hold them; another text as it is.
+
+    JSON, literals of Python and arrays as NumPy prints them are read.
+
+    Examples
+    --------
+    >>> from_text("[1, 2.5]"), from_text("{'x': 1}"), from_text("[1. 2.]"), from_text("car")
+    ([1, 2.5], {'x': 1}, [1.0, 2.0], 'car')
+    """
+    spelt = text.strip()
+    if not spelt or spelt[0] not in "[({":
+        return text
+    found: object = None
+    try:
+        found = msgspec.json.decode(spelt.encode())
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        if _PRINTED.fullmatch(spelt):
+            found = [float(number) for number in spelt[1:-1].split()]
+        else:
+            with suppress(ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+                found = ast.literal_eval(spelt)
+    return found if isinstance(found, (list, tuple, dict)) else text
 
 
 def is_json(value: object) -> bool:

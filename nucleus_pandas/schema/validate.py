@@ -36,6 +36,7 @@ from nucleus_pandas.schema.image_urls import LocalFiles
 from nucleus_pandas.schema.merges import reject_ambiguous
 from nucleus_pandas.schema.outside import Outside, outside
 from nucleus_pandas.schema.payloads import Payload, check_annotation_rows, check_item_rows
+from nucleus_pandas.schema.unfolding import Unfoldable, report, unfolded
 from nucleus_pandas.schema.unused_columns import unused_columns, warn_of_near
 
 SendableRows: TypeAlias = FrameLike | Payload
@@ -77,7 +78,8 @@ def validate(
     Returns
     -------
     (pandas.DataFrame or list of dict, Checked)
-        The rows as the caller passed them, tables as frames; which of them can be sent, and the problems of the others.
+        The rows as the caller passed them, tables as frames, and lists of boxes as one row per box; which of them can
+        be sent, and the problems of the others.
 
     Raises
     ------
@@ -93,6 +95,9 @@ def validate(
             )
         files = local_files or LocalFiles()
         return check_item_rows(rows, files) if kind == "items" else check_annotation_rows(rows, kind, terms, files)
+    wrong: Unfoldable = {}
+    if kind != "items":
+        frame, wrong = unfolded(frame, layout.columns, layout.bbox, layout.metadata)
     named = NamedColumns(frame, layout.columns)
     reject_ambiguous(named, kind, layout.metadata, update=update)
     checked: Checked[Units]
@@ -111,6 +116,7 @@ def validate(
             terms=terms,
             local_files=local_files,
         )
+        report(wrong, checked.problems)
     unused = unused_columns(named, layout.bbox, layout.metadata)
     warn_of_near(named, kind, unused)
     checked = replace(checked, unused=unused)

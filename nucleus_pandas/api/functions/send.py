@@ -183,12 +183,13 @@ def check(
     problems = []
     for row_kind in [kind_of(kind)] if kind is not None else _kinds(frame, layout):
         local_files = LocalFiles(local, image_check)
-        _, checked = validate(row_kind, frame, layout, local_files=local_files)
+        source, checked = validate(row_kind, frame, layout, local_files=local_files)
+        assert isinstance(source, pd.DataFrame)
         local_files.warn()
         if row_kind != "items":
-            _check_images(frame, layout, checked, None if dataset is None else of_type(dataset, Dataset, "check"))
+            _check_images(source, layout, checked, None if dataset is None else of_type(dataset, Dataset, "check"))
         problems.append(checked.problems.frame())
-        warn_of_repeats(checked, frame, layout)
+        warn_of_repeats(checked, source, layout)
     if len(problems) == 1:
         return problems[0]
     combined = pd.concat(problems)

@@ -23,6 +23,7 @@ from nucleus_pandas.images.mask_overlays import inspect_mask
 from nucleus_pandas.images.thumbnails import UnshowableError, thumbnail
 from nucleus_pandas.schema import BoxColumn, NamedColumns
 from nucleus_pandas.schema.boxes import BoxFormat
+from nucleus_pandas.schema.unfolding import unfolded
 
 SIZE = 280
 """Pixels of the page for the longer side of an image."""
@@ -74,6 +75,7 @@ def gallery(
             argument="columns",
         )
     layout = FrameColumns(columns, bbox, bbox_format)
+    frame, _ = unfolded(frame, columns, bbox)
     named = NamedColumns(frame, columns)
     selection = select_images(named, int(n), NamedColumns(items, None) if isinstance(items, pd.DataFrame) else None)
     items_frame = _requested(items, selection)

@@ -44,9 +44,10 @@ def test_both_keys_may_be_there_and_one_must(dataset: npd.Dataset) -> None:
         ("polygon", {"vertices": []}, "length >= 1"),
         ("polygon", {"vertices": [{"x": 1}]}, "missing required field `y` - at `$.geometry.vertices[0]`"),
         ("polygon", {"vertices": [{"x": INF, "y": 1}]}, "inf - at `$.geometry.vertices[0].x`"),
-        ("polygon", [[1, 2], [3, 4]], "is [[1, 2], [3, 4]], a list; expected a dict"),
+        ("polygon", 7, "is 7.0, a float; expected a dict"),
         ("polygon", "{", "is not valid JSON: '{'"),
-        ("line", "[1]", "expected a dict or the text of a JSON object"),
+        ("line", "[1]", "has 1 numbers, and each point has two"),
+        ("cuboid", "[1]", "expected a dict or the text of a JSON object"),
         ("mask", {"mask_url": "s3://m.png"}, "missing required field `annotations`"),
         ("mask", {"url": "s3://m.png"}, "holds url; that of a mask holds mask_url, annotations"),
         ("category", {"taxonomy": "x"}, "holds taxonomy; that of a category holds taxonomy_name"),
@@ -88,7 +89,7 @@ def test_shapes_without_a_type_do_not_pass_as_images_without_boxes(dataset: npd.
     assert "a shape of another kind needs its name in the column 'type'" in text
     text = str(refused(lambda: npd.annotate(frame[["reference_id", "label", "geometry"]], dataset)))
     assert "Column 'x' not found" in text
-    assert "Shapes in 'geometry' that are no boxes need a column 'type'." in text
+    assert "Shapes in 'geometry' that are no boxes need a column 'type', as in frame.assign(type='polygon')." in text
 
 
 def test_a_image_without_boxes_is_skipped_whatever_else_is_wrong_with_it(dataset: npd.Dataset) -> None:
