@@ -64,7 +64,9 @@ from nucleus_pandas.errors import (
 from nucleus_pandas.evaluation import Comparison, Evaluation
 from nucleus_pandas.images.gallery import Gallery
 from nucleus_pandas.io import Frames, read_coco, read_voc, read_yolo, to_coco, to_voc, to_yolo
+from nucleus_pandas.io.huggingface import from_huggingface
 from nucleus_pandas.io.image_folder import read_images
+from nucleus_pandas.io.model_outputs import from_supervision, from_torchvision, from_transformers, from_ultralytics
 from nucleus_pandas.uploads.jobs import Job
 from nucleus_pandas.uploads.results import ImportResult, UploadResult
 
@@ -109,6 +111,11 @@ __all__ = [
     "append",
     "check",
     "evaluate",
+    "from_huggingface",
+    "from_supervision",
+    "from_torchvision",
+    "from_transformers",
+    "from_ultralytics",
     "import_files",
     "import_parquet",
     "predict",

@@ -98,7 +98,7 @@ class ReadPlan:
             if name in schema.names
         ]
         self.lists = self._lists() if kind != "items" else []
-        self._names = _class_names(schema) if kind != "items" else {}
+        self._names = class_names(schema) if kind != "items" else {}
 
     def _mapped(self, canonical: str) -> Hashable:
         mapping = self.layout.columns
@@ -193,7 +193,7 @@ class ReadPlan:
             columns, source, box, rejected = _unfolded(columns, self.lists, count)
         for name, names in self._names.items():
             if name in columns and pa.types.is_integer(columns[name].type):
-                columns[name] = _named(columns[name], names)
+                columns[name] = named_classes(columns[name], names)
         arrow_table = pa.table(columns) if columns else pa.table({"": pa.nulls(len(source))}).select([])
         frame = (
             arrow_table.to_pandas(types_mapper=pd.ArrowDtype)
@@ -210,7 +210,7 @@ class ReadPlan:
         first, *rest = name.split(".")
         column = _one(table[first])
         for field in rest:
-            column = _field(column, field)
+            column = struct_field(column, field)
         return _plain(column)
 
 
@@ -253,7 +253,7 @@ def _leaves(schema: Any) -> dict[str, Any]:
     return types
 
 
-def _field(column: Any, name: str) -> Any:
+def struct_field(column: Any, name: str) -> Any:
     """Return a field of structs, or of structs in lists."""
     if not _is_list(column.type):
         return pc.struct_field(column, name)
@@ -301,19 +301,19 @@ def _unfolded(
     return unfolded, source, box, rejected
 
 
-def _class_names(schema: Any) -> dict[str, list[str]]:
+def class_names(schema: Any) -> dict[str, list[str]]:
     """Return the names of classes that Hugging Face's datasets store in the metadata of the schema."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
     except (KeyError, ValueError, TypeError):
         return {}
-    class_names: dict[str, list[str]] = {}
+    found: dict[str, list[str]] = {}
 
     def walk(path: str, feature: Any) -> None:
         if isinstance(feature, list) and feature:
             walk(path, feature[0])
         elif isinstance(feature, dict) and feature.get("_type") == "ClassLabel":
-            class_names[path] = [str(name) for name in feature.get("names") or []]
+            found[path] = [str(name) for name in feature.get("names") or []]
         elif isinstance(feature, dict) and isinstance(feature.get("_type"), str):
             walk(path, feature.get("feature"))
         elif isinstance(feature, dict):
@@ -321,10 +321,10 @@ def _class_names(schema: Any) -> dict[str, list[str]]:
                 walk(f"{path}.{key}" if path else key, inner)
 
     walk("", features)
-    return {path: names for path, names in class_names.items() if names}
+    return {path: names for path, names in found.items() if names}
 
 
-def _named(column: Any, names: Sequence[str]) -> Any:
+def named_classes(column: Any, names: Sequence[str]) -> Any:
     """Return the names of classes; -1, which means no class, becomes a missing value."""
     inside = pc.and_(pc.greater_equal(column, 0), pc.less(column, len(names)))
     outside = pc.and_(pc.is_valid(column), pc.and_(pc.invert(inside), pc.not_equal(column, -1)))
