@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias, get_args
 import pandas as pd
 
 from nucleus_pandas.errors import InvalidInputError
-from nucleus_pandas.schema import Backend, no_backend
+from nucleus_pandas.schema import Backend, no_backend, warn
 from nucleus_pandas.transport.session import Transport
 from nucleus_pandas.views.annotations import AnnotationsView, PredictionsView
 from nucleus_pandas.views.base import MetadataAs
@@ -17,7 +17,7 @@ from nucleus_pandas.views.bulk_source import BulkSource
 from nucleus_pandas.views.items import ItemsView
 from nucleus_pandas.views.rest_source import ItemRows, RestAnnotations, RestItems, listed
 from nucleus_pandas.views.source import RowSource
-from nucleus_pandas.wire.bulk import RowSelection
+from nucleus_pandas.wire.bulk import DoubtQuery, QueryDoubts, RowSelection
 from nucleus_pandas.wire.lenient_responses import (
     ItemsPage,
     LenientItem,
@@ -85,6 +85,11 @@ def query_frame(
     route : tuple of (str, str)
         Where to look: ``("dataset", id)`` or, on an embedded Nucleus, ``("slice", id)``.
     """
+    if "query-doubts" in transport.extensions:
+        asked = DoubtQuery(query=query.text, kind=kind, model_run_id=query.run_id)
+        route_of_doubts = ("_nucleus_pandas", "dataset", dataset(), "queryDoubts")
+        for doubt in transport.look_up(QueryDoubts, *route_of_doubts, body=asked).doubts:
+            warn(doubt)
     views: dict[str, type[_QueriedItemsView | _QueriedAnnotationsView | _QueriedPredictionsView]]
     views = {"items": _QueriedItemsView, "annotations": _QueriedAnnotationsView, "predictions": _QueriedPredictionsView}
     return views[kind](transport, route, dataset, query).to_frame(metadata_as, dtype_backend)

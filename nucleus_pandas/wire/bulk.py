@@ -304,6 +304,20 @@ class MatchPage(Struct, kw_only=True):
     next: str | None
 
 
+class DoubtQuery(Struct, kw_only=True, omit_defaults=True):
+    """``POST _nucleus_pandas/dataset/{id}/queryDoubts``: a query, what it finds, and the run that it is about."""
+
+    query: str
+    kind: Literal["items", "annotations", "predictions"] = "items"
+    model_run_id: NonEmptyString | None = None
+
+
+class QueryDoubts(Struct, kw_only=True):
+    """The response: a sentence for each key of metadata and each label in the query that no row has."""
+
+    doubts: list[str]
+
+
 class Generation(Struct, kw_only=True):
     """``GET _nucleus_pandas/{dataset,modelRun,model}/{id}/generation``: a string that every deletion changes."""
 

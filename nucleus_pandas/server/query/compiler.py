@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import isfinite
 
 from nucleus_pandas.server.query.errors import QueryErrors
-from nucleus_pandas.server.query.fields import Collection, Fields, QueryTarget, RowSearch
+from nucleus_pandas.server.query.fields import Collection, Fields, Mention, QueryTarget, RowSearch
 from nucleus_pandas.server.query.nodes import (
     Arithmetic,
     BooleanGroup,
@@ -53,6 +53,17 @@ def compile_query(text: str | None, target: QueryTarget, run: Run | str | None =
     UnsupportedError
         It uses a field that this server does not have.
     """
+    compiled = _compile(text, target, run)
+    return None if compiled is None else compiled[0]
+
+
+def mentions_of(text: str | None, target: QueryTarget) -> list[Mention]:
+    """Return the keys of metadata and the labels that a query is about, each once."""
+    compiled = _compile(text, target, None)
+    return [] if compiled is None else list(dict.fromkeys(compiled[1]))
+
+
+def _compile(text: str | None, target: QueryTarget, run: Run | str | None) -> tuple[Condition, list[Mention]] | None:
     node = None if text is None else parse(text)
     if text is None or node is None:
         return None
@@ -60,15 +71,16 @@ def compile_query(text: str | None, target: QueryTarget, run: Run | str | None =
     runs = _ANY_RUN
     if run is not None:
         runs = f"{{}} = {run if isinstance(run, str) else values.bind(run.id)}"
-    sql = _Compiler(QueryErrors(text), values, target, runs).condition(node)
-    return Condition(sql, values.named)
+    fields = Fields(QueryErrors(text), values, target, runs)
+    sql = _Compiler(QueryErrors(text), values, fields).condition(node)
+    return Condition(sql, values.named), fields.mentions
 
 
 class _Compiler:
-    def __init__(self, errors: QueryErrors, values: BoundValues, target: QueryTarget, runs: str) -> None:
+    def __init__(self, errors: QueryErrors, values: BoundValues, fields: Fields) -> None:
         self._errors = errors
         self._values = values
-        self._fields = Fields(errors, values, target, runs)
+        self._fields = fields
         self._positive = True  # whether false and NULL are equivalent here, since no NOT is around
 
     # Conditions
@@ -120,6 +132,8 @@ class _Compiler:
 
     def _compare(self, node: ComparisonNode) -> str:
         left, right = self._side(node.left, node.right), self._side(node.right, node.left, word=True)
+        if node.operator == "=" and isinstance(node.left, Field):
+            self._mention_labels(node.left, [node.right])
         if left.kind in ("number", "boolean") and isinstance(node.right, Field) and self._is_word(node.right):
             raise self._fields.unknown(node.right.names[0])
         test = compare(node.operator, left, right)
@@ -157,10 +171,22 @@ class _Compiler:
                 raise self._errors.error(choice.at, "Nothing equals null; add 'or … is null' to the condition.")
             self._check_number(choice)
             choices.append(choice.value)
+        if isinstance(node.value, Field):
+            self._mention_labels(node.value, node.choices)
         value = None
         if isinstance(node.value, Field) and all(isinstance(choice, str) for choice in choices):
             value = self._fields.category_of(node.value)
         return in_list(self.value(node.value) if value is None else value, choices, self._values)
+
+    def _mention_labels(self, field: Field, others: Sequence[Node]) -> None:
+        """Record with which labels a field is compared, if it is one."""
+        owner = self._fields.label_owner(field)
+        for other in others if owner is not None else ():
+            assert owner is not None
+            if isinstance(other, Constant) and isinstance(other.value, str):
+                self._fields.mention_label(owner, other.value)
+            elif isinstance(other, Field) and self._is_word(other):
+                self._fields.mention_label(owner, other.names[0].text)
 
     def _like(self, node: Like) -> str:
         pattern = node.pattern
@@ -174,7 +200,10 @@ class _Compiler:
         return like(category or self.value(node.value), pattern.value, self._values)
 
     def _is_null(self, node: IsNull) -> str:
+        mentioned = len(self._fields.mentions)
         test = self.value(node.value).is_null
+        if not node.negated:
+            del self._fields.mentions[mentioned:]  # that nothing has it may be what is asked
         return f"NOT ({test})" if node.negated else test
 
     def _boolean(self, node: Node) -> str:

@@ -35,6 +35,15 @@ _HOSTED = {
 _GEOMETRIC = "type NOT IN ('category', 'multicategory')"  # the others have no position in the image
 
 
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A name chosen by users that a query is about: the path of a key of metadata, a label, or a taxonomy."""
+
+    what: Literal["key", "label", "taxonomy"]
+    owner: Literal["items", "annotations", "predictions"]
+    names: tuple[str, ...]
+
+
 @dataclass(slots=True)
 class RowSearch:
     """A subquery on annotations, predictions or slices that searches one row, optionally with a label."""
@@ -64,6 +73,8 @@ class Fields:
         The subqueries of the current comparison, by collection.
     brackets : tuple of (str, str), optional
         The collection and the alias of the brackets around the current condition.
+    mentions : list of Mention
+        The keys and labels that were compiled so far.
     """
 
     errors: QueryErrors
@@ -72,6 +83,7 @@ class Fields:
     runs: str
     searches: dict[Collection, RowSearch] = field(default_factory=dict)
     brackets: tuple[Collection, str] | None = None
+    mentions: list[Mention] = field(default_factory=list)
     _count: int = 0
 
     def value(self, field: Field) -> Expression:
@@ -85,9 +97,9 @@ class Fields:
         if row is not None:
             collection, alias = row
             if names[0].text == collection and len(names) > 1 and self._is_of_object(names[1]):
-                return self._of_object(names[1:], alias)
+                return self._of_object(names[1:], alias, collection)
             if names[0].text in ("metadata", *_OF_OBJECT):
-                return self._of_object(names, alias)
+                return self._of_object(names, alias, collection)
         elif self.target == "match" and names[0].text in _OF_MATCH:
             return self._of_match(names)
         return self._of_item(names)
@@ -125,7 +137,7 @@ class Fields:
         if first.text == "slice":
             return self._of_slice(others)
         if first.text == "metadata":
-            return self._json("item.metadata", first, others)
+            return self._metadata("items", "item.metadata", first, others)
         if first.text not in _OF_ITEM:
             raise self.unknown(first)
         self._no_more(first, others)
@@ -157,9 +169,10 @@ class Fields:
                 self._no_more(head, rest)
                 return self._number_of(what, [])
             if self._is_of_object(head):
-                return self._of_object(others, self._search(what).alias)
+                return self._of_object(others, self._search(what).alias, what)
             if head.text in TYPES:
                 return self._of_type(what, head, rest)
+        self.mention_label(what, head.text)
         if not rest:
             return self._number_of(what, [f"label = {self.values.bind(head.text)}"])
         search = self._search(what)
@@ -170,7 +183,7 @@ class Fields:
                 f"'{search.label}' and '{head.text}'.",
             )
         search.label = head.text
-        return self._json(f"{search.alias}.metadata", head, rest)
+        return self._metadata(what, f"{search.alias}.metadata", head, rest)
 
     def _of_type(self, what: Collection, head: FieldName, rest: Sequence[FieldName]) -> Expression:
         if not rest:
@@ -182,6 +195,7 @@ class Fields:
         kind = "mask" if head.text == "segmentation" else head.text
         conditions = [f"type = {self.values.bind(kind)}"]
         if rest[0].quoted or rest[0].text != "count":
+            self.mention_label(what, rest[0].text)
             conditions.append(f"label = {self.values.bind(rest[0].text)}")
         self._no_more(rest[0], rest[1:])
         return self._number_of(what, conditions)
@@ -232,9 +246,11 @@ class Fields:
         names = field.names[1:] if field.names[0].text == "item" else field.names
         if field.condition is not None or len(names) != 2 or names[0].text not in ("annotations", "predictions"):
             return None
-        what: Collection = "annotations" if names[0].text == "annotations" else "predictions"
+        what: Literal["annotations", "predictions"]
+        what = "annotations" if names[0].text == "annotations" else "predictions"
         if not names[1].quoted and (names[1].text in ("count", *TYPES) or self._is_of_object(names[1])):
             return None
+        self.mentions.append(Mention("taxonomy", what, (names[1].text,)))
         key, alias = self.values.bind(f"\x1fcategory\x1f{names[1].text}"), self.alias()
         rows = self._from(what, alias, [f"{alias}.key = {key}"])
         newest = f" ORDER BY {alias}.run DESC LIMIT 1" if what == "predictions" else ""
@@ -242,10 +258,27 @@ class Fields:
 
     # Annotations and predictions
 
-    def _of_object(self, names: Sequence[FieldName], alias: str) -> Expression:
+    def label_owner(self, field: Field) -> Collection | None:
+        """Return whose label a field is, if it is one."""
+        names = field.names
+        if names[-1].text != "label" or field.condition is not None or len(names) > 2:
+            return None
+        if len(names) == 2 and names[0].text in ("annotations", "predictions"):
+            return "annotations" if names[0].text == "annotations" else "predictions"
+        if len(names) == 1 and self.brackets is not None:
+            return self.brackets[0]
+        if len(names) == 1 and self.target in ("annotation", "prediction"):
+            return "annotations" if self.target == "annotation" else "predictions"
+        return None
+
+    def mention_label(self, owner: Collection, label: str) -> None:
+        """Record that the query is about a label."""
+        self.mentions.append(Mention("label", "annotations" if owner == "annotations" else "predictions", (label,)))
+
+    def _of_object(self, names: Sequence[FieldName], alias: str, what: Collection) -> Expression:
         first, *others = names
         if first.text == "metadata":
-            return self._json(f"{alias}.metadata", first, others)
+            return self._metadata(what, f"{alias}.metadata", first, others)
         if first.text in ("position", "dimensions"):
             return self._geometry(alias, first, others)
         if first.text == "class_pdf":
@@ -281,6 +314,14 @@ class Fields:
         return Expression(kind, f"object.{first.text}")
 
     # Metadata
+
+    def _metadata(
+        self, owner: Collection | Literal["items"], column: str, first: FieldName, keys: Sequence[FieldName]
+    ) -> Expression:
+        found = self._json(column, first, keys)
+        if owner != "slice":
+            self.mentions.append(Mention("key", owner, tuple(key.text for key in keys)))
+        return found
 
     def _json(self, column: str, first: FieldName, keys: Sequence[FieldName]) -> Expression:
         if not keys:

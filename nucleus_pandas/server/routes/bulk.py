@@ -14,10 +14,10 @@ from nucleus_pandas._util.compat import __version__
 from nucleus_pandas.errors import BadRequestError, ConflictError
 from nucleus_pandas.server.evaluation import commit
 from nucleus_pandas.server.ingest.targets import RunPath, dataset_of_run
-from nucleus_pandas.server.query import QueryTarget, compile_query
+from nucleus_pandas.server.query import QueryTarget, compile_query, mentions_of
 from nucleus_pandas.server.read import selections
 from nucleus_pandas.server.routes.request import body, file_url, nucleus, reply
-from nucleus_pandas.server.store import commits, datasets, generations, items, layers, models, subsets
+from nucleus_pandas.server.store import commits, datasets, generations, items, layers, models, subsets, vocabulary
 from nucleus_pandas.server.store.datasets import Dataset
 from nucleus_pandas.server.store.ids import ALL_ITEMS, item_id, item_range
 from nucleus_pandas.server.store.layers import AnnotationLayer, id_of_key
@@ -27,11 +27,13 @@ from nucleus_pandas.server.store.subsets import Subset
 from nucleus_pandas.wire.bulk import (
     DeleteItems,
     DeleteRows,
+    DoubtQuery,
     Generation,
     ItemsDeleted,
     LeaveMark,
     MarkLeft,
     MatchColumns,
+    QueryDoubts,
     RowsDeleted,
     RowSelection,
     RunCommit,
@@ -57,6 +59,7 @@ EXTENSIONS = (
     "outcomes",
     "images",
     "queries",
+    "query-doubts",
     "refuse-existing",
     "rename",
     "replace",
@@ -125,6 +128,21 @@ def read_annotations(**ids: str) -> Response:
         subset = _subset(db, **ids)
         condition = _condition(db, selection, "annotation", subset.dataset)
         return reply(selections.read_annotations(db, subset.dataset.layer, subset, selection, file_url, condition))
+
+
+@blueprint.post("/_nucleus_pandas/dataset/<id:dataset_id>/queryDoubts")
+def query_doubts(dataset_id: str) -> Response:
+    """``POST _nucleus_pandas/dataset/{id}/queryDoubts``: name keys and labels in a query that no row has."""
+    asked = body(DoubtQuery)
+    target: QueryTarget = asked.kind.removesuffix("s")  # type: ignore[assignment]
+    with nucleus().database.read() as db:
+        dataset = datasets.find(db, dataset_id)
+        run = None if asked.model_run_id is None else models.find_run(db, asked.model_run_id).id
+        doubts = []
+        for mention in mentions_of(asked.query, target):
+            doubt = vocabulary.doubt(db, dataset, mention.what, mention.owner, mention.names, run)
+            doubts += [] if doubt is None else [doubt]
+    return reply(QueryDoubts(doubts=doubts))
 
 
 # Runs and predictions
