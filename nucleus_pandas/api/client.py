@@ -416,7 +416,15 @@ class NucleusClient:
             return Model(self._transport, found, next(entry.ref_id for entry in entries if entry.id == found))
         _check_id("model", model_id)
         assert model_id is not None
-        entry = self._transport.read(ModelEntry, "model", model_id)
+        try:
+            entry = self._transport.read(ModelEntry, "model", model_id)
+        except NotFoundError as error:
+            if model_id.startswith(("prj_", "run_")):
+                raise
+            raise NotFoundError(
+                f"{error} Ids start with 'prj_'; client.models lists them. By its reference id or name a model is "
+                f"client.get_model(reference_id={model_id!r}) or client.get_model(name={model_id!r})."
+            ) from None
         return Model(self._transport, entry.id, entry.ref_id)
 
     @property

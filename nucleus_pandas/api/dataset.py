@@ -63,6 +63,7 @@ class Dataset(DatasetAdmin):
             self._name = self._transport.read(DatasetName, "dataset", self.id, "name").name
         return self._name
 
+    _views: ClassVar = {"items": ItemsView, "annotations": AnnotationsView}
     _ways_to_change: ClassVar = {"name": "dataset.rename('new name') renames it."}
 
     def _known(self) -> dict[str, object]:
@@ -96,7 +97,15 @@ class Dataset(DatasetAdmin):
             return self.id
         if key == "name":
             return self.name
-        raise KeyError(f"{key!r} is not a key of a dataset; there are 'dataset_id' and 'name'.")
+        raise KeyError(
+            f"{key!r} is not a key of a dataset; there are 'dataset_id' and 'name'. dataset.refloc[{key!r}] is an item "
+            f"by its reference id, dataset.iloc[0] one by its position, and dataset.items[{key!r}] a column."
+        )
+
+    def __contains__(self, key: object) -> bool:
+        raise TypeError(
+            f"'in' does not say what is looked for. {key!r} in set(dataset.items['reference_id']) finds reference ids."
+        )
 
     def __len__(self) -> int:
         return self._transport.read(DatasetSize, "dataset", self.id, "size").count

@@ -6,7 +6,7 @@ import numbers
 import os
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 
@@ -47,6 +47,8 @@ class ModelRun(Resource):
 
     Created by `Dataset.create_model_run`, found by `NucleusClient.get_model_run`.
     """
+
+    _views: ClassVar = {"predictions": PredictionsView}
 
     def __init__(self, transport: Transport, run_id: str, dataset_id: str | None = None) -> None:
         super().__init__(transport, run_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -69,6 +69,8 @@ class Slice(Resource):
     (3, [<Slice slc_... 'rainy'>])
     >>> client.close()
     """
+
+    _views: ClassVar = {"items": SliceItemsView, "annotations": SliceAnnotationsView}
 
     def __init__(
         self, transport: Transport, slice_id: str, name: str | None = None, dataset_id: str | None = None

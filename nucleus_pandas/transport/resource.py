@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import pandas as pd
 from markupsafe import Markup
 
 from nucleus_pandas._util.html import isolated
@@ -24,6 +25,9 @@ class Resource:
     _kinds: ClassVar[dict[str, Any]] = {}
     """The classes of the resources by name, for modules that cannot import each other."""
 
+    _views: ClassVar[Mapping[str, type[Any]]] = {}
+    """The attributes that are views of rows, and their classes."""
+
     _ways_to_change: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, transport: Transport, public_id: str) -> None:
@@ -32,6 +36,19 @@ class Resource:
 
     def __init_subclass__(cls) -> None:
         Resource._kinds[cls.__name__] = cls
+
+    if not TYPE_CHECKING:  # type checkers would let every name pass
+
+        def __getattr__(self, name: str) -> Any:
+            if hasattr(type(self), name):
+                return object.__getattribute__(self, name)  # raises the error of the property
+            text = f"{type(self).__name__!r} object has no attribute {name!r}"
+            own = [view for view, kind in self._views.items() if not name.startswith("_") and hasattr(kind, name)]
+            if own:
+                text += f"; .{name} is an attribute of its rows: {' or '.join(f'.{view}.{name}' for view in own)}"
+            elif self._views and not name.startswith("_") and hasattr(pd.DataFrame, name):
+                text += f"; DataFrames have it: {' or '.join(f'.{view}.to_frame().{name}' for view in self._views)}"
+            raise AttributeError(text, name=name, obj=self)
 
     def __setattr__(self, name: str, value: object) -> None:
         if not name.startswith("_") and not (name == "id" and "id" not in self.__dict__):

@@ -166,6 +166,8 @@ class View(ABC):
 
         Methods of pandas that compare or hash values, such as ``drop_duplicates``, fail on columns of dicts, and
         ``to_csv`` writes dicts as text that cannot be read back: use ``metadata_as="json"`` or ``"columns"`` for them.
+        So does ``frame.to_parquet`` where no row has metadata, since Parquet has no dicts without keys;
+        ``dataset.to_parquet`` writes all there is.
 
         Parameters
         ----------

@@ -149,3 +149,48 @@ def test_members_can_be_listed_where_there_is_no_page(local: npd.NucleusClient) 
         assert "id" in dict(inspect.getmembers(thing))
         with pytest.raises(npd.ConfigurationError, match="Serve it from a terminal: nucleus-pandas serve"):
             _ = thing.url
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda dataset, run: dataset.sample(3), "is an attribute of its rows: .items.sample or .annotations.sample"),
+        (lambda dataset, run: dataset.show(), "is an attribute of its rows: .items.show or .annotations.show"),
+        (
+            lambda dataset, run: dataset.groupby("x"),
+            "DataFrames have it: .items.to_frame..\\.groupby or .annotations.to_frame..\\.groupby",
+        ),
+        (lambda dataset, run: run.show(), ".show is an attribute of its rows: .predictions.show"),
+        (lambda dataset, run: run.describe(), "DataFrames have it: .predictions.to_frame..\\.describe"),
+        (lambda dataset, run: dataset.nonsense, "'Dataset' object has no attribute 'nonsense'"),
+        (lambda dataset, run: dataset["a"], r"dataset.refloc\['a'\] is an item by its reference id"),
+        (lambda dataset, run: "a" in dataset, r"'a' in set\(dataset.items\['reference_id'\]\) finds reference ids"),
+        (lambda dataset, run: dataset.url, "has no page"),
+    ],
+)
+def test_names_of_pandas_are_said_to_be_those_of_the_rows(local: npd.NucleusClient, wrong: Any, said: str) -> None:
+    dataset = local.create_dataset("D")
+    dataset.append([{"reference_id": "a", "image_url": "https://example.org/a.jpg"}])
+    run = dataset.create_model_run(local.add_model("M", reference_id="m"))
+    with pytest.raises((AttributeError, KeyError, TypeError), match=said):
+        wrong(dataset, run)
+    assert "a" in set(dataset.items["reference_id"])
+    assert len(dataset.items.sample(1)) == 1
+
+
+def test_a_model_that_is_not_found_by_its_id_may_be_found_by_its_name(local: npd.NucleusClient) -> None:
+    model = local.add_model("Detector", reference_id="det")
+    with pytest.raises(npd.NotFoundError, match=r"client.get_model\(reference_id='det'\)"):
+        local.get_model("det")
+    assert local.get_model(reference_id="det") == model
+    with pytest.raises(npd.NotFoundError, match="There is no model 'prj_000000000000'.$"):
+        local.get_model("prj_000000000000")
+
+
+def test_frames_without_metadata_are_written_as_the_docs_say(local: npd.NucleusClient, tmp_path: Any) -> None:
+    dataset = local.create_dataset("D")
+    dataset.append([{"reference_id": "a", "image_url": "https://example.org/a.jpg"}])
+    dataset.items.to_frame(metadata_as="json").to_parquet(tmp_path / "a.parquet")
+    read = pd.read_parquet(tmp_path / "a.parquet")
+    assert read.nucleus.append(dataset).ignored_items == 1
+    assert len(dataset.items.to_frame(metadata_as="json").drop_duplicates()) == 1
