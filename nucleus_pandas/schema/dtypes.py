@@ -43,6 +43,9 @@ ITEMS: dict[str, str] = {
 }
 """Columns of the frames of items; the first is their index."""
 
+ITEM_DETAILS: dict[str, str] = {"phash": TEXT, "processed_url": TEXT, "embedding_info": OBJECT}
+"""Columns of items that are read only on demand; few servers have them."""
+
 ANNOTATIONS: dict[str, str] = {
     "dataset_item_id": TEXT,
     "reference_id": TEXT,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import chain
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar, overload
 
 import msgspec
 import pandas as pd
@@ -81,6 +81,7 @@ class View(ABC):
     """
 
     _kinds: dict[str, str]
+    _details: ClassVar[dict[str, str]] = {}  # columns that are read only if they are named
     """Columns and dtypes of the frame, the index included."""
 
     _noun: str
@@ -207,11 +208,13 @@ class View(ABC):
         """Return the columns to read for some columns of the frame: its index too."""
         names = [columns] if isinstance(columns, str) else list(columns)
         known = self.columns
-        if unknown := [name for name in names if name not in known]:
-            near = get_close_matches(str(unknown[0]), known, 1)
+        if unknown := [name for name in names if name not in known and name not in self._details]:
+            near = get_close_matches(str(unknown[0]), [*known, *self._details], 1)
             hint = f" Is {near[0]!r} meant?" if near else f" There are {', '.join(map(repr, known))}."
             raise KeyError(f"The {self._noun} have no column {unknown[0]!r}.{hint}")
-        return [name for name in self._kinds if name in names or name not in known]
+        return [
+            name for name in [*self._kinds, *self._details] if name in names or name not in [*known, *self._details]
+        ]
 
     def to_arrow(self) -> pa.Table:
         """Read everything into an Arrow table; the index is a column, dicts are JSON strings.
@@ -294,7 +297,8 @@ class View(ABC):
         self, rows: int, metadata_as: MetadataAs, backend: Backend, columns: Sequence[str] | None = None
     ) -> Iterator[pd.DataFrame]:
         kinds = kinds_for(self._kinds, metadata_as)
-        kinds = kinds if columns is None else {name: kind for name, kind in kinds.items() if name in columns}
+        if columns is not None:
+            kinds = {name: kind for name, kind in (kinds | self._details).items() if name in columns}
         pages = self._source().pages(list(kinds), rows, raw=metadata_as == "json")
         page_frame: pd.DataFrame | None = frame({name: [] for name in kinds}, kinds, backend)
         while page_frame is not None:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from nucleus_pandas.images.gallery import SIZE, Gallery, check_size, gallery
-from nucleus_pandas.schema import ITEMS, Backend, indexed
+from nucleus_pandas.schema import ITEM_DETAILS, ITEMS, Backend, indexed
 from nucleus_pandas.views.base import MetadataAs, View
 from nucleus_pandas.views.bulk_source import BulkSource
 from nucleus_pandas.views.item_indexer import ItemIndexer
@@ -21,7 +21,9 @@ class ItemsView(View):
 
     ``to_frame()`` is indexed by ``dataset_item_id`` in the order in which the items were added; its columns are
     ``reference_id`` and ``image_url`` (text), ``image_width`` and ``image_height`` (``Int64``, pixels) and ``metadata``
-    (dicts).
+    (dicts). Servers may have more of an item, which is read on demand, as by ``to_frame(columns=["phash"])``: ``phash``
+    (text, 64 digits), ``processed_url`` (text) and ``embedding_info`` (dicts). On the hosted service an item without an
+    ``image_url`` has its ``processed_url`` in that column.
     ``iloc``, ``loc`` and ``refloc`` take and give what they would on that frame, but read those rows alone.
 
     Examples
@@ -46,6 +48,7 @@ class ItemsView(View):
     """
 
     _kinds = ITEMS
+    _details = ITEM_DETAILS
     _noun = "items"
 
     def _source(self) -> RowSource:

@@ -16,6 +16,7 @@ from msgspec import UNSET, Raw
 
 from nucleus_pandas._util.threads import side_by_side
 from nucleus_pandas.errors import NotFoundError, UnsupportedError
+from nucleus_pandas.schema import ITEM_DETAILS
 from nucleus_pandas.transport.session import Transport, shaped
 from nucleus_pandas.views.source import WIRE_NAMES, Locator, LookUpKeys, PageColumns, Picked, RowSource, joined
 from nucleus_pandas.wire.bulk import ROWS
@@ -176,8 +177,10 @@ class RestItems(RestSource[LenientItem]):
             if name == "metadata":
                 columns[name] = _metadata([item.metadata for item in records])
             elif name in _SPELLINGS:
-                first, second = map(attrgetter, _SPELLINGS[name])
-                columns[name] = [first(item) or second(item) for item in records]
+                spellings = attrgetter(*_SPELLINGS[name])
+                columns[name] = [next(filter(None, spellings(item)), None) for item in records]
+            elif name in ITEM_DETAILS:
+                columns[name] = list(map(attrgetter(name), records))
             else:
                 numbers = map(attrgetter(WIRE_NAMES.get(name, name)), records)
                 columns[name] = [None if number is None else int(number) for number in numbers]
@@ -383,7 +386,7 @@ _IDS = ("dataset_item_id", "reference_id")
 _SPELLINGS = {
     "dataset_item_id": ("dataset_item_id", "id"),
     "reference_id": ("reference_id", "ref_id"),
-    "image_url": ("image_url", "original_image_url"),
+    "image_url": ("image_url", "processed_url", "original_image_url"),
 }
 _SIDES = ("x", "y", "width", "height")
 _NO_SHAPE = LenientGeometry()

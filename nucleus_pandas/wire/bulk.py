@@ -135,7 +135,7 @@ class ItemsDeleted(Struct, kw_only=True):
 
 
 class ItemColumns(Struct, Generic[M], kw_only=True, omit_defaults=True):
-    """Items, column by column; `metadata` is never null."""
+    """Items, column by column; `metadata` is never null. The last three only where they are asked for."""
 
     dataset_item_id: list[str] = []
     reference_id: list[str] = []
@@ -143,6 +143,9 @@ class ItemColumns(Struct, Generic[M], kw_only=True, omit_defaults=True):
     width: list[int | None] = []
     height: list[int | None] = []
     metadata: list[M] = []
+    phash: list[str | None] = []
+    processed_url: list[str | None] = []
+    embedding_info: list[JsonObject | None] = []
 
 
 class AnnotationColumns(Struct, Generic[M], kw_only=True, omit_defaults=True):

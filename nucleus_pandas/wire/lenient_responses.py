@@ -86,6 +86,9 @@ class LenientItem(Struct, kw_only=True, gc=False):
     ref_id: str | None = None
     image_url: str | None = None
     original_image_url: str | None = None
+    processed_url: str | None = None
+    phash: str | None = None
+    embedding_info: JsonObject | None = None
     width: int | float | None = None
     height: int | float | None = None
     metadata: JsonObject | None = None

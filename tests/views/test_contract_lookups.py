@@ -259,3 +259,43 @@ def test_client_frames_take_rows_that_lack_optional_fields(hosted: responses.Req
     hosted.get(f"{HOST}/models/", json={"models": [{"id": "prj_1", "name": "M", "ref_id": "m", "metadata": None}]})
     assert client.datasets["is_public"].tolist() == [False]
     assert client.models[["metadata", "tags"]].to_numpy().tolist() == [[{}, []]]
+
+
+def test_items_that_were_processed_have_more_to_read(hosted: responses.RequestsMock, dataset: npd.Dataset) -> None:
+    embedded = {"index_id": "idx_1", "embedding_vector": [0.5, 1.0]}
+    processed = "https://example.org/processed"
+    paged(
+        hosted,
+        "dataset/ds_1/itemsPage",
+        "items",
+        [
+            [
+                {"id": "di_1", "ref_id": "a", "processed_url": processed, "phash": "01" * 32},
+                {**ITEM, "id": "di_2", "ref_id": "b", "image_url": "https://example.org/b", "processed_url": processed},
+                {**ITEM, "id": "di_3", "ref_id": "c", "image_url": "", "embedding_info": embedded},
+            ]
+        ],
+    )
+    frame = dataset.items.to_frame()
+    assert frame.columns.tolist() == dataset.items.columns.tolist()
+    assert frame["image_url"].tolist() == [processed, "https://example.org/b", "https://example.org/a"]
+    more = dataset.items.to_frame(columns=["phash", "reference_id", "processed_url", "embedding_info"])
+    assert more.columns.tolist() == ["phash", "reference_id", "processed_url", "embedding_info"]
+    assert more["phash"].tolist()[0] == "01" * 32
+    assert more["phash"].isna().tolist() == [False, True, True]
+    assert more["processed_url"].tolist()[:2] == [processed, processed]
+    assert more["embedding_info"].tolist() == [None, None, embedded]
+    assert dataset.items["phash"].isna().sum() == 2
+    with pytest.raises(KeyError, match="Is 'phash' meant"):
+        dataset.items.to_frame(columns=["phasch"])
+
+
+def test_an_embedded_nucleus_has_what_was_sent_with_items(local: npd.NucleusClient) -> None:
+    dataset = local.create_dataset("D")
+    embedded = {"index_id": "idx_1", "embedding_vector": [0.5, 1.0]}
+    item = {"reference_id": "a", "image_url": "https://example.org/a"}
+    dataset.append([{**item, "embedding_info": embedded}, {**item, "reference_id": "b"}])
+    more = dataset.items.to_frame(columns=["embedding_info", "phash"])
+    assert more["embedding_info"].tolist() == [embedded, None]
+    assert more["phash"].isna().all()
+    assert more.index.name == "dataset_item_id"

@@ -28,6 +28,7 @@ ColumnData: TypeAlias = dict[str, Sequence[Any]]
 _KEYS = 1_000  # items whose annotations are counted at once, before those in the answer are read
 
 # The stored columns of which each column of an answer is made. `extra` may be long and is read only where needed.
+_DETAILS_OF_ITEMS = ("phash", "processed_url", "embedding_info")
 _OF_ITEMS: dict[str, tuple[str, ...]] = {
     "dataset_item_id": ("id",),
     "reference_id": ("reference_id",),
@@ -35,6 +36,7 @@ _OF_ITEMS: dict[str, tuple[str, ...]] = {
     "width": ("width",),
     "height": ("height",),
     "metadata": ("metadata",),
+    **dict.fromkeys(_DETAILS_OF_ITEMS, ("extra",)),
 }
 _EXTRA = "CASE WHEN object.type <> 'box' OR object.key < ' ' THEN object.extra END AS own"
 _OF_ANNOTATIONS: dict[str, tuple[str, ...]] = {
@@ -85,6 +87,8 @@ def _item_column(name: str, stored: ColumnData, dataset: Dataset, file_url: File
         return [url if file is None else file_url("images", file) for url, file in pairs]
     if name == "metadata":
         return list(map(raw_metadata, stored["metadata"]))
+    if name in _DETAILS_OF_ITEMS:
+        return [None if extra is None else msgspec.json.decode(extra).get(name) for extra in stored["extra"]]
     return stored[name]
 
 
@@ -227,7 +231,8 @@ def _needed(
     selection: RowSelection, sources: dict[str, tuple[str, ...]], always: tuple[str, ...]
 ) -> tuple[list[str], list[str]]:
     """Return the columns to answer with, and the stored columns that they need."""
-    names = list(dict.fromkeys(sources if selection.columns is None else selection.columns))
+    asked = selection.columns
+    names = [name for name in sources if name not in _DETAILS_OF_ITEMS] if asked is None else list(dict.fromkeys(asked))
     unknown = [name for name in names if name not in sources]
     if unknown:
         raise BadRequestError(
