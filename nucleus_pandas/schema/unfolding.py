@@ -50,7 +50,7 @@ def unfolded(
       reference_id          bbox label
     0            a  [1, 2, 3, 4]   car
     0            a  [5, 6, 7, 8]   car
-    1            b           NaN   car
+    1            b          None   car
     """
     if columns is not None and not isinstance(columns, Mapping):
         return frame, {}  # rejected where the columns are read

@@ -275,7 +275,7 @@ def mine(tmp_path: Path) -> Path:
 def test_each_error_says_what_to_type(mine: Path, run_command: Any, store: Path) -> None:
     typed: list[object] = [mine, "Mine"]
     code, _, err = run_command(*typed)
-    assert (code, "Use --column reference_id=your_column" in err) == (1, True)
+    assert (code, "Use --column reference_id=file" in err) == (1, True)
     typed += ["--column", "reference_id=file"]
     code, _, err = run_command(*typed)
     assert (code, "Use --column image_url=url" in err) == (1, True)
@@ -290,7 +290,7 @@ def test_each_error_says_what_to_type(mine: Path, run_command: Any, store: Path)
     assert (code, "Use --bbox-format xyxy" in err) == (1, True)
     typed += ["--bbox-format", "xyxy"]
     code, _, err = run_command(*typed)
-    assert (code, "Use --column label=your_column" in err) == (1, True)
+    assert (code, "Use --column label=class" in err) == (1, True)
     typed += ["--column", "label=class"]
     code, _, err = run_command(*typed, "--metadata", "wether")
     assert (code, "Is 'weather' meant?" in err) == (1, True)
