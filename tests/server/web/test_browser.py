@@ -138,7 +138,7 @@ def test_boxes_lie_where_they_are_stored_and_layers_can_be_hidden(
     runs = "&".join(f"run={run.id}" for run in sample_site.runs[:2])
     tab.go(f"{sample_site.grid}/items/{sample_site.items.index[place]}?{runs}")
     frames = frames_of(sample_site, place)
-    scale = image_width(tab) / sample_site.items["width"].iloc[place]
+    scale = image_width(tab) / sample_site.items["image_width"].iloc[place]
     for layer, frame in enumerate(frames):
         shown = on_screen(tab, layer)
         assert len(shown) == len(frame)
@@ -159,7 +159,7 @@ def test_zooming_keeps_boxes_on_their_objects(tab: Watched, sample_site: SampleS
     stored = sides(frames_of(sample_site, 4)[0])
 
     def check() -> float:
-        scale = image_width(tab) / sample_site.items["width"].iloc[4]
+        scale = image_width(tab) / sample_site.items["image_width"].iloc[4]
         for ours, box in zip(on_screen(tab, 0), stored, strict=True):
             assert ours == pytest.approx([scale * side for side in box], abs=0.05)
         return scale
