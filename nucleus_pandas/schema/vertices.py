@@ -51,16 +51,16 @@ def as_vertices(value: Any, kind: str) -> Any:
     if all(isinstance(part, Mapping) for part in parts):
         return {"vertices": parts}
     if not any(isinstance(part, (list, tuple)) for part in parts):
-        return {"vertices": _pairs(parts)}
+        return {"vertices": _enough(_pairs(parts), kind)}
     if not all(isinstance(part, (list, tuple)) for part in parts):
         raise ValidationError(f"is {shown(value)}. {_FORMS}", subject=_SUBJECT)
     nested = [part for part in parts if part and isinstance(part[0], (list, tuple, np.ndarray))]
     if nested:  # [[[x, y], …]]
         return as_vertices(_single(parts, kind), kind)
     if all(len(part) == 2 for part in parts):
-        return {"vertices": [{"x": x, "y": y} for x, y in parts]}
+        return {"vertices": _enough([{"x": x, "y": y} for x, y in parts], kind)}
     if all(len(part) >= 4 and len(part) % 2 == 0 for part in parts):
-        return {"vertices": _pairs(_single(parts, kind))}
+        return {"vertices": _enough(_pairs(_single(parts, kind)), kind)}
     raise ValidationError(f"is {shown(value)}. {_FORMS}", subject=_SUBJECT)
 
 
@@ -72,6 +72,17 @@ def _single(parts: list[Any], kind: str) -> Any:
             subject=_SUBJECT,
         )
     return parts[0]
+
+
+def _enough(vertices: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    """Reject points of a polygon or a line that stand alone, as exploding a list of points leaves them."""
+    least = 3 if kind == "polygon" else 2
+    if len(vertices) < least:
+        raise ValidationError(
+            f"has {len(vertices)} points, and a {kind} has at least {least}. Explode only rows of several parts.",
+            subject=_SUBJECT,
+        )
+    return vertices
 
 
 def _pairs(numbers: Any) -> list[dict[str, Any]]:

@@ -283,3 +283,14 @@ def test_usual_names_are_suggested(canonical: str, usual: str) -> None:
     frame = frame.rename(columns={canonical: usual})
     with pytest.raises(npd.InvalidInputError, match=f"Is '{usual}' meant.*columns={{'{canonical}': '{usual}'}}"):
         frame.nucleus.check(kind="annotations")
+
+
+def test_points_that_stand_alone_are_no_polygon(dataset: npd.Dataset) -> None:
+    frame = pd.DataFrame({"reference_id": ["a", "b"], "label": "car", "type": "polygon"})
+    frame["geometry"] = pd.Series([[FLAT, FLAT], POINTS], dtype=object)
+    with pytest.raises(npd.InvalidInputError, match="has 1 points, and a polygon has at least 3. Explode only rows"):
+        frame.explode("geometry").nucleus.annotate(dataset)
+    assert len(dataset.annotations) == 0
+    line = pd.DataFrame({"reference_id": ["a"], "label": "car", "type": "line", "geometry": [[[1.0, 2.0]]]})
+    with pytest.raises(npd.InvalidInputError, match="has 1 points, and a line has at least 2"):
+        line.nucleus.annotate(dataset)
