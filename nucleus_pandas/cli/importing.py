@@ -131,7 +131,7 @@ def _add_sending(group: Any) -> None:
     group.add_argument("--batch-size", type=int, metavar="ROWS", help="rows per request")
     group.add_argument("--max-rejects", type=int, metavar="ROWS", help="stop when more rows than this are rejected")
     group.add_argument(
-        "--rejects", type=Path, metavar="FILE", help="the file for rejected rows (default: one in the cache folder)"
+        "--rejects", type=Path, metavar="FILE", help="the file for rejected rows (default: next to the source)"
     )
     either = group.add_mutually_exclusive_group()
     either.add_argument(

@@ -60,7 +60,7 @@ def unfolded(
     label = named.name("label")
     if not (
         (len(boxes) == 1 and _holds_boxes(named.own(boxes[0])))
-        or (named.has("label") and named.has("geometry") and _first_list(named.own(label)) is not None)
+        or (named.has("label") and named.has("geometry") and _are_lists(named, "label", "geometry"))
         or any(_first_list(named.own(side)) is not None for side in sides)
     ):
         return frame, {}
@@ -89,7 +89,7 @@ def unfolded(
 
 
 def report(wrong: Unfoldable, problems: Problems) -> None:
-    """Report of rows whose lists differ in length that reason alone."""
+    """Replace the problems of rows whose lists differ in length by that reason."""
     if wrong:
         bad = np.zeros(len(problems.bad), dtype=bool)
         bad[list(wrong)] = True
@@ -115,6 +115,10 @@ def _of_boxes(
     elif metadata:
         names += [name for name in named.names if str(name).startswith(PREFIX)]
     return list(dict.fromkeys(names))
+
+
+def _are_lists(named: NamedColumns, *canonical: str) -> bool:
+    return all(_first_list(named.need(name)) is not None for name in canonical)
 
 
 def _holds_boxes(series: pd.Series[Any]) -> bool:

@@ -81,8 +81,10 @@ class View(ABC):
     """
 
     _kinds: dict[str, str]
-    _details: ClassVar[dict[str, str]] = {}  # columns that are read only if they are named
     """Columns and dtypes of the frame, the index included."""
+
+    _details: ClassVar[dict[str, str]] = {}
+    """Columns and dtypes that are read only if they are named."""
 
     _noun: str
 
@@ -167,8 +169,8 @@ class View(ABC):
 
         Methods of pandas that compare or hash values, such as ``drop_duplicates``, fail on columns of dicts, and
         ``to_csv`` writes dicts as text that cannot be read back: use ``metadata_as="json"`` or ``"columns"`` for them.
-        So does ``frame.to_parquet`` where no row has metadata, since Parquet has no dicts without keys;
-        ``dataset.to_parquet`` writes all there is.
+        ``frame.to_parquet`` fails where no row has metadata, since Parquet has no dicts without keys: use
+        ``metadata_as="json"`` for it, or ``dataset.to_parquet``.
 
         Parameters
         ----------
