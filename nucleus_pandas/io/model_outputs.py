@@ -324,8 +324,8 @@ class _Rows:
         """Begin the next image."""
         if reference_id is not None and reference_id in self._images:
             raise InvalidInputError(
-                f"Two outputs are of the image {reference_id!r}, and their rows could not be distinguished. Frames of a "
-                "video have the path of the video, and files in several folders may share a name: pass "
+                f"Two outputs are of the image {reference_id!r}, and their rows could not be distinguished. Frames of "
+                "a video have the path of the video, and files in several folders may share a name: pass "
                 "reference_ids=, with one id per output.",
                 argument="reference_ids",
             )

@@ -7,8 +7,11 @@ entries of those rows are deleted: what was recorded of them may no longer hold.
 
 An upload leaves a mark on the server when it begins and when it ends, each in place of the one before, and records it.
 If the server does not have the last mark when the next upload begins, it was restored from an older copy, and the
-entries are void. A server that takes no marks, as the hosted service, does not tell of deletions either: there the
-journal serves to resume what was interrupted, and the entries of an upload that had ended are void.
+entries are void. One case is left: a copy that was made during an upload that never ended has its first mark, and rows
+that were answered after that copy are claimed nevertheless.
+
+A server that takes no marks, as the hosted service, does not report deletions either: there the journal serves to
+resume what was interrupted, and the entries of an upload that had ended are void.
 """
 
 from __future__ import annotations

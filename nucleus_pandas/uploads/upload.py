@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, TypeGuard
@@ -65,15 +64,17 @@ def upload(
         raise InvalidInputError(
             "journal= cannot be combined with wait=False, because the journal records how jobs end.", argument="wait"
         )
-    identity = (target.kind, *target.route, options.if_exists)
-    with Journal(Path(journal)) as opened, entries_of(opened, target, *identity) as entries:
-        part = entries.part("")
-        return _upload(Upload(target, options, source, checked, journal=part), layout, local_files)
+    with Journal(Path(journal)) as opened:
+        entries = begin_entries(opened, target, target.kind, *target.route, options.if_exists)
+        made = Upload(target, options, source, checked, journal=entries.part(""))
+        result = _upload(made, layout, local_files)
+        if made.outcomes.failure is None:
+            end_entries(entries, target)
+        return result
 
 
-@contextmanager
-def entries_of(journal: Journal, target: Target, *identity: object) -> Iterator[UploadJournal]:
-    """Yield the entries of an upload for which the server vouches, and leave marks on the server.
+def begin_entries(journal: Journal, target: Target, *identity: object) -> UploadJournal:
+    """Return the entries of an upload for which the server vouches, after leaving a mark on the server.
 
     Parameters
     ----------
@@ -82,24 +83,27 @@ def entries_of(journal: Journal, target: Target, *identity: object) -> Iterator[
     target : Target
         Where the rows go.
     *identity : JSON values
-        What tells this upload from others.
+        What distinguishes this upload from others.
     """
     transport = target.transport
     generation = ""
     if "generation" in transport.extensions:
         generation = transport.read(Generation, "_nucleus_pandas", *target.route[:2], "generation").generation
     entries = journal.upload(*identity, generation=generation)
-    takes_marks = "marks" in transport.extensions
-    if takes_marks:
+    if "marks" in transport.extensions:
         _leave_mark(transport, entries)
     elif entries.mark == _ENDED:
         entries.clear()
-    yield entries
-    if not takes_marks:
+    return entries
+
+
+def end_entries(entries: UploadJournal, target: Target) -> None:
+    """Record that an upload has sent everything, after leaving another mark on the server."""
+    if "marks" not in target.transport.extensions:
         entries.set_mark(_ENDED)
         return
     with suppress(APIError, NetworkError):  # the first mark holds
-        _leave_mark(transport, entries)
+        _leave_mark(target.transport, entries)
 
 
 def _leave_mark(transport: Transport, entries: UploadJournal) -> None:

@@ -31,7 +31,7 @@ from nucleus_pandas.uploads.existing import existing_units
 from nucleus_pandas.uploads.journal import FILE_NAME, Journal, PartJournal, UploadJournal, user_folder
 from nucleus_pandas.uploads.options import Options, Target
 from nucleus_pandas.uploads.results import ACCEPTED, COUNTED, ERROR, STATUSES, UNSENT, ImportResult
-from nucleus_pandas.uploads.upload import entries_of, send, warn_of_beside
+from nucleus_pandas.uploads.upload import begin_entries, end_entries, send, warn_of_beside
 
 _GIANT_ROWS, _GIANT_BYTES = 1_000_000, 512 << 20  # of a row group, which has to fit into memory
 _REPEATS = "repeats"  # beside the statuses, in the journal's counts of a row group
@@ -195,8 +195,7 @@ class RowsImport:
             journal = self._journal()
             log = None
             if journal is not None:
-                opened = stack.enter_context(journal)
-                log = stack.enter_context(entries_of(opened, target, *self._what()))
+                log = begin_entries(stack.enter_context(journal), target, *self._what())
             rejects = stack.enter_context(Rejects(self._rejects_path()))
             total = sum(rows for file in files for rows, _ in file.groups)
 
@@ -224,6 +223,8 @@ class RowsImport:
             warn_of_outside(self.outside, self.boxes, self.layout)
             if error is not None:
                 raise self._stopped(error, result) from error
+            if log is not None:
+                end_entries(log, target)
         if result.failed and self.options.on_error == "raise":
             if self.existing:
                 raise AlreadyExistsError(f"{self.rejected_rows(result)}\nNothing was stored.", result)

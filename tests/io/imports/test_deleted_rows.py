@@ -212,6 +212,37 @@ def test_the_contract_alone_resumes_what_was_interrupted_and_sends_again_what_ha
     assert sorted(dataset.annotations["reference_id"]) == IDS
 
 
+@pytest.mark.parametrize("on_error", ["raise", "collect"])
+def test_the_contract_alone_resumes_what_a_failure_ended(
+    client: npd.NucleusClient, tmp_path: Path, on_error: Any
+) -> None:
+    dataset = client.create_dataset("D")
+    items().nucleus.append(dataset)
+    contract_only(client)
+    request = transport_of(client).request
+    sent: list[str] = []
+
+    def failing(method: str, *segments: str, **options: Any) -> Any:
+        if segments[-1] == "annotate":
+            if len(sent) == 2:
+                raise npd.NetworkError("The connection broke.")
+            sent.append(segments[-1])
+        return request(method, *segments, **options)
+
+    def send() -> npd.UploadResult:
+        return boxes().nucleus.annotate(dataset, journal=tmp_path / "journal", batch_size=1, on_error=on_error)
+
+    transport_of(client).request = failing  # type: ignore[method-assign]
+    if on_error == "raise":
+        with pytest.raises(npd.UploadError):
+            send()
+    else:
+        assert send().rows["status"].tolist() == ["processed", "processed", "error"]
+    transport_of(client).request = request  # type: ignore[method-assign]
+    again = send()
+    assert (again.annotations_processed, again.already_sent) == (1, 2)
+
+
 # Where the journal is
 
 
