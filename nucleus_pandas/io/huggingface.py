@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nucleus_pandas.errors import FileError, InvalidInputError
+from nucleus_pandas.io.files import write
 from nucleus_pandas.io.parquet.row_groups import class_names, named_classes, struct_field
-from nucleus_pandas.schema import as_frame, type_name
+from nucleus_pandas.schema import frame_of, type_name
 
 _BATCH = 100  # images in memory at once
 _SUFFIXES = {
@@ -85,10 +86,8 @@ def from_huggingface(
     writer = _Writer(None if images is None else Path(images), image, reference_id)
     tables = [writer.table(batch) for batch in dataset.with_format("arrow").iter(batch_size=_BATCH)]
     if not tables:
-        return pd.DataFrame({"reference_id": pd.Series(dtype=object), "image_url": pd.Series(dtype=object)})
-    frame = as_frame(pa.concat_tables(tables, promote_options="default"))
-    assert frame is not None
-    return frame
+        tables = [pa.table({name: pa.array([], pa.large_string()) for name in ("reference_id", "image_url")})]
+    return frame_of(pa.concat_tables(tables, promote_options="default"))
 
 
 class _Writer:
@@ -158,9 +157,7 @@ class _Writer:
                         f"'{path}' is another file than the image {reference!r}. Pass another folder as images=."
                     )
                 return path
-            part = path.with_name(f".{path.name}.part")
-            part.write_bytes(data)
-            part.replace(path)
+            write(path, data)
         except OSError as error:
             raise FileError(f"The image {reference!r} cannot be written to '{path}': {error}.") from error
         return path

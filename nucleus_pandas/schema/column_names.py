@@ -47,6 +47,7 @@ _LIKE = {
 }
 """What others call columns, in lower case."""
 
+_ACTIVE_GEOMETRY = "active_geometry_name"
 _SHOWN = 20  # columns in an error's text
 
 
@@ -89,6 +90,9 @@ class NamedColumns:
             )
         self._mapping = dict(columns or {})
         self._canonical = canonical
+        if "geometry" not in self._mapping and not self.holds("geometry") and hasattr(type(frame), _ACTIVE_GEOMETRY):
+            active = getattr(frame, _ACTIVE_GEOMETRY)  # of a GeoDataFrame
+            self._mapping |= {} if active is None else {"geometry": active}
         self.check_direction(self._mapping)
         for name, own in self._mapping.items():
             if name not in canonical:

@@ -306,7 +306,11 @@ def _fields(value: Mapping[Any, Any], bbox_format: BoxFormat) -> tuple[str, ...]
     found = next((names for names in _FIELDS[bbox_format] if set(names) <= set(value)), None)
     if found is None:
         expected = " or ".join("(" + ", ".join(names) + ")" for names in _FIELDS[bbox_format])
-        raise ValidationError(f"has the fields {', '.join(map(str, value))}; expected {expected}.", subject="The box")
+        other = next((each for each in _FIELDS if any(set(names) <= set(value) for names in _FIELDS[each])), None)
+        remedy = "" if other is None else f" Use bbox_format={other!r}."
+        raise ValidationError(
+            f"has the fields {', '.join(map(str, value))}; expected {expected}.{remedy}", subject="The box"
+        )
     return found
 
 

@@ -49,7 +49,7 @@ def as_vertices(value: Any, kind: str) -> Any:
         return value
     parts = [part.tolist() if isinstance(part, np.ndarray) else part for part in value]
     if all(isinstance(part, Mapping) for part in parts):
-        return {"vertices": parts}
+        return {"vertices": _enough(parts, kind)}
     if not any(isinstance(part, (list, tuple)) for part in parts):
         return {"vertices": _enough(_pairs(parts), kind)}
     if not all(isinstance(part, (list, tuple)) for part in parts):
@@ -75,12 +75,12 @@ def _single(parts: list[Any], kind: str) -> Any:
 
 
 def _enough(vertices: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
-    """Reject points of a polygon or a line that stand alone, as exploding a list of points leaves them."""
+    """Reject shapes without points, and single points, as exploding a list of points leaves them."""
     least = 3 if kind == "polygon" else 2
     if len(vertices) < least:
+        remedy = "Explode only rows of several parts" if vertices else "Drop the row"
         raise ValidationError(
-            f"has {len(vertices)} points, and a {kind} has at least {least}. Explode only rows of several parts.",
-            subject=_SUBJECT,
+            f"has {len(vertices)} points, and a {kind} has at least {least}. {remedy}.", subject=_SUBJECT
         )
     return vertices
 
@@ -121,4 +121,4 @@ def _of_geojson(value: Mapping[str, Any], kind: str) -> dict[str, Any]:
         )
     if kind == "polygon" and len(points) > 1 and points[0] == points[-1]:
         points.pop()  # rings repeat their first point
-    return {"vertices": [{"x": x, "y": y} for x, y in points]}
+    return {"vertices": _enough([{"x": x, "y": y} for x, y in points], kind)}

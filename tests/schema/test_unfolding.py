@@ -160,6 +160,7 @@ def test_other_text_is_no_box(dataset: npd.Dataset, text: str) -> None:
 
 # Polygons and lines
 
+FORMS_OF_NUCLEUS = {"vertices": [{"x": 1.0, "y": 2.0}, {"x": 30.0, "y": 4.0}, {"x": 5.0, "y": 20.0}]}
 POINTS = [[1.0, 2.0], [30.0, 4.0], [5.0, 20.0]]
 FLAT = [number for point in POINTS for number in point]
 
@@ -228,7 +229,8 @@ def test_an_arrow_column_of_points(dataset: npd.Dataset) -> None:
         ("polygon", [[1.0, 2.0], 3.0], "Points are"),
         ("polygon", b"\x01\x03", "is bytes. shapely.from_wkb.column. converts"),
         ("polygon", "POLYGON ((1 2, 3 4, 5 6, 1 2))", "which is WKT. shapely.from_wkt.column. converts"),
-        ("polygon", Shape("Polygon", ()), "array.* of length >= 1"),
+        ("polygon", Shape("Polygon", ()), "has 0 points, and a polygon has at least 3. Drop the row."),
+        ("polygon", [{"x": 1.0, "y": 2.0}], "has 1 points, and a polygon has at least 3"),
     ],
 )
 def test_shapes_that_nucleus_does_not_have(dataset: npd.Dataset, kind: str, shape: Any, said: str) -> None:
@@ -294,3 +296,45 @@ def test_points_that_stand_alone_are_no_polygon(dataset: npd.Dataset) -> None:
     line = pd.DataFrame({"reference_id": ["a"], "label": "car", "type": "line", "geometry": [[[1.0, 2.0]]]})
     with pytest.raises(npd.InvalidInputError, match="has 1 points, and a line has at least 2"):
         line.nucleus.annotate(dataset)
+
+
+class GeoFrame(pd.DataFrame):
+    """What a GeoDataFrame of GeoPandas has that matters here: shapes in a column of any name."""
+
+    active_geometry_name = "outline"
+
+
+def test_the_active_geometry_of_a_geodataframe_is_the_geometry(dataset: npd.Dataset) -> None:
+    frame = GeoFrame({"reference_id": ["a"], "label": "car", "type": "polygon"})
+    frame["outline"] = pd.Series([Shape("Polygon", (RING,))], dtype=object)
+    assert frame.nucleus.annotate(dataset).annotations_processed == 1
+    assert frame.nucleus.check().empty
+    own = frame.rename(columns={"outline": "geometry"})
+    assert own.nucleus.annotate(dataset).annotations_ignored == 1
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_corners_that_are_called_sizes_say_which_format_they_have(dataset: npd.Dataset, text: bool) -> None:
+    box: Any = {"x1": 1.0, "y1": 2.0, "x2": 3.0, "y2": 4.0}
+    frame = pd.DataFrame({"reference_id": ["a"], "label": "car", "box": [str(box) if text else box]})
+    with pytest.raises(npd.InvalidInputError, match="Use bbox_format='xyxy'"):
+        frame.nucleus.annotate(dataset, bbox="box", bbox_format="xywh")
+    frame.nucleus.annotate(dataset, bbox="box", bbox_format="xyxy")
+    assert stored(dataset) == [("a", "car", 1, 2, 2, 2)]
+
+
+def test_labels_that_look_like_lists_are_labels(dataset: npd.Dataset) -> None:
+    frame = pd.DataFrame({"reference_id": ["a"], "label": "[1]", "type": "polygon"})
+    frame["geometry"] = pd.Series([FORMS_OF_NUCLEUS], dtype=object)
+    frame.nucleus.annotate(dataset)
+    assert dataset.annotations["label"].tolist() == ["[1]"]
+
+
+def test_other_frames_that_are_shown_may_hold_lists_too() -> None:
+    items = pd.DataFrame({"reference_id": list("abc"), "image_url": "https://example.org/a.jpg"})
+    items = items.assign(image_width=100, image_height=100)
+    truth = images().rename(columns={"labels": "label"})
+    for place, name in enumerate(["x", "y", "width", "height"]):
+        truth[name] = pd.Series([[box[place] for box in boxes] for boxes in BOXES], dtype=object)
+    shown = npd.show(items, ground_truth=truth.drop(columns="boxes"))
+    assert shown._repr_html_().count("<rect") >= 3

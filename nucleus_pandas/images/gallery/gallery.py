@@ -75,7 +75,7 @@ def gallery(
             argument="columns",
         )
     layout = FrameColumns(columns, bbox, bbox_format)
-    frame, _ = unfolded(frame, columns, bbox)
+    frame = _one_box_per_row(frame, layout)
     named = NamedColumns(frame, columns)
     selection = select_images(named, int(n), NamedColumns(items, None) if isinstance(items, pd.DataFrame) else None)
     items_frame = _requested(items, selection)
@@ -83,7 +83,7 @@ def gallery(
         "ground truth": _requested(ground_truth, selection),
         "prediction": _requested(predictions, selection),
     }
-    other_boxes = {side: boxes for side, boxes in given_frames.items() if boxes is not None}
+    other_boxes = {side: _one_box_per_row(boxes, layout) for side, boxes in given_frames.items() if boxes is not None}
     is_examples = named.holds(PREDICTED[0])
     has_boxes = is_examples or bbox is not None or any(map(named.has, ("x", "y", "geometry")))
     images = locate_images(
@@ -128,6 +128,12 @@ def check_size(n: object, size: object) -> None:
         raise InvalidInputError(
             f"size is in pixels, from {_SIZES.start} to {_SIZES.stop - 1}, not {size!r}.", argument="size"
         )
+
+
+def _one_box_per_row(frame: pd.DataFrame, layout: FrameColumns) -> pd.DataFrame:
+    """Return a frame of one row per box; rows whose lists differ in length are explained below their image."""
+    of_frame = layout if not isinstance(layout.columns, Mapping) else layout.of(frame)
+    return unfolded(frame, of_frame.columns, of_frame.bbox)[0]
 
 
 def _requested(frames: FrameSource | None, selection: Selection) -> pd.DataFrame | None:
